@@ -1,0 +1,78 @@
+"""The exceptions of this package. Each message says what is wrong and what to do about it.
+
+AiopsError
+├── SettingsError              an environment variable has a value that is not allowed
+├── DataError                  rows that cannot be used
+│   ├── SchemaError            columns, units or time grid differ from what is declared
+│   └── EmptyDataError         a source answered, with nothing in it
+├── PrometheusError            a metrics server did not give an answer that can be used
+│   ├── PrometheusUnreachable  no connection, time-out, gateway error: the only one a fallback may act on
+│   ├── PrometheusAccessError  401, 403, a redirect, a login page
+│   ├── PrometheusQueryError   the query itself was refused; carries Prometheus' own text
+│   └── PrometheusAnswerError  an answer that breaks the API's contract, or is marked incomplete
+├── StoreError                 a read or write below AIOPS_HOME or MODEL_ROOT failed
+│   ├── NotFoundError          nothing under that name yet
+│   ├── ConflictError          somebody else wrote first; nothing was changed
+│   └── IntegrityError         content differs from its recorded digest
+└── ModelError                 a model cannot be fitted, or gives no usable prediction
+"""
+
+
+class AiopsError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class SettingsError(AiopsError):
+    """An environment variable has a value that is not allowed."""
+
+
+class DataError(AiopsError):
+    """Rows that cannot be used."""
+
+
+class SchemaError(DataError):
+    """Columns, units or time grid differ from what is declared."""
+
+
+class EmptyDataError(DataError):
+    """A source answered, with nothing in it."""
+
+
+class PrometheusError(AiopsError):
+    """A metrics server did not give an answer that can be used."""
+
+
+class PrometheusUnreachable(PrometheusError):
+    """No connection, time-out or gateway error: the only failure a fallback may act on."""
+
+
+class PrometheusAccessError(PrometheusError):
+    """The server, or something before it, refused us: 401, 403, a redirect, a login page."""
+
+
+class PrometheusQueryError(PrometheusError):
+    """The query itself was refused; the message carries Prometheus' own text."""
+
+
+class PrometheusAnswerError(PrometheusError):
+    """An answer that breaks the API's contract, or is marked incomplete."""
+
+
+class StoreError(AiopsError):
+    """A read or write below AIOPS_HOME or MODEL_ROOT failed."""
+
+
+class NotFoundError(StoreError):
+    """Nothing is stored under that name yet."""
+
+
+class ConflictError(StoreError):
+    """Somebody else wrote first; nothing was changed."""
+
+
+class IntegrityError(StoreError):
+    """Content differs from its recorded digest."""
+
+
+class ModelError(AiopsError):
+    """A model cannot be fitted, or gives no usable prediction."""

@@ -1,0 +1,1 @@
+"""Pure time-series code over numpy and pandas: no network, no framework."""
