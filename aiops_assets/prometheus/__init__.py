@@ -1,0 +1,1 @@
+"""The range-query client of a metrics server: planning of chunks, transport, reading of answers."""

@@ -1,0 +1,157 @@
+"""Every environment variable of the project, in one frozen table that is read once.
+
+``aiops settings`` prints it. A variable that is set beats the default of ``AIOPS_ENV``; a value that is not
+allowed is an error that names the variable and what is allowed.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from aiops_assets.errors import SettingsError
+
+Environment = Literal["dev", "ci", "staging", "production"]
+Source = Literal["synthetic", "prometheus", "hybrid", "auto"]
+Fallback = Literal["cached", "synthetic", "fail"]
+
+ENVIRONMENT_DEFAULTS: dict[str, dict[str, Any]] = {
+    "dev": {"data_source": "synthetic", "fallback": ("cached", "synthetic")},
+    "ci": {"data_source": "synthetic", "fallback": ("cached", "synthetic")},
+    "staging": {"data_source": "hybrid", "fallback": ("cached", "synthetic")},
+    "production": {"data_source": "prometheus", "fallback": ("cached",)},
+}
+"""What ``AIOPS_ENV`` decides where the variable itself is not set."""
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseModel):
+    """The table: a field is an environment variable in lower case."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    aiops_env: Environment = Field("dev", description="Environment; decides the defaults of DATA_SOURCE and FALLBACK.")
+    data_source: Source = Field("synthetic", description="Where training rows come from.")
+    prometheus_url: str | None = Field(None, description="Prometheus or Thanos querier. No default.")
+    prometheus_token_file: Path | None = Field(None, description="File with a bearer token, read for each request.")
+    prometheus_ca_file: Path | None = Field(None, description="CA bundle that signed the server's certificate.")
+    thanos_url: str | None = Field(None, description="Querier for days that Prometheus no longer keeps. Not used yet.")
+    first_day: date = Field(date(2025, 1, 1), description="First daily partition of raw_metrics.")
+    training_days: int | None = Field(None, ge=2, le=365, description="Window in days. Unset: each model's own.")
+    training_pods: int = Field(50, ge=1, le=10_000, description="Most pods in a training set; drawn with the seed.")
+    anomaly_rate: float = Field(0.03, ge=0.0, le=0.5, description="Share of training rows made anomalous.")
+    synthetic_ratio: float | None = Field(
+        None, ge=0.0, le=1.0, description="Synthetic share of a blend. Unset: by DATA_SOURCE. Not used yet."
+    )
+    n_samples: int = Field(2000, ge=100, le=1_000_000, description="Rows of a training set in synthetic mode.")
+    random_seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of generator, injection, sampling and models.")
+    synthetic_end: date | None = Field(None, description="Day before whose midnight (UTC) synthetic series end.")
+    forecast_horizon: int = Field(12, ge=1, le=288, description="Steps of five minutes ahead. Not used yet.")
+    lookback_window: int = Field(24, ge=1, le=2016, description="Steps of five minutes back. Not used yet.")
+    fallback: tuple[Fallback, ...] = Field(
+        ("cached", "synthetic"), description="What to use when Prometheus is unreachable, in order. Not used yet."
+    )
+    cluster: str = Field("default", description="Name of the cluster the data is of.")
+    aiops_home: Path = Field(Path(), description="All state. Default: .aiops beside pyproject.toml, else here.")
+    model_root: str = Field("", description="Served directories, a folder or a URL. Default: <home>/models.")
+    mlflow_tracking_uri: str = Field("", description="MLflow. Default: SQLite below <home>.")
+
+    @field_validator("fallback", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("prometheus_url", "thanos_url")
+    @classmethod
+    def _plain_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an http:// or https:// URL")
+        if parts.username or parts.password:
+            raise ValueError("must be a URL without user and password: put a bearer token in PROMETHEUS_TOKEN_FILE")
+        return value.rstrip("/")
+
+    @field_validator("cluster")
+    @classmethod
+    def _dns_label(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
+            raise ValueError("must be lower-case letters, digits and dashes, at most 63")
+        return value
+
+    @property
+    def end(self) -> pd.Timestamp:
+        """The UTC midnight at which synthetic windows end."""
+        return pd.Timestamp(self.synthetic_end or datetime.now(UTC).date(), tz="UTC")
+
+
+def load_settings(environment: Mapping[str, str]) -> Settings:
+    """Settings from environment variables.
+
+    Raises:
+        SettingsError: one line that names each variable with a wrong value and what is allowed.
+    """
+    given = {name: environment[name.upper()] for name in Settings.model_fields if environment.get(name.upper())}
+    defaults = ENVIRONMENT_DEFAULTS.get(given.get("aiops_env", "dev"), {})
+    home = Path(given.get("aiops_home") or _default_home()).expanduser().absolute()
+    derived = {"model_root": str(home / "models"), "mlflow_tracking_uri": f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"}
+    try:
+        return Settings.model_validate({**defaults, **derived, **given, "aiops_home": home})
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explain(problem) for problem in error.errors())) from None
+
+
+def origin(name: str, environment: Mapping[str, str]) -> str:
+    """Where a setting's value comes from: "set", "AIOPS_ENV" or "default"."""
+    if environment.get(name.upper()):
+        return "set"
+    return "AIOPS_ENV" if name in ENVIRONMENT_DEFAULTS["dev"] else "default"
+
+
+def shown(value: object) -> str:
+    """A value as people may see it: never a password of a URL."""
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    text = str(value)
+    parts = urlsplit(text)
+    if parts.password:
+        return text.replace(f":{parts.password}@", ":***@")
+    return text
+
+
+def allowed(name: str) -> str:
+    """What a variable may hold, in words; empty where anything of its type may be."""
+    field = Settings.model_fields[name]
+    options = [option for part in (field.annotation, *get_args(field.annotation)) for option in _options(part)]
+    if options:
+        return "one of " + ", ".join(options)
+    low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
+    high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
+    if low is not None and high is not None:
+        return f"{low} to {high}"
+    return "a day, YYYY-MM-DD" if date in (field.annotation, *get_args(field.annotation)) else ""
+
+
+def _options(annotation: object) -> list[str]:
+    return [str(option) for option in get_args(annotation)] if "Literal" in str(type(annotation)) else []
+
+
+def _explain(problem: Any) -> str:
+    name = str(problem["loc"][0])
+    value = problem["input"]
+    hint = allowed(name) or problem["msg"].removeprefix("Value error, ")
+    return f"{name.upper()}={shown(value)}: not allowed, must be {hint.removeprefix('must be ')}"
+
+
+def _default_home() -> Path:
+    root = PROJECT_ROOT if (PROJECT_ROOT / "pyproject.toml").is_file() else Path.cwd()
+    return root / ".aiops"

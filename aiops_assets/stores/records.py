@@ -1,0 +1,110 @@
+"""What is written beside data so that it can be named: frozen records, stored as JSON."""
+
+import hashlib
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """A frozen record. Unknown keys are an error: a record that says more than we know is not ours."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_bytes(self) -> bytes:
+        """JSON, indented, with a final newline."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
+
+class Day(Record):
+    """A day of source data as a training set read it: its content digest, and that of each metric."""
+
+    day: str
+    digest: str
+    metrics: dict[str, str] = {}
+
+
+class SyntheticRecipe(Record):
+    """All that is needed to generate the same series again."""
+
+    n_pods: int
+    days: int
+    end: datetime
+    seed: int
+    anomaly_rate: float
+
+
+class TrainingSetRecord(Record):
+    """Where the rows of a training set come from.
+
+    ``effective_source`` is where they really come from: "synthetic" or "prometheus". ``queries`` is
+    metric -> PromQL; ``recipe`` is set for generated rows, and the two exclude each other.
+    """
+
+    view: str
+    data_version: str
+    rows_sha256: str
+    cluster: str
+    effective_source: str
+    window_start: datetime
+    window_end: datetime
+    rows: int
+    label_rate: float
+    anomaly_rate: float
+    seed: int
+    pods: tuple[str, ...]
+    queries: dict[str, str] = {}
+    days: tuple[Day, ...]
+    recipe: SyntheticRecipe | None = None
+
+
+class Manifest(Record):
+    """What a served version is, written last into its directory."""
+
+    name: str
+    version: int
+    created: datetime
+    description: str
+    cluster: str
+    features: tuple[str, ...]
+    features_digest: str
+    width: int
+    units: dict[str, str]
+    parameters: dict[str, object]
+    packages: dict[str, str]
+    view: str
+    data_version: str
+    training_set_sha256: str
+    effective_source: str
+    run_id: str
+    run_url: str
+    dagster_run_id: str
+    code_version: str
+    fingerprint: str
+    metrics: dict[str, float]
+    files: dict[str, str]
+
+
+class ChampionMove(Record):
+    """One step in the history of what was served."""
+
+    version: int
+    manifest_sha256: str
+    data_version: str
+    effective_source: str
+    reason: str
+    who: str
+    when: datetime
+
+
+class ChampionRecord(Record):
+    """Which version is served, and what was before it, newest first. The one truth about "champion"."""
+
+    name: str
+    champion: ChampionMove
+    history: tuple[ChampionMove, ...] = ()
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 of bytes, in hex."""
+    return hashlib.sha256(data).hexdigest()

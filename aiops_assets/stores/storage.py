@@ -1,0 +1,265 @@
+"""The filesystem object below every store: a local folder, or a bucket behind a URL.
+
+Four promises the stores build on: a file is either wholly there or not; a directory is committed with its
+manifest last, and only once; a compare-and-swap lets one of two writers win; what was good stays in place
+when a write fails.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiops_assets.errors import ConflictError, NotFoundError, StoreError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+STAGING = ".staging-"
+
+
+class Storage(ABC):
+    """Files below one root. Paths are relative, with forward slashes."""
+
+    url: str
+
+    @abstractmethod
+    def read(self, path: str) -> bytes:
+        """The whole content. Raises NotFoundError."""
+
+    @abstractmethod
+    def write(self, path: str, data: bytes) -> None:
+        """Create or replace a file, atomically."""
+
+    @abstractmethod
+    def names(self, path: str) -> list[str]:
+        """Sorted names of the files and folders right below ``path``; empty when there is no such folder."""
+
+    @abstractmethod
+    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
+        """Create a directory that never changes again, ``last`` written last. Raises ConflictError if there."""
+
+    @abstractmethod
+    def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
+        """Replace ``expected`` (``None``: no file) by ``new``. Raises ConflictError if it is something else."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        folder, _, name = path.rpartition("/")
+        return name in self.names(folder)
+
+    def locate(self, path: str) -> str:
+        """Where a person or KServe finds it."""
+        return f"{self.url}/{path}"
+
+    def local_path(self, path: str) -> Path | None:
+        """The path on this machine; ``None`` for a bucket."""
+        return None
+
+
+def open_storage(url: str | Path) -> Storage:
+    """A local folder for a plain path or ``file://``; for any other URL (``s3://``, ``gs://``) a bucket."""
+    text = str(url)
+    if "://" not in text:
+        return LocalStorage(Path(text))
+    if text.startswith("file://"):
+        return LocalStorage(Path(text.removeprefix("file://")))
+    from obstore.store import from_url
+
+    return ObjectStorage(from_url(text), text.rstrip("/"))
+
+
+class LocalStorage(Storage):
+    """A folder. Files and directories are written beside their place and renamed into it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.url = str(self.root)
+
+    def read(self, path: str) -> bytes:
+        """See Storage."""
+        with _os_errors(self.root / path):
+            return (self.root / path).read_bytes()
+
+    def write(self, path: str, data: bytes) -> None:
+        """See Storage."""
+        target = self.root / path
+        with _os_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _replace(target, data)
+
+    def names(self, path: str) -> list[str]:
+        """See Storage."""
+        folder = self.root / path
+        with _os_errors(folder):
+            if not folder.is_dir():
+                return []
+            return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(STAGING))
+
+    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
+        """See Storage. A rename makes the directory appear whole: no reader ever sees a part of it."""
+        target = self.root / path
+        with _os_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._sweep(target.parent)
+            with _locked_staging(target.parent) as staging:
+                content = staging / "content"
+                content.mkdir()
+                for name in sorted(files, key=lambda name: name == last):
+                    _write_synced(content / name, files[name])
+                _sync_folder(content)
+                try:
+                    content.rename(target)
+                except OSError as error:
+                    if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                        raise ConflictError(f"{target} exists already and never changes") from None
+                    raise
+                _sync_folder(target.parent)
+
+    def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
+        """See Storage."""
+        target = self.root / path
+        with _os_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with (target.parent / f".{target.name}.lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                found = target.read_bytes() if target.exists() else None
+                if found != expected:
+                    raise ConflictError(f"{target} was changed by somebody else meanwhile: look at it, then try again")
+                _replace(target, new)
+
+    def local_path(self, path: str) -> Path | None:
+        """See Storage."""
+        return self.root / path
+
+    def _sweep(self, folder: Path) -> None:
+        """Remove what killed writers left: a staging folder whose lock nobody holds any more."""
+        for staging in folder.glob(f"{STAGING}*"):
+            with suppress(OSError), staging.joinpath("lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(staging, ignore_errors=True)
+
+
+class ObjectStorage(Storage):
+    """A bucket. It has no rename: files first, manifest last, and a directory is there when its manifest is."""
+
+    def __init__(self, store: "ObjectStore", url: str) -> None:
+        self.store = store
+        self.url = url
+
+    def read(self, path: str) -> bytes:
+        """See Storage."""
+        with self._errors(path):
+            return bytes(self.store.get(path).bytes())
+
+    def write(self, path: str, data: bytes) -> None:
+        """See Storage."""
+        with self._errors(path):
+            self.store.put(path, data)
+
+    def names(self, path: str) -> list[str]:
+        """See Storage."""
+        with self._errors(path):
+            listing = self.store.list_with_delimiter(path or None)
+        found = [str(entry["path"]) for entry in listing["objects"]] + list(listing["common_prefixes"])
+        return sorted(entry.rstrip("/").rpartition("/")[2] for entry in found)
+
+    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
+        """See Storage. Each file is put only where there is none, so the first writer claims the directory."""
+        with self._errors(path):
+            for name in sorted(files, key=lambda name: name == last):
+                self.store.put(f"{path}/{name}", files[name], mode="create")
+
+    def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
+        """See Storage. The entity tag of what was compared goes with the write."""
+        with self._errors(path):
+            if expected is None:
+                self.store.put(path, new, mode="create")
+                return
+            found = self.store.get(path)
+            if bytes(found.bytes()) != expected:
+                raise ConflictError(f"{self.locate(path)} was changed by somebody else meanwhile: try again")
+            self.store.put(path, new, mode={"e_tag": found.meta["e_tag"], "version": found.meta["version"]})
+
+    @contextmanager
+    def _errors(self, path: str) -> Iterator[None]:
+        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
+        where = self.locate(path)
+        try:
+            yield
+        except FileNotFoundError:
+            raise NotFoundError(f"{where} does not exist") from None
+        except AlreadyExistsError:
+            raise ConflictError(f"{where} exists already") from None
+        except PreconditionError:
+            raise ConflictError(f"{where} was changed by somebody else meanwhile: try again") from None
+        except (BaseError, OSError) as error:
+            raise StoreError(f"{where}: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def _locked_staging(parent: Path) -> Iterator[Path]:
+    """A folder beside the target, locked while its writer lives, gone afterwards."""
+    staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=parent))
+    # A served model is read by another user in its container; mkdtemp makes folders private.
+    staging.chmod(0o755)
+    try:
+        with (staging / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _replace(target: Path, data: bytes) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        _write_synced(temporary, data)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(target.parent)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _os_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors into ours, with the cure."""
+    cures = {
+        errno.ENOSPC: "the disk is full; nothing was changed: free some space and run again",
+        errno.EDQUOT: "the quota is used up; nothing was changed: free some space and run again",
+        errno.EACCES: "no permission: make it writable or set AIOPS_HOME or MODEL_ROOT elsewhere",
+        errno.EPERM: "no permission: make it writable or set AIOPS_HOME or MODEL_ROOT elsewhere",
+        errno.EROFS: "read-only file system: set AIOPS_HOME or MODEL_ROOT elsewhere",
+        errno.ENOTDIR: "a file is in the way of a folder: set AIOPS_HOME or MODEL_ROOT elsewhere",
+    }
+    try:
+        yield
+    except FileNotFoundError as error:
+        if path.parent.is_dir():
+            raise NotFoundError(f"{path} does not exist") from None
+        raise StoreError(f"{path}: {error.strerror}: set AIOPS_HOME or MODEL_ROOT elsewhere") from error
+    except OSError as error:
+        cure = cures.get(error.errno or 0, error.strerror or str(error))
+        raise StoreError(f"{path}: {cure}") from error

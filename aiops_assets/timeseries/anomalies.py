@@ -1,0 +1,171 @@
+"""Labelled anomalies, injected into healthy series: four kinds (ADR-052), each as people know it."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from aiops_assets.errors import DataError
+from aiops_assets.timeseries.catalog import (
+    NETWORK_RECEIVE,
+    NODE_CPU,
+    POD_CPU,
+    POD_MEMORY,
+    RESTARTS,
+)
+from aiops_assets.timeseries.series import KINDS, Floats, PodSeries
+
+Shape = Callable[[np.random.Generator, Floats], Floats]
+"""(generator, healthy minutes of an episode) -> the minutes as the anomaly makes them."""
+
+SPIKE_MEAN, SPIKE_STD = 0.9, 0.04
+RESTARTS_IN_A_STORM = 5 / 5
+"""Per minute: ADR-052's Poisson 5 belongs to its 5-minute samples."""
+BURST_SCALE = 10.0
+
+
+def _node_cpu_spike(rng: np.random.Generator, healthy: Floats) -> Floats:
+    return np.clip(rng.normal(SPIKE_MEAN, SPIKE_STD, healthy.shape), 0.0, 1.0)
+
+
+def _pod_cpu_spike(rng: np.random.Generator, healthy: Floats) -> Floats:
+    # Cores have no upper bound: a pod that needs two cores does not spike at 0.9 of one.
+    return healthy + rng.normal(SPIKE_MEAN, SPIKE_STD, healthy.shape) * np.maximum(1.0, healthy.mean())
+
+
+def _memory_leak(rng: np.random.Generator, healthy: Floats) -> Floats:
+    grown = np.maximum(rng.uniform(0.9, 1.05) - healthy[0], 0.2)
+    return healthy + grown * np.arange(1, len(healthy) + 1) / len(healthy)
+
+
+def _restart_storm(rng: np.random.Generator, healthy: Floats) -> Floats:
+    return healthy + rng.poisson(RESTARTS_IN_A_STORM, healthy.shape).cumsum()
+
+
+def _network_burst(rng: np.random.Generator, healthy: Floats) -> Floats:
+    return healthy + healthy.mean() * rng.exponential(BURST_SCALE, healthy.shape)
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """One kind: what it does to which metric, and how many minutes it lasts (least, most)."""
+
+    kind: str
+    minutes: tuple[int, int]
+    shapes: dict[str, Shape]
+    lasting: bool = False
+    """The change of the last minute stays: a counter does not fall when the storm is over."""
+
+
+ANOMALIES = {
+    anomaly.kind: anomaly
+    for anomaly in (
+        Anomaly("cpu_spike", (10, 30), {NODE_CPU.name: _node_cpu_spike, POD_CPU.name: _pod_cpu_spike}),
+        Anomaly("memory_leak", (60, 360), {POD_MEMORY.name: _memory_leak}),
+        Anomaly("restart_storm", (15, 60), {RESTARTS.name: _restart_storm}, lasting=True),
+        Anomaly("network_burst", (10, 30), {NETWORK_RECEIVE.name: _network_burst}),
+    )
+}
+
+
+def kinds_visible_in(metrics: Sequence[str]) -> tuple[str, ...]:
+    """The kinds that change at least one of these metrics."""
+    return tuple(kind for kind, anomaly in ANOMALIES.items() if set(anomaly.shapes) & set(metrics))
+
+
+def inject(
+    series: PodSeries,
+    rows: npt.NDArray[np.bool_],
+    rate: float,
+    seed: int,
+    kinds: Sequence[str] = tuple(ANOMALIES),
+    cut: int | None = None,
+) -> PodSeries:
+    """Inject episodes until exactly the asked share of rows is anomalous.
+
+    A row is anomalous when its own minute is. The kinds get about the same number of rows each.
+
+    Args:
+        series: healthy series.
+        rows: (n_pods, n_minutes) True where a training row will be taken.
+        rate: share of those rows to make anomalous, 0 to 0.5; rounded to whole rows.
+        seed: of the generator.
+        kinds: which kinds.
+        cut: minute at which the hold-out begins. The rate then holds on both sides, and no episode
+            crosses: what was fitted tells nothing of an episode that is judged.
+
+    Returns:
+        the changed series with ``kind`` set; metrics an episode touches have a row a pod.
+
+    Raises:
+        DataError: a rate out of range, or an unknown kind.
+    """
+    if not 0.0 <= rate <= 0.5:
+        raise DataError(f"anomaly rate {rate}: must be between 0 and 0.5 of the training rows")
+    unknown = sorted(set(kinds) - set(ANOMALIES))
+    if unknown:
+        raise DataError(f"unknown anomaly kinds {unknown}: known are {sorted(ANOMALIES)}")
+    rng = np.random.default_rng([seed, 1])
+    kind = np.zeros(rows.shape, dtype=np.int8)
+    n_minutes = rows.shape[1]
+    edges = [0, n_minutes] if cut is None else [0, cut, n_minutes]
+    episodes: list[tuple[str, int, int, int]] = []
+    for low, high in itertools.pairwise(edges):
+        episodes += _place(rng, rows, kind, rate, kinds, low, high)
+
+    touched = {metric for anomaly in map(ANOMALIES.__getitem__, kinds) for metric in anomaly.shapes}
+    changed = {metric: series.per_pod(metric).copy() for metric in touched if metric in series.values}
+    for name, pod, begin, end in episodes:
+        for metric, shape in ANOMALIES[name].shapes.items():
+            if metric not in changed:
+                continue
+            for member in changed[metric][pod]:
+                change = shape(rng, member[begin:end]) - member[begin:end]
+                member[begin:end] += change
+                if ANOMALIES[name].lasting:
+                    member[end:] += change[-1]
+    rounded = {metric: np.round(values, 6) for metric, values in changed.items()}
+    return series.with_values(rounded, kind)
+
+
+def _place(
+    rng: np.random.Generator,
+    rows: npt.NDArray[np.bool_],
+    kind: npt.NDArray[np.int8],
+    rate: float,
+    kinds: Sequence[str],
+    low: int,
+    high: int,
+) -> list[tuple[str, int, int, int]]:
+    """Choose episodes (kind, pod, begin, end) in minutes [low, high) and mark them in ``kind``."""
+    pods, minutes = np.nonzero(rows[:, low:high])
+    remaining = round(rate * len(pods))
+    counts = dict.fromkeys(kinds, 0)
+    episodes = []
+    for i in rng.permutation(len(pods)):
+        if remaining == 0:
+            break
+        pod, minute = int(pods[i]), low + int(minutes[i])
+        if kind[pod, minute]:
+            continue
+        name = min(counts, key=counts.__getitem__)
+        length = int(rng.integers(ANOMALIES[name].minutes[0], ANOMALIES[name].minutes[1] + 1))
+        begin = max(minute - int(rng.integers(length)), low)
+        end = min(begin + length, high)
+        # Keep to the free minutes around this row, and to no more rows than are still wanted.
+        taken = np.flatnonzero(kind[pod, begin:end]) + begin
+        begin = max([begin, *(taken[taken < minute] + 1)])
+        end = min([end, *taken[taken > minute]])
+        covered = np.flatnonzero(rows[pod, begin:end]) + begin
+        if len(covered) > remaining:
+            first = max(int(np.searchsorted(covered, minute)) - remaining + 1, 0)
+            begin = int(covered[first])
+            end = int(covered[first + remaining - 1]) + 1
+            covered = covered[first : first + remaining]
+        kind[pod, begin:end] = KINDS.index(name)
+        counts[name] += len(covered)
+        remaining -= len(covered)
+        episodes.append((name, pod, begin, end))
+    return episodes

@@ -1,0 +1,135 @@
+"""The anomaly-detector's 45 columns, defined once, for frames of many pods and for one row.
+
+Nine statistics of each of the engine's five metrics, on a 1-minute grid; the window is t and the four
+minutes before it (t - 5 min excluded), as Prometheus 3 reads ``[5m:]`` and as Prometheus 2 does at any
+instant that is not a full minute. Source: contracts of the coordination engine, "anomaly-detector: 45
+columns".
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from aiops_assets.errors import SchemaError
+from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.series import Floats, PodSeries
+
+STATISTICS = ("value", "mean_5m", "std_5m", "min_5m", "max_5m", "lag_1", "lag_5", "diff", "pct_change")
+ENGINE_DEFAULT = (0.5, 0.5, 0.1, 0.3, 0.7, 0.5, 0.5, 0.0, 0.0)
+"""What the engine sends for the nine statistics of a metric whose query failed: "nothing is known"."""
+
+FEATURES = tuple(f"{metric.name}_{statistic}" for metric in ENGINE_METRICS for statistic in STATISTICS)
+"""The 45 column names; index = 9 * metric + statistic."""
+
+HISTORY = 6
+"""Samples one row needs, a minute apart, oldest first: t - 5 min to t."""
+
+ROW_EVERY_MINUTES = 5
+"""Distance of training rows (ADR-052 samples every five minutes)."""
+
+LIMIT = 1e12
+"""Far beyond any unit here; keeps rows finite in the 32-bit floats of scikit-learn's trees."""
+
+Mask = npt.NDArray[np.bool_]
+
+
+def nine_statistics(history: Floats) -> Floats:
+    """The nine statistics of a metric from windows of six samples.
+
+    Args:
+        history: (..., n_members, 6), a minute apart, oldest first; members are the series that describe
+            the same thing (the nodes beside a pod; one for a pod's own metric). A sample that is missing
+            or infinite takes the value of the one before it, or else after it.
+
+    Returns:
+        (..., 9) in the order of :data:`STATISTICS`, always finite: each statistic's mean over the members
+        that have samples, the changes computed from those means, which is what the engine sees when it
+        averages the server's answer to each of its queries; the engine's default where no member has any.
+        ``std_5m`` is the population's; ``pct_change`` is 0 where ``lag_1`` is 0.
+    """
+    samples, known = _filled(np.asarray(history, dtype=np.float64))
+    window = samples[..., 1:]
+    value, lag_1, lag_5 = samples[..., -1], samples[..., -2], samples[..., 0]
+    of_members = np.stack(
+        [value, window.mean(-1), window.std(-1), window.min(-1), window.max(-1), lag_1, lag_5], axis=-1
+    )
+    known_members = known.sum(axis=-1)
+    levels = (of_members * known[..., np.newaxis]).sum(axis=-2) / np.maximum(known_members, 1)[..., np.newaxis]
+
+    value, lag_1 = levels[..., 0], levels[..., 5]
+    diff = value - lag_1
+    with np.errstate(over="ignore"):
+        pct_change = np.divide(diff, lag_1, out=np.zeros_like(diff), where=lag_1 != 0)
+    statistics = np.concatenate([levels, diff[..., np.newaxis], pct_change[..., np.newaxis]], axis=-1)
+    statistics = np.clip(statistics, -LIMIT, LIMIT)
+    return np.where(known_members[..., np.newaxis] > 0, statistics, ENGINE_DEFAULT)
+
+
+def feature_row(history: Mapping[str, npt.ArrayLike]) -> Floats:
+    """One row of the 45 columns, (45,).
+
+    Args:
+        history: metric name -> its last six samples a minute apart, oldest first: (6,), or (n_nodes, 6)
+            for a node metric. A metric that is absent gets the engine's default.
+
+    Raises:
+        SchemaError: an unknown metric, or not six samples.
+    """
+    unknown = sorted(set(history) - {metric.name for metric in ENGINE_METRICS})
+    if unknown:
+        raise SchemaError(f"unknown metrics {unknown}: known are {[m.name for m in ENGINE_METRICS]}")
+    blocks = []
+    for metric in ENGINE_METRICS:
+        if metric.name not in history:
+            blocks.append(np.array(ENGINE_DEFAULT))
+            continue
+        samples = np.atleast_2d(np.asarray(history[metric.name], dtype=np.float64))
+        if samples.shape[-1] != HISTORY:
+            raise SchemaError(
+                f"{metric.name}: {samples.shape[-1]} samples; a row needs {HISTORY}, a minute apart, oldest first"
+            )
+        blocks.append(nine_statistics(samples))
+    return np.concatenate(blocks)
+
+
+def row_mask(series: PodSeries, every: int = ROW_EVERY_MINUTES) -> Mask:
+    """Where a training row can be taken, (n_pods, n_minutes).
+
+    Every ``every`` minutes of the day, where all six samples are there of each metric that the pod has at
+    all. A pod without samples of a metric in the whole window (no memory limit, say) keeps its rows.
+    """
+    minute_of_day = np.asarray(series.times.hour * 60 + series.times.minute)
+    mask = np.broadcast_to(minute_of_day % every == 0, (len(series.pods), len(series.times))).copy()
+    mask[:, : HISTORY - 1] = False
+    for metric in ENGINE_METRICS:
+        missing: Mask = ~np.asarray(np.isfinite(series.per_pod(metric.name)).any(axis=1), dtype=bool)
+        so_far = np.pad(np.cumsum(missing, axis=1), ((0, 0), (1, 0)))
+        complete = so_far[:, HISTORY:] == so_far[:, :-HISTORY]
+        mask[:, HISTORY - 1 :] &= complete | missing.all(axis=1, keepdims=True)
+    return mask
+
+
+def feature_matrix(series: PodSeries, pods: npt.NDArray[np.intp], minutes: npt.NDArray[np.intp]) -> Floats:
+    """The 45 columns at the given (pod, minute) positions: (n_rows, 45)."""
+    when = minutes[:, np.newaxis] + np.arange(-HISTORY + 1, 1)
+    blocks = []
+    for metric in ENGINE_METRICS:
+        values = series.values[metric.name]
+        owners = pods if len(values) > 1 else np.zeros_like(pods)
+        members = np.arange(values.shape[1])
+        blocks.append(nine_statistics(values[owners[:, None, None], members[None, :, None], when[:, None, :]]))
+    return np.concatenate(blocks, axis=-1)
+
+
+def _filled(samples: Floats) -> tuple[Floats, Mask]:
+    """Missing samples filled from their neighbours, bounded; and where a window has any sample at all."""
+    present = np.isfinite(samples)
+    known: Mask = np.asarray(present.any(axis=-1))
+    samples = np.where(present, np.clip(samples, -LIMIT, LIMIT), 0.0)
+    if present.all():
+        return samples, known
+    position = np.arange(samples.shape[-1])
+    before = np.maximum.accumulate(np.where(present, position, -1), axis=-1)
+    first = np.expand_dims(present.argmax(axis=-1), -1)
+    return np.take_along_axis(samples, np.where(before >= 0, before, first), axis=-1), known

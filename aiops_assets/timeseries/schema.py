@@ -1,0 +1,80 @@
+"""Columns of a training set, their validation, and the content digest that names it."""
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.errors import SchemaError
+
+DIGEST_BYTES = 16
+"""32 hex digits: MLflow takes dataset digests of at most 36 characters."""
+
+
+def content_digest(frame: pd.DataFrame) -> str:
+    """A digest of rows, not of file bytes: 32 hex digits.
+
+    The same rows give the same digest whatever the file format, the resolution of time stamps or the way
+    text is held in memory. Row order, column order, names and kinds of values count.
+
+    Raises:
+        SchemaError: a column holds something else than numbers, flags, text or UTC time.
+    """
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    digest.update(f"rows {len(frame)}\n".encode())
+    for name in frame.columns:
+        column = frame[name]
+        if isinstance(column.dtype, pd.DatetimeTZDtype):
+            kind, data = "time", column.dt.tz_convert("UTC").dt.as_unit("us").astype("int64").to_numpy()
+        elif column.dtype == bool:
+            kind, data = "flag", column.to_numpy()
+        elif pd.api.types.is_integer_dtype(column.dtype):
+            kind, data = "int", column.to_numpy(dtype="<i8")
+        elif pd.api.types.is_float_dtype(column.dtype):
+            # Adding zero makes -0.0 and 0.0 the same bytes, as they are the same number.
+            kind, data = "float", column.to_numpy(dtype="<f8") + 0.0
+        else:
+            kind, data = "text", _text_bytes(column)
+        digest.update(f"{name}\x00{kind}\n".encode())
+        digest.update(np.ascontiguousarray(data).tobytes())
+    return digest.hexdigest()
+
+
+def combined_digest(digests: Mapping[str, str]) -> str:
+    """One digest of several named ones, whatever their order."""
+    text = "".join(f"{name}={digests[name]}\n" for name in sorted(digests))
+    return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def day_digests(frame: pd.DataFrame) -> dict[str, str]:
+    """UTC day -> content digest of its rows, for a frame in order of its column ``timestamp``."""
+    days = frame["timestamp"].dt.strftime("%Y-%m-%d")
+    return {str(day): content_digest(rows) for day, rows in frame.groupby(days, sort=True)}
+
+
+def require_columns(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
+    """Check that the frame has exactly these columns in this order.
+
+    Raises:
+        SchemaError: naming what is missing, unexpected or out of place.
+    """
+    have = tuple(map(str, frame.columns))
+    if have == columns:
+        return
+    missing = [name for name in columns if name not in have]
+    extra = [name for name in have if name not in columns]
+    if missing or extra:
+        raise SchemaError(f"columns differ from the schema: missing {missing}, unexpected {extra}")
+    first = next(i for i, (a, b) in enumerate(zip(have, columns, strict=True)) if a != b)
+    raise SchemaError(f"columns are out of order: number {first} is {have[first]}, should be {columns[first]}")
+
+
+def _text_bytes(column: pd.Series) -> np.ndarray:
+    """Codes and sorted distinct values, so that repeated text is cheap and categories do not matter."""
+    values = column.astype(object)
+    if not values.map(lambda value: isinstance(value, str)).all():
+        raise SchemaError(f"column {column.name}: {column.dtype} values cannot be digested")
+    codes, distinct = pd.factorize(values, sort=True)
+    joined = "\x00".join(distinct).encode()
+    return np.concatenate([np.frombuffer(joined, dtype=np.uint8), codes.astype("<i8").view(np.uint8)])

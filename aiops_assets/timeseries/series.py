@@ -1,0 +1,106 @@
+"""Per-minute metrics of many pods, as arrays: what generators make, injection changes and features read."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from aiops_assets.errors import EmptyDataError, SchemaError
+from aiops_assets.timeseries.catalog import STEP_SECONDS, MetricSpec
+
+Floats = npt.NDArray[np.float64]
+
+KINDS = ("normal", "cpu_spike", "memory_leak", "restart_storm", "network_burst")
+"""What a minute of a pod can be; a ``kind`` array holds positions in this tuple."""
+
+
+@dataclass(frozen=True)
+class PodSeries:
+    """Aligned per-minute series of pods.
+
+    Attributes:
+        times: (n_minutes,) UTC, one a minute, without gaps.
+        pods: names, one a row of the arrays.
+        values: metric -> (n_pods, n_members, n_minutes) float64, NaN where no sample is. A pod metric has
+            one member. A node metric has the nodes as members and may have 1 for n_pods: all pods share it.
+        kind: (n_pods, n_minutes) positions in :data:`KINDS`; 0 is normal.
+    """
+
+    times: pd.DatetimeIndex
+    pods: tuple[str, ...]
+    values: Mapping[str, Floats]
+    kind: npt.NDArray[np.int8]
+
+    def per_pod(self, metric: str) -> Floats:
+        """The metric with a row a pod: (n_pods, n_members, n_minutes), a view that must not be written."""
+        values = self.values[metric]
+        return np.broadcast_to(values, (len(self.pods), *values.shape[1:]))
+
+    def with_values(self, changed: Mapping[str, Floats], kind: npt.NDArray[np.int8]) -> "PodSeries":
+        """A copy in which some metrics and the kinds are replaced."""
+        return replace(self, values={**self.values, **changed}, kind=kind)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Long rows (timestamp, pod, a column a metric averaged over members, kind), by time, then pod."""
+        n_pods, n_minutes = len(self.pods), len(self.times)
+        columns: dict[str, object] = {
+            "timestamp": self.times.repeat(n_pods),
+            "pod": pd.Categorical.from_codes(np.tile(np.arange(n_pods), n_minutes), pd.Index(self.pods)),
+        }
+        for metric in self.values:
+            columns[metric] = self.per_pod(metric).mean(axis=1).T.reshape(-1)
+        columns["kind"] = pd.Categorical.from_codes(self.kind.T.reshape(-1), pd.Index(KINDS))
+        return pd.DataFrame(columns)
+
+
+def minute_grid(start: pd.Timestamp, end: pd.Timestamp) -> pd.DatetimeIndex:
+    """Every minute of the half-open window [start, end), UTC, microsecond resolution."""
+    grid = pd.date_range(start, end, freq=f"{STEP_SECONDS}s", inclusive="left", unit="us")
+    return grid.rename("timestamp")
+
+
+def from_metric_frames(
+    frames: Mapping[str, pd.DataFrame],
+    metrics: Sequence[MetricSpec],
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+    pods: Iterable[str],
+) -> PodSeries:
+    """Aligned series from range-query answers.
+
+    Args:
+        frames: metric name -> wide frame: index of minutes, a column a series, named by its labels as JSON.
+        metrics: which metrics, in order; those ``per`` pod are looked up by the label ``pod``.
+        start, end: half-open window; minutes without a sample become NaN.
+        pods: which pods; one that a metric does not know gets NaN for it.
+
+    Raises:
+        EmptyDataError: no pod, or a node metric without any series.
+        SchemaError: a pod has two series of one metric.
+    """
+    times = minute_grid(start, end)
+    names = tuple(pods)
+    if not names:
+        raise EmptyDataError(f"no pod has samples between {start} and {end}: is this the right cluster?")
+    values: dict[str, Floats] = {}
+    for metric in metrics:
+        wide = frames[metric.name].reindex(times)
+        if metric.per == "node":
+            if wide.shape[1] == 0:
+                raise EmptyDataError(f"{metric.name}: no series from {start} to {end} for {metric.promql}")
+            values[metric.name] = wide.to_numpy(dtype=np.float64).T[np.newaxis]
+            continue
+        owners = [pod_of(column) for column in wide.columns]
+        if len(set(owners)) != len(owners):
+            raise SchemaError(f"{metric.name}: two series for one pod; the query must aggregate by (pod)")
+        by_pod = wide.set_axis(owners, axis=1).reindex(columns=list(names))
+        values[metric.name] = by_pod.to_numpy(dtype=np.float64).T[:, np.newaxis]
+    return PodSeries(times, names, values, np.zeros((len(names), len(times)), dtype=np.int8))
+
+
+def pod_of(labels: str) -> str:
+    """The pod that a series belongs to, from its labels as JSON; empty when it has no such label."""
+    return str(json.loads(labels).get("pod", ""))
