@@ -82,8 +82,7 @@ def sine_table(period: int) -> Floats:
     Sine differs between machines in the last bit, and so would every digest made of it. A test holds the
     entries away from the edges where rounding could fall either way.
     """
-    table: Floats = np.round(np.sin(2 * np.pi * np.arange(period) / period), 9)
-    return table
+    return np.asarray(np.sin(2 * np.pi * np.arange(period) / period).round(9), dtype=np.float64)
 
 
 def _seasonal(
@@ -99,7 +98,7 @@ def _seasonal(
     """Level x (1 + season + drift + noise): (n_pods, n_minutes), rounded to six decimals."""
     level = _spread(rng, n_pods, *LEVELS[metric])[:, np.newaxis]
     noise = _spread(rng, n_pods, *NOISE)[:, np.newaxis]
-    shape: Floats = noise * rng.standard_normal((n_pods, len(minute_of_week)))
+    shape = np.asarray(noise * rng.standard_normal((n_pods, len(minute_of_week))), dtype=np.float64)
     shape += 1.0
     for amplitude, period in ((day, DAY_MINUTES), (week, WEEK_MINUTES)):
         if amplitude:
@@ -109,8 +108,7 @@ def _seasonal(
         slope = rng.uniform(-drift, drift, size=n_pods)[:, np.newaxis]
         shape += slope * np.arange(len(minute_of_week)) / len(minute_of_week)
     shape *= level
-    rounded: Floats = np.round(np.maximum(shape, 0.0), 6)
-    return rounded
+    return np.asarray(np.maximum(shape, 0.0).round(6), dtype=np.float64)
 
 
 def _restarts(rng: np.random.Generator, n_pods: int, n_minutes: int) -> Floats:
@@ -129,8 +127,7 @@ def _network(rng: np.random.Generator, n_pods: int, minute_of_week: np.ndarray) 
 
 def _spread(rng: np.random.Generator, n: int, low: float, high: float) -> Floats:
     """n values that cover [low, high] evenly in random order: few pods leave no hole in the range."""
-    spread: Floats = low + (high - low) * (rng.permutation(n) + rng.random(n)) / n
-    return spread
+    return np.asarray(low + (high - low) * (rng.permutation(n) + rng.random(n)) / n, dtype=np.float64)
 
 
 def _minute_of_week(time: pd.Timestamp) -> int:

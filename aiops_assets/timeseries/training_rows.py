@@ -12,9 +12,10 @@ import pandas as pd
 from aiops_assets.errors import DataError, EmptyDataError, SchemaError
 from aiops_assets.timeseries.anomalies import inject, kinds_visible_in
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
-from aiops_assets.timeseries.features import FEATURES, HISTORY, ROW_EVERY_MINUTES, feature_matrix, row_mask
+from aiops_assets.timeseries.features import FEATURES, HISTORY, feature_matrix, row_mask
 from aiops_assets.timeseries.schema import require_columns
 from aiops_assets.timeseries.series import KINDS, PodSeries
+from aiops_assets.timeseries.synthetic import generate
 
 HOLDOUT_SHARE = 0.2
 ROW_COLUMNS = ("timestamp", "pod", "source", "split", "label", "kind", "affected")
@@ -33,17 +34,17 @@ def holdout_start(n_minutes: int) -> int:
     return n_minutes - int(n_minutes * HOLDOUT_SHARE)
 
 
-def label_synthetic(series: PodSeries, rate: float, seed: int) -> PodSeries:
-    """Inject all kinds into generated series, on both sides of the hold-out."""
-    rows = row_mask(series, ROW_EVERY_MINUTES)
-    return inject(series, rows, rate, seed, cut=holdout_start(len(series.times)))
+def labelled_series(n_pods: int, days: int, end: pd.Timestamp, seed: int, rate: float) -> PodSeries:
+    """Generated series with all kinds injected, the asked share of rows on both sides of the hold-out."""
+    series = generate(n_pods, days, end, seed)
+    return inject(series, row_mask(series), rate, seed, cut=holdout_start(len(series.times)))
 
 
 def synthetic_rows(series: PodSeries, n_rows: int, rate: float, seed: int) -> pd.DataFrame:
     """``n_rows`` rows drawn from labelled series; a fifth of them hold-out, the asked share anomalous in both.
 
     Args:
-        series: labelled by :func:`label_synthetic`.
+        series: from :func:`labelled_series`.
         n_rows: how many rows.
         rate: share of anomalous rows, rounded to whole rows on each side of the hold-out.
         seed: of the draw.

@@ -1,0 +1,52 @@
+# Everything a newcomer needs: `make run` and `make test` set up by themselves.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run ui test test-long bench evaluate lint types docs clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## make .venv with everything in it (pip, aiops, dagster)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m compileall -q $(VENV)/lib || true
+	@$(BIN)/aiops home > /dev/null
+	@touch $@
+
+run: setup ## from metrics to a served model: the whole chain, then a summary
+	@$(BIN)/aiops run
+
+ui: setup ## the Dagster UI with history, http://127.0.0.1:3000
+	@$(BIN)/aiops ui
+
+test: setup ## the quick tests (under 10 minutes on 2 cores)
+	$(PYTEST) -m "not long"
+
+test-long: setup ## kills, browser, fresh environments, every documented command
+	$(PYTEST) -m long
+
+bench: setup ## time limits, as ratios measured in one run
+	$(BIN)/python -m aiops_assets_tests.benchmarks
+
+evaluate: setup ## how good the detector is: on 30 generated days, or on labelled series (DATA=folder)
+	@$(BIN)/aiops evaluate $(DATA)
+
+lint: setup ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## types, strict on the pure part
+	$(BIN)/mypy
+
+docs: setup ## README names every setting and every command
+	$(PYTEST) aiops_assets_tests/test_readme.py -m "not long"
+
+clean: ## remove state and environment
+	rm -rf $(VENV) .aiops .mypy_cache .ruff_cache .pytest_cache

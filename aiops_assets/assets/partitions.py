@@ -1,0 +1,25 @@
+"""Partitions of the graph: a UTC day of raw metrics."""
+
+from datetime import date, timedelta
+
+import dagster as dg
+
+from aiops_assets.models.catalog import MODELS
+from aiops_assets.settings import Settings
+
+
+def daily(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """The days from ``FIRST_DAY`` to the last one that has ended."""
+    return dg.DailyPartitionsDefinition(start_date=settings.first_day.isoformat(), timezone="UTC")
+
+
+def window_days(settings: Settings, training_days: int) -> list[date]:
+    """The UTC days of a training window, oldest first: the newest ``training_days`` that have ended."""
+    days = settings.training_days or training_days
+    last = settings.end.date()
+    return [last - timedelta(days=back) for back in range(days, 0, -1)]
+
+
+def longest_window(settings: Settings) -> list[date]:
+    """The days that the training sets of all models need together."""
+    return window_days(settings, max(spec.training_days for spec in MODELS))

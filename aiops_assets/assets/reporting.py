@@ -1,0 +1,37 @@
+"""Metadata that people see in the Dagster UI."""
+
+import base64
+from collections.abc import Mapping
+
+import dagster as dg
+
+from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.features import STATISTICS
+
+MOST_PICTURE_BYTES = 37_000
+"""Base64 makes a third more of it; the UI shows pictures in metadata below 50 kB."""
+
+
+def picture(png: bytes) -> dg.MarkdownMetadataValue:
+    """A PNG that the UI shows in place."""
+    if len(png) > MOST_PICTURE_BYTES:
+        return dg.MetadataValue.md(f"_picture left out: {len(png)} bytes_")
+    return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def table_schema(columns: Mapping[str, tuple[str, str]]) -> dict[str, dg.TableSchema]:
+    """Column name -> (type, description), as metadata of an asset."""
+    return {
+        "dagster/column_schema": dg.TableSchema(
+            columns=[dg.TableColumn(name, kind, description=text) for name, (kind, text) in columns.items()]
+        )
+    }
+
+
+def feature_columns() -> dict[str, tuple[str, str]]:
+    """The 45 columns, for :func:`table_schema`."""
+    return {
+        f"{metric.name}_{statistic}": ("double", f"{statistic} of: {metric.description} ({metric.unit})")
+        for metric in ENGINE_METRICS
+        for statistic in STATISTICS
+    }

@@ -1,0 +1,121 @@
+"""The command `aiops`: what people and CI type. Each command says what it did, or in one line why it could not."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import click
+
+from aiops_assets import __version__
+from aiops_assets.errors import AiopsError
+from aiops_assets.settings import Settings, allowed, load_settings, origin, shown
+
+Arguments = ParamSpec("Arguments")
+
+
+def one_line_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Our own errors end a command with one line on stderr and exit code 2; anything else is a bug and is shown."""
+
+    @wraps(command)
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except AiopsError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+
+    return wrapper
+
+
+@click.group()
+@click.version_option(__version__)
+def main() -> None:
+    """Models that learn from your cluster's metrics: train, serve, and say what they were made of."""
+
+
+@main.command()
+@one_line_errors
+def settings() -> None:
+    """Print every setting: its value, where that comes from, and what it means."""
+    table = load_settings(os.environ)
+    rows = [
+        (name.upper(), shown(getattr(table, name)) or "-", origin(name, os.environ), field.description or "", name)
+        for name, field in Settings.model_fields.items()
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for *cells, text, name in rows:
+        left = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        hint = f" ({allowed(name)})" if allowed(name) else ""
+        click.echo(f"{left}  {text}{hint}")
+
+
+@main.command()
+@one_line_errors
+def run() -> None:
+    """Materialize the whole chain: metrics, training set, model, evaluation, served directory."""
+    from aiops_assets.running import materialize_all
+
+    materialize_all(load_settings(os.environ))
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3000, show_default=True)
+@one_line_errors
+def ui(host: str, port: int) -> None:
+    """Open the Dagster UI with the history of your runs."""
+    from aiops_assets.running import dagster_environment, executable, location_arguments
+
+    environment = dagster_environment(load_settings(os.environ))
+    command = [executable("dagster"), "dev", *location_arguments(), "--host", host, "--port", str(port)]
+    sys.stdout.flush()
+    os.execve(command[0], command, environment)
+
+
+@main.command()
+@one_line_errors
+def home() -> None:
+    """Make the folder for all state, link Dagster's instance file into it, and print it."""
+    from aiops_assets.running import dagster_environment
+
+    click.echo(dagster_environment(load_settings(os.environ))["DAGSTER_HOME"])
+
+
+@main.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object alone on stdout.")
+@one_line_errors
+def lineage(name: str, as_json: bool) -> None:
+    """Walk from a served model back to its data and re-compute every digest; exit code 1 if one differs."""
+    from aiops_assets.lineage import LineageReader
+    from aiops_assets.resources import stores_of, tracking_of
+
+    table = load_settings(os.environ)
+    stores = stores_of(table)
+    reader = LineageReader(stores.served(), stores.training_sets(), stores.lake(), tracking_of(table).tracker())
+    chain = reader.trace(name)
+    if as_json:
+        click.echo(json.dumps(chain.model_dump(mode="json"), indent=2))
+    else:
+        width = shutil.get_terminal_size().columns
+        click.echo(f"served directory  {chain.path} (version {chain.version})")
+        for file in chain.files:
+            click.echo(f"  file            {file.path} {file.sha256[:16]} {'verified' if file.verified else 'DIFFERS'}")
+        click.echo(f"MLflow run        {chain.run_id}  {chain.run_url}")
+        click.echo(f"Dagster run       {chain.dagster_run_id}")
+        click.echo(f"code              {chain.code_version}")
+        click.echo(f"training set      {chain.training_set}")
+        click.echo(f"source            {chain.effective_source}")
+        for query in chain.queries:
+            click.echo(f"  query           {query}"[:width])
+        for day in chain.days:
+            click.echo(f"  day             {day.day} {day.digest[:16]} {day.state}")
+    if chain.problems:
+        click.echo(f"error: {chain.problems[0]}", err=True)
+        sys.exit(1)
+    if not as_json:
+        click.echo("every digest verified")

@@ -1,0 +1,34 @@
+"""What Dagster loads: settings become resources, resources and assets become Definitions."""
+
+import os
+
+import dagster as dg
+
+from aiops_assets.assets.checks import not_worse_check, pod_features_checks, smoke_check
+from aiops_assets.assets.evaluation import evaluation_asset
+from aiops_assets.assets.raw_metrics import raw_metrics_asset
+from aiops_assets.assets.served import served_asset
+from aiops_assets.assets.synthetic_series import synthetic_series
+from aiops_assets.assets.trained import model_asset
+from aiops_assets.assets.training_sets import pod_features
+from aiops_assets.models.catalog import MODELS
+from aiops_assets.resources import resources_for
+from aiops_assets.settings import Settings, load_settings
+
+
+def definitions_for(settings: Settings) -> dg.Definitions:
+    """The asset graph with the resources of one environment."""
+    chains = [make(spec) for spec in MODELS for make in (model_asset, evaluation_asset, served_asset)]
+    return dg.Definitions(
+        assets=[synthetic_series, raw_metrics_asset(settings), pod_features, *chains],
+        asset_checks=[pod_features_checks, *map(smoke_check, MODELS), *map(not_worse_check, MODELS)],
+        resources=resources_for(settings),
+        # A process a step costs three seconds each and buys nothing on one machine.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The graph of the environment that this process runs in."""
+    return definitions_for(load_settings(os.environ))

@@ -1,0 +1,168 @@
+"""From a served directory back to version, MLflow run, training set and source, re-hashing each step."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from aiops_assets.errors import AiopsError, NotFoundError, StoreError
+from aiops_assets.stores.lake import Lake
+from aiops_assets.stores.records import Day, Manifest, Record, TrainingSetRecord
+from aiops_assets.stores.served import ServedModels
+from aiops_assets.stores.training_sets import TrainingSets
+from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.schema import combined_digest, day_digests
+from aiops_assets.timeseries.training_rows import labelled_series
+from aiops_assets.tracking import Tracker
+
+
+class DayState(Record):
+    """A day of source data now: "verified", "revised" (fetched again since, or made by other code), "missing"."""
+
+    day: str
+    digest: str
+    state: str
+
+
+class FileState(Record):
+    """A file of the served directory, re-hashed."""
+
+    path: str
+    sha256: str
+    verified: bool
+
+
+class Lineage(Record):
+    """What made a served model. ``problems`` is in the order of the chain; empty means every digest is right."""
+
+    name: str
+    version: int
+    path: str
+    data_version: str
+    run_id: str
+    run_url: str
+    dagster_run_id: str
+    code_version: str
+    effective_source: str
+    training_set: str
+    queries: tuple[str, ...]
+    days: tuple[DayState, ...]
+    files: tuple[FileState, ...]
+    verified: bool
+    problems: tuple[str, ...]
+
+
+@dataclass
+class LineageReader:
+    """Walks one model's chain."""
+
+    served: ServedModels
+    training_sets: TrainingSets
+    lake: Lake
+    tracker: Tracker
+    problems: list[str] = field(default_factory=list)
+
+    def trace(self, name: str) -> Lineage:
+        """The chain of a model's champion.
+
+        Raises:
+            NotFoundError: nothing is served under that name.
+            IntegrityError: champion record or manifest cannot even be read.
+        """
+        record = self.served.champion(name)
+        if record is None:
+            raise NotFoundError(f"{name} is not served from {self.served.locate(name)}: run `aiops run` first")
+        champion = record.champion
+        with self._noting():
+            self.served.manifest(name, champion.version, champion.manifest_sha256)
+        manifest = self.served.manifest(name, champion.version)
+        files = self.served.check_files(manifest)
+        self.problems += [f"{manifest.name}/{manifest.version}/{f.path} differs" for f in files if not f.verified]
+        if champion.data_version != manifest.data_version:
+            self.problems.append("champion record and manifest name different data versions")
+        self._check_run(manifest, champion.manifest_sha256)
+        source = self._training_set(manifest)
+        days = self._days(source) if source else ()
+        return Lineage(
+            name=name,
+            version=champion.version,
+            path=self.served.locate(name, champion.version),
+            data_version=manifest.data_version,
+            run_id=manifest.run_id,
+            run_url=manifest.run_url,
+            dagster_run_id=manifest.dagster_run_id,
+            code_version=manifest.code_version,
+            effective_source=manifest.effective_source,
+            training_set=self.training_sets.locate(manifest.view, manifest.data_version),
+            queries=tuple(source.queries.values()) if source else (),
+            days=days,
+            files=tuple(FileState(path=f.path, sha256=f.sha256, verified=f.verified) for f in files),
+            verified=not self.problems,
+            problems=tuple(self.problems),
+        )
+
+    def _check_run(self, manifest: Manifest, manifest_sha256: str) -> None:
+        with self._noting():
+            registered = self.tracker.find(manifest.name, manifest.version)
+            if registered is None:
+                raise NotFoundError(f"MLflow knows no version {manifest.version} of {manifest.name}")
+            if registered.tags.get("manifest_sha256") != manifest_sha256:
+                self.problems.append(f"MLflow recorded another manifest for version {manifest.version}")
+            if registered.run_id != manifest.run_id:
+                self.problems.append(f"MLflow names run {registered.run_id}, the manifest {manifest.run_id}")
+            if manifest.data_version not in self.tracker.dataset_digests(manifest.run_id):
+                self.problems.append(f"MLflow run {manifest.run_id} has another dataset than the manifest")
+
+    def _training_set(self, manifest: Manifest) -> TrainingSetRecord | None:
+        view, data_version = manifest.view, manifest.data_version
+        record = None
+        with self._noting():
+            record = self.training_sets.record(view, data_version, manifest.training_set_sha256)
+        with self._noting():
+            self.training_sets.rows(view, data_version)
+        return record
+
+    def _days(self, source: TrainingSetRecord) -> tuple[DayState, ...]:
+        digest_now = self._generated(source) if source.recipe else self._fetched
+        return tuple(
+            DayState(day=day.day, digest=day.digest, state=_state(day.digest, digest_now(day))) for day in source.days
+        )
+
+    def _generated(self, source: TrainingSetRecord) -> Callable[[Day], str | None]:
+        """Digests of the series that the recipe yields today."""
+        recipe = source.recipe
+        assert recipe is not None
+        end = pd.Timestamp(recipe.end)
+        series = labelled_series(recipe.n_pods, recipe.days, end, recipe.seed, recipe.anomaly_rate)
+        digests = day_digests(series.to_frame())
+        return lambda day: digests.get(day.day)
+
+    def _fetched(self, day: Day) -> str | None:
+        """Digest of a day of the lake as it is today; a damaged file counts as missing and is named."""
+        now = {}
+        for metric in ENGINE_METRICS:
+            if metric.name not in day.metrics:
+                continue
+            try:
+                now[metric.name] = self.lake.read_day(metric, pd.Timestamp(day.day).date())[1].digest
+            except NotFoundError:
+                return None
+            except StoreError as error:
+                self.problems.append(str(error))
+                return None
+        return combined_digest(now)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """A broken link is a finding, not the end of the walk."""
+        try:
+            yield
+        except AiopsError as error:
+            self.problems.append(str(error))
+
+
+def _state(recorded: str, now: str | None) -> str:
+    if now is None:
+        return "missing"
+    return "verified" if now == recorded else "revised"

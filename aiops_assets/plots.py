@@ -1,0 +1,133 @@
+"""Pictures for people: PNG bytes, small enough for the Dagster UI. Heavy imports happen inside functions."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.timeseries.catalog import SYNTHETIC_METRICS, MetricSpec
+
+KIND_COLOURS = {
+    "cpu_spike": "tab:red",
+    "memory_leak": "tab:orange",
+    "restart_storm": "tab:purple",
+    "network_burst": "tab:green",
+}
+
+
+class Canvas:
+    """A figure being drawn; ``png`` holds it afterwards."""
+
+    def __init__(self, figure: Any, axes: Any) -> None:
+        self.figure, self.axes = figure, axes
+        self.png = b""
+
+
+@contextmanager
+def canvas(rows: int = 1, height: float = 2.6) -> Iterator[Canvas]:
+    """A figure that becomes PNG bytes when the block ends."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, height), layout="constrained")
+    drawing = Canvas(figure, figure.subplots(rows, sharex=rows > 1, squeeze=False)[:, 0])
+    yield drawing
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=65)
+    drawing.png = buffer.getvalue()
+
+
+def metric_lines(series: Mapping[str, pd.Series], metrics: Sequence[MetricSpec], title: str) -> bytes:
+    """A line a metric over time, each with its own axis and unit."""
+    with canvas(rows=len(metrics), height=1.0 * len(metrics) + 0.6) as drawing:
+        for axis, metric in zip(drawing.axes, metrics, strict=True):
+            axis.plot(series[metric.name].index, series[metric.name].to_numpy(), linewidth=0.7)
+            axis.set_ylabel(f"{metric.name.replace('_', ' ')}\n({metric.unit})", fontsize=6, rotation=0, ha="right")
+            axis.tick_params(labelsize=6)
+        drawing.axes[0].set_title(title, fontsize=8)
+    return drawing.png
+
+
+def labelled_pods(frame: pd.DataFrame) -> bytes:
+    """Two days of the pod with the most kinds of anomalies, its anomalous minutes coloured by kind."""
+    newest = frame[frame["timestamp"] >= frame["timestamp"].iloc[-1] - pd.Timedelta(days=2)]
+    anomalous = newest[newest["kind"] != "normal"]
+    busiest = anomalous.groupby("pod", observed=True)["kind"].nunique()
+    pod = str(busiest.idxmax()) if len(busiest) else str(newest["pod"].iloc[0])
+    rows = newest[newest["pod"] == pod].set_index("timestamp")
+    with canvas(rows=len(SYNTHETIC_METRICS), height=6.0) as drawing:
+        for axis, metric in zip(drawing.axes, SYNTHETIC_METRICS, strict=True):
+            axis.plot(rows.index, rows[metric.name], linewidth=0.6, color="0.4")
+            for kind, colour in KIND_COLOURS.items():
+                marked = rows[rows["kind"] == kind]
+                axis.plot(marked.index, marked[metric.name], ".", markersize=2, color=colour, label=kind)
+            axis.set_ylabel(f"{metric.name.replace('_', ' ')}\n({metric.unit})", fontsize=6, rotation=0, ha="right")
+            axis.tick_params(labelsize=6)
+        drawing.axes[0].set_title(f"{pod}, newest two days", fontsize=8)
+        drawing.axes[0].legend(fontsize=6, ncols=4, loc="upper left")
+    return drawing.png
+
+
+def label_timeline(rows: pd.DataFrame) -> bytes:
+    """Rows and anomalous rows by kind over the window, and where the hold-out begins."""
+    with canvas() as drawing:
+        axis = drawing.axes[0]
+        bins = pd.date_range(rows["timestamp"].min(), rows["timestamp"].max(), periods=57)
+        edges = bins.tz_localize(None).to_numpy()
+        anomalous = rows[rows["label"] == 1]
+        kinds = sorted(set(anomalous["kind"]))
+        axis.hist(
+            [anomalous.loc[anomalous["kind"] == kind, "timestamp"].dt.tz_localize(None) for kind in kinds],
+            bins=edges,
+            stacked=True,
+            color=[KIND_COLOURS[kind] for kind in kinds],
+            label=kinds,
+        )
+        holdout = rows.loc[rows["split"] == "holdout", "timestamp"].min()
+        axis.axvline(holdout.tz_localize(None), color="0.3", linestyle="--", linewidth=1, label="hold-out begins")
+        share = len(anomalous) / len(rows)
+        axis.set_title(f"{len(anomalous)} of {len(rows)} rows are anomalous ({share:.1%})", fontsize=8)
+        axis.set_ylabel("anomalous rows", fontsize=7)
+        axis.tick_params(labelsize=6)
+        axis.legend(fontsize=6)
+    return drawing.png
+
+
+def score_histogram(scores: np.ndarray, labels: np.ndarray, title: str) -> bytes:
+    """Distribution of anomaly scores of normal and anomalous rows; right of zero an alarm is raised."""
+    with canvas() as drawing:
+        axis = drawing.axes[0]
+        edges = np.linspace(scores.min(), scores.max(), 60)
+        for value, name, colour in ((0, "normal", "tab:blue"), (1, "anomalous", "tab:red")):
+            chosen = scores[labels == value]
+            if len(chosen):
+                weights = np.full(len(chosen), 1 / len(chosen))
+                axis.hist(chosen, bins=edges, weights=weights, alpha=0.6, color=colour, label=name)
+        axis.axvline(0, color="0.3", linestyle="--", linewidth=1, label="alarm threshold")
+        axis.set_title(title, fontsize=8)
+        axis.set_xlabel("anomaly score", fontsize=7)
+        axis.set_ylabel("share of rows", fontsize=7)
+        axis.tick_params(labelsize=6)
+        axis.legend(fontsize=6)
+    return drawing.png
+
+
+def figure_bars(figures: Mapping[str, Mapping[str, float]], title: str) -> bytes:
+    """Figures side by side: who -> (figure -> 0-1)."""
+    names = sorted({name for values in figures.values() for name in values})
+    with canvas(height=0.35 * len(names) + 1.2) as drawing:
+        axis = drawing.axes[0]
+        thickness = 0.8 / max(len(figures), 1)
+        for i, (who, values) in enumerate(figures.items()):
+            positions = np.arange(len(names)) + i * thickness
+            axis.barh(positions, [values.get(name, 0.0) for name in names], height=thickness, label=who)
+        axis.set_yticks(np.arange(len(names)) + 0.4 - thickness / 2, names, fontsize=7)
+        axis.set_xlim(0, 1)
+        axis.set_title(title, fontsize=8)
+        axis.tick_params(labelsize=6)
+        axis.legend(fontsize=6)
+    return drawing.png

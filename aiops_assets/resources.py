@@ -1,0 +1,101 @@
+"""What the assets work with: stores, MLflow, Prometheus. One set per environment, made of the settings."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from aiops_assets.assets.handoff import HandoffIOManager
+from aiops_assets.errors import SettingsError
+from aiops_assets.prometheus.client import PrometheusClient
+from aiops_assets.prometheus.transport import RequestsTransport
+from aiops_assets.settings import Settings
+from aiops_assets.stores.lake import Lake
+from aiops_assets.stores.served import ServedModels
+from aiops_assets.stores.storage import open_storage
+from aiops_assets.stores.training_sets import TrainingSets
+from aiops_assets.tracking import Tracker
+
+
+class StoresResource(dg.ConfigurableResource):
+    """Lake and training sets below home, served directories below the model root."""
+
+    home: str
+    model_root: str
+    cluster: str
+
+    def lake(self) -> Lake:
+        """Days of metrics."""
+        return Lake(open_storage(self.home), self.cluster)
+
+    def training_sets(self) -> TrainingSets:
+        """Training sets."""
+        return TrainingSets(open_storage(self.home), self.cluster)
+
+    def served(self) -> ServedModels:
+        """Served directories and champion records."""
+        return ServedModels(open_storage(self.model_root))
+
+
+class TrackingResource(dg.ConfigurableResource):
+    """MLflow runs and the model registry."""
+
+    uri: str
+    experiment: str
+    artifact_root: str
+
+    def tracker(self) -> Tracker:
+        """A connection."""
+        return Tracker(self.uri, self.experiment, self.artifact_root)
+
+
+class PrometheusResource(dg.ConfigurableResource):
+    """A Prometheus or a Thanos querier. The token itself is never part of the configuration."""
+
+    url: str
+    token_file: str
+    ca_file: str
+
+    def client(self) -> PrometheusClient:
+        """A client.
+
+        Raises:
+            SettingsError: no URL.
+        """
+        if not self.url:
+            raise SettingsError("PROMETHEUS_URL is not set: raw_metrics needs it, e.g. PROMETHEUS_URL=http://host:9090")
+        return PrometheusClient(
+            RequestsTransport(
+                self.url,
+                token_file=Path(self.token_file) if self.token_file else None,
+                ca_file=Path(self.ca_file) if self.ca_file else None,
+            )
+        )
+
+
+def stores_of(settings: Settings) -> StoresResource:
+    """The stores that the settings name."""
+    return StoresResource(home=str(settings.aiops_home), model_root=settings.model_root, cluster=settings.cluster)
+
+
+def tracking_of(settings: Settings) -> TrackingResource:
+    """MLflow as the settings name it; the experiment carries the cluster's name."""
+    return TrackingResource(
+        uri=settings.mlflow_tracking_uri,
+        experiment=f"aiops/{settings.cluster}",
+        artifact_root=str(settings.aiops_home / "mlflow" / "artifacts"),
+    )
+
+
+def resources_for(settings: Settings) -> dict[str, object]:
+    """All resources of the asset graph: the same keys in every environment."""
+    return {
+        "settings": settings,
+        "stores": stores_of(settings),
+        "tracking": tracking_of(settings),
+        "prometheus": PrometheusResource(
+            url=settings.prometheus_url or "",
+            token_file=str(settings.prometheus_token_file or ""),
+            ca_file=str(settings.prometheus_ca_file or ""),
+        ),
+        "io_manager": HandoffIOManager(home=str(settings.aiops_home), cluster=settings.cluster),
+    }

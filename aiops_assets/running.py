@@ -1,0 +1,175 @@
+"""One command from nothing to a served model: `dagster asset materialize` with the right arguments, and a summary."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from aiops_assets.errors import AiopsError, IntegrityError, SettingsError, StoreError
+from aiops_assets.models.catalog import MODELS
+from aiops_assets.settings import PROJECT_ROOT, Settings
+
+LEAST_FREE_BYTES = 64_000_000
+"""A run writes about 10 MB; SQLite databases that run full are slow to mend."""
+
+
+class RunFailed(AiopsError):
+    """`dagster asset materialize` did not succeed."""
+
+
+def materialize_all(settings: Settings) -> None:
+    """Materialize everything that DATA_SOURCE needs, as the documented Dagster command does, and sum it up.
+
+    Raises:
+        AiopsError: one line that says why nothing new is served.
+    """
+    check_writable(settings)
+    environment = dagster_environment(settings)
+    arguments = selection(settings)
+    shown = " ".join(f"'{a}'" if any(c in a for c in '*":+') else a for a in arguments)
+    click.echo(f"dagster asset materialize {shown}")
+    started = time.time()
+    command = [executable("dagster"), "asset", "materialize", *location_arguments(), *arguments]
+    code = subprocess.run(command, env=environment, check=False).returncode
+    if code:
+        raise RunFailed(_cause(environment["DAGSTER_HOME"], started) or f"dagster ended with exit code {code}")
+    summarize(settings)
+
+
+def selection(settings: Settings) -> list[str]:
+    """What to materialize: everything after synthetic_series, and with real data the days of the window too."""
+    if settings.data_source == "synthetic":
+        return ["--select", 'key:"synthetic_series"+']
+    if settings.data_source != "prometheus":
+        raise SettingsError(
+            f"DATA_SOURCE={settings.data_source} blends real and synthetic rows, which is not built yet: "
+            "set DATA_SOURCE=synthetic or DATA_SOURCE=prometheus"
+        )
+    if not settings.prometheus_url:
+        raise SettingsError("DATA_SOURCE=prometheus needs PROMETHEUS_URL, e.g. PROMETHEUS_URL=http://host:9090")
+    # Dagster is heavy; only this branch needs partitions before the child process loads them itself.
+    from aiops_assets.assets.partitions import longest_window
+
+    days = longest_window(settings)
+    if days[0] < settings.first_day:
+        raise SettingsError(f"FIRST_DAY={settings.first_day}: the window begins on {days[0]}, set it earlier")
+    return ["--select", "*", "--partition-range", f"{days[0]}...{days[-1]}"]
+
+
+def dagster_environment(settings: Settings) -> dict[str, str]:
+    """The environment for Dagster's programs, with a DAGSTER_HOME that holds the shipped dagster.yaml."""
+    home = Path(os.environ.get("DAGSTER_HOME") or settings.aiops_home / "dagster").absolute()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        configuration = home / "dagster.yaml"
+        if not configuration.exists():
+            configuration.unlink(missing_ok=True)
+            configuration.symlink_to(_shipped("dagster.yaml"))
+    except OSError as error:
+        raise StoreError(f"AIOPS_HOME={settings.aiops_home} is not writable: {error.strerror}") from error
+    return {**os.environ, "DAGSTER_HOME": str(home), "AIOPS_HOME": str(settings.aiops_home)}
+
+
+def check_writable(settings: Settings) -> None:
+    """Refuse to start what cannot end well.
+
+    Raises:
+        StoreError: a folder cannot be written, or its disk is nearly full.
+    """
+    folders = {"AIOPS_HOME": str(settings.aiops_home), "MODEL_ROOT": settings.model_root}
+    for name, folder in folders.items():
+        if "://" in folder:
+            continue
+        path = Path(folder)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            probe = path / f".writable-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"{name}={folder} is not writable ({error.strerror}): set it to a folder that is"
+            ) from None
+        free = shutil.disk_usage(path).free
+        if free < LEAST_FREE_BYTES:
+            raise StoreError(
+                f"{name}={folder} has {free / 1e6:.0f} MB free, a run needs {LEAST_FREE_BYTES / 1e6:.0f} MB: "
+                "free some space; nothing was changed"
+            )
+
+
+def summarize(settings: Settings) -> None:
+    """Say where the models lie, how good they are, and how to look further."""
+    from aiops_assets.stores.served import ServedModels
+    from aiops_assets.stores.storage import open_storage
+
+    served = ServedModels(open_storage(settings.model_root))
+    click.echo("")
+    for spec in MODELS:
+        record = served.champion(spec.name)
+        if record is None:
+            raise IntegrityError(f"{spec.name}: the run ended well and nothing is served")
+        champion = record.champion
+        manifest = served.manifest(spec.name, champion.version, champion.manifest_sha256)
+        newest = max(served.versions(spec.name))
+        click.echo(f"{spec.name}: version {champion.version} is served ({champion.reason})")
+        if newest != champion.version:
+            click.echo(f"  challenger  version {newest} is not served; its evaluation in the UI says why")
+        figures = manifest.metrics
+        click.echo(f"  directory   {served.locate(spec.name, champion.version)}")
+        click.echo(f"  data        {manifest.effective_source}, data version {manifest.data_version}")
+        if "average_precision" in figures:
+            caught = ", ".join(
+                f"{name.removeprefix('recall_').replace('_', ' ')} {value:.0%}"
+                for name, value in sorted(figures.items())
+                if name.startswith("recall_")
+            )
+            click.echo(
+                f"  hold-out    average precision {figures['average_precision']:.2f}, "
+                f"false alarms {figures.get('false_alarm_rate', 0):.1%} of normal rows; rows caught: {caught}"
+            )
+    click.echo("look further: `make ui` (graph, plots, history), `.venv/bin/aiops lineage anomaly-detector`")
+
+
+def executable(name: str) -> str:
+    """A console script of this environment."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if not found:
+        raise SettingsError(f"{name} is not installed in this environment: pip install aiops-assets[ui]")
+    return found
+
+
+def location_arguments() -> list[str]:
+    """Where Dagster finds the graph, from any working directory."""
+    return ["-m", "aiops_assets.definitions"]
+
+
+def _shipped(name: str) -> Path:
+    """A file at the top of a checkout, or beside the modules of an installed package."""
+    root = PROJECT_ROOT / name
+    return root if root.is_file() else Path(__file__).parent / name
+
+
+def _cause(dagster_home: str, started: float) -> str:
+    """Why the newest run failed, in one line, from Dagster's own history; empty when it tells nothing."""
+    if importlib.util.find_spec("dagster") is None:
+        return ""
+    import dagster as dg
+
+    with dg.DagsterInstance.from_config(dagster_home) as instance:
+        for record in instance.get_run_records(limit=1):
+            if record.create_timestamp.timestamp() < started - 1:
+                return ""
+            for event in instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+                failure = event.get_dagster_event().step_failure_data
+                error = failure.error.cause if failure.error and failure.error.cause else failure.error
+                if error:
+                    step = event.step_key
+                    return f"{step}: {error.message.strip().splitlines()[0].rpartition('errors.')[2]}"
+    return ""

@@ -1,0 +1,160 @@
+"""The catalogue's queries and the client against a real Prometheus that holds the generator's series."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aiops_assets.errors import PrometheusQueryError
+from aiops_assets.prometheus.answers import series_name
+from aiops_assets.prometheus.client import PrometheusClient
+from aiops_assets.prometheus.transport import RequestsTransport
+from aiops_assets.timeseries.catalog import (
+    ENGINE_METRICS,
+    NETWORK_RECEIVE,
+    NODE_CPU,
+    NODE_MEMORY,
+    POD_CPU,
+    POD_MEMORY,
+    RESTARTS,
+    SYNTHETIC_METRICS,
+    MetricSpec,
+)
+from aiops_assets.timeseries.series import Floats, PodSeries, minute_grid
+from aiops_assets.timeseries.synthetic import generate
+from aiops_assets_tests.prometheus_server import CADVISOR, NODE_EXPORTER, backfilled_prometheus
+
+pytestmark = pytest.mark.needs("prometheus")
+
+DAYS, N_NODES, N_PODS = 3, 3, 5
+END = pd.Timestamp("2026-03-09", tz="UTC")
+START = END - pd.Timedelta(days=DAYS)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A client of the server, and what its exporters measured."""
+
+    client: PrometheusClient
+    series: PodSeries
+
+    def fetch(self, metric: MetricSpec, start: pd.Timestamp = START, end: pd.Timestamp = END) -> pd.DataFrame:
+        return self.client.query_range(metric.promql, start, end, metric.step_seconds)
+
+    def pod_values(self, metric: MetricSpec) -> Floats:
+        return self.series.values[metric.name][:, 0]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    series = generate(N_PODS, DAYS, END, seed=5)
+    storage = tmp_path_factory.mktemp("prometheus")
+    with backfilled_prometheus(series, storage, N_NODES) as url, RequestsTransport(url) as transport:
+        yield Cluster(PrometheusClient(transport), series)
+
+
+def rate_5m(per_second: Floats, offset: float) -> Floats:
+    """What ``rate(...[5m])`` reads at each full minute from the fifth on, along the last axis.
+
+    The newest and oldest of the five scrapes in its window lie ``offset`` seconds into their minutes: of the
+    newest minute that share counts, of the minute four before it the rest.
+    """
+    share = offset / 60
+    newest, oldest = per_second[..., 4:], per_second[..., :-4]
+    between = sum(per_second[..., 4 - back : per_second.shape[-1] - back] for back in (1, 2, 3))
+    rates: Floats = (share * newest + between + (1 - share) * oldest) / 4
+    return rates
+
+
+def names(label: str, values: tuple[str, ...]) -> list[str]:
+    return [series_name({label: value}) for value in values]
+
+
+def test_the_probe_passes(cluster: Cluster) -> None:
+    cluster.client.probe()
+
+
+@pytest.mark.parametrize("metric", SYNTHETIC_METRICS, ids=lambda metric: metric.name)
+def test_a_catalogue_query_covers_the_grid_within_its_bounds(cluster: Cluster, metric: MetricSpec) -> None:
+    frame = cluster.fetch(metric)
+
+    assert frame.index.equals(minute_grid(START, END))
+    if metric is NODE_CPU:
+        assert list(frame.columns) == ["{}"]
+    elif metric.per == "node":
+        assert list(frame.columns) == names("instance", ("node-0", "node-1", "node-2"))
+    else:
+        assert list(frame.columns) == names("pod", cluster.series.pods)
+    values = frame.to_numpy()
+    assert not np.isnan(values).any()
+    assert values.min() >= metric.lower
+    assert metric.upper is None or values.max() <= metric.upper
+
+
+@pytest.mark.parametrize("metric", ENGINE_METRICS, ids=lambda metric: metric.name)
+def test_adjacent_windows_join_to_the_whole(cluster: Cluster, metric: MetricSpec) -> None:
+    # Neither at a midnight nor at the edge of a block, and with seconds that are to be floored.
+    cut = START + pd.Timedelta("1d 7h 13min 42s")
+    parts = [cluster.fetch(metric, START, cut), cluster.fetch(metric, cut, END)]
+    assert all(len(part) for part in parts)
+    pd.testing.assert_frame_equal(pd.concat(parts), cluster.fetch(metric))
+
+
+def test_node_memory_is_the_gauge(cluster: Cluster) -> None:
+    expected = cluster.pod_values(NODE_MEMORY)[:N_NODES]
+    np.testing.assert_allclose(cluster.fetch(NODE_MEMORY).to_numpy().T, expected, atol=1e-12)
+
+
+def test_pod_memory_is_the_gauge(cluster: Cluster) -> None:
+    expected = cluster.pod_values(POD_MEMORY)
+    np.testing.assert_allclose(cluster.fetch(POD_MEMORY).to_numpy().T, expected, atol=1e-12)
+
+
+def test_restarts_are_the_counts(cluster: Cluster) -> None:
+    np.testing.assert_array_equal(cluster.fetch(RESTARTS).to_numpy().T, cluster.pod_values(RESTARTS))
+
+
+@pytest.mark.parametrize("metric", [POD_CPU, NETWORK_RECEIVE], ids=lambda metric: metric.name)
+def test_pod_rates_are_the_gauge_smoothed(cluster: Cluster, metric: MetricSpec) -> None:
+    expected = rate_5m(cluster.pod_values(metric), CADVISOR)
+    np.testing.assert_allclose(cluster.fetch(metric).to_numpy().T[:, 4:], expected, rtol=1e-6)
+
+
+def test_node_cpu_is_the_mean_of_all_cpus_smoothed(cluster: Cluster) -> None:
+    expected = rate_5m(cluster.pod_values(NODE_CPU)[:N_NODES].mean(axis=0), NODE_EXPORTER)
+    np.testing.assert_allclose(cluster.fetch(NODE_CPU).to_numpy()[4:, 0], expected, atol=1e-6)
+
+
+def test_an_instant_equals_the_range_there(cluster: Cluster) -> None:
+    at = START + pd.Timedelta(hours=30)
+    got = {series_name(labels): value for labels, value in cluster.client.query(POD_CPU.promql, at)}
+    assert got == cluster.fetch(POD_CPU).loc[at].to_dict()
+
+
+def test_a_window_before_the_first_scrape_has_no_series(cluster: Cluster) -> None:
+    frame = cluster.fetch(POD_CPU, START - pd.Timedelta(days=2), START - pd.Timedelta(days=1))
+    assert frame.shape == (1440, 0)
+
+
+@pytest.mark.parametrize(
+    ("promql", "words"),
+    [
+        ("sum(rate(up[5m])", r"bad_data: .*parse error: unclosed left parenthesis; correct the query"),
+        (
+            "node_memory_MemTotal_bytes * on() node_cpu_seconds_total",
+            r"execution: .*; correct the query",
+        ),
+    ],
+    ids=["syntax", "many to many"],
+)
+def test_a_bad_query_carries_the_servers_own_text(cluster: Cluster, promql: str, words: str) -> None:
+    with pytest.raises(PrometheusQueryError, match=words) as caught:
+        cluster.client.query_range(promql, START, END)
+    assert promql in str(caught.value)
+
+
+def test_too_fine_a_step_asks_for_a_shorter_range(cluster: Cluster) -> None:
+    with pytest.raises(PrometheusQueryError, match=r"exceeded maximum resolution.*ask for a shorter range"):
+        cluster.client.query_range("up", START, END, step_seconds=1)
