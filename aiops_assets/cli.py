@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -101,7 +100,6 @@ def lineage(name: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(chain.model_dump(mode="json"), indent=2))
     else:
-        width = shutil.get_terminal_size().columns
         click.echo(f"served directory  {chain.path} (version {chain.version})")
         for file in chain.files:
             click.echo(f"  file            {file.path} {file.sha256[:16]} {'verified' if file.verified else 'DIFFERS'}")
@@ -111,7 +109,7 @@ def lineage(name: str, as_json: bool) -> None:
         click.echo(f"training set      {chain.training_set}")
         click.echo(f"source            {chain.effective_source}")
         for query in chain.queries:
-            click.echo(f"  query           {query}"[:width])
+            click.echo(f"  query           {query}")
         for day in chain.days:
             click.echo(f"  day             {day.day} {day.digest[:16]} {day.state}")
     if chain.problems:

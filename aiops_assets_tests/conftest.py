@@ -1,0 +1,69 @@
+"""Fixtures shared by all tests, and the rule for parts that a machine lacks."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from aiops_assets.settings import PROJECT_ROOT, Settings, load_settings
+from aiops_assets.timeseries.synthetic import generate
+from aiops_assets_tests.prometheus_server import backfilled_prometheus
+
+SHARED = PROJECT_ROOT.parent / "shared"
+END = pd.Timestamp("2026-11-01", tz="UTC")
+"""Midnight at which the series of all tests end."""
+
+
+def _can_mount() -> bool:
+    return os.geteuid() == 0 and subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
+
+
+PARTS: dict[str, tuple[str, Callable[[], bool]]] = {
+    "prometheus": (
+        "the programs prometheus and promtool (apt-get install prometheus)",
+        lambda: all(map(shutil.which, ("prometheus", "promtool"))),
+    ),
+    "chromium": ("the program chromium (apt-get install chromium)", lambda: shutil.which("chromium") is not None),
+    "tmpfs": ("root, to mount a small file system", _can_mount),
+    "git": ("git and a checkout", lambda: (PROJECT_ROOT / ".git").exists() and shutil.which("git") is not None),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            what, there = PARTS[name]
+            if there():
+                continue
+            if os.environ.get("AIOPS_TEST_REQUIRE_ALL") == "1":
+                pytest.fail(f"this machine lacks {what}, and AIOPS_TEST_REQUIRE_ALL=1 asks for it")
+            pytest.skip(f"this machine lacks {what}")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Small synthetic settings with all state below tmp_path."""
+    return make_settings(tmp_path)
+
+
+def make_settings(home: Path, **variables: str) -> Settings:
+    """Settings with all state below ``home``; the series end on a fixed day."""
+    return load_settings({"AIOPS_HOME": str(home), "SYNTHETIC_END": "2026-11-01", "TRAINING_PODS": "20", **variables})
+
+
+@pytest.fixture(scope="session")
+def prometheus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server with 8 days of 3 nodes and 5 pods; tests that use it are marked ``needs("prometheus")``."""
+    with backfilled_prometheus(generate(5, 8, END, seed=7), tmp_path_factory.mktemp("prometheus") / "tsdb") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def aiops() -> str:
+    """The console script of this environment."""
+    return str(Path(sys.executable).parent / "aiops")
