@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import ParamSpec
 
 import click
@@ -82,6 +83,19 @@ def home() -> None:
     from aiops_assets.running import dagster_environment
 
     click.echo(dagster_environment(load_settings(os.environ))["DAGSTER_HOME"])
+
+
+@main.command()
+@click.argument("data", required=False, type=click.Path(exists=True, file_okay=False))
+@one_line_errors
+def evaluate(data: str | None) -> None:
+    """How good the detector is: the served one on 30 further generated days, or its recipe on labelled DATA."""
+    from aiops_assets import reports
+
+    if data:
+        reports.on_labelled_series(Path(data))
+    else:
+        reports.on_generated_days(load_settings(os.environ))
 
 
 @main.command()

@@ -16,7 +16,7 @@ from aiops_assets.stores.training_sets import TrainingSets
 from aiops_assets.tracking import Tracker
 
 
-class StoresResource(dg.ConfigurableResource):
+class StoresResource(dg.ConfigurableResource[None]):
     """Lake and training sets below home, served directories below the model root."""
 
     home: str
@@ -36,7 +36,7 @@ class StoresResource(dg.ConfigurableResource):
         return ServedModels(open_storage(self.model_root))
 
 
-class TrackingResource(dg.ConfigurableResource):
+class TrackingResource(dg.ConfigurableResource[None]):
     """MLflow runs and the model registry."""
 
     uri: str
@@ -48,7 +48,7 @@ class TrackingResource(dg.ConfigurableResource):
         return Tracker(self.uri, self.experiment, self.artifact_root)
 
 
-class PrometheusResource(dg.ConfigurableResource):
+class PrometheusResource(dg.ConfigurableResource[None]):
     """A Prometheus or a Thanos querier. The token itself is never part of the configuration."""
 
     url: str

@@ -121,9 +121,12 @@ class Tracker:
             client.set_terminated(run_id, "FINISHED")
 
     def register(
-        self, name: str, version: int, directory: Path, *, run_id: str, tags: Mapping[str, str]
+        self, name: str, version: int, files: Mapping[str, bytes], *, run_id: str, tags: Mapping[str, str]
     ) -> RegisteredVersion:
-        """Register a served directory as it is. Called again it finds what is there, so it mends a killed run."""
+        """Register the files of a served directory as they are.
+
+        Called again it finds what is there, so it mends a run that was killed after its commit.
+        """
         if found := self.find(name, version):
             return found
         from mlflow.exceptions import MlflowException
@@ -136,7 +139,10 @@ class Tracker:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
             model = client.create_logged_model(experiment_id, name=f"{name}-{version}", source_run_id=run_id)
-            client.log_model_artifacts(model.model_id, str(directory))
+            with tempfile.TemporaryDirectory() as folder:
+                for path, data in files.items():
+                    Path(folder, path).write_bytes(data)
+                client.log_model_artifacts(model.model_id, folder)
             model = client.finalize_logged_model(model.model_id, "READY")
             made = client.create_model_version(
                 name,

@@ -6,13 +6,14 @@ import dagster as dg
 
 from aiops_assets.assets.evaluation import evaluation_key
 from aiops_assets.assets.handoff import DecisionRef, TrainingSetRef, VersionRef
-from aiops_assets.assets.trained import MODEL_FILE, model_key
+from aiops_assets.assets.trained import model_key
 from aiops_assets.assets.training_sets import POD_FEATURES_KEY
 from aiops_assets.errors import SchemaError, StoreError
 from aiops_assets.models import isolation_forest
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ModelSpec
 from aiops_assets.models.evaluation import smoke_problems
 from aiops_assets.resources import StoresResource
+from aiops_assets.stores.served import MODEL_FILE
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.drift import NOTABLE_PSI, drifted
 from aiops_assets.timeseries.training_rows import out_of_bounds, validate
@@ -39,7 +40,7 @@ def pod_features_checks(training_set: TrainingSetRef, stores: StoresResource) ->
     rows = sets.rows(training_set.view, training_set.data_version)
     record = sets.record(training_set.view, training_set.data_version)
 
-    def result(name: str, problem: str, **metadata: object) -> dg.AssetCheckResult:
+    def result(name: str, problem: str, **metadata: float) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(
             asset_key=POD_FEATURES_KEY,
             check_name=name,

@@ -5,13 +5,13 @@ import dagster as dg
 from aiops_assets import plots
 from aiops_assets.assets.handoff import DecisionRef, TrainingSetRef, VersionRef
 from aiops_assets.assets.reporting import picture
-from aiops_assets.assets.trained import MODEL_FILE, model_key
+from aiops_assets.assets.trained import model_key
 from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.models import isolation_forest
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.evaluation import Decision, Figures, decide, judge
 from aiops_assets.resources import StoresResource
-from aiops_assets.stores.served import ServedModels
+from aiops_assets.stores.served import MODEL_FILE, ServedModels
 
 
 def evaluation_key(spec: ModelSpec) -> dg.AssetKey:

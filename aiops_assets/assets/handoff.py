@@ -51,7 +51,7 @@ class HandoffIOManager(dg.ConfigurableIOManager):
 
     def load_input(self, context: dg.InputContext) -> Record:
         """Read what an upstream asset returned last."""
-        kind = context.dagster_type.typing_type
+        kind: type[Record] = context.dagster_type.typing_type
         try:
             return kind.model_validate_json(self._storage.read(self._path(context.asset_key)))
         except NotFoundError:

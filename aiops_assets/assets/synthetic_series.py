@@ -54,7 +54,7 @@ def synthetic_series(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResu
             "pods": recipe.n_pods,
             "window": f"{frame['timestamp'].iloc[0]} to {frame['timestamp'].iloc[-1]}",
             "seed": recipe.seed,
-            "minutes_by_kind": dg.MetadataValue.json(frame["kind"].value_counts().to_dict()),
+            "minutes_by_kind": dg.MetadataValue.json({str(k): int(n) for k, n in frame["kind"].value_counts().items()}),
             "plot": picture(plots.labelled_pods(frame)),
         },
     )

@@ -18,13 +18,12 @@ from aiops_assets.models.evaluation import Figures, judge
 from aiops_assets.resources import StoresResource, TrackingResource
 from aiops_assets.settings import Settings
 from aiops_assets.stores.records import Manifest, TrainingSetRecord
-from aiops_assets.stores.served import ServedModels
+from aiops_assets.stores.served import MODEL_FILE, ServedModels
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.timeseries.schema import combined_digest
 from aiops_assets.tracking import DatasetInput
 
-MODEL_FILE = "model.joblib"
 PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
 
 
@@ -110,11 +109,10 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
         digest = served.manifest_sha256(spec.name, manifest.version)
         # Also for a version found unchanged: a process killed after its commit never came to this.
-        directory = served.storage.local_path(f"{spec.name}/{manifest.version}")
         tracker.register(
             spec.name,
             manifest.version,
-            directory,
+            served.files(spec.name, manifest.version),
             run_id=manifest.run_id,
             tags={
                 "manifest_sha256": digest,

@@ -84,9 +84,7 @@ class PrometheusClient:
             raise ValueError(f"{at}: give a time with a time zone")
         return self._instant(promql, {"time": f"{at.timestamp():.3f}"})
 
-    def query_range(
-        self, promql: str, start: datetime, end: datetime, step_seconds: int = 60
-    ) -> pd.DataFrame:
+    def query_range(self, promql: str, start: datetime, end: datetime, step_seconds: int = 60) -> pd.DataFrame:
         """Every series of a query over the half-open window [start, end), both floored to the step.
 
         Returns:

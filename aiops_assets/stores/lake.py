@@ -7,6 +7,7 @@ import hashlib
 import io
 from datetime import date
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -115,5 +116,12 @@ class Lake:
 def _to_long(wide: pd.DataFrame) -> pd.DataFrame:
     """Rows (timestamp, series, value) by series, then time, without the missing ones."""
     columns = sorted(map(str, wide.columns))
-    long = wide[columns].melt(ignore_index=False, var_name="series", value_name="value").dropna()
-    return long.reset_index(names="timestamp")[["timestamp", "series", "value"]]
+    values = wide[columns].to_numpy(dtype=np.float64).T
+    series, time = np.nonzero(~np.isnan(values))
+    return pd.DataFrame(
+        {
+            "timestamp": wide.index[time],
+            "series": np.array(columns, dtype=object)[series],
+            "value": values[series, time],
+        }
+    )

@@ -13,6 +13,8 @@ from aiops_assets.stores.records import ChampionMove, ChampionRecord, Manifest, 
 from aiops_assets.stores.storage import Storage
 
 MANIFEST = "manifest.json"
+MODEL_FILE = "model.joblib"
+"""The only name that both KServe's scikit-learn server and MLServer load; there must be no second pickle."""
 CHAMPION = "champion.json"
 CURRENT = "current"
 MOST_HISTORY = 100
@@ -101,6 +103,11 @@ class ServedModels:
                 found = ""
             checks.append(FileCheck(path, expected, found == expected))
         return checks
+
+    def files(self, name: str, version: int) -> dict[str, bytes]:
+        """All files of a version, its manifest among them, as they are."""
+        folder = f"{name}/{version}"
+        return {path: self.storage.read(f"{folder}/{path}") for path in self.storage.names(folder)}
 
     def load_file(self, name: str, version: int, path: str, manifest_sha256: str) -> bytes:
         """A model file, only when manifest and file have the digests recorded for them.

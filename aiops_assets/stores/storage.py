@@ -14,11 +14,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiops_assets.errors import ConflictError, NotFoundError, StoreError
 
 if TYPE_CHECKING:
+    from obstore import UpdateVersion
     from obstore.store import ObjectStore
 
 STAGING = ".staging-"
@@ -85,7 +86,10 @@ class LocalStorage(Storage):
     def read(self, path: str) -> bytes:
         """See Storage."""
         with _os_errors(self.root / path):
-            return (self.root / path).read_bytes()
+            try:
+                return (self.root / path).read_bytes()
+            except FileNotFoundError:
+                raise NotFoundError(f"{self.root / path} does not exist") from None
 
     def write(self, path: str, data: bytes) -> None:
         """See Storage."""
@@ -185,7 +189,8 @@ class ObjectStorage(Storage):
             found = self.store.get(path)
             if bytes(found.bytes()) != expected:
                 raise ConflictError(f"{self.locate(path)} was changed by somebody else meanwhile: try again")
-            self.store.put(path, new, mode={"e_tag": found.meta["e_tag"], "version": found.meta["version"]})
+            known = {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
+            self.store.put(path, new, mode=cast("UpdateVersion", {k: v for k, v in known.items() if v is not None}))
 
     @contextmanager
     def _errors(self, path: str) -> Iterator[None]:
@@ -252,14 +257,11 @@ def _os_errors(path: Path) -> Iterator[None]:
         errno.EACCES: "no permission: make it writable or set AIOPS_HOME or MODEL_ROOT elsewhere",
         errno.EPERM: "no permission: make it writable or set AIOPS_HOME or MODEL_ROOT elsewhere",
         errno.EROFS: "read-only file system: set AIOPS_HOME or MODEL_ROOT elsewhere",
+        errno.ENOENT: "no such place: set AIOPS_HOME or MODEL_ROOT elsewhere",
         errno.ENOTDIR: "a file is in the way of a folder: set AIOPS_HOME or MODEL_ROOT elsewhere",
     }
     try:
         yield
-    except FileNotFoundError as error:
-        if path.parent.is_dir():
-            raise NotFoundError(f"{path} does not exist") from None
-        raise StoreError(f"{path}: {error.strerror}: set AIOPS_HOME or MODEL_ROOT elsewhere") from error
     except OSError as error:
         cure = cures.get(error.errno or 0, error.strerror or str(error))
         raise StoreError(f"{path}: {cure}") from error

@@ -131,4 +131,4 @@ def _spread(rng: np.random.Generator, n: int, low: float, high: float) -> Floats
 
 
 def _minute_of_week(time: pd.Timestamp) -> int:
-    return time.dayofweek * DAY_MINUTES + time.hour * 60 + time.minute
+    return time.day_of_week * DAY_MINUTES + time.hour * 60 + time.minute

@@ -5,12 +5,14 @@ minute is anomalous; ``affected`` is true when any minute its features look at i
 "holdout": the newest fifth of the window, which no model fits.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.errors import DataError, EmptyDataError, SchemaError
-from aiops_assets.timeseries.anomalies import inject, kinds_visible_in
+from aiops_assets.timeseries.anomalies import ANOMALIES, inject, kinds_visible_in
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import FEATURES, HISTORY, feature_matrix, row_mask
 from aiops_assets.timeseries.schema import require_columns
@@ -34,10 +36,12 @@ def holdout_start(n_minutes: int) -> int:
     return n_minutes - int(n_minutes * HOLDOUT_SHARE)
 
 
-def labelled_series(n_pods: int, days: int, end: pd.Timestamp, seed: int, rate: float) -> PodSeries:
-    """Generated series with all kinds injected, the asked share of rows on both sides of the hold-out."""
+def labelled_series(
+    n_pods: int, days: int, end: pd.Timestamp, seed: int, rate: float, kinds: Sequence[str] = tuple(ANOMALIES)
+) -> PodSeries:
+    """Generated series with anomalies injected, the asked share of rows on both sides of the hold-out."""
     series = generate(n_pods, days, end, seed)
-    return inject(series, row_mask(series), rate, seed, cut=holdout_start(len(series.times)))
+    return inject(series, row_mask(series), rate, seed, kinds, cut=holdout_start(len(series.times)))
 
 
 def synthetic_rows(series: PodSeries, n_rows: int, rate: float, seed: int) -> pd.DataFrame:
@@ -64,7 +68,7 @@ def synthetic_rows(series: PodSeries, n_rows: int, rate: float, seed: int) -> pd
         for i, kind in enumerate(VISIBLE_KINDS):
             n_kind = len(range(i, n_anomalous, len(VISIBLE_KINDS)))  # as even as whole rows allow
             _draw(rng, mask & (series.kind == KINDS.index(kind)) & side, n_kind, taken)
-    return _frame(series, taken, cut, source="synthetic")
+    return label_frame(series, taken, cut, source="synthetic")
 
 
 def real_rows(series: PodSeries, rate: float, seed: int) -> pd.DataFrame:
@@ -77,7 +81,7 @@ def real_rows(series: PodSeries, rate: float, seed: int) -> pd.DataFrame:
     if not mask.any():
         raise EmptyDataError("no row of the window has its six minutes of samples: is the history too short?")
     cut = holdout_start(len(series.times))
-    return _frame(inject(series, mask, rate, seed, VISIBLE_KINDS, cut), mask, cut, source="prometheus")
+    return label_frame(inject(series, mask, rate, seed, VISIBLE_KINDS, cut), mask, cut, source="prometheus")
 
 
 def validate(frame: pd.DataFrame) -> None:
@@ -124,7 +128,8 @@ def _draw(rng: np.random.Generator, candidates: Mask, n: int, taken: Mask) -> No
     taken.flat[rng.choice(positions, size=n, replace=False)] = True
 
 
-def _frame(series: PodSeries, taken: Mask, cut: int, source: str) -> pd.DataFrame:
+def label_frame(series: PodSeries, taken: Mask, cut: int, source: str) -> pd.DataFrame:
+    """Rows of :data:`COLUMNS` at the taken (pod, minute) positions; from minute ``cut`` on they are hold-out."""
     minutes, pods = np.nonzero(taken.T)
     kind = series.kind[pods, minutes]
     anomalous = np.cumsum(np.pad(series.kind != 0, ((0, 0), (1, 0))), axis=1)

@@ -1,0 +1,259 @@
+"""`make run` killed with SIGKILL at 50 seeded random moments: what is served stays whole, and the next run heals.
+
+Each kill ends the whole process group of `aiops run`, a training run with a seed of its own; then the disk is
+judged, and the same run is made again and judged once more. Two lanes with a home each share the work.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from aiops_assets.assets.served import CHAMPION_ALIAS
+from aiops_assets.errors import AiopsError
+from aiops_assets.lineage import LineageReader
+from aiops_assets.models import isolation_forest
+from aiops_assets.models.evaluation import smoke_problems
+from aiops_assets.resources import stores_of, tracking_of
+from aiops_assets.settings import Settings
+from aiops_assets.stores.served import CURRENT, MANIFEST, MODEL_FILE, ServedModels
+from aiops_assets.stores.storage import STAGING
+from aiops_assets_tests.conftest import make_settings
+
+NAME = "anomaly-detector"
+KILLS = 50
+LEAST_KILLED = 30
+"""A run may end before its moment comes; most must not."""
+LANES = 2
+SMALL = {"TRAINING_PODS": "10", "N_SAMPLES": "400"}
+JUDGING = threading.Lock()
+"""MLflow and warnings filters are the process's own: one lane judges at a time."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a run is killed, as a share of the time that a whole one takes. ``iteration`` is its seed too."""
+
+    iteration: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was served when a run began; the run itself may add one version."""
+
+    champion: int
+    newest: int
+
+    @property
+    def allowed(self) -> tuple[int, int]:
+        return self.champion, self.newest + 1
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A run of the command; ``killed`` is false when it ended before its moment."""
+
+    code: int
+    seconds: float
+    output: str
+    killed: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One iteration: whether the run was killed, whether it had committed its version, and what was wrong."""
+
+    killed: bool
+    committed: bool
+    problems: tuple[str, ...]
+
+
+def seeded_moments() -> list[Moment]:
+    """A third anywhere in the run, two thirds after the imports, where the stores are written."""
+    rng = random.Random(0)
+    return [Moment(i, rng.uniform(0.0 if i % 3 == 1 else 0.4, 1.0)) for i in range(1, KILLS + 1)]
+
+
+def attempt(aiops: str, home: Path, seed: int, seconds: float | None = None) -> Attempt:
+    """Run the command, for at most so many seconds. Whoever holds its output is gone when this returns."""
+    variables = {"AIOPS_HOME": str(home), "SYNTHETIC_END": "2026-11-01", "RANDOM_SEED": str(seed), **SMALL}
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    started = time.monotonic()
+    with subprocess.Popen(
+        [aiops, "run"],
+        env={**inherited, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        killed = False
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            killed = True
+            output, _ = process.communicate()
+    return Attempt(process.returncode, time.monotonic() - started, output, killed)
+
+
+def versions_on_disk(folder: Path) -> list[int]:
+    return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
+
+
+def version_problems(served: ServedModels, folder: Path, version: int) -> Iterator[str]:
+    """A version directory is its manifest and exactly the files that this names."""
+    try:
+        manifest = served.manifest(NAME, version)
+    except AiopsError as error:
+        yield f"version {version} is half served: {error}"
+        return
+    there = {entry.name for entry in (folder / str(version)).iterdir()}
+    if there != {MANIFEST, *manifest.files}:
+        yield f"version {version} holds {sorted(there)}, its manifest names {sorted(manifest.files)}"
+    for check in served.check_files(manifest):
+        if not check.verified:
+            yield f"version {version} is half served: {check.path} differs from its manifest"
+
+
+def champion_problems(served: ServedModels, before: Before) -> Iterator[str]:
+    """The champion is the old or the new one, is what its record says, and answers."""
+    try:
+        record = served.champion(NAME)
+        if record is None:
+            yield f"nothing is served, version {before.champion} was"
+            return
+        champion = record.champion
+        if champion.version not in before.allowed:
+            yield f"champion is version {champion.version}, expected one of {before.allowed}"
+        data = served.load_file(NAME, champion.version, MODEL_FILE, champion.manifest_sha256)
+    except AiopsError as error:
+        yield f"the champion cannot be loaded: {error}"
+        return
+    yield from smoke_problems(isolation_forest.from_bytes(data))
+
+
+def disk_problems(settings: Settings, before: Before) -> Iterator[str]:
+    """What must hold at any moment."""
+    served = stores_of(settings).served()
+    folder = Path(settings.model_root) / NAME
+    versions = versions_on_disk(folder)
+    whole = list(range(1, before.newest + 1))
+    if versions not in (whole, [*whole, before.newest + 1]):
+        yield f"versions are {versions}, were {whole}"
+    for version in versions:
+        yield from version_problems(served, folder, version)
+    yield from champion_problems(served, before)
+    link = folder / CURRENT
+    target = str(link.readlink()) if link.is_symlink() else None
+    if target not in {str(version) for version in versions if version in before.allowed}:
+        yield f"{CURRENT} points at {target}, expected one of {before.allowed}"
+
+
+def healing_problems(settings: Settings, before: Before) -> Iterator[str]:
+    """What must hold after a whole run: everything is there once, and every store says the same."""
+    yield from disk_problems(settings, before)
+    stores, tracker = stores_of(settings), tracking_of(settings).tracker()
+    served = stores.served()
+    folder = Path(settings.model_root) / NAME
+    if served.versions(NAME)[-1] != before.newest + 1:
+        yield f"versions are {served.versions(NAME)}, the run should have added {before.newest + 1}"
+    if left := sorted(entry.name for entry in folder.glob(f"{STAGING}*")):
+        yield f"staging folders are left: {left}"
+    chain = LineageReader(served, stores.training_sets(), stores.lake(), tracker).trace(NAME)
+    yield from chain.problems
+    if (alias := tracker.alias(NAME, CHAMPION_ALIAS)) != chain.version:
+        yield f"MLflow's alias is at version {alias}, the champion is {chain.version}"
+    if (link := (folder / CURRENT).readlink()) != Path(str(chain.version)):
+        yield f"{CURRENT} points at {link}, the champion is {chain.version}"
+    if running := running_in_mlflow(settings):
+        yield f"MLflow runs {running} seem to train for ever"
+
+
+def running_in_mlflow(settings: Settings) -> list[str]:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=settings.mlflow_tracking_uri)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return [run.info.run_id for run in client.search_runs(experiments, "attributes.status = 'RUNNING'")]
+
+
+def state_of(settings: Settings) -> Before:
+    served = stores_of(settings).served()
+    record = served.champion(NAME)
+    assert record is not None
+    return Before(record.champion.version, served.versions(NAME)[-1])
+
+
+class Lane:
+    """A home with a champion, in which one run after the other is killed and made again."""
+
+    def __init__(self, aiops: str, home: Path) -> None:
+        self.aiops = aiops
+        self.home = home
+        self.settings = make_settings(home, **SMALL)
+        # The first run also makes the databases, so it is the second that tells how long a run takes.
+        for seed in (KILLS + 1, KILLS + 2):
+            whole = attempt(aiops, home, seed)
+            assert whole.code == 0, whole.output
+            self.seconds = whole.seconds
+
+    def run(self, moments: list[Moment]) -> list[Outcome]:
+        """Every iteration, up to the first one that goes wrong."""
+        outcomes = []
+        for moment in moments:
+            outcomes.append(self.iteration(moment))
+            if outcomes[-1].problems:
+                break
+        return outcomes
+
+    def iteration(self, moment: Moment) -> Outcome:
+        """Kill, judge, run again, judge."""
+        before = state_of(self.settings)
+        planned = moment.share * self.seconds
+        run = attempt(self.aiops, self.home, moment.iteration, planned)
+        where = f"iteration {moment.iteration}, {planned:.2f} of {self.seconds:.2f} s ({moment.share:.0%}), "
+        where += "killed" if run.killed else f"ended with exit code {run.code}"
+        with JUDGING:
+            problems = [f"{where}: {problem}" for problem in disk_problems(self.settings, before)]
+        committed = versions_on_disk(Path(self.settings.model_root) / NAME)[-1] > before.newest
+
+        healing = attempt(self.aiops, self.home, moment.iteration)
+        if healing.code:
+            problems.append(f"{where}: the next run ended with exit code {healing.code}: {healing.output[-3000:]}")
+        else:
+            with JUDGING:
+                found = list(healing_problems(self.settings, before))
+            problems += [f"{where}, after the next run: {problem}" for problem in found]
+        if not committed:
+            # This one trained too: a machine that became slower or faster moves the moments with it.
+            self.seconds = healing.seconds
+        print(where, "committed" if committed else "", f"healed in {healing.seconds:.1f} s", file=sys.stderr)
+        return Outcome(run.killed, committed, tuple(problems))
+
+
+@pytest.mark.long
+def test_kills_leave_the_served_model_whole_and_the_next_run_heals(aiops: str, tmp_path: Path) -> None:
+    moments = seeded_moments()
+    with ThreadPoolExecutor(LANES) as pool:
+        lanes = list(pool.map(lambda number: Lane(aiops, tmp_path / f"lane-{number}"), range(LANES)))
+        shares = [moments[number::LANES] for number in range(LANES)]
+        outcomes = [outcome for lane in pool.map(Lane.run, lanes, shares) for outcome in lane]
+
+    problems = [problem for outcome in outcomes for problem in outcome.problems]
+    assert not problems, "\n".join(problems)
+    assert len(outcomes) == KILLS
+    killed = [outcome for outcome in outcomes if outcome.killed]
+    assert len(killed) >= LEAST_KILLED
+    # Otherwise the moments miss the part that matters.
+    assert {outcome.committed for outcome in killed} == {False, True}
