@@ -11,7 +11,7 @@ from typing import ParamSpec
 import click
 
 from aiops_assets import __version__
-from aiops_assets.errors import AiopsError
+from aiops_assets.errors import AiopsError, IntegrityError
 from aiops_assets.settings import Settings, allowed, load_settings, origin, shown
 
 Arguments = ParamSpec("Arguments")
@@ -110,7 +110,11 @@ def lineage(name: str, as_json: bool) -> None:
     table = load_settings(os.environ)
     stores = stores_of(table)
     reader = LineageReader(stores.served(), stores.training_sets(), stores.lake(), tracking_of(table).tracker())
-    chain = reader.trace(name)
+    try:
+        chain = reader.trace(name)
+    except IntegrityError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
     if as_json:
         click.echo(json.dumps(chain.model_dump(mode="json"), indent=2))
     else:

@@ -1,15 +1,15 @@
 """From a served directory back to version, MLflow run, training set and source, re-hashing each step."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from aiops_assets.errors import AiopsError, NotFoundError, StoreError
 from aiops_assets.stores.lake import Lake
-from aiops_assets.stores.records import Day, Manifest, Record, TrainingSetRecord
-from aiops_assets.stores.served import ServedModels
+from aiops_assets.stores.records import ChampionMove, Day, Manifest, Record, TrainingSetRecord
+from aiops_assets.stores.served import MANIFEST, ServedModels
 from aiops_assets.stores.training_sets import TrainingSets
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.schema import combined_digest, day_digests
@@ -68,39 +68,51 @@ class LineageReader:
 
         Raises:
             NotFoundError: nothing is served under that name.
-            IntegrityError: champion record or manifest cannot even be read.
+            IntegrityError: the champion record cannot even be read.
         """
         record = self.served.champion(name)
         if record is None:
             raise NotFoundError(f"{name} is not served from {self.served.locate(name)}: run `aiops run` first")
         champion = record.champion
-        with self._noting():
-            self.served.manifest(name, champion.version, champion.manifest_sha256)
-        manifest = self.served.manifest(name, champion.version)
-        files = self.served.check_files(manifest)
-        self.problems += [f"{manifest.name}/{manifest.version}/{f.path} differs" for f in files if not f.verified]
-        if champion.data_version != manifest.data_version:
+        manifest, files = self._manifest(champion, name)
+        if manifest and champion.data_version != manifest.data_version:
             self.problems.append("champion record and manifest name different data versions")
-        self._check_run(manifest, champion.manifest_sha256)
-        source = self._training_set(manifest)
+        if manifest:
+            self._check_run(manifest, champion.manifest_sha256)
+        source = self._training_set(manifest) if manifest else None
         days = self._days(source) if source else ()
         return Lineage(
             name=name,
             version=champion.version,
             path=self.served.locate(name, champion.version),
-            data_version=manifest.data_version,
-            run_id=manifest.run_id,
-            run_url=manifest.run_url,
-            dagster_run_id=manifest.dagster_run_id,
-            code_version=manifest.code_version,
-            effective_source=manifest.effective_source,
-            training_set=self.training_sets.locate(manifest.view, manifest.data_version),
+            data_version=champion.data_version,
+            run_id=manifest.run_id if manifest else "",
+            run_url=manifest.run_url if manifest else "",
+            dagster_run_id=manifest.dagster_run_id if manifest else "",
+            code_version=manifest.code_version if manifest else "",
+            effective_source=champion.effective_source,
+            training_set=self.training_sets.locate(manifest.view, manifest.data_version) if manifest else "",
             queries=tuple(source.queries.values()) if source else (),
             days=days,
-            files=tuple(FileState(path=f.path, sha256=f.sha256, verified=f.verified) for f in files),
+            files=files,
             verified=not self.problems,
             problems=tuple(self.problems),
         )
+
+    def _manifest(self, champion: ChampionMove, name: str) -> tuple[Manifest | None, tuple[FileState, ...]]:
+        """The manifest, if it can be read at all, and the state of each file of the directory."""
+        manifest, known = None, False
+        with self._noting():
+            self.served.manifest(name, champion.version, champion.manifest_sha256)
+            known = True
+        files = [FileState(path=MANIFEST, sha256=champion.manifest_sha256, verified=known)]
+        with suppress(StoreError):  # named above
+            manifest = self.served.manifest(name, champion.version)
+        for check in self.served.check_files(manifest) if manifest else []:
+            files.append(FileState(path=check.path, sha256=check.sha256, verified=check.verified))
+            if not check.verified:
+                self.problems.append(f"{self.served.locate(name, champion.version)}/{check.path} differs")
+        return manifest, tuple(files)
 
     def _check_run(self, manifest: Manifest, manifest_sha256: str) -> None:
         with self._noting():

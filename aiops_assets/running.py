@@ -13,6 +13,8 @@ import click
 from aiops_assets.errors import AiopsError, IntegrityError, SettingsError, StoreError
 from aiops_assets.models.catalog import MODELS
 from aiops_assets.settings import PROJECT_ROOT, Settings
+from aiops_assets.stores.served import ServedModels
+from aiops_assets.stores.storage import open_storage
 
 LEAST_FREE_BYTES = 64_000_000
 """A run writes about 10 MB; SQLite databases that run full are slow to mend."""
@@ -33,12 +35,13 @@ def materialize_all(settings: Settings) -> None:
     arguments = selection(settings)
     shown = " ".join(f"'{a}'" if any(c in a for c in '*":+') else a for a in arguments)
     click.echo(f"dagster asset materialize {shown}")
+    before = _versions(settings)
     started = time.time()
     command = [executable("dagster"), "asset", "materialize", *location_arguments(), *arguments]
     code = subprocess.run(command, env=environment, check=False).returncode
     if code:
         raise RunFailed(_cause(environment["DAGSTER_HOME"], started) or f"dagster ended with exit code {code}")
-    summarize(settings)
+    summarize(settings, before)
 
 
 def selection(settings: Settings) -> list[str]:
@@ -103,11 +106,8 @@ def check_writable(settings: Settings) -> None:
             )
 
 
-def summarize(settings: Settings) -> None:
-    """Say where the models lie, how good they are, and how to look further."""
-    from aiops_assets.stores.served import ServedModels
-    from aiops_assets.stores.storage import open_storage
-
+def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
+    """Say what was trained, where the models lie, how good they are, and how to look further."""
     served = ServedModels(open_storage(settings.model_root))
     click.echo("")
     for spec in MODELS:
@@ -116,24 +116,34 @@ def summarize(settings: Settings) -> None:
             raise IntegrityError(f"{spec.name}: the run ended well and nothing is served")
         champion = record.champion
         manifest = served.manifest(spec.name, champion.version, champion.manifest_sha256)
-        newest = max(served.versions(spec.name))
-        click.echo(f"{spec.name}: version {champion.version} is served ({champion.reason})")
-        if newest != champion.version:
-            click.echo(f"  challenger  version {newest} is not served; its evaluation in the UI says why")
-        figures = manifest.metrics
+        new = [version for version in served.versions(spec.name) if version not in before[spec.name]]
+        trained = f"version {new[-1]} trained" if new else "training skipped, nothing changed"
+        click.echo(f"{spec.name}: {trained}; version {champion.version} is served ({champion.reason})")
+        if new and new[-1] != champion.version:
+            click.echo(f"  challenger  version {new[-1]} is not served: see its evaluation in the UI")
         click.echo(f"  directory   {served.locate(spec.name, champion.version)}")
         click.echo(f"  data        {manifest.effective_source}, data version {manifest.data_version}")
-        if "average_precision" in figures:
-            caught = ", ".join(
-                f"{name.removeprefix('recall_').replace('_', ' ')} {value:.0%}"
-                for name, value in sorted(figures.items())
-                if name.startswith("recall_")
-            )
-            click.echo(
-                f"  hold-out    average precision {figures['average_precision']:.2f}, "
-                f"false alarms {figures.get('false_alarm_rate', 0):.1%} of normal rows; rows caught: {caught}"
-            )
+        click.echo(f"  hold-out    {_figures(manifest.metrics)}")
     click.echo("look further: `make ui` (graph, plots, history), `.venv/bin/aiops lineage anomaly-detector`")
+
+
+def _figures(metrics: dict[str, float]) -> str:
+    if "average_precision" not in metrics:
+        return "no anomalous row to judge by (ANOMALY_RATE=0)"
+    caught = [
+        f"{name.removeprefix('recall_').replace('_', ' ')} {value:.0%}"
+        for name, value in sorted(metrics.items())
+        if name.startswith("recall_")
+    ]
+    return (
+        f"average precision {metrics['average_precision']:.2f}, false alarms "
+        f"{metrics.get('false_alarm_rate', 0):.1%} of normal rows; rows caught: {', '.join(caught)}"
+    )
+
+
+def _versions(settings: Settings) -> dict[str, list[int]]:
+    served = ServedModels(open_storage(settings.model_root))
+    return {spec.name: served.versions(spec.name) for spec in MODELS}
 
 
 def executable(name: str) -> str:

@@ -9,24 +9,36 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-from aiops_assets.errors import NotFoundError, StoreError
+from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
+from aiops_assets.mlflow_connection import Connection, accepting, without_password
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 VERSION_TAG = "aiops.version"
 HOST_TAG, PID_TAG, STARTED_TAG = "aiops.host", "aiops.pid", "aiops.started"
+DATA_TAG, MANIFEST_TAG = "data_version", "manifest_sha256"
+
+UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""How MLflow says that there is no such run, model or alias: it depends on which of them is missing."""
 
 
 @dataclass(frozen=True)
 class DatasetInput:
-    """What a fit read: ``data_version`` becomes the MLflow dataset digest (at most 36 characters)."""
+    """What a fit read.
+
+    Attributes:
+        name: the view, e.g. ``pod_features``.
+        data_version: content digest, 32 hex; MLflow's dataset digest (which holds at most 36 characters).
+        source: path or URL of the training set.
+        profile: rows, label rate, effective source; anything JSON can hold.
+    """
 
     name: str
     data_version: str
@@ -45,79 +57,67 @@ class RegisteredVersion:
     tags: dict[str, str]
 
 
+@dataclass(frozen=True)
 class TrackedRun:
-    """A run that is being recorded."""
+    """A run that is being recorded. Its methods raise StoreError."""
 
-    def __init__(self, client: "MlflowClient", run_id: str) -> None:
-        self._client = client
-        self.run_id = run_id
+    run_id: str
+    _mlflow: Connection
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
-        """Record figures."""
+        """Record figures by name."""
+        client, _ = self._mlflow.open()
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self._client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items()])
+        with self._mlflow.errors():
+            client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items()])
 
     def log_artifact(self, name: str, data: bytes) -> None:
-        """Record a small file, a picture say."""
-        with tempfile.TemporaryDirectory() as folder:
+        """Record a small file under a plain file name: a picture, a JSON document."""
+        client, _ = self._mlflow.open()
+        with tempfile.TemporaryDirectory() as folder, self._mlflow.errors():
             path = Path(folder) / name
             path.write_bytes(data)
-            self._client.log_artifact(self.run_id, str(path))
+            client.log_artifact(self.run_id, str(path))
 
 
 class Tracker:
-    """Runs and registered versions of one experiment.
+    """Runs and registered versions of one experiment. Nothing is imported or connected before the first use.
 
     Args:
         uri: ``sqlite:///...`` or ``http(s)://...``.
         experiment: name; made when it is missing.
-        artifact_root: where a new experiment in a local store keeps its artifacts; a server decides itself.
+        artifact_root: path or URL where a new experiment of a SQLite store keeps its artifacts, by default
+            ``artifacts`` beside the database. A server decides itself.
 
     Raises:
-        StoreError: from any method, when MLflow cannot be reached or does not accept something.
+        StoreError: from any method, when MLflow cannot be reached or refuses something.
     """
 
     def __init__(self, uri: str, experiment: str, artifact_root: str | None = None) -> None:
-        self.uri = uri
-        self.experiment = experiment
-        self.artifact_root = artifact_root if not uri.startswith("http") else None
-        self._connected: tuple[MlflowClient, str] | None = None
+        self._mlflow = Connection(uri, experiment, artifact_root)
 
     @contextmanager
     def run(
         self, model: str, *, dataset: DatasetInput, params: Mapping[str, object], tags: Mapping[str, str]
     ) -> Iterator[TrackedRun]:
-        """A run around a fit: FINISHED when the block ends, FAILED when it raises."""
-        from mlflow.entities import Dataset, InputTag, Param, RunTag
-        from mlflow.entities import DatasetInput as MlflowDatasetInput
-
-        client, experiment_id = self._connect()
-        with self._errors():
-            owner = {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid()), STARTED_TAG: _started(os.getpid())}
-            run_id = client.create_run(experiment_id, run_name=model, tags={**tags, **owner}).info.run_id
-            entity = Dataset(
-                name=dataset.name,
-                digest=dataset.data_version,
-                source_type="local",
-                source=json.dumps({"uri": dataset.source}),
-                profile=json.dumps(dataset.profile),
-            )
-            client.log_inputs(run_id, [MlflowDatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
-            client.log_batch(
-                run_id,
-                params=[Param(name, str(value)) for name, value in params.items()],
-                tags=[RunTag("model", model)],
-            )
+        """A run around a fit: FINISHED when the block ends, FAILED when it raises, KILLED when it is interrupted."""
+        client, experiment_id = self._mlflow.open()
+        owner = {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid()), STARTED_TAG: _started(os.getpid())}
+        with self._mlflow.errors():
+            every_tag = {**tags, **owner, "model": model}
+            run_id = client.create_run(experiment_id, run_name=model, tags=every_tag).info.run_id
         try:
-            with self._errors():
-                yield TrackedRun(client, run_id)
-        except BaseException:
-            with self._errors():
-                client.set_terminated(run_id, "FAILED")
+            with self._mlflow.errors():
+                _log_inputs(client, run_id, dataset, params)
+            yield TrackedRun(run_id, self._mlflow)
+        except BaseException as error:
+            # The reason why the block ended matters more than a server that is gone as well.
+            with suppress(StoreError), self._mlflow.errors():
+                client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
             raise
-        with self._errors():
+        with self._mlflow.errors():
             client.set_terminated(run_id, "FINISHED")
 
     def register(
@@ -126,44 +126,60 @@ class Tracker:
         """Register the files of a served directory as they are.
 
         Called again it finds what is there, so it mends a run that was killed after its commit.
+
+        Raises:
+            IntegrityError: that version is registered with another ``manifest_sha256``.
         """
         if found := self.find(name, version):
+            recorded, given = found.tags.get(MANIFEST_TAG), tags.get(MANIFEST_TAG)
+            if recorded and given and recorded != given:
+                raise IntegrityError(
+                    f"{name} version {version} is in MLflow's registry with other content (manifest {recorded[:12]}, "
+                    f"here {given[:12]}): restore that version, or give this MODEL_ROOT a registry of its own"
+                )
             return found
-        from mlflow.exceptions import MlflowException
-
-        client, experiment_id = self._connect()
-        with self._errors():
-            try:
+        client, experiment_id = self._mlflow.open()
+        with self._mlflow.errors(), tempfile.TemporaryDirectory() as folder:
+            with accepting("RESOURCE_ALREADY_EXISTS"):
                 client.create_registered_model(name)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-            model = client.create_logged_model(experiment_id, name=f"{name}-{version}", source_run_id=run_id)
-            with tempfile.TemporaryDirectory() as folder:
-                for path, data in files.items():
-                    Path(folder, path).write_bytes(data)
-                client.log_model_artifacts(model.model_id, folder)
+            for path, data in files.items():
+                Path(folder, path).parent.mkdir(parents=True, exist_ok=True)
+                Path(folder, path).write_bytes(data)
+            title = f"{name}-{version}"
+            left_by_killed = client.search_logged_models(
+                [experiment_id], f"name = {_literal(title)} AND source_run_id = {_literal(run_id)}"
+            )
+            model = next(iter(left_by_killed), None) or client.create_logged_model(
+                experiment_id, name=title, source_run_id=run_id
+            )
+            client.log_model_artifacts(model.model_id, folder)
             model = client.finalize_logged_model(model.model_id, "READY")
-            made = client.create_model_version(
+            # Not models:/<id>: MLflow's SQL registry resolves that through its global tracking URI.
+            client.create_model_version(
                 name,
                 source=model.artifact_location,
                 run_id=run_id,
                 tags={**tags, VERSION_TAG: str(version)},
                 model_id=model.model_id,
             )
-        return _registered(made)
+        # Read back: of two processes that registered at once both get the same, first one.
+        made = self.find(name, version)
+        if made is None:
+            raise StoreError(f"MLflow accepted {name} version {version} and does not list it: ask its administrator")
+        return made
 
     def find(self, name: str, version: int) -> RegisteredVersion | None:
-        """The registered version of a served one."""
-        return next((v for v in self.versions(name) if v.version == version), None)
+        """The registered version of a served one; ``None`` when it was not registered."""
+        found = self._search(f"name = {_literal(name)} AND tags.`{VERSION_TAG}` = '{version}'")
+        return next(iter(found), None)
 
     def versions(self, name: str) -> list[RegisteredVersion]:
         """All registered versions of a model, by served version."""
-        return self._search(f"name = '{name}'")
+        return self._search(f"name = {_literal(name)}")
 
     def versions_of_data(self, data_version: str) -> list[RegisteredVersion]:
-        """Which models came of this data."""
-        return self._search(f"tags.data_version = '{data_version}'")
+        """Which models came of this data, by name and served version."""
+        return self._search(f"tags.{DATA_TAG} = {_literal(data_version)}")
 
     def set_alias(self, name: str, alias: str, version: int) -> bool:
         """Let an alias point at a served version; whether that changed anything.
@@ -176,22 +192,18 @@ class Tracker:
             raise NotFoundError(f"MLflow knows no version {version} of {name}: materialize model/{name} again")
         if self.alias(name, alias) == version:
             return False
-        with self._errors():
-            self._connect()[0].set_registered_model_alias(name, alias, registered.registry_version)
+        client, _ = self._mlflow.open()
+        with self._mlflow.errors():
+            client.set_registered_model_alias(name, alias, registered.registry_version)
         return True
 
     def alias(self, name: str, alias: str) -> int | None:
-        """The served version that an alias points at."""
-        from mlflow.exceptions import MlflowException
-
-        client, _ = self._connect()
-        with self._errors():
-            try:
-                return _registered(client.get_model_version_by_alias(name, alias)).version
-            except MlflowException as error:
-                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                    return None
-                raise
+        """The served version that an alias points at, ``None`` without such an alias."""
+        client, _ = self._mlflow.open()
+        with self._mlflow.errors(), accepting(*UNKNOWN):
+            tags = client.get_model_version_by_alias(name, alias).tags
+            return int(tags[VERSION_TAG]) if VERSION_TAG in tags else None
+        return None
 
     def dataset_digests(self, run_id: str) -> list[str]:
         """Digests of the data a run read; empty for an unknown run."""
@@ -204,88 +216,62 @@ class Tracker:
         return None if found is None else dict(found.data.tags)
 
     def close_orphans(self) -> list[str]:
-        """Mark runs as KILLED whose process on this host is gone: a killed run must not seem to train for ever."""
-        client, experiment_id = self._connect()
-        with self._errors():
+        """Mark runs as KILLED whose process on this host is gone, and name them: they must not seem to train."""
+        client, experiment_id = self._mlflow.open()
+        host = _literal(socket.gethostname())
+        with self._mlflow.errors():
             running = client.search_runs(
-                [experiment_id],
-                f"attributes.status = 'RUNNING' and tags.`{HOST_TAG}` = '{socket.gethostname()}'",
+                [experiment_id], f"attributes.status = 'RUNNING' AND tags.`{HOST_TAG}` = {host}"
             )
-            orphans = [run for run in running if not _alive(run.data.tags)]
-            for run in orphans:
-                client.set_terminated(run.info.run_id, "KILLED")
-        return [run.info.run_id for run in orphans]
+            orphans = [run.info.run_id for run in running if not _alive(run.data.tags)]
+            for run_id in orphans:
+                client.set_terminated(run_id, "KILLED")
+        return orphans
 
     def run_url(self, run_id: str) -> str:
         """Where a person finds a run; never with a password."""
-        if self.uri.startswith("http"):
-            return f"{_without_password(self.uri).rstrip('/')}/#/experiments/{self._connect()[1]}/runs/{run_id}"
-        return f"{_without_password(self.uri)}#runs/{run_id}"
+        if self._mlflow.is_sqlite:
+            return f"{self._mlflow.shown_uri}#runs/{run_id}"
+        return f"{self._mlflow.shown_uri}/#/experiments/{self._mlflow.open()[1]}/runs/{run_id}"
 
     def _run(self, run_id: str) -> Any:
-        from mlflow.exceptions import MlflowException
-
-        client, _ = self._connect()
-        with self._errors():
-            try:
-                return client.get_run(run_id)
-            except MlflowException as error:
-                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                    return None
-                raise
+        client, _ = self._mlflow.open()
+        with self._mlflow.errors(), accepting(*UNKNOWN):
+            return client.get_run(run_id)
+        return None
 
     def _search(self, condition: str) -> list[RegisteredVersion]:
-        client, _ = self._connect()
-        with self._errors():
-            found = [_registered(entry) for entry in client.search_model_versions(condition)]
-        return sorted(found, key=lambda entry: (entry.name, entry.version))
-
-    def _connect(self) -> "tuple[MlflowClient, str]":
-        if self._connected is None:
-            with self._errors():
-                self._connected = self._open()
-        return self._connected
-
-    def _open(self) -> "tuple[MlflowClient, str]":
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("DO_NOT_TRACK", "true")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-        from mlflow.exceptions import MlflowException
-        from mlflow.tracking import MlflowClient
-
-        if self.uri.startswith("sqlite:///"):
-            Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-        found = client.get_experiment_by_name(self.experiment)
-        if found is not None:
-            return client, found.experiment_id
-        location = Path(self.artifact_root).absolute().as_uri() if self.artifact_root else None
-        try:
-            return client, client.create_experiment(self.experiment, artifact_location=location)
-        except MlflowException:
-            # Another process made it meanwhile.
-            found = client.get_experiment_by_name(self.experiment)
-            if found is None:
-                raise
-            return client, found.experiment_id
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            yield
-        except (MlflowException, SQLAlchemyError) as error:
-            where = _without_password(self.uri)
-            text = str(error).splitlines()[0].replace(self.uri, where)
-            raise StoreError(f"MLflow at {where}: {text}; check MLFLOW_TRACKING_URI") from error
+        client, _ = self._mlflow.open()
+        with self._mlflow.errors():
+            entries = client.search_model_versions(condition)
+        found = [
+            RegisteredVersion(entry.name, str(entry.version), int(tag), entry.run_id or "", dict(entry.tags))
+            for entry in entries
+            if (tag := entry.tags.get(VERSION_TAG))
+        ]
+        return sorted(found, key=lambda entry: (entry.name, entry.version, int(entry.registry_version)))
 
 
-def _registered(entry: Any) -> RegisteredVersion:
-    tags = dict(entry.tags)
-    return RegisteredVersion(entry.name, str(entry.version), int(tags.get(VERSION_TAG, 0)), entry.run_id or "", tags)
+def _log_inputs(client: "MlflowClient", run_id: str, dataset: DatasetInput, params: Mapping[str, object]) -> None:
+    from mlflow.entities import Dataset, InputTag, Param
+    from mlflow.entities import DatasetInput as MlflowDatasetInput
+
+    entity = Dataset(
+        name=dataset.name,
+        digest=dataset.data_version,
+        source_type=urlsplit(dataset.source).scheme or "local",
+        source=json.dumps({"uri": without_password(dataset.source)}),
+        profile=json.dumps(dataset.profile),
+    )
+    client.log_inputs(run_id, [MlflowDatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
+    client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
+
+
+def _literal(text: str) -> str:
+    """A string in MLflow's filter language, which knows no escape."""
+    if "'" in text:
+        raise StoreError(f"{text!r} holds a quotation mark, which MLflow cannot search for: choose a name without it")
+    return f"'{text}'"
 
 
 def _alive(tags: Mapping[str, str]) -> bool:
@@ -301,16 +287,9 @@ def _alive(tags: Mapping[str, str]) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in clock ticks since boot; empty where the system does not tell."""
+    """When a process started, in clock ticks since boot; empty where the system does not tell, "ended" for a zombie."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
         return ""
-
-
-def _without_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    if not parts.password:
-        return uri
-    host = parts.hostname or ""
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}{f':{parts.port}' if parts.port else ''}"))
+    return "ended" if fields[0] in "ZX" else fields[19]

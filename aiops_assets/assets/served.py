@@ -54,7 +54,7 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                     spec.name,
                     challenger.version,
                     reason=decision.reason,
-                    who=f"dagster run {context.run_id}",
+                    who=f"dagster run {context.run.run_id}",
                     seen=decision.champion,
                 )
                 context.log.info(f"{spec.name}: version {challenger.version} is served: {decision.reason}")

@@ -1,7 +1,6 @@
 """model/<name>: fit on the training set, write the immutable version directory, record the MLflow run."""
 
 import platform
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
 
@@ -12,17 +11,19 @@ from aiops_assets import plots
 from aiops_assets.assets.handoff import TrainingSetRef, VersionRef
 from aiops_assets.assets.reporting import picture
 from aiops_assets.code_version import code_version
+from aiops_assets.errors import IntegrityError
 from aiops_assets.models import isolation_forest
 from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.evaluation import Figures, judge
+from aiops_assets.models.evaluation import judge
 from aiops_assets.resources import StoresResource, TrackingResource
 from aiops_assets.settings import Settings
-from aiops_assets.stores.records import Manifest, TrainingSetRecord
+from aiops_assets.stores.records import Manifest
 from aiops_assets.stores.served import MODEL_FILE, ServedModels
+from aiops_assets.stores.training_sets import TrainingSets
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.timeseries.schema import combined_digest
-from aiops_assets.tracking import DatasetInput
+from aiops_assets.tracking import DatasetInput, Tracker
 
 PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
 
@@ -57,77 +58,29 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[VersionRef]:
         sets, served, tracker = stores.training_sets(), stores.served(), tracking.tracker()
         rows = sets.rows(training_set.view, training_set.data_version)
-        record = sets.record(training_set.view, training_set.data_version)
-        fingerprint = fingerprint_of(spec, record.data_version, settings.random_seed)
         for orphan in tracker.close_orphans():
             context.log.warning(f"MLflow run {orphan} was left by a killed process: marked as killed")
 
-        manifest = unchanged_version(served, spec.name, fingerprint)
-        trained = manifest is None
-        if manifest is None:
-            dataset = DatasetInput(
-                name=record.view,
-                data_version=record.data_version,
-                source=sets.locate(record.view, record.data_version),
-                profile={
-                    "rows": record.rows,
-                    "label_rate": record.label_rate,
-                    "effective_source": record.effective_source,
-                },
-            )
-            tags = {
-                "effective_source": record.effective_source,
-                "dagster_run_id": context.run_id,
-                "code_version": code_version(),
-                "data_version": record.data_version,
-            }
-            parameters = {**spec.parameters, "random_seed": settings.random_seed}
-            with tracker.run(spec.name, dataset=dataset, params=parameters, tags=tags) as run:
-                pipeline = isolation_forest.fit(rows[rows["split"] == "train"], spec.parameters, settings.random_seed)
-                figures = judge(pipeline, rows[rows["split"] == "holdout"])
-                run.log_metrics(figures.as_metrics())
-                run.log_artifact("scores.png", _score_picture(pipeline, rows))
-                manifest = served.publish(
-                    spec.name,
-                    {MODEL_FILE: isolation_forest.to_bytes(pipeline)},
-                    lambda number, files: _manifest(
-                        spec,
-                        number,
-                        files,
-                        record=record,
-                        record_sha256=sets.record_sha256(record.view, record.data_version),
-                        figures=figures,
-                        parameters=parameters,
-                        fingerprint=fingerprint,
-                        run_id=run.run_id,
-                        run_url=tracker.run_url(run.run_id),
-                        dagster_run_id=context.run_id,
-                    ),
-                )
+        fingerprint = fingerprint_of(spec, training_set.data_version, settings.random_seed)
+        manifest = unchanged_version(served, tracker, spec.name, fingerprint)
+        if manifest:
+            training = f"skipped: data, code and configuration are those of version {manifest.version}"
         else:
-            context.log.info(f"training skipped: data, code and configuration are those of version {manifest.version}")
-
-        digest = served.manifest_sha256(spec.name, manifest.version)
+            training = "fitted"
+            manifest = fit_version(
+                spec, training_set, settings.random_seed, sets, served, tracker, dagster_run_id=context.run.run_id
+            )
+        context.log.info(f"training {training}")
         # Also for a version found unchanged: a process killed after its commit never came to this.
-        tracker.register(
-            spec.name,
-            manifest.version,
-            served.files(spec.name, manifest.version),
-            run_id=manifest.run_id,
-            tags={
-                "manifest_sha256": digest,
-                "data_version": manifest.data_version,
-                "effective_source": manifest.effective_source,
-                "dagster_run_id": manifest.dagster_run_id,
-                "served_directory": served.locate(spec.name, manifest.version),
-            },
+        ref = register(served, tracker, manifest)
+        pipeline = isolation_forest.from_bytes(
+            served.load_file(spec.name, ref.version, MODEL_FILE, ref.manifest_sha256)
         )
-        pipeline = isolation_forest.from_bytes(served.load_file(spec.name, manifest.version, MODEL_FILE, digest))
         return dg.MaterializeResult(
-            value=VersionRef(name=spec.name, version=manifest.version, manifest_sha256=digest),
-            data_version=dg.DataVersion(digest[:32]),
+            value=ref,
+            data_version=dg.DataVersion(ref.manifest_sha256[:32]),
             metadata={
-                "training": "fitted" if trained else f"skipped: unchanged since version {manifest.version}",
+                "training": training,
                 "version": manifest.version,
                 "dagster/uri": served.locate(spec.name, manifest.version),
                 "effective_source": manifest.effective_source,
@@ -142,6 +95,84 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
     return model
 
 
+def fit_version(
+    spec: ModelSpec,
+    training_set: TrainingSetRef,
+    seed: int,
+    sets: TrainingSets,
+    served: ServedModels,
+    tracker: Tracker,
+    *,
+    dagster_run_id: str,
+) -> Manifest:
+    """Fit on the train rows, judge on the hold-out, commit a new version; all of it in one MLflow run."""
+    view, data_version = training_set.view, training_set.data_version
+    rows, record = sets.rows(view, data_version), sets.record(view, data_version)
+    dataset = DatasetInput(
+        name=view,
+        data_version=data_version,
+        source=sets.locate(view, data_version),
+        profile=record.model_dump(mode="json", include={"rows", "label_rate", "effective_source"}),
+    )
+    tags = {
+        "effective_source": record.effective_source,
+        "data_version": data_version,
+        "dagster_run_id": dagster_run_id,
+        "code_version": code_version(),
+    }
+    parameters = {**spec.parameters, "random_seed": seed}
+    with tracker.run(spec.name, dataset=dataset, params=parameters, tags=tags) as run:
+        pipeline = isolation_forest.fit(rows[rows["split"] == "train"], spec.parameters, seed)
+        metrics = judge(pipeline, rows[rows["split"] == "holdout"]).as_metrics()
+        run.log_metrics(metrics)
+        run.log_artifact("scores.png", _score_picture(pipeline, rows))
+
+        def manifest(version: int, files: dict[str, str]) -> Manifest:
+            return Manifest(
+                name=spec.name,
+                version=version,
+                created=datetime.now(UTC),
+                description=spec.description,
+                cluster=record.cluster,
+                features=FEATURES,
+                features_digest=combined_digest({f"{i:03d}": name for i, name in enumerate(FEATURES)}),
+                width=len(FEATURES),
+                units={metric.name: metric.unit for metric in ENGINE_METRICS},
+                parameters=parameters,
+                packages={"python": platform.python_version(), **_package_versions()},
+                view=view,
+                data_version=data_version,
+                training_set_sha256=sets.record_sha256(view, data_version),
+                effective_source=record.effective_source,
+                run_id=run.run_id,
+                run_url=tracker.run_url(run.run_id),
+                dagster_run_id=dagster_run_id,
+                code_version=code_version(),
+                fingerprint=fingerprint_of(spec, data_version, seed),
+                metrics=metrics,
+                files=files,
+            )
+
+        # Somebody may have emptied the model root; MLflow still knows the numbers that were given.
+        known = max((entry.version for entry in tracker.versions(spec.name)), default=0)
+        return served.publish(spec.name, {MODEL_FILE: isolation_forest.to_bytes(pipeline)}, manifest, after=known)
+
+
+def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> VersionRef:
+    """Let MLflow know a committed version, byte for byte, with the digest of its manifest."""
+    name, version = manifest.name, manifest.version
+    digest = served.manifest_sha256(name, version)
+    tags = {
+        "manifest_sha256": digest,
+        "data_version": manifest.data_version,
+        "effective_source": manifest.effective_source,
+        "dagster_run_id": manifest.dagster_run_id,
+        "served_directory": served.locate(name, version),
+    }
+    tracker.register(name, version, served.files(name, version), run_id=manifest.run_id, tags=tags)
+    return VersionRef(name=name, version=version, manifest_sha256=digest)
+
+
 def fingerprint_of(spec: ModelSpec, data_version: str, seed: int) -> str:
     """What decides a fit: data, code and configuration. The same fingerprint would give the same model."""
     return combined_digest(
@@ -150,58 +181,27 @@ def fingerprint_of(spec: ModelSpec, data_version: str, seed: int) -> str:
             "code": code_version(),
             "parameters": repr(sorted(spec.parameters.items())),
             "seed": str(seed),
-            **{name: package_version(name) for name in PACKAGES},
+            **_package_versions(),
         }
     )
 
 
-def unchanged_version(served: ServedModels, name: str, fingerprint: str) -> Manifest | None:
-    """The newest whole version that was made with this fingerprint."""
+def unchanged_version(served: ServedModels, tracker: Tracker, name: str, fingerprint: str) -> Manifest | None:
+    """The newest version made with this fingerprint that is still what was committed."""
+    recorded = {entry.version: entry.tags.get("manifest_sha256") for entry in tracker.versions(name)}
     for version in reversed(served.versions(name)):
-        manifest = served.manifest(name, version)
+        try:
+            # A version that MLflow does not know yet vouches for itself.
+            manifest = served.manifest(name, version, recorded.get(version))
+        except IntegrityError:
+            continue
         if manifest.fingerprint == fingerprint and all(check.verified for check in served.check_files(manifest)):
             return manifest
     return None
 
 
-def _manifest(
-    spec: ModelSpec,
-    version: int,
-    files: dict[str, str],
-    *,
-    record: TrainingSetRecord,
-    record_sha256: str,
-    figures: Figures,
-    parameters: Mapping[str, object],
-    fingerprint: str,
-    run_id: str,
-    run_url: str,
-    dagster_run_id: str,
-) -> Manifest:
-    return Manifest(
-        name=spec.name,
-        version=version,
-        created=datetime.now(UTC),
-        description=spec.description,
-        cluster=record.cluster,
-        features=FEATURES,
-        features_digest=combined_digest({f"{i:03d}": name for i, name in enumerate(FEATURES)}),
-        width=len(FEATURES),
-        units={metric.name: metric.unit for metric in ENGINE_METRICS},
-        parameters=dict(parameters),
-        packages={"python": platform.python_version(), **{name: package_version(name) for name in PACKAGES}},
-        view=record.view,
-        data_version=record.data_version,
-        training_set_sha256=record_sha256,
-        effective_source=record.effective_source,
-        run_id=run_id,
-        run_url=run_url,
-        dagster_run_id=dagster_run_id,
-        code_version=code_version(),
-        fingerprint=fingerprint,
-        metrics=figures.as_metrics(),
-        files=files,
-    )
+def _package_versions() -> dict[str, str]:
+    return {name: package_version(name) for name in PACKAGES}
 
 
 def _score_picture(pipeline: object, rows: pd.DataFrame) -> bytes:

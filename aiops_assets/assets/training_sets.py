@@ -45,7 +45,6 @@ POD_FEATURES_KEY = dg.AssetKey(["training_set", POD_FEATURES])
             "split": ("string", "train, or holdout: the newest fifth of the window, fitted by no model"),
             "label": ("int64", "1: the row's own minute is anomalous"),
             "kind": ("string", "kind of the anomaly, or normal"),
-            "affected": ("bool", "an injected minute lies in the six that the features look at"),
             **feature_columns(),
         }
     ),

@@ -36,7 +36,7 @@ class Figures:
         rows, anomalies: how many were judged, how many of them are anomalous.
         average_precision: area under precision and recall of the score (random: the label rate).
         precision, recall, f1: of the -1 answers.
-        false_alarm_rate: share of -1 among normal rows that no injected minute touches.
+        false_alarm_rate: share of -1 among normal rows.
         recall_by_kind: kind -> share of its rows that are caught.
     """
 
@@ -67,27 +67,24 @@ class Decision:
 
 
 def judge(pipeline: object, rows: pd.DataFrame) -> Figures:
-    """Judge a row detector on rows with ``label``, ``kind``, ``affected`` and the feature columns."""
+    """Judge a row detector on rows with ``label``, ``kind`` and the feature columns."""
     from sklearn.metrics import average_precision_score
 
     features = rows[list(FEATURES)].to_numpy()
     truth = rows["label"].to_numpy() == 1
     scores = isolation_forest.anomaly_score(pipeline, features)
     alarm = isolation_forest.predict(pipeline, features) == -1
-    clean = ~truth & ~rows["affected"].to_numpy()
-    # A row that is normal again while its window still holds injected minutes is neither right nor wrong.
-    judged = truth | clean
-    precision = _share(truth[judged & alarm])
+    precision = _share(truth[alarm])
     recall = _share(alarm[truth])
     f1 = 2 * precision * recall / (precision + recall) if precision and recall else None
     return Figures(
-        rows=int(judged.sum()),
+        rows=len(rows),
         anomalies=int(truth.sum()),
-        average_precision=float(average_precision_score(truth[judged], scores[judged])) if truth.any() else None,
+        average_precision=float(average_precision_score(truth, scores)) if truth.any() else None,
         precision=precision,
         recall=recall,
         f1=f1,
-        false_alarm_rate=_share(alarm[clean]),
+        false_alarm_rate=_share(alarm[~truth]),
         recall_by_kind={
             str(kind): float(alarm[truth & (rows["kind"] == kind).to_numpy()].mean())
             for kind in sorted(set(rows.loc[truth, "kind"]))

@@ -42,7 +42,12 @@ class ServedModels:
         return sorted(version for version in found if self.storage.exists(f"{name}/{version}/{MANIFEST}"))
 
     def publish(
-        self, name: str, files: Mapping[str, bytes], manifest: Callable[[int, dict[str, str]], Manifest]
+        self,
+        name: str,
+        files: Mapping[str, bytes],
+        manifest: Callable[[int, dict[str, str]], Manifest],
+        *,
+        after: int = 0,
     ) -> Manifest:
         """Commit a new version directory: the files, and last the manifest made for its number.
 
@@ -50,6 +55,7 @@ class ServedModels:
             name: of the model.
             files: file name -> content.
             manifest: (version, sha256 of each file) -> the manifest to write.
+            after: the highest number known elsewhere: a number is never given twice.
 
         Raises:
             ConflictError: other writers took every number tried.
@@ -58,7 +64,7 @@ class ServedModels:
         digests = {path: sha256(data) for path, data in files.items()}
         for _ in range(CLAIM_ATTEMPTS):
             numbers = [int(entry) for entry in self.storage.names(name) if entry.isdigit()]
-            made = manifest(max(numbers, default=0) + 1, digests)
+            made = manifest(max([after, *numbers]) + 1, digests)
             try:
                 self.storage.commit_directory(
                     f"{name}/{made.version}", {**files, MANIFEST: made.to_bytes()}, last=MANIFEST

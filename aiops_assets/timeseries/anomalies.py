@@ -122,12 +122,12 @@ def inject(
             if metric not in changed:
                 continue
             for member in changed[metric][pod]:
-                change = shape(rng, member[begin:end]) - member[begin:end]
-                member[begin:end] += change
+                # Rounded as the generator's own values are, for the same bytes on every machine.
+                anomalous = shape(rng, member[begin:end]).round(6)
                 if ANOMALIES[name].lasting:
-                    member[end:] += change[-1]
-    rounded = {metric: np.round(values, 6) for metric, values in changed.items()}
-    return series.with_values(rounded, kind)
+                    member[end:] += anomalous[-1] - member[end - 1]
+                member[begin:end] = anomalous
+    return series.with_anomalies(changed, kind)
 
 
 def _place(

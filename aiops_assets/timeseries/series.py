@@ -27,21 +27,27 @@ class PodSeries:
         values: metric -> (n_pods, n_members, n_minutes) float64, NaN where no sample is. A pod metric has
             one member. A node metric has the nodes as members and may have 1 for n_pods: all pods share it.
         kind: (n_pods, n_minutes) positions in :data:`KINDS`; 0 is normal.
+        before: the values before injection; ``None`` when nothing was injected.
     """
 
     times: pd.DatetimeIndex
     pods: tuple[str, ...]
     values: Mapping[str, Floats]
     kind: npt.NDArray[np.int8]
+    before: Mapping[str, Floats] | None = None
 
     def per_pod(self, metric: str) -> Floats:
         """The metric with a row a pod: (n_pods, n_members, n_minutes), a view that must not be written."""
         values = self.values[metric]
         return np.broadcast_to(values, (len(self.pods), *values.shape[1:]))
 
-    def with_values(self, changed: Mapping[str, Floats], kind: npt.NDArray[np.int8]) -> "PodSeries":
-        """A copy in which some metrics and the kinds are replaced."""
-        return replace(self, values={**self.values, **changed}, kind=kind)
+    def with_anomalies(self, changed: Mapping[str, Floats], kind: npt.NDArray[np.int8]) -> "PodSeries":
+        """A copy in which some metrics are changed by anomalies, and which minutes are of which kind."""
+        return replace(self, values={**self.values, **changed}, kind=kind, before=self.values)
+
+    def undisturbed(self) -> "PodSeries":
+        """The series as they were before injection."""
+        return self if self.before is None else replace(self, values=self.before, before=None)
 
     def to_frame(self) -> pd.DataFrame:
         """Long rows (timestamp, pod, a column a metric averaged over members, kind), by time, then pod."""

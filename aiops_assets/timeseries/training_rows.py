@@ -1,7 +1,8 @@
 """Rows of the view ``pod_features``: which, from where, labelled how, and on which side of the hold-out.
 
 A training set is a frame of :data:`COLUMNS`, ordered by time, then pod. ``label`` is 1 when the row's own
-minute is anomalous; ``affected`` is true when any minute its features look at is. ``split`` is "train" or
+minute is anomalous. A normal row is what the source said: its features are computed from the series before
+injection, also right after an episode whose minutes its window would still hold. ``split`` is "train" or
 "holdout": the newest fifth of the window, which no model fits.
 """
 
@@ -14,13 +15,13 @@ import pandas as pd
 from aiops_assets.errors import DataError, EmptyDataError, SchemaError
 from aiops_assets.timeseries.anomalies import ANOMALIES, inject, kinds_visible_in
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
-from aiops_assets.timeseries.features import FEATURES, HISTORY, feature_matrix, row_mask
+from aiops_assets.timeseries.features import FEATURES, feature_matrix, row_mask
 from aiops_assets.timeseries.schema import require_columns
 from aiops_assets.timeseries.series import KINDS, PodSeries
 from aiops_assets.timeseries.synthetic import generate
 
 HOLDOUT_SHARE = 0.2
-ROW_COLUMNS = ("timestamp", "pod", "source", "split", "label", "kind", "affected")
+ROW_COLUMNS = ("timestamp", "pod", "source", "split", "label", "kind")
 COLUMNS = (*ROW_COLUMNS, *FEATURES)
 VISIBLE_KINDS = kinds_visible_in([metric.name for metric in ENGINE_METRICS])
 """A network burst changes none of the 45 columns: no row of this view can be labelled with it."""
@@ -132,18 +133,18 @@ def label_frame(series: PodSeries, taken: Mask, cut: int, source: str) -> pd.Dat
     """Rows of :data:`COLUMNS` at the taken (pod, minute) positions; from minute ``cut`` on they are hold-out."""
     minutes, pods = np.nonzero(taken.T)
     kind = series.kind[pods, minutes]
-    anomalous = np.cumsum(np.pad(series.kind != 0, ((0, 0), (1, 0))), axis=1)
-    affected = anomalous[pods, minutes + 1] > anomalous[pods, minutes + 1 - HISTORY]
+    matrix = feature_matrix(series.undisturbed(), pods, minutes)
+    anomalous = kind != 0
+    matrix[anomalous] = feature_matrix(series, pods[anomalous], minutes[anomalous])
     frame = pd.DataFrame(
         {
             "timestamp": series.times[minutes],
             "pod": np.array(series.pods, dtype=object)[pods],
             "source": source,
             "split": np.where(minutes < cut, "train", "holdout"),
-            "label": (kind != 0).astype(np.int64),
+            "label": anomalous.astype(np.int64),
             "kind": np.array(KINDS, dtype=object)[kind],
-            "affected": affected,
         }
     )
-    features = pd.DataFrame(feature_matrix(series, pods, minutes), columns=list(FEATURES))
+    features = pd.DataFrame(matrix, columns=list(FEATURES))
     return pd.concat([frame, features], axis=1)

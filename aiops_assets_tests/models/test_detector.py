@@ -127,7 +127,7 @@ def test_figures_know_a_perfect_and_a_blind_detector(rows: pd.DataFrame) -> None
     assert blind.recall == 0.0
     assert blind.precision is None
     assert blind.f1 is None
-    normal = judge(Fixed(np.ones(len(rows))), rows.assign(label=0, kind="normal", affected=False))
+    normal = judge(Fixed(np.ones(len(rows))), rows.assign(label=0, kind="normal"))
     assert normal.average_precision is None
     assert "average_precision" not in normal.as_metrics()
 

@@ -1,7 +1,10 @@
 """The client against answers of every kind, and the transport against a loopback server that misbehaves."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -370,6 +373,36 @@ def test_the_token_is_read_at_each_request_and_never_shown(tmp_path: Path) -> No
     assert sent == ["Bearer first-secret", "Bearer second-secret"]
 
 
+def test_the_environments_proxy_and_netrc_are_ignored(tmp_path: Path) -> None:
+    sent: list[str] = []
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        sent.append(handler.headers["Authorization"])
+        send(handler, 200, b"")
+
+    token, netrc = tmp_path / "token", tmp_path / "netrc"
+    token.write_text("of-the-file")
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    script = """
+import sys
+from pathlib import Path
+from aiops_assets.prometheus.transport import RequestsTransport
+with RequestsTransport(sys.argv[1], token_file=Path(sys.argv[2])) as transport:
+    print(transport.get("/", {}).status)
+"""
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1", "NO_PROXY": "", "no_proxy": ""}
+    with loopback(reply) as url:
+        done = subprocess.run(
+            [sys.executable, "-c", script, url, str(token)],
+            env={**os.environ, **proxy, "NETRC": str(netrc)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert (done.stdout, done.stderr) == ("200\n", "")
+    assert sent == ["Bearer of-the-file"]
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\n", b"top\nsecret", b"top secret", b"secret\xff"])
 def test_a_token_that_cannot_be_sent_is_refused_unshown(tmp_path: Path, content: bytes | None) -> None:
     token = tmp_path / "token"
@@ -400,7 +433,9 @@ def test_a_body_that_drips_ends_at_the_deadline(encoding: str) -> None:
             handler.send_header("Content-Length", "1000000")
         handler.end_headers()
         try:
-            while not hung_up.wait(0.01):
+            for _ in range(500):  # an end, and not the one expected, so that a failure does not hang
+                if hung_up.wait(0.01):
+                    break
                 handler.wfile.write(chunked(b" ") if encoding == "chunked" else b" ")
         except OSError:
             hung_up.set()

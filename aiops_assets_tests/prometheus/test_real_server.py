@@ -96,7 +96,7 @@ def test_a_catalogue_query_covers_the_grid_within_its_bounds(cluster: Cluster, m
 @pytest.mark.parametrize("metric", ENGINE_METRICS, ids=lambda metric: metric.name)
 def test_adjacent_windows_join_to_the_whole(cluster: Cluster, metric: MetricSpec) -> None:
     # Neither at a midnight nor at the edge of a block, and with seconds that are to be floored.
-    cut = START + pd.Timedelta("1d 7h 13min 42s")
+    cut = START + pd.Timedelta(days=1, hours=7, minutes=13, seconds=42)
     parts = [cluster.fetch(metric, START, cut), cluster.fetch(metric, cut, END)]
     assert all(len(part) for part in parts)
     pd.testing.assert_frame_equal(pd.concat(parts), cluster.fetch(metric))
@@ -125,6 +125,19 @@ def test_pod_rates_are_the_gauge_smoothed(cluster: Cluster, metric: MetricSpec) 
 def test_node_cpu_is_the_mean_of_all_cpus_smoothed(cluster: Cluster) -> None:
     expected = rate_5m(cluster.pod_values(NODE_CPU)[:N_NODES].mean(axis=0), NODE_EXPORTER)
     np.testing.assert_allclose(cluster.fetch(NODE_CPU).to_numpy()[4:, 0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        'container_cpu_usage_seconds_total{container=""}',
+        'container_memory_working_set_bytes{container=""}',
+        'container_network_receive_bytes_total{interface="lo"}',
+        'kube_pod_container_resource_limits{resource="cpu",container="app"}',
+    ],
+)
+def test_the_server_holds_what_the_queries_have_to_leave_out(cluster: Cluster, selector: str) -> None:
+    assert cluster.client.query(f"count({selector})", START + pd.Timedelta(hours=1)) == [({}, N_PODS)]
 
 
 def test_an_instant_equals_the_range_there(cluster: Cluster) -> None:

@@ -70,7 +70,7 @@ def test_a_restart_counter_does_not_fall_when_the_storm_is_over(healthy: PodSeri
 
 
 def test_shared_node_series_get_a_row_a_pod(healthy: PodSeries) -> None:
-    shared = healthy.with_values({NODE_CPU.name: healthy.values[NODE_CPU.name][:1]}, healthy.kind)
+    shared = healthy.with_anomalies({NODE_CPU.name: healthy.values[NODE_CPU.name][:1]}, healthy.kind)
     injected = inject(shared, row_mask(shared), 0.05, 1, kinds=["cpu_spike"])
     assert len(injected.values[NODE_CPU.name]) == len(healthy.pods)
     quiet = injected.kind == 0

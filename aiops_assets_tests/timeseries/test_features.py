@@ -125,7 +125,7 @@ def test_rows_are_taken_every_five_minutes_where_the_history_is_whole() -> None:
     memory[1] = NAN  # a pod without a memory limit
     node = series.values[NODE_MEMORY.name][:1].copy()
     node[:, :, 700] = NAN  # missing for all pods
-    mask = row_mask(series.with_values({POD_MEMORY.name: memory, NODE_MEMORY.name: node}, series.kind))
+    mask = row_mask(series.with_anomalies({POD_MEMORY.name: memory, NODE_MEMORY.name: node}, series.kind))
     complete = np.zeros_like(mask)
     complete[:, 5::5] = True
     lost = np.argwhere(complete & ~mask).tolist()

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError, EmptyDataError, SchemaError
-from aiops_assets.timeseries.catalog import ENGINE_METRICS, NODE_CPU, POD_MEMORY
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, NODE_CPU, POD_MEMORY, RESTARTS
 from aiops_assets.timeseries.drift import drifted, population_stability
 from aiops_assets.timeseries.features import ENGINE_DEFAULT, FEATURES
 from aiops_assets.timeseries.schema import content_digest, day_digests, require_columns
@@ -52,7 +52,7 @@ def test_all_visible_kinds_are_there_evenly(rows: pd.DataFrame) -> None:
 def test_labels_mark_what_the_features_show(rows: pd.DataFrame) -> None:
     spikes = rows[rows["kind"] == "cpu_spike"]
     assert (spikes["node_cpu_utilization_value"] > 0.7).all()
-    assert (rows.loc[~rows["affected"], "node_cpu_utilization_value"] < 0.75).all()
+    assert (rows.loc[rows["kind"] == "normal", "node_cpu_utilization_value"] < 0.75).all()
 
 
 def test_the_holdout_is_the_newest_fifth(rows: pd.DataFrame) -> None:
@@ -90,11 +90,13 @@ def test_real_rows_keep_all_rows_and_are_injected_at_the_rate() -> None:
     assert len(frame) == 6 * (3 * 288 - 1)
     assert frame["label"].sum() == pytest.approx(0.03 * len(frame), abs=1)
     assert set(frame["source"]) == {"prometheus"}
-    untouched = frame[~frame["affected"]].iloc[0]
-    minute = int((untouched["timestamp"] - start) / pd.Timedelta(minutes=1))
-    assert untouched["node_cpu_utilization_value"] == pytest.approx(
-        healthy.values[NODE_CPU.name][:3, 0, minute].mean(), abs=1e-12
-    )
+    normal = frame[frame["label"] == 0]
+    minutes = ((normal["timestamp"] - start) / pd.Timedelta(minutes=1)).astype(int).to_numpy()
+    nodes = healthy.values[NODE_CPU.name][:3, 0]
+    assert normal["node_cpu_utilization_value"].to_numpy() == pytest.approx(nodes[:, minutes].mean(axis=0), abs=1e-12)
+    restarts = dict(zip(healthy.pods, healthy.values[RESTARTS.name][:, 0], strict=True))
+    expected = [restarts[pod][minute - 5] for pod, minute in zip(normal["pod"], minutes, strict=True)]
+    assert normal["container_restart_count_lag_5"].tolist() == expected
 
 
 def test_a_pod_without_memory_limit_keeps_its_rows_with_the_default() -> None:

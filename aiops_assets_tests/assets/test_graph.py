@@ -1,0 +1,249 @@
+"""The whole graph in process, on real stores and a real MLflow, with the instance file that is shipped."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from aiops_assets.definitions import definitions_for
+from aiops_assets.lineage import LineageReader
+from aiops_assets.models import isolation_forest
+from aiops_assets.resources import StoresResource, stores_of, tracking_of
+from aiops_assets.running import dagster_environment
+from aiops_assets.settings import Settings
+from aiops_assets.stores.records import Manifest, sha256
+from aiops_assets_tests.conftest import make_settings
+
+NAME = "anomaly-detector"
+CHAIN = ["synthetic_series", "training_set/pod_features", f"model/{NAME}", f"evaluation/{NAME}", f"served/{NAME}"]
+
+
+def materialize(settings: Settings, raise_on_error: bool = True) -> dg.ExecuteInProcessResult:
+    """Everything downstream of synthetic_series, as `make run` selects it."""
+    job = definitions_for(settings).resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
+        return job.execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(key.split("/")) for key in CHAIN],
+            raise_on_error=raise_on_error,
+        )
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dg.ExecuteInProcessResult]:
+    """A home with one served version, and the run that made it."""
+    home = tmp_path_factory.mktemp("filled")
+    return home, materialize(make_settings(home))
+
+
+@pytest.fixture
+def home(filled: tuple[Path, dg.ExecuteInProcessResult], tmp_path: Path) -> Path:
+    """A copy of the filled home, MLflow store and all, to be changed by a test."""
+    shutil.copytree(filled[0], tmp_path / "home", symlinks=True)
+    return tmp_path / "home"
+
+
+def _reader(settings: Settings) -> LineageReader:
+    stores = stores_of(settings)
+    return LineageReader(stores.served(), stores.training_sets(), stores.lake(), tracking_of(settings).tracker())
+
+
+def _materialization(result: dg.ExecuteInProcessResult, key: str) -> dict[str, object]:
+    event = next(e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(key.split("/")))
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def test_from_nothing_to_a_served_model(filled: tuple[Path, dg.ExecuteInProcessResult]) -> None:
+    home, result = filled
+    keys = [e.asset_key for e in result.get_asset_materialization_events()]
+    assert [key.to_user_string() for key in keys if key] == CHAIN
+    directory = home / "models" / NAME / "1"
+    assert sorted(path.name for path in directory.iterdir()) == ["manifest.json", "model.joblib"]
+    manifest = Manifest.model_validate_json((directory / "manifest.json").read_bytes())
+    assert manifest.files == {"model.joblib": sha256((directory / "model.joblib").read_bytes())}
+    assert manifest.width == len(manifest.features) == 45
+    assert manifest.effective_source == "synthetic"
+    assert (home / "models" / NAME / "current").resolve() == directory.resolve()
+
+
+def test_every_asset_shows_a_plot_and_a_description(filled: tuple[Path, dg.ExecuteInProcessResult]) -> None:
+    for key in CHAIN:
+        assert str(_materialization(filled[1], key)["plot"]).startswith("![plot](data:image/png;base64,")
+    for spec in definitions_for(make_settings(filled[0])).resolve_all_asset_specs():
+        assert spec.description
+
+
+def test_all_checks_ran_and_passed(filled: tuple[Path, dg.ExecuteInProcessResult]) -> None:
+    checks = {e.check_name: e.passed for e in filled[1].get_asset_check_evaluations()}
+    names = {"schema", "bounds", "label_rate", "drift", "smoke_prediction", "not_worse_than_champion"}
+    assert checks == dict.fromkeys(names, True)
+
+
+def test_one_data_version_in_dagster_store_manifest_and_mlflow(filled: tuple[Path, dg.ExecuteInProcessResult]) -> None:
+    home, result = filled
+    settings = make_settings(home)
+    chain = _reader(settings).trace(NAME)
+    assert chain.verified, chain.problems
+    event = result.asset_materializations_for_node("training_set__pod_features")[0]
+    assert (event.tags or {})["dagster/data_version"] == chain.data_version
+    tracker = tracking_of(settings).tracker()
+    assert tracker.dataset_digests(chain.run_id) == [chain.data_version]
+    assert [entry.version for entry in tracker.versions_of_data(chain.data_version)] == [1]
+    assert tracker.alias(NAME, "champion") == 1
+    tags = tracker.run_tags(chain.run_id) or {}
+    assert tags["dagster_run_id"] == chain.dagster_run_id == result.run_id
+    assert tags["effective_source"] == chain.effective_source == "synthetic"
+    assert {day.state for day in chain.days} == {"verified"}
+    assert len(chain.days) == 7
+
+
+def test_a_second_run_with_nothing_changed_skips_training(home: Path) -> None:
+    result = materialize(make_settings(home))
+    assert _materialization(result, f"model/{NAME}")["training"] == (
+        "skipped: data, code and configuration are those of version 1"
+    )
+    assert stores_of(make_settings(home)).served().versions(NAME) == [1]
+
+
+def test_one_seed_gives_equal_digests_and_another_does_not(
+    filled: tuple[Path, dg.ExecuteInProcessResult], tmp_path: Path
+) -> None:
+    def digests(home: Path, **variables: str) -> tuple[str, str]:
+        settings = make_settings(home, **variables)
+        manifest = stores_of(settings).served().manifest(NAME, 1)
+        return manifest.data_version, manifest.files["model.joblib"]
+
+    materialize(make_settings(tmp_path / "again"))
+    assert digests(tmp_path / "again") == digests(filled[0])
+    materialize(make_settings(tmp_path / "other", RANDOM_SEED="43"))
+    other = digests(tmp_path / "other", RANDOM_SEED="43")
+    assert other[0] != digests(filled[0])[0]
+    assert other[1] != digests(filled[0])[1]
+
+
+def test_a_worse_version_is_kept_out_with_a_warning(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = isolation_forest.fit
+
+    def fit_on_anomalies(rows: pd.DataFrame, parameters: dict[str, object], seed: int) -> object:
+        blind = rows.assign(**dict.fromkeys(rows.columns[-45:], 0.4))
+        return fit(blind, parameters, seed)
+
+    monkeypatch.setattr(isolation_forest, "fit", fit_on_anomalies)
+    result = materialize(make_settings(home, RANDOM_SEED="43"))
+    assert result.success
+    decision = next(e for e in result.get_asset_check_evaluations() if e.check_name == "not_worse_than_champion")
+    assert not decision.passed
+    assert decision.severity == dg.AssetCheckSeverity.WARN
+    assert (decision.description or "").startswith("worse")
+    served = stores_of(make_settings(home)).served()
+    assert served.versions(NAME) == [1, 2]
+    record = served.champion(NAME)
+    assert record
+    assert record.champion.version == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"DATA_SOURCE": "hybrid"}, "not built yet"),
+        ({"N_SAMPLES": "100000"}, "lower N_SAMPLES"),
+        ({"MODEL_ROOT": "/dev/null/models"}, "set AIOPS_HOME or MODEL_ROOT elsewhere"),
+    ],
+)
+def test_bad_input_stops_the_run_and_the_champion_stays(home: Path, variables: dict[str, str], message: str) -> None:
+    result = materialize(make_settings(home, RANDOM_SEED="5", **variables), raise_on_error=False)
+    assert not result.success
+    failure = next(event.step_failure_data for event in result.all_events if event.is_step_failure)
+    assert failure.error
+    assert message in (failure.error.cause or failure.error).message
+    assert _reader(make_settings(home)).trace(NAME).verified
+
+
+def _flip(path: Path, position: int | None = None) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 if position is None else position] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def _training_set(home: Path) -> Path:
+    return next((home / "training_sets").rglob("rows.parquet")).parent
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "model": (lambda home: home / "models" / NAME / "1" / "model.joblib", "model.joblib"),
+    "manifest": (lambda home: home / "models" / NAME / "1" / "manifest.json", "manifest"),
+    "rows": (lambda home: _training_set(home) / "rows.parquet", "rows.parquet"),
+    "record": (lambda home: _training_set(home) / "record.json", "record.json"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_one_flipped_byte_is_named_by_the_lineage(home: Path, what: str) -> None:
+    path, name = DAMAGES[what]
+    _flip(path(home), position=-4 if what == "manifest" else None)
+    chain = _reader(make_settings(home)).trace(NAME)
+    assert not chain.verified
+    assert name in chain.problems[0]
+
+
+def test_file_and_manifest_replaced_together_are_refused_and_the_next_run_heals(home: Path) -> None:
+    directory = home / "models" / NAME / "1"
+    (directory / "model.joblib").write_bytes(b"evil")
+    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest["files"]["model.joblib"] = sha256(b"evil")
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    settings = make_settings(home)
+    chain = _reader(settings).trace(NAME)
+    assert "not the manifest that was recorded" in chain.problems[0]
+    materialize(settings)
+    record = stores_of(settings).served().champion(NAME)
+    assert record
+    assert record.champion.version == 2
+    assert "cannot be served" in record.champion.reason
+    assert _reader(settings).trace(NAME).verified
+
+
+def test_mlflow_notices_when_the_champion_record_is_replaced_as_well(home: Path) -> None:
+    directory = home / "models" / NAME / "1"
+    manifest = json.loads((directory / "manifest.json").read_text()) | {"description": "evil"}
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    champion = json.loads((directory.parent / "champion.json").read_text())
+    champion["champion"]["manifest_sha256"] = sha256((directory / "manifest.json").read_bytes())
+    (directory.parent / "champion.json").write_text(json.dumps(champion))
+    assert _reader(make_settings(home)).trace(NAME).problems == ("MLflow recorded another manifest for version 1",)
+
+
+def test_a_version_that_mlflow_never_heard_of_is_registered_by_the_next_run(home: Path) -> None:
+    shutil.rmtree(home / "mlflow")
+    settings = make_settings(home)
+    assert "MLflow knows no version 1" in _reader(settings).trace(NAME).problems[0]
+    materialize(settings)
+    assert tracking_of(settings).tracker().find(NAME, 1) is not None
+
+
+def test_a_number_is_not_given_again_when_the_model_root_was_emptied(home: Path) -> None:
+    shutil.rmtree(home / "models")
+    materialize(make_settings(home))
+    assert stores_of(make_settings(home)).served().versions(NAME) == [2]
+    assert _reader(make_settings(home)).trace(NAME).verified
+
+
+def test_asset_keys_are_the_same_in_every_environment(tmp_path: Path) -> None:
+    keys = [
+        definitions_for(make_settings(tmp_path, AIOPS_ENV=name)).resolve_asset_graph().get_all_asset_keys()
+        for name in ("dev", "ci", "staging", "production")
+    ]
+    assert all(found == keys[0] for found in keys)
+    assert {key.to_user_string() for key in keys[0]} == {"raw_metrics", *CHAIN}
+
+
+def test_resources_follow_the_settings(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, CLUSTER="prod-1", MODEL_ROOT="s3://bucket/models")
+    stores = (definitions_for(settings).resources or {})["stores"]
+    assert isinstance(stores, StoresResource)
+    assert stores.model_root == "s3://bucket/models"
+    assert tracking_of(settings).experiment == "aiops/prod-1"

@@ -1,0 +1,131 @@
+"""The commands as people type them, in an empty folder."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SMALL = {"SYNTHETIC_END": "2026-11-01", "TRAINING_PODS": "10", "N_SAMPLES": "400"}
+
+
+def call(program: str, *arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **SMALL, **variables}
+    return subprocess.run([program, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def home(aiops: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home filled by a real `aiops run`."""
+    folder = tmp_path_factory.mktemp("cli")
+    done = call(aiops, "run", cwd=folder, AIOPS_HOME=str(folder / "home"))
+    assert done.returncode == 0, done.stderr
+    assert "anomaly-detector: version 1 trained; version 1 is served (first version)" in done.stdout
+    return folder / "home"
+
+
+def test_a_second_run_says_that_it_skipped(aiops: str, home: Path, tmp_path: Path) -> None:
+    done = call(aiops, "run", cwd=tmp_path, AIOPS_HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    assert "training skipped, nothing changed; version 1 is served" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lineage_prints_one_json_object(aiops: str, home: Path, tmp_path: Path) -> None:
+    done = call(aiops, "lineage", "anomaly-detector", "--json", cwd=tmp_path, AIOPS_HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    chain = json.loads(done.stdout)
+    keys = "name version path data_version run_id dagster_run_id code_version effective_source queries days files"
+    assert set(keys.split()) <= set(chain)
+    assert all(set(day) == {"day", "digest", "state"} for day in chain["days"])
+    assert {entry["path"]: entry["verified"] for entry in chain["files"]} == {
+        "manifest.json": True,
+        "model.joblib": True,
+    }
+
+
+def test_lineage_names_the_first_difference_and_exits_with_1(aiops: str, home: Path, tmp_path: Path) -> None:
+    model = home / "models" / "anomaly-detector" / "1" / "model.joblib"
+    good = model.read_bytes()
+    model.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    try:
+        done = call(aiops, "lineage", "anomaly-detector", "--json", cwd=tmp_path, AIOPS_HOME=str(home))
+    finally:
+        model.write_bytes(good)
+    assert done.returncode == 1
+    assert "model.joblib differs" in done.stderr
+    assert [entry["verified"] for entry in json.loads(done.stdout)["files"]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"ANOMALY_RATE": "-1"}, "ANOMALY_RATE=-1: not allowed, must be 0.0 to 0.5"),
+        ({"ANOMALY_RATE": ".9"}, "ANOMALY_RATE=.9: not allowed, must be 0.0 to 0.5"),
+        ({"DATA_SOURCE": "files"}, "DATA_SOURCE=files: not allowed, must be one of synthetic,"),
+        ({"DATA_SOURCE": "prometheus"}, "DATA_SOURCE=prometheus needs PROMETHEUS_URL"),
+        ({"DATA_SOURCE": "hybrid"}, "not built yet"),
+        ({"N_SAMPLES": "0"}, "N_SAMPLES=0: not allowed, must be 100 to 1000000"),
+        ({"N_SAMPLES": "900000"}, "lower N_SAMPLES"),
+        ({"MODEL_ROOT": "/proc/models"}, "MODEL_ROOT=/proc/models is not writable"),
+        ({"AIOPS_HOME": "/dev/null/home"}, "AIOPS_HOME=/dev/null/home is not writable"),
+        ({"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": "http://127.0.0.1:9"}, "PROMETHEUS_URL"),
+    ],
+)
+def test_bad_input_ends_in_one_clear_line(
+    aiops: str, home: Path, tmp_path: Path, variables: dict[str, str], message: str
+) -> None:
+    record = (home / "models" / "anomaly-detector" / "champion.json").read_bytes()
+    done = call(aiops, "run", cwd=tmp_path, **{"AIOPS_HOME": str(home), **variables})
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert message in last
+    assert (home / "models" / "anomaly-detector" / "champion.json").read_bytes() == record
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.needs("tmpfs")
+@pytest.mark.parametrize("variable", ["AIOPS_HOME", "MODEL_ROOT"])
+def test_a_disk_too_small_ends_in_one_clear_line(
+    aiops: str, home: Path, small_disk: Path, tmp_path: Path, variable: str
+) -> None:
+    done = call(aiops, "run", cwd=tmp_path, **{"AIOPS_HOME": str(home), variable: str(small_disk)})
+    assert done.returncode == 2
+    assert f"{variable}={small_disk} has 1 MB free" in done.stderr.splitlines()[-1]
+
+
+def test_nothing_served_is_one_clear_line(aiops: str, tmp_path: Path) -> None:
+    for command in (["lineage", "anomaly-detector"], ["evaluate"]):
+        done = call(aiops, *command, cwd=tmp_path, AIOPS_HOME=str(tmp_path / "empty"))
+        assert done.returncode == 2
+        assert "run `aiops run` first" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_settings_show_value_origin_and_meaning(aiops: str, tmp_path: Path) -> None:
+    done = call(aiops, "settings", cwd=tmp_path, AIOPS_ENV="production", N_SAMPLES="500")
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert rows["DATA_SOURCE"].split()[1:3] == ["prometheus", "AIOPS_ENV"]
+    assert rows["N_SAMPLES"].split()[1:3] == ["500", "set"]
+    assert rows["RANDOM_SEED"].split()[1:3] == ["42", "default"]
+    assert "one of synthetic, prometheus, hybrid, auto" in rows["DATA_SOURCE"]
+
+
+def test_evaluate_judges_the_served_model(aiops: str, home: Path, tmp_path: Path) -> None:
+    done = call(aiops, "evaluate", cwd=tmp_path, AIOPS_HOME=str(home))
+    assert done.returncode == 0, done.stderr
+    for kind in ("cpu_spike", "memory_leak", "restart_storm"):
+        assert f"  {kind}" in done.stdout
