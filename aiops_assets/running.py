@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -32,13 +33,11 @@ def materialize_all(settings: Settings) -> None:
     """
     check_writable(settings)
     environment = dagster_environment(settings)
-    arguments = selection(settings)
-    shown = " ".join(f"'{a}'" if any(c in a for c in '*":+') else a for a in arguments)
-    click.echo(f"dagster asset materialize {shown}")
+    arguments = ["asset", "materialize", *location_arguments(), *selection(settings)]
+    click.echo(shlex.join(["dagster", *arguments]))
     before = _versions(settings)
     started = time.time()
-    command = [executable("dagster"), "asset", "materialize", *location_arguments(), *arguments]
-    code = subprocess.run(command, env=environment, check=False).returncode
+    code = subprocess.run([executable("dagster"), *arguments], env=environment, check=False).returncode
     if code:
         raise RunFailed(_cause(environment["DAGSTER_HOME"], started) or f"dagster ended with exit code {code}")
     summarize(settings, before)

@@ -1,0 +1,80 @@
+"""README against the code: settings and commands are documented, and the documented commands do what they say."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from aiops_assets.cli import main
+from aiops_assets.settings import PROJECT_ROOT, Settings
+from aiops_assets.timeseries.synthetic import generate
+from aiops_assets_tests.prometheus_server import backfilled_prometheus
+
+README = (PROJECT_ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+ADDRESS = "http://localhost:9090"
+
+
+def test_every_setting_is_in_the_table_and_nothing_else() -> None:
+    documented = re.findall(r"^\| `([A-Z_]+)` \|", README, flags=re.MULTILINE)
+    assert documented == [name.upper() for name in Settings.model_fields]
+
+
+def test_documented_defaults_are_the_real_ones() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ([^|]*) \|", README, flags=re.MULTILINE))
+    for name in (
+        "n_samples",
+        "random_seed",
+        "anomaly_rate",
+        "training_pods",
+        "forecast_horizon",
+        "cluster",
+        "first_day",
+    ):
+        assert rows[name.upper()] == str(Settings.model_fields[name].default)
+
+
+def test_every_command_is_mentioned() -> None:
+    for name in main.commands:
+        assert f"aiops {name}" in README or f"make {name}" in README
+    for target in re.findall(r"^([a-z-]+):.*##", (PROJECT_ROOT / "Makefile").read_text(), flags=re.MULTILINE):
+        if target not in ("help", "setup", "clean"):
+            assert f"make {target}" in README, target
+
+
+def test_linked_files_exist() -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert link.startswith("https://") or (PROJECT_ROOT / link).exists()
+
+
+@pytest.mark.long
+@pytest.mark.needs("git", "prometheus")
+def test_the_commands_of_the_readme_run_in_an_empty_folder(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(PROJECT_ROOT), str(clone)], check=True)
+    today = pd.Timestamp.now("UTC").normalize()
+    ours = {name.upper() for name in Settings.model_fields} | {"DAGSTER_HOME", "VIRTUAL_ENV"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    with backfilled_prometheus(generate(5, 8, today, seed=3), tmp_path / "tsdb") as url:
+        outputs = []
+        for command in COMMANDS:
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", command.replace(ADDRESS, url)],
+                cwd=clone,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=900,
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+            outputs.append(done.stdout)
+    everything = "\n".join(outputs)
+    assert "anomaly-detector: version 1 trained; version 1 is served (first version)" in everything
+    assert "every digest verified" in everything
+    assert "data        prometheus" in everything
+    assert "[1]" in outputs[-1]
+    assert (clone / "ci-state" / "models" / "anomaly-detector" / "1" / "manifest.json").exists()
