@@ -97,7 +97,8 @@ def decide(
 ) -> Decision:
     """The rule until there is a judge of real incidents: the first is served, later ones when not worse.
 
-    A version that saw only generated data never replaces one that saw a real cluster.
+    A version that saw only generated data never replaces one that saw a real cluster, and the first that saw
+    a real cluster replaces one that did not: injected anomalies say little about what is normal there.
 
     Args:
         challenger, champion: figures on the same hold-out; no champion yet: ``None``.
@@ -107,6 +108,8 @@ def decide(
         return Decision(True, "first version")
     if challenger_source == "synthetic" and champion_source != "synthetic":
         return Decision(False, f"trained on synthetic data; the champion saw {champion_source} data")
+    if champion_source == "synthetic" and challenger_source != "synthetic":
+        return Decision(True, f"first version that saw {challenger_source} data")
     new, old = challenger.average_precision, champion.average_precision
     if new is None or old is None:
         return Decision(False, "the hold-out has no anomalous row, so nothing shows that it is not worse")

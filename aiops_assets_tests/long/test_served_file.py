@@ -193,7 +193,6 @@ def judged(aiops: str, tmp_path_factory: pytest.TempPathFactory) -> Judged:
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     report = json.loads(run.stdout)
-    (folder / "report.json").write_text(run.stdout)
     return Judged(report["answers"], report["packages"], json.loads((directory / "manifest.json").read_text()))
 
 

@@ -141,7 +141,8 @@ def _figures(average_precision: float | None) -> Figures:
     [
         (0.5, None, "synthetic", None, True, "first version"),
         (0.6, 0.5, "synthetic", "synthetic", True, "not worse"),
-        (0.5, 0.5, "prometheus", "synthetic", True, "not worse"),
+        (0.5, 0.5, "prometheus", "prometheus", True, "not worse"),
+        (0.4, 0.5, "prometheus", "synthetic", True, "first version that saw prometheus data"),
         (0.4, 0.5, "prometheus", "prometheus", False, "worse"),
         (0.9, 0.1, "synthetic", "prometheus", False, "saw prometheus data"),
         (None, 0.5, "synthetic", "synthetic", False, "no anomalous row"),
