@@ -1,5 +1,7 @@
 """What the assets work with: stores, MLflow, Prometheus. One set per environment, made of the settings."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -55,21 +57,19 @@ class PrometheusResource(dg.ConfigurableResource[None]):
     token_file: str
     ca_file: str
 
-    def client(self) -> PrometheusClient:
-        """A client.
+    @contextmanager
+    def client(self) -> Iterator[PrometheusClient]:
+        """A client, closed when the block ends.
 
         Raises:
             SettingsError: no URL.
         """
         if not self.url:
             raise SettingsError("PROMETHEUS_URL is not set: raw_metrics needs it, e.g. PROMETHEUS_URL=http://host:9090")
-        return PrometheusClient(
-            RequestsTransport(
-                self.url,
-                token_file=Path(self.token_file) if self.token_file else None,
-                ca_file=Path(self.ca_file) if self.ca_file else None,
-            )
-        )
+        token_file = Path(self.token_file) if self.token_file else None
+        ca_file = Path(self.ca_file) if self.ca_file else None
+        with RequestsTransport(self.url, token_file=token_file, ca_file=ca_file) as transport:
+            yield PrometheusClient(transport)
 
 
 def stores_of(settings: Settings) -> StoresResource:

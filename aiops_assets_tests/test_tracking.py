@@ -27,8 +27,17 @@ dataset = DatasetInput("pod_features", "0" * 32, "/data", {})
 
 
 @pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/store/mlflow.db"
+def creators(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
+    """A store that two processes made at the same time, and what went wrong in each of them."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/store/mlflow.db"
+    processes = [in_another_process("tracker.versions('nothing')", uri) for _ in range(2)]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    return uri, [error if process.returncode else "" for process, error in zip(processes, errors, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def uri(creators: tuple[str, list[str]]) -> str:
+    return creators[0]
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +132,8 @@ def test_registering_twice_changes_nothing(tracker: Tracker, mlflow: Any) -> Non
     run_id = fitted(tracker)
     first = tracker.register("twice", 1, FILES, run_id=run_id, tags={"manifest_sha256": "a"})
     assert tracker.register("twice", 1, {}, run_id=run_id, tags={"manifest_sha256": "a"}) == first
-    assert [v.version for v in mlflow.search_model_versions("name = 'twice'")] == ["1"]
-    with pytest.raises(IntegrityError, match="twice version 1 .* other content"):
+    assert len(mlflow.search_model_versions("name = 'twice'")) == 1
+    with pytest.raises(IntegrityError, match=r"twice version 1 .* other content"):
         tracker.register("twice", 1, FILES, run_id=run_id, tags={"manifest_sha256": "b"})
 
 
@@ -179,12 +188,9 @@ def test_a_name_cannot_change_the_search(tracker: Tracker) -> None:
         tracker.versions("one' OR name = 'two")
 
 
-def test_unknown_runs_and_links_back(tracker: Tracker) -> None:
+def test_an_unknown_run_has_neither_tags_nor_data(tracker: Tracker) -> None:
     assert tracker.run_tags("0" * 32) is None
     assert tracker.dataset_digests("0" * 32) == []
-    run_id = fitted(tracker)
-    tracker.set_run_tag(run_id, "served_version", "7")
-    assert (tracker.run_tags(run_id) or {})["served_version"] == "7"
 
 
 def test_runs_of_killed_processes_are_closed_and_living_ones_left_alone(
@@ -222,12 +228,8 @@ def test_a_process_number_given_again_does_not_keep_a_run_open(tracker: Tracker,
     assert mlflow.get_run(elsewhere).info.status == "RUNNING"
 
 
-def test_two_processes_may_create_the_store_at_once(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
-    script = 'with tracker.run("m", dataset=dataset, params={}, tags={}): pass'
-    processes = [in_another_process(script, uri) for _ in range(2)]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
+def test_two_processes_may_create_the_store_at_once(creators: tuple[str, list[str]]) -> None:
+    assert creators[1] == ["", ""]
 
 
 def test_nothing_is_written_to_the_working_directory(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +262,7 @@ def test_a_stopped_server_is_named_soon_and_without_its_password() -> None:
     "uri", ["", "mlruns", "file:///tmp/mlruns", "sqlite://", "sqlite:///:memory:", "ftp://u:pw@h/"]
 )
 def test_other_kinds_of_store_are_refused(uri: str) -> None:
-    with pytest.raises(StoreError, match="MLFLOW_TRACKING_URI=.* is not supported") as caught:
+    with pytest.raises(StoreError, match=r"MLFLOW_TRACKING_URI=.* is not supported") as caught:
         Tracker(uri, "aiops/test").versions("anything")
     assert "pw" not in str(caught.value)
 

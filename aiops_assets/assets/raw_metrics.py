@@ -3,14 +3,15 @@
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
-import pandas as pd
 
 from aiops_assets import plots
 from aiops_assets.assets.partitions import daily
 from aiops_assets.assets.reporting import picture, table_schema
 from aiops_assets.errors import EmptyDataError
+from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.resources import PrometheusResource, StoresResource
 from aiops_assets.settings import Settings
+from aiops_assets.stores.lake import DayInfo, Lake
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.schema import combined_digest
 
@@ -42,25 +43,18 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
     def raw_metrics(
         context: dg.AssetExecutionContext, prometheus: PrometheusResource, stores: StoresResource
     ) -> dg.MaterializeResult[None]:
-        client, lake = prometheus.client(), stores.lake()
-        client.probe()
+        lake = stores.lake()
         digests, samples, coverage = {}, 0, []
-        for key in context.partition_keys:
-            day = date.fromisoformat(key)
-            start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-            for metric in ENGINE_METRICS:
-                wide = client.query_range(metric.promql, start, start + timedelta(days=1), metric.step_seconds)
-                if wide.shape[1] == 0:
-                    raise EmptyDataError(
-                        f"{metric.name} of {key}: Prometheus answered without any series for {metric.promql}; "
-                        "is the day within its retention, and is the exporter scraped?"
-                    )
-                info = lake.write_day(metric, day, wide, datetime.now(UTC).isoformat())
-                digests[f"{metric.name}/{key}"] = info.digest
-                samples += info.samples
-                coverage.append(info.coverage)
-            context.log.info(f"{key}: {len(ENGINE_METRICS)} metrics written")
-        newest = {metric.name: _mean_of(lake.read_day(metric, day)[0]) for metric in ENGINE_METRICS}
+        with prometheus.client() as client:
+            client.probe()
+            for key in context.partition_keys:
+                day = date.fromisoformat(key)
+                for info in fetch_day(client, lake, day):
+                    digests[f"{info.metric}/{key}"] = info.digest
+                    samples += info.samples
+                    coverage.append(info.coverage)
+                context.log.info(f"{key}: {len(ENGINE_METRICS)} metrics written")
+        newest = {metric.name: lake.read_day(metric, day)[0].mean(axis=1) for metric in ENGINE_METRICS}
         return dg.MaterializeResult(
             data_version=dg.DataVersion(combined_digest(digests)),
             metadata={
@@ -76,5 +70,21 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
     return raw_metrics
 
 
-def _mean_of(wide: pd.DataFrame) -> pd.Series:
-    return wide.mean(axis=1)
+def fetch_day(client: PrometheusClient, lake: Lake, day: date) -> list[DayInfo]:
+    """Fetch all metrics of a UTC day and write them into the lake.
+
+    Raises:
+        EmptyDataError: a metric without any series.
+        PrometheusError: no answer that can be used.
+    """
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    infos = []
+    for metric in ENGINE_METRICS:
+        wide = client.query_range(metric.promql, start, start + timedelta(days=1), metric.step_seconds)
+        if wide.shape[1] == 0:
+            raise EmptyDataError(
+                f"{metric.name} of {day}: Prometheus answered without any series for {metric.promql}; "
+                "is the day within its retention, and is the exporter scraped?"
+            )
+        infos.append(lake.write_day(metric, day, wide, datetime.now(UTC).isoformat()))
+    return infos

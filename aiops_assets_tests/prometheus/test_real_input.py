@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -37,6 +38,12 @@ def real(prometheus_url: str, aiops: str, tmp_path_factory: pytest.TempPathFacto
     assert done.returncode == 0, done.stderr
     assert "version 1 trained; version 1 is served" in done.stdout
     return make_settings(home, **variables)
+
+
+@pytest.fixture
+def client(prometheus_url: str) -> Iterator[PrometheusClient]:
+    with RequestsTransport(prometheus_url) as transport:
+        yield PrometheusClient(transport)
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +110,8 @@ def _engine_columns(
 
 @pytest.mark.parametrize("metric", ENGINE_METRICS, ids=lambda metric: metric.name)
 def test_rows_equal_what_the_server_answers_to_the_engines_queries(
-    rows: pd.DataFrame, prometheus_url: str, metric: MetricSpec
+    rows: pd.DataFrame, client: PrometheusClient, metric: MetricSpec
 ) -> None:
-    client = PrometheusClient(RequestsTransport(prometheus_url))
     clean = rows[rows["label"] == 0].sample(12, random_state=1)
     for _, row in clean.iterrows():
         expected = _engine_columns(client, metric, row["timestamp"], row["pod"], FIVE_SAMPLES)
@@ -114,10 +120,9 @@ def test_rows_equal_what_the_server_answers_to_the_engines_queries(
 
 
 def test_six_samples_at_a_full_minute_differ_by_what_the_sixth_explains(
-    rows: pd.DataFrame, prometheus_url: str
+    rows: pd.DataFrame, client: PrometheusClient
 ) -> None:
     """The tolerance that is stated: mean6 = (5 mean5 + x) / 6 with x the sample at t - 5 min, so is lag_5."""
-    client = PrometheusClient(RequestsTransport(prometheus_url))
     metric = ENGINE_METRICS[2]
     for _, row in rows[rows["label"] == 0].sample(5, random_state=2).iterrows():
         answers = _engine_columns(client, metric, row["timestamp"], row["pod"], "5m")
