@@ -38,7 +38,7 @@ def canvas(rows: int = 1, height: float = 2.6) -> Iterator[Canvas]:
     yield drawing
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=65)
+    figure.savefig(buffer, format="png", dpi=90)
     # A palette makes a third of it: the Dagster UI shows pictures below 50 kB only.
     small = io.BytesIO()
     Image.open(buffer).convert("RGB").quantize(32).save(small, format="png", optimize=True)

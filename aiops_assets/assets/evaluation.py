@@ -28,7 +28,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             "challenger": dg.AssetIn(key=model_key(spec)),
             "training_set": dg.AssetIn(key=dg.AssetKey(["training_set", spec.view])),
         },
-        group_name="models",
+        group_name="evaluation",
         kinds={"scikitlearn"},
         backfill_policy=dg.BackfillPolicy.single_run(),
         description="Challenger and champion on the same newest fifth of the rows, which neither version's fit saw.",

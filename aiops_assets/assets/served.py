@@ -28,7 +28,7 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
     @dg.asset(
         key=served_key(spec),
         ins={"decision": dg.AssetIn(key=evaluation_key(spec))},
-        group_name="models",
+        group_name="served",
         kinds={"kserve"},
         backfill_policy=dg.BackfillPolicy.single_run(),
         description=(

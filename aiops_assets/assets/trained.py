@@ -39,7 +39,7 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
     @dg.asset(
         key=model_key(spec),
         ins={"training_set": dg.AssetIn(key=dg.AssetKey(["training_set", spec.view]))},
-        group_name="models",
+        group_name="model",
         kinds={"scikitlearn", "mlflow"},
         backfill_policy=dg.BackfillPolicy.single_run(),
         code_version=code_version(),
