@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
+    # It prints the URI as it is, password and all.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # MLflow's own: 7 retries of 120 s each, several minutes before a stopped server is reported.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -57,7 +59,7 @@ class Connection:
         """The client and the experiment's id.
 
         Raises:
-            StoreError: MLflow is not installed, cannot be reached, or the URI is of another kind.
+            StoreError: MLflow cannot be imported or reached, or the URI is of another kind.
         """
         if self._opened is None:
             scheme, _, path = self._uri.partition("://")
@@ -80,7 +82,7 @@ class Connection:
             from mlflow.exceptions import MlflowException
             from sqlalchemy.exc import SQLAlchemyError
         except ImportError as error:
-            raise StoreError("MLflow is not installed: pip install 'aiops-assets[train]'") from error
+            raise StoreError(f"MLflow cannot be imported ({error}): pip install 'aiops-assets[train]'") from error
         try:
             yield
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:

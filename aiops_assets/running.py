@@ -1,6 +1,5 @@
 """One command from nothing to a served model: `dagster asset materialize` with the right arguments, and a summary."""
 
-import importlib.util
 import os
 import shlex
 import shutil
@@ -39,7 +38,10 @@ def materialize_all(settings: Settings) -> None:
     started = time.time()
     code = subprocess.run([executable("dagster"), *arguments], env=environment, check=False).returncode
     if code:
-        raise RunFailed(_cause(environment["DAGSTER_HOME"], started) or f"dagster ended with exit code {code}")
+        from aiops_assets.automation.history import failure_since
+
+        cause = failure_since(environment["DAGSTER_HOME"], started)
+        raise RunFailed(cause or f"dagster ended with exit code {code}")
     summarize(settings, before)
 
 
@@ -163,22 +165,3 @@ def _shipped(name: str) -> Path:
     """A file at the top of a checkout, or beside the modules of an installed package."""
     root = PROJECT_ROOT / name
     return root if root.is_file() else Path(__file__).parent / name
-
-
-def _cause(dagster_home: str, started: float) -> str:
-    """Why the newest run failed, in one line, from Dagster's own history; empty when it tells nothing."""
-    if importlib.util.find_spec("dagster") is None:
-        return ""
-    import dagster as dg
-
-    with dg.DagsterInstance.from_config(dagster_home) as instance:
-        for record in instance.get_run_records(limit=1):
-            if record.create_timestamp.timestamp() < started - 1:
-                return ""
-            for event in instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-                failure = event.get_dagster_event().step_failure_data
-                error = failure.error.cause if failure.error and failure.error.cause else failure.error
-                if error:
-                    step = event.step_key
-                    return f"{step}: {error.message.strip().splitlines()[0].rpartition('errors.')[2]}"
-    return ""

@@ -161,6 +161,7 @@ class Tracker:
                 run_id=run_id,
                 tags={**tags, VERSION_TAG: str(version)},
                 model_id=model.model_id,
+                await_creation_for=0,
             )
         # Read back: of two processes that registered at once both get the same, first one.
         made = self.find(name, version)

@@ -11,7 +11,7 @@ from aiops_assets.settings import PROJECT_ROOT
 
 PACKAGE = PROJECT_ROOT / "aiops_assets"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-DAGSTER_LAYER = ("definitions.py", "resources.py", "running.py", "assets/", "automation/")
+DAGSTER_LAYER = ("definitions.py", "resources.py", "assets/", "automation/")
 PURE = ("timeseries/", "prometheus/", "models/")
 FRAMEWORKS = {"dagster", "mlflow", "fastapi"}
 HEAVY = {"torch", "mlflow", "sklearn", "kubernetes", "matplotlib", "scipy"}

@@ -1,0 +1,1 @@
+"""What runs by itself, and the history of what ran."""
