@@ -115,6 +115,7 @@ def fit_version(
         profile=record.model_dump(mode="json", include={"rows", "label_rate", "effective_source"}),
     )
     tags = {
+        "cluster": record.cluster,
         "effective_source": record.effective_source,
         "data_version": data_version,
         "dagster_run_id": dagster_run_id,
@@ -164,6 +165,7 @@ def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> Vers
     digest = served.manifest_sha256(name, version)
     tags = {
         "manifest_sha256": digest,
+        "cluster": manifest.cluster,
         "data_version": manifest.data_version,
         "effective_source": manifest.effective_source,
         "dagster_run_id": manifest.dagster_run_id,

@@ -1,5 +1,6 @@
 """`aiops ui` in a real browser: the graph is shown, a click trains and serves a model, and plots are pictures."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -37,6 +38,7 @@ BROWSER_ARGUMENTS = (
     "--disable-sync",
     "--disable-gpu",
 )
+SELECTED = quote('key:"synthetic_series"+', safe="")
 EXPANDED = "expanded=" + quote("global@global:data,global@global:models", safe="")
 """Both groups of the graph unfolded, so that it shows assets."""
 
@@ -120,7 +122,7 @@ def screenshots(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def runs(ui: Ui, page: Page) -> list[dict[str, Any]]:
     """What one click on "Materialize all" started: everything after synthetic_series."""
-    page.goto(f"{ui.url}/asset-groups~{quote('key:"synthetic_series"+', safe='')}?{EXPANDED}")
+    page.goto(f"{ui.url}/asset-groups~{SELECTED}?{EXPANDED}")
     expect_nodes(page, CHAIN)
     page.get_by_role("button", name="Materialize all").click()
     # Dagster warns that raw_metrics was never fetched; synthetic data does not need it.
@@ -143,9 +145,7 @@ def test_the_catalogue_names_every_asset_in_full(ui: Ui, page: Page, screenshots
     page.screenshot(path=screenshots / "catalogue.png")
 
 
-def test_a_click_trains_and_serves_a_model(
-    ui: Ui, page: Page, runs: list[dict[str, Any]], screenshots: Path
-) -> None:
+def test_a_click_trains_and_serves_a_model(ui: Ui, page: Page, runs: list[dict[str, Any]], screenshots: Path) -> None:
     assert [run["status"] for run in runs] == ["SUCCESS"]
     assert {"/".join(key["path"]) for key in runs[0]["assetSelection"]} == set(CHAIN)
     manifest = json.loads((ui.home / "models" / "anomaly-detector" / "1" / "manifest.json").read_bytes())
@@ -204,13 +204,8 @@ def wait_until_loaded(ui: Ui, process: subprocess.Popen[bytes], log: Path) -> No
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End `dagster dev` as a terminal would, then whatever is left of its process group."""
     process.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait(STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(STOP_SECONDS)
