@@ -100,7 +100,7 @@ def inject(
         the changed series with ``kind`` set; metrics an episode touches have a row a pod.
 
     Raises:
-        DataError: a rate out of range, or an unknown kind.
+        DataError: a rate out of range, an unknown kind, or pods that lack what the kinds change.
     """
     if not 0.0 <= rate <= 0.5:
         raise DataError(f"anomaly rate {rate}: must be between 0 and 0.5 of the training rows")
@@ -110,10 +110,12 @@ def inject(
     rng = np.random.default_rng([seed, 1])
     kind = np.zeros(rows.shape, dtype=np.int8)
     n_minutes = rows.shape[1]
+    # A pod without memory limit has no memory series: a leak would be a label that nothing shows.
+    possible = {name: _pods_that_show(series, ANOMALIES[name]) for name in kinds}
     edges = [0, n_minutes] if cut is None else [0, cut, n_minutes]
     episodes: list[tuple[str, int, int, int]] = []
     for low, high in itertools.pairwise(edges):
-        episodes += _place(rng, rows, kind, rate, kinds, low, high)
+        episodes += _place(rng, rows, kind, rate, possible, low, high)
 
     touched = {metric for anomaly in map(ANOMALIES.__getitem__, kinds) for metric in anomaly.shapes}
     changed = {metric: series.per_pod(metric).copy() for metric in touched if metric in series.values}
@@ -135,22 +137,23 @@ def _place(
     rows: npt.NDArray[np.bool_],
     kind: npt.NDArray[np.int8],
     rate: float,
-    kinds: Sequence[str],
+    possible: dict[str, npt.NDArray[np.bool_]],
     low: int,
     high: int,
 ) -> list[tuple[str, int, int, int]]:
     """Choose episodes (kind, pod, begin, end) in minutes [low, high) and mark them in ``kind``."""
     pods, minutes = np.nonzero(rows[:, low:high])
     remaining = round(rate * len(pods))
-    counts = dict.fromkeys(kinds, 0)
+    counts = dict.fromkeys(possible, 0)
     episodes = []
     for i in rng.permutation(len(pods)):
         if remaining == 0:
             break
         pod, minute = int(pods[i]), low + int(minutes[i])
-        if kind[pod, minute]:
+        names = [name for name in counts if possible[name][pod]]
+        if kind[pod, minute] or not names:
             continue
-        name = min(counts, key=counts.__getitem__)
+        name = min(names, key=counts.__getitem__)
         length = int(rng.integers(ANOMALIES[name].minutes[0], ANOMALIES[name].minutes[1] + 1))
         begin = max(minute - int(rng.integers(length)), low)
         end = min(begin + length, high)
@@ -168,4 +171,14 @@ def _place(
         counts[name] += len(covered)
         remaining -= len(covered)
         episodes.append((name, pod, begin, end))
+    if remaining:
+        raise DataError(f"{remaining} rows too few have the metrics that {list(possible)} change: lower ANOMALY_RATE")
     return episodes
+
+
+def _pods_that_show(series: PodSeries, anomaly: Anomaly) -> npt.NDArray[np.bool_]:
+    """(n_pods,) true where the pod has samples of a metric that the anomaly changes."""
+    shown = [series.per_pod(metric) for metric in anomaly.shapes if metric in series.values]
+    if not shown:
+        return np.zeros(len(series.pods), dtype=bool)
+    return np.any([np.isfinite(values).any(axis=(1, 2)) for values in shown], axis=0)

@@ -39,7 +39,8 @@ BROWSER_ARGUMENTS = (
     "--disable-gpu",
 )
 SELECTED = quote('key:"synthetic_series"+', safe="")
-EXPANDED = "expanded=" + quote("global@global:data,global@global:model,global@global:evaluation,global@global:served", safe="")
+GROUPS = ("data", "model", "evaluation", "served")
+EXPANDED = "expanded=" + quote(",".join(f"global@global:{group}" for group in GROUPS), safe="")
 """All groups of the graph unfolded, so that it shows assets."""
 
 LOADED = "{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename } } } } }"
@@ -153,7 +154,8 @@ def test_a_click_trains_and_serves_a_model(ui: Ui, page: Page, runs: list[dict[s
 
     page.goto(f"{ui.url}/asset-groups?{EXPANDED}")
     expect_nodes(page, ASSETS)
-    page.locator("body").press("Escape")
+    # Nodes learn their state after they are drawn.
+    expect(page.get_by_text("Materialized", exact=True)).to_have_count(len(CHAIN), timeout=30_000)
     page.screenshot(path=screenshots / "graph-after-run.png")
 
 
@@ -166,7 +168,7 @@ def test_the_page_of_an_asset_shows_its_plot(ui: Ui, page: Page, asset: str, scr
     expect(plot).to_be_visible()
     expect(plot).to_have_js_property("complete", True)
     assert plot.evaluate("image => image.naturalWidth") > 0
-    page.screenshot(path=screenshots / f"plot-{asset.replace('/', '-')}.png")
+    page.screenshot(path=screenshots / f"plot-{asset.replace('/', '-')}.png", animations="disabled")
 
 
 def expect_nodes(page: Page, assets: tuple[str, ...]) -> None:

@@ -77,6 +77,20 @@ def test_shared_node_series_get_a_row_a_pod(healthy: PodSeries) -> None:
     assert (injected.per_pod(NODE_CPU.name)[:, 0][quiet] == shared.per_pod(NODE_CPU.name)[:, 0][quiet]).all()
 
 
+def test_a_pod_gets_no_anomaly_that_it_cannot_show(healthy: PodSeries) -> None:
+    memory = healthy.values[POD_MEMORY.name].copy()
+    memory[:4] = np.nan
+    blind = healthy.with_anomalies({POD_MEMORY.name: memory}, healthy.kind)
+    rows = row_mask(blind)
+    kind = inject(blind, rows, 0.1, 1).kind
+    assert KINDS.index("memory_leak") not in kind[:4]
+    assert KINDS.index("memory_leak") in kind[4:]
+    assert (kind[rows] > 0).sum() == round(0.1 * rows.sum())
+    nobody = healthy.with_anomalies({POD_MEMORY.name: memory * np.nan}, healthy.kind)
+    with pytest.raises(DataError, match="lower ANOMALY_RATE"):
+        inject(nobody, rows, 0.1, 1, kinds=["memory_leak"])
+
+
 def test_input_is_left_alone(healthy: PodSeries) -> None:
     before = {name: values.copy() for name, values in healthy.values.items()}
     inject(healthy, row_mask(healthy), 0.2, 1)
