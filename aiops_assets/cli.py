@@ -134,4 +134,5 @@ def lineage(name: str, as_json: bool) -> None:
         click.echo(f"error: {chain.problems[0]}", err=True)
         sys.exit(1)
     if not as_json:
-        click.echo("every digest verified")
+        revised = sum(day.state == "revised" for day in chain.days)
+        click.echo("every digest verified" + (f"; {revised} days of source data were revised since" if revised else ""))

@@ -8,13 +8,20 @@ import pandas as pd
 
 from aiops_assets.errors import AiopsError, NotFoundError, StoreError
 from aiops_assets.stores.lake import Lake
-from aiops_assets.stores.records import ChampionMove, Day, Manifest, Record, TrainingSetRecord
+from aiops_assets.stores.records import (
+    ChampionMove,
+    Day,
+    FileState,
+    Manifest,
+    Record,
+    SyntheticRecipe,
+    TrainingSetRecord,
+)
 from aiops_assets.stores.served import MANIFEST, ServedModels
 from aiops_assets.stores.training_sets import TrainingSets
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.schema import combined_digest, day_digests
-from aiops_assets.timeseries.training_rows import labelled_series
-from aiops_assets.tracking import Tracker
+from aiops_assets.tracking import MANIFEST_TAG, Tracker
 
 
 class DayState(Record):
@@ -23,14 +30,6 @@ class DayState(Record):
     day: str
     digest: str
     state: str
-
-
-class FileState(Record):
-    """A file of the served directory, re-hashed."""
-
-    path: str
-    sha256: str
-    verified: bool
 
 
 class Lineage(Record):
@@ -77,6 +76,8 @@ class LineageReader:
         manifest, files = self._manifest(champion, name)
         if manifest and champion.data_version != manifest.data_version:
             self.problems.append("champion record and manifest name different data versions")
+        if manifest and champion.effective_source != manifest.effective_source:
+            self.problems.append("champion record and manifest name different effective sources")
         if manifest:
             self._check_run(manifest, champion.manifest_sha256)
         source = self._training_set(manifest) if manifest else None
@@ -112,6 +113,10 @@ class LineageReader:
             files.append(FileState(path=check.path, sha256=check.sha256, verified=check.verified))
             if not check.verified:
                 self.problems.append(f"{self.served.locate(name, champion.version)}/{check.path} differs")
+        folder = f"{name}/{champion.version}"
+        for extra in sorted(set(self.served.storage.names(folder)) - {file.path for file in files}):
+            if manifest:
+                self.problems.append(f"{self.served.storage.locate(f'{folder}/{extra}')} is in no manifest")
         return manifest, tuple(files)
 
     def _check_run(self, manifest: Manifest, manifest_sha256: str) -> None:
@@ -119,12 +124,15 @@ class LineageReader:
             registered = self.tracker.find(manifest.name, manifest.version)
             if registered is None:
                 raise NotFoundError(f"MLflow knows no version {manifest.version} of {manifest.name}")
-            if registered.tags.get("manifest_sha256") != manifest_sha256:
+            if registered.tags.get(MANIFEST_TAG) != manifest_sha256:
                 self.problems.append(f"MLflow recorded another manifest for version {manifest.version}")
             if registered.run_id != manifest.run_id:
                 self.problems.append(f"MLflow names run {registered.run_id}, the manifest {manifest.run_id}")
             if manifest.data_version not in self.tracker.dataset_digests(manifest.run_id):
                 self.problems.append(f"MLflow run {manifest.run_id} has another dataset than the manifest")
+            tags = self.tracker.run_tags(manifest.run_id) or {}
+            if tags.get("dagster_run_id") != manifest.dagster_run_id:
+                self.problems.append(f"MLflow run {manifest.run_id} names another Dagster run than the manifest")
 
     def _training_set(self, manifest: Manifest) -> TrainingSetRecord | None:
         view, data_version = manifest.view, manifest.data_version
@@ -136,18 +144,19 @@ class LineageReader:
         return record
 
     def _days(self, source: TrainingSetRecord) -> tuple[DayState, ...]:
-        digest_now = self._generated(source) if source.recipe else self._fetched
-        return tuple(
-            DayState(day=day.day, digest=day.digest, state=_state(day.digest, digest_now(day))) for day in source.days
-        )
+        digest_now = self._generated(source.recipe) if source.recipe else self._fetched
+        states = []
+        for day in source.days:
+            found = digest_now(day)
+            state = "missing" if found is None else "verified" if found == day.digest else "revised"
+            if state == "missing":
+                self.problems.append(f"{day.day}: its source data is missing")
+            states.append(DayState(day=day.day, digest=day.digest, state=state))
+        return tuple(states)
 
-    def _generated(self, source: TrainingSetRecord) -> Callable[[Day], str | None]:
+    def _generated(self, recipe: SyntheticRecipe) -> Callable[[Day], str | None]:
         """Digests of the series that the recipe yields today."""
-        recipe = source.recipe
-        assert recipe is not None
-        end = pd.Timestamp(recipe.end)
-        series = labelled_series(recipe.n_pods, recipe.days, end, recipe.seed, recipe.anomaly_rate)
-        digests = day_digests(series.to_frame())
+        digests = day_digests(recipe.series().to_frame())
         return lambda day: digests.get(day.day)
 
     def _fetched(self, day: Day) -> str | None:
@@ -172,9 +181,3 @@ class LineageReader:
             yield
         except AiopsError as error:
             self.problems.append(str(error))
-
-
-def _state(recorded: str, now: str | None) -> str:
-    if now is None:
-        return "missing"
-    return "verified" if now == recorded else "revised"

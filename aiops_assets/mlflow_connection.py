@@ -100,12 +100,26 @@ class Connection:
         root = self._artifact_root or str(file.parent / "artifacts")
         with self.errors():
             file.parent.mkdir(parents=True, exist_ok=True)
-            # MLflow itself retries for 100 s on a file that it cannot open.
-            with closing(sqlite3.connect(file)) as probe:
-                probe.execute("PRAGMA schema_version")
             # MLflow creates its tables without a lock: a second process would find half of them.
             with FileLock(f"{file}.lock", timeout=CREATION_S):
+                if not file.exists() or not file.stat().st_size:
+                    self._create(file)
+                # MLflow itself retries for 100 s on a file that it cannot open.
+                with closing(sqlite3.connect(file)) as probe:
+                    probe.execute("PRAGMA schema_version")
                 return self._open(root if "://" in root else Path(root).absolute().as_uri())
+
+    def _create(self, file: Path) -> None:
+        """Make a new store beside its place: MLflow cannot go on with one whose creation was killed halfway."""
+        from mlflow.tracking import MlflowClient
+
+        building = file.with_name(f"{file.name}.building")
+        for left in file.parent.glob(f"{building.name}*"):
+            left.unlink()
+        with closing(sqlite3.connect(building)) as probe:
+            probe.execute("PRAGMA schema_version")
+        MlflowClient(tracking_uri=f"sqlite:///{building}").search_experiments()
+        building.replace(file)
 
     def _open(self, artifacts: str | None) -> "tuple[MlflowClient, str]":
         from mlflow.tracking import MlflowClient

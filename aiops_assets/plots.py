@@ -84,13 +84,14 @@ def label_timeline(rows: pd.DataFrame) -> bytes:
         edges = bins.tz_localize(None).to_numpy()
         anomalous = rows[rows["label"] == 1]
         kinds = sorted(set(anomalous["kind"]))
-        axis.hist(
-            [anomalous.loc[anomalous["kind"] == kind, "timestamp"].dt.tz_localize(None) for kind in kinds],
-            bins=edges,
-            stacked=True,
-            color=[KIND_COLOURS[kind] for kind in kinds],
-            label=kinds,
-        )
+        if kinds:
+            axis.hist(
+                [anomalous.loc[anomalous["kind"] == kind, "timestamp"].dt.tz_localize(None) for kind in kinds],
+                bins=edges,
+                stacked=True,
+                color=[KIND_COLOURS[kind] for kind in kinds],
+                label=kinds,
+            )
         holdout = rows.loc[rows["split"] == "holdout", "timestamp"].min()
         axis.axvline(holdout.tz_localize(None), color="0.3", linestyle="--", linewidth=1, label="hold-out begins")
         share = len(anomalous) / len(rows)

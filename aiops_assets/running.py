@@ -31,7 +31,8 @@ def materialize_all(settings: Settings) -> None:
         AiopsError: one line that says why nothing new is served.
     """
     check_writable(settings)
-    environment = dagster_environment(settings)
+    # The child must not see another day when midnight passes.
+    environment = dagster_environment(settings) | {"SYNTHETIC_END": settings.synthetic_end.isoformat()}
     arguments = ["asset", "materialize", *location_arguments(), *selection(settings)]
     click.echo(shlex.join(["dagster", *arguments]))
     before = _versions(settings)
@@ -75,7 +76,9 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
             configuration.unlink(missing_ok=True)
             configuration.symlink_to(_shipped("dagster.yaml"))
     except OSError as error:
-        raise StoreError(f"AIOPS_HOME={settings.aiops_home} is not writable: {error.strerror}") from error
+        name = "DAGSTER_HOME" if os.environ.get("DAGSTER_HOME") else "AIOPS_HOME"
+        shown = home if name == "DAGSTER_HOME" else settings.aiops_home
+        raise StoreError(f"{name}={shown} is not writable ({error.strerror}): set another folder") from None
     return {**os.environ, "DAGSTER_HOME": str(home), "AIOPS_HOME": str(settings.aiops_home)}
 
 

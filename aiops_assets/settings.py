@@ -51,7 +51,9 @@ class Settings(BaseModel):
     )
     n_samples: int = Field(2000, ge=100, le=1_000_000, description="Rows of a training set in synthetic mode.")
     random_seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of generator, injection, sampling and models.")
-    synthetic_end: date | None = Field(None, description="Day before whose midnight (UTC) synthetic series end.")
+    synthetic_end: date = Field(
+        date(1970, 1, 1), description="UTC day at whose beginning the window ends. Default: today."
+    )
     forecast_horizon: int = Field(12, ge=1, le=288, description="Steps of five minutes ahead. Not used yet.")
     lookback_window: int = Field(24, ge=1, le=2016, description="Steps of five minutes back. Not used yet.")
     fallback: tuple[Fallback, ...] = Field(
@@ -88,8 +90,8 @@ class Settings(BaseModel):
 
     @property
     def end(self) -> pd.Timestamp:
-        """The UTC midnight at which synthetic windows end."""
-        return pd.Timestamp(self.synthetic_end or datetime.now(UTC).date(), tz="UTC")
+        """The UTC midnight at which training windows end."""
+        return pd.Timestamp(self.synthetic_end, tz="UTC")
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
@@ -101,7 +103,11 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     given = {name: environment[name.upper()] for name in Settings.model_fields if environment.get(name.upper())}
     defaults = ENVIRONMENT_DEFAULTS.get(given.get("aiops_env", "dev"), {})
     home = Path(given.get("aiops_home") or _default_home()).expanduser().absolute()
-    derived = {"model_root": str(home / "models"), "mlflow_tracking_uri": f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"}
+    derived: dict[str, Any] = {
+        "synthetic_end": datetime.now(UTC).date(),
+        "model_root": str(home / "models"),
+        "mlflow_tracking_uri": f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
+    }
     try:
         return Settings.model_validate({**defaults, **derived, **given, "aiops_home": home})
     except ValidationError as error:
@@ -121,11 +127,7 @@ def shown(value: object) -> str:
         return ""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    text = str(value)
-    parts = urlsplit(text)
-    if parts.password:
-        return text.replace(f":{parts.password}@", ":***@")
-    return text
+    return re.sub(r"(://[^/@:]*:)[^/@]*@", r"\1***@", str(value))
 
 
 def allowed(name: str) -> str:

@@ -54,6 +54,8 @@ def test_the_environment_decides_defaults_and_a_variable_beats_it(
         ("TRAINING_DAYS", "1", "2 to 365"),
         ("SYNTHETIC_END", "tomorrow", "a day, YYYY-MM-DD"),
         ("PROMETHEUS_URL", "prometheus:9090", "http:// or https://"),
+        ("PROMETHEUS_URL", "http://[::1", "http"),
+        ("CLUSTER", "//[", "lower-case letters"),
         ("CLUSTER", "../etc", "lower-case letters"),
     ],
 )

@@ -232,6 +232,24 @@ def test_two_processes_may_create_the_store_at_once(creators: tuple[str, list[st
     assert creators[1] == ["", ""]
 
 
+def test_a_creation_that_was_killed_halfway_is_made_again(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    building = database.with_name("mlflow.db.building")
+    script = f"from aiops_assets.tracking import Tracker; Tracker('sqlite:///{database}', 'aiops/killed').versions('x')"
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    ends = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < ends:
+        if building.exists() and building.stat().st_size > 100_000:
+            process.kill()
+            break
+        time.sleep(0.01)
+    assert process.wait(60) == -9, "it was killed while it made the tables"
+    assert not database.exists()
+    assert Tracker(f"sqlite:///{database}", "aiops/killed").versions("x") == []
+    assert database.exists()
+    assert not building.exists()
+
+
 def test_nothing_is_written_to_the_working_directory(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     fresh = Tracker(uri, "aiops/elsewhere", artifact_root=str(tmp_path / "artifacts"))

@@ -31,7 +31,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         group_name="evaluation",
         kinds={"scikitlearn"},
         backfill_policy=dg.BackfillPolicy.single_run(),
-        description="Challenger and champion on the same newest fifth of the rows, which neither version's fit saw.",
+        description="Challenger and champion on the same newest fifth of the rows, unseen by the challenger's fit.",
     )
     def evaluation(
         challenger: VersionRef, training_set: TrainingSetRef, stores: StoresResource
@@ -48,7 +48,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             f"challenger (version {challenger.version})": figures_of(challenger.version, challenger.manifest_sha256)
         }
         record = served.champion(spec.name)
-        if record and record.champion.version == challenger.version:
+        if record and record.champion.manifest_sha256 == challenger.manifest_sha256:
             decision = Decision(False, f"version {challenger.version} is the champion already")
         elif record and (
             damage := _damage(served, spec.name, record.champion.version, record.champion.manifest_sha256)

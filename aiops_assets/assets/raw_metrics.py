@@ -3,16 +3,17 @@
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+import pandas as pd
 
 from aiops_assets import plots
 from aiops_assets.assets.partitions import daily
 from aiops_assets.assets.reporting import picture, table_schema
-from aiops_assets.errors import EmptyDataError
+from aiops_assets.errors import EmptyDataError, StoreError
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.resources import PrometheusResource, StoresResource
 from aiops_assets.settings import Settings
 from aiops_assets.stores.lake import DayInfo, Lake
-from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, MetricSpec
 from aiops_assets.timeseries.schema import combined_digest
 
 RAW_METRICS = dg.AssetKey("raw_metrics")
@@ -71,7 +72,7 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
 
 
 def fetch_day(client: PrometheusClient, lake: Lake, day: date) -> list[DayInfo]:
-    """Fetch all metrics of a UTC day and write them into the lake.
+    """Fetch all metrics of a UTC day into the lake; what is kept of each metric.
 
     Raises:
         EmptyDataError: a metric without any series.
@@ -86,5 +87,16 @@ def fetch_day(client: PrometheusClient, lake: Lake, day: date) -> list[DayInfo]:
                 f"{metric.name} of {day}: Prometheus answered without any series for {metric.promql}; "
                 "is the day within its retention, and is the exporter scraped?"
             )
-        infos.append(lake.write_day(metric, day, wide, datetime.now(UTC).isoformat()))
+        infos.append(_write_unless_poorer(lake, metric, day, wide))
     return infos
+
+
+def _write_unless_poorer(lake: Lake, metric: MetricSpec, day: date, wide: pd.DataFrame) -> DayInfo:
+    """Write a day, but keep an earlier fetch with more samples: a server forgets what is beyond its retention."""
+    try:
+        stored = lake.read_day(metric, day)[1]
+    except StoreError:
+        stored = None
+    if stored and stored.samples > wide.count().sum():
+        return stored
+    return lake.write_day(metric, day, wide, datetime.now(UTC).isoformat())

@@ -53,6 +53,7 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 models.move_champion(
                     spec.name,
                     challenger.version,
+                    challenger.manifest_sha256,
                     reason=decision.reason,
                     who=f"dagster run {context.run.run_id}",
                     seen=decision.champion,
@@ -68,6 +69,7 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         )
         tracking.tracker().set_alias(spec.name, CHAMPION_ALIAS, champion.version)
         models.link_current(spec.name, champion.version)
+        models.sweep(spec.name)
         rows = healthy_rows(300, seed=1)
         scores = isolation_forest.anomaly_score(pipeline, rows)
         return dg.MaterializeResult(

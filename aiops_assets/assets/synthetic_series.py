@@ -1,7 +1,6 @@
 """synthetic_series: labelled pods out of a seed."""
 
 import dagster as dg
-import pandas as pd
 
 from aiops_assets import plots
 from aiops_assets.assets.handoff import SeriesRef
@@ -11,7 +10,6 @@ from aiops_assets.settings import Settings
 from aiops_assets.stores.records import SyntheticRecipe
 from aiops_assets.timeseries.catalog import SYNTHETIC_METRICS
 from aiops_assets.timeseries.schema import combined_digest, day_digests
-from aiops_assets.timeseries.training_rows import labelled_series
 
 SYNTHETIC_SERIES = dg.AssetKey("synthetic_series")
 
@@ -43,7 +41,7 @@ def synthetic_series(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResu
         seed=settings.random_seed,
         anomaly_rate=settings.anomaly_rate,
     )
-    frame = series_of(recipe)
+    frame = recipe.series().to_frame()
     data_version = combined_digest(day_digests(frame))
     return dg.MaterializeResult(
         value=SeriesRef(data_version=data_version, recipe=recipe),
@@ -58,9 +56,3 @@ def synthetic_series(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResu
             "plot": picture(plots.labelled_pods(frame)),
         },
     )
-
-
-def series_of(recipe: SyntheticRecipe) -> pd.DataFrame:
-    """The long rows that a recipe yields."""
-    end = pd.Timestamp(recipe.end)
-    return labelled_series(recipe.n_pods, recipe.days, end, recipe.seed, recipe.anomaly_rate).to_frame()

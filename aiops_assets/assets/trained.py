@@ -10,6 +10,7 @@ import pandas as pd
 from aiops_assets import plots
 from aiops_assets.assets.handoff import TrainingSetRef, VersionRef
 from aiops_assets.assets.reporting import picture
+from aiops_assets.automation.history import close_dead_runs
 from aiops_assets.code_version import code_version
 from aiops_assets.errors import IntegrityError
 from aiops_assets.models import isolation_forest
@@ -23,7 +24,7 @@ from aiops_assets.stores.training_sets import TrainingSets
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.timeseries.schema import combined_digest
-from aiops_assets.tracking import DatasetInput, Tracker
+from aiops_assets.tracking import DATA_TAG, MANIFEST_TAG, DatasetInput, Tracker
 
 PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
 
@@ -60,8 +61,10 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         rows = sets.rows(training_set.view, training_set.data_version)
         for orphan in tracker.close_orphans():
             context.log.warning(f"MLflow run {orphan} was left by a killed process: marked as killed")
+        for dead in close_dead_runs(context.instance):
+            context.log.warning(f"Dagster run {dead} was left by a killed process: marked as failed")
 
-        fingerprint = fingerprint_of(spec, training_set.data_version, settings.random_seed)
+        fingerprint = fingerprint_of(spec, settings.cluster, training_set.data_version, settings.random_seed)
         manifest = unchanged_version(served, tracker, spec.name, fingerprint)
         if manifest:
             training = f"skipped: data, code and configuration are those of version {manifest.version}"
@@ -149,7 +152,7 @@ def fit_version(
                 run_url=tracker.run_url(run.run_id),
                 dagster_run_id=dagster_run_id,
                 code_version=code_version(),
-                fingerprint=fingerprint_of(spec, data_version, seed),
+                fingerprint=fingerprint_of(spec, record.cluster, data_version, seed),
                 metrics=metrics,
                 files=files,
             )
@@ -164,9 +167,9 @@ def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> Vers
     name, version = manifest.name, manifest.version
     digest = served.manifest_sha256(name, version)
     tags = {
-        "manifest_sha256": digest,
+        MANIFEST_TAG: digest,
         "cluster": manifest.cluster,
-        "data_version": manifest.data_version,
+        DATA_TAG: manifest.data_version,
         "effective_source": manifest.effective_source,
         "dagster_run_id": manifest.dagster_run_id,
         "served_directory": served.locate(name, version),
@@ -175,10 +178,11 @@ def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> Vers
     return VersionRef(name=name, version=version, manifest_sha256=digest)
 
 
-def fingerprint_of(spec: ModelSpec, data_version: str, seed: int) -> str:
+def fingerprint_of(spec: ModelSpec, cluster: str, data_version: str, seed: int) -> str:
     """What decides a fit: data, code and configuration. The same fingerprint would give the same model."""
     return combined_digest(
         {
+            "cluster": cluster,
             "data": data_version,
             "code": code_version(),
             "parameters": repr(sorted(spec.parameters.items())),

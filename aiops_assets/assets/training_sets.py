@@ -21,7 +21,7 @@ from aiops_assets.stores.records import Day, SyntheticRecipe, TrainingSetRecord
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU
 from aiops_assets.timeseries.schema import combined_digest, content_digest, day_digests
 from aiops_assets.timeseries.series import from_metric_frames, pod_of
-from aiops_assets.timeseries.training_rows import labelled_series, real_rows, synthetic_rows, validate
+from aiops_assets.timeseries.training_rows import real_rows, synthetic_rows, validate
 
 POD_FEATURES_KEY = dg.AssetKey(["training_set", POD_FEATURES])
 
@@ -92,7 +92,7 @@ def from_recipe(series: SeriesRef, settings: Settings) -> tuple[pd.DataFrame, Tr
         IntegrityError: the recipe no longer yields the series that was announced.
     """
     recipe = series.recipe
-    labelled = labelled_series(recipe.n_pods, recipe.days, pd.Timestamp(recipe.end), recipe.seed, recipe.anomaly_rate)
+    labelled = recipe.series()
     days = day_digests(labelled.to_frame())
     if combined_digest(days) != series.data_version:
         raise IntegrityError("synthetic_series was made by other code: materialize it again")

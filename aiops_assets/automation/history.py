@@ -1,4 +1,6 @@
-"""What Dagster's history tells about a run."""
+"""What Dagster's history tells about runs, and runs in it whose process was killed."""
+
+import os
 
 import dagster as dg
 
@@ -16,3 +18,30 @@ def failure_since(dagster_home: str, started: float) -> str:
                     message = (error.cause or error).message.strip().splitlines()[0]
                     return f"{entry.step_key}: {message.rpartition('errors.')[2]}"
     return ""
+
+
+def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark started runs as failed whose process on this machine is gone, and name them.
+
+    Only for runs that a command or the UI started here: elsewhere Dagster's own run monitoring knows better.
+    """
+    if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
+        return []
+    dead = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+        pids = {entry.dagster_event.pid for entry in entries if entry.dagster_event and entry.dagster_event.pid}
+        if pids and not any(map(_alive, pids)):
+            instance.report_run_failed(run, "its process was killed")
+            dead.append(run.run_id)
+    return dead
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -3,7 +3,11 @@
 import hashlib
 from datetime import datetime
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict
+
+from aiops_assets.timeseries.series import PodSeries
+from aiops_assets.timeseries.training_rows import labelled_series
 
 
 class Record(BaseModel):
@@ -32,6 +36,10 @@ class SyntheticRecipe(Record):
     end: datetime
     seed: int
     anomaly_rate: float
+
+    def series(self) -> PodSeries:
+        """The labelled series that the recipe yields with today's code."""
+        return labelled_series(self.n_pods, self.days, pd.Timestamp(self.end), self.seed, self.anomaly_rate)
 
 
 class TrainingSetRecord(Record):
@@ -83,6 +91,14 @@ class Manifest(Record):
     fingerprint: str
     metrics: dict[str, float]
     files: dict[str, str]
+
+
+class FileState(Record):
+    """A file of a served directory: the digest recorded for it, and whether its content still has that digest."""
+
+    path: str
+    sha256: str
+    verified: bool
 
 
 class ChampionMove(Record):

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
-from aiops_assets.stores.records import ChampionMove, ChampionRecord, Manifest, sha256
+from aiops_assets.stores.records import ChampionMove, ChampionRecord, FileState, Manifest, sha256
 from aiops_assets.stores.storage import Storage
 
 MANIFEST = "manifest.json"
@@ -19,15 +18,6 @@ CHAMPION = "champion.json"
 CURRENT = "current"
 MOST_HISTORY = 100
 CLAIM_ATTEMPTS = 20
-
-
-@dataclass(frozen=True)
-class FileCheck:
-    """A file of a version, re-hashed."""
-
-    path: str
-    sha256: str
-    verified: bool
 
 
 class ServedModels:
@@ -99,7 +89,7 @@ class ServedModels:
         """Digest of a version's manifest, to be recorded outside its directory."""
         return sha256(self.storage.read(f"{name}/{version}/{MANIFEST}"))
 
-    def check_files(self, manifest: Manifest) -> list[FileCheck]:
+    def check_files(self, manifest: Manifest) -> list[FileState]:
         """Re-hash each file that a manifest names."""
         checks = []
         for path, expected in sorted(manifest.files.items()):
@@ -107,7 +97,7 @@ class ServedModels:
                 found = sha256(self.storage.read(f"{manifest.name}/{manifest.version}/{path}"))
             except NotFoundError:
                 found = ""
-            checks.append(FileCheck(path, expected, found == expected))
+            checks.append(FileState(path=path, sha256=expected, verified=found == expected))
         return checks
 
     def files(self, name: str, version: int) -> dict[str, bytes]:
@@ -136,20 +126,24 @@ class ServedModels:
         """
         return self._champion(name)[1]
 
-    def move_champion(self, name: str, version: int, *, reason: str, who: str, seen: int | None) -> ChampionRecord:
+    def move_champion(
+        self, name: str, version: int, manifest_sha256: str, *, reason: str, who: str, seen: int | None
+    ) -> ChampionRecord:
         """Serve another version from now on.
 
         Args:
             name: of the model.
             version: must be wholly there.
+            manifest_sha256: of the manifest that was judged.
             reason, who: for the record.
             seen: the version that was champion when the decision was made.
 
         Raises:
             ConflictError: somebody moved it meanwhile; nothing was changed.
             NotFoundError: no such version.
+            IntegrityError: it is not, or not wholly, what was judged.
         """
-        manifest = self.manifest(name, version)
+        manifest = self.manifest(name, version, manifest_sha256)
         broken = [check.path for check in self.check_files(manifest) if not check.verified]
         if broken:
             raise IntegrityError(f"{self.locate(name, version)}: {broken[0]} differs from its manifest: not served")
@@ -159,7 +153,7 @@ class ServedModels:
             raise ConflictError(f"{name}: champion is version {found}, was {seen} when this was decided: decide again")
         move = ChampionMove(
             version=version,
-            manifest_sha256=self.manifest_sha256(name, version),
+            manifest_sha256=manifest_sha256,
             data_version=manifest.data_version,
             effective_source=manifest.effective_source,
             reason=reason,
@@ -170,6 +164,10 @@ class ServedModels:
         moved = ChampionRecord(name=name, champion=move, history=history)
         self.storage.compare_and_swap(f"{name}/{CHAMPION}", content, moved.to_bytes())
         return moved
+
+    def sweep(self, name: str) -> None:
+        """Remove what killed writers left beside the versions of a model."""
+        self.storage.sweep(name)
 
     def link_current(self, name: str, version: int) -> bool:
         """Let ``current`` beside the versions point at one, where the storage has links; whether it changed.
@@ -182,7 +180,7 @@ class ServedModels:
         link = folder / CURRENT
         if link.is_symlink() and link.readlink() == Path(str(version)):
             return False
-        temporary = folder / f".{CURRENT}.{os.getpid()}"
+        temporary = folder / f".{CURRENT}.{os.getpid()}.tmp"
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(str(version))
         temporary.replace(link)

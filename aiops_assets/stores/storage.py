@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 STAGING = ".staging-"
+YOUNG_SECONDS = 600
+"""Younger leftovers may still have a writer."""
+UNLOCKED_SECONDS = 2
+"""How long a writer may need from making its lock file to locking it."""
 
 
 class Storage(ABC):
@@ -49,6 +54,10 @@ class Storage(ABC):
     @abstractmethod
     def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
         """Replace ``expected`` (``None``: no file) by ``new``. Raises ConflictError if it is something else."""
+
+    @abstractmethod
+    def sweep(self, path: str) -> None:
+        """Remove what killed writers left right below ``path``."""
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
@@ -111,7 +120,7 @@ class LocalStorage(Storage):
         target = self.root / path
         with _os_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._sweep(target.parent)
+            self.sweep(path.rpartition("/")[0])
             with _locked_staging(target.parent) as staging:
                 content = staging / "content"
                 content.mkdir()
@@ -142,12 +151,20 @@ class LocalStorage(Storage):
         """See Storage."""
         return self.root / path
 
-    def _sweep(self, folder: Path) -> None:
-        """Remove what killed writers left: a staging folder whose lock nobody holds any more."""
+    def sweep(self, path: str) -> None:
+        """See Storage. A living writer holds the lock in its staging folder; its other files are gone in no time."""
+        folder = self.root / path
         for staging in folder.glob(f"{STAGING}*"):
-            with suppress(OSError), staging.joinpath("lock").open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(staging, ignore_errors=True)
+            with suppress(OSError):
+                if _age(staging) < (UNLOCKED_SECONDS if (staging / "lock").exists() else YOUNG_SECONDS):
+                    continue
+                with (staging / "lock").open("a") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(staging, ignore_errors=True)
+        for temporary in folder.glob(".*.tmp"):
+            with suppress(OSError):
+                if _age(temporary) >= YOUNG_SECONDS:
+                    temporary.unlink()
 
 
 class ObjectStorage(Storage):
@@ -192,6 +209,9 @@ class ObjectStorage(Storage):
             known = {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
             self.store.put(path, new, mode=cast("UpdateVersion", {k: v for k, v in known.items() if v is not None}))
 
+    def sweep(self, path: str) -> None:
+        """See Storage. A put is whole or nothing: there is nothing to remove."""
+
     @contextmanager
     def _errors(self, path: str) -> Iterator[None]:
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
@@ -221,6 +241,10 @@ def _locked_staging(parent: Path) -> Iterator[Path]:
             yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.lstat().st_mtime
 
 
 def _replace(target: Path, data: bytes) -> None:

@@ -5,7 +5,7 @@ import io
 import pandas as pd
 from pydantic import ValidationError
 
-from aiops_assets.errors import ConflictError, IntegrityError
+from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
 from aiops_assets.stores.records import TrainingSetRecord, sha256
 from aiops_assets.stores.storage import Storage
 from aiops_assets.timeseries.schema import content_digest
@@ -41,7 +41,20 @@ class TrainingSets:
             files = {ROWS: data, RECORD: record.to_bytes()}
             self.storage.commit_directory(self.path(record.view, record.data_version), files, last=RECORD)
         except ConflictError:
-            self.rows(record.view, record.data_version)
+            self._restore(data, record)
+
+    def _restore(self, data: bytes, record: TrainingSetRecord) -> None:
+        """Put back what is missing or damaged of a set whose rows are at hand again."""
+        view, data_version = record.view, record.data_version
+        try:
+            self.rows(view, data_version)
+            return
+        except NotFoundError:
+            self.storage.write(f"{self.path(view, data_version)}/{ROWS}", data)
+            self.storage.write(f"{self.path(view, data_version)}/{RECORD}", record.to_bytes())
+        except IntegrityError:
+            self.storage.write(f"{self.path(view, data_version)}/{ROWS}", data)
+        self.rows(view, data_version)
 
     def record(self, view: str, data_version: str, expected_sha256: str | None = None) -> TrainingSetRecord:
         """Where the rows come from.
@@ -78,7 +91,9 @@ class TrainingSets:
         where = self.storage.locate(path)
         data = self.storage.read(path)
         if sha256(data) != self.record(view, data_version).rows_sha256:
-            raise IntegrityError(f"{where} differs from its recorded digest: changed since it was written")
+            raise IntegrityError(
+                f"{where} differs from its recorded digest: remove {self.locate(view, data_version)} and run again"
+            )
         rows = from_parquet(data)
         if content_digest(rows) != data_version:
             raise IntegrityError(f"{where} holds rows with digest {content_digest(rows)}")

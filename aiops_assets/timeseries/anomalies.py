@@ -110,8 +110,8 @@ def inject(
     rng = np.random.default_rng([seed, 1])
     kind = np.zeros(rows.shape, dtype=np.int8)
     n_minutes = rows.shape[1]
-    # A pod without memory limit has no memory series: a leak would be a label that nothing shows.
-    possible = {name: _pods_that_show(series, ANOMALIES[name]) for name in kinds}
+    # Where a sample is missing, or a pod has no memory limit, an anomaly would be a label that nothing shows.
+    possible = {name: _minutes_that_show(series, ANOMALIES[name]) for name in kinds}
     edges = [0, n_minutes] if cut is None else [0, cut, n_minutes]
     episodes: list[tuple[str, int, int, int]] = []
     for low, high in itertools.pairwise(edges):
@@ -150,7 +150,7 @@ def _place(
         if remaining == 0:
             break
         pod, minute = int(pods[i]), low + int(minutes[i])
-        names = [name for name in counts if possible[name][pod]]
+        names = [name for name in counts if possible[name][pod, minute]]
         if kind[pod, minute] or not names:
             continue
         name = min(names, key=counts.__getitem__)
@@ -158,7 +158,7 @@ def _place(
         begin = max(minute - int(rng.integers(length)), low)
         end = min(begin + length, high)
         # Keep to the free minutes around this row, and to no more rows than are still wanted.
-        taken = np.flatnonzero(kind[pod, begin:end]) + begin
+        taken = np.flatnonzero((kind[pod, begin:end] != 0) | ~possible[name][pod, begin:end]) + begin
         begin = max([begin, *(taken[taken < minute] + 1)])
         end = min([end, *taken[taken > minute]])
         covered = np.flatnonzero(rows[pod, begin:end]) + begin
@@ -176,9 +176,12 @@ def _place(
     return episodes
 
 
-def _pods_that_show(series: PodSeries, anomaly: Anomaly) -> npt.NDArray[np.bool_]:
-    """(n_pods,) true where the pod has samples of a metric that the anomaly changes."""
-    shown = [series.per_pod(metric) for metric in anomaly.shapes if metric in series.values]
-    if not shown:
-        return np.zeros(len(series.pods), dtype=bool)
-    return np.any([np.isfinite(values).any(axis=(1, 2)) for values in shown], axis=0)
+def _minutes_that_show(series: PodSeries, anomaly: Anomaly) -> npt.NDArray[np.bool_]:
+    """(n_pods, n_minutes) true where samples are there of each metric that the anomaly changes and the pod has."""
+    metrics = [metric for metric in anomaly.shapes if metric in series.values]
+    shape = (len(metrics), len(series.pods), len(series.times))
+    there = np.zeros(shape, dtype=bool)
+    for i, metric in enumerate(metrics):
+        there[i] = np.isfinite(series.per_pod(metric)).all(axis=1)
+    has = there.any(axis=2, keepdims=True)
+    return np.asarray((there | ~has).all(axis=0) & has.any(axis=0), dtype=bool)

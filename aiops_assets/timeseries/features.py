@@ -97,16 +97,19 @@ def row_mask(series: PodSeries, every: int = ROW_EVERY_MINUTES) -> Mask:
     """Where a training row can be taken, (n_pods, n_minutes).
 
     Every ``every`` minutes of the day, where all six samples are there of each metric that the pod has at
-    all. A pod without samples of a metric in the whole window (no memory limit, say) keeps its rows.
+    all; of a node metric, of each node that has any of the six. A pod without samples of a metric in the whole
+    window (no memory limit, say) keeps its rows.
     """
     minute_of_day = np.asarray(series.times.hour * 60 + series.times.minute)
     mask = np.broadcast_to(minute_of_day % every == 0, (len(series.pods), len(series.times))).copy()
     mask[:, : HISTORY - 1] = False
     for metric in ENGINE_METRICS:
-        missing: Mask = ~np.asarray(np.isfinite(series.per_pod(metric.name)).any(axis=1), dtype=bool)
-        so_far = np.pad(np.cumsum(missing, axis=1), ((0, 0), (1, 0)))
-        complete = so_far[:, HISTORY:] == so_far[:, :-HISTORY]
-        mask[:, HISTORY - 1 :] &= complete | missing.all(axis=1, keepdims=True)
+        there: Mask = np.asarray(np.isfinite(series.values[metric.name]), dtype=bool)
+        so_far = np.pad(np.cumsum(there, axis=-1), ((0, 0), (0, 0), (1, 0)))
+        samples: npt.NDArray[np.int64] = so_far[..., HISTORY:] - so_far[..., :-HISTORY]
+        # A node that joins or leaves within the window would count in some of the server's answers only.
+        whole = np.isin(samples, (0, HISTORY)).all(axis=1) & (samples == HISTORY).any(axis=1)
+        mask[:, HISTORY - 1 :] &= whole | ~np.asarray(there.any(axis=(1, 2)))[:, np.newaxis]
     return mask
 
 

@@ -232,6 +232,32 @@ def test_a_number_is_not_given_again_when_the_model_root_was_emptied(home: Path)
     assert _reader(make_settings(home)).trace(NAME).verified
 
 
+def test_without_anomalies_nothing_is_judged_and_the_first_version_is_served(tmp_path: Path) -> None:
+    result = materialize(make_settings(tmp_path, ANOMALY_RATE="0"))
+    assert result.success
+    metrics = stores_of(make_settings(tmp_path)).served().manifest(NAME, 1).metrics
+    assert "false_alarm_rate" in metrics
+    assert "average_precision" not in metrics
+
+
+def test_another_cluster_gets_a_version_of_its_own(home: Path) -> None:
+    settings = make_settings(home, CLUSTER="second")
+    materialize(settings)
+    assert stores_of(settings).served().manifest(NAME, 2).cluster == "second"
+    assert _reader(settings).trace(NAME).verified
+
+
+def test_a_damaged_training_set_is_put_back_by_the_next_run(home: Path) -> None:
+    _flip(_training_set(home) / "rows.parquet")
+    materialize(make_settings(home))
+    assert _reader(make_settings(home)).trace(NAME).verified
+
+
+def test_a_foreign_file_in_the_served_directory_is_named(home: Path) -> None:
+    (home / "models" / NAME / "1" / "second.pkl").write_bytes(b"evil")
+    assert "second.pkl is in no manifest" in _reader(make_settings(home)).trace(NAME).problems[0]
+
+
 def test_asset_keys_are_the_same_in_every_environment(tmp_path: Path) -> None:
     keys = [
         definitions_for(make_settings(tmp_path, AIOPS_ENV=name)).resolve_asset_graph().get_all_asset_keys()

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from aiops_assets.assets.served import CHAMPION_ALIAS
@@ -178,6 +179,8 @@ def healing_problems(settings: Settings, before: Before) -> Iterator[str]:
         yield f"{CURRENT} points at {link}, the champion is {chain.version}"
     if running := running_in_mlflow(settings):
         yield f"MLflow runs {running} seem to train for ever"
+    if running := running_in_dagster(settings):
+        yield f"Dagster runs {running} seem to go on for ever"
 
 
 def running_in_mlflow(settings: Settings) -> list[str]:
@@ -186,6 +189,11 @@ def running_in_mlflow(settings: Settings) -> list[str]:
     client = MlflowClient(tracking_uri=settings.mlflow_tracking_uri)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     return [run.info.run_id for run in client.search_runs(experiments, "attributes.status = 'RUNNING'")]
+
+
+def running_in_dagster(settings: Settings) -> list[str]:
+    with dg.DagsterInstance.from_config(str(settings.aiops_home / "dagster")) as instance:
+        return [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))]
 
 
 def state_of(settings: Settings) -> Before:

@@ -73,8 +73,9 @@ def test_a_day_fetched_again_is_revised_and_a_lost_one_missing(real: Settings) -
     kept = path.read_bytes()
     path.unlink()
     reader = LineageReader(stores.served(), stores.training_sets(), lake, tracking_of(real).tracker())
-    states = [day.state for day in reader.trace(NAME).days]
-    assert states == ["revised", "missing", *["verified"] * 5]
+    chain = reader.trace(NAME)
+    assert [day.state for day in chain.days] == ["revised", "missing", *["verified"] * 5]
+    assert chain.problems == (f"{days[1]}: its source data is missing",)
     lake.write_day(metric, days[0], wide, info.fetched)
     path.write_bytes(kept)
 

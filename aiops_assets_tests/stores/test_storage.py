@@ -1,6 +1,8 @@
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,10 +103,22 @@ def test_what_a_killed_writer_left_is_swept_and_a_living_one_is_not(tmp_path: Pa
         "storage.LocalStorage(Path(sys.argv[1])).commit_directory('m/1', {'a': b'x'}, last='a')\n"
     )
     assert subprocess.run([sys.executable, "-c", script, str(tmp_path)]).returncode == 9
-    assert list((tmp_path / "m").glob(".staging-*"))
+    (left,) = (tmp_path / "m").glob(".staging-*")
+    os.utime(left, (time.time() - 5, time.time() - 5))
     assert storage.names("m") == []
     storage.commit_directory("m/1", {"a": b"x"}, last="a")
     assert [p.name for p in (tmp_path / "m").iterdir()] == ["1"]
+
+
+def test_old_leftovers_are_swept_and_young_ones_are_not(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.write("m/record", b"good")
+    for name, age in ((".record.1.tmp", 10_000), (".record.2.tmp", 0)):
+        (tmp_path / "m" / name).write_bytes(b"half")
+        then = time.time() - age
+        os.utime(tmp_path / "m" / name, (then, then))
+    storage.sweep("m")
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [".record.2.tmp", "record"]
 
 
 @pytest.fixture

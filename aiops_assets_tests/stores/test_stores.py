@@ -43,7 +43,7 @@ def _publish(served: ServedModels, content: bytes = b"model") -> Manifest:
 
 
 def _promote(served: ServedModels, version: int, seen: int | None) -> None:
-    served.move_champion(NAME, version, reason="test", who="me", seen=seen)
+    served.move_champion(NAME, version, served.manifest_sha256(NAME, version), reason="test", who="me", seen=seen)
 
 
 def test_versions_count_up(served: ServedModels) -> None:

@@ -91,6 +91,18 @@ def test_a_pod_gets_no_anomaly_that_it_cannot_show(healthy: PodSeries) -> None:
         inject(nobody, rows, 0.1, 1, kinds=["memory_leak"])
 
 
+def test_missing_samples_stay_missing_and_no_label_is_put_on_them(healthy: PodSeries) -> None:
+    rng = np.random.default_rng(1)
+    gappy = {name: np.where(rng.random(values.shape) < 0.01, np.nan, values) for name, values in healthy.values.items()}
+    series = healthy.with_anomalies(gappy, healthy.kind)
+    injected = inject(series, row_mask(series), 0.1, 1)
+    for name, values in gappy.items():
+        assert (np.isfinite(injected.values[name]) == np.isfinite(values)).all()
+    for kind, anomaly in ANOMALIES.items():
+        for metric in anomaly.shapes:
+            assert np.isfinite(injected.per_pod(metric)[:, 0][injected.kind == KINDS.index(kind)]).all()
+
+
 def test_input_is_left_alone(healthy: PodSeries) -> None:
     before = {name: values.copy() for name, values in healthy.values.items()}
     inject(healthy, row_mask(healthy), 0.2, 1)

@@ -132,3 +132,13 @@ def test_rows_are_taken_every_five_minutes_where_the_history_is_whole() -> None:
     assert lost == [[0, 100], [0, 105], [0, 700], [0, 705], [1, 700], [1, 705], [2, 700], [2, 705]]
     assert not (mask & ~complete).any()
     assert HISTORY == 6
+
+
+def test_a_node_that_joins_costs_the_rows_whose_window_it_joins_in() -> None:
+    series = generate(3, 1, END, seed=2)
+    nodes = np.concatenate([series.values[NODE_MEMORY.name][:1], series.values[NODE_MEMORY.name][1:2]], axis=1)
+    nodes[0, 1, :702] = NAN
+    mask = row_mask(series.with_anomalies({NODE_MEMORY.name: nodes}, series.kind))
+    whole = row_mask(series)
+    assert np.flatnonzero((whole & ~mask)[0]).tolist() == [705]
+    assert not (mask & ~whole).any()
