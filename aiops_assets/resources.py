@@ -6,14 +6,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from aiops_assets.assets.handoff import HandoffIOManager
-from aiops_assets.errors import SettingsError
+from aiops_assets.errors import NotFoundError, SettingsError
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
 from aiops_assets.settings import Settings
 from aiops_assets.stores.lake import Lake
+from aiops_assets.stores.records import Record
 from aiops_assets.stores.served import ServedModels
-from aiops_assets.stores.storage import open_storage
+from aiops_assets.stores.storage import Storage, open_storage
 from aiops_assets.stores.training_sets import TrainingSets
 from aiops_assets.tracking import Tracker
 
@@ -70,6 +70,34 @@ class PrometheusResource(dg.ConfigurableResource[None]):
         ca_file = Path(self.ca_file) if self.ca_file else None
         with RequestsTransport(self.url, token_file=token_file, ca_file=ca_file) as transport:
             yield PrometheusClient(transport)
+
+
+class HandoffIOManager(dg.ConfigurableIOManager):
+    """Keeps each asset's reference as JSON below home."""
+
+    home: str
+    cluster: str
+
+    def handle_output(self, context: dg.OutputContext, obj: Record | None) -> None:
+        """Store what an asset returned."""
+        if obj is not None:
+            self._storage.write(self._path(context.asset_key), obj.to_bytes())
+
+    def load_input(self, context: dg.InputContext) -> Record:
+        """Read what an upstream asset returned last."""
+        kind: type[Record] = context.dagster_type.typing_type
+        try:
+            return kind.model_validate_json(self._storage.read(self._path(context.asset_key)))
+        except NotFoundError:
+            name = context.asset_key.to_user_string()
+            raise NotFoundError(f"{name} was never materialized: materialize it first, or select it too") from None
+
+    @property
+    def _storage(self) -> Storage:
+        return open_storage(self.home)
+
+    def _path(self, key: dg.AssetKey) -> str:
+        return f"handoff/cluster={self.cluster}/{'/'.join(key.path)}.json"
 
 
 def stores_of(settings: Settings) -> StoresResource:

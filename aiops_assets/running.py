@@ -18,6 +18,8 @@ from aiops_assets.stores.storage import open_storage
 
 LEAST_FREE_BYTES = 64_000_000
 """A run writes about 10 MB; SQLite databases that run full are slow to mend."""
+CONSOLE = '{"loggers": {"console": {"config": {"log_level": "INFO"}}}}'
+"""Dagster's own events are debug messages, fifty lines a run; the UI shows them all the same."""
 
 
 class RunFailed(AiopsError):
@@ -33,7 +35,7 @@ def materialize_all(settings: Settings) -> None:
     check_writable(settings)
     # The child must not see another day when midnight passes.
     environment = dagster_environment(settings) | {"SYNTHETIC_END": settings.synthetic_end.isoformat()}
-    arguments = ["asset", "materialize", *location_arguments(), *selection(settings)]
+    arguments = ["asset", "materialize", *location_arguments(), *selection(settings), "--config-json", CONSOLE]
     click.echo(shlex.join(["dagster", *arguments]))
     before = _versions(settings)
     started = time.time()
