@@ -3,7 +3,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -119,17 +118,6 @@ def test_old_leftovers_are_swept_and_young_ones_are_not(tmp_path: Path) -> None:
         os.utime(tmp_path / "m" / name, (then, then))
     storage.sweep("m")
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [".record.2.tmp", "record"]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.needs("tmpfs")
