@@ -6,10 +6,13 @@ AiopsError
 │   ├── SchemaError            columns, units or time grid differ from what is declared
 │   └── EmptyDataError         a source answered, with nothing in it
 ├── PrometheusError            a metrics server did not give an answer that can be used
-│   ├── PrometheusUnreachable  no connection, time-out, gateway error: the only one a fallback may act on
+│   ├── PrometheusUnreachable  no connection, time-out, gateway error, cut-off answer: worth another try,
+│   │                          and the only one a fallback may act on
 │   ├── PrometheusAccessError  401, 403, a redirect, a login page
 │   ├── PrometheusQueryError   the query itself was refused; carries Prometheus' own text
-│   └── PrometheusAnswerError  an answer that breaks the API's contract, or is marked incomplete
+│   │   └── PrometheusTooMuch  too many samples or too long: a shorter range may pass
+│   └── PrometheusAnswerError  an answer that breaks the API's contract
+│       └── PrometheusPartial  an answer that is marked incomplete by a warning
 ├── StoreError                 a read or write below AIOPS_HOME or MODEL_ROOT failed
 │   ├── NotFoundError          nothing under that name yet
 │   ├── ConflictError          somebody else wrote first; nothing was changed
@@ -43,7 +46,14 @@ class PrometheusError(AiopsError):
 
 
 class PrometheusUnreachable(PrometheusError):
-    """No connection, time-out or gateway error: the only failure a fallback may act on."""
+    """No connection, time-out, gateway error or cut-off answer: the only failure a fallback may act on.
+
+    ``retry_after`` is how many seconds the server asked to be left alone, if it did.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class PrometheusAccessError(PrometheusError):
@@ -54,8 +64,16 @@ class PrometheusQueryError(PrometheusError):
     """The query itself was refused; the message carries Prometheus' own text."""
 
 
+class PrometheusTooMuch(PrometheusQueryError):
+    """Too many samples, too many bytes or too long an evaluation: a shorter range may pass."""
+
+
 class PrometheusAnswerError(PrometheusError):
-    """An answer that breaks the API's contract, or is marked incomplete."""
+    """An answer that breaks the API's contract."""
+
+
+class PrometheusPartial(PrometheusAnswerError):
+    """An answer that is marked incomplete by a warning."""
 
 
 class StoreError(AiopsError):

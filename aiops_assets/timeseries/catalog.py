@@ -1,10 +1,18 @@
 """Which metrics there are: their PromQL, unit, bounds and step. One unit a metric, for every source."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 STEP_SECONDS = 60
-"""Grid of every series here: the detector's windows and lags are whole minutes."""
+"""Grid of the detector's series: its windows and lags are whole minutes."""
+COARSE_STEP_SECONDS = 300
+"""Grid of everything else (ADR-052 samples every five minutes)."""
+SCRAPE_SECONDS = 60
+"""The slowest scrape interval that ``[5m]`` ranges can take: a range needs four scrapes."""
+
+Unit = Literal["ratio", "cores", "count", "bytes/s"]
+Scope = Literal["pod", "node", "cluster"]
 
 
 @dataclass(frozen=True)
@@ -12,30 +20,56 @@ class MetricSpec:
     """One metric as it is fetched, generated and checked.
 
     Attributes:
-        name: the name that feature columns begin with.
+        name: the name that feature columns begin with, and of its folder in the lake.
         promql: the range query that yields it.
+        count: a query for how many nodes, pods or containers stand behind it: an average hides one that is gone.
         unit: ratio (0-1), cores, count, bytes/s.
         per: ``pod``: one series a pod, told by its label ``pod``. ``node``: the series of all nodes
-            describe the surroundings of every pod; a feature column is the mean over them.
-        lower, upper: values outside cannot be true; ``None`` is unbounded.
-        step_seconds: distance of samples.
+            describe the surroundings of every pod; a feature column is the mean over them. ``cluster``: one series.
         description: one line for people.
+        lower, upper: values outside cannot be true; ``None`` is unbounded.
+        step_seconds: distance of samples; divides a day.
     """
 
     name: str
     promql: str
-    unit: Literal["ratio", "cores", "count", "bytes/s"]
-    per: Literal["pod", "node"]
+    count: str
+    unit: Unit
+    per: Scope
     description: str
-    lower: float = 0.0
+    lower: float | None = 0.0
     upper: float | None = None
     step_seconds: int = STEP_SECONDS
+
+    @property
+    def settle_seconds(self) -> int:
+        """How old a point must be to be right: a rate decays until its window holds all scrapes.
+
+        Two scrapes and 30 s, or the longest range in the query (``[5m]``), whichever is longer.
+        """
+        units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+        ranges = [int(number) * units[unit] for number, unit in re.findall(r"\[(\d+)([smhd])[\]:]", self.promql)]
+        return max(2 * SCRAPE_SECONDS + 30, *ranges, 0)
+
+    @property
+    def members(self) -> "MetricSpec":
+        """The companion: its ``count`` as a metric of its own, every five minutes."""
+        return MetricSpec(
+            name=f"{self.name}_members",
+            promql=self.count,
+            count=self.count,
+            unit="count",
+            per="cluster",
+            description=f"how many series stand behind {self.name}",
+            step_seconds=max(self.step_seconds, COARSE_STEP_SECONDS),
+        )
 
 
 # The engine's own base queries, in its order (contract of the anomaly-detector's 45 columns).
 NODE_CPU = MetricSpec(
     name="node_cpu_utilization",
     promql='avg(1 - rate(node_cpu_seconds_total{mode="idle"}[5m]))',
+    count='count(count by (instance) (node_cpu_seconds_total{mode="idle"}))',
     unit="ratio",
     per="node",
     upper=1.0,
@@ -44,6 +78,7 @@ NODE_CPU = MetricSpec(
 NODE_MEMORY = MetricSpec(
     name="node_memory_utilization",
     promql="1 - (node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes)",
+    count="count(node_memory_MemTotal_bytes)",
     unit="ratio",
     per="node",
     upper=1.0,
@@ -52,6 +87,7 @@ NODE_MEMORY = MetricSpec(
 POD_CPU = MetricSpec(
     name="pod_cpu_usage",
     promql='sum(rate(container_cpu_usage_seconds_total{container!=""}[5m])) by (pod)',
+    count='count(count by (pod) (container_cpu_usage_seconds_total{container!=""}))',
     unit="cores",
     per="pod",
     description="CPU time a pod uses per second",
@@ -62,6 +98,7 @@ POD_MEMORY = MetricSpec(
         'sum(container_memory_working_set_bytes{container!=""}) by (pod)'
         ' / sum(kube_pod_container_resource_limits{resource="memory"}) by (pod)'
     ),
+    count='count(count by (pod) (kube_pod_container_resource_limits{resource="memory"}))',
     unit="ratio",
     per="pod",
     description="working set of a pod as a share of its memory limit; may pass 1",
@@ -69,6 +106,7 @@ POD_MEMORY = MetricSpec(
 RESTARTS = MetricSpec(
     name="container_restart_count",
     promql="sum(kube_pod_container_status_restarts_total) by (pod)",
+    count="count(count by (pod) (kube_pod_container_status_restarts_total))",
     unit="count",
     per="pod",
     description="restarts of a pod's containers so far (cumulative)",
@@ -79,9 +117,127 @@ ENGINE_METRICS = (NODE_CPU, NODE_MEMORY, POD_CPU, POD_MEMORY, RESTARTS)
 NETWORK_RECEIVE = MetricSpec(
     name="pod_network_receive",
     promql='sum(rate(container_network_receive_bytes_total{interface!="lo"}[5m])) by (pod)',
+    count='count(count by (pod) (container_network_receive_bytes_total{interface!="lo"}))',
     unit="bytes/s",
     per="pod",
     description="bytes a pod receives per second",
 )
 SYNTHETIC_METRICS = (*ENGINE_METRICS, NETWORK_RECEIVE)
 """What the generator makes: the engine's five, and the network that the five-metric models look at."""
+
+_NODES = "count(count by (instance) (node_cpu_seconds_total))"
+_RECEIVERS = 'count(container_network_receive_bytes_total{pod!="",interface!="lo"})'
+_SENDERS = 'count(container_network_transmit_bytes_total{pod!="",interface!="lo"})'
+
+CLUSTER_METRICS = (
+    MetricSpec(
+        name="cluster_cpu_usage",
+        # ADR-052's avg(rate(... mode!="idle")) averages over seven modes and never passes 1/7.
+        promql='sum(rate(node_cpu_seconds_total{mode!="idle"}[5m])) / sum(rate(node_cpu_seconds_total[5m]))',
+        count=_NODES,
+        unit="ratio",
+        per="cluster",
+        upper=1.0,
+        step_seconds=COARSE_STEP_SECONDS,
+        description="share of all CPU time of the cluster that was not idle",
+    ),
+    MetricSpec(
+        name="cluster_memory_usage",
+        promql="avg(1 - (node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes))",
+        count="count(node_memory_MemTotal_bytes)",
+        unit="ratio",
+        per="cluster",
+        upper=1.0,
+        step_seconds=COARSE_STEP_SECONDS,
+        description="share of memory that is not available, mean over nodes",
+    ),
+    MetricSpec(
+        name="cluster_restarts",
+        # ADR-052's rate() is per second; generated restarts are counts in five minutes, and so is increase().
+        promql="sum(increase(kube_pod_container_status_restarts_total[5m]))",
+        count="count(kube_pod_container_status_restarts_total)",
+        unit="count",
+        per="cluster",
+        step_seconds=COARSE_STEP_SECONDS,
+        description="restarts of all containers in five minutes",
+    ),
+    MetricSpec(
+        name="cluster_network_in",
+        # Without pod!="" each node's root cgroup is added to its own pods; lo never leaves the pod.
+        promql='sum(rate(container_network_receive_bytes_total{pod!="",interface!="lo"}[5m]))',
+        count=_RECEIVERS,
+        unit="bytes/s",
+        per="cluster",
+        step_seconds=COARSE_STEP_SECONDS,
+        description="bytes all pods receive per second",
+    ),
+    MetricSpec(
+        name="cluster_network_out",
+        promql='sum(rate(container_network_transmit_bytes_total{pod!="",interface!="lo"}[5m]))',
+        count=_SENDERS,
+        unit="bytes/s",
+        per="cluster",
+        step_seconds=COARSE_STEP_SECONDS,
+        description="bytes all pods send per second",
+    ),
+)
+"""ADR-052's five metrics, with its scales corrected. Its short names are taken by the forecaster's five."""
+
+FORECAST_METRICS = (
+    MetricSpec(
+        name="cpu_usage",
+        promql='avg(rate(container_cpu_usage_seconds_total{container!="",pod!=""}[5m]))',
+        count='count(container_cpu_usage_seconds_total{container!="",pod!=""})',
+        unit="cores",
+        per="cluster",
+        step_seconds=COARSE_STEP_SECONDS,
+        description="CPU time a container uses per second, mean over containers",
+    ),
+    MetricSpec(
+        name="memory_usage",
+        promql=(
+            'avg(container_memory_working_set_bytes{container!="",pod!=""})'
+            ' / avg(kube_node_status_allocatable{resource="memory"})'
+        ),
+        count='count(container_memory_working_set_bytes{container!="",pod!=""})',
+        unit="ratio",
+        per="cluster",
+        upper=1.0,
+        step_seconds=COARSE_STEP_SECONDS,
+        description="mean working set of a container as a share of a node's allocatable memory",
+    ),
+    MetricSpec(
+        name="disk_usage",
+        promql=(
+            '1 - avg(node_filesystem_avail_bytes{mountpoint="/"}) / avg(node_filesystem_size_bytes{mountpoint="/"})'
+        ),
+        count='count(node_filesystem_size_bytes{mountpoint="/"})',
+        unit="ratio",
+        per="cluster",
+        upper=1.0,
+        step_seconds=COARSE_STEP_SECONDS,
+        description="share of the nodes' root file systems that is used",
+    ),
+    MetricSpec(
+        name="network_in",
+        promql='avg(rate(container_network_receive_bytes_total{interface!="lo"}[5m]))',
+        count='count(container_network_receive_bytes_total{interface!="lo"})',
+        unit="bytes/s",
+        per="cluster",
+        step_seconds=COARSE_STEP_SECONDS,
+        description="bytes an interface receives per second, mean over interfaces",
+    ),
+    MetricSpec(
+        name="network_out",
+        promql='avg(rate(container_network_transmit_bytes_total{interface!="lo"}[5m]))',
+        count='count(container_network_transmit_bytes_total{interface!="lo"})',
+        unit="bytes/s",
+        per="cluster",
+        step_seconds=COARSE_STEP_SECONDS,
+        description="bytes an interface sends per second, mean over interfaces",
+    ),
+)
+"""The five metrics of predictive-analytics, in its order (contract of its 3264 columns)."""
+
+METRICS = (*ENGINE_METRICS, *CLUSTER_METRICS, *FORECAST_METRICS)
+"""What raw_metrics fetches; METRICS_FILE adds to it."""
