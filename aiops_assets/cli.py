@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
@@ -51,6 +52,29 @@ def settings() -> None:
         left = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
         hint = f" ({allowed(name)})" if allowed(name) else ""
         click.echo(f"{left}  {text}{hint}")
+
+
+@main.command()
+@click.option("--probe", is_flag=True, help="Ask PROMETHEUS_URL how many series each metric has now.")
+@one_line_errors
+def metrics(probe: bool) -> None:
+    """List the metrics that are fetched, METRICS_FILE's among them: name, unit, step, PromQL."""
+    table = load_settings(os.environ)
+    counts = {}
+    if probe:
+        from aiops_assets.resources import prometheus_of
+
+        with prometheus_of(table).clients() as (client, _):
+            client.probe()
+            now = datetime.now(UTC)
+            counts = {metric.name: client.count_series(metric.promql, now) for metric in table.metrics}
+    width = max(len(metric.name) for metric in table.metrics)
+    for metric in table.metrics:
+        found = f"{counts[metric.name]:6d} series  " if probe else ""
+        click.echo(f"{metric.name.ljust(width)}  {found}{metric.unit:8s}{metric.step_seconds:4d} s  {metric.promql}")
+    if silent := [name for name, n in counts.items() if not n]:
+        click.echo(f"error: the server answers, but has nothing for {', '.join(silent)}", err=True)
+        sys.exit(1)
 
 
 @main.command()
@@ -129,7 +153,7 @@ def lineage(name: str, as_json: bool) -> None:
         for query in chain.queries:
             click.echo(f"  query           {query}")
         for day in chain.days:
-            click.echo(f"  day             {day.day} {day.digest[:16]} {day.state}")
+            click.echo(f"  day             {day.day} {day.source:10s} {day.digest[:16]} {day.state}")
     if chain.problems:
         click.echo(f"error: {chain.problems[0]}", err=True)
         sys.exit(1)

@@ -1,6 +1,7 @@
 """What Dagster loads: settings become resources, resources and assets become Definitions."""
 
 import os
+from collections.abc import Callable
 
 import dagster as dg
 
@@ -11,24 +12,31 @@ from aiops_assets.assets.served import served_asset
 from aiops_assets.assets.synthetic_series import synthetic_series
 from aiops_assets.assets.trained import model_asset
 from aiops_assets.assets.training_sets import pod_features
+from aiops_assets.automation.jobs import automation_for
 from aiops_assets.models.catalog import MODELS
 from aiops_assets.resources import resources_for
 from aiops_assets.settings import Settings, load_settings
 
 
-def definitions_for(settings: Settings) -> dg.Definitions:
-    """The asset graph with the resources of one environment."""
+def definitions_for(settings: Settings, current: Callable[[], Settings] | None = None) -> dg.Definitions:
+    """The asset graph with the resources of one environment, and what runs by itself there.
+
+    Args:
+        settings: of the environment.
+        current: yields them anew, for schedules and sensors; they stay as they are by default.
+    """
     chains = [make(spec) for spec in MODELS for make in (model_asset, evaluation_asset, served_asset)]
-    return dg.Definitions(
+    graph = dg.Definitions(
         assets=[synthetic_series, raw_metrics_asset(settings), pod_features, *chains],
         asset_checks=[pod_features_checks, *map(smoke_check, MODELS), *map(not_worse_check, MODELS)],
         resources=resources_for(settings),
         # A process a step costs three seconds each and buys nothing on one machine.
         executor=dg.in_process_executor,
     )
+    return dg.Definitions.merge(graph, automation_for(settings, current or (lambda: settings)))
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """The graph of the environment that this process runs in."""
-    return definitions_for(load_settings(os.environ))
+    return definitions_for(load_settings(os.environ), lambda: load_settings(os.environ))

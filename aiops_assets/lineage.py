@@ -1,25 +1,22 @@
 """From a served directory back to version, MLflow run, training set and source, re-hashing each step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-
-import pandas as pd
+from datetime import date
 
 from aiops_assets.errors import AiopsError, NotFoundError, StoreError
-from aiops_assets.stores.lake import Lake
+from aiops_assets.stores.lake import Lake, StoredQuery
 from aiops_assets.stores.records import (
     ChampionMove,
     Day,
     FileState,
     Manifest,
     Record,
-    SyntheticRecipe,
     TrainingSetRecord,
 )
 from aiops_assets.stores.served import MANIFEST, ServedModels
 from aiops_assets.stores.training_sets import TrainingSets
-from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.schema import combined_digest, day_digests
 from aiops_assets.tracking import MANIFEST_TAG, Tracker
 
@@ -28,6 +25,7 @@ class DayState(Record):
     """A day of source data now: "verified", "revised" (fetched again since, or made by other code), "missing"."""
 
     day: str
+    source: str
     digest: str
     state: str
 
@@ -144,29 +142,24 @@ class LineageReader:
         return record
 
     def _days(self, source: TrainingSetRecord) -> tuple[DayState, ...]:
-        digest_now = self._generated(source.recipe) if source.recipe else self._fetched
+        generated = day_digests(source.recipe.series().to_frame()) if source.recipe else {}
         states = []
         for day in source.days:
-            found = digest_now(day)
+            found = generated.get(day.day) if day.source == "synthetic" else self._fetched(day, source.queries)
             state = "missing" if found is None else "verified" if found == day.digest else "revised"
             if state == "missing":
-                self.problems.append(f"{day.day}: its source data is missing")
-            states.append(DayState(day=day.day, digest=day.digest, state=state))
+                self.problems.append(f"{day.day}: its {day.source} data is missing")
+            states.append(DayState(day=day.day, source=day.source, digest=day.digest, state=state))
         return tuple(states)
 
-    def _generated(self, recipe: SyntheticRecipe) -> Callable[[Day], str | None]:
-        """Digests of the series that the recipe yields today."""
-        digests = day_digests(recipe.series().to_frame())
-        return lambda day: digests.get(day.day)
-
-    def _fetched(self, day: Day) -> str | None:
+    def _fetched(self, day: Day, queries: Mapping[str, str]) -> str | None:
         """Digest of a day of the lake as it is today; a damaged file counts as missing and is named."""
         now = {}
-        for metric in ENGINE_METRICS:
-            if metric.name not in day.metrics:
-                continue
+        for name in day.metrics:
+            # The catalogue's query may have changed since; the days of this one are where they were.
+            asked = StoredQuery(name, queries[name])
             try:
-                now[metric.name] = self.lake.read_day(metric, pd.Timestamp(day.day).date())[1].digest
+                now[name] = self.lake.read_day(asked, date.fromisoformat(day.day))[1].digest
             except NotFoundError:
                 return None
             except StoreError as error:

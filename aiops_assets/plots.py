@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,19 @@ def metric_lines(series: Mapping[str, pd.Series], metrics: Sequence[MetricSpec],
             axis.set_ylabel(f"{metric.name.replace('_', ' ')}\n({metric.unit})", fontsize=6, rotation=0, ha="right")
             axis.tick_params(labelsize=6)
         drawing.axes[0].set_title(title, fontsize=8)
+    return drawing.png
+
+
+def coverage_map(shares: Mapping[str, Sequence[float]], days: Sequence[date]) -> bytes:
+    """A row a metric, a column a day: green where its samples are there, red where they are not."""
+    with canvas(height=0.22 * max(len(shares), 1) + 1.0) as drawing:
+        axis = drawing.axes[0]
+        values = np.array(list(shares.values())).reshape(len(shares), len(days))
+        axis.imshow(values, aspect="auto", cmap="RdYlGn", vmin=0.0, vmax=1.0)
+        axis.set_yticks(range(len(shares)), [name.replace("_", " ") for name in shares], fontsize=6)
+        every = max(len(days) // 8, 1)
+        axis.set_xticks(range(0, len(days), every), [day.isoformat() for day in days[::every]], fontsize=6)
+        axis.set_title("share of each day's samples that is there", fontsize=8)
     return drawing.png
 
 

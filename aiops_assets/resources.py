@@ -1,8 +1,9 @@
 """What the assets work with: stores, MLflow, Prometheus. One set per environment, made of the settings."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dagster as dg
 
@@ -10,6 +11,7 @@ from aiops_assets.errors import NotFoundError, SettingsError
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
 from aiops_assets.settings import Settings
+from aiops_assets.stores.handoff import handoff_path
 from aiops_assets.stores.lake import Lake
 from aiops_assets.stores.records import Record
 from aiops_assets.stores.served import ServedModels
@@ -51,25 +53,43 @@ class TrackingResource(dg.ConfigurableResource[None]):
 
 
 class PrometheusResource(dg.ConfigurableResource[None]):
-    """A Prometheus or a Thanos querier. The token itself is never part of the configuration."""
+    """A Prometheus or a Thanos querier, and one for older days. The token itself is never part of the configuration."""
 
     url: str
+    thanos_url: str
     token_file: str
     ca_file: str
+    compression: str
 
     @contextmanager
-    def client(self) -> Iterator[PrometheusClient]:
-        """A client, closed when the block ends.
+    def clients(self) -> Iterator[tuple[PrometheusClient, PrometheusClient | None]]:
+        """The server's client and, where THANOS_URL is set, the archive's; closed when the block ends.
 
         Raises:
             SettingsError: no URL.
         """
         if not self.url:
             raise SettingsError("PROMETHEUS_URL is not set: raw_metrics needs it, e.g. PROMETHEUS_URL=http://host:9090")
-        token_file = Path(self.token_file) if self.token_file else None
-        ca_file = Path(self.ca_file) if self.ca_file else None
-        with RequestsTransport(self.url, token_file=token_file, ca_file=ca_file) as transport:
-            yield PrometheusClient(transport)
+        with ExitStack() as stack:
+            server, *archive = [
+                PrometheusClient(stack.enter_context(self._transport(url)))
+                for url in (self.url, self.thanos_url)
+                if url
+            ]
+            yield server, archive[0] if archive else None
+
+    @property
+    def server(self) -> str:
+        """Host and port, for records."""
+        return urlsplit(self.url).netloc
+
+    def _transport(self, url: str) -> RequestsTransport:
+        return RequestsTransport(
+            url,
+            token_file=Path(self.token_file) if self.token_file else None,
+            ca_file=Path(self.ca_file) if self.ca_file else None,
+            compression="gzip" if self.compression == "gzip" else "identity",
+        )
 
 
 class HandoffIOManager(dg.ConfigurableIOManager):
@@ -81,13 +101,13 @@ class HandoffIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: Record | None) -> None:
         """Store what an asset returned."""
         if obj is not None:
-            self._storage.write(self._path(context.asset_key), obj.to_bytes())
+            self._storage.write(handoff_path(self.cluster, *context.asset_key.path), obj.to_bytes())
 
     def load_input(self, context: dg.InputContext) -> Record:
         """Read what an upstream asset returned last."""
         kind: type[Record] = context.dagster_type.typing_type
         try:
-            return kind.model_validate_json(self._storage.read(self._path(context.asset_key)))
+            return kind.model_validate_json(self._storage.read(handoff_path(self.cluster, *context.asset_key.path)))
         except NotFoundError:
             name = context.asset_key.to_user_string()
             raise NotFoundError(f"{name} was never materialized: materialize it first, or select it too") from None
@@ -95,9 +115,6 @@ class HandoffIOManager(dg.ConfigurableIOManager):
     @property
     def _storage(self) -> Storage:
         return open_storage(self.home)
-
-    def _path(self, key: dg.AssetKey) -> str:
-        return f"handoff/cluster={self.cluster}/{'/'.join(key.path)}.json"
 
 
 def stores_of(settings: Settings) -> StoresResource:
@@ -114,16 +131,23 @@ def tracking_of(settings: Settings) -> TrackingResource:
     )
 
 
+def prometheus_of(settings: Settings) -> PrometheusResource:
+    """The metrics servers that the settings name."""
+    return PrometheusResource(
+        url=settings.prometheus_url or "",
+        thanos_url=settings.thanos_url or "",
+        token_file=str(settings.prometheus_token_file or ""),
+        ca_file=str(settings.prometheus_ca_file or ""),
+        compression=settings.prometheus_compression,
+    )
+
+
 def resources_for(settings: Settings) -> dict[str, object]:
     """All resources of the asset graph: the same keys in every environment."""
     return {
         "settings": settings,
         "stores": stores_of(settings),
         "tracking": tracking_of(settings),
-        "prometheus": PrometheusResource(
-            url=settings.prometheus_url or "",
-            token_file=str(settings.prometheus_token_file or ""),
-            ca_file=str(settings.prometheus_ca_file or ""),
-        ),
+        "prometheus": prometheus_of(settings),
         "io_manager": HandoffIOManager(home=str(settings.aiops_home), cluster=settings.cluster),
     }

@@ -6,13 +6,15 @@ import shutil
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from aiops_assets.errors import AiopsError, IntegrityError, SettingsError, StoreError
-from aiops_assets.models.catalog import MODELS
+from aiops_assets.models.catalog import MODELS, POD_FEATURES
 from aiops_assets.settings import PROJECT_ROOT, Settings
+from aiops_assets.stores.handoff import TrainingSetRef, handoff_path
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.storage import open_storage
 
@@ -49,22 +51,18 @@ def materialize_all(settings: Settings) -> None:
 
 
 def selection(settings: Settings) -> list[str]:
-    """What to materialize: everything after synthetic_series, and with real data the days of the window too."""
-    if settings.data_source == "synthetic":
-        return ["--select", 'key:"synthetic_series"+']
-    if settings.data_source != "prometheus":
-        raise SettingsError(
-            f"DATA_SOURCE={settings.data_source} blends real and synthetic rows, which is not built yet: "
-            "set DATA_SOURCE=synthetic or DATA_SOURCE=prometheus"
-        )
-    if not settings.prometheus_url:
-        raise SettingsError("DATA_SOURCE=prometheus needs PROMETHEUS_URL, e.g. PROMETHEUS_URL=http://host:9090")
-    # Dagster is heavy; only this branch needs partitions before the child process loads them itself.
-    from aiops_assets.assets.partitions import longest_window
+    """What to materialize: everything after synthetic_series, and with real data the days of the window and today.
 
-    days = longest_window(settings)
-    if days[0] < settings.first_day:
-        raise SettingsError(f"FIRST_DAY={settings.first_day}: the window begins on {days[0]}, set it earlier")
+    Raises:
+        SettingsError: a setting that the run needs is missing or wrong.
+    """
+    _ = settings.metrics  # a broken METRICS_FILE is better named here than by a traceback of the child
+    if settings.mode == "synthetic":
+        return ["--select", 'key:"synthetic_series"+']
+    # Dagster is heavy; only this branch needs partitions before the child process loads them itself.
+    from aiops_assets.assets.partitions import days_to_fetch
+
+    days = days_to_fetch(settings, datetime.now(UTC).date())
     return ["--select", "*", "--partition-range", f"{days[0]}...{days[-1]}"]
 
 
@@ -116,6 +114,7 @@ def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
     """Say what was trained, where the models lie, how good they are, and how to look further."""
     served = ServedModels(open_storage(settings.model_root))
     click.echo("")
+    click.echo(f"this run: {stated_source(settings)}")
     for spec in MODELS:
         record = served.champion(spec.name)
         if record is None:
@@ -131,6 +130,14 @@ def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
         click.echo(f"  data        {manifest.effective_source}, data version {manifest.data_version}")
         click.echo(f"  hold-out    {_figures(manifest.metrics)}")
     click.echo("look further: `make ui` (graph, plots, history), `.venv/bin/aiops lineage anomaly-detector`")
+
+
+def stated_source(settings: Settings) -> str:
+    """Where the rows of the newest training set came from, in one line."""
+    path = handoff_path(settings.cluster, "training_set", POD_FEATURES)
+    ref = TrainingSetRef.model_validate_json(open_storage(settings.aiops_home).read(path))
+    rows = ", ".join(f"{n:,} rows {source}" for source, n in ref.source.rows.items())
+    return "; ".join([f"{ref.effective_source} ({rows})", *ref.source.warnings])
 
 
 def _figures(metrics: dict[str, float]) -> str:

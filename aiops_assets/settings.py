@@ -15,10 +15,16 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from aiops_assets.errors import SettingsError
+from aiops_assets.timeseries.catalog import METRICS, MetricSpec
+from aiops_assets.timeseries.metrics_file import load_metrics
 
 Environment = Literal["dev", "ci", "staging", "production"]
 Source = Literal["synthetic", "prometheus", "hybrid", "auto"]
+Mode = Literal["synthetic", "prometheus", "hybrid"]
 Fallback = Literal["cached", "synthetic", "fail"]
+
+SYNTHETIC_SHARES: dict[str, float] = {"prometheus": 0.2, "hybrid": 0.5}
+"""ADR-052's blends: some generated rows stay in production, staging takes as many as real ones."""
 
 ENVIRONMENT_DEFAULTS: dict[str, dict[str, Any]] = {
     "dev": {"data_source": "synthetic", "fallback": ("cached", "synthetic")},
@@ -41,13 +47,23 @@ class Settings(BaseModel):
     prometheus_url: str | None = Field(None, description="Prometheus or Thanos querier. No default.")
     prometheus_token_file: Path | None = Field(None, description="File with a bearer token, read for each request.")
     prometheus_ca_file: Path | None = Field(None, description="CA bundle that signed the server's certificate.")
-    thanos_url: str | None = Field(None, description="Querier for days that Prometheus no longer keeps. Not used yet.")
+    prometheus_compression: Literal["identity", "gzip"] = Field(
+        "identity", description="Of answers: gzip is slower inside a cluster and faster below about 80 Mbit/s."
+    )
+    thanos_url: str | None = Field(None, description="Querier for days that Prometheus no longer keeps.")
+    metrics_file: Path | None = Field(None, description="YAML file with further metrics to fetch.")
     first_day: date = Field(date(2025, 1, 1), description="First daily partition of raw_metrics.")
     training_days: int | None = Field(None, ge=2, le=365, description="Window in days. Unset: each model's own.")
     training_pods: int = Field(50, ge=1, le=10_000, description="Most pods in a training set; drawn with the seed.")
     anomaly_rate: float = Field(0.03, ge=0.0, le=0.5, description="Share of training rows made anomalous.")
+    min_coverage: float = Field(
+        0.5, ge=0.0, le=1.0, description="Share of the window's samples below which nothing is trained on it."
+    )
+    retrain_after_days: int = Field(
+        7, ge=1, le=365, description="Complete days newer than the trained window at which the sensor retrains."
+    )
     synthetic_ratio: float | None = Field(
-        None, ge=0.0, le=1.0, description="Synthetic share of a blend. Unset: by DATA_SOURCE. Not used yet."
+        None, ge=0.0, le=0.8, description="Synthetic share of a blend. Unset: 0.2 for prometheus, 0.5 for hybrid."
     )
     n_samples: int = Field(2000, ge=100, le=1_000_000, description="Rows of a training set in synthetic mode.")
     random_seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of generator, injection, sampling and models.")
@@ -57,7 +73,7 @@ class Settings(BaseModel):
     forecast_horizon: int = Field(12, ge=1, le=288, description="Steps of five minutes ahead. Not used yet.")
     lookback_window: int = Field(24, ge=1, le=2016, description="Steps of five minutes back. Not used yet.")
     fallback: tuple[Fallback, ...] = Field(
-        ("cached", "synthetic"), description="What to use when Prometheus is unreachable, in order. Not used yet."
+        ("cached", "synthetic"), description="What to use when Prometheus is unreachable, in order; fail: stop."
     )
     cluster: str = Field("default", description="Name of the cluster the data is of.")
     aiops_home: Path = Field(Path(), description="All state. Default: .aiops beside pyproject.toml, else here.")
@@ -68,6 +84,13 @@ class Settings(BaseModel):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("fallback")
+    @classmethod
+    def _fail_stands_alone(cls, value: tuple[Fallback, ...]) -> tuple[Fallback, ...]:
+        if not value or ("fail" in value and len(value) > 1) or len(set(value)) < len(value):
+            raise ValueError("must be cached, synthetic, cached,synthetic or fail")
+        return value
 
     @field_validator("prometheus_url", "thanos_url")
     @classmethod
@@ -87,6 +110,40 @@ class Settings(BaseModel):
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
             raise ValueError("must be lower-case letters, digits and dashes, at most 63")
         return value
+
+    @property
+    def mode(self) -> Mode:
+        """What DATA_SOURCE comes to.
+
+        ``auto`` is ``prometheus`` where PROMETHEUS_URL is set and ``synthetic`` where it is not. Whether that
+        server answers is found out when it is asked, and FALLBACK decides what follows.
+
+        Raises:
+            SettingsError: no PROMETHEUS_URL where one is needed: production never guesses.
+        """
+        if self.data_source == "synthetic" or self.prometheus_url:
+            return "prometheus" if self.data_source == "auto" else self.data_source
+        if self.data_source == "auto" and self.aiops_env != "production":
+            return "synthetic"
+        raise SettingsError(
+            f"DATA_SOURCE={self.data_source} needs PROMETHEUS_URL, e.g. PROMETHEUS_URL=http://host:9090"
+        )
+
+    @property
+    def synthetic_share(self) -> float:
+        """Share of generated rows in a training set."""
+        if self.mode == "synthetic":
+            return 1.0
+        return SYNTHETIC_SHARES[self.mode] if self.synthetic_ratio is None else self.synthetic_ratio
+
+    @property
+    def metrics(self) -> tuple[MetricSpec, ...]:
+        """The catalogue with the metrics of METRICS_FILE.
+
+        Raises:
+            SettingsError: the file is not valid.
+        """
+        return (*METRICS, *(load_metrics(self.metrics_file) if self.metrics_file else ()))
 
     @property
     def end(self) -> pd.Timestamp:
@@ -150,7 +207,9 @@ def _options(annotation: object) -> list[str]:
 def _explain(problem: Any) -> str:
     name = str(problem["loc"][0])
     value = problem["input"]
-    hint = allowed(name) or problem["msg"].removeprefix("Value error, ")
+    # A validator of ours says more than the list of what its type takes.
+    ours = "" if problem["type"] == "value_error" else allowed(name)
+    hint = ours or problem["msg"].removeprefix("Value error, ")
     return f"{name.upper()}={shown(value)}: not allowed, must be {hint.removeprefix('must be ')}"
 
 

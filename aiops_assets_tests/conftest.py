@@ -59,8 +59,9 @@ def make_settings(home: Path, **variables: str) -> Settings:
 
 @pytest.fixture(scope="session")
 def prometheus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server with 8 days of 3 nodes and 5 pods; tests that use it are marked ``needs("prometheus")``."""
-    with backfilled_prometheus(generate(5, 8, END, seed=7), tmp_path_factory.mktemp("prometheus") / "tsdb") as url:
+    """A real server with 10 days of 3 nodes and 5 pods; tests that use it are marked ``needs("prometheus")``."""
+    storage = tmp_path_factory.mktemp("prometheus") / "tsdb"
+    with backfilled_prometheus(generate(5, 10, END, seed=7), storage) as url:
         yield url
 
 

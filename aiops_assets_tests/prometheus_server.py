@@ -42,6 +42,13 @@ CONTAINERS = {"app": 0.8, "sidecar": 0.2}
 NODE_MEMORY_BYTES = 16 * 2**30
 POD_MEMORY_BYTES = 512 * 2**20
 POD_CPU_CORES = 1.0
+ALLOCATABLE = 0.9
+"""Share of a node's memory that pods may have."""
+SENT = 0.6
+"""Bytes a pod sends for each that it receives."""
+DISK_BYTES = 100e9
+FILE_SYSTEMS = {"/": 1.0, "/boot": 0.3}
+"""Mount points, and how full they are as a share of how full the root is."""
 EARLIER = 10_000.0
 """What counters begin with: Prometheus extrapolates a counter that has just begun less far."""
 
@@ -97,6 +104,13 @@ class Target:
         return np.concatenate([np.full(WARM_UP_MINUTES, values[0]), values])
 
 
+def disk_used(node: int, n_minutes: int) -> Floats:
+    """How full a node's root file system is: (n_minutes,), ratio 0-1, a slow rise of the node's own."""
+    rng = np.random.default_rng([node, 9])
+    level, per_day, noise = rng.uniform(0.35, 0.6), rng.uniform(0.005, 0.02), rng.normal(0, 1e-4, n_minutes)
+    return np.minimum(level + per_day * np.arange(n_minutes) / 1440 + noise, 0.95)
+
+
 def scrape(series: PodSeries, n_nodes: int = 3) -> list[Scraped]:
     """What node_exporter, cAdvisor and kube-state-metrics show of a cluster.
 
@@ -108,7 +122,12 @@ def scrape(series: PodSeries, n_nodes: int = 3) -> list[Scraped]:
     cpu, memory = (series.values[m.name].reshape(-1, n_minutes) for m in (NODE_CPU, NODE_MEMORY))
     scraped: list[Scraped] = []
     for i in range(n_nodes):
-        scraped += _node(Target(series.times, NODE_EXPORTER), f"node-{i}", cpu[i], memory[i])
+        node, disk = f"node-{i}", disk_used(i, n_minutes)
+        scraped += _node(Target(series.times, NODE_EXPORTER), node, cpu[i], memory[i], disk)
+        scraped += _allocatable(Target(series.times, KUBE_STATE), node, n_minutes)
+        # cAdvisor shows each whole node once more, as id="/" without a pod.
+        received = series.values[NETWORK_RECEIVE.name][i::n_nodes, 0].sum(axis=0)
+        scraped += _traffic(Target(series.times, CADVISOR), received, {"id": "/", "node": node})
     for i, pod in enumerate(series.pods):
         labels = {"namespace": "demo", "pod": pod, "node": f"node-{i % n_nodes}"}
         values = {m.name: series.values[m.name][i, 0] for m in SYNTHETIC_METRICS if m.per == "pod"}
@@ -117,7 +136,7 @@ def scrape(series: PodSeries, n_nodes: int = 3) -> list[Scraped]:
     return sorted(scraped, key=lambda samples: samples.name)
 
 
-def _node(target: Target, node: str, busy: Floats, memory: Floats) -> Iterator[Scraped]:
+def _node(target: Target, node: str, busy: Floats, memory: Floats, disk: Floats) -> Iterator[Scraped]:
     unequal = 0.25 * np.minimum(busy, 1 - busy)
     for cpu, share in (("0", busy + unequal), ("1", busy - unequal)):
         parts = {"idle": 1 - share, **{mode: part * share for mode, part in CPU_MODES.items()}}
@@ -126,6 +145,11 @@ def _node(target: Target, node: str, busy: Floats, memory: Floats) -> Iterator[S
     total = np.full(len(memory), float(NODE_MEMORY_BYTES))
     yield target.shows("node_memory_MemTotal_bytes", total, instance=node)
     yield target.shows("node_memory_MemAvailable_bytes", (1 - memory) * total, instance=node)
+    size = np.full(len(disk), DISK_BYTES)
+    for mountpoint, fullness in FILE_SYSTEMS.items():
+        labels = {"instance": node, "mountpoint": mountpoint}
+        yield target.shows("node_filesystem_size_bytes", size, **labels)
+        yield target.shows("node_filesystem_avail_bytes", (1 - fullness * disk) * size, **labels)
 
 
 def _cadvisor(target: Target, pod: dict[str, str], values: Mapping[str, Floats]) -> Iterator[Scraped]:
@@ -135,9 +159,19 @@ def _cadvisor(target: Target, pod: dict[str, str], values: Mapping[str, Floats])
         yield target.counts("container_cpu_usage_seconds_total", share * values[POD_CPU.name], **labels)
         used = share * POD_MEMORY_BYTES * values[POD_MEMORY.name]
         yield target.shows("container_memory_working_set_bytes", used, **labels)
-    received = values[NETWORK_RECEIVE.name]
-    for interface, traffic in (("eth0", received), ("lo", 0.5 * received)):
-        yield target.counts("container_network_receive_bytes_total", traffic, interface=interface, **pod)
+    yield from _traffic(target, values[NETWORK_RECEIVE.name], pod)
+
+
+def _traffic(target: Target, received: Floats, labels: dict[str, str]) -> Iterator[Scraped]:
+    for interface, share in (("eth0", 1.0), ("lo", 0.5)):
+        for direction, ratio in (("receive", 1.0), ("transmit", SENT)):
+            name = f"container_network_{direction}_bytes_total"
+            yield target.counts(name, share * ratio * received, interface=interface, **labels)
+
+
+def _allocatable(target: Target, node: str, n_minutes: int) -> Iterator[Scraped]:
+    for resource, amount in (("memory", ALLOCATABLE * NODE_MEMORY_BYTES), ("cpu", 2.0)):
+        yield target.shows("kube_node_status_allocatable", np.full(n_minutes, amount), node=node, resource=resource)
 
 
 def _kube_state(target: Target, pod: dict[str, str], restarts: Floats) -> Iterator[Scraped]:
@@ -202,6 +236,8 @@ def running_prometheus(storage: Path) -> Iterator[str]:
         f"--config.file={config}",
         f"--storage.tsdb.path={storage}",
         "--storage.tsdb.retention.time=100y",
+        # Otherwise it merges the blocks behind the caller's back, a minute after its start.
+        f"--storage.tsdb.max-block-duration={BLOCK_SECONDS // 3600}h",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as server:

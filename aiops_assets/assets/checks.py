@@ -5,7 +5,6 @@ from collections.abc import Iterable
 import dagster as dg
 
 from aiops_assets.assets.evaluation import evaluation_key
-from aiops_assets.assets.handoff import DecisionRef, TrainingSetRef, VersionRef
 from aiops_assets.assets.trained import model_key
 from aiops_assets.assets.training_sets import POD_FEATURES_KEY
 from aiops_assets.errors import SchemaError, StoreError
@@ -13,11 +12,16 @@ from aiops_assets.models import isolation_forest
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ModelSpec
 from aiops_assets.models.evaluation import smoke_problems
 from aiops_assets.resources import StoresResource
+from aiops_assets.settings import Settings
+from aiops_assets.stores.handoff import DecisionRef, TrainingSetRef, VersionRef
+from aiops_assets.stores.records import SourceReport
 from aiops_assets.stores.served import MODEL_FILE
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.drift import NOTABLE_PSI, drifted
+from aiops_assets.timeseries.quality import FULL_DAY, too_little
 from aiops_assets.timeseries.training_rows import out_of_bounds, validate
 
+NOTABLE_MISSING = 0.1
 MOST_OUT_OF_BOUNDS = 0.01
 """Share of rows: single readings are off in every cluster, a hundredth of them is a wrong unit."""
 
@@ -30,24 +34,35 @@ MOST_OUT_OF_BOUNDS = 0.01
             "bounds", asset=POD_FEATURES_KEY, blocking=True, description="Values within the catalogue's."
         ),
         dg.AssetCheckSpec("label_rate", asset=POD_FEATURES_KEY, blocking=True, description="The asked share, exactly."),
+        dg.AssetCheckSpec(
+            "window_coverage",
+            asset=POD_FEATURES_KEY,
+            blocking=True,
+            description="Enough of the window is there: below MIN_COVERAGE or 3 full days training stops, below 90 % "
+            "it warns.",
+        ),
+        dg.AssetCheckSpec("missing_share", asset=POD_FEATURES_KEY, description="Rows that gaps in the metrics cost."),
+        dg.AssetCheckSpec("effective_source", asset=POD_FEATURES_KEY, description="Warns when a fallback stands in."),
         dg.AssetCheckSpec("drift", asset=POD_FEATURES_KEY, description="Against the champion's training set."),
     ],
     ins={"training_set": dg.AssetIn(key=POD_FEATURES_KEY)},
 )
-def pod_features_checks(training_set: TrainingSetRef, stores: StoresResource) -> Iterable[dg.AssetCheckResult]:
+def pod_features_checks(
+    training_set: TrainingSetRef, settings: dg.ResourceParam[Settings], stores: StoresResource
+) -> Iterable[dg.AssetCheckResult]:
     """All checks of a training set, in one reading of it."""
     sets = stores.training_sets()
     rows = sets.rows(training_set.view, training_set.data_version)
     record = sets.record(training_set.view, training_set.data_version)
 
-    def result(name: str, problem: str, **metadata: float) -> dg.AssetCheckResult:
+    def result(name: str, problem: str, *, warn: bool = False, **metadata: float | None) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(
             asset_key=POD_FEATURES_KEY,
             check_name=name,
             passed=not problem,
-            severity=dg.AssetCheckSeverity.WARN if name == "drift" else dg.AssetCheckSeverity.ERROR,
+            severity=dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR,
             description=problem or None,
-            metadata=metadata,
+            metadata={key: value for key, value in metadata.items() if value is not None},
         )
 
     try:
@@ -61,15 +76,34 @@ def pod_features_checks(training_set: TrainingSetRef, stores: StoresResource) ->
     problem = f"{share:.1%} of rows outside the bounds: {outside}; is a unit wrong?"
     yield result("bounds", problem if share > MOST_OUT_OF_BOUNDS else "", rows_outside=sum(outside.values()))
 
-    # Each side of the hold-out is rounded to whole rows.
+    # Each side of the hold-out of each source is rounded to whole rows.
     asked, found = record.anomaly_rate, float(rows["label"].mean())
-    wrong = abs(found - asked) * len(rows) > 1
+    wrong = abs(found - asked) * len(rows) > rows["source"].nunique()
     problem = f"{found:.4f} of the rows are anomalous, asked for were {asked:.4f}"
     yield result("label_rate", problem if wrong else "", label_rate=found, asked=asked)
 
+    source = training_set.source
+    stop, note = _coverage_problem(source, settings.min_coverage)
+    yield result("window_coverage", stop or note, warn=not stop, coverage=source.coverage, full_days=source.full_days)
+    missing = source.missing_share or 0.0
+    problem = f"gaps in the metrics cost {missing:.1%} of the rows" if missing > NOTABLE_MISSING else ""
+    yield result("missing_share", problem, warn=True, missing_share=missing)
+    yield result("effective_source", source.note, warn=True)
+
     moved = _moved_since_champion(training_set, stores)
     names = ", ".join(f"{name} (PSI {index:.2f})" for name, index in sorted(moved.items()))
-    yield result("drift", f"moved by more than PSI {NOTABLE_PSI}: {names}" if moved else "", columns_moved=len(moved))
+    problem = f"moved by more than PSI {NOTABLE_PSI}: {names}" if moved else ""
+    yield result("drift", problem, warn=True, columns_moved=len(moved))
+
+
+def _coverage_problem(source: SourceReport, least: float) -> tuple[str, str]:
+    """Why training stops, and else what to know; both empty for a full window and for generated rows."""
+    if source.coverage is None:
+        return "", ""
+    stop = too_little(source.coverage, source.full_days or 0, source.window_days or 0, least)
+    lowest = min(source.coverage_by_metric, key=lambda name: source.coverage_by_metric[name])
+    note = f"{source.coverage:.0%} of the window is there (least: {lowest})" if source.coverage < FULL_DAY else ""
+    return stop and f"{stop} (least: {lowest})", note
 
 
 def _moved_since_champion(training_set: TrainingSetRef, stores: StoresResource) -> dict[str, float]:
@@ -113,7 +147,7 @@ def not_worse_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
     )
     def not_worse(decision: DecisionRef) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(
-            passed=decision.promote or decision.champion == decision.challenger.version,
+            passed=decision.promote or decision.equal,
             severity=dg.AssetCheckSeverity.WARN,
             description=decision.reason,
         )

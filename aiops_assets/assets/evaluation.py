@@ -3,7 +3,6 @@
 import dagster as dg
 
 from aiops_assets import plots
-from aiops_assets.assets.handoff import DecisionRef, TrainingSetRef, VersionRef
 from aiops_assets.assets.reporting import picture
 from aiops_assets.assets.trained import model_key
 from aiops_assets.errors import IntegrityError, NotFoundError
@@ -11,6 +10,7 @@ from aiops_assets.models import isolation_forest
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.evaluation import Decision, Figures, decide, judge
 from aiops_assets.resources import StoresResource
+from aiops_assets.stores.handoff import DecisionRef, TrainingSetRef, VersionRef
 from aiops_assets.stores.served import MODEL_FILE, ServedModels
 
 
@@ -49,11 +49,13 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         }
         record = served.champion(spec.name)
         if record and record.champion.manifest_sha256 == challenger.manifest_sha256:
-            decision = Decision(False, f"version {challenger.version} is the champion already")
+            decision = Decision(False, f"version {challenger.version} is the champion already", equal=True)
         elif record and (
             damage := _damage(served, spec.name, record.champion.version, record.champion.manifest_sha256)
         ):
             decision = Decision(True, f"the champion cannot be served: {damage}")
+        elif record and _same_model(served, spec.name, challenger.version, record.champion.version):
+            decision = Decision(False, f"the same model as the champion, version {record.champion.version}", equal=True)
         else:
             champion = figures_of(record.champion.version, record.champion.manifest_sha256) if record else None
             if record and champion:
@@ -69,6 +71,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 challenger=challenger,
                 champion=record.champion.version if record else None,
                 promote=decision.promote,
+                equal=decision.equal,
                 reason=decision.reason,
             ),
             metadata={
@@ -81,6 +84,12 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         )
 
     return evaluation
+
+
+def _same_model(served: ServedModels, name: str, *versions: int) -> bool:
+    """Whether versions of one cluster hold the same files, byte for byte."""
+    manifests = [served.manifest(name, version) for version in versions]
+    return len({(manifest.cluster, *sorted(manifest.files.items())) for manifest in manifests}) == 1
 
 
 def _damage(served: ServedModels, name: str, version: int, manifest_sha256: str) -> str:

@@ -1,26 +1,40 @@
-"""raw_metrics: what Prometheus says, a partition a UTC day."""
+"""raw_metrics: what Prometheus says, a partition a UTC day, today among them; only what is new is asked for."""
 
-from datetime import UTC, date, datetime, timedelta
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime
 
 import dagster as dg
-import pandas as pd
 
 from aiops_assets import plots
 from aiops_assets.assets.partitions import daily
 from aiops_assets.assets.reporting import picture, table_schema
-from aiops_assets.errors import EmptyDataError, StoreError
-from aiops_assets.prometheus.client import PrometheusClient
+from aiops_assets.errors import IntegrityError, PrometheusUnreachable
+from aiops_assets.ingest import MetricFetch, Progress, ingest_metric
 from aiops_assets.resources import PrometheusResource, StoresResource
 from aiops_assets.settings import Settings
-from aiops_assets.stores.lake import DayInfo, Lake
-from aiops_assets.timeseries.catalog import ENGINE_METRICS, MetricSpec
+from aiops_assets.stores.lake import FetchOutcome, Lake
+from aiops_assets.timeseries.catalog import MetricSpec
+from aiops_assets.timeseries.quality import FULL_DAY, count_outside
 from aiops_assets.timeseries.schema import combined_digest
 
 RAW_METRICS = dg.AssetKey("raw_metrics")
+POOL = "lake"
+"""One run at a time writes the lake: two would ask the server for the same days."""
+PROGRESS_SECONDS = 5.0
+WARNINGS = {
+    "server_reached": "Warns when the server could not be reached, so that nothing new was fetched.",
+    "day_coverage": "Warns of single days with less than 90 % of their samples. The window as a whole is judged where "
+    "it is trained on.",
+    "bounds": "Warns of values outside the catalogue's bounds in what was fetched.",
+    "members": "Warns when a node stood behind an average for a part of the time only.",
+    "stored_files": "Warns of damaged day files, which were fetched again.",
+}
 
 
 def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
-    """The asset, with partitions from ``FIRST_DAY``."""
+    """The asset, with partitions from ``FIRST_DAY`` and the metrics of the catalogue and METRICS_FILE."""
+    metrics = settings.metrics
 
     @dg.asset(
         key=RAW_METRICS,
@@ -28,75 +42,182 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
         kinds={"prometheus", "parquet"},
         partitions_def=daily(settings),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=POOL,
+        check_specs=[dg.AssetCheckSpec(name, asset=RAW_METRICS, description=text) for name, text in WARNINGS.items()],
         description=(
-            "The engine's five metrics from Prometheus, one sample a minute, a Parquet file per metric and UTC day "
-            "below `<home>/lake/cluster=<name>/`. A range of days is fetched in one run. In synthetic mode it is "
-            "left alone: an empty day marked as done would never be fetched."
+            f"{len(metrics)} metrics and how many series stand behind each, a Parquet file per metric and UTC day "
+            "below `<home>/lake/cluster=<name>/`. Days that have closed are never asked for again; of an open one only "
+            "what is new and the hour before it. A range of days is one run. In synthetic mode it is left alone: an "
+            "empty day marked as done would never be fetched."
         ),
         metadata=table_schema(
             {
-                "timestamp": ("timestamp[us, UTC]", "full minute"),
+                "timestamp": ("timestamp[us, UTC]", "instant on the metric's grid"),
                 "series": ("string", "labels as JSON"),
                 "value": ("double", "in the unit of the metric's catalogue entry"),
             }
-        ),
+        )
+        | {"queries": dg.MetadataValue.json({metric.name: metric.promql for metric in metrics})},
     )
     def raw_metrics(
-        context: dg.AssetExecutionContext, prometheus: PrometheusResource, stores: StoresResource
-    ) -> dg.MaterializeResult[None]:
-        lake = stores.lake()
-        digests, samples, coverage = {}, 0, []
-        with prometheus.client() as client:
-            client.probe()
-            for key in context.partition_keys:
-                day = date.fromisoformat(key)
-                for info in fetch_day(client, lake, day):
-                    digests[f"{info.metric}/{key}"] = info.digest
-                    samples += info.samples
-                    coverage.append(info.coverage)
-                context.log.info(f"{key}: {len(ENGINE_METRICS)} metrics written")
-        newest = {metric.name: lake.read_day(metric, day)[0].mean(axis=1) for metric in ENGINE_METRICS}
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        prometheus: PrometheusResource,
+        stores: StoresResource,
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads None there as a second output
+        lake, now = stores.lake(), datetime.now(UTC)
+        days = [date.fromisoformat(key) for key in context.partition_keys]
+        fetches: list[MetricFetch] = []
+        problem = ""
+        try:
+            fetch_all(prometheus, lake, metrics, days, now, fetches, context.log.info)
+        except PrometheusUnreachable as error:
+            if settings.fallback == ("fail",):
+                raise
+            problem = str(error)
+            context.log.warning(f"{problem}; what was fetched before stays, FALLBACK={','.join(settings.fallback)}")
+        outcome = FetchOutcome(
+            when=now.isoformat(),
+            reached=not problem,
+            problem=problem,
+            run_id=context.run.run_id,
+            server=prometheus.server,
+        )
+        lake.note_fetch(outcome)
+        coverage = coverage_of(lake, metrics, days)
+        stands_in = "cached" if any(map(any, coverage.values())) else "none"
+        infos = [info for fetch in fetches for info in fetch.infos.values() if info]
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(combined_digest(digests)),
+            data_version=dg.DataVersion(combined_digest({f"{i.metric}/{i.day}": i.digest for i in infos})),
             metadata={
-                "effective_source": "prometheus",
-                "days": len(context.partition_keys),
-                "samples": samples,
-                "lowest_coverage": min(coverage),
-                "queries": dg.MetadataValue.json({metric.name: metric.promql for metric in ENGINE_METRICS}),
-                "newest_day": picture(plots.metric_lines(newest, ENGINE_METRICS, f"{day}: mean over series")),
+                "effective_source": stands_in if problem else "prometheus",
+                "server": prometheus.server,
+                "days": len(days),
+                "days_written": len({day for fetch in fetches for day in fetch.fetched}),
+                "instants_asked": sum(fetch.asked for fetch in fetches),
+                "samples_stored": sum(info.samples for info in infos),
+                "points_revised": sum(fetch.revised for fetch in fetches),
+                "not_finite": sum(fetch.not_finite for fetch in fetches),
+                "coverage": picture(plots.coverage_map(coverage, days)),
             },
+            check_results=list(_warnings(problem, fetches, days, lake)),
         )
 
     return raw_metrics
 
 
-def fetch_day(client: PrometheusClient, lake: Lake, day: date) -> list[DayInfo]:
-    """Fetch all metrics of a UTC day into the lake; what is kept of each metric.
+def fetch_all(
+    prometheus: PrometheusResource,
+    lake: Lake,
+    metrics: Sequence[MetricSpec],
+    days: Sequence[date],
+    now: datetime,
+    fetches: list[MetricFetch],
+    say: Callable[[str], None],
+) -> None:
+    """Fetch each metric and its companion, one after the other; ``fetches`` keeps what was done when one fails.
 
     Raises:
-        EmptyDataError: a metric without any series.
         PrometheusError: no answer that can be used.
     """
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    infos = []
-    for metric in ENGINE_METRICS:
-        wide = client.query_range(metric.promql, start, start + timedelta(days=1), metric.step_seconds)
-        if wide.shape[1] == 0:
-            raise EmptyDataError(
-                f"{metric.name} of {day}: Prometheus answered without any series for {metric.promql}; "
-                "is the day within its retention, and is the exporter scraped?"
+    wanted = [spec for metric in metrics for spec in (metric, metric.members)]
+    spoken = time.monotonic()
+
+    def progress(step: Progress) -> None:
+        nonlocal spoken
+        if time.monotonic() - spoken > PROGRESS_SECONDS:
+            spoken = time.monotonic()
+            say(
+                f"metric {len(fetches) + 1} of {len(wanted)}: {step.metric}, day {step.days_done} of {step.days_asked}"
+                f" ({step.day}), {step.samples:,} samples"
             )
-        infos.append(_write_unless_poorer(lake, metric, day, wide))
-    return infos
+
+    with prometheus.clients() as (client, archive):
+        client.probe()
+        say(f"{prometheus.server} answers; {len(metrics)} metrics, {len(days)} days")
+        for spec in wanted:
+            fetch = ingest_metric(client, lake, spec, days, now, archive=archive, on_progress=progress)
+            fetches.append(fetch)
+    written = sum(len(fetch.fetched) for fetch in fetches)
+    say(f"{written} day files written, {sum(fetch.asked for fetch in fetches):,} instants asked for")
 
 
-def _write_unless_poorer(lake: Lake, metric: MetricSpec, day: date, wide: pd.DataFrame) -> DayInfo:
-    """Write a day, but keep an earlier fetch with more samples: a server forgets what is beyond its retention."""
-    try:
-        stored = lake.read_day(metric, day)[1]
-    except StoreError:
-        stored = None
-    if stored and stored.samples > wide.count().sum():
-        return stored
-    return lake.write_day(metric, day, wide, datetime.now(UTC).isoformat())
+def coverage_of(lake: Lake, metrics: Sequence[MetricSpec], days: Sequence[date]) -> dict[str, list[float]]:
+    """Metric -> share of each day's samples that the lake holds."""
+
+    def share(metric: MetricSpec, day: date) -> float:
+        try:
+            info = lake.info(metric, day)
+        except IntegrityError:
+            return 0.0
+        return info.coverage if info else 0.0
+
+    return {metric.name: [share(metric, day) for day in days] for metric in metrics}
+
+
+def _warnings(
+    problem: str, fetches: Sequence[MetricFetch], days: Sequence[date], lake: Lake
+) -> Iterable[dg.AssetCheckResult]:
+    problems = {
+        "server_reached": problem,
+        "day_coverage": _listed(_uncovered(fetches, days)),
+        "bounds": _listed(_out_of_bounds(fetches, lake)),
+        "members": _listed(_missing_members(fetches, lake)),
+        "stored_files": _listed([message for fetch in fetches for message in fetch.damaged]),
+    }
+    for name, text in problems.items():
+        yield dg.AssetCheckResult(
+            asset_key=RAW_METRICS,
+            check_name=name,
+            passed=not text,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=text or None,
+        )
+
+
+def _listed(problems: Sequence[str], most: int = 20) -> str:
+    more = [f"and {len(problems) - most} more"] if len(problems) > most else []
+    return "; ".join([*problems[:most], *more])
+
+
+def _is_companion(fetch: MetricFetch) -> bool:
+    return fetch.metric.promql == fetch.metric.count
+
+
+def _uncovered(fetches: Sequence[MetricFetch], days: Sequence[date]) -> list[str]:
+    found = []
+    for fetch in (fetch for fetch in fetches if not _is_companion(fetch)):
+        empty = [day for day in days if fetch.infos.get(day) is None]
+        if len(empty) == len(days):
+            found.append(f"{fetch.metric.name}: no sample on any day; is its exporter scraped?")
+            continue
+        found += [f"{fetch.metric.name} {day}: no sample" for day in empty]
+        found += [
+            f"{fetch.metric.name} {day}: {info.coverage:.0%}, {info.reason}"
+            for day, info in fetch.infos.items()
+            if info and info.coverage < FULL_DAY
+        ]
+    return found
+
+
+def _out_of_bounds(fetches: Sequence[MetricFetch], lake: Lake) -> list[str]:
+    """Days just fetched that hold values which cannot be true."""
+    found = []
+    for fetch in fetches:
+        for day in fetch.fetched:
+            if outside := count_outside(lake.read_day(fetch.metric, day)[0], fetch.metric):
+                bounds = f"{fetch.metric.lower} to {fetch.metric.upper}"
+                found.append(f"{fetch.metric.name} {day}: {outside} values outside {bounds}; is a unit wrong?")
+    return found
+
+
+def _missing_members(fetches: Sequence[MetricFetch], lake: Lake) -> list[str]:
+    """Averages over nodes behind which fewer stood for a while. Pods come and go, that is no news."""
+    nodes = {fetch.metric.members.name for fetch in fetches if fetch.metric.per == "node"}
+    found = []
+    for fetch in (fetch for fetch in fetches if fetch.metric.name in nodes):
+        for day in fetch.fetched:
+            counts = lake.read_day(fetch.metric, day)[0].to_numpy()
+            if counts.size and counts.min() < counts.max():
+                found.append(f"{fetch.metric.name} {day}: {counts.min():.0f} of {counts.max():.0f} at the least")
+    return found

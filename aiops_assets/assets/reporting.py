@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from aiops_assets.stores.records import SourceReport
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import STATISTICS
 
@@ -25,6 +26,26 @@ def table_schema(columns: Mapping[str, tuple[str, str]]) -> dict[str, dg.TableSc
         "dagster/column_schema": dg.TableSchema(
             columns=[dg.TableColumn(name, kind, description=text) for name, (kind, text) in columns.items()]
         )
+    }
+
+
+def source_metadata(effective: str, report: SourceReport) -> dict[str, dg.MetadataValue | str | float]:
+    """Where rows really came from, and what to know before one trusts them; what does not apply is left out."""
+    rows = sum(report.rows.values())
+    stated: dict[str, str | float | None] = {
+        "source_note": report.note or None,
+        "cached_age_hours": None if report.cached_age_seconds is None else report.cached_age_seconds / 3600,
+        "coverage": report.coverage,
+        "full_days": report.full_days,
+        "missing_share": report.missing_share,
+        "warnings": "; ".join(report.warnings) or None,
+    }
+    return {
+        "effective_source": effective,
+        "data_source": report.asked,
+        "synthetic_share": report.rows.get("synthetic", 0) / rows if rows else 0.0,
+        "rows_by_source": dg.MetadataValue.json(report.rows),
+        **{name: value for name, value in stated.items() if value is not None},
     }
 
 

@@ -5,13 +5,13 @@ import numpy as np
 
 from aiops_assets import plots
 from aiops_assets.assets.evaluation import evaluation_key
-from aiops_assets.assets.handoff import DecisionRef
 from aiops_assets.assets.reporting import picture
 from aiops_assets.errors import ModelError, NotFoundError
 from aiops_assets.models import isolation_forest
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.evaluation import healthy_rows, smoke_problems
 from aiops_assets.resources import StoresResource, TrackingResource
+from aiops_assets.stores.handoff import DecisionRef
 from aiops_assets.stores.served import CURRENT, MODEL_FILE
 
 CHAMPION_ALIAS = "champion"

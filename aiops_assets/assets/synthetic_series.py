@@ -3,10 +3,10 @@
 import dagster as dg
 
 from aiops_assets import plots
-from aiops_assets.assets.handoff import SeriesRef
 from aiops_assets.assets.partitions import longest_window
 from aiops_assets.assets.reporting import picture, table_schema
 from aiops_assets.settings import Settings
+from aiops_assets.stores.handoff import SeriesRef
 from aiops_assets.stores.records import SyntheticRecipe
 from aiops_assets.timeseries.catalog import SYNTHETIC_METRICS
 from aiops_assets.timeseries.schema import combined_digest, day_digests

@@ -8,8 +8,7 @@ import dagster as dg
 import pandas as pd
 
 from aiops_assets import plots
-from aiops_assets.assets.handoff import TrainingSetRef, VersionRef
-from aiops_assets.assets.reporting import picture
+from aiops_assets.assets.reporting import picture, source_metadata
 from aiops_assets.automation.history import close_dead_runs
 from aiops_assets.code_version import code_version
 from aiops_assets.errors import IntegrityError
@@ -18,6 +17,7 @@ from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.evaluation import judge
 from aiops_assets.resources import StoresResource, TrackingResource
 from aiops_assets.settings import Settings
+from aiops_assets.stores.handoff import TrainingSetRef, VersionRef
 from aiops_assets.stores.records import Manifest
 from aiops_assets.stores.served import MODEL_FILE, ServedModels
 from aiops_assets.stores.training_sets import TrainingSets
@@ -64,7 +64,7 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         for dead in close_dead_runs(context.instance):
             context.log.warning(f"Dagster run {dead} was left by a killed process: marked as failed")
 
-        fingerprint = fingerprint_of(spec, settings.cluster, training_set.data_version, settings.random_seed)
+        fingerprint = fingerprint_of(spec, settings.cluster, training_set, settings.random_seed)
         manifest = unchanged_version(served, tracker, spec.name, fingerprint)
         if manifest:
             training = f"skipped: data, code and configuration are those of version {manifest.version}"
@@ -86,7 +86,7 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "training": training,
                 "version": manifest.version,
                 "dagster/uri": served.locate(spec.name, manifest.version),
-                "effective_source": manifest.effective_source,
+                **source_metadata(manifest.effective_source, manifest.source),
                 "data_version": manifest.data_version,
                 "mlflow_run": manifest.run_url,
                 "mlflow_run_id": manifest.run_id,
@@ -115,11 +115,14 @@ def fit_version(
         name=view,
         data_version=data_version,
         source=sets.locate(view, data_version),
-        profile=record.model_dump(mode="json", include={"rows", "label_rate", "effective_source"}),
+        profile=record.model_dump(mode="json", include={"rows", "label_rate"})
+        | {"effective_source": training_set.effective_source},
     )
     tags = {
         "cluster": record.cluster,
-        "effective_source": record.effective_source,
+        "effective_source": training_set.effective_source,
+        # The note, the age of cached days, coverage: all that the manifest says of the source.
+        "source": training_set.source.model_dump_json(exclude_none=True),
         "data_version": data_version,
         "dagster_run_id": dagster_run_id,
         "code_version": code_version(),
@@ -147,12 +150,15 @@ def fit_version(
                 view=view,
                 data_version=data_version,
                 training_set_sha256=sets.record_sha256(view, data_version),
-                effective_source=record.effective_source,
+                effective_source=training_set.effective_source,
+                source=training_set.source,
+                window_start=record.window_start,
+                window_end=record.window_end,
                 run_id=run.run_id,
                 run_url=tracker.run_url(run.run_id),
                 dagster_run_id=dagster_run_id,
                 code_version=code_version(),
-                fingerprint=fingerprint_of(spec, record.cluster, data_version, seed),
+                fingerprint=fingerprint_of(spec, record.cluster, training_set, seed),
                 metrics=metrics,
                 files=files,
             )
@@ -178,12 +184,17 @@ def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> Vers
     return VersionRef(name=name, version=version, manifest_sha256=digest)
 
 
-def fingerprint_of(spec: ModelSpec, cluster: str, data_version: str, seed: int) -> str:
-    """What decides a fit: data, code and configuration. The same fingerprint would give the same model."""
+def fingerprint_of(spec: ModelSpec, cluster: str, training_set: TrainingSetRef, seed: int) -> str:
+    """What decides a fit: data, code and configuration. The same fingerprint would give the same model.
+
+    What was asked for and the effective source count too: equal rows from the server and from the cache give equal
+    models, but a manifest that says "prometheus" must not stand for a run in which no server answered.
+    """
     return combined_digest(
         {
             "cluster": cluster,
-            "data": data_version,
+            "data": training_set.data_version,
+            "source": f"{training_set.source.asked}: {training_set.effective_source}",
             "code": code_version(),
             "parameters": repr(sorted(spec.parameters.items())),
             "seed": str(seed),

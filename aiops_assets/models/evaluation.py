@@ -60,10 +60,11 @@ class Figures:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether the challenger becomes champion, and why."""
+    """Whether the challenger becomes champion, and why; ``equal``: it is the champion, or its twin."""
 
     promote: bool
     reason: str
+    equal: bool = False
 
 
 def judge(pipeline: object, rows: pd.DataFrame) -> Figures:
@@ -102,7 +103,8 @@ def decide(
 
     Args:
         challenger, champion: figures on the same hold-out; no champion yet: ``None``.
-        challenger_source, champion_source: where their rows really came from.
+        challenger_source, champion_source: where their rows really came from; anything but "synthetic" has
+            seen a real cluster.
     """
     if champion is None:
         return Decision(True, "first version")

@@ -1,68 +1,61 @@
 """Instant and range queries of a Prometheus-compatible server, as checked numbers on an exact grid."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
-from aiops_assets.errors import PrometheusAnswerError
-from aiops_assets.prometheus.answers import Floats, read_matrix, read_vector
-from aiops_assets.prometheus.transport import Transport
+from aiops_assets.errors import PrometheusAnswerError, PrometheusTooMuch
+from aiops_assets.prometheus.answers import Floats, read_vector
+from aiops_assets.prometheus.chunks import Chunk, plan_chunks
+from aiops_assets.prometheus.matrix import Matrix, read_matrix
+from aiops_assets.prometheus.retry import Retry
+from aiops_assets.prometheus.transport import TIMEOUT_SECONDS, Answer, Transport
 
-DAY_SECONDS = 86_400
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+__all__ = ["Chunk", "PrometheusClient", "plan_chunks"]
 
+T = TypeVar("T")
+Part = tuple[Chunk, pd.DataFrame]
 
-@dataclass(frozen=True)
-class Chunk:
-    """A half-open part [start, end) of a grid, in Unix seconds that are multiples of ``step_seconds``."""
-
-    start: int
-    end: int
-    step_seconds: int
-
-    @property
-    def last(self) -> int:
-        """The last instant inside: Prometheus' ranges are closed, so this is the ``end`` to ask for."""
-        return self.end - self.step_seconds
-
-    @property
-    def points(self) -> int:
-        """How many instants the chunk has."""
-        return (self.end - self.start) // self.step_seconds
-
-
-def plan_chunks(start: datetime, end: datetime, step_seconds: int) -> list[Chunk]:
-    """Requests that cover [start, end) once, without gap or overlap.
-
-    Both ends are floored to the step since 1970, so that every fetch of a step has one grid; chunks are cut
-    at UTC midnights. A window that holds no instant of the grid has no chunk.
-
-    Raises:
-        ValueError: a naive time, ``end`` before ``start``, or a step that midnights are not multiples of.
-    """
-    if start.tzinfo is None or end.tzinfo is None:
-        raise ValueError(f"{start} to {end}: give times with a time zone")
-    if end < start:
-        raise ValueError(f"the window ends at {end}, before it starts at {start}")
-    if step_seconds < 1 or DAY_SECONDS % step_seconds:
-        raise ValueError(f"a step of {step_seconds} s does not divide a day")
-    step = timedelta(seconds=step_seconds)
-    first, stop = ((time - EPOCH) // step * step_seconds for time in (start, end))
-    chunks = []
-    while first < stop:
-        midnight = (first // DAY_SECONDS + 1) * DAY_SECONDS
-        chunks.append(Chunk(first, min(midnight, stop), step_seconds))
-        first = midnight
-    return chunks
+COMPLETE = {"dedup": "true", "partial_response": "false", "max_source_resolution": "0s"}
+"""Tells Thanos to answer as Prometheus would, or not at all. Prometheus ignores what it does not know."""
+TIMEOUT_SHARE = 0.9
+"""Of the longest silence that the transport bears: a slow evaluation is then refused, and can be halved."""
+RETRY = Retry()
 
 
 class PrometheusClient:
-    """Queries over a transport. Every method may raise each of the four kinds of ``PrometheusError``."""
+    """Queries over a transport.
 
-    def __init__(self, transport: Transport) -> None:
+    An unreachable server is asked again (:class:`Retry`). Every method may raise each kind of
+    ``PrometheusError``.
+    """
+
+    def __init__(self, transport: Transport, *, retry: Retry = RETRY, ahead: int = 2) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            transport: carries the requests; its attribute ``timeout_seconds``, if it has one, is what the
+                server is told to stay below.
+            retry: how often an unreachable server is asked.
+            ahead: how many requests of a range are under way, or answered and not yet taken, at once.
+
+        Raises:
+            ValueError: ``ahead`` is below 1.
+        """
+        if ahead < 1:
+            raise ValueError(f"ahead={ahead}: at least one request must be under way")
         self._transport = transport
+        self._retry = retry
+        self._ahead = ahead
+        silence = float(getattr(transport, "timeout_seconds", TIMEOUT_SECONDS))
+        self._common = {**COMPLETE, "timeout": f"{max(1, int(TIMEOUT_SHARE * silence))}s"}
 
     def probe(self) -> None:
         """Ask for ``vector(1)``: the answer proves network, TLS, token and query engine, on every product.
@@ -84,40 +77,144 @@ class PrometheusClient:
             raise ValueError(f"{at}: give a time with a time zone")
         return self._instant(promql, {"time": f"{at.timestamp():.3f}"})
 
-    def query_range(self, promql: str, start: datetime, end: datetime, step_seconds: int = 60) -> pd.DataFrame:
-        """Every series of a query over the half-open window [start, end), both floored to the step.
+    def count_series(self, promql: str, at: datetime) -> int:
+        """How many series a query has at one instant; 0 when there is none.
 
-        Returns:
-            a wide frame. Index ``timestamp``: the complete grid, UTC. One float64 column a series, named by
-            its labels (:func:`series_name`), in sorted order. NaN where there is no sample, and where the
-            sample is NaN or infinite. No column at all when the query has no series: the caller decides.
+        Raises:
+            PrometheusError: no answer that can be used; the class says why.
+            ValueError: ``at`` has no time zone.
+        """
+        # A comment would swallow the bracket.
+        counts = self.query(f"count({promql}\n)" if "#" in promql else f"count({promql})", at)
+        if len(counts) > 1 or not all(math.isfinite(count) for _, count in counts):
+            raise PrometheusAnswerError(f"a count is one number, and not {counts}; PROMETHEUS_URL must be Prometheus")
+        return int(counts[0][1]) if counts else 0
+
+    def stream(
+        self, promql: str, start: datetime, end: datetime, step_seconds: int = 60, series: int = 1
+    ) -> Iterator[tuple[Chunk, pd.DataFrame]]:
+        """The frames of :meth:`query_range`, one chunk at a time, in order of time and without a gap.
+
+        At most ``ahead`` answers are kept besides the one that was yielded. A chunk that is too much for the
+        server is asked for in halves, down to single instants, and yielded as these. When the caller stops, or
+        an error goes up, no further request begins, and those under way are waited for.
+
+        Args:
+            promql: the query.
+            start, end: the half-open window, both floored to the step; with a time zone.
+            step_seconds: distance of instants; divides a day.
+            series: about how many series the query has, which decides how long chunks are.
+
+        Yields:
+            a chunk and its frame. Index ``timestamp``: the chunk's complete grid, UTC. Columns as those of
+            :meth:`query_range`, of the series that the chunk has. ``attrs["not_finite"]``: how many samples
+            were NaN or infinite.
 
         Raises:
             PrometheusError: no answer that can be used; the class says why.
             ValueError: see :func:`plan_chunks`.
         """
-        chunks = plan_chunks(start, end, step_seconds)
-        points = sum(chunk.points for chunk in chunks)
-        columns: dict[str, Floats] = {}
-        offset = 0
-        for chunk in chunks:
-            params = {
-                "query": promql,
-                "start": str(chunk.start),
-                "end": str(chunk.last),
-                "step": str(chunk.step_seconds),
-            }
-            answer = self._transport.get("/api/v1/query_range", params)
-            series = read_matrix(answer, promql, chunk.start, chunk.points, chunk.step_seconds)
-            for name, values in series.items():
-                if name not in columns:
-                    columns[name] = np.full(points, np.nan)
-                columns[name][offset : offset + chunk.points] = values
-            offset += chunk.points
-        first = pd.Timestamp(chunks[0].start if chunks else 0, unit="s", tz="UTC")
-        index = pd.date_range(first, periods=points, freq=f"{step_seconds}s", unit="us", name="timestamp")
-        return pd.DataFrame(columns, index=index, columns=pd.Index(sorted(columns), dtype=str))
+        return self._stream(promql, plan_chunks(start, end, step_seconds, series))
 
-    def _instant(self, promql: str, time: dict[str, str]) -> list[tuple[dict[str, str], float]]:
-        answer = self._transport.get("/api/v1/query", {"query": promql, **time})
-        return read_vector(answer, promql)
+    def query_range(
+        self, promql: str, start: datetime, end: datetime, step_seconds: int = 60, series: int = 1
+    ) -> pd.DataFrame:
+        """Every series of a query over the half-open window [start, end), both floored to the step.
+
+        Args:
+            promql: the query.
+            start, end: with a time zone.
+            step_seconds: distance of instants; divides a day.
+            series: about how many series the query has, which decides how many requests are sent.
+
+        Returns:
+            a wide frame. Index ``timestamp``: the complete grid, UTC. One float64 column a series, named by
+            its labels (:func:`series_name`), in sorted order. NaN where there is no sample, and where the
+            sample is NaN or infinite: ``attrs["not_finite"]`` counts the latter. No column at all when the
+            query has no series: the caller decides.
+
+        Raises:
+            PrometheusError: no answer that can be used; the class says why.
+            ValueError: see :func:`plan_chunks`.
+        """
+        chunks = plan_chunks(start, end, step_seconds, series)
+        if not chunks:
+            return _frame(Chunk(0, 0, step_seconds), Matrix((), np.empty((0, 0)), 0))
+        whole = Chunk(chunks[0].start, chunks[-1].end, step_seconds)
+        columns: dict[str, Floats] = {}
+        not_finite = 0
+        for chunk, frame in self._stream(promql, chunks):
+            offset = (chunk.start - whole.start) // step_seconds
+            for name, values in zip(frame.columns, frame.to_numpy().T, strict=True):
+                if name not in columns:
+                    columns[name] = np.full(whole.points, np.nan)
+                columns[name][offset : offset + chunk.points] = values
+            not_finite += frame.attrs["not_finite"]
+        names = sorted(columns)
+        stacked = np.empty((len(names), whole.points))
+        for row, name in enumerate(names):
+            stacked[row] = columns.pop(name)
+        return _frame(whole, Matrix(tuple(names), stacked, not_finite))
+
+    def _stream(self, promql: str, chunks: list[Chunk]) -> Iterator[Part]:
+        abandoned = threading.Event()
+        todo = iter(chunks)
+        under_way: deque[Future[list[Part]]] = deque()
+        with ThreadPoolExecutor(self._ahead, thread_name_prefix="prometheus") as pool:
+
+            def begin_next() -> None:
+                # A chunk that has failed already goes up when its turn comes; what follows it is not needed.
+                failed = any(future.done() and future.exception() for future in under_way)
+                if not failed and (chunk := next(todo, None)) is not None:
+                    under_way.append(pool.submit(self._parts, promql, chunk, abandoned))
+
+            try:
+                for _ in range(self._ahead):
+                    begin_next()
+                while under_way:
+                    parts = under_way.popleft().result()
+                    begin_next()
+                    yield from parts
+            finally:
+                abandoned.set()
+
+    def _parts(self, promql: str, chunk: Chunk, abandoned: threading.Event) -> list[Part]:
+        """A chunk and its frame, or as many parts of it as the server can bear, in order."""
+        bounds = {"start": str(chunk.start), "end": str(chunk.last), "step": str(chunk.step_seconds)}
+
+        def read(answer: Answer) -> pd.DataFrame:
+            return _frame(chunk, read_matrix(answer, promql, chunk.start, chunk.points, chunk.step_seconds))
+
+        try:
+            return [(chunk, self._ask("/api/v1/query_range", {"query": promql, **bounds}, read, abandoned))]
+        except PrometheusTooMuch:
+            if chunk.points < 2:
+                raise
+        return [part for half in chunk.halves() for part in self._parts(promql, half, abandoned)]
+
+    def _instant(self, promql: str, time: Mapping[str, str]) -> list[tuple[dict[str, str], float]]:
+        return self._ask("/api/v1/query", {"query": promql, **time}, lambda answer: read_vector(answer, promql))
+
+    def _ask(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        read: Callable[[Answer], T],
+        abandoned: threading.Event | None = None,
+    ) -> T:
+        """One request, and what is read in its answer; again while the server is unreachable."""
+        everything = {**params, **self._common}
+        return self._retry.call(lambda: read(self._transport.get(path, everything)), abandoned)
+
+
+def _frame(chunk: Chunk, matrix: Matrix) -> pd.DataFrame:
+    """A matrix on the grid of a chunk as a wide frame, columns sorted."""
+    rows = range(len(matrix.names))
+    order = sorted(rows, key=matrix.names.__getitem__)
+    values = matrix.values if order == list(rows) else matrix.values[order]
+    first = pd.Timestamp(chunk.start, unit="s", tz="UTC")
+    index = pd.date_range(first, periods=chunk.points, freq=f"{chunk.step_seconds}s", unit="us", name="timestamp")
+    columns = pd.Index([matrix.names[i] for i in order], dtype=str)
+    frame = pd.DataFrame(values.T, index=index, columns=columns, copy=False)
+    frame.attrs["not_finite"] = matrix.not_finite
+    return frame

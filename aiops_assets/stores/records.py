@@ -6,6 +6,7 @@ from datetime import datetime
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from aiops_assets.timeseries.anomalies import ANOMALIES
 from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.timeseries.training_rows import labelled_series
 
@@ -21,32 +22,69 @@ class Record(BaseModel):
 
 
 class Day(Record):
-    """A day of source data as a training set read it: its content digest, and that of each metric."""
+    """A day of source data as a training set read it: its content digest, and that of each metric fetched."""
 
     day: str
+    source: str
     digest: str
     metrics: dict[str, str] = {}
 
 
+class SourceReport(Record):
+    """How a training set came to its effective source.
+
+    Attributes:
+        asked: DATA_SOURCE as it was set.
+        rows: "prometheus" and "synthetic" -> how many rows.
+        note: why it is not what was asked for; empty when it is.
+        cached_age_seconds: how old the newest fetch of the window was; ``None`` unless cached days stand in.
+        coverage: share of the window's samples that was there, of the metric that had least; ``None`` for
+            generated data, as are the next three.
+        coverage_by_metric: the same of each metric.
+        full_days, window_days: how many days were full, and how many the window has.
+        missing_share: share of rows that gaps cost.
+        warnings: what people should know before they trust a model of this.
+    """
+
+    asked: str
+    rows: dict[str, int]
+    note: str = ""
+    cached_age_seconds: int | None = None
+    coverage: float | None = None
+    coverage_by_metric: dict[str, float] = {}
+    full_days: int | None = None
+    window_days: int | None = None
+    missing_share: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
 class SyntheticRecipe(Record):
-    """All that is needed to generate the same series again."""
+    """All that is needed to generate the same series again.
+
+    ``cut`` is the minute at which the hold-out begins; the newest fifth of the window by default.
+    """
 
     n_pods: int
     days: int
     end: datetime
     seed: int
     anomaly_rate: float
+    kinds: tuple[str, ...] = tuple(ANOMALIES)
+    cut: int | None = None
 
     def series(self) -> PodSeries:
         """The labelled series that the recipe yields with today's code."""
-        return labelled_series(self.n_pods, self.days, pd.Timestamp(self.end), self.seed, self.anomaly_rate)
+        return labelled_series(
+            self.n_pods, self.days, pd.Timestamp(self.end), self.seed, self.anomaly_rate, self.kinds, self.cut
+        )
 
 
 class TrainingSetRecord(Record):
     """Where the rows of a training set come from.
 
-    ``effective_source`` is where they really come from: "synthetic" or "prometheus". ``queries`` is
-    metric -> PromQL; ``recipe`` is set for generated rows, and the two exclude each other.
+    ``effective_source`` is where they really come from: "prometheus", "cached" (days fetched earlier, while the
+    server cannot be reached), "synthetic", or a blend: "prometheus+synthetic", "cached+synthetic". ``queries``
+    is metric -> PromQL of what was fetched; ``recipe`` yields what was generated.
     """
 
     view: str
@@ -54,6 +92,7 @@ class TrainingSetRecord(Record):
     rows_sha256: str
     cluster: str
     effective_source: str
+    source: SourceReport
     window_start: datetime
     window_end: datetime
     rows: int
@@ -84,6 +123,9 @@ class Manifest(Record):
     data_version: str
     training_set_sha256: str
     effective_source: str
+    source: SourceReport
+    window_start: datetime
+    window_end: datetime
     run_id: str
     run_url: str
     dagster_run_id: str

@@ -27,7 +27,8 @@ BURST_SCALE = 10.0
 
 
 def _node_cpu_spike(rng: np.random.Generator, healthy: Floats) -> Floats:
-    return np.clip(rng.normal(SPIKE_MEAN, SPIKE_STD, healthy.shape), 0.0, 1.0)
+    # A node that is busier already does not calm down in a spike.
+    return np.clip(np.maximum(rng.normal(SPIKE_MEAN, SPIKE_STD, healthy.shape), healthy), 0.0, 1.0)
 
 
 def _pod_cpu_spike(rng: np.random.Generator, healthy: Floats) -> Floats:

@@ -116,8 +116,8 @@ ENGINE_METRICS = (NODE_CPU, NODE_MEMORY, POD_CPU, POD_MEMORY, RESTARTS)
 
 NETWORK_RECEIVE = MetricSpec(
     name="pod_network_receive",
-    promql='sum(rate(container_network_receive_bytes_total{interface!="lo"}[5m])) by (pod)',
-    count='count(count by (pod) (container_network_receive_bytes_total{interface!="lo"}))',
+    promql='sum(rate(container_network_receive_bytes_total{pod!="",interface!="lo"}[5m])) by (pod)',
+    count='count(count by (pod) (container_network_receive_bytes_total{pod!="",interface!="lo"}))',
     unit="bytes/s",
     per="pod",
     description="bytes a pod receives per second",

@@ -79,8 +79,8 @@ def test_every_asset_shows_a_plot_and_a_description(filled: tuple[Path, dg.Execu
 
 def test_all_checks_ran_and_passed(filled: tuple[Path, dg.ExecuteInProcessResult]) -> None:
     checks = {e.check_name: e.passed for e in filled[1].get_asset_check_evaluations()}
-    names = {"schema", "bounds", "label_rate", "drift", "smoke_prediction", "not_worse_than_champion"}
-    assert checks == dict.fromkeys(names, True)
+    of_rows = {"schema", "bounds", "label_rate", "window_coverage", "missing_share", "effective_source", "drift"}
+    assert checks == dict.fromkeys(of_rows | {"smoke_prediction", "not_worse_than_champion"}, True)
 
 
 def test_one_data_version_in_dagster_store_manifest_and_mlflow(filled: tuple[Path, dg.ExecuteInProcessResult]) -> None:
@@ -149,7 +149,7 @@ def test_a_worse_version_is_kept_out_with_a_warning(home: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"DATA_SOURCE": "hybrid"}, "not built yet"),
+        ({"DATA_SOURCE": "hybrid"}, "needs PROMETHEUS_URL"),
         ({"N_SAMPLES": "100000"}, "lower N_SAMPLES"),
         ({"MODEL_ROOT": "/dev/null/models"}, "set AIOPS_HOME or MODEL_ROOT elsewhere"),
     ],

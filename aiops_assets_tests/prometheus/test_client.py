@@ -1,7 +1,7 @@
 """The client against answers of every kind."""
 
-import json
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
@@ -14,50 +14,33 @@ from aiops_assets.errors import (
     PrometheusAccessError,
     PrometheusAnswerError,
     PrometheusError,
+    PrometheusPartial,
     PrometheusQueryError,
+    PrometheusTooMuch,
     PrometheusUnreachable,
 )
 from aiops_assets.prometheus.answers import series_name
+from aiops_assets.prometheus.chunks import MOST_POINTS, MOST_SAMPLES
 from aiops_assets.prometheus.client import Chunk, PrometheusClient, plan_chunks
 from aiops_assets.prometheus.transport import Answer
+from aiops_assets_tests.prometheus.answering import (
+    AT_ONCE,
+    NOON,
+    T0,
+    Handler,
+    Params,
+    client_of,
+    grid_matrix,
+    matrix,
+    refusal,
+    success,
+    vector,
+)
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-T0 = int(NOON.timestamp())
-Params = Mapping[str, str]
-
-
-class Handler:
-    """A transport that answers from a function and remembers what it was asked."""
-
-    def __init__(self, answer: Callable[[str, Params], Answer]) -> None:
-        self.asked: list[tuple[str, dict[str, str]]] = []
-        self._answer = answer
-
-    def get(self, path: str, params: Params) -> Answer:
-        self.asked.append((path, dict(params)))
-        return self._answer(path, params)
-
-
-def client_of(answer: Answer) -> PrometheusClient:
-    return PrometheusClient(Handler(lambda path, params: answer))
-
-
-def success(data: object, **more: object) -> Answer:
-    return Answer(200, {}, json.dumps({"status": "success", "data": data, **more}).encode())
-
-
-def refusal(status: int, kind: str, text: str) -> Answer:
-    return Answer(status, {}, json.dumps({"status": "error", "errorType": kind, "error": text}).encode())
-
-
-def matrix(*series: tuple[dict[str, str], list[list[object]]], **more: object) -> Answer:
-    result = [{"metric": labels, "values": values} for labels, values in series]
-    return success({"resultType": "matrix", "result": result}, **more)
-
-
-def vector(*series: tuple[dict[str, str], object]) -> Answer:
-    result = [{"metric": labels, "value": [T0, value]} for labels, value in series]
-    return success({"resultType": "vector", "result": result})
+COMMON = {"dedup": "true", "partial_response": "false", "max_source_resolution": "0s", "timeout": "27s"}
+"""What every request carries; 27 s is a bit below the transport's 30 s."""
+MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
 # Planning
@@ -65,7 +48,7 @@ def vector(*series: tuple[dict[str, str], object]) -> Answer:
 
 def test_chunks_are_cut_at_utc_midnights_and_cover_the_window_once() -> None:
     start = datetime(2026, 3, 1, 22, 30, 40, tzinfo=UTC)
-    chunks = plan_chunks(start, datetime(2026, 3, 4, 0, 1, 59, tzinfo=UTC), 60)
+    chunks = plan_chunks(start, datetime(2026, 3, 4, 0, 1, 59, tzinfo=UTC), 60, series=200)
 
     midnights = [int(datetime(2026, 3, day, tzinfo=UTC).timestamp()) for day in (2, 3, 4)]
     assert chunks == [
@@ -78,9 +61,39 @@ def test_chunks_are_cut_at_utc_midnights_and_cover_the_window_once() -> None:
     assert all(a.last + 60 == b.start for a, b in pairwise(chunks))
 
 
-def test_chunks_of_a_day_that_begins_at_midnight_are_one() -> None:
-    start = datetime(2026, 3, 1, tzinfo=UTC)
-    assert len(plan_chunks(start, start + timedelta(days=1), 300)) == 1
+@pytest.mark.parametrize(
+    ("step", "series", "points"),
+    [
+        (300, 1, [8640]),
+        (60, 1, [10080, 10080, 10080, 10080, 2880]),
+        (300, 1000, [288] * 30),
+        (60, 1000, [288] * 5 * 30),
+        (60, 1400, [206, 206, 206, 206, 206, 206, 204] * 30),
+        (1, 1, [10800] * 8 * 30),
+        (3600, 10**9, [1] * 24 * 30),
+        (300, 0, [8640]),
+    ],
+)
+def test_chunks_are_as_long_as_the_limits_allow(step: int, series: int, points: list[int]) -> None:
+    chunks = plan_chunks(MIDNIGHT, MIDNIGHT + 30 * DAY, step, series)
+    assert [chunk.points for chunk in chunks] == points
+    assert all(a.end == b.start for a, b in pairwise(chunks))
+
+
+def test_any_window_is_covered_once_within_the_limits_and_cut_at_the_same_instants() -> None:
+    rng = np.random.default_rng(11)
+    for _ in range(100):
+        step = int(rng.choice([15, 60, 300, 3600, 86_400]))
+        series = int(10 ** rng.uniform(0, 4))
+        start = MIDNIGHT + timedelta(seconds=int(rng.integers(0, 5 * 86_400)))
+        chunks = plan_chunks(start, start + timedelta(seconds=int(rng.integers(0, 20 * 86_400))), step, series)
+        assert all(a.end == b.start for a, b in pairwise(chunks))
+        for chunk in chunks:
+            assert 1 <= chunk.points <= MOST_POINTS
+            assert chunk.points == 1 or chunk.points * series <= MOST_SAMPLES
+        from_midnight = plan_chunks(start.replace(hour=0, minute=0, second=0), start + 30 * DAY, step, series)
+        if len(chunks) > 1:
+            assert chunks[0].end in {chunk.end for chunk in from_midnight}
 
 
 def test_chunks_floor_to_the_step_in_utc_whatever_the_zone() -> None:
@@ -120,8 +133,9 @@ def test_a_range_is_asked_half_open_and_answered_on_the_whole_grid() -> None:
     )
     frame = PrometheusClient(handler).query_range("up", NOON, NOON + timedelta(minutes=5))
 
+    assert frame.attrs["not_finite"] == 3
     bounds = {"query": "up", "start": str(T0), "end": str(T0 + 240), "step": "60"}
-    assert handler.asked == [("/api/v1/query_range", bounds)]
+    assert handler.asked == [("/api/v1/query_range", {**bounds, **COMMON})]
     nan = np.nan
     expected = pd.DataFrame(
         {'{"a":"x","pod":"b"}': [1.5, nan, nan, 4, nan], "{}": [nan, nan, nan, nan, 7]},
@@ -145,12 +159,12 @@ def test_chunks_join_where_a_series_comes_and_goes() -> None:
         values: list[list[object]] = [[first, "1"], [first + 60, "2"]]
         return matrix(({"pod": "old" if first < zero else "new"}, values))
 
-    minute = timedelta(minutes=1)
-    frame = PrometheusClient(Handler(answer)).query_range("up", midnight - 2 * minute, midnight + 2 * minute)
+    window = ("up", midnight - 2 * MINUTE, midnight + 2 * MINUTE)
+    frame = PrometheusClient(Handler(answer)).query_range(*window, series=MOST_SAMPLES // 1440)
     nan = np.nan
     np.testing.assert_array_equal(frame['{"pod":"old"}'], [1, 2, nan, nan])
     np.testing.assert_array_equal(frame['{"pod":"new"}'], [nan, nan, 1, 2])
-    assert frame.index.equals(pd.date_range(midnight - 2 * minute, periods=4, freq="60s", unit="us"))
+    assert frame.index.equals(pd.date_range(midnight - 2 * MINUTE, periods=4, freq="60s", unit="us"))
 
 
 def test_no_series_is_a_frame_without_columns() -> None:
@@ -193,7 +207,6 @@ def test_samples_that_are_no_grid_are_refused(values: Any) -> None:
     ("answer", "words"),
     [
         (matrix(({"a": "1"}, []), ({"a": "1"}, [])), "two series"),
-        (matrix(({}, [[T0, "1"]]), warnings=["store-1 is down"]), "incomplete: .*store-1 is down"),
         (vector(({}, "1")), "expected a matrix, got vector"),
         (success({"resultType": "scalar", "result": [T0, "1"]}), "got scalar"),
         (success({"resultType": "matrix"}), "expected a matrix"),
@@ -203,9 +216,9 @@ def test_samples_that_are_no_grid_are_refused(values: Any) -> None:
         (success(None), "expected a matrix"),
         (refusal(200, "bad_data", "odd"), "odd"),
         (refusal(500, "internal", "disk is gone"), "disk is gone"),
-        (Answer(200, {}, matrix(({}, [[T0, "1"]])).body[:-9]), "cut off"),
-        (Answer(200, {}, b""), "cut off"),
-        (Answer(200, {}, b"[" * 100_000), "cut off"),
+        (Answer(200, {}, b""), "broken JSON"),
+        (Answer(200, {}, b"[" * 100_000), "broken JSON"),
+        (Answer(200, {}, b'{"status": success}'), "broken JSON"),
         (Answer(200, {}, b'{"status": "ok"}'), "without a Prometheus answer"),
         (Answer(404, {}, b"404 page not found"), "404 page not found.*PROMETHEUS_URL"),
         (Answer(400, {}, b"Client sent an HTTP request to an HTTPS server."), "scheme"),
@@ -235,9 +248,15 @@ def test_answers_that_break_the_contract(answer: Answer, words: str) -> None:
         (refusal(400, "bad_data", "parse error"), PrometheusQueryError, "parse error; correct the query"),
         (refusal(422, "execution", "many-to-many"), PrometheusQueryError, "many-to-many; correct the query"),
         (refusal(422, "422", "unexpected end"), PrometheusQueryError, "unexpected end"),
-        (refusal(400, "bad_data", "exceeded maximum resolution"), PrometheusQueryError, "shorter range"),
-        (refusal(422, "execution", "would load too many samples"), PrometheusQueryError, "shorter range"),
-        (refusal(503, "timeout", "timed out"), PrometheusQueryError, "timed out; ask for a shorter range"),
+        (refusal(400, "bad_data", "exceeded maximum resolution"), PrometheusTooMuch, "shorter range"),
+        (refusal(422, "execution", "would load too many samples"), PrometheusTooMuch, "shorter range"),
+        (refusal(422, "execution", "rpc: context deadline exceeded"), PrometheusTooMuch, "shorter range"),
+        (refusal(503, "timeout", "timed out"), PrometheusTooMuch, "timed out; ask for a shorter range"),
+        (Answer(408, {}, b"Request Timeout"), PrometheusUnreachable, "Request Timeout"),
+        (Answer(200, {}, matrix(({}, [[T0, "1"]])).body[:-9]), PrometheusUnreachable, "cut off"),
+        (Answer(200, {}, matrix(({}, [[T0, "1"]])).body[:-1]), PrometheusUnreachable, "cut off"),
+        (matrix(warnings=["store-1 is down"]), PrometheusPartial, "incomplete: .*store-1 is down"),
+        (matrix(isPartial=True), PrometheusPartial, "incomplete: isPartial"),
     ],
 )
 def test_refusals_are_told_apart(answer: Answer, error: type[PrometheusError], words: str) -> None:
@@ -253,17 +272,174 @@ def test_refusals_are_told_apart(answer: Answer, error: type[PrometheusError], w
             ask()
         assert type(caught.value) is error
         assert "\n" not in str(caught.value)
-    if error is PrometheusQueryError:
+    if issubclass(error, PrometheusQueryError):
         assert 'up{pod="a"} + 1' in str(caught.value)
+
+
+def test_advice_is_no_warning() -> None:
+    answer = matrix(({}, [[T0, "1"]]), infos=["metric might not be a counter"], warnings=[], isPartial=False)
+    assert client_of(answer).query_range("up", NOON, NOON + MINUTE).shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "Sun, 01 Mar 2026 12:00:30 GMT", "date": "Sun, 01 Mar 2026 12:00:00 GMT"}, 30),
+        ({"retry-after": "Sun, 01 Mar 2026 11:00:00 GMT", "date": "Sun, 01 Mar 2026 12:00:00 GMT"}, 0),
+        ({"retry-after": "Sun, 01 Mar 2026 11:00:00 GMT"}, 0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "inf"}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_the_time_a_server_asks_for_is_known(headers: Params, seconds: float | None) -> None:
+    for answer in (
+        Answer(429, headers, b"slow down"),
+        Answer(503, headers, b""),
+        refusal(503, "unavailable", "starting", headers),
+    ):
+        with pytest.raises(PrometheusUnreachable) as caught:
+            client_of(answer).probe()
+        assert caught.value.retry_after == seconds
+
+
+# Streams
+
+
+def test_a_stream_yields_the_whole_range_in_order_and_asks_for_nothing_else() -> None:
+    handler = Handler(lambda path, params: grid_matrix(params, "a", "b"))
+    client = PrometheusClient(handler, ahead=3)
+    window = ("up", NOON, NOON + 9 * DAY)
+    parts = list(client.stream(*window, series=200))
+
+    planned = plan_chunks(NOON, NOON + 9 * DAY, 60, 200)
+    assert [chunk for chunk, _ in parts] == planned
+    assert sorted(params["start"] for _, params in handler.asked) == [str(chunk.start) for chunk in planned]
+    for chunk, frame in parts:
+        assert (len(frame), frame.attrs) == (chunk.points, {"not_finite": 0})
+    pd.testing.assert_frame_equal(pd.concat([frame for _, frame in parts]), client.query_range(*window))
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 4])
+def test_so_many_requests_are_under_way_at_once(ahead: int) -> None:
+    together = threading.Barrier(ahead, timeout=20)
+
+    def answer(path: str, params: Params) -> Answer:
+        together.wait()  # passes only when so many are here
+        return grid_matrix(params, "a")
+
+    handler = Handler(answer)
+    assert len(list(PrometheusClient(handler, ahead=ahead).stream("up", MIDNIGHT, MIDNIGHT + 4 * DAY, series=200))) == 4
+    assert len(handler.asked) == 4
+    with pytest.raises(ValueError, match="ahead=0"):
+        PrometheusClient(handler, ahead=0)
+
+
+def test_a_caller_that_stops_ends_requests_and_threads() -> None:
+    handler = Handler(lambda path, params: grid_matrix(params, "a"))
+    client = PrometheusClient(handler)
+    before = threading.active_count()
+    for _ in client.stream("up", MIDNIGHT, MIDNIGHT + 9 * DAY, series=200):
+        break
+    assert threading.active_count() == before
+    assert len(handler.asked) <= 3  # one was yielded, two were ahead
+
+
+def test_nothing_is_asked_before_the_first_frame_is_wanted_but_a_bad_window_is_told() -> None:
+    handler = Handler(lambda path, params: matrix())
+    client = PrometheusClient(handler)
+    client.stream("up", NOON, NOON + DAY)
+    with pytest.raises(ValueError, match="before"):
+        client.stream("up", NOON, NOON - DAY)
+    assert handler.asked == []
+
+
+def test_an_error_goes_up_in_its_turn_and_no_further_request_begins() -> None:
+    third = str(int((MIDNIGHT + 2 * DAY).timestamp()))
+
+    def answer(path: str, params: Params) -> Answer:
+        return refusal(422, "execution", "many-to-many") if params["start"] == third else grid_matrix(params, "a")
+
+    handler = Handler(answer)
+    stream = PrometheusClient(handler, ahead=1).stream("up", MIDNIGHT, MIDNIGHT + 9 * DAY, series=200)
+    starts = [next(stream)[0].start for _ in range(2)]
+    with pytest.raises(PrometheusQueryError, match="many-to-many"):
+        next(stream)
+    assert [params["start"] for _, params in handler.asked] == [*map(str, starts), third]
+
+
+def test_a_wait_for_another_attempt_ends_with_the_caller() -> None:
+    first = str(int(MIDNIGHT.timestamp()))
+    busy = threading.Event()
+
+    def answer(path: str, params: Params) -> Answer:
+        if params["start"] == first:
+            assert busy.wait(20)
+            return grid_matrix(params, "a")
+        busy.set()
+        return Answer(429, {"retry-after": "60"}, b"slow down")
+
+    handler = Handler(answer)
+    stream = PrometheusClient(handler).stream("up", MIDNIGHT, MIDNIGHT + 2 * DAY, series=200)
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert len(handler.asked) == 2
+
+
+# Too much
+
+
+def limited(points: int, *, whole: Callable[[Params], Answer]) -> Handler:
+    """A server that refuses more than so many instants."""
+
+    def answer(path: str, params: Params) -> Answer:
+        asked = (int(params["end"]) - int(params["start"])) // int(params["step"]) + 1
+        return whole(params) if asked <= points else refusal(422, "execution", "would load too many samples")
+
+    return Handler(answer)
+
+
+@pytest.mark.parametrize("points", [1, 7, 20, 39])
+def test_what_is_too_much_is_asked_for_in_halves(points: int) -> None:
+    window = ("up", NOON, NOON + 40 * MINUTE)
+    handler = limited(points, whole=lambda params: grid_matrix(params, "a", "b"))
+    client = PrometheusClient(handler, retry=AT_ONCE)
+    parts = list(client.stream(*window))
+    assert all(len(frame) == chunk.points <= points for chunk, frame in parts)
+    assert all(a.end == b.start for (a, _), (b, _) in pairwise(parts))
+    whole = PrometheusClient(limited(40, whole=lambda params: grid_matrix(params, "a", "b")))
+    pd.testing.assert_frame_equal(client.query_range(*window), whole.query_range(*window))
+
+
+def test_one_instant_that_is_too_much_goes_up() -> None:
+    handler = limited(0, whole=lambda params: matrix())
+    with pytest.raises(PrometheusTooMuch, match="too many samples"):
+        PrometheusClient(handler, retry=AT_ONCE).query_range("up", NOON, NOON + 8 * MINUTE)
+    spans = [int(params["end"]) - int(params["start"]) for _, params in handler.asked]
+    assert spans == [420, 180, 60, 0]
 
 
 # Instant queries
 
 
+def test_series_are_counted() -> None:
+    handler = Handler(lambda path, params: vector(({}, "12")))
+    assert PrometheusClient(handler).count_series("up", NOON) == 12
+    assert PrometheusClient(handler).count_series("up # all of them", NOON) == 12
+    assert [params["query"] for _, params in handler.asked] == ["count(up)", "count(up # all of them\n)"]
+    assert client_of(vector()).count_series("up", NOON) == 0
+    for answer in (vector(({}, "NaN")), vector(({"a": "1"}, "1"), ({"a": "2"}, "1"))):
+        with pytest.raises(PrometheusAnswerError, match="one number"):
+            client_of(answer).count_series("up", NOON)
+
+
 def test_an_instant_query_yields_labels_and_values() -> None:
     handler = Handler(lambda path, params: vector(({"pod": "a"}, "0.25"), ({"pod": "b"}, "+Inf")))
     (one, two) = PrometheusClient(handler).query("up", NOON + timedelta(milliseconds=250))
-    assert handler.asked == [("/api/v1/query", {"query": "up", "time": f"{T0}.250"})]
+    assert handler.asked == [("/api/v1/query", {"query": "up", "time": f"{T0}.250", **COMMON})]
     assert one == ({"pod": "a"}, 0.25)
     assert two[0] == {"pod": "b"}
     assert np.isnan(two[1])

@@ -28,15 +28,18 @@ EXACT = 1e-9
 """The server computes the same sums in another order; restart counts reach 100, so 1e-9 is a few last bits."""
 
 
-@pytest.fixture(scope="module")
-def real(prometheus_url: str, aiops: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """One command on real input."""
+@pytest.fixture(scope="module", params=["prometheus", "hybrid"])
+def real(
+    request: pytest.FixtureRequest, prometheus_url: str, aiops: str, tmp_path_factory: pytest.TempPathFactory
+) -> Settings:
+    """One command on real input, in each mode that blends."""
     home = tmp_path_factory.mktemp("real")
-    variables = {"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": prometheus_url, "TRAINING_PODS": "4"}
+    variables = {"DATA_SOURCE": request.param, "PROMETHEUS_URL": prometheus_url, "TRAINING_PODS": "4"}
     environment = {**os.environ, **variables, "AIOPS_HOME": str(home), "SYNTHETIC_END": "2026-11-01"}
     done = subprocess.run([aiops, "run"], env=environment, cwd=home, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "version 1 trained; version 1 is served" in done.stdout
+    assert "this run: prometheus+synthetic" in done.stdout
     return make_settings(home, **variables)
 
 
@@ -52,40 +55,72 @@ def rows(real: Settings) -> pd.DataFrame:
     return stores_of(real).training_sets().rows(manifest.view, manifest.data_version)
 
 
+def test_the_blend_has_its_share_within_one_row(real: Settings, rows: pd.DataFrame) -> None:
+    counts = rows["source"].value_counts()
+    assert abs(counts["synthetic"] - {"prometheus": 0.2, "hybrid": 0.5}[real.data_source] * len(rows)) <= 1
+    assert counts["prometheus"] == 4 * (7 * 288 - 1)
+    manifest = stores_of(real).served().manifest(NAME, 1)
+    assert manifest.source.rows == counts.to_dict()
+    assert (manifest.source.asked, manifest.source.note, manifest.source.warnings) == (real.data_source, "", ())
+    assert manifest.source.coverage == pytest.approx(1.0, abs=1e-3)
+    assert (manifest.source.full_days, manifest.source.missing_share) == (7, 0.0)
+
+
+def test_each_source_is_labelled_at_the_rate_on_both_sides_of_one_holdout(rows: pd.DataFrame) -> None:
+    for _, side in rows.groupby(["source", "split"]):
+        assert side["label"].mean() == pytest.approx(0.03, abs=1 / len(side))
+        assert set(side["kind"]) == {"normal", "cpu_spike", "memory_leak", "restart_storm"}
+    last_train = rows.loc[rows["split"] == "train", "timestamp"].max()
+    assert last_train < rows.loc[rows["split"] == "holdout", "timestamp"].min()
+    for _, of_source in rows.groupby("source"):
+        assert (of_source["split"] == "holdout").mean() == pytest.approx(0.2, abs=0.001)
+
+
 def test_lineage_lists_queries_and_days(real: Settings) -> None:
-    stores = stores_of(real)
-    reader = LineageReader(stores.served(), stores.training_sets(), stores.lake(), tracking_of(real).tracker())
-    chain = reader.trace(NAME)
+    chain = _reader(real).trace(NAME)
     assert chain.verified, chain.problems
-    assert chain.effective_source == "prometheus"
+    assert chain.effective_source == "prometheus+synthetic"
     assert chain.queries == tuple(metric.promql for metric in ENGINE_METRICS)
-    assert [day.day for day in chain.days] == [str((END - timedelta(days=d)).date()) for d in range(7, 0, -1)]
+    for source in ("prometheus", "synthetic"):
+        days = [day.day for day in chain.days if day.source == source]
+        assert days == [str((END - timedelta(days=d)).date()) for d in range(7, 0, -1)]
     assert {day.state for day in chain.days} == {"verified"}
 
 
-def test_a_day_fetched_again_is_revised_and_a_lost_one_missing(real: Settings) -> None:
-    stores = stores_of(real)
-    lake, metric = stores.lake(), ENGINE_METRICS[0]
-    days = lake.days(metric)
-    wide, info = lake.read_day(metric, days[0])
-    lake.write_day(metric, days[0], wide * 1.01, "later")
-    path = Path(real.aiops_home, lake._path(metric, days[1]))
-    kept = path.read_bytes()
-    path.unlink()
-    reader = LineageReader(stores.served(), stores.training_sets(), lake, tracking_of(real).tracker())
-    chain = reader.trace(NAME)
-    assert [day.state for day in chain.days] == ["revised", "missing", *["verified"] * 5]
-    assert chain.problems == (f"{days[1]}: its source data is missing",)
-    lake.write_day(metric, days[0], wide, info.fetched)
-    path.write_bytes(kept)
+def test_a_day_revised_afterwards_is_reported_as_revised_and_a_lost_one_as_missing(real: Settings) -> None:
+    lake, metric = stores_of(real).lake(), ENGINE_METRICS[0]
+    first, second = sorted(lake.days(metric))[:2]
+    paths = [Path(real.aiops_home, lake._path(metric, day)) for day in (first, second)]
+    kept = [path.read_bytes() for path in paths]
+    wide, info = lake.read_day(metric, first)
+    changed, revised = lake.upsert_day(
+        metric, first, wide.iloc[:3] * 1.01, fetched=END.to_pydatetime(), fetched_until=info.asked_until, closed=True
+    )
+    assert changed
+    assert revised == changed.revised == 3 * wide.shape[1]
+    paths[1].unlink()
+    chain = _reader(real).trace(NAME)
+    states = [day.state for day in chain.days if day.source == "prometheus"]
+    assert states == ["revised", "missing", *["verified"] * 5]
+    assert chain.problems == (f"{second}: its prometheus data is missing",)
+    for path, data in zip(paths, kept, strict=True):
+        path.write_bytes(data)
 
 
 def test_pods_are_drawn_and_recorded(real: Settings, rows: pd.DataFrame) -> None:
     manifest = stores_of(real).served().manifest(NAME, 1)
     record = stores_of(real).training_sets().record(manifest.view, manifest.data_version)
     assert len(record.pods) == 4
-    assert set(rows["pod"]) == set(record.pods)
-    assert rows["label"].mean() == pytest.approx(0.03, abs=1 / len(rows))
+    assert set(rows.loc[rows["source"] == "prometheus", "pod"]) == set(record.pods)
+
+
+def _reader(settings: Settings) -> LineageReader:
+    stores = stores_of(settings)
+    return LineageReader(stores.served(), stores.training_sets(), stores.lake(), tracking_of(settings).tracker())
+
+
+def _untouched(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[(rows["label"] == 0) & (rows["source"] == "prometheus")]
 
 
 def _answer(client: PrometheusClient, promql: str, at: pd.Timestamp, pod: str, metric: MetricSpec) -> float:
@@ -113,7 +148,7 @@ def _engine_columns(
 def test_rows_equal_what_the_server_answers_to_the_engines_queries(
     rows: pd.DataFrame, client: PrometheusClient, metric: MetricSpec
 ) -> None:
-    clean = rows[rows["label"] == 0].sample(12, random_state=1)
+    clean = _untouched(rows).sample(12, random_state=1)
     for _, row in clean.iterrows():
         expected = _engine_columns(client, metric, row["timestamp"], row["pod"], FIVE_SAMPLES)
         found = {name: row[f"{metric.name}_{name}"] for name in STATISTICS}
@@ -125,7 +160,7 @@ def test_six_samples_at_a_full_minute_differ_by_what_the_sixth_explains(
 ) -> None:
     """The tolerance that is stated: mean6 = (5 mean5 + x) / 6 with x the sample at t - 5 min, so is lag_5."""
     metric = ENGINE_METRICS[2]
-    for _, row in rows[rows["label"] == 0].sample(5, random_state=2).iterrows():
+    for _, row in _untouched(rows).sample(5, random_state=2).iterrows():
         answers = _engine_columns(client, metric, row["timestamp"], row["pod"], "5m")
         mean5, oldest = row[f"{metric.name}_mean_5m"], row[f"{metric.name}_lag_5"]
         assert answers["mean_5m"] == pytest.approx((5 * mean5 + oldest) / 6, abs=EXACT)

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_assets.errors import PrometheusQueryError
+from aiops_assets.errors import PrometheusQueryError, PrometheusTooMuch
 from aiops_assets.prometheus.answers import series_name
 from aiops_assets.prometheus.client import PrometheusClient
+from aiops_assets.prometheus.matrix import read_matrix
 from aiops_assets.prometheus.transport import RequestsTransport
 from aiops_assets.timeseries.catalog import (
     ENGINE_METRICS,
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.needs("prometheus")
 DAYS, N_NODES, N_PODS = 3, 3, 5
 END = pd.Timestamp("2026-03-09", tz="UTC")
 START = END - pd.Timedelta(days=DAYS)
+SLOW = "sum(rate(node_cpu_seconds_total[1d]))"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Cluster:
     """A client of the server, and what its exporters measured."""
 
     client: PrometheusClient
+    transport: RequestsTransport
     series: PodSeries
 
     def fetch(self, metric: MetricSpec, start: pd.Timestamp = START, end: pd.Timestamp = END) -> pd.DataFrame:
@@ -52,7 +55,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     series = generate(N_PODS, DAYS, END, seed=5)
     storage = tmp_path_factory.mktemp("prometheus")
     with backfilled_prometheus(series, storage, N_NODES) as url, RequestsTransport(url) as transport:
-        yield Cluster(PrometheusClient(transport), series)
+        yield Cluster(PrometheusClient(transport), transport, series)
 
 
 def rate_5m(per_second: Floats, offset: float) -> Floats:
@@ -132,7 +135,7 @@ def test_node_cpu_is_the_mean_of_all_cpus_smoothed(cluster: Cluster) -> None:
     [
         'container_cpu_usage_seconds_total{container=""}',
         'container_memory_working_set_bytes{container=""}',
-        'container_network_receive_bytes_total{interface="lo"}',
+        'container_network_receive_bytes_total{pod!="",interface="lo"}',
         'kube_pod_container_resource_limits{resource="cpu",container="app"}',
     ],
 )
@@ -168,6 +171,14 @@ def test_a_bad_query_carries_the_servers_own_text(cluster: Cluster, promql: str,
     assert promql in str(caught.value)
 
 
-def test_too_fine_a_step_asks_for_a_shorter_range(cluster: Cluster) -> None:
-    with pytest.raises(PrometheusQueryError, match=r"exceeded maximum resolution.*ask for a shorter range"):
-        cluster.client.query_range("up", START, END, step_seconds=1)
+def test_what_the_server_refuses_as_too_much_is_known_as_that(cluster: Cluster) -> None:
+    """A window that is planned passes at any step; the server's own limits, asked for directly, are told apart."""
+    frame = cluster.client.query_range("up", START, START + pd.Timedelta(hours=4), step_seconds=1)
+    assert frame.shape == (14_400, 0)
+    params = {"query": "up", "start": "0", "end": "11001", "step": "1"}
+    with pytest.raises(PrometheusTooMuch, match=r"exceeded maximum resolution.*ask for a shorter range"):
+        read_matrix(cluster.transport.get("/api/v1/query_range", params), "up", 0, 11_002, 1)
+    slow = {"query": SLOW, "start": str(int(START.timestamp())), "end": str(int(END.timestamp())), "step": "60"}
+    answer = cluster.transport.get("/api/v1/query_range", {**slow, "timeout": "1ms"})
+    with pytest.raises(PrometheusTooMuch, match=r"timeout: query timed out.*ask for a shorter range"):
+        read_matrix(answer, SLOW, int(START.timestamp()), 4321, 60)

@@ -1,12 +1,14 @@
 """The transport against a loopback server that misbehaves."""
 
+import gzip
 import os
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,11 +17,13 @@ import pytest
 from aiops_assets.errors import (
     PrometheusAccessError,
     PrometheusAnswerError,
+    PrometheusTooMuch,
     PrometheusUnreachable,
     SettingsError,
 )
 from aiops_assets.prometheus.client import PrometheusClient
-from aiops_assets.prometheus.transport import Answer, RequestsTransport
+from aiops_assets.prometheus.transport import Answer, Compression, RequestsTransport
+from aiops_assets_tests.prometheus.answering import AT_ONCE
 
 Reply = Callable[[BaseHTTPRequestHandler], None]
 
@@ -183,9 +187,95 @@ def test_a_body_longer_than_allowed_is_refused() -> None:
     with (
         loopback(lambda handler: send(handler, 200, b"x" * 1001)) as url,
         RequestsTransport(url, most_body_bytes=1000) as transport,
-        pytest.raises(PrometheusAnswerError, match="more than 1000 bytes"),
+        pytest.raises(PrometheusTooMuch, match="more than 1000 bytes"),
     ):
         transport.get("/", {})
+
+
+@pytest.mark.parametrize("compression", ["identity", "gzip"])
+def test_a_body_is_decoded_whatever_was_asked_for(compression: Compression) -> None:
+    asked: list[str] = []
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.headers["Accept-Encoding"])
+        send(handler, 200, gzip.compress(b"body" * 1000), Content_Encoding="gzip")
+
+    with loopback(reply) as url, RequestsTransport(url, compression=compression, most_body_bytes=4000) as transport:
+        assert transport.get("/", {}).body == b"body" * 1000
+    assert asked == [compression]
+
+
+def test_an_empty_body_is_empty_whatever_its_encoding() -> None:
+    with (
+        loopback(lambda handler: send(handler, 302, b"", Content_Encoding="gzip")) as url,
+        RequestsTransport(url) as transport,
+    ):
+        assert transport.get("/", {}).body == b""
+
+
+def test_a_small_body_that_becomes_a_large_one_is_refused_before_it_is() -> None:
+    bomb = gzip.compress(b"\0" * (256 << 20), compresslevel=1)
+    script = """
+import resource, sys
+from aiops_assets.errors import PrometheusTooMuch
+from aiops_assets.prometheus.transport import RequestsTransport
+with RequestsTransport(sys.argv[1], compression="gzip", most_body_bytes=1 << 20) as transport:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        transport.get("/", {})
+    except PrometheusTooMuch:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10)
+"""
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        with suppress(OSError):  # it hangs up, as it should
+            send(handler, 200, bomb, Content_Encoding="gzip")
+
+    with loopback(reply) as url:
+        done = subprocess.run([sys.executable, "-c", script, url], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+@pytest.mark.parametrize("damage", ["cut off", "no gzip", "more"])
+def test_a_broken_gzip_body_is_no_answer(damage: str) -> None:
+    whole = gzip.compress(b"body" * 1000)
+    body = {"cut off": whole[:-9], "no gzip": b"body", "more": whole + b"body"}[damage]
+    with (
+        loopback(lambda handler: send(handler, 200, body, Content_Encoding="gzip")) as url,
+        RequestsTransport(url, compression="gzip") as transport,
+        pytest.raises(PrometheusUnreachable, match="PROMETHEUS_URL"),
+    ):
+        transport.get("/", {})
+
+
+def test_an_encoding_that_was_not_asked_for_is_refused() -> None:
+    with (
+        loopback(lambda handler: send(handler, 200, b"body", Content_Encoding="br")) as url,
+        RequestsTransport(url) as transport,
+        pytest.raises(PrometheusAnswerError, match="'br', not asked for"),
+    ):
+        transport.get("/", {})
+
+
+def test_requests_at_once_have_connections_of_their_own_and_later_ones_use_them_again() -> None:
+    clients: list[tuple[str, int]] = []
+    together = threading.Barrier(3, timeout=20)
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        handler.protocol_version = "HTTP/1.1"  # connections are kept
+        handler.close_connection = False
+        clients.append(handler.client_address)
+        if handler.path.startswith("/together"):
+            together.wait()
+        send(handler, 200, handler.path.encode())
+
+    with loopback(reply) as url, RequestsTransport(url) as transport, ThreadPoolExecutor(3) as pool:
+        paths = [f"/together/{i}" for i in range(3)]
+        assert [answer.body.decode() for answer in pool.map(transport.get, paths, [{}] * 3)] == paths
+        for _ in range(5):
+            transport.get("/", {})
+    assert len(set(clients[:3])) == 3
+    assert set(clients) == set(clients[:3])
 
 
 def test_a_body_that_ends_early_is_no_answer() -> None:
@@ -215,7 +305,7 @@ def test_a_refused_connection_is_unreachable() -> None:
             RequestsTransport(url) as transport,
             pytest.raises(PrometheusUnreachable, match=r"refused.*PROMETHEUS_URL") as caught,
         ):
-            PrometheusClient(transport).probe()
+            PrometheusClient(transport, retry=AT_ONCE).probe()
     assert "\n" not in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +7,10 @@ import pytest
 from obstore.store import MemoryStore
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
-from aiops_assets.stores.lake import Lake
-from aiops_assets.stores.records import Manifest, TrainingSetRecord
+from aiops_assets.stores.records import Manifest, SourceReport, TrainingSetRecord
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets.stores.training_sets import TrainingSets
-from aiops_assets.timeseries.catalog import POD_CPU, MetricSpec
 from aiops_assets.timeseries.schema import content_digest
 from aiops_assets.timeseries.series import minute_grid
 
@@ -33,7 +31,8 @@ def _manifest(version: int, files: dict[str, str]) -> Manifest:
     return Manifest(
         name=NAME, version=version, created=datetime.now(UTC), description="", cluster="default", features=("a",),
         features_digest="", width=1, units={}, parameters={}, packages={}, view="v", data_version="d" * 32,
-        training_set_sha256="", effective_source="synthetic", run_id="r", run_url="", dagster_run_id="",
+        training_set_sha256="", effective_source="synthetic", source=SourceReport(asked="synthetic", rows={}),
+        window_start=datetime.now(UTC), window_end=datetime.now(UTC), run_id="r", run_url="", dagster_run_id="",
         code_version="", fingerprint="", metrics={}, files=files,
     )  # fmt: skip
 
@@ -139,6 +138,7 @@ def _record(rows: pd.DataFrame) -> TrainingSetRecord:
     start, end = (time.to_pydatetime() for time in _day())
     return TrainingSetRecord(
         view="v", data_version=content_digest(rows), rows_sha256="", cluster="default", effective_source="synthetic",
+        source=SourceReport(asked="synthetic", rows={"synthetic": len(rows)}),
         window_start=start, window_end=end, rows=len(rows), label_rate=0, anomaly_rate=0, seed=1, pods=("p",), days=(),
     )  # fmt: skip
 
@@ -168,40 +168,3 @@ def test_any_flipped_byte_of_a_training_set_is_named(storage: Storage, file: str
         storage.write(path, bytes(bad))
         with pytest.raises(IntegrityError, match=file):
             _ = sets.record("v", record.data_version, known), sets.rows("v", record.data_version)
-
-
-def _wide() -> pd.DataFrame:
-    values = np.arange(2880.0).reshape(1440, 2)
-    values[3, 0] = values[10] = np.nan
-    return pd.DataFrame(values, index=minute_grid(*_day()), columns=['{"pod": "a"}', '{"pod": "b"}'])
-
-
-def test_a_day_of_the_lake_comes_back_wide(storage: Storage) -> None:
-    lake = Lake(storage, "prod-1")
-    info = lake.write_day(POD_CPU, date(2026, 10, 31), _wide(), "now")
-    wide, again = lake.read_day(POD_CPU, date(2026, 10, 31))
-    assert again == info
-    assert info.coverage == pytest.approx(1439 / 1440)
-    assert info.samples == 2877
-    pd.testing.assert_frame_equal(
-        wide.reindex(minute_grid(*_day())), _wide(), check_names=False, check_dtype=False, check_column_type=False
-    )
-    assert lake.days(POD_CPU) == [date(2026, 10, 31)]
-
-
-def test_a_changed_query_is_another_series(storage: Storage) -> None:
-    lake = Lake(storage, "default")
-    lake.write_day(POD_CPU, date(2026, 10, 31), _wide(), "now")
-    changed = MetricSpec(**{**POD_CPU.__dict__, "promql": "sum(up)"})
-    with pytest.raises(NotFoundError, match="materialize raw_metrics"):
-        lake.read_day(changed, date(2026, 10, 31))
-    assert Lake(storage, "other").days(POD_CPU) == []
-
-
-def test_a_damaged_day_is_named(storage: Storage) -> None:
-    lake = Lake(storage, "default")
-    lake.write_day(POD_CPU, date(2026, 10, 31), _wide(), "now")
-    path = lake._path(POD_CPU, date(2026, 10, 31))
-    storage.write(path, storage.read(path)[:-100])
-    with pytest.raises(IntegrityError, match="fetch the day again"):
-        lake.read_day(POD_CPU, date(2026, 10, 31))

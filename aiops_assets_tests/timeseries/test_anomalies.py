@@ -3,9 +3,17 @@ import pytest
 
 from aiops_assets.errors import DataError
 from aiops_assets.timeseries.anomalies import ANOMALIES, inject, kinds_visible_in
-from aiops_assets.timeseries.catalog import NETWORK_RECEIVE, NODE_CPU, POD_MEMORY, RESTARTS
+from aiops_assets.timeseries.catalog import (
+    NETWORK_RECEIVE,
+    NODE_CPU,
+    NODE_MEMORY,
+    POD_CPU,
+    POD_MEMORY,
+    RESTARTS,
+    SYNTHETIC_METRICS,
+)
 from aiops_assets.timeseries.features import row_mask
-from aiops_assets.timeseries.series import KINDS, PodSeries
+from aiops_assets.timeseries.series import KINDS, Floats, PodSeries
 from aiops_assets.timeseries.synthetic import generate
 from aiops_assets_tests.conftest import END
 
@@ -122,3 +130,92 @@ def test_an_unknown_kind_is_named(healthy: PodSeries) -> None:
 
 def test_a_network_burst_cannot_be_seen_without_network() -> None:
     assert set(ANOMALIES) - set(kinds_visible_in([NODE_CPU.name, POD_MEMORY.name, RESTARTS.name])) == {"network_burst"}
+
+
+# As clusters show them: a level each, which the pods and nodes take in turn.
+REAL_LEVELS = {
+    NODE_CPU.name: (0.02, 0.99, 0.5, 1.0, 0.0),
+    NODE_MEMORY.name: (0.3, 0.98, 0.6),
+    POD_CPU.name: (12.0, 0.0, 0.3, 1e-4),
+    POD_MEMORY.name: (1.3, 0.01, 0.98, 0.5, 0.0),
+    NETWORK_RECEIVE.name: (1e9, 0.0, 40.0, 3e5),
+}
+REAL_PODS, REAL_NODES, REAL_MINUTES = 8, 3, 2 * 1440
+
+
+def real_scale(seed: int) -> PodSeries:
+    """Pods of very different sizes on three shared nodes: NaN gaps, counters that begin again at 0."""
+    rng = np.random.default_rng(seed)
+    values = {}
+    for metric in SYNTHETIC_METRICS:
+        shape = (1, REAL_NODES, REAL_MINUTES) if metric.per == "node" else (REAL_PODS, 1, REAL_MINUTES)
+        n = shape[0] * shape[1]
+        if metric is RESTARTS:
+            array = _restarts(rng, n)
+        else:
+            level = np.resize(np.roll(REAL_LEVELS[metric.name], seed), n)[:, np.newaxis]
+            array = np.clip(level * rng.normal(1, 0.02, (n, REAL_MINUTES)), metric.lower, metric.upper)
+        array[rng.random(array.shape) < 0.003] = np.nan
+        array[n // 2, 300:420] = np.nan
+        values[metric.name] = array.reshape(shape)
+    values[POD_MEMORY.name][1] = np.nan  # a pod without memory limit
+    times = generate(1, 2, END, seed=1).times
+    pods = tuple(f"pod-{i}" for i in range(REAL_PODS))
+    return PodSeries(times, pods, values, np.zeros((REAL_PODS, REAL_MINUTES), dtype=np.int8))
+
+
+def _restarts(rng: np.random.Generator, n: int) -> Floats:
+    counts = np.resize((5000, 0, 17), n)[:, np.newaxis] + rng.poisson(0.01, (n, REAL_MINUTES)).cumsum(axis=1)
+    for row, reset in zip(counts[::2], rng.integers(200, REAL_MINUTES, size=n), strict=False):
+        row[reset:] -= row[reset]
+    return np.asarray(counts, dtype=np.float64)
+
+
+@pytest.fixture(scope="module", params=[(seed, rate) for seed in range(4) for rate in (0.03, 0.3)], ids=str)
+def real(request: pytest.FixtureRequest) -> tuple[PodSeries, PodSeries]:
+    """Series of real scale before and after injection of all kinds."""
+    seed, rate = request.param
+    before = real_scale(seed)
+    return before, inject(before, row_mask(before), rate, seed, cut=2000)
+
+
+def test_no_anomaly_leaves_the_bounds_of_its_metric(real: tuple[PodSeries, PodSeries]) -> None:
+    before, after = real
+    for metric in SYNTHETIC_METRICS:
+        values = after.per_pod(metric.name)
+        changed = values[(values != before.per_pod(metric.name)) & np.isfinite(values)]
+        assert len(changed) or metric is NODE_MEMORY
+        assert metric.lower is None or (changed >= metric.lower).all()
+        assert metric.upper is None or (changed <= metric.upper).all()
+
+
+def test_missing_stays_missing_at_any_scale(real: tuple[PodSeries, PodSeries]) -> None:
+    before, after = real
+    for name in before.values:
+        assert (np.isnan(after.per_pod(name)) == np.isnan(before.per_pod(name))).all()
+        assert not np.isinf(after.per_pod(name)).any()
+
+
+def test_restarts_stay_counts_and_fall_only_where_they_fell(real: tuple[PodSeries, PodSeries]) -> None:
+    before, after = (series.per_pod(RESTARTS.name)[:, 0] for series in real)
+    there = np.isfinite(after)
+    assert (after[there] == after[there].round()).all()
+    assert (after[there] >= before[there]).all()
+    fell = 0
+    for pod in range(REAL_PODS):
+        was, now = (np.diff(counts[pod][there[pod]]) for counts in (before, after))
+        assert (now[was >= 0] >= 0).all()
+        fell += int((now < 0).sum())
+    assert fell >= 1, "a counter that began again at 0 still does"
+
+
+def test_what_has_no_anomaly_is_unchanged(real: tuple[PodSeries, PodSeries]) -> None:
+    before, after = real
+    for metric in SYNTHETIC_METRICS:
+        kinds = [KINDS.index(kind) for kind, anomaly in ANOMALIES.items() if metric.name in anomaly.shapes]
+        quiet = ~np.isin(after.kind, kinds)
+        if metric is RESTARTS:  # a counter keeps what a storm added
+            quiet &= np.cumsum(~quiet, axis=1) == 0
+        was, now = (np.moveaxis(series.per_pod(metric.name), 1, -1)[quiet] for series in (before, after))
+        np.testing.assert_array_equal(now, was)
+        assert len(was)

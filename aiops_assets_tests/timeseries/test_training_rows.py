@@ -12,9 +12,10 @@ from aiops_assets.timeseries.synthetic import generate
 from aiops_assets.timeseries.training_rows import (
     COLUMNS,
     VISIBLE_KINDS,
+    blended_rows,
+    holdout_of,
     labelled_series,
     out_of_bounds,
-    real_rows,
     synthetic_rows,
     validate,
 )
@@ -85,7 +86,8 @@ def test_real_rows_keep_all_rows_and_are_injected_at_the_rate() -> None:
     healthy = generate(6, 3, END, seed=4)
     start = END - pd.Timedelta(days=3)
     series = from_metric_frames(_fetched(healthy), ENGINE_METRICS, start, END, healthy.pods)
-    frame = real_rows(series, 0.03, 1)
+    frame, missing = blended_rows(series, None, 0.0, 0.03, 1, holdout_of(series))
+    assert missing == 0
     validate(frame)
     assert len(frame) == 6 * (3 * 288 - 1)
     assert frame["label"].sum() == pytest.approx(0.03 * len(frame), abs=1)
@@ -104,7 +106,7 @@ def test_a_pod_without_memory_limit_keeps_its_rows_with_the_default() -> None:
     frames = _fetched(healthy)
     frames[POD_MEMORY.name] = frames[POD_MEMORY.name].iloc[:, 1:]
     series = from_metric_frames(frames, ENGINE_METRICS, END - pd.Timedelta(days=3), END, healthy.pods)
-    frame = real_rows(series, 0.0, 1)
+    frame, _ = blended_rows(series, None, 0.0, 0.0, 1, holdout_of(series))
     first = frame[frame["pod"] == healthy.pods[0]]
     columns = [name for name in FEATURES if name.startswith("pod_memory_usage")]
     assert (first[columns].to_numpy() == np.array(ENGINE_DEFAULT)).all()
@@ -115,7 +117,7 @@ def test_a_history_too_short_is_an_error() -> None:
     start = END - pd.Timedelta(days=1)
     series = from_metric_frames(frames, ENGINE_METRICS, start, END, generate(6, 1, END, seed=4).pods)
     with pytest.raises(EmptyDataError, match="six minutes"):
-        real_rows(series, 0.03, 1)
+        blended_rows(series, None, 0.0, 0.03, 1, holdout_of(series))
 
 
 def test_two_series_for_one_pod_are_refused() -> None:

@@ -1,0 +1,164 @@
+"""What runs by itself: fetch each day, retrain each week and when new days pile up, say when a run fails.
+
+One window has one retrain. Schedule and sensor ask for it by the same run key, each looks for a run that has the
+key already, and the sensor keeps quiet around the time at which the schedule's own tick is due.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from aiops_assets.assets.partitions import days_to_fetch
+from aiops_assets.assets.raw_metrics import RAW_METRICS
+from aiops_assets.assets.synthetic_series import SYNTHETIC_SERIES
+from aiops_assets.automation.history import close_dead_runs
+from aiops_assets.errors import IntegrityError
+from aiops_assets.models.catalog import MODELS
+from aiops_assets.resources import stores_of
+from aiops_assets.settings import Settings
+from aiops_assets.stores.lake import Lake
+from aiops_assets.stores.served import ServedModels
+from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.quality import FULL_DAY
+
+INGEST_CRON = "15 1 * * *"
+"""A day closes an hour and five minutes after its end: this tick is the first that closes yesterday."""
+RETRAIN_CRON = "0 2 * * 0"
+RETRAIN_DUE = (timedelta(hours=1, minutes=55), timedelta(hours=2, minutes=30))
+"""Sunday's time of day in which the sensor leaves the retrain to the schedule."""
+SENSOR_SECONDS = 600
+MOST_VERSIONS_READ = 20
+# The tags that `dagster asset materialize --partition-range` sets.
+RANGE_START, RANGE_END, RUN_KEY = (
+    "dagster/asset_partition_range_start",
+    "dagster/asset_partition_range_end",
+    ("dagster/run_key"),
+)
+Tick = dg.RunRequest | dg.SkipReason
+
+
+def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.Definitions:
+    """Jobs, schedules and sensors of one environment.
+
+    Args:
+        settings: as they were when the code location was loaded.
+        current: settings now: a code server lives for weeks, and its window must not stay behind.
+    """
+    # On a laptop nothing starts by itself: switch it on in the UI, under Automation.
+    on = settings.aiops_env in ("staging", "production")
+    fetches = _fetches(settings)
+    everything = dg.AssetSelection.all() if fetches else dg.AssetSelection.assets(SYNTHETIC_SERIES).downstream()
+    ingest = dg.define_asset_job("ingest", dg.AssetSelection.assets(RAW_METRICS), description="Fetch what is new.")
+    retrain = dg.define_asset_job("retrain", everything, description="Fetch, train, evaluate, and serve if not worse.")
+
+    @dg.schedule(
+        job=ingest,
+        cron_schedule=INGEST_CRON,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
+        description="Each day at 01:15 UTC: what is new of the window's days and of today.",
+    )
+    def daily_ingest(context: dg.ScheduleEvaluationContext) -> Tick:
+        return ingest_request(current(), context.scheduled_execution_time)
+
+    @dg.schedule(
+        job=retrain,
+        cron_schedule=RETRAIN_CRON,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
+        description="Sunday 02:00 UTC: fetch what is new and retrain on the newest window.",
+    )
+    def weekly_retrain(context: dg.ScheduleEvaluationContext) -> Tick:
+        return retrain_request(current(), context.instance, context.scheduled_execution_time)
+
+    @dg.sensor(
+        job=retrain,
+        minimum_interval_seconds=SENSOR_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED,
+        description="Asks for a retrain when RETRAIN_AFTER_DAYS complete days are newer than what a model was trained "
+        "on: a missed Sunday or a back-fill heals.",
+    )
+    def retrain_when_days_pile_up(context: dg.SensorEvaluationContext) -> Tick:
+        close_dead_runs(context.instance)
+        return sensor_request(current(), context.instance, datetime.now(UTC))
+
+    @dg.run_failure_sensor(
+        default_status=dg.DefaultSensorStatus.RUNNING, description="Writes each failed run and its cause to the log."
+    )
+    def log_run_failures(context: dg.RunFailureSensorContext) -> None:
+        run, message = context.dagster_run, context.failure_event.message
+        context.log.error(f"run {run.run_id} of job {run.job_name} failed: {message}")
+
+    return dg.Definitions(
+        jobs=[ingest, retrain],
+        schedules=[daily_ingest, weekly_retrain],
+        sensors=[retrain_when_days_pile_up, log_run_failures],
+    )
+
+
+def ingest_request(settings: Settings, at: datetime) -> Tick:
+    """The daily fetch, or why there is none."""
+    if not _fetches(settings):
+        return dg.SkipReason("nothing is fetched in synthetic mode, or PROMETHEUS_URL is not set")
+    return dg.RunRequest(run_key=f"ingest-{at.date()}", tags=_range(settings, at.date()))
+
+
+def retrain_request(settings: Settings, instance: dg.DagsterInstance, at: datetime) -> Tick:
+    """A retrain on the newest window, unless a run for that window is there already."""
+    key = f"retrain-{settings.cluster}-{settings.end.date()}"
+    runs = instance.get_runs(dg.RunsFilter(tags={RUN_KEY: key}), limit=1)
+    if runs:
+        return dg.SkipReason(f"run {runs[0].run_id} has {key} already")
+    return dg.RunRequest(run_key=key, tags=_range(settings, at.date()) if _fetches(settings) else {})
+
+
+def sensor_request(settings: Settings, instance: dg.DagsterInstance, at: datetime) -> Tick:
+    """A retrain when enough complete days are newer than what any version was trained on, or why there is none."""
+    if not _fetches(settings):
+        return dg.SkipReason("no days pile up in synthetic mode")
+    if at.weekday() == 6 and RETRAIN_DUE[0] <= timedelta(hours=at.hour, minutes=at.minute) < RETRAIN_DUE[1]:
+        return dg.SkipReason("the weekly retrain is due: it is left to the schedule")
+    stores = stores_of(settings)
+    for spec in MODELS:
+        trained = trained_until(stores.served(), spec.name)
+        newer = complete_days(stores.lake(), after=trained)
+        if len(newer) >= settings.retrain_after_days:
+            return retrain_request(settings, instance, at)
+    return dg.SkipReason(f"{len(newer)} complete days are newer than the trained window, until {trained or 'never'}")
+
+
+def trained_until(served: ServedModels, name: str) -> date | None:
+    """The day at whose beginning the newest window ends that any version of a model saw real data of.
+
+    Challengers count: one that was refused would otherwise be trained again each day.
+    """
+    ends = []
+    for version in served.versions(name)[-MOST_VERSIONS_READ:]:
+        try:
+            manifest = served.manifest(name, version)
+        except IntegrityError:
+            continue
+        if manifest.effective_source != "synthetic":
+            ends.append(manifest.window_end.date())
+    return max(ends, default=None)
+
+
+def complete_days(lake: Lake, after: date | None) -> list[date]:
+    """Days of the lake, from ``after`` on, that have closed with nearly all samples of each metric of the view."""
+    shared = set.intersection(*(set(lake.days(metric)) for metric in ENGINE_METRICS))
+    complete = []
+    for day in sorted(day for day in shared if after is None or day >= after):
+        infos = [lake.info(metric, day) for metric in ENGINE_METRICS]
+        if all(info and info.closed and info.coverage >= FULL_DAY for info in infos):
+            complete.append(day)
+    return complete
+
+
+def _fetches(settings: Settings) -> bool:
+    return settings.data_source != "synthetic" and settings.prometheus_url is not None
+
+
+def _range(settings: Settings, today: date) -> dict[str, str]:
+    days = days_to_fetch(settings, today)
+    return {RANGE_START: days[0].isoformat(), RANGE_END: days[-1].isoformat()}

@@ -1,0 +1,168 @@
+"""The numbers of a range query's answer, on the grid that was asked for.
+
+Nearly all of such a body is ``[1772366400,"0.25"]`` over and over, and a JSON parser spends ten times as long
+on it as the network does. So the samples are cut out of the body, the small rest is parsed as JSON, and all
+samples are read at once by pyarrow's CSV reader. Where the text is not exactly of that form, the whole body is
+parsed as JSON: slower, and with the same result. Everything that is said about an answer is said in one place,
+whichever way its numbers were read.
+"""
+
+import re
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyarrow import csv
+
+from aiops_assets.errors import PrometheusAnswerError
+from aiops_assets.prometheus.answers import Floats, asked, parsed, read_result, samples, series_of
+from aiops_assets.prometheus.transport import Answer
+
+SAMPLES = re.compile(rb',"values":\[\[([^{]*)\]\]')
+"""The samples of a series and what stands around them. Inside a JSON string the quotes would be escaped."""
+BETWEEN = b"],["
+IN_NUMBERS = b"0123456789.eE+-NaInf"
+NOT_FINITE = ["NaN", "+Inf", "-Inf"]
+TO_LINES = bytes.maketrans(b",", b"\n")
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Series on a grid.
+
+    Attributes:
+        names: (n_series,) :func:`series_name`, as the server orders them.
+        values: (n_series, points) float64; NaN where there is no sample, or a NaN or infinite one.
+        not_finite: how many samples were NaN or infinite.
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    not_finite: int
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """The samples of all series, one series after the other: (n_series,) names and lengths, (n,) numbers."""
+
+    names: tuple[str, ...]
+    lengths: npt.NDArray[np.intp]
+    times: Floats
+    values: Floats
+
+
+def read_matrix(
+    answer: Answer, promql: str, start: int, points: int, step_seconds: int, *, fast: bool = True
+) -> Matrix:
+    """The series of a range query's answer.
+
+    Args:
+        answer: of any status.
+        promql: the query, for messages.
+        start: first instant of the grid, Unix seconds.
+        points: how many instants it has.
+        step_seconds: their distance.
+        fast: allow the reader that is faster; it changes nothing else.
+
+    Raises:
+        PrometheusError: see :func:`read_result`; ``PrometheusAnswerError`` also for samples that are off the
+            grid, outside it, out of order or there twice.
+    """
+    read = (_read_text(answer, promql, len(str(start))) if fast else None) or _read_json(answer, promql)
+    owner = np.repeat(np.arange(len(read.names)), read.lengths)
+    places = (read.times - start) / step_seconds
+    right = (places >= 0) & (places < points) & (places == np.floor(places))
+    right[1:] &= (np.diff(places) > 0) | (np.diff(owner) > 0)
+    if not right.all():
+        raise PrometheusAnswerError(
+            f"{read.names[owner[np.argmin(right)]]}: the samples are not one by one on the grid that was asked for; "
+            f"PROMETHEUS_URL must name a Prometheus API. {asked(promql)}"
+        )
+    finite = np.isfinite(read.values)
+    values = np.full((len(read.names), points), np.nan)
+    values[owner, places.astype(np.intp)] = np.where(finite, read.values, np.nan)
+    return Matrix(read.names, values, int(finite.size - np.count_nonzero(finite)))
+
+
+def _read_json(answer: Answer, promql: str) -> _Samples:
+    names, times, values = [], [np.empty(0)], [np.empty(0)]
+    for name, _, item in series_of(read_result(answer, parsed(answer.body), promql, "matrix"), promql):
+        seconds, numbers = samples(item.get("values"), promql)
+        names.append(name)
+        times.append(seconds)
+        values.append(numbers)
+    lengths = np.array([len(seconds) for seconds in times[1:]], dtype=np.intp)
+    return _Samples(tuple(names), lengths, np.concatenate(times), np.concatenate(values))
+
+
+def _read_text(answer: Answer, promql: str, digits: int) -> _Samples | None:
+    """The same, cut out of the text; None where the text is not quite what servers write.
+
+    Args:
+        answer: of any status.
+        promql: the query, for messages.
+        digits: of every instant.
+    """
+    skeleton, regions = _cut(answer.body)
+    text = BETWEEN.join(regions)
+    commas = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == ord(","))
+    if not _is_exact(text, commas, digits):
+        return None
+    ends = np.cumsum([len(region) + len(BETWEEN) for region in regions])
+    lengths = np.diff(np.searchsorted(commas[::2], ends), prepend=0)
+    document = parsed(skeleton)
+    if document is None:
+        return None
+    series = list(series_of(read_result(answer, document, promql, "matrix"), promql))
+    if [item.get("values") for _, _, item in series] != [[[i]] for i in range(len(regions))]:
+        return None
+    numbers = _numbers(text)
+    if numbers is None or len(numbers) != len(commas) + 1:  # the reader ignores an empty last line
+        return None
+    times, values = numbers.reshape(-1, 2).T
+    return _Samples(tuple(name for name, _, _ in series), lengths, times, values)
+
+
+def _cut(body: bytes) -> tuple[bytes, list[bytes]]:
+    """A body with the samples of its i-th series replaced by the number i, and those samples."""
+    pieces = SAMPLES.split(body)
+    rest, regions = pieces[::2], pieces[1::2]
+    placeholders = [b',"values":[[%d]]' % i for i in range(len(regions))]
+    return b"".join(chain.from_iterable(zip(rest, [*placeholders, b""], strict=True))), regions
+
+
+def _is_exact(text: bytes, commas: npt.NDArray[np.intp], digits: int) -> bool:
+    """Whether a text is ``digits,"number"],[digits,"number"`` and so on, as JSON has it.
+
+    Args:
+        text: all samples.
+        commas: where its commas are.
+        digits: of every instant.
+    """
+    within, between = commas[::2], commas[1::2]
+    if text.translate(None, IN_NUMBERS) != (b',""' + BETWEEN) * len(between) + b',""':
+        return False
+    # The signs are in order. Now they must also be neighbours, or a number could stand outside its quotes.
+    signs = np.frombuffer(text, dtype=np.uint8)
+    pairs = [(within + 1, '"'), (between - 2, '"'), (between - 1, "]"), (between + 1, "[")]
+    if not text.endswith(b'"') or not all((signs[at] == ord(sign)).all() for at, sign in pairs):
+        return False
+    # A leading zero or a trailing point is not JSON, and the CSV reader would take it.
+    return bool((within - np.concatenate([[0], between + 2]) == digits).all())
+
+
+def _numbers(text: bytes) -> Floats | None:
+    """Times and values in turn; None if one cannot be read."""
+    lines = text.translate(TO_LINES, b'[]"')
+    try:
+        table = csv.read_csv(
+            pa.BufferReader(lines),
+            read_options=csv.ReadOptions(column_names=["number"], use_threads=False, block_size=len(lines) + 1),
+            parse_options=csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
+            convert_options=csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=NOT_FINITE),
+        )
+    except pa.ArrowInvalid:
+        return None
+    return table.column("number").to_numpy()

@@ -1,0 +1,271 @@
+"""Where the rows of a training set come from this time: DATA_SOURCE's blend, or what FALLBACK allows instead.
+
+The rule of the fallback, written once:
+
+1. The last fetch reached the server after the window had ended: the lake is what the server says ("prometheus").
+2. It did not: the options of FALLBACK are tried in order. ``cached`` takes the lake as it is, if it holds enough of
+   the window to be trained on. ``synthetic`` generates all rows. ``fail``, or no option left: nothing is trained.
+3. Only "unreachable after retries" comes here. A bad query or a refused token stopped the fetch itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.errors import EmptyDataError, IntegrityError, NotFoundError, PrometheusUnreachable
+from aiops_assets.models.catalog import POD_FEATURES
+from aiops_assets.settings import Settings
+from aiops_assets.stores.lake import DayInfo, FetchOutcome, Lake
+from aiops_assets.stores.records import Day, SourceReport, SyntheticRecipe, TrainingSetRecord
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU, MetricSpec
+from aiops_assets.timeseries.quality import FULL_DAY, WindowCoverage, too_little, window_coverage
+from aiops_assets.timeseries.schema import combined_digest, content_digest, day_digests
+from aiops_assets.timeseries.series import PodSeries, from_metric_frames, pod_of
+from aiops_assets.timeseries.training_rows import VISIBLE_KINDS, blended_rows, holdout_of, synthetic_rows
+
+LEAST_BLEND_PODS = 20
+"""Fewer generated pods leave holes in the range of levels, whatever TRAINING_PODS says of real ones."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the lake holds of a training window.
+
+    Attributes:
+        days: UTC days asked for, oldest first.
+        frames: metric -> wide frame of what is there; no columns where there is nothing.
+        found: the days of which there is anything, with their digests.
+        coverage: of each metric and day.
+        fetched: when the newest of it was fetched.
+        damaged: messages of files that cannot be read, and count as missing.
+    """
+
+    days: tuple[date, ...]
+    frames: Mapping[str, pd.DataFrame]
+    found: tuple[Day, ...]
+    coverage: WindowCoverage
+    fetched: datetime | None
+    damaged: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which source stands in for what was asked; ``note`` says why it is another one."""
+
+    source: str
+    note: str = ""
+    cached_age: timedelta | None = None
+
+
+def read_window(lake: Lake, metrics: Sequence[MetricSpec], days: Sequence[date]) -> Window:
+    """Read metrics of some days from the lake; what is not there is counted, not an error."""
+    frames: dict[str, pd.DataFrame] = {}
+    infos: dict[date, dict[str, DayInfo]] = {day: {} for day in days}
+    damaged = []
+    for metric in metrics:
+        parts = [pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))]
+        for day in days:
+            try:
+                wide, infos[day][metric.name] = lake.read_day(metric, day)
+                parts.append(wide)
+            except NotFoundError:
+                continue
+            except IntegrityError as error:
+                damaged.append(str(error))
+        frames[metric.name] = pd.concat(parts[1:] or parts)
+    got = {m.name: {day: found[m.name].got for day, found in infos.items() if m.name in found} for m in metrics}
+    digests = {day: {name: info.digest for name, info in found.items()} for day, found in infos.items() if found}
+    return Window(
+        days=tuple(days),
+        frames=frames,
+        found=tuple(
+            Day(day=day.isoformat(), source="prometheus", digest=combined_digest(metric), metrics=metric)
+            for day, metric in digests.items()
+        ),
+        coverage=window_coverage(got, days, {m.name: 86_400 // m.step_seconds for m in metrics}),
+        fetched=max(
+            (datetime.fromisoformat(info.fetched) for found in infos.values() for info in found.values()), default=None
+        ),
+        damaged=tuple(damaged),
+    )
+
+
+def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now: datetime) -> Choice:
+    """The source that the rule above comes to.
+
+    Args:
+        settings: ``end``, ``fallback`` and ``min_coverage`` count.
+        outcome: of the last fetch.
+        window: what the lake holds.
+        now: for the age of cached days.
+
+    Raises:
+        NotFoundError: nothing was ever fetched.
+        PrometheusUnreachable: the server is away and FALLBACK allows nothing that is there.
+    """
+    if outcome is None:
+        raise NotFoundError("raw_metrics was never materialized: materialize it first, or select it too")
+    fetched_at = datetime.fromisoformat(outcome.when)
+    if outcome.reached and fetched_at >= settings.end:
+        return Choice("prometheus")
+    problem = outcome.problem or f"the last fetch, at {outcome.when}, is older than the window's end"
+    refused: list[str] = []
+    for option in settings.fallback:
+        if option == "synthetic":
+            return Choice("synthetic", "; ".join([problem, *refused, "FALLBACK allows synthetic data"]))
+        if option == "cached":
+            lacking = too_little(
+                window.coverage.share, window.coverage.full_days, len(window.days), settings.min_coverage
+            )
+            if window.fetched and not lacking:
+                age = now - window.fetched
+                hours = age.total_seconds() / 3600
+                return Choice("cached", f"{problem}; cached days are used, fetched {hours:.1f} h ago", age)
+            refused.append(f"cached days do not suffice: {lacking or 'there are none'}")
+    allowed = ",".join(settings.fallback)
+    raise PrometheusUnreachable("; ".join([problem, *refused, f"FALLBACK={allowed} allows nothing else"]))
+
+
+def pod_features(
+    settings: Settings, recipe: SyntheticRecipe, announced: str, lake: Lake, days: Sequence[date], now: datetime
+) -> tuple[pd.DataFrame, TrainingSetRecord]:
+    """Rows of the view ``pod_features`` and where they come from.
+
+    Args:
+        settings: of the blend.
+        recipe: of generated rows.
+        announced: data version that synthetic_series stated for it; a blend derives a recipe of its own.
+        lake: of fetched days.
+        days: of the window, oldest first.
+        now: for the age of cached days.
+
+    Raises:
+        AiopsError: see :func:`choose`, :func:`from_recipe` and :func:`from_window`.
+    """
+    if settings.mode == "synthetic":
+        why = "PROMETHEUS_URL is not set" if settings.data_source == "auto" else ""
+        return from_recipe(settings, recipe, announced, note=why)
+    window = read_window(lake, ENGINE_METRICS, days)
+    choice = choose(settings, lake.last_fetch(), window, now)
+    if choice.source == "synthetic":
+        return from_recipe(settings, recipe, announced, note=choice.note)
+    return from_window(settings, window, choice, recipe)
+
+
+def from_recipe(
+    settings: Settings, recipe: SyntheticRecipe, announced: str, note: str
+) -> tuple[pd.DataFrame, TrainingSetRecord]:
+    """N_SAMPLES rows drawn from generated series.
+
+    Raises:
+        IntegrityError: the recipe no longer yields the series that was announced.
+    """
+    series = recipe.series()
+    days = _generated_days(series)
+    if combined_digest({day.day: day.digest for day in days}) != announced:
+        raise IntegrityError("synthetic_series was made by other code: materialize it again")
+    rows = synthetic_rows(series, settings.n_samples, recipe.anomaly_rate, recipe.seed)
+    warnings = (note,) if note and settings.mode != "synthetic" else ()
+    report = SourceReport(asked=settings.data_source, rows=_counts(rows), note=note, warnings=warnings)
+    return rows, _record(rows, settings, "synthetic", report, series.pods, recipe, days, series.times[0], {})
+
+
+def from_window(
+    settings: Settings, window: Window, choice: Choice, recipe: SyntheticRecipe
+) -> tuple[pd.DataFrame, TrainingSetRecord]:
+    """All rows of fetched days, blended with as many generated ones as the share asks for.
+
+    Raises:
+        EmptyDataError: no pod, no node or no complete row in the window.
+    """
+    names = sorted({pod_of(column) for column in window.frames[POD_CPU.name].columns} - {""})
+    if not names:
+        raise EmptyDataError(
+            f"{POD_CPU.name}: no pod from {window.days[0]} to {window.days[-1]} for {POD_CPU.promql}; "
+            "is cAdvisor scraped, and are these days within the server's retention?"
+        )
+    rng = np.random.default_rng([settings.random_seed, 4])
+    pods = tuple(sorted(rng.permutation(names)[: settings.training_pods].tolist()))
+    start = pd.Timestamp(window.days[0], tz="UTC")
+    real = from_metric_frames(window.frames, ENGINE_METRICS, start, settings.end, pods)
+    cut = holdout_of(real)
+    blend = _blend_recipe(recipe, len(window.days), cut) if settings.synthetic_share else None
+    generated = blend.series() if blend else None
+    rows, missing = blended_rows(
+        real, generated, settings.synthetic_share, settings.anomaly_rate, settings.random_seed, cut
+    )
+    coverage = window.coverage
+    report = SourceReport(
+        asked=settings.data_source,
+        rows=_counts(rows),
+        note=choice.note,
+        cached_age_seconds=int(choice.cached_age.total_seconds()) if choice.cached_age is not None else None,
+        coverage=coverage.share,
+        coverage_by_metric=coverage.by_metric,
+        full_days=coverage.full_days,
+        window_days=len(window.days),
+        missing_share=missing,
+        warnings=tuple(_warnings(choice, window)),
+    )
+    effective = choice.source + ("+synthetic" if "synthetic" in report.rows else "")
+    queries = {metric.name: metric.promql for metric in ENGINE_METRICS}
+    days = (*window.found, *(_generated_days(generated) if generated else ()))
+    return rows, _record(rows, settings, effective, report, pods, blend, days, start, queries)
+
+
+def _warnings(choice: Choice, window: Window) -> list[str]:
+    low = window.coverage.share < FULL_DAY
+    return [
+        *([choice.note] if choice.note else []),
+        *([f"coverage of the window is {window.coverage.stated()}"] if low else []),
+        *window.damaged,
+    ]
+
+
+def _blend_recipe(recipe: SyntheticRecipe, days: int, cut: int) -> SyntheticRecipe:
+    """The recipe on the minutes of fetched series, with their hold-out and the kinds that rows can show."""
+    n_pods = max(recipe.n_pods, LEAST_BLEND_PODS)
+    return recipe.model_copy(update={"days": days, "cut": cut, "kinds": VISIBLE_KINDS, "n_pods": n_pods})
+
+
+def _generated_days(series: PodSeries) -> tuple[Day, ...]:
+    digests = day_digests(series.to_frame())
+    return tuple(Day(day=day, source="synthetic", digest=digest) for day, digest in digests.items())
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, int]:
+    return {str(source): int(n) for source, n in rows["source"].value_counts().sort_index().items()}
+
+
+def _record(
+    rows: pd.DataFrame,
+    settings: Settings,
+    effective: str,
+    report: SourceReport,
+    pods: tuple[str, ...],
+    recipe: SyntheticRecipe | None,
+    days: Sequence[Day],
+    start: pd.Timestamp,
+    queries: Mapping[str, str],
+) -> TrainingSetRecord:
+    return TrainingSetRecord(
+        view=POD_FEATURES,
+        data_version=content_digest(rows),
+        rows_sha256="",
+        cluster=settings.cluster,
+        effective_source=effective,
+        source=report,
+        window_start=start.to_pydatetime(),
+        window_end=settings.end.to_pydatetime(),
+        rows=len(rows),
+        label_rate=float(rows["label"].mean()),
+        anomaly_rate=settings.anomaly_rate,
+        seed=settings.random_seed,
+        pods=pods,
+        queries=dict(queries),
+        days=tuple(days),
+        recipe=recipe,
+    )

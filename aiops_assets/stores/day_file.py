@@ -1,0 +1,242 @@
+"""A day of a metric's samples: as a matrix in memory, as rows in a Parquet file, and the digest of its rows.
+
+Rows never become Python objects: 1,000 series of 288 samples go either way in some 20 ms.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aiops_assets.errors import IntegrityError, SchemaError
+from aiops_assets.timeseries.schema import DIGEST_BYTES
+from aiops_assets.timeseries.series import Floats
+
+METADATA_KEY, CHECKSUM_KEY = b"aiops", b"aiops_checksum"
+LONG_COLUMNS = ["timestamp", "series", "value"]
+TIME = pa.timestamp("us", "UTC")
+MICROSECONDS = 1_000_000
+DAY_SECONDS = 86_400
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class DaySamples:
+    """The samples of a UTC day: series by name, each with a sample, at all instants of the day's grid.
+
+    Attributes:
+        begin: the first instant, Unix microseconds.
+        step: distance of instants, microseconds.
+        names: (n_series,) sorted.
+        values: (n_series, n_instants) float64, NaN: no sample.
+    """
+
+    begin: int
+    step: int
+    names: list[str]
+    values: Floats
+
+    @property
+    def end(self) -> int:
+        """The next midnight, Unix microseconds."""
+        return self.begin + DAY_SECONDS * MICROSECONDS
+
+    @property
+    def instants(self) -> npt.NDArray[np.int64]:
+        """(n_instants,) Unix microseconds."""
+        return self.begin + self.step * np.arange(self.values.shape[1])
+
+    @property
+    def covered(self) -> npt.NDArray[np.bool_]:
+        """(n_instants,) whether any series has a sample."""
+        return np.asarray((~np.isnan(self.values)).any(axis=0))
+
+    @property
+    def digest(self) -> str:
+        """See :func:`wide_digest`."""
+        return _digest(self.names, self.instants, self.values)
+
+    @property
+    def count(self) -> int:
+        """How many samples there are."""
+        return int(np.count_nonzero(~np.isnan(self.values)))
+
+    def points_until(self, end: int) -> int:
+        """How many instants of the day lie before ``end``, Unix microseconds."""
+        return max(0, (end - self.begin) // self.step)
+
+    def updated(self, new: "DaySamples") -> "tuple[DaySamples, int]":
+        """Both days' samples, the new ones winning, and how many stored values that changed."""
+        names = sorted({*self.names, *new.names})
+        place = {name: i for i, name in enumerate(names)}
+        values = np.full((len(names), self.values.shape[1]), np.nan)
+        values[[place[name] for name in self.names]] = self.values
+        rows = [place[name] for name in new.names]
+        old = values[rows]
+        values[rows] = np.where(np.isnan(new.values), old, new.values)
+        revised = np.count_nonzero((old != new.values) & ~np.isnan(old) & ~np.isnan(new.values))
+        return DaySamples(self.begin, self.step, names, values), int(revised)
+
+    def to_wide(self) -> pd.DataFrame:
+        """(instants, series): the index ``timestamp`` has the instants covered (UTC, us), the columns are the names."""
+        index = pd.DatetimeIndex(self.instants[self.covered].view("M8[us]"), name=LONG_COLUMNS[0]).tz_localize("UTC")
+        return pd.DataFrame(self.values[:, self.covered].T, index=index, columns=pd.Index(self.names, dtype=str))
+
+
+def from_wide(wide: pd.DataFrame, day: date, step_seconds: int) -> DaySamples:
+    """The samples of a frame: index of instants of the day's grid, a column a series; NaN: no sample.
+
+    Raises:
+        SchemaError: instants off the grid or twice, or two series of one name.
+    """
+    if not isinstance(wide.index, pd.DatetimeIndex) or wide.index.tz is None:
+        raise SchemaError(f"{day}: a day's index must be times with a time zone, not {wide.index.dtype}")
+    columns = [str(name) for name in wide.columns]
+    begin, step = begin_of(day), step_seconds * MICROSECONDS
+    rows, rest = np.divmod(wide.index.as_unit("us").asi8 - begin, step)
+    n_instants = DAY_SECONDS // step_seconds
+    if rest.any() or (rows < 0).any() or (rows >= n_instants).any() or len(np.unique(rows)) < len(rows):
+        raise SchemaError(f"{day}: instants are not on the day's grid of {step_seconds} s, each once")
+    if len(set(columns)) < len(columns):
+        raise SchemaError(f"{day}: two series have one name")
+    found = wide.to_numpy(dtype=np.float64).T
+    there = (~np.isnan(found)).any(axis=1)
+    kept = sorted(np.flatnonzero(there).tolist(), key=columns.__getitem__)
+    values = np.full((len(kept), n_instants), np.nan)
+    values[:, rows] = found[kept]
+    return DaySamples(begin, step, [columns[i] for i in kept], values)
+
+
+def wide_digest(wide: pd.DataFrame) -> str:
+    """A digest of a wide frame's samples, not of file bytes: 32 hex digits.
+
+    Args:
+        wide: (instants, series) float64 with a UTC index; NaN: no sample.
+
+    The order of columns and rows, instants and series without any sample, and the sign of zero do not count.
+    """
+    order = np.argsort(wide.index.as_unit("us").asi8)  # type: ignore[attr-defined]
+    names = sorted(map(str, wide.columns))
+    values = wide.set_axis(wide.columns.map(str), axis=1)[names].to_numpy(dtype=np.float64).T[:, order]
+    kept = ~np.isnan(values).all(axis=1)
+    names = [name for name, keep in zip(names, kept, strict=True) if keep]
+    return _digest(names, wide.index.as_unit("us").asi8[order], values[kept])  # type: ignore[attr-defined]
+
+
+def encode(day: DaySamples, said: bytes) -> bytes:
+    """A Parquet file of rows (timestamp, series, value) by series, then time, and what is said of them."""
+    series, rows = np.nonzero(~np.isnan(day.values))
+    columns = [
+        pa.array(day.begin + day.step * rows).cast(TIME),
+        pa.DictionaryArray.from_arrays(pa.array(series.astype(np.int32)), pa.array(day.names, pa.string())),
+        pa.array(day.values[series, rows]),
+    ]
+    table = pa.table(columns, names=LONG_COLUMNS)
+    sink = pa.BufferOutputStream()
+    # Values hardly repeat: a dictionary of them costs time and gains nothing.
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="zstd",
+        use_dictionary=LONG_COLUMNS[:2],
+        store_schema=False,
+        write_page_checksum=True,
+    ) as writer:
+        writer.write_table(table, row_group_size=max(1, len(table)))
+        writer.add_key_value_metadata({METADATA_KEY: said, CHECKSUM_KEY: _checksum(said)})
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def decode(data: bytes, day: date, step_seconds: int) -> DaySamples:
+    """The samples that :func:`encode` was given.
+
+    Raises:
+        IntegrityError: damaged; the message says how, the caller knows which file.
+    """
+    with _damage():
+        return _from_long(_open(data).read(), day, step_seconds)
+
+
+def decode_said(data: bytes) -> bytes:
+    """What is said of the samples, those unread. Raises IntegrityError, as :func:`decode` does."""
+    with _damage():
+        return _said(_open(data))
+
+
+def begin_of(day: date) -> int:
+    """The day's first instant, Unix microseconds."""
+    return microseconds(datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+
+def microseconds(time: datetime) -> int:
+    """Unix microseconds. Raises ValueError for a time without a time zone."""
+    if time.tzinfo is None:
+        raise ValueError(f"{time}: give a time with a time zone")
+    return (time - EPOCH) // timedelta(microseconds=1)
+
+
+def time_at(unix_microseconds: int) -> datetime:
+    """The UTC time."""
+    return EPOCH + timedelta(microseconds=unix_microseconds)
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise IntegrityError(f"{type(error).__name__} while reading") from None
+
+
+def _open(data: bytes) -> pq.ParquetFile:
+    return pq.ParquetFile(pa.BufferReader(data), read_dictionary=LONG_COLUMNS[1:2], page_checksum_verification=True)
+
+
+def _said(file: pq.ParquetFile) -> bytes:
+    """The metadata; a KeyError or ValueError if it is not as it was written."""
+    metadata = file.metadata.metadata or {}
+    said: bytes = metadata[METADATA_KEY]
+    if _checksum(said).encode() != metadata[CHECKSUM_KEY]:
+        raise ValueError("changed metadata")
+    return said
+
+
+def _checksum(said: bytes) -> str:
+    """Pages of a Parquet file have checksums, its metadata have none."""
+    return hashlib.blake2b(said, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def _from_long(table: pa.Table, day: date, step_seconds: int) -> DaySamples:
+    """The matrix behind the rows of a file; a ValueError for rows that no day has."""
+    if table.column_names != LONG_COLUMNS or any(column.null_count for column in table.columns):
+        raise ValueError("other columns")
+    times, series, value = (column.combine_chunks() for column in table.unify_dictionaries().columns)
+    names: list[str] = series.dictionary.to_pylist()
+    begin, step = begin_of(day), step_seconds * MICROSECONDS
+    rows, rest = np.divmod(times.cast(TIME).cast(pa.int64()).to_numpy() - begin, step)
+    n_instants = DAY_SECONDS // step_seconds
+    if rest.any() or (len(rows) and not 0 <= rows.min() <= rows.max() < n_instants) or names != sorted(set(names)):
+        raise ValueError("rows off the grid or out of order")
+    values = np.full((len(names), n_instants), np.nan)
+    values[series.indices.to_numpy(), rows] = value.to_numpy()
+    return DaySamples(begin, step, names, values)
+
+
+def _digest(names: list[str], instants: npt.NDArray[np.int64], values: Floats) -> str:
+    """Of series that each have a sample, by name: (n_series, n_instants) values at rising instants in us."""
+    there = ~np.isnan(values)
+    digest = hashlib.blake2b(json.dumps(names).encode(), digest_size=DIGEST_BYTES)
+    digest.update(there.sum(axis=1).astype("<i8").tobytes())
+    digest.update(np.broadcast_to(instants.astype("<i8"), values.shape)[there].tobytes())
+    # Adding zero makes -0.0 and 0.0 the same bytes, as they are the same number.
+    digest.update((values[there] + 0.0).astype("<f8", copy=False).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,257 @@
+"""Metrics that users add to the catalogue: a YAML file, checked to the last key before anything is fetched.
+
+```yaml
+metrics:
+  - name: queue_depth
+    promql: sum(rabbitmq_queue_messages) by (pod)
+    unit: count            # ratio | cores | count | bytes/s
+    per: pod               # pod | node | cluster; default cluster
+    description: messages waiting in queues
+    lower: 0               # default 0; null is unbounded
+    upper: null            # default null
+    step_seconds: 300      # 10 to 3600, divides a day; default 300
+    count: count(rabbitmq_queue_messages)   # default: count of promql
+```
+"""
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from aiops_assets.errors import SettingsError
+from aiops_assets.timeseries.catalog import (
+    COARSE_STEP_SECONDS,
+    METRICS,
+    SCRAPE_SECONDS,
+    SYNTHETIC_METRICS,
+    MetricSpec,
+    Scope,
+    Unit,
+)
+
+MOST_BYTES = 1_000_000
+MOST_METRICS = 200
+MOST_CHARACTERS = 10_000
+"""Of a query."""
+SHORTEST_RATE_SECONDS = 4 * SCRAPE_SECONDS
+"""A rate over fewer than four scrapes is empty, without an error of the server."""
+
+_DAY_SECONDS = 86_400
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_TAKEN = frozenset(metric.name for metric in (*METRICS, *SYNTHETIC_METRICS))
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": _DAY_SECONDS}
+
+_STRING = re.compile(r'"(?:\\.|[^"\\])*"' r"|'(?:\\.|[^'\\])*'" r"|`[^`]*`")
+_COMMENT = re.compile(r"#[^\n]*")
+_INNERMOST_CALL = re.compile(r"(\w*)\s*\(([^()]*)\)")
+_RANGE = re.compile(r"\[([^\]:]*)")
+
+_ALLOWED = {
+    "name": "must be lower-case letters, digits and underscores, a letter first, at most 63",
+    "promql": f"must be a PromQL query of at most {MOST_CHARACTERS} characters",
+    "unit": "must be one of ratio, cores, count, bytes/s",
+    "per": "must be one of pod, node, cluster",
+    "description": "must be one line for people",
+    "lower": "must be a finite number or null",
+    "upper": "must be a finite number or null",
+    "step_seconds": "must be a whole number of seconds, 10 to 3600, that divides a day",
+    "count": f"must be a PromQL query of at most {MOST_CHARACTERS} characters",
+}
+
+
+class _Entry(BaseModel):
+    """One metric as users write it: the fields of :class:`MetricSpec`, with defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, str_strip_whitespace=True)
+
+    name: str
+    promql: str = Field(min_length=1, max_length=MOST_CHARACTERS)
+    unit: Unit
+    per: Scope = "cluster"
+    description: str = Field(pattern=r"^[^\r\n]+$")
+    lower: float | None = Field(0.0, allow_inf_nan=False)
+    upper: float | None = Field(None, allow_inf_nan=False)
+    step_seconds: int = Field(COARSE_STEP_SECONDS, ge=10, le=3600)
+    count: str | None = Field(None, min_length=1, max_length=MOST_CHARACTERS)
+
+    @field_validator("name")
+    @classmethod
+    def _free_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(_ALLOWED["name"])
+        if name in _TAKEN:
+            raise ValueError("is a metric of the built-in catalogue: choose another name")
+        if name.endswith("_members"):
+            raise ValueError("must not end in _members: that is the name of a metric's count")
+        return name
+
+    @field_validator("promql", "count")
+    @classmethod
+    def _ranges_that_hold_scrapes(cls, promql: str | None) -> str | None:
+        _check_ranges(promql or "")
+        return promql
+
+    @field_validator("step_seconds")
+    @classmethod
+    def _divides_a_day(cls, step: int) -> int:
+        if _DAY_SECONDS % step:
+            raise ValueError(_ALLOWED["step_seconds"])
+        return step
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> "_Entry":
+        if self.lower is not None and self.upper is not None and self.lower >= self.upper:
+            raise ValueError(f"lower={self.lower:g}: must be below upper={self.upper:g}")
+        return self
+
+    def spec(self) -> MetricSpec:
+        """The metric as the catalogue holds its own."""
+        # A comment at the end of the query would swallow the closing parenthesis.
+        counted = f"count({self.promql}\n)" if "#" in self.promql else f"count({self.promql})"
+        return MetricSpec(**self.model_dump(exclude={"count"}), count=self.count or counted)
+
+
+def load_metrics(path: Path) -> tuple[MetricSpec, ...]:
+    """The metrics of a file, in its order; add them to ``METRICS``.
+
+    Args:
+        path: YAML, at most 1 MB and 200 metrics; see the head of this module.
+
+    Raises:
+        SettingsError: one line that names the file, the entry, what is wrong and what is allowed.
+    """
+    try:
+        return _specs(_entries(_content(path)))
+    except _Refused as error:
+        raise SettingsError(f"METRICS_FILE={path}: {error}") from None
+
+
+class _Refused(Exception):
+    """What is wrong with the file, without its name."""
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise _Refused("is a directory, must be a YAML file")
+        # A pipe would block for ever.
+        if path.exists() and not path.is_file():
+            raise _Refused("is not a regular file, must be a YAML file")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise _Refused("there is no such file") from None
+    except OSError as error:
+        raise _Refused(f"cannot be read: {error.strerror or error}") from None
+    if len(content) > MOST_BYTES:
+        raise _Refused(f"is larger than {MOST_BYTES} bytes, the most allowed")
+    return content
+
+
+def _entries(content: bytes) -> list[Any]:
+    """The list below ``metrics``, in which no key is given twice: YAML's own reader would drop the first."""
+    try:
+        text = content.decode("utf-8-sig")
+        _refuse_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader))
+        document = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise _Refused(f"is not YAML: {where}{error.problem or error.context}") from None
+    except RecursionError:
+        raise _Refused("is not YAML that can be read: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise _Refused("is not YAML: " + " ".join(str(error).split())) from None
+    if not isinstance(document, dict) or "metrics" not in document:
+        raise _Refused("must be a mapping with the key metrics, a list of metrics")
+    unknown = [key for key in document if key != "metrics"]
+    if unknown:
+        raise _Refused(f"unknown key {_shown(unknown[0])}; allowed: metrics")
+    entries = document["metrics"]
+    if not isinstance(entries, list):
+        raise _Refused("metrics must be a list of metrics")
+    if len(entries) > MOST_METRICS:
+        raise _Refused(f"has {len(entries)} metrics; at most {MOST_METRICS} are allowed")
+    return entries
+
+
+def _refuse_repeated_keys(document: yaml.Node | None) -> None:
+    mappings = [document]
+    for _, value in document.value if isinstance(document, yaml.MappingNode) else ():
+        mappings += value.value if isinstance(value, yaml.SequenceNode) else ()
+    for mapping in mappings:
+        if not isinstance(mapping, yaml.MappingNode):
+            continue
+        keys = Counter(key.value for key, _ in mapping.value if isinstance(key, yaml.ScalarNode))
+        for key, times in keys.items():
+            if times > 1:
+                line = mapping.start_mark.line + 1
+                raise _Refused(f"key {_shown(key)} is given {times} times in the mapping at line {line}: keep one")
+
+
+def _specs(entries: list[Any]) -> tuple[MetricSpec, ...]:
+    specs: dict[str, MetricSpec] = {}
+    for number, entry in enumerate(entries, 1):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        where = f"entry {number} ({name})" if isinstance(name, str) and _NAME.fullmatch(name) else f"entry {number}"
+        if not isinstance(entry, dict):
+            raise _Refused(f"{where}: must be a mapping with the keys {', '.join(_ALLOWED)}")
+        try:
+            spec = _Entry.model_validate(entry).spec()
+        except ValidationError as error:
+            raise _Refused(f"{where}: {_explained(error)}") from None
+        if spec.name in specs:
+            raise _Refused(f"{where}: the name is already that of entry {[*specs].index(spec.name) + 1}")
+        specs[spec.name] = spec
+    return tuple(specs.values())
+
+
+def _explained(error: ValidationError) -> str:
+    """The first two problems of an entry: a block in the wrong place makes dozens of unknown keys."""
+    problems = [_explain(problem) for problem in error.errors()]
+    more = [f"and {len(problems) - 2} more"] if len(problems) > 2 else []
+    return "; ".join([*problems[:2], *more])
+
+
+def _explain(problem: Any) -> str:
+    said = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return str(said)
+    key = problem["loc"][0]
+    if problem["type"] in ("extra_forbidden", "invalid_key"):
+        return f"unknown key {_shown(key)}; allowed: {', '.join(_ALLOWED)}"
+    if problem["type"] == "missing":
+        return f"{key} is missing: it {_ALLOWED[key]}"
+    return f"{key}={_shown(problem['input'])}: {said if problem['type'] == 'value_error' else _ALLOWED[key]}"
+
+
+def _shown(value: object) -> str:
+    """A value in one short line. Lists are not looked into: YAML's aliases make some of astronomic size."""
+    if isinstance(value, list | dict | set):
+        return {list: "a list", dict: "a mapping", set: "a set"}[type(value)]
+    text = value if isinstance(value, str) and value.isprintable() and value.strip() else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _check_ranges(promql: str) -> None:
+    """Refuse ranges that the catalogue cannot read, and those of a rate that hold too few scrapes.
+
+    Raises:
+        ValueError: says which range, and what is allowed.
+    """
+    text = _COMMENT.sub("", _STRING.sub('""', promql))
+    for found in _RANGE.findall(text):
+        if not re.fullmatch(r"\d+[smhd]", found):
+            raise ValueError(f"the range [{_shown(found)}] must be one whole number with s, m, h or d, such as [90m]")
+    # From the inside out, so that what is left in a call's parentheses is its own range.
+    while call := _INNERMOST_CALL.search(text):
+        function, argument = call.groups()
+        for found in _RANGE.findall(argument) if function in ("rate", "increase") else ():
+            if int(found[:-1]) * _UNIT_SECONDS[found[-1]] < SHORTEST_RATE_SECONDS:
+                shortest = f"at least {SHORTEST_RATE_SECONDS} s, four scrapes of {SCRAPE_SECONDS} s"
+                raise ValueError(f"{function} over [{found}] is empty on most clusters: its range must be {shortest}")
+        text = text[: call.start()] + " x " + text[call.end() :]

@@ -1,0 +1,110 @@
+"""How good fetched data is: coverage of metrics and days, rows that gaps cost, values that cannot be true."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+from aiops_assets.timeseries.catalog import MetricSpec
+
+FULL_DAY = 0.9
+"""A day counts as full, and a window as complete, from this share of its samples on."""
+BOUNDS_TOLERANCE = 0.05
+"""Rates are extrapolated to the window's edges and pass a bound by a few percent without being wrong."""
+LEAST_FULL_DAYS = 3
+"""Fewer show no daily pattern twice and leave a hold-out of less than a night."""
+
+
+@dataclass(frozen=True)
+class WindowCoverage:
+    """Shares of a window's samples that are there.
+
+    Attributes:
+        shares: metric -> day -> share of the day's instants at which any series of the metric has a sample.
+    """
+
+    shares: Mapping[str, Mapping[date, float]]
+
+    @property
+    def by_metric(self) -> dict[str, float]:
+        """Metric -> share of the whole window."""
+        return {name: float(np.mean(list(days.values()))) if days else 0.0 for name, days in self.shares.items()}
+
+    @property
+    def share(self) -> float:
+        """The share of the metric that has least: a row needs all of them."""
+        return min(self.by_metric.values(), default=0.0)
+
+    @property
+    def days(self) -> int:
+        """How many days the window has."""
+        return max((len(days) for days in self.shares.values()), default=0)
+
+    @property
+    def full_days(self) -> int:
+        """Days of which every metric has :data:`FULL_DAY`."""
+        metrics = list(self.shares.values())
+        return sum(all(days[day] >= FULL_DAY for days in metrics) for day in metrics[0]) if metrics else 0
+
+    def stated(self) -> str:
+        """In words, for people."""
+        lowest = min(self.by_metric, key=lambda name: self.by_metric[name])
+        return f"{self.share:.0%} of {self.days} days, {self.full_days} of them full (least: {lowest})"
+
+
+def window_coverage(
+    got: Mapping[str, Mapping[date, int]], days: Sequence[date], points_per_day: Mapping[str, int]
+) -> WindowCoverage:
+    """Coverage of a window.
+
+    Args:
+        got: metric -> day -> instants with a sample; days that are missing have none.
+        days: of the window.
+        points_per_day: metric -> instants a day has.
+    """
+    return WindowCoverage(
+        {name: {day: found.get(day, 0) / points_per_day[name] for day in days} for name, found in got.items()}
+    )
+
+
+def too_little(share: float, full_days: int, days: int, least: float) -> str:
+    """Why a window must not be trained on; empty when it may.
+
+    Args:
+        share: of the window's samples.
+        full_days: how many of its days are full.
+        days: how many days it has.
+        least: MIN_COVERAGE.
+    """
+    if share < least:
+        return f"{share:.0%} of the window is there, MIN_COVERAGE asks for {least:.0%}"
+    wanted = min(LEAST_FULL_DAYS, days)
+    if full_days < wanted:
+        return f"{full_days} full days are there, at least {wanted} are needed"
+    return ""
+
+
+def count_outside(values: npt.ArrayLike, metric: MetricSpec) -> int:
+    """How many values pass the catalogue's bounds by more than a rate's extrapolation does; NaN is no value."""
+    lower = -np.inf if metric.lower is None else metric.lower - BOUNDS_TOLERANCE
+    upper = np.inf if metric.upper is None else metric.upper + BOUNDS_TOLERANCE
+    array = np.asarray(values, dtype=np.float64)
+    return int(np.count_nonzero((array < lower) | (array > upper)))
+
+
+def missing_share(mask: npt.NDArray[np.bool_], every: int) -> float:
+    """Share of rows that gaps cost: 0 when each pod has all its rows from its first to its last.
+
+    Args:
+        mask: (n_pods, n_minutes) true where a row can be taken, at most one in ``every`` minutes.
+        every: distance of rows in minutes.
+    """
+    possible = taken = 0
+    for row in mask:
+        minutes = np.flatnonzero(row)
+        if len(minutes):
+            possible += int(minutes[-1] - minutes[0]) // every + 1
+            taken += len(minutes)
+    return 1 - taken / possible if possible else 0.0
