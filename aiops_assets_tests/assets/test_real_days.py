@@ -1,0 +1,294 @@
+"""The graph on a real server's days: fallback, coverage, archive, what stops and what only warns."""
+
+import json
+import shutil
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from aiops_assets.assets.partitions import days_to_fetch
+from aiops_assets.definitions import definitions_for
+from aiops_assets.resources import stores_of, tracking_of
+from aiops_assets.running import dagster_environment, stated_source
+from aiops_assets.settings import Settings
+from aiops_assets.stores.records import Manifest
+from aiops_assets.timeseries.catalog import CLUSTER_METRICS, ENGINE_METRICS, METRICS
+from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.prometheus.fault_server import Reply, faulty
+
+pytestmark = pytest.mark.needs("prometheus")
+NAME = "anomaly-detector"
+CLOSED = "http://127.0.0.1:9"
+"""The discard port: nothing listens."""
+
+
+def materialize(settings: Settings, raise_on_error: bool = True) -> dg.ExecuteInProcessResult:
+    """All assets over the days of the window in one run, as `aiops run` does."""
+    days = days_to_fetch(settings, datetime.now(UTC).date())
+    tags = {
+        "dagster/asset_partition_range_start": days[0].isoformat(),
+        "dagster/asset_partition_range_end": days[-1].isoformat(),
+    }
+    job = definitions_for(settings).resolve_job_def("retrain")
+    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
+        return job.execute_in_process(instance=instance, tags=tags, raise_on_error=raise_on_error)
+
+
+def metadata(result: dg.ExecuteInProcessResult, key: str) -> dict[str, object]:
+    events = result.get_asset_materialization_events()
+    event = next(e for e in events if e.asset_key == dg.AssetKey(key.split("/")))
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    data = next(event.step_failure_data for event in result.all_events if event.is_step_failure)
+    assert data.error
+    return (data.error.cause or data.error).message
+
+
+@pytest.fixture(scope="module")
+def filled(prometheus_url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dg.ExecuteInProcessResult]:
+    """A home whose champion saw a real server, and the run that made it."""
+    home = tmp_path_factory.mktemp("filled")
+    return home, materialize(make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url))
+
+
+@pytest.fixture
+def home(filled: tuple[Path, dg.ExecuteInProcessResult], tmp_path: Path) -> Path:
+    shutil.copytree(filled[0], tmp_path / "home", symlinks=True)
+    return tmp_path / "home"
+
+
+def _newest(settings: Settings) -> Manifest:
+    served = stores_of(settings).served()
+    return served.manifest(NAME, served.versions(NAME)[-1])
+
+
+def _champion(settings: Settings) -> int:
+    record = stores_of(settings).served().champion(NAME)
+    assert record
+    return record.champion.version
+
+
+def test_everything_passes_on_a_healthy_server(filled: tuple[Path, dg.ExecuteInProcessResult]) -> None:
+    evaluations = checks(filled[1])
+    assert {name for name, evaluation in evaluations.items() if not evaluation.passed} == set()
+    assert {"server_reached", "day_coverage", "bounds", "members", "stored_files"} < set(evaluations)
+    raw = metadata(filled[1], "raw_metrics")
+    assert (raw["effective_source"], raw["days"], raw["points_revised"], raw["not_finite"]) == ("prometheus", 7, 0, 0)
+    assert str(raw["coverage"]).startswith("![plot](data:image/png;base64,")
+    lake = stores_of(make_settings(filled[0])).lake()
+    for metric in METRICS:
+        assert len(lake.days(metric)) == len(lake.days(metric.members)) == 7, metric.name
+
+
+def test_cached_days_stand_in_when_the_server_is_away_and_everything_says_so(home: Path) -> None:
+    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, AIOPS_ENV="production")
+    result = materialize(settings)
+    assert not checks(result)["server_reached"].passed
+    assert not checks(result)["effective_source"].passed
+    assert checks(result)["effective_source"].severity == dg.AssetCheckSeverity.WARN
+    rows = metadata(result, "training_set/pod_features")
+    assert metadata(result, "raw_metrics")["effective_source"] == "cached"
+    assert rows["effective_source"] == "cached+synthetic"
+    assert 0 < float(str(rows["cached_age_hours"])) < 1
+    manifest = _newest(settings)
+    assert manifest.effective_source == "cached+synthetic"
+    assert manifest.source.cached_age_seconds is not None
+    assert manifest.source.note in manifest.source.warnings
+    assert "cached days are used, fetched 0.0 h ago" in manifest.source.note
+    tags = tracking_of(settings).tracker().run_tags(manifest.run_id) or {}
+    assert tags["effective_source"] == "cached+synthetic"
+    assert "cached days are used" in tags["source"]
+    assert stated_source(settings).startswith("cached+synthetic (")
+    assert "cached days are used" in stated_source(settings)
+    # The same rows give the same model: the one that the server's own answer made stays.
+    assert (_champion(settings), manifest.version) == (1, 2)
+
+
+def test_on_an_empty_lake_dev_generates_and_says_so(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, DATA_SOURCE="hybrid", PROMETHEUS_URL=CLOSED)
+    result = materialize(settings)
+    rows = metadata(result, "training_set/pod_features")
+    assert rows["effective_source"] == "synthetic"
+    assert "FALLBACK allows synthetic data" in str(rows["source_note"])
+    assert metadata(result, "raw_metrics")["effective_source"] == "none"
+    manifest = _newest(settings)
+    assert manifest.effective_source == "synthetic"
+    assert manifest.source.asked == "hybrid"
+    assert "FALLBACK allows synthetic data" in manifest.source.note
+    assert "FALLBACK allows synthetic data" in stated_source(settings)
+    tags = tracking_of(settings).tracker().run_tags(manifest.run_id) or {}
+    assert tags["effective_source"] == "synthetic"
+    assert _champion(settings) == 1
+
+
+def test_on_an_empty_lake_production_stops(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, AIOPS_ENV="production", PROMETHEUS_URL=CLOSED)
+    result = materialize(settings, raise_on_error=False)
+    assert not result.success
+    assert "FALLBACK=cached allows nothing else" in failure(result)
+    assert stores_of(settings).served().versions(NAME) == []
+
+
+def test_with_fallback_fail_the_fetch_itself_stops(home: Path) -> None:
+    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="fail")
+    result = materialize(settings, raise_on_error=False)
+    assert not result.success
+    assert "no answer from" in failure(result)
+    assert _champion(settings) == 1
+
+
+def test_a_synthetic_fallback_never_replaces_a_champion_that_saw_real_data(home: Path) -> None:
+    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="synthetic")
+    result = materialize(settings)
+    assert result.success
+    assert (_newest(settings).version, _newest(settings).effective_source) == (2, "synthetic")
+    assert _champion(settings) == 1
+    decision = checks(result)["not_worse_than_champion"]
+    assert "trained on synthetic data; the champion saw prometheus+synthetic data" in (decision.description or "")
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "synthetic"),
+        ({"PROMETHEUS_URL": "the real one"}, "prometheus+synthetic"),
+        ({"PROMETHEUS_URL": CLOSED}, "synthetic"),
+    ],
+)
+def test_auto_looks_for_a_server(tmp_path: Path, prometheus_url: str, variables: dict[str, str], expected: str) -> None:
+    given = {name: value.replace("the real one", prometheus_url) for name, value in variables.items()}
+    settings = make_settings(tmp_path, DATA_SOURCE="auto", **given)
+    result = materialize(settings)
+    assert metadata(result, "training_set/pod_features")["effective_source"] == expected
+    assert metadata(result, "training_set/pod_features")["data_source"] == "auto"
+
+
+def test_five_days_of_history_train_and_warn(tmp_path: Path, prometheus_url: str) -> None:
+    """The server's history begins on 22 October: a window that ends on the 27th has five days of seven."""
+    settings = make_settings(
+        tmp_path, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url, SYNTHETIC_END="2026-10-27"
+    )
+    result = materialize(settings)
+    assert result.success
+    coverage = checks(result)["window_coverage"]
+    assert (coverage.passed, coverage.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "71% of the window is there" in (coverage.description or "")
+    assert not checks(result)["day_coverage"].passed
+    manifest = _newest(settings)
+    assert manifest.source.coverage == pytest.approx(5 / 7, abs=0.01)
+    assert (manifest.source.full_days, manifest.source.window_days) == (5, 7)
+    assert "coverage of the window is 71% of 7 days, 5 of them full" in manifest.source.warnings[0]
+    assert "coverage of the window is 71%" in stated_source(settings)
+    rows = stores_of(settings).training_sets().rows(manifest.view, manifest.data_version)
+    assert set(rows.loc[rows["source"] == "prometheus", "split"]) == {"train", "holdout"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        ({"SYNTHETIC_END": "2026-10-25"}, "43% of the window is there, MIN_COVERAGE asks for 50%"),
+        ({"SYNTHETIC_END": "2026-10-24", "MIN_COVERAGE": "0.1"}, "2 full days are there, at least 3 are needed"),
+    ],
+)
+def test_too_short_a_history_stops_before_training(
+    tmp_path: Path, prometheus_url: str, variables: dict[str, str], problem: str
+) -> None:
+    settings = make_settings(tmp_path, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url, **variables)
+    result = materialize(settings, raise_on_error=False)
+    assert not result.success
+    coverage = checks(result)["window_coverage"]
+    assert (coverage.passed, coverage.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert problem in (coverage.description or "")
+    assert stores_of(settings).served().versions(NAME) == []
+
+
+def test_a_server_without_any_sample_is_no_fallback(tmp_path: Path, prometheus_url: str) -> None:
+    settings = make_settings(tmp_path, DATA_SOURCE="hybrid", PROMETHEUS_URL=prometheus_url, SYNTHETIC_END="2026-09-01")
+    result = materialize(settings, raise_on_error=False)
+    assert not result.success
+    assert "is cAdvisor scraped" in failure(result)
+    assert stores_of(settings).lake().days(ENGINE_METRICS[0]) == []
+
+
+def test_the_archive_has_the_days_that_the_server_forgot(tmp_path: Path, prometheus_url: str) -> None:
+    """A server that keeps two days, played by a proxy that drops what is older, and the real one as its Thanos."""
+    with faulty(prometheus_url, lambda *_: Reply(change=forget)) as short:
+        settings = make_settings(
+            tmp_path, DATA_SOURCE="prometheus", PROMETHEUS_URL=short.url, THANOS_URL=prometheus_url
+        )
+        result = materialize(settings)
+    assert _newest(settings).source.coverage == pytest.approx(1.0, abs=1e-3)
+    assert checks(result)["day_coverage"].passed
+    lake = stores_of(settings).lake()
+    sources = [info.source for day in lake.days(CLUSTER_METRICS[0]) if (info := lake.info(CLUSTER_METRICS[0], day))]
+    assert sources == ["thanos"] * 5 + ["prometheus"] * 2
+
+
+def test_metrics_of_a_file_are_fetched_too(tmp_path: Path, prometheus_url: str) -> None:
+    file = tmp_path / "metrics.yaml"
+    file.write_text(
+        "metrics:\n"
+        "  - name: filesystem_size\n"
+        '    promql: sum(node_filesystem_size_bytes{mountpoint="/"}) / 1e9\n'
+        "    unit: count\n"
+        "    description: gigabytes of all root file systems\n"
+    )
+    settings = make_settings(
+        tmp_path / "home", DATA_SOURCE="hybrid", PROMETHEUS_URL=prometheus_url, METRICS_FILE=str(file)
+    )
+    assert materialize(settings).success
+    lake = stores_of(settings).lake()
+    wide, info = lake.read_day(settings.metrics[-1], date(2026, 10, 31))
+    assert (info.metric, info.step_seconds, wide.shape) == ("filesystem_size", 300, (288, 1))
+
+
+def test_what_is_left_of_a_damaged_day_is_said_when_no_server_answers(home: Path) -> None:
+    lake = stores_of(make_settings(home)).lake()
+    path = Path(home, lake._path(ENGINE_METRICS[0], date(2026, 10, 27)))
+    path.write_bytes(path.read_bytes()[:-7])
+    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED)
+    manifest = _newest(settings) if materialize(settings).success else None
+    assert manifest
+    assert manifest.source.coverage == pytest.approx(6 / 7, abs=0.01)
+    assert any("day=2026-10-27.parquet is damaged" in warning for warning in manifest.source.warnings)
+
+
+def test_a_window_that_ended_after_the_last_fetch_is_cached(home: Path) -> None:
+    """Only the training set is materialized, a day later: the lake is not what the server would say today."""
+    lake = stores_of(make_settings(home)).lake()
+    outcome = lake.last_fetch()
+    assert outcome
+    before = datetime(2026, 10, 31, 12, tzinfo=UTC)
+    lake.note_fetch(outcome.model_copy(update={"when": before.isoformat()}))
+    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED)
+    job = definitions_for(settings).resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
+        result = job.execute_in_process(
+            instance=instance, asset_selection=[dg.AssetKey(["training_set", "pod_features"])]
+        )
+    assert metadata(result, "training_set/pod_features")["effective_source"] == "cached+synthetic"
+    assert "older than the window's end" in str(metadata(result, "training_set/pod_features")["source_note"])
+
+
+def forget(body: bytes) -> bytes:
+    """A range query's answer without its samples from before 30 October."""
+    kept_from = datetime(2026, 10, 30, tzinfo=UTC).timestamp()
+    answer = json.loads(body)
+    for series in answer["data"]["result"] if answer["data"]["resultType"] == "matrix" else []:
+        series["values"] = [sample for sample in series["values"] if sample[0] >= kept_from]
+    return json.dumps(answer, separators=(",", ":")).encode()
+
+
+def test_days_to_fetch_end_today_only_when_the_window_does(tmp_path: Path) -> None:
+    today = datetime.now(UTC).date()
+    days = days_to_fetch(make_settings(tmp_path, SYNTHETIC_END=today.isoformat()), today)
+    assert (days[0], days[-1], len(days)) == (today - timedelta(days=7), today, 8)
+    assert days_to_fetch(make_settings(tmp_path), today)[-1] == date(2026, 10, 31)
