@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
 from aiops_assets.mlflow_connection import Connection, accepting, without_password
+from aiops_assets.processes import started, started_then
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -104,7 +105,7 @@ class Tracker:
     ) -> Iterator[TrackedRun]:
         """A run around a fit: FINISHED when the block ends, FAILED when it raises, KILLED when it is interrupted."""
         client, experiment_id = self._mlflow.open()
-        owner = {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid()), STARTED_TAG: _started(os.getpid())}
+        owner = {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid()), STARTED_TAG: str(started(os.getpid()))}
         with self._mlflow.errors():
             every_tag = {**tags, **owner, "model": model}
             run_id = client.create_run(experiment_id, run_name=model, tags=every_tag).info.run_id
@@ -224,7 +225,7 @@ class Tracker:
             running = client.search_runs(
                 [experiment_id], f"attributes.status = 'RUNNING' AND tags.`{HOST_TAG}` = {host}"
             )
-            orphans = [run.info.run_id for run in running if not _alive(run.data.tags)]
+            orphans = [run.info.run_id for run in running if not _works_on(run.data.tags)]
             for run_id in orphans:
                 client.set_terminated(run_id, "KILLED")
         return orphans
@@ -275,22 +276,9 @@ def _literal(text: str) -> str:
     return f"'{text}'"
 
 
-def _alive(tags: Mapping[str, str]) -> bool:
-    pid = int(tags.get(PID_TAG, "0"))
+def _works_on(tags: Mapping[str, str]) -> bool:
+    """Whether the process that opened a run is still there."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return started_then(int(tags[PID_TAG]), float(tags[STARTED_TAG]))
+    except (KeyError, ValueError):
         return False
-    except PermissionError:
-        pass
-    # A number is given again to another process, which then started at another time.
-    return _started(pid) == tags.get(STARTED_TAG)
-
-
-def _started(pid: int) -> str:
-    """When a process started, in clock ticks since boot; empty where the system does not tell, "ended" for a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "ended" if fields[0] in "ZX" else fields[19]

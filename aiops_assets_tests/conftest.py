@@ -30,7 +30,6 @@ PARTS: dict[str, tuple[str, Callable[[], bool]]] = {
     ),
     "chromium": ("the program chromium (apt-get install chromium)", lambda: shutil.which("chromium") is not None),
     "tmpfs": ("root, to mount a small file system", _can_mount),
-    "proc": ("/proc, which tells when a process started", Path("/proc/self/stat").exists),
     "git": ("git and a checkout", lambda: (PROJECT_ROOT / ".git").exists() and shutil.which("git") is not None),
 }
 

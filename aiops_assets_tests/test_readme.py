@@ -55,10 +55,10 @@ def test_linked_files_exist() -> None:
 def test_the_commands_of_the_readme_run_in_an_empty_folder(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(PROJECT_ROOT), str(clone)], check=True)
-    today = pd.Timestamp.now("UTC").normalize()
+    tomorrow = pd.Timestamp.now("UTC").normalize() + pd.Timedelta(days=1)
     ours = {name.upper() for name in Settings.model_fields} | {"DAGSTER_HOME", "VIRTUAL_ENV"}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
-    with backfilled_prometheus(generate(5, 8, today, seed=3), tmp_path / "tsdb") as url:
+    with backfilled_prometheus(generate(5, 9, tomorrow, seed=3), tmp_path / "tsdb") as url:
         outputs = []
         for command in COMMANDS:
             done = subprocess.run(
@@ -75,6 +75,7 @@ def test_the_commands_of_the_readme_run_in_an_empty_folder(tmp_path: Path) -> No
     everything = "\n".join(outputs)
     assert "anomaly-detector: version 1 trained; version 1 is served (first version)" in everything
     assert "every digest verified" in everything
-    assert "data        prometheus" in everything
+    assert "this run: prometheus+synthetic" in everything
+    assert "16 metrics, 8 days" in everything
     assert "[1]" in outputs[-1]
     assert (clone / "ci-state" / "models" / "anomaly-detector" / "1" / "manifest.json").exists()

@@ -215,7 +215,6 @@ with tracker.run("m", dataset=dataset, params={}, tags={}) as run:
         assert tracker.close_orphans() == []
 
 
-@pytest.mark.needs("proc")
 def test_a_process_number_given_again_does_not_keep_a_run_open(tracker: Tracker, mlflow: Any) -> None:
     experiment = mlflow.get_experiment_by_name("aiops/test").experiment_id
 

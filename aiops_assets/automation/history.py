@@ -1,8 +1,8 @@
 """What Dagster's history tells about runs, and runs in it whose process was killed."""
 
-import os
-
 import dagster as dg
+
+from aiops_assets.processes import ran_at
 
 
 def failure_since(dagster_home: str, started: float) -> str:
@@ -30,18 +30,8 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     dead = []
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-        pids = {entry.dagster_event.pid for entry in entries if entry.dagster_event and entry.dagster_event.pid}
-        if pids and not any(map(_alive, pids)):
+        seen = [(e.dagster_event.pid, e.timestamp) for e in entries if e.dagster_event and e.dagster_event.pid]
+        if seen and not any(ran_at(pid, when) for pid, when in seen):
             instance.report_run_failed(run, "its process was killed")
             dead.append(run.run_id)
     return dead
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

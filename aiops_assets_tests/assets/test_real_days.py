@@ -292,3 +292,49 @@ def test_days_to_fetch_end_today_only_when_the_window_does(tmp_path: Path) -> No
     days = days_to_fetch(make_settings(tmp_path, SYNTHETIC_END=today.isoformat()), today)
     assert (days[0], days[-1], len(days)) == (today - timedelta(days=7), today, 8)
     assert days_to_fetch(make_settings(tmp_path), today)[-1] == date(2026, 10, 31)
+
+
+LOGIN = Reply(200, {"Content-Type": "text/html"}, b"<html>please log in</html>")
+FAULTS = {
+    "login page": (LOGIN, "a web page instead of data"),
+    "refused token": (Reply(401, body=b"no"), "PROMETHEUS_TOKEN_FILE"),
+    "status error": (
+        Reply(200, body=b'{"status":"error","errorType":"internal","error":"the disk is gone"}'),
+        "the disk is gone",
+    ),
+    "warning": (
+        Reply(
+            change=lambda body: body.replace(b'{"status":"success",', b'{"status":"success","warnings":["store-1"],')
+        ),
+        "the answer is incomplete: ['store-1']",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_an_answer_that_is_no_data_stops_the_run_and_changes_nothing(
+    home: Path, prometheus_url: str, name: str
+) -> None:
+    """FALLBACK would allow generated data, but these are configuration errors; only a lost day is asked for."""
+    reply, message = FAULTS[name]
+    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url)
+    lake, metric, day = stores_of(settings).lake(), ENGINE_METRICS[2], date(2026, 10, 28)
+    Path(home, lake._path(metric, day)).unlink()
+    kept = {path: path.read_bytes() for path in Path(home, "lake").rglob("*.parquet")}
+    with faulty(prometheus_url, lambda n, path, params: reply if path.endswith("/query_range") else None) as server:
+        broken = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=server.url)
+        result = materialize(broken, raise_on_error=False)
+    assert not result.success
+    assert message in failure(result)
+    assert {path: path.read_bytes() for path in Path(home, "lake").rglob("*.parquet")} == kept
+    assert _champion(settings) == 1
+    assert len(server.requests) < 20
+
+
+def test_a_bad_query_of_a_metrics_file_stops_with_the_servers_own_text(tmp_path: Path, prometheus_url: str) -> None:
+    file = tmp_path / "metrics.yaml"
+    file.write_text("metrics: [{name: broken, promql: 'sum(up', unit: count, description: a typing error}]")
+    settings = make_settings(tmp_path, DATA_SOURCE="hybrid", PROMETHEUS_URL=prometheus_url, METRICS_FILE=str(file))
+    result = materialize(settings, raise_on_error=False)
+    assert not result.success
+    assert "unclosed left parenthesis" in failure(result)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -186,3 +188,37 @@ def test_stability_index_grows_with_the_shift() -> None:
     frames = [pd.DataFrame({"a": s}) for s in (before, same, moved)]
     assert drifted(frames[0], frames[1], ["a"]) == {}
     assert list(drifted(frames[0], frames[2], ["a"])) == ["a"]
+
+
+def _blend(share: float, real: PodSeries, n_pods: int = 20) -> pd.DataFrame:
+    cut = holdout_of(real)
+    days = len(real.times) // 1440
+    synthetic = labelled_series(n_pods, days, END, 1, 0.03, VISIBLE_KINDS, cut)
+    return blended_rows(real, synthetic, share, 0.03, 1, cut)[0]
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.8])
+def test_a_blend_has_its_share_within_one_row_and_stays_chronological(share: float) -> None:
+    frame = _blend(share, generate(6, 3, END, seed=4))
+    validate(frame)
+    assert abs((frame["source"] == "synthetic").sum() - share * len(frame)) <= 1
+    assert (frame["source"] == "prometheus").sum() == 6 * (3 * 288 - 1)
+    for _, side in frame.groupby(["source", "split"]):
+        assert side["label"].mean() == pytest.approx(0.03, abs=1 / len(side))
+
+
+def test_a_history_that_begins_late_keeps_real_rows_on_both_sides() -> None:
+    healthy = generate(6, 3, END, seed=4)
+    late = {name: values.copy() for name, values in healthy.values.items()}
+    for values in late.values():
+        values[..., : 2 * 1440] = np.nan
+    frame = _blend(0.5, replace(healthy, values=late))
+    validate(frame)
+    real = frame[frame["source"] == "prometheus"]
+    assert (real["split"] == "holdout").mean() == pytest.approx(0.2, abs=0.01)
+    assert real["timestamp"].min() >= END - pd.Timedelta(days=1)
+
+
+def test_more_generated_rows_than_there_are_is_an_error() -> None:
+    with pytest.raises(DataError, match="lower N_SAMPLES or SYNTHETIC_RATIO"):
+        _blend(0.8, generate(20, 3, END, seed=4), n_pods=2)

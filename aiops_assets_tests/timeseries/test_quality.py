@@ -1,0 +1,59 @@
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from aiops_assets.timeseries.catalog import NODE_CPU, POD_CPU
+from aiops_assets.timeseries.quality import WindowCoverage, count_outside, missing_share, too_little, window_coverage
+
+DAYS = [date(2026, 10, 25) + timedelta(days=i) for i in range(7)]
+
+
+def _coverage(got: dict[str, dict[date, int]]) -> WindowCoverage:
+    return window_coverage(got, DAYS, {"fine": 1440, "coarse": 288})
+
+
+def test_the_metric_that_has_least_decides() -> None:
+    full = dict.fromkeys(DAYS, 1440)
+    coverage = _coverage({"fine": full, "coarse": {DAYS[0]: 288, DAYS[1]: 144}})
+    assert coverage.by_metric == pytest.approx({"fine": 1.0, "coarse": 1.5 / 7})
+    assert coverage.share == pytest.approx(1.5 / 7)
+    assert (coverage.days, coverage.full_days) == (7, 1)
+    assert coverage.stated() == "21% of 7 days, 1 of them full (least: coarse)"
+
+
+def test_a_day_is_full_from_ninety_percent_on() -> None:
+    assert _coverage({"fine": {DAYS[0]: 1296, DAYS[1]: 1295}}).full_days == 1
+
+
+def test_a_metric_without_any_day_is_not_there() -> None:
+    assert _coverage({"fine": {}}).share == 0.0
+
+
+@pytest.mark.parametrize(
+    ("share", "full_days", "days", "problem"),
+    [
+        (1.0, 7, 7, ""),
+        (0.5, 3, 7, ""),
+        (0.49, 3, 7, "49% of the window is there, MIN_COVERAGE asks for 50%"),
+        (0.6, 2, 7, "2 full days are there, at least 3 are needed"),
+        (1.0, 2, 2, ""),
+    ],
+)
+def test_what_stops_training(share: float, full_days: int, days: int, problem: str) -> None:
+    assert too_little(share, full_days, days, least=0.5) == problem
+
+
+def test_missing_rows_are_counted_within_each_pods_life() -> None:
+    mask = np.zeros((3, 40), dtype=bool)
+    mask[0, ::5] = True
+    mask[1, 10:31:5] = True
+    mask[1, 20] = False
+    assert missing_share(mask, 5) == pytest.approx(1 / (8 + 5))
+    assert missing_share(np.zeros((2, 10), dtype=bool), 5) == 0.0
+
+
+def test_values_outside_the_bounds_are_counted_and_nan_is_no_value() -> None:
+    values = [-0.2, -0.01, 0.5, 1.04, 1.06, np.nan]
+    assert count_outside(values, NODE_CPU) == 2
+    assert count_outside(values, POD_CPU) == 1
