@@ -17,6 +17,8 @@ KIND_COLOURS = {
     "restart_storm": "tab:purple",
     "network_burst": "tab:green",
 }
+MOST_DAYS_IN_FIGURES = 14
+"""More columns leave no room for a number in each."""
 
 
 class Canvas:
@@ -62,10 +64,14 @@ def coverage_map(shares: Mapping[str, Sequence[float]], days: Sequence[date]) ->
     with canvas(height=0.22 * max(len(shares), 1) + 1.0) as drawing:
         axis = drawing.axes[0]
         values = np.array(list(shares.values())).reshape(len(shares), len(days))
-        axis.imshow(values, aspect="auto", cmap="RdYlGn", vmin=0.0, vmax=1.0)
-        axis.set_yticks(range(len(shares)), [name.replace("_", " ") for name in shares], fontsize=6)
+        axis.pcolormesh(values, cmap="RdYlGn", vmin=0.0, vmax=1.0, edgecolors="white", linewidth=0.5, alpha=0.55)
+        axis.invert_yaxis()
+        if len(days) <= MOST_DAYS_IN_FIGURES:
+            for (row, column), share in np.ndenumerate(values):
+                axis.text(column + 0.5, row + 0.5, f"{share:.0%}", fontsize=5, ha="center", va="center")
+        axis.set_yticks(np.arange(len(shares)) + 0.5, [name.replace("_", " ") for name in shares], fontsize=6)
         every = max(len(days) // 8, 1)
-        axis.set_xticks(range(0, len(days), every), [day.isoformat() for day in days[::every]], fontsize=6)
+        axis.set_xticks(np.arange(0, len(days), every) + 0.5, [f"{day:%d %b}" for day in days[::every]], fontsize=6)
         axis.set_title("share of each day's samples that is there", fontsize=8)
     return drawing.png
 

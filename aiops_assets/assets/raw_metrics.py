@@ -87,6 +87,12 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
         coverage = coverage_of(lake, metrics, days)
         stands_in = "cached" if any(map(any, coverage.values())) else "none"
         infos = [info for fetch in fetches for info in fetch.infos.values() if info]
+        for i, day in enumerate(days):
+            day_metadata = {
+                "day_coverage": min(shares[i] for shares in coverage.values()),
+                "day_samples": sum(info.samples for info in infos if info.day == day.isoformat()),
+            }
+            context.add_asset_metadata(day_metadata, partition_key=day.isoformat())
         return dg.MaterializeResult(
             data_version=dg.DataVersion(combined_digest({f"{i.metric}/{i.day}": i.digest for i in infos})),
             metadata={

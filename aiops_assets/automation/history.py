@@ -1,8 +1,14 @@
 """What Dagster's history tells about runs, and runs in it whose process was killed."""
 
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
 
 from aiops_assets.processes import ran_at
+
+START = timedelta(minutes=5)
+"""A launched run has no process to ask for until it has started, which takes seconds on this machine."""
+OPEN = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 def failure_since(dagster_home: str, started: float) -> str:
@@ -11,27 +17,41 @@ def failure_since(dagster_home: str, started: float) -> str:
         for record in instance.get_run_records(limit=1):
             if record.create_timestamp.timestamp() < started - 1:
                 return ""
-            for entry in instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-                event = entry.dagster_event
-                error = event.step_failure_data.error if event else None
-                if error:
-                    message = (error.cause or error).message.strip().splitlines()[0]
-                    return f"{entry.step_key}: {message.rpartition('errors.')[2]}"
+            return failure_of(instance, record.dagster_run.run_id)
+    return ""
+
+
+def failure_of(instance: dg.DagsterInstance, run_id: str) -> str:
+    """The step that failed first and why, in one line; empty when no step failed."""
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        event = entry.dagster_event
+        error = event.step_failure_data.error if event else None
+        if error:
+            message = (error.cause or error).message.strip().splitlines()[0]
+            return f"{entry.step_key}: {message.rpartition('errors.')[2]}"
     return ""
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark started runs as failed whose process on this machine is gone, and name them.
+    """Mark runs as failed whose process on this machine is gone or never came, and name them.
 
-    Only for runs that a command or the UI started here: elsewhere Dagster's own run monitoring knows better.
+    They would hold their pool for ever. Only for runs that a command, the UI or the daemon started here: elsewhere
+    Dagster's own run monitoring knows better.
     """
     if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
         return []
     dead = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-        seen = [(e.dagster_event.pid, e.timestamp) for e in entries if e.dagster_event and e.dagster_event.pid]
-        if seen and not any(ran_at(pid, when) for pid, when in seen):
-            instance.report_run_failed(run, "its process was killed")
-            dead.append(run.run_id)
+    for record in instance.get_run_records(dg.RunsFilter(statuses=OPEN)):
+        if _is_dead(instance, record):
+            instance.report_run_failed(record.dagster_run, "its process was killed")
+            dead.append(record.dagster_run.run_id)
     return dead
+
+
+def _is_dead(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    run = record.dagster_run
+    if run.status == dg.DagsterRunStatus.STARTING:
+        return datetime.now(UTC) - record.update_timestamp > START
+    entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    seen = [(e.dagster_event.pid, e.timestamp) for e in entries if e.dagster_event and e.dagster_event.pid]
+    return bool(seen) and not any(ran_at(pid, when) for pid, when in seen)

@@ -12,7 +12,7 @@ import dagster as dg
 from aiops_assets.assets.partitions import days_to_fetch
 from aiops_assets.assets.raw_metrics import RAW_METRICS
 from aiops_assets.assets.synthetic_series import SYNTHETIC_SERIES
-from aiops_assets.automation.history import close_dead_runs
+from aiops_assets.automation.history import close_dead_runs, failure_of
 from aiops_assets.errors import IntegrityError
 from aiops_assets.models.catalog import MODELS
 from aiops_assets.resources import stores_of
@@ -87,8 +87,9 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
         default_status=dg.DefaultSensorStatus.RUNNING, description="Writes each failed run and its cause to the log."
     )
     def log_run_failures(context: dg.RunFailureSensorContext) -> None:
-        run, message = context.dagster_run, context.failure_event.message
-        context.log.error(f"run {run.run_id} of job {run.job_name} failed: {message}")
+        run = context.dagster_run
+        cause = failure_of(context.instance, run.run_id) or context.failure_event.message
+        context.log.error(f"run {run.run_id} of job {run.job_name} failed: {cause}")
 
     return dg.Definitions(
         jobs=[ingest, retrain],

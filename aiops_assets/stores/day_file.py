@@ -26,6 +26,8 @@ TIME = pa.timestamp("us", "UTC")
 MICROSECONDS = 1_000_000
 DAY_SECONDS = 86_400
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SAME = 1e-12
+"""Relative: Prometheus' avg() of the same samples differs by a last bit from one answer to the next."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,19 @@ class DaySamples:
         return max(0, (end - self.begin) // self.step)
 
     def updated(self, new: "DaySamples") -> "tuple[DaySamples, int]":
-        """Both days' samples, the new ones winning, and how many stored values that changed."""
+        """Both days' samples, the new ones winning, and how many stored values that changed.
+
+        A value that moved by :data:`SAME` or less is the stored one: a server adds up series in any order.
+        """
         names = sorted({*self.names, *new.names})
         place = {name: i for i, name in enumerate(names)}
         values = np.full((len(names), self.values.shape[1]), np.nan)
         values[[place[name] for name in self.names]] = self.values
         rows = [place[name] for name in new.names]
         old = values[rows]
-        values[rows] = np.where(np.isnan(new.values), old, new.values)
-        revised = np.count_nonzero((old != new.values) & ~np.isnan(old) & ~np.isnan(new.values))
+        same = np.isnan(new.values) | np.isclose(old, new.values, rtol=SAME, atol=0.0)
+        values[rows] = np.where(same, old, new.values)
+        revised = np.count_nonzero(~same & ~np.isnan(old))
         return DaySamples(self.begin, self.step, names, values), int(revised)
 
     def to_wide(self) -> pd.DataFrame:

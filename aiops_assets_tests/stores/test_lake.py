@@ -100,6 +100,13 @@ def test_a_new_value_wins_and_a_missing_one_erases_nothing(lake: Lake) -> None:
     assert _put(lake, second + 1)[0].revised == 1 + 13
 
 
+def test_a_last_bit_is_no_revision(lake: Lake) -> None:
+    first, before = _wide(), _put(lake, _wide())[0]
+    info, revised = _put(lake, first * (1 + 4e-16))
+    assert (revised, info.digest) == (0, before.digest)
+    assert _put(lake, first * (1 + 1e-9))[1] == int(np.count_nonzero(first.fillna(0)))
+
+
 def test_the_end_of_what_was_asked_only_moves_on(lake: Lake) -> None:
     info, _ = _put(lake, _wide().iloc[:600], BEGIN + timedelta(hours=10), closed=False)
     assert (info.reason, info.expected) == ("the day is not over; 1 instant without a sample", 600)
