@@ -6,6 +6,7 @@ key already, and the sensor keeps quiet around the time at which the schedule's 
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 
 import dagster as dg
 
@@ -123,10 +124,10 @@ def sensor_request(settings: Settings, instance: dg.DagsterInstance, at: datetim
     stores = stores_of(settings)
     for spec in MODELS:
         trained = trained_until(stores.served(), spec.name)
-        newer = complete_days(stores.lake(), after=trained)
-        if len(newer) >= settings.retrain_after_days:
+        newer = complete_days(stores.lake(), since=trained, enough=settings.retrain_after_days)
+        if newer >= settings.retrain_after_days:
             return retrain_request(settings, instance, at)
-    return dg.SkipReason(f"{len(newer)} complete days are newer than the trained window, until {trained or 'never'}")
+    return dg.SkipReason(f"{newer} complete days are newer than the trained window, until {trained or 'never'}")
 
 
 def trained_until(served: ServedModels, name: str) -> date | None:
@@ -145,15 +146,25 @@ def trained_until(served: ServedModels, name: str) -> date | None:
     return max(ends, default=None)
 
 
-def complete_days(lake: Lake, after: date | None) -> list[date]:
-    """Days of the lake, from ``after`` on, that have closed with nearly all samples of each metric of the view."""
+def complete_days(lake: Lake, since: date | None, enough: int) -> int:
+    """How many days of the lake have closed with nearly all samples of each metric of the view, up to ``enough``.
+
+    Args:
+        lake: whose days.
+        since: first day that counts; all do by default.
+        enough: from the newest on, no more are looked for: a lake may hold years.
+    """
     shared = set.intersection(*(set(lake.days(metric)) for metric in ENGINE_METRICS))
-    complete = []
-    for day in sorted(day for day in shared if after is None or day >= after):
+    newest_first = sorted((day for day in shared if since is None or day >= since), reverse=True)
+    return sum(1 for _ in islice((day for day in newest_first if _is_complete(lake, day)), enough))
+
+
+def _is_complete(lake: Lake, day: date) -> bool:
+    try:
         infos = [lake.info(metric, day) for metric in ENGINE_METRICS]
-        if all(info and info.closed and info.coverage >= FULL_DAY for info in infos):
-            complete.append(day)
-    return complete
+    except IntegrityError:
+        return False  # the next fetch mends it
+    return all(info and info.closed and info.coverage >= FULL_DAY for info in infos)
 
 
 def _fetches(settings: Settings) -> bool:

@@ -146,6 +146,14 @@ def test_the_catalogue_names_every_asset_in_full(ui: Ui, page: Page, screenshots
     page.screenshot(path=screenshots / "catalogue.png")
 
 
+def test_the_automation_page_shows_schedules_and_sensors(ui: Ui, page: Page, screenshots: Path) -> None:
+    page.goto(f"{ui.url}/automation")
+    for name in ("daily_ingest", "weekly_retrain", "retrain_when_days_pile_up"):
+        expect(page.get_by_role("link", name=name)).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("02:00 AM UTC, only on Sunday")).to_be_visible()
+    page.screenshot(path=screenshots / "automation.png")
+
+
 def test_a_click_trains_and_serves_a_model(ui: Ui, page: Page, runs: list[dict[str, Any]], screenshots: Path) -> None:
     assert [run["status"] for run in runs] == ["SUCCESS"]
     assert {"/".join(key["path"]) for key in runs[0]["assetSelection"]} == set(CHAIN)
