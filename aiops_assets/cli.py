@@ -92,9 +92,11 @@ def run() -> None:
 @one_line_errors
 def ui(host: str, port: int) -> None:
     """Open the Dagster UI with the history of your runs."""
+    from aiops_assets.assets.run_history import tidy
     from aiops_assets.running import dagster_environment, executable, location_arguments
 
     environment = dagster_environment(load_settings(os.environ))
+    tidy(environment["DAGSTER_HOME"])
     command = [executable("dagster"), "dev", *location_arguments(), "--host", host, "--port", str(port)]
     sys.stdout.flush()
     os.execve(command[0], command, environment)

@@ -93,6 +93,7 @@ def ingest_metric(
     """
     if now.tzinfo is None:
         raise ValueError(f"{now}: give a time with a time zone")
+    lake.sweep(metric)
     ingest = _Ingest(lake, metric, now, on_progress)
     windows = ingest.plan(sorted(set(days)))
     truncated = ingest.fetch(client, windows, "prometheus", keep_open=archive is not None)

@@ -43,7 +43,7 @@ def materialize_all(settings: Settings) -> None:
     started = time.time()
     code = subprocess.run([executable("dagster"), *arguments], env=environment, check=False).returncode
     if code:
-        from aiops_assets.automation.history import failure_since
+        from aiops_assets.assets.run_history import failure_since
 
         cause = failure_since(environment["DAGSTER_HOME"], started)
         raise RunFailed(cause or f"dagster ended with exit code {code}")

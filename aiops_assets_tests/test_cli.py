@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+CLOSED = "http://127.0.0.1:9"
 SMALL = {"SYNTHETIC_END": "2026-11-01", "TRAINING_PODS": "10", "N_SAMPLES": "400"}
 
 
@@ -38,7 +39,7 @@ def test_lineage_prints_one_json_object(aiops: str, home: Path, tmp_path: Path) 
     chain = json.loads(done.stdout)
     keys = "name version path data_version run_id dagster_run_id code_version effective_source queries days files"
     assert set(keys.split()) <= set(chain)
-    assert all(set(day) == {"day", "digest", "state"} for day in chain["days"])
+    assert all(set(day) == {"day", "source", "digest", "state"} for day in chain["days"])
     assert {entry["path"]: entry["verified"] for entry in chain["files"]} == {
         "manifest.json": True,
         "model.joblib": True,
@@ -65,12 +66,13 @@ def test_lineage_names_the_first_difference_and_exits_with_1(aiops: str, home: P
         ({"ANOMALY_RATE": ".9"}, "ANOMALY_RATE=.9: not allowed, must be 0.0 to 0.5"),
         ({"DATA_SOURCE": "files"}, "DATA_SOURCE=files: not allowed, must be one of synthetic,"),
         ({"DATA_SOURCE": "prometheus"}, "DATA_SOURCE=prometheus needs PROMETHEUS_URL"),
-        ({"DATA_SOURCE": "hybrid"}, "not built yet"),
+        ({"DATA_SOURCE": "hybrid"}, "DATA_SOURCE=hybrid needs PROMETHEUS_URL"),
+        ({"METRICS_FILE": "/nowhere.yaml"}, "METRICS_FILE=/nowhere.yaml"),
         ({"N_SAMPLES": "0"}, "N_SAMPLES=0: not allowed, must be 100 to 1000000"),
         ({"N_SAMPLES": "900000"}, "lower N_SAMPLES"),
         ({"MODEL_ROOT": "/proc/models"}, "MODEL_ROOT=/proc/models is not writable"),
         ({"AIOPS_HOME": "/dev/null/home"}, "AIOPS_HOME=/dev/null/home is not writable"),
-        ({"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": "http://127.0.0.1:9"}, "PROMETHEUS_URL"),
+        ({"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": CLOSED, "FALLBACK": "cached"}, "cached days do not suffice"),
     ],
 )
 def test_bad_input_ends_in_one_clear_line(
@@ -101,6 +103,25 @@ def test_nothing_served_is_one_clear_line(aiops: str, tmp_path: Path) -> None:
         assert done.returncode == 2
         assert "run `aiops run` first" in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_metrics_are_listed_with_those_of_a_file(aiops: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("metrics: [{name: queue_depth, promql: sum(queue), unit: count, description: waiting messages}]")
+    done = call(aiops, "metrics", cwd=tmp_path, METRICS_FILE=str(file))
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    assert (len(names), names[0], names[-1]) == (16, "node_cpu_utilization", "queue_depth")
+
+
+@pytest.mark.needs("prometheus")
+def test_a_probe_tells_up_from_up_without_data(aiops: str, tmp_path: Path, prometheus_url: str) -> None:
+    """The data of the tests' server ends in the past: it answers and has nothing now."""
+    done = call(aiops, "metrics", "--probe", cwd=tmp_path, PROMETHEUS_URL=prometheus_url)
+    assert done.returncode == 1
+    assert "the server answers, but has nothing for node_cpu_utilization," in done.stderr
+    away = call(aiops, "metrics", "--probe", cwd=tmp_path, PROMETHEUS_URL=CLOSED)
+    assert away.returncode == 2
+    assert away.stderr.startswith(f"error: no answer from {CLOSED}")
 
 
 def test_settings_show_value_origin_and_meaning(aiops: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from aiops_assets import plots
 from aiops_assets.assets.reporting import picture, source_metadata
-from aiops_assets.automation.history import close_dead_runs
+from aiops_assets.assets.run_history import close_dead_runs
 from aiops_assets.code_version import code_version
 from aiops_assets.errors import IntegrityError
 from aiops_assets.models import isolation_forest

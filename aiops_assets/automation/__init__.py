@@ -1,1 +1,1 @@
-"""What runs by itself, and the history of what ran."""
+"""What runs by itself: jobs, schedules and sensors."""

@@ -12,8 +12,8 @@ import dagster as dg
 
 from aiops_assets.assets.partitions import days_to_fetch
 from aiops_assets.assets.raw_metrics import RAW_METRICS
+from aiops_assets.assets.run_history import close_dead_runs, failure_of
 from aiops_assets.assets.synthetic_series import SYNTHETIC_SERIES
-from aiops_assets.automation.history import close_dead_runs, failure_of
 from aiops_assets.errors import IntegrityError
 from aiops_assets.models.catalog import MODELS
 from aiops_assets.resources import stores_of

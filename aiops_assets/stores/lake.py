@@ -192,6 +192,10 @@ class Lake:
         stems = [name.removeprefix("day=").removesuffix(".parquet") for name in names if name.endswith(".parquet")]
         return sorted(date.fromisoformat(stem) for stem in stems)
 
+    def sweep(self, metric: MetricSpec) -> None:
+        """Remove what killed writers left beside a metric's days."""
+        self.storage.sweep(self._folder(metric))
+
     def note_fetch(self, outcome: FetchOutcome) -> None:
         """Keep how the last fetch ended, in place of the one before."""
         self.storage.write(self._outcome_path(), outcome.to_bytes())

@@ -32,6 +32,12 @@ def failure_of(instance: dg.DagsterInstance, run_id: str) -> str:
     return ""
 
 
+def tidy(dagster_home: str) -> None:
+    """Close the dead runs of an instance: in the UI's queue they would be in the way for ever."""
+    with dg.DagsterInstance.from_config(dagster_home) as instance:
+        close_dead_runs(instance)
+
+
 def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """Mark runs as failed whose process on this machine is gone or never came, and name them.
 
