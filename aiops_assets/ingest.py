@@ -10,11 +10,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 
-from aiops_assets.errors import IntegrityError, NotFoundError
+from aiops_assets.errors import IntegrityError, NotFoundError, PrometheusError, PrometheusUnreachable
 from aiops_assets.prometheus.client import PrometheusClient
-from aiops_assets.stores.day_file import EPOCH
 from aiops_assets.stores.lake import DayInfo, Lake
 from aiops_assets.timeseries.catalog import MetricSpec
+from aiops_assets.timeseries.series import EPOCH
 
 DAY = timedelta(days=1)
 OVERLAP = timedelta(hours=1)
@@ -46,6 +46,7 @@ class MetricFetch:
         revised: points whose stored value changed.
         damaged: messages of stored files that were damaged and fetched again.
         not_finite: NaN and infinite samples in the answers.
+        archive_away: why days that the server forgot were not asked of the archive; they stay open.
     """
 
     metric: MetricSpec
@@ -55,6 +56,7 @@ class MetricFetch:
     revised: int
     damaged: tuple[str, ...]
     not_finite: int
+    archive_away: str = ""
 
 
 def _ignore(progress: Progress) -> None:
@@ -69,6 +71,8 @@ def ingest_metric(
     now: datetime,
     *,
     archive: PrometheusClient | None = None,
+    archive_away: str = "",
+    refetch: bool = False,
     on_progress: Callable[[Progress], None] = _ignore,
 ) -> MetricFetch:
     """Bring days of a metric up to ``now``, asking for what the lake lacks only.
@@ -83,7 +87,9 @@ def ingest_metric(
         days: UTC days; days to come are left alone.
         now: with time zone; nothing after ``now`` less the metric's settle time is asked.
         archive: a server with more history. Days which are over and begin without a sample are asked of it,
-            whole; they stay open until it has answered.
+            whole; they stay open until it has answered. One that cannot be reached does not stop the fetch.
+        archive_away: why it is not asked this time, if so; what it would have been asked stays open.
+        refetch: ask for the whole of each day, closed ones too: samples may have arrived late by hours.
         on_progress: called with every day that is done.
 
     Raises:
@@ -95,11 +101,10 @@ def ingest_metric(
         raise ValueError(f"{now}: give a time with a time zone")
     lake.sweep(metric)
     ingest = _Ingest(lake, metric, now, on_progress)
-    windows = ingest.plan(sorted(set(days)))
+    windows = ingest.plan(sorted(set(days)), refetch)
     truncated = ingest.fetch(client, windows, "prometheus", keep_open=archive is not None)
-    if archive is not None:
-        whole = [replace(window, start=_midnight(window.day)) for window in truncated]
-        ingest.fetch(archive, whole, "thanos", keep_open=False)
+    if archive is not None and truncated and not archive_away:
+        archive_away = ingest.fetch_from_archive(archive, truncated)
     return MetricFetch(
         metric=metric,
         infos=ingest.infos,
@@ -108,6 +113,7 @@ def ingest_metric(
         revised=ingest.revised,
         damaged=tuple(ingest.damaged),
         not_finite=ingest.not_finite,
+        archive_away=archive_away if truncated else "",
     )
 
 
@@ -142,7 +148,7 @@ class _Ingest:
     revised: int = 0
     not_finite: int = 0
 
-    def plan(self, days: Sequence[date]) -> list[_Window]:
+    def plan(self, days: Sequence[date], refetch: bool) -> list[_Window]:
         """What to ask for, in order of time; what is stored is verified on the way."""
         settle = timedelta(seconds=self.metric.settle_seconds)
         edge = self._floor(self.now - settle)
@@ -152,7 +158,7 @@ class _Ingest:
             end = min(begin + DAY, edge)
             begun, info = self._stored(day)
             self.infos[day] = info
-            if info is not None:
+            if info is not None and not refetch:
                 if info.closed:
                     continue
                 start = max(begin, self._floor(info.asked_until - OVERLAP))
@@ -185,6 +191,21 @@ class _Ingest:
                 samples = info.samples if info else 0
                 self.on_progress(Progress(self.metric.name, window.day, done, len(windows), samples))
         return truncated
+
+    def fetch_from_archive(self, archive: PrometheusClient, truncated: Sequence[_Window]) -> str:
+        """Ask it for whole days; why it could not be reached, or nothing.
+
+        Raises:
+            PrometheusError: as the server's own, with the setting's name put right.
+        """
+        whole = [replace(window, start=_midnight(window.day)) for window in truncated]
+        try:
+            self.fetch(archive, whole, "thanos", keep_open=False)
+        except PrometheusUnreachable as error:
+            return str(error).replace("PROMETHEUS_URL", "THANOS_URL")
+        except PrometheusError as error:
+            raise type(error)(str(error).replace("PROMETHEUS_URL", "THANOS_URL")) from error
+        return ""
 
     def _stored(self, day: date) -> tuple[bool, DayInfo | None]:
         """Whether the stored day has a sample at midnight, and what it says of itself."""

@@ -22,7 +22,11 @@ from aiops_assets.tracking import MANIFEST_TAG, Tracker
 
 
 class DayState(Record):
-    """A day of source data now: "verified", "revised" (fetched again since, or made by other code), "missing"."""
+    """A day of source data now, and its state.
+
+    "verified": as it was read. "completed": it was read before it was over, and only grew. "revised": values
+    changed since (a later fetch, or other code for generated days). "missing".
+    """
 
     day: str
     source: str
@@ -145,27 +149,34 @@ class LineageReader:
         generated = day_digests(source.recipe.series().to_frame()) if source.recipe else {}
         states = []
         for day in source.days:
-            found = generated.get(day.day) if day.source == "synthetic" else self._fetched(day, source.queries)
-            state = "missing" if found is None else "verified" if found == day.digest else "revised"
+            if day.origin == "synthetic":
+                found = generated.get(day.day)
+                state = "missing" if found is None else "verified" if found == day.digest else "revised"
+            else:
+                state = self._state_in_lake(day, source.queries)
             if state == "missing":
-                self.problems.append(f"{day.day}: its {day.source} data is missing")
-            states.append(DayState(day=day.day, source=day.source, digest=day.digest, state=state))
+                self.problems.append(f"{day.day}: its {day.origin} data is missing")
+            states.append(DayState(day=day.day, source=day.origin, digest=day.digest, state=state))
         return tuple(states)
 
-    def _fetched(self, day: Day, queries: Mapping[str, str]) -> str | None:
-        """Digest of a day of the lake as it is today; a damaged file counts as missing and is named."""
-        now = {}
+    def _state_in_lake(self, day: Day, queries: Mapping[str, str]) -> str:
+        """The state of a fetched day; a damaged file counts as missing and is named."""
+        now, revised = {}, 0
         for name in day.metrics:
             # The catalogue's query may have changed since; the days of this one are where they were.
             asked = StoredQuery(name, queries[name])
             try:
-                now[name] = self.lake.read_day(asked, date.fromisoformat(day.day))[1].digest
+                info = self.lake.read_day(asked, date.fromisoformat(day.day))[1]
             except NotFoundError:
-                return None
+                return "missing"
             except StoreError as error:
                 self.problems.append(str(error))
-                return None
-        return combined_digest(now)
+                return "missing"
+            now[name] = info.digest
+            revised += info.revised
+        if combined_digest(now) == day.digest:
+            return "verified"
+        return "completed" if not day.closed and revised == day.revised else "revised"
 
     @contextmanager
     def _noting(self) -> Iterator[None]:

@@ -7,15 +7,15 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
-from aiops_assets.errors import NotFoundError, SettingsError
+from aiops_assets.errors import SettingsError
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
 from aiops_assets.settings import Settings
-from aiops_assets.stores.handoff import handoff_path
+from aiops_assets.stores.handoff import Handoffs
 from aiops_assets.stores.lake import Lake
 from aiops_assets.stores.records import Record
 from aiops_assets.stores.served import ServedModels
-from aiops_assets.stores.storage import Storage, open_storage
+from aiops_assets.stores.storage import open_storage
 from aiops_assets.stores.training_sets import TrainingSets
 from aiops_assets.tracking import Tracker
 
@@ -101,20 +101,16 @@ class HandoffIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: Record | None) -> None:
         """Store what an asset returned."""
         if obj is not None:
-            self._storage.write(handoff_path(self.cluster, *context.asset_key.path), obj.to_bytes())
+            self._handoffs.put(tuple(context.asset_key.path), context.run_id, obj)
 
     def load_input(self, context: dg.InputContext) -> Record:
-        """Read what an upstream asset returned last."""
+        """Read what an upstream asset returned in this run, or else last."""
         kind: type[Record] = context.dagster_type.typing_type
-        try:
-            return kind.model_validate_json(self._storage.read(handoff_path(self.cluster, *context.asset_key.path)))
-        except NotFoundError:
-            name = context.asset_key.to_user_string()
-            raise NotFoundError(f"{name} was never materialized: materialize it first, or select it too") from None
+        return self._handoffs.get(tuple(context.asset_key.path), kind, context.step_context.run_id)
 
     @property
-    def _storage(self) -> Storage:
-        return open_storage(self.home)
+    def _handoffs(self) -> Handoffs:
+        return Handoffs(open_storage(self.home), self.cluster)
 
 
 def stores_of(settings: Settings) -> StoresResource:

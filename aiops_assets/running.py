@@ -14,7 +14,7 @@ import click
 from aiops_assets.errors import AiopsError, IntegrityError, SettingsError, StoreError
 from aiops_assets.models.catalog import MODELS, POD_FEATURES
 from aiops_assets.settings import PROJECT_ROOT, Settings
-from aiops_assets.stores.handoff import TrainingSetRef, handoff_path
+from aiops_assets.stores.handoff import Handoffs, TrainingSetRef
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.storage import open_storage
 
@@ -134,8 +134,8 @@ def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
 
 def stated_source(settings: Settings) -> str:
     """Where the rows of the newest training set came from, in one line."""
-    path = handoff_path(settings.cluster, "training_set", POD_FEATURES)
-    ref = TrainingSetRef.model_validate_json(open_storage(settings.aiops_home).read(path))
+    handoffs = Handoffs(open_storage(settings.aiops_home), settings.cluster)
+    ref = handoffs.get(("training_set", POD_FEATURES), TrainingSetRef)
     rows = ", ".join(f"{n:,} rows {source}" for source, n in ref.source.rows.items())
     return "; ".join([f"{ref.effective_source} ({rows})", *ref.source.warnings])
 

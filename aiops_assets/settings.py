@@ -97,11 +97,13 @@ class Settings(BaseModel):
     def _plain_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
+        if set(value) & set("@?#"):
+            raise ValueError(
+                "must be a URL without user, password or query: put a bearer token in PROMETHEUS_TOKEN_FILE"
+            )
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an http:// or https:// URL")
-        if parts.username or parts.password:
-            raise ValueError("must be a URL without user and password: put a bearer token in PROMETHEUS_TOKEN_FILE")
         return value.rstrip("/")
 
     @field_validator("cluster")
@@ -179,12 +181,13 @@ def origin(name: str, environment: Mapping[str, str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as people may see it: never a password of a URL."""
+    """A value as people may see it: never a password or a query of a URL."""
     if value is None:
         return ""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return re.sub(r"(://[^/@:]*:)[^/@]*@", r"\1***@", str(value))
+    text = re.sub(r"(://)[^\s]*@", r"\1***@", str(value))
+    return re.sub(r"(://[^?\s]*)\?\S*", r"\1?***", text)
 
 
 def allowed(name: str) -> str:

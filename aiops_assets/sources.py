@@ -12,43 +12,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import EmptyDataError, IntegrityError, NotFoundError, PrometheusUnreachable
 from aiops_assets.models.catalog import POD_FEATURES
 from aiops_assets.settings import Settings
-from aiops_assets.stores.lake import DayInfo, FetchOutcome, Lake
+from aiops_assets.stores.lake import FetchOutcome, Lake
 from aiops_assets.stores.records import Day, SourceReport, SyntheticRecipe, TrainingSetRecord
-from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU, MetricSpec
-from aiops_assets.timeseries.quality import FULL_DAY, WindowCoverage, too_little, window_coverage
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU
+from aiops_assets.timeseries.quality import FULL_DAY, too_little
 from aiops_assets.timeseries.schema import combined_digest, content_digest, day_digests
-from aiops_assets.timeseries.series import PodSeries, from_metric_frames, pod_of
+from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.timeseries.training_rows import VISIBLE_KINDS, blended_rows, holdout_of, synthetic_rows
+from aiops_assets.window import LEAST_POD_MINUTES, Window, draw_pods, read_pods, read_window
 
 LEAST_BLEND_PODS = 20
 """Fewer generated pods leave holes in the range of levels, whatever TRAINING_PODS says of real ones."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """What the lake holds of a training window.
-
-    Attributes:
-        days: UTC days asked for, oldest first.
-        frames: metric -> wide frame of what is there; no columns where there is nothing.
-        found: the days of which there is anything, with their digests.
-        coverage: of each metric and day.
-        fetched: when the newest of it was fetched.
-        damaged: messages of files that cannot be read, and count as missing.
-    """
-
-    days: tuple[date, ...]
-    frames: Mapping[str, pd.DataFrame]
-    found: tuple[Day, ...]
-    coverage: WindowCoverage
-    fetched: datetime | None
-    damaged: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -58,39 +37,6 @@ class Choice:
     source: str
     note: str = ""
     cached_age: timedelta | None = None
-
-
-def read_window(lake: Lake, metrics: Sequence[MetricSpec], days: Sequence[date]) -> Window:
-    """Read metrics of some days from the lake; what is not there is counted, not an error."""
-    frames: dict[str, pd.DataFrame] = {}
-    infos: dict[date, dict[str, DayInfo]] = {day: {} for day in days}
-    damaged = []
-    for metric in metrics:
-        parts = [pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))]
-        for day in days:
-            try:
-                wide, infos[day][metric.name] = lake.read_day(metric, day)
-                parts.append(wide)
-            except NotFoundError:
-                continue
-            except IntegrityError as error:
-                damaged.append(str(error))
-        frames[metric.name] = pd.concat(parts[1:] or parts)
-    got = {m.name: {day: found[m.name].got for day, found in infos.items() if m.name in found} for m in metrics}
-    digests = {day: {name: info.digest for name, info in found.items()} for day, found in infos.items() if found}
-    return Window(
-        days=tuple(days),
-        frames=frames,
-        found=tuple(
-            Day(day=day.isoformat(), source="prometheus", digest=combined_digest(metric), metrics=metric)
-            for day, metric in digests.items()
-        ),
-        coverage=window_coverage(got, days, {m.name: 86_400 // m.step_seconds for m in metrics}),
-        fetched=max(
-            (datetime.fromisoformat(info.fetched) for found in infos.values() for info in found.values()), default=None
-        ),
-        damaged=tuple(damaged),
-    )
 
 
 def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now: datetime) -> Choice:
@@ -109,9 +55,15 @@ def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now
     if outcome is None:
         raise NotFoundError("raw_metrics was never materialized: materialize it first, or select it too")
     fetched_at = datetime.fromisoformat(outcome.when)
-    if outcome.reached and fetched_at >= settings.end:
+    closed = {day.day for day in window.found if day.closed}
+    stale = [day for day in window.days if day.isoformat() not in closed and not outcome.asked_for(day)]
+    if outcome.reached and fetched_at >= settings.end and not stale:
         return Choice("prometheus")
-    problem = outcome.problem or f"the last fetch, at {outcome.when}, is older than the window's end"
+    problem = outcome.problem or (
+        f"the last fetch, at {outcome.when}, asked for {outcome.first_day} to {outcome.last_day} only"
+        if stale
+        else f"the last fetch, at {outcome.when}, is older than the window's end"
+    )
     refused: list[str] = []
     for option in settings.fallback:
         if option == "synthetic":
@@ -148,11 +100,11 @@ def pod_features(
     if settings.mode == "synthetic":
         why = "PROMETHEUS_URL is not set" if settings.data_source == "auto" else ""
         return from_recipe(settings, recipe, announced, note=why)
-    window = read_window(lake, ENGINE_METRICS, days)
+    window = read_window(lake, days)
     choice = choose(settings, lake.last_fetch(), window, now)
     if choice.source == "synthetic":
         return from_recipe(settings, recipe, announced, note=choice.note)
-    return from_window(settings, window, choice, recipe)
+    return from_window(settings, lake, window, choice, recipe)
 
 
 def from_recipe(
@@ -174,29 +126,28 @@ def from_recipe(
 
 
 def from_window(
-    settings: Settings, window: Window, choice: Choice, recipe: SyntheticRecipe
+    settings: Settings, lake: Lake, window: Window, choice: Choice, recipe: SyntheticRecipe
 ) -> tuple[pd.DataFrame, TrainingSetRecord]:
-    """All rows of fetched days, blended with as many generated ones as the share asks for.
+    """All rows of drawn pods of fetched days, blended with as many generated ones as the share asks for.
 
     Raises:
         EmptyDataError: no pod, no node or no complete row in the window.
     """
-    names = sorted({pod_of(column) for column in window.frames[POD_CPU.name].columns} - {""})
-    if not names:
+    pods = draw_pods(window.pod_minutes, settings.training_pods, settings.random_seed)
+    if not pods:
         raise EmptyDataError(
-            f"{POD_CPU.name}: no pod from {window.days[0]} to {window.days[-1]} for {POD_CPU.promql}; "
-            "is cAdvisor scraped, and are these days within the server's retention?"
+            f"{POD_CPU.name}: of {len(window.pod_minutes)} pods none lived for {LEAST_POD_MINUTES} minutes from "
+            f"{window.days[0]} to {window.days[-1]}; is cAdvisor scraped, and are these days within the server's "
+            f"retention? Query: {POD_CPU.promql}"
         )
-    rng = np.random.default_rng([settings.random_seed, 4])
-    pods = tuple(sorted(rng.permutation(names)[: settings.training_pods].tolist()))
-    start = pd.Timestamp(window.days[0], tz="UTC")
-    real = from_metric_frames(window.frames, ENGINE_METRICS, start, settings.end, pods)
+    real = read_pods(lake, window, settings.end, pods)
     cut = holdout_of(real)
     blend = _blend_recipe(recipe, len(window.days), cut) if settings.synthetic_share else None
     generated = blend.series() if blend else None
     rows, missing = blended_rows(
         real, generated, settings.synthetic_share, settings.anomaly_rate, settings.random_seed, cut
     )
+    n_shown = rows.loc[rows["source"] == "prometheus", "pod"].nunique()
     coverage = window.coverage
     report = SourceReport(
         asked=settings.data_source,
@@ -208,19 +159,20 @@ def from_window(
         full_days=coverage.full_days,
         window_days=len(window.days),
         missing_share=missing,
-        warnings=tuple(_warnings(choice, window)),
+        warnings=tuple(_warnings(choice, window, len(pods) - n_shown, len(pods))),
     )
     effective = choice.source + ("+synthetic" if "synthetic" in report.rows else "")
     queries = {metric.name: metric.promql for metric in ENGINE_METRICS}
     days = (*window.found, *(_generated_days(generated) if generated else ()))
-    return rows, _record(rows, settings, effective, report, pods, blend, days, start, queries)
+    return rows, _record(rows, settings, effective, report, pods, blend, days, real.times[0], queries)
 
 
-def _warnings(choice: Choice, window: Window) -> list[str]:
+def _warnings(choice: Choice, window: Window, n_silent: int, n_pods: int) -> list[str]:
     low = window.coverage.share < FULL_DAY
     return [
         *([choice.note] if choice.note else []),
         *([f"coverage of the window is {window.coverage.stated()}"] if low else []),
+        *([f"{n_silent} of {n_pods} pods gave no row: gaps in their metrics"] if n_silent else []),
         *window.damaged,
     ]
 

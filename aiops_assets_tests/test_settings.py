@@ -71,7 +71,11 @@ def test_passwords_are_refused_or_hidden() -> None:
     with pytest.raises(SettingsError, match="PROMETHEUS_TOKEN_FILE") as error:
         load_settings({"PROMETHEUS_URL": "https://me:secret@host"})
     assert "secret" not in str(error.value)
-    assert shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+    for url in ("http://secret@h", "http://me:p/secret@h", "http://h/?token=secret", "http://h#secret@x"):
+        with pytest.raises(SettingsError, match="without user, password or query") as error:
+            load_settings({"THANOS_URL": url})
+        assert "secret" not in str(error.value)
+    assert shown("postgresql://me:secret@host/db") == "postgresql://***@host/db"
 
 
 def test_the_table_is_frozen_and_each_entry_explained(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The rule of the fallback, without a server: which source stands in, and why."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 
 from aiops_assets.errors import NotFoundError, PrometheusUnreachable, SettingsError
 from aiops_assets.settings import load_settings
-from aiops_assets.sources import Window, choose
+from aiops_assets.sources import choose
 from aiops_assets.stores.lake import FetchOutcome
+from aiops_assets.stores.records import Day
 from aiops_assets.timeseries.quality import WindowCoverage
+from aiops_assets.window import LEAST_POD_MINUTES, Window, draw_pods
 from aiops_assets_tests.conftest import END, make_settings
 
 NOW = END.to_pydatetime() + timedelta(hours=9)
@@ -19,14 +22,24 @@ URL = "http://127.0.0.1:9"
 
 def _outcome(reached: bool, when: datetime = NOW) -> FetchOutcome:
     problem = "" if reached else "no answer"
-    return FetchOutcome(when=when.isoformat(), reached=reached, problem=problem, run_id="r", server="127.0.0.1:9")
+    first, last = DAYS[0].isoformat(), DAYS[-1].isoformat()
+    return FetchOutcome(
+        when=when.isoformat(),
+        reached=reached,
+        problem=problem,
+        run_id="r",
+        server="127.0.0.1:9",
+        first_day=first,
+        last_day=last,
+    )
 
 
 def _window(share: float) -> Window:
     full = round(7 * share)
     days = {day: 1.0 if i < full else 0.0 for i, day in enumerate(DAYS)}
     fetched = NOW - timedelta(hours=26) if full else None
-    return Window(DAYS, {}, (), WindowCoverage({"m": days}), fetched, ())
+    found = tuple(Day(day=day.isoformat(), source="prometheus", digest="", metrics={"m": ""}) for day in DAYS[:full])
+    return Window(DAYS, found, WindowCoverage({"m": days}), fetched, (), {})
 
 
 @pytest.mark.parametrize(
@@ -65,6 +78,30 @@ def test_a_server_that_answered_after_the_window_ended_is_the_source(tmp_path: P
     choice = choose(settings, early, _window(1.0), NOW)
     assert choice.source == "cached"
     assert "is older than the window's end" in choice.note
+
+
+def test_days_that_the_last_fetch_did_not_ask_for_must_have_closed(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    today_only = _outcome(reached=True).model_copy(update={"first_day": DAYS[-1].isoformat()})
+    assert choose(settings, today_only, _window(1.0), NOW).source == "prometheus"
+    window = _window(1.0)
+    open_day = replace(window, found=(*window.found[:-2], window.found[-2].model_copy(update={"closed": False})))
+    choice = choose(settings, today_only, open_day, NOW)
+    assert choice.source == "cached"
+    assert f"asked for {DAYS[-1]} to {DAYS[-1]} only" in choice.note
+
+
+def test_short_jobs_do_not_crowd_out_services() -> None:
+    services = {f"service-{i:02d}": 10_080 for i in range(50)}
+    jobs = {f"job-{i:05d}": 3 for i in range(10_500)}
+    hours = {f"ci-{i:03d}": 70 for i in range(500)}
+    drawn = draw_pods({**services, **jobs, **hours}, 50, seed=1)
+    assert drawn == draw_pods({**hours, **services, **jobs}, 50, seed=1)
+    assert len(set(drawn)) == 50
+    assert sum(pod in services for pod in drawn) >= 35
+    assert not set(drawn) & set(jobs)
+    assert draw_pods(jobs, 50, seed=1) == ()
+    assert draw_pods({"a": LEAST_POD_MINUTES}, 50, seed=1) == ("a",)
 
 
 def test_nothing_was_ever_fetched(tmp_path: Path) -> None:

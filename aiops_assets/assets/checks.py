@@ -101,6 +101,8 @@ def _coverage_problem(source: SourceReport, least: float) -> tuple[str, str]:
     if source.coverage is None:
         return "", ""
     stop = too_little(source.coverage, source.full_days or 0, source.window_days or 0, least)
+    if silent := [name for name, share in source.coverage_by_metric.items() if not share]:
+        return f"no sample in the whole window of {', '.join(silent)}: is its exporter scraped, has a pod a limit?", ""
     lowest = min(source.coverage_by_metric, key=lambda name: source.coverage_by_metric[name])
     note = f"{source.coverage:.0%} of the window is there (least: {lowest})" if source.coverage < FULL_DAY else ""
     return stop and f"{stop} (least: {lowest})", note

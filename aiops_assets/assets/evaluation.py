@@ -8,7 +8,7 @@ from aiops_assets.assets.trained import model_key
 from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.models import isolation_forest
 from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.evaluation import Decision, Figures, decide, judge
+from aiops_assets.models.evaluation import Decision, Figures, decide, judge, replace_damaged
 from aiops_assets.resources import StoresResource
 from aiops_assets.stores.handoff import DecisionRef, TrainingSetRef, VersionRef
 from aiops_assets.stores.served import MODEL_FILE, ServedModels
@@ -53,7 +53,11 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         elif record and (
             damage := _damage(served, spec.name, record.champion.version, record.champion.manifest_sha256)
         ):
-            decision = Decision(True, f"the champion cannot be served: {damage}")
+            decision = replace_damaged(
+                damage,
+                challenger_source=served.manifest(spec.name, challenger.version).effective_source,
+                champion_source=record.champion.effective_source,
+            )
         elif record and _same_model(served, spec.name, challenger.version, record.champion.version):
             decision = Decision(False, f"the same model as the champion, version {record.champion.version}", equal=True)
         else:

@@ -25,11 +25,13 @@ def days_to_fetch(settings: Settings, today: date) -> list[date]:
     """The days of the longest window, and today when the window ends with it.
 
     Raises:
-        SettingsError: the window begins before the first partition.
+        SettingsError: the window begins before the first partition, or ends in the future.
     """
     days = longest_window(settings)
     if days[0] < settings.first_day:
         raise SettingsError(f"FIRST_DAY={settings.first_day}: the window begins on {days[0]}, set it earlier")
+    if days[-1] > today:
+        raise SettingsError(f"SYNTHETIC_END={settings.end.date()}: real days end today, {today}, set it earlier")
     return [*days, today] if settings.end.date() == today else days
 
 

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+from pydantic import Field
 
 from aiops_assets import plots
 from aiops_assets.assets.partitions import daily
@@ -14,7 +15,7 @@ from aiops_assets.ingest import MetricFetch, Progress, ingest_metric
 from aiops_assets.resources import PrometheusResource, StoresResource
 from aiops_assets.settings import Settings
 from aiops_assets.stores.lake import FetchOutcome, Lake
-from aiops_assets.timeseries.catalog import MetricSpec
+from aiops_assets.timeseries.catalog import MEMBERS, MetricSpec
 from aiops_assets.timeseries.quality import FULL_DAY, count_outside
 from aiops_assets.timeseries.schema import combined_digest
 
@@ -22,8 +23,17 @@ RAW_METRICS = dg.AssetKey("raw_metrics")
 POOL = "lake"
 """One run at a time writes the lake: two would ask the server for the same days."""
 PROGRESS_SECONDS = 5.0
+
+
+class FetchConfig(dg.Config):
+    """How to fetch."""
+
+    refetch: bool = Field(False, description="Ask for the whole of each day again, also of days that have closed.")
+
+
 WARNINGS = {
     "server_reached": "Warns when the server could not be reached, so that nothing new was fetched.",
+    "archive_reached": "Warns when THANOS_URL could not be asked for days that the server forgot. They stay open.",
     "day_coverage": "Warns of single days with less than 90 % of their samples. The window as a whole is judged where "
     "it is trained on.",
     "bounds": "Warns of values outside the catalogue's bounds in what was fetched.",
@@ -61,6 +71,7 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
     )
     def raw_metrics(
         context: dg.AssetExecutionContext,
+        config: FetchConfig,
         settings: dg.ResourceParam[Settings],
         prometheus: PrometheusResource,
         stores: StoresResource,
@@ -70,20 +81,24 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
         fetches: list[MetricFetch] = []
         problem = ""
         try:
-            fetch_all(prometheus, lake, metrics, days, now, fetches, context.log.info)
+            fetch_all(prometheus, lake, metrics, days, now, fetches, context.log.info, refetch=config.refetch)
         except PrometheusUnreachable as error:
-            if settings.fallback == ("fail",):
-                raise
             problem = str(error)
-            context.log.warning(f"{problem}; what was fetched before stays, FALLBACK={','.join(settings.fallback)}")
-        outcome = FetchOutcome(
-            when=now.isoformat(),
-            reached=not problem,
-            problem=problem,
-            run_id=context.run.run_id,
-            server=prometheus.server,
+        lake.note_fetch(
+            FetchOutcome(
+                when=now.isoformat(),
+                reached=not problem,
+                problem=problem,
+                run_id=context.run.run_id,
+                server=prometheus.server,
+                first_day=days[0].isoformat(),
+                last_day=days[-1].isoformat(),
+            )
         )
-        lake.note_fetch(outcome)
+        if problem and settings.fallback == ("fail",):
+            raise PrometheusUnreachable(problem)
+        if problem:
+            context.log.warning(f"{problem}; what was fetched before stays, FALLBACK={','.join(settings.fallback)}")
         coverage = coverage_of(lake, metrics, days)
         stands_in = "cached" if any(map(any, coverage.values())) else "none"
         infos = [info for fetch in fetches for info in fetch.infos.values() if info]
@@ -120,8 +135,12 @@ def fetch_all(
     now: datetime,
     fetches: list[MetricFetch],
     say: Callable[[str], None],
+    *,
+    refetch: bool = False,
 ) -> None:
     """Fetch each metric and its companion, one after the other; ``fetches`` keeps what was done when one fails.
+
+    All queries are tried first, as ``count(<query>)``: a typing error shows before a long fetch, not after it.
 
     Raises:
         PrometheusError: no answer that can be used.
@@ -141,8 +160,24 @@ def fetch_all(
     with prometheus.clients() as (client, archive):
         client.probe()
         say(f"{prometheus.server} answers; {len(metrics)} metrics, {len(days)} days")
+        settled = {metric.name: now - timedelta(seconds=metric.settle_seconds) for metric in metrics}
+        silent = [m.name for m in metrics if not client.count_series(m.promql, settled[m.name])]
+        if silent:
+            say(f"it has nothing now for {', '.join(silent)}")
+        away = ""
         for spec in wanted:
-            fetch = ingest_metric(client, lake, spec, days, now, archive=archive, on_progress=progress)
+            fetch = ingest_metric(
+                client,
+                lake,
+                spec,
+                days,
+                now,
+                archive=archive,
+                archive_away=away,
+                refetch=refetch,
+                on_progress=progress,
+            )
+            away = away or fetch.archive_away  # one that is away is not asked once a metric
             fetches.append(fetch)
     written = sum(len(fetch.fetched) for fetch in fetches)
     say(f"{written} day files written, {sum(fetch.asked for fetch in fetches):,} instants asked for")
@@ -166,6 +201,7 @@ def _warnings(
 ) -> Iterable[dg.AssetCheckResult]:
     problems = {
         "server_reached": problem,
+        "archive_reached": next((fetch.archive_away for fetch in fetches if fetch.archive_away), ""),
         "day_coverage": _listed(_uncovered(fetches, days)),
         "bounds": _listed(_out_of_bounds(fetches, lake)),
         "members": _listed(_missing_members(fetches, lake)),
@@ -187,7 +223,7 @@ def _listed(problems: Sequence[str], most: int = 20) -> str:
 
 
 def _is_companion(fetch: MetricFetch) -> bool:
-    return fetch.metric.promql == fetch.metric.count
+    return fetch.metric.name.endswith(MEMBERS)
 
 
 def _uncovered(fetches: Sequence[MetricFetch], days: Sequence[date]) -> list[str]:

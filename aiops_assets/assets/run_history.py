@@ -22,7 +22,12 @@ def failure_since(dagster_home: str, started: float) -> str:
 
 
 def failure_of(instance: dg.DagsterInstance, run_id: str) -> str:
-    """The step that failed first and why, in one line; empty when no step failed."""
+    """The checks that stopped it, or else the step that failed first and why, in one line; empty for neither."""
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    checks = [entry.dagster_event.asset_check_evaluation_data for entry in entries if entry.dagster_event]
+    failed = [c for c in checks if not c.passed and c.blocking and c.severity == dg.AssetCheckSeverity.ERROR]
+    if failed:
+        return "; ".join(f"{c.asset_key.to_user_string()}: check {c.check_name}: {c.description}" for c in failed)
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
         event = entry.dagster_event
         error = event.step_failure_data.error if event else None
@@ -42,7 +47,8 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """Mark runs as failed whose process on this machine is gone or never came, and name them.
 
     They would hold their pool for ever. Only for runs that a command, the UI or the daemon started here: elsewhere
-    Dagster's own run monitoring knows better.
+    Dagster's own run monitoring knows better. A home is one machine's: a container that shares it does not see the
+    processes of another.
     """
     if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
         return []

@@ -23,11 +23,16 @@ from aiops_assets.stores.served import ServedModels
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.quality import FULL_DAY
 
-INGEST_CRON = "15 1 * * *"
-"""A day closes an hour and five minutes after its end: this tick is the first that closes yesterday."""
+INGEST_CRON = "30 1 * * *"
+"""A day closes an hour and five minutes after its end (with ranges of half an hour: an hour and a half)."""
 RETRAIN_CRON = "0 2 * * 0"
-RETRAIN_DUE = (timedelta(hours=1, minutes=55), timedelta(hours=2, minutes=30))
-"""Sunday's time of day in which the sensor leaves the retrain to the schedule."""
+SUNDAY, RETRAIN_DONE = 6, timedelta(hours=2, minutes=30)
+"""From Sunday's begin, when Saturday is about to close, the sensor leaves the retrain to the schedule until then."""
+UNDER_WAY = [
+    status
+    for status in dg.DagsterRunStatus
+    if status not in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+]
 SENSOR_SECONDS = 600
 MOST_VERSIONS_READ = 20
 # The tags that `dagster asset materialize --partition-range` sets.
@@ -58,7 +63,7 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
         cron_schedule=INGEST_CRON,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
-        description="Each day at 01:15 UTC: what is new of the window's days and of today.",
+        description="Each day at 01:30 UTC: what is new of the window's days and of today.",
     )
     def daily_ingest(context: dg.ScheduleEvaluationContext) -> Tick:
         return ingest_request(current(), context.scheduled_execution_time)
@@ -82,7 +87,13 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
     )
     def retrain_when_days_pile_up(context: dg.SensorEvaluationContext) -> Tick:
         close_dead_runs(context.instance)
-        return sensor_request(current(), context.instance, datetime.now(UTC))
+        now = datetime.now(UTC)
+        tick = sensor_request(current(), context.instance, now)
+        if isinstance(tick, dg.RunRequest) and now.weekday() == SUNDAY and context.cursor != tick.run_key:
+            # The daemon may be about to catch up on the schedule's own tick of today.
+            context.update_cursor(str(tick.run_key))
+            return dg.SkipReason("asked for at the next look, unless the weekly retrain has started until then")
+        return tick
 
     @dg.run_failure_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING, description="Writes each failed run and its cause to the log."
@@ -102,14 +113,16 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
 def ingest_request(settings: Settings, at: datetime) -> Tick:
     """The daily fetch, or why there is none."""
     if not _fetches(settings):
-        return dg.SkipReason("nothing is fetched in synthetic mode, or PROMETHEUS_URL is not set")
+        return dg.SkipReason(_why_nothing_is_fetched(settings))
     return dg.RunRequest(run_key=f"ingest-{at.date()}", tags=_range(settings, at.date()))
 
 
 def retrain_request(settings: Settings, instance: dg.DagsterInstance, at: datetime) -> Tick:
-    """A retrain on the newest window, unless a run for that window is there already."""
+    """A retrain on the newest window, unless a run for that window is there already; one that failed is not."""
+    if settings.data_source not in ("synthetic", "auto") and not _fetches(settings):
+        return dg.SkipReason(_why_nothing_is_fetched(settings))
     key = f"retrain-{settings.cluster}-{settings.end.date()}"
-    runs = instance.get_runs(dg.RunsFilter(tags={RUN_KEY: key}), limit=1)
+    runs = instance.get_runs(dg.RunsFilter(tags={RUN_KEY: key}, statuses=UNDER_WAY), limit=1)
     if runs:
         return dg.SkipReason(f"run {runs[0].run_id} has {key} already")
     return dg.RunRequest(run_key=key, tags=_range(settings, at.date()) if _fetches(settings) else {})
@@ -118,8 +131,8 @@ def retrain_request(settings: Settings, instance: dg.DagsterInstance, at: dateti
 def sensor_request(settings: Settings, instance: dg.DagsterInstance, at: datetime) -> Tick:
     """A retrain when enough complete days are newer than what any version was trained on, or why there is none."""
     if not _fetches(settings):
-        return dg.SkipReason("no days pile up in synthetic mode")
-    if at.weekday() == 6 and RETRAIN_DUE[0] <= timedelta(hours=at.hour, minutes=at.minute) < RETRAIN_DUE[1]:
+        return dg.SkipReason(_why_nothing_is_fetched(settings))
+    if at.weekday() == SUNDAY and timedelta(hours=at.hour, minutes=at.minute) < RETRAIN_DONE:
         return dg.SkipReason("the weekly retrain is due: it is left to the schedule")
     stores = stores_of(settings)
     for spec in MODELS:
@@ -141,7 +154,7 @@ def trained_until(served: ServedModels, name: str) -> date | None:
             manifest = served.manifest(name, version)
         except IntegrityError:
             continue
-        if manifest.effective_source != "synthetic":
+        if manifest.window_end and manifest.effective_source != "synthetic":
             ends.append(manifest.window_end.date())
     return max(ends, default=None)
 
@@ -169,6 +182,12 @@ def _is_complete(lake: Lake, day: date) -> bool:
 
 def _fetches(settings: Settings) -> bool:
     return settings.data_source != "synthetic" and settings.prometheus_url is not None
+
+
+def _why_nothing_is_fetched(settings: Settings) -> str:
+    if settings.data_source == "synthetic":
+        return "DATA_SOURCE=synthetic: no days are fetched"
+    return f"DATA_SOURCE={settings.data_source}: no days are fetched while PROMETHEUS_URL is not set"
 
 
 def _range(settings: Settings, today: date) -> dict[str, str]:

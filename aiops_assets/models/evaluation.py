@@ -119,6 +119,15 @@ def decide(
     return Decision(new >= old, f"{'not worse' if new >= old else 'worse'}: {comparison}")
 
 
+def replace_damaged(damage: str, *, challenger_source: str, champion_source: str) -> Decision:
+    """Whether the challenger stands in for a champion whose files cannot be loaded; ``damage`` says why."""
+    if challenger_source == "synthetic" and champion_source != "synthetic":
+        return Decision(
+            False, f"trained on synthetic data; the champion saw {champion_source} data, and cannot be served: {damage}"
+        )
+    return Decision(True, f"the champion cannot be served: {damage}")
+
+
 def smoke_problems(pipeline: object) -> list[str]:
     """What is wrong with a detector that must not be served: empty when nothing is."""
     problems = []

@@ -1,11 +1,11 @@
 """Which requests cover a window: as few as a server's limits and this process' memory allow."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
-DAY_SECONDS = 86_400
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from aiops_assets.timeseries.series import DAY_SECONDS, EPOCH
+
 MOST_POINTS = 11_000
 """Instants of a range query: Prometheus refuses more."""
 MOST_SAMPLES = 300_000

@@ -247,7 +247,8 @@ def _checked_url(base_url: str) -> str:
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment:
-        raise SettingsError(f"PROMETHEUS_URL={base_url!r} must look like http://host:9090 or https://host:9091/prefix")
+        shown = url.partition("?")[0]
+        raise SettingsError(f"PROMETHEUS_URL={shown!r} must look like http://host:9090 or https://host:9091/prefix")
     return url
 
 

@@ -18,14 +18,12 @@ import pyarrow.parquet as pq
 
 from aiops_assets.errors import IntegrityError, SchemaError
 from aiops_assets.timeseries.schema import DIGEST_BYTES
-from aiops_assets.timeseries.series import Floats
+from aiops_assets.timeseries.series import DAY_SECONDS, EPOCH, Floats
 
 METADATA_KEY, CHECKSUM_KEY = b"aiops", b"aiops_checksum"
 LONG_COLUMNS = ["timestamp", "series", "value"]
 TIME = pa.timestamp("us", "UTC")
 MICROSECONDS = 1_000_000
-DAY_SECONDS = 86_400
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SAME = 1e-12
 """Relative: Prometheus' avg() of the same samples differs by a last bit from one answer to the next."""
 

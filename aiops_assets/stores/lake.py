@@ -5,6 +5,7 @@ The query is part of the path: a changed query is a new series, never mixed with
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -79,7 +80,8 @@ class DayInfo(Record):
 class FetchOutcome(Record):
     """How the last fetch ended, well or not.
 
-    ``when`` is ISO; ``problem`` is empty if there was none; ``server`` is host:port, never more of the URL.
+    ``when`` is ISO; ``problem`` is empty if there was none; ``server`` is host:port, never more of the URL;
+    ``first_day`` and ``last_day`` are the ends (ISO, inclusive) of the days that were asked for.
     """
 
     when: str
@@ -87,6 +89,12 @@ class FetchOutcome(Record):
     problem: str
     run_id: str
     server: str
+    first_day: str
+    last_day: str
+
+    def asked_for(self, day: date) -> bool:
+        """Whether the day was among those asked for."""
+        return self.first_day <= day.isoformat() <= self.last_day
 
 
 class Lake:
@@ -189,8 +197,8 @@ class Lake:
     def days(self, metric: MetricSpec | StoredQuery) -> list[date]:
         """Days there are of a metric's present query, in order."""
         names = self.storage.names(self._folder(metric))
-        stems = [name.removeprefix("day=").removesuffix(".parquet") for name in names if name.endswith(".parquet")]
-        return sorted(date.fromisoformat(stem) for stem in stems)
+        found = (re.fullmatch(r"day=(\d{4}-\d{2}-\d{2})\.parquet", name) for name in names)
+        return sorted(date.fromisoformat(match[1]) for match in found if match)
 
     def sweep(self, metric: MetricSpec) -> None:
         """Remove what killed writers left beside a metric's days."""

@@ -22,12 +22,26 @@ class Record(BaseModel):
 
 
 class Day(Record):
-    """A day of source data as a training set read it: its content digest, and that of each metric fetched."""
+    """A day of source data as a training set read it.
+
+    Attributes:
+        source: "prometheus" or "synthetic"; records of older code do not say it.
+        digest: of the day's rows; of fetched days the combined digest of ``metrics``, metric -> digest.
+        closed: no more was to come. An open day grows, which is no revision.
+        revised: points that fetches had changed until then.
+    """
 
     day: str
-    source: str
+    source: str = ""
     digest: str
     metrics: dict[str, str] = {}
+    closed: bool = True
+    revised: int = 0
+
+    @property
+    def origin(self) -> str:
+        """``source``, also of an older record."""
+        return self.source or ("prometheus" if self.metrics else "synthetic")
 
 
 class SourceReport(Record):
@@ -46,8 +60,8 @@ class SourceReport(Record):
         warnings: what people should know before they trust a model of this.
     """
 
-    asked: str
-    rows: dict[str, int]
+    asked: str = ""
+    rows: dict[str, int] = {}
     note: str = ""
     cached_age_seconds: int | None = None
     coverage: float | None = None
@@ -92,7 +106,7 @@ class TrainingSetRecord(Record):
     rows_sha256: str
     cluster: str
     effective_source: str
-    source: SourceReport
+    source: SourceReport = SourceReport()
     window_start: datetime
     window_end: datetime
     rows: int
@@ -106,7 +120,7 @@ class TrainingSetRecord(Record):
 
 
 class Manifest(Record):
-    """What a served version is, written last into its directory."""
+    """What a served version is, written last into its directory. Fields with defaults are younger than the rest."""
 
     name: str
     version: int
@@ -123,9 +137,9 @@ class Manifest(Record):
     data_version: str
     training_set_sha256: str
     effective_source: str
-    source: SourceReport
-    window_start: datetime
-    window_end: datetime
+    source: SourceReport = SourceReport()
+    window_start: datetime | None = None
+    window_end: datetime | None = None
     run_id: str
     run_url: str
     dagster_run_id: str

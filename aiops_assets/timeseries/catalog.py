@@ -11,6 +11,9 @@ COARSE_STEP_SECONDS = 300
 SCRAPE_SECONDS = 60
 """The slowest scrape interval that ``[5m]`` ranges can take: a range needs four scrapes."""
 
+MEMBERS = "_members"
+"""Ends the names of companions; no other metric may end so."""
+
 Unit = Literal["ratio", "cores", "count", "bytes/s"]
 Scope = Literal["pod", "node", "cluster"]
 
@@ -55,7 +58,7 @@ class MetricSpec:
     def members(self) -> "MetricSpec":
         """The companion: its ``count`` as a metric of its own, every five minutes."""
         return MetricSpec(
-            name=f"{self.name}_members",
+            name=self.name + MEMBERS,
             promql=self.count,
             count=self.count,
             unit="count",

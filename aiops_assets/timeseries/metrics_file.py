@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from aiops_assets.errors import SettingsError
 from aiops_assets.timeseries.catalog import (
     COARSE_STEP_SECONDS,
+    MEMBERS,
     METRICS,
     SCRAPE_SECONDS,
     SYNTHETIC_METRICS,
@@ -85,8 +86,8 @@ class _Entry(BaseModel):
             raise ValueError(_ALLOWED["name"])
         if name in _TAKEN:
             raise ValueError("is a metric of the built-in catalogue: choose another name")
-        if name.endswith("_members"):
-            raise ValueError("must not end in _members: that is the name of a metric's count")
+        if name.endswith(MEMBERS):
+            raise ValueError(f"must not end in {MEMBERS}: that is the name of a metric's count")
         return name
 
     @field_validator("promql", "count")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,10 @@ from aiops_assets.errors import EmptyDataError, SchemaError
 from aiops_assets.timeseries.catalog import STEP_SECONDS, MetricSpec
 
 Floats = npt.NDArray[np.float64]
+
+DAY_SECONDS = 86_400
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""Every grid of a step begins here, so that all fetches of it meet."""
 
 KINDS = ("normal", "cpu_spike", "memory_leak", "restart_storm", "network_burst")
 """What a minute of a pod can be; a ``kind`` array holds positions in this tuple."""

@@ -70,7 +70,7 @@ def _asked(tick: dg.RunRequest | dg.SkipReason) -> str:
 
 def test_the_daily_tick_asks_for_the_window_and_today_in_one_run(real: Settings) -> None:
     schedule = definitions_for(real).resolve_schedule_def("daily_ingest")
-    assert schedule.cron_schedule == "15 1 * * *"
+    assert schedule.cron_schedule == "30 1 * * *"
     context = dg.build_schedule_context(scheduled_execution_time=SUNDAY)
     (request,) = schedule.evaluate_tick(context).run_requests or []
     assert request.run_key == "ingest-2026-11-01"
@@ -134,30 +134,46 @@ def test_schedule_and_sensor_together_start_one_run(real: Settings, instance: dg
     due = jobs.sensor_request(real, instance, SUNDAY)
     assert isinstance(due, dg.SkipReason)
     assert _asked(jobs.retrain_request(real, instance, SUNDAY)) == KEY
+    early = jobs.sensor_request(real, instance, SUNDAY - timedelta(minutes=30))
+    assert isinstance(early, dg.SkipReason), "Saturday closes at 01:05: the sensor must not be first each week"
     instance.create_run_for_job(definitions_for(real).resolve_job_def("retrain"), tags={"dagster/run_key": KEY})
     assert isinstance(jobs.sensor_request(real, instance, SUNDAY + timedelta(hours=1)), dg.SkipReason)
     assert isinstance(jobs.retrain_request(real, instance, SUNDAY), dg.SkipReason)
 
 
-def test_a_failed_run_is_written_to_the_log(instance: dg.DagsterInstance, tmp_path: Path) -> None:
-    @dg.op
-    def break_down() -> None:
-        raise ValueError("a reason")
+def test_a_failed_run_does_not_stand_for_the_retrain(real: Settings, instance: dg.DagsterInstance) -> None:
+    _fill(real, 7)
+    run = instance.create_run_for_job(definitions_for(real).resolve_job_def("retrain"), tags={"dagster/run_key": KEY})
+    instance.report_run_failed(run)
+    assert _asked(jobs.retrain_request(real, instance, SUNDAY)) == KEY
+    assert _asked(jobs.sensor_request(real, instance, SUNDAY + timedelta(hours=10))) == KEY
 
-    @dg.job
-    def fails() -> None:
-        break_down()
 
-    result = fails.execute_in_process(instance=instance, raise_on_error=False)
-    sensor = definitions_for(make_settings(tmp_path)).resolve_sensor_def("log_run_failures")
-    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
-    context = dg.build_run_status_sensor_context(
-        sensor_name="log_run_failures",
-        dagster_instance=instance,
-        dagster_run=result.dagster_run,
-        dagster_event=result.get_run_failure_event(),
-    ).for_run_failure()
-    sensor(context)
+def test_a_day_with_half_its_samples_is_not_complete(real: Settings, instance: dg.DagsterInstance) -> None:
+    _fill(real, 7)
+    lake, day = stores_of(real).lake(), (END - timedelta(days=8)).date()
+    assert jobs.complete_days(lake, None, enough=10) == 7
+    midnight = pd.Timestamp(day, tz="UTC")
+    end = (midnight + timedelta(days=1)).to_pydatetime()
+    half = pd.DataFrame({"{}": 0.5}, index=minute_grid(midnight, midnight + timedelta(hours=12)))
+    for metric in ENGINE_METRICS:
+        lake.upsert_day(metric, day, half, fetched=end, fetched_until=end, closed=True)
+    assert jobs.complete_days(lake, None, enough=10) == 7
+    assert jobs.complete_days(lake, None, enough=3) == 3
+    Path(real.aiops_home, lake._path(ENGINE_METRICS[0], day + timedelta(days=3))).write_bytes(b"damaged")
+    Path(real.aiops_home, lake._path(ENGINE_METRICS[0], day)).with_name("copy of a day.parquet").touch()
+    assert jobs.complete_days(lake, None, enough=10) == 6
+
+
+def test_what_is_missing_is_named(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    settings = make_settings(tmp_path, AIOPS_ENV="production")
+    for tick in (
+        jobs.ingest_request(settings, SUNDAY),
+        jobs.retrain_request(settings, instance, SUNDAY),
+        jobs.sensor_request(settings, instance, SUNDAY),
+    ):
+        assert isinstance(tick, dg.SkipReason)
+        assert "PROMETHEUS_URL is not set" in (tick.skip_message or "")
 
 
 @pytest.mark.parametrize(("environment", "running"), [("dev", False), ("ci", False), ("production", True)])

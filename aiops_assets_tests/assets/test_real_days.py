@@ -2,21 +2,25 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from aiops_assets.assets.partitions import days_to_fetch
+from aiops_assets.assets.run_history import failure_of
 from aiops_assets.definitions import definitions_for
+from aiops_assets.lineage import LineageReader
 from aiops_assets.resources import stores_of, tracking_of
 from aiops_assets.running import dagster_environment, stated_source
 from aiops_assets.settings import Settings
-from aiops_assets.stores.records import Manifest
+from aiops_assets.stores.records import Manifest, sha256
 from aiops_assets.timeseries.catalog import CLUSTER_METRICS, ENGINE_METRICS, METRICS
 from aiops_assets_tests.conftest import make_settings
-from aiops_assets_tests.prometheus.fault_server import Reply, faulty
+from aiops_assets_tests.prometheus.fault_server import Params, Reply, faulty
 
 pytestmark = pytest.mark.needs("prometheus")
 NAME = "anomaly-detector"
@@ -207,6 +211,9 @@ def test_too_short_a_history_stops_before_training(
     coverage = checks(result)["window_coverage"]
     assert (coverage.passed, coverage.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert problem in (coverage.description or "")
+    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
+        said = failure_of(instance, result.run_id)
+    assert f"training_set/pod_features: check window_coverage: {problem}" in said
     assert stores_of(settings).served().versions(NAME) == []
 
 
@@ -215,6 +222,7 @@ def test_a_server_without_any_sample_is_no_fallback(tmp_path: Path, prometheus_u
     result = materialize(settings, raise_on_error=False)
     assert not result.success
     assert "is cAdvisor scraped" in failure(result)
+    assert "of 0 pods none lived for 60 minutes" in failure(result)
     assert stores_of(settings).lake().days(ENGINE_METRICS[0]) == []
 
 
@@ -230,6 +238,126 @@ def test_the_archive_has_the_days_that_the_server_forgot(tmp_path: Path, prometh
     lake = stores_of(settings).lake()
     sources = [info.source for day in lake.days(CLUSTER_METRICS[0]) if (info := lake.info(CLUSTER_METRICS[0], day))]
     assert sources == ["thanos"] * 5 + ["prometheus"] * 2
+
+
+def test_an_archive_that_is_away_costs_only_what_the_server_forgot(tmp_path: Path, prometheus_url: str) -> None:
+    """The server keeps five days of seven: enough to train, while nobody has the other two."""
+    with faulty(prometheus_url, lambda *_: Reply(change=partial(forget, keep_from=27))) as short:
+        variables = {"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": short.url}
+        settings = make_settings(tmp_path, THANOS_URL=CLOSED, **variables)
+        result = materialize(settings)
+        assert _newest(settings).effective_source == "prometheus+synthetic"
+        away = checks(result)["archive_reached"]
+        assert not away.passed
+        assert "check THANOS_URL" in (away.description or "")
+        lake = stores_of(settings).lake()
+        assert lake.days(ENGINE_METRICS[0]) == [date(2026, 10, day) for day in range(27, 32)]
+        back = make_settings(tmp_path, THANOS_URL=prometheus_url, **variables)
+        assert checks(materialize(back))["archive_reached"].passed
+    assert lake.days(ENGINE_METRICS[0]) == [date(2026, 10, day) for day in range(25, 32)]
+
+
+def test_what_looks_wrong_in_single_days_is_said(tmp_path: Path, prometheus_url: str) -> None:
+    """Percent where a ratio is declared, a node that is counted half the day, a gap of half of each hour."""
+    file = tmp_path / "metrics.yaml"
+    file.write_text(
+        "metrics: [{name: cpu_percent, promql: '100 * avg(node_memory_MemAvailable_bytes / "
+        "node_memory_MemTotal_bytes)', unit: ratio, upper: 1, description: not a ratio}]"
+    )
+
+    def fault(_: int, path: str, params: Params) -> Reply | None:
+        query = params.get("query", "")
+        if path.endswith("/query_range") and query == ENGINE_METRICS[1].count:
+            return Reply(change=half_a_node)
+        if path.endswith("/query_range") and query == ENGINE_METRICS[4].promql:
+            return Reply(change=half_of_each_hour)
+        return None
+
+    with faulty(prometheus_url, fault) as server:
+        variables = {"PROMETHEUS_URL": server.url, "METRICS_FILE": str(file), "TRAINING_DAYS": "3"}
+        settings = make_settings(tmp_path, DATA_SOURCE="prometheus", MIN_COVERAGE="0.3", **variables)
+        result = materialize(settings, raise_on_error=False)
+    failed = [evaluation for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
+    found = {evaluation.check_name: evaluation.description or "" for evaluation in failed}
+    assert "cpu_percent 2026-10-30: 288 values outside 0.0 to 1.0; is a unit wrong?" in found["bounds"]
+    assert "node_memory_utilization_members 2026-10-29: 2 of 3 at the least" in found["members"]
+    assert "container_restart_count 2026-10-31: 50%, 720 instants without a sample" in found["day_coverage"]
+    assert "gaps in the metrics cost" in found["missing_share"]
+    assert "0 full days are there" in found["window_coverage"]
+
+
+def half_a_node(body: bytes) -> bytes:
+    return _changed(body, lambda time, value: value if time % 86_400 < 43_200 else "2")
+
+
+def half_of_each_hour(body: bytes) -> bytes:
+    return _changed(body, lambda time, value: value if time % 3600 < 1800 else None)
+
+
+def _changed(body: bytes, change: Callable[[int, str], str | None]) -> bytes:
+    answer = json.loads(body)
+    for series in answer["data"]["result"]:
+        kept = [[time, change(time, value)] for time, value in series["values"]]
+        series["values"] = [sample for sample in kept if sample[1] is not None]
+    return json.dumps(answer, separators=(",", ":")).encode()
+
+
+def test_closed_days_are_fetched_again_when_a_person_asks_for_it(home: Path, prometheus_url: str) -> None:
+    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url)
+    job = definitions_for(settings).resolve_job_def("ingest")
+    tags = {
+        "dagster/asset_partition_range_start": "2026-10-30",
+        "dagster/asset_partition_range_end": "2026-10-31",
+    }
+    for refetch, asked in ((False, 0), (True, 2 * (5 * 1440 + 10 * 288 + 15 * 288))):
+        result = job.execute_in_process(
+            run_config={"ops": {"raw_metrics": {"config": {"refetch": refetch}}}}, tags=tags
+        )
+        assert metadata(result, "raw_metrics")["instants_asked"] == asked
+        assert metadata(result, "raw_metrics")["points_revised"] == 0
+
+
+def test_a_champion_that_cannot_be_loaded_is_not_replaced_by_generated_data(home: Path) -> None:
+    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="synthetic")
+    model = home / "models" / NAME / "1" / "model.joblib"
+    model.write_bytes(model.read_bytes() + b"x")
+    result = materialize(settings, raise_on_error=False)
+    assert not result.success
+    assert _champion(settings) == 1
+    reason = checks(result)["not_worse_than_champion"].description or ""
+    assert "the champion saw prometheus+synthetic data, and cannot be served" in reason
+
+
+def test_a_champion_of_the_first_release_is_still_one(home: Path, prometheus_url: str) -> None:
+    """Its manifest and its training set's record say nothing of blends, coverage or windows."""
+    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url)
+    path = home / "models" / NAME / "1" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    record = next((home / "training_sets").rglob("record.json"))
+    old = json.loads(record.read_text())
+    for document in (manifest, old):
+        document.pop("source")
+    for name in ("window_start", "window_end"):
+        manifest.pop(name)
+    for day in old["days"]:
+        for name in ("source", "closed", "revised"):
+            day.pop(name)
+    record.write_text(json.dumps(old))
+    manifest["training_set_sha256"] = sha256(record.read_bytes())
+    path.write_text(json.dumps(manifest))
+    champion = home / "models" / NAME / "champion.json"
+    champion.write_text(
+        champion.read_text().replace(
+            json.loads(champion.read_text())["champion"]["manifest_sha256"], sha256(path.read_bytes())
+        )
+    )
+    assert stores_of(settings).served().manifest(NAME, 1, sha256(path.read_bytes())).effective_source
+    stores = stores_of(settings)
+    reader = LineageReader(stores.served(), stores.training_sets(), stores.lake(), tracking_of(settings).tracker())
+    chain = reader.trace(NAME)
+    assert chain.problems == ("MLflow recorded another manifest for version 1",)
+    assert {day.state for day in chain.days} == {"verified"}
+    assert {day.source for day in chain.days} == {"prometheus", "synthetic"}
 
 
 def test_metrics_of_a_file_are_fetched_too(tmp_path: Path, prometheus_url: str) -> None:
@@ -278,9 +406,9 @@ def test_a_window_that_ended_after_the_last_fetch_is_cached(home: Path) -> None:
     assert "older than the window's end" in str(metadata(result, "training_set/pod_features")["source_note"])
 
 
-def forget(body: bytes) -> bytes:
-    """A range query's answer without its samples from before 30 October."""
-    kept_from = datetime(2026, 10, 30, tzinfo=UTC).timestamp()
+def forget(body: bytes, keep_from: int = 30) -> bytes:
+    """A range query's answer without its samples from before a day of October."""
+    kept_from = datetime(2026, 10, keep_from, tzinfo=UTC).timestamp()
     answer = json.loads(body)
     for series in answer["data"]["result"] if answer["data"]["resultType"] == "matrix" else []:
         series["values"] = [sample for sample in series["values"] if sample[0] >= kept_from]

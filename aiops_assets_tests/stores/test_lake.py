@@ -304,7 +304,15 @@ def test_a_day_that_others_write_all_the_time_is_given_up(tmp_path: Path) -> Non
 
 def test_how_the_last_fetch_ended(lake: Lake) -> None:
     assert lake.last_fetch() is None
-    outcome = FetchOutcome(when=LATER.isoformat(), reached=False, problem="no connection", run_id="r", server="p:9090")
+    outcome = FetchOutcome(
+        when=LATER.isoformat(),
+        reached=False,
+        problem="no connection",
+        run_id="r",
+        server="p:9090",
+        first_day="2026-10-25",
+        last_day="2026-10-31",
+    )
     lake.note_fetch(outcome.model_copy(update={"run_id": "earlier"}))
     lake.note_fetch(outcome)
     assert lake.last_fetch() == outcome

@@ -1,0 +1,110 @@
+"""What the lake holds of a training window: how much of it, which pods, and their series."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.errors import IntegrityError, NotFoundError
+from aiops_assets.stores.lake import DayInfo, Lake
+from aiops_assets.stores.records import Day
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU
+from aiops_assets.timeseries.quality import WindowCoverage, window_coverage
+from aiops_assets.timeseries.schema import combined_digest
+from aiops_assets.timeseries.series import DAY_SECONDS, PodSeries, from_metric_frames, pod_of
+
+LEAST_POD_MINUTES = 60
+"""A pod that lived shorter shows little but its start and end."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the lake holds of a training window; its values are read later, of the pods that are drawn.
+
+    Attributes:
+        days: UTC days asked for, oldest first.
+        found: the days of which there is anything, with their digests.
+        coverage: of each metric and day.
+        fetched: when the metric that was fetched longest ago was fetched last.
+        damaged: messages of files that cannot be read, and count as missing.
+        pod_minutes: pod -> minutes with CPU time.
+    """
+
+    days: tuple[date, ...]
+    found: tuple[Day, ...]
+    coverage: WindowCoverage
+    fetched: datetime | None
+    damaged: tuple[str, ...]
+    pod_minutes: Mapping[str, int]
+
+
+def read_window(lake: Lake, days: Sequence[date]) -> Window:
+    """Verify and count the engine's metrics of some days; what is not there is counted, not an error."""
+    infos: dict[str, dict[date, DayInfo]] = {metric.name: {} for metric in ENGINE_METRICS}
+    pod_minutes: Counter[str] = Counter()
+    damaged = []
+    for metric in ENGINE_METRICS:
+        for day in days:
+            try:
+                wide, infos[metric.name][day] = lake.read_day(metric, day)
+            except NotFoundError:
+                continue
+            except IntegrityError as error:
+                damaged.append(str(error))
+                continue
+            if metric is POD_CPU:
+                pod_minutes.update(dict(zip(map(pod_of, wide.columns), wide.count().tolist(), strict=True)))
+    got = {name: {day: info.got for day, info in found.items()} for name, found in infos.items()}
+    newest = [max(datetime.fromisoformat(i.fetched) for i in found.values()) for found in infos.values() if found]
+    return Window(
+        days=tuple(days),
+        found=tuple(day for day in (_day(day, infos) for day in days) if day.metrics),
+        coverage=window_coverage(got, days, {m.name: DAY_SECONDS // m.step_seconds for m in ENGINE_METRICS}),
+        fetched=min(newest, default=None),
+        damaged=tuple(damaged),
+        pod_minutes={pod: minutes for pod, minutes in pod_minutes.items() if pod},
+    )
+
+
+def draw_pods(pod_minutes: Mapping[str, int], n: int, seed: int) -> tuple[str, ...]:
+    """At most ``n`` pods, in order of name, drawn by how long they lived; jobs of a few minutes are left out.
+
+    A pod is as likely to be drawn as a minute of its life is (weighted sampling without replacement,
+    Efraimidis and Spirakis 2006): a cluster's thousand short jobs do not crowd out its services.
+    """
+    lasting = sorted(pod for pod, minutes in pod_minutes.items() if minutes >= LEAST_POD_MINUTES)
+    rng = np.random.default_rng([seed, 4])
+    keys = np.log(rng.random(len(lasting))) / np.array([pod_minutes[pod] for pod in lasting], dtype=np.float64)
+    return tuple(sorted(lasting[i] for i in np.argsort(-keys, kind="stable")[:n]))
+
+
+def read_pods(lake: Lake, window: Window, end: pd.Timestamp, pods: Sequence[str]) -> PodSeries:
+    """The engine's metrics of these pods and of all nodes, in the window."""
+    drawn = set(pods)
+    frames = {}
+    for metric in ENGINE_METRICS:
+        parts = [pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))]
+        for day in window.found:
+            if metric.name in day.metrics:
+                wide = lake.read_day(metric, date.fromisoformat(day.day))[0]
+                mine = [name for name in wide.columns if metric.per == "node" or pod_of(name) in drawn]
+                parts.append(wide[mine])
+        frames[metric.name] = pd.concat(parts[1:] or parts)
+    return from_metric_frames(frames, ENGINE_METRICS, pd.Timestamp(window.days[0], tz="UTC"), end, pods)
+
+
+def _day(day: date, infos: Mapping[str, Mapping[date, DayInfo]]) -> Day:
+    """A fetched day as a record; without metrics when nothing of it is there."""
+    found = {name: days[day] for name, days in infos.items() if day in days}
+    metrics = {name: info.digest for name, info in found.items()}
+    return Day(
+        day=day.isoformat(),
+        source="prometheus",
+        digest=combined_digest(metrics),
+        metrics=metrics,
+        closed=all(info.closed for info in found.values()),
+        revised=sum(info.revised for info in found.values()),
+    )
