@@ -1,13 +1,14 @@
 """raw_metrics: what Prometheus says, a partition a UTC day, today among them; only what is new is asked for."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 from pydantic import Field
 
 from aiops_assets import plots
+from aiops_assets.assets.fetch_checks import check_results, check_specs
 from aiops_assets.assets.partitions import daily
 from aiops_assets.assets.reporting import picture, table_schema
 from aiops_assets.errors import IntegrityError, PrometheusUnreachable
@@ -15,8 +16,7 @@ from aiops_assets.ingest import MetricFetch, Progress, ingest_metric
 from aiops_assets.resources import PrometheusResource, StoresResource
 from aiops_assets.settings import Settings
 from aiops_assets.stores.lake import FetchOutcome, Lake
-from aiops_assets.timeseries.catalog import MEMBERS, MetricSpec
-from aiops_assets.timeseries.quality import FULL_DAY, count_outside
+from aiops_assets.timeseries.catalog import MetricSpec
 from aiops_assets.timeseries.schema import combined_digest
 
 RAW_METRICS = dg.AssetKey("raw_metrics")
@@ -31,17 +31,6 @@ class FetchConfig(dg.Config):
     refetch: bool = Field(False, description="Ask for the whole of each day again, also of days that have closed.")
 
 
-WARNINGS = {
-    "server_reached": "Warns when the server could not be reached, so that nothing new was fetched.",
-    "archive_reached": "Warns when THANOS_URL could not be asked for days that the server forgot. They stay open.",
-    "day_coverage": "Warns of single days with less than 90 % of their samples. The window as a whole is judged where "
-    "it is trained on.",
-    "bounds": "Warns of values outside the catalogue's bounds in what was fetched.",
-    "members": "Warns when a node stood behind an average for a part of the time only.",
-    "stored_files": "Warns of damaged day files, which were fetched again.",
-}
-
-
 def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
     """The asset, with partitions from ``FIRST_DAY`` and the metrics of the catalogue and METRICS_FILE."""
     metrics = settings.metrics
@@ -53,7 +42,7 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
         partitions_def=daily(settings),
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=POOL,
-        check_specs=[dg.AssetCheckSpec(name, asset=RAW_METRICS, description=text) for name, text in WARNINGS.items()],
+        check_specs=check_specs(RAW_METRICS),
         description=(
             f"{len(metrics)} metrics and how many series stand behind each, a Parquet file per metric and UTC day "
             "below `<home>/lake/cluster=<name>/`. Days that have closed are never asked for again; of an open one only "
@@ -121,7 +110,7 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
                 "not_finite": sum(fetch.not_finite for fetch in fetches),
                 "coverage": picture(plots.coverage_map(coverage, days)),
             },
-            check_results=list(_warnings(problem, fetches, days, lake)),
+            check_results=check_results(problem, fetches, days, lake),
         )
 
     return raw_metrics
@@ -194,72 +183,3 @@ def coverage_of(lake: Lake, metrics: Sequence[MetricSpec], days: Sequence[date])
         return info.coverage if info else 0.0
 
     return {metric.name: [share(metric, day) for day in days] for metric in metrics}
-
-
-def _warnings(
-    problem: str, fetches: Sequence[MetricFetch], days: Sequence[date], lake: Lake
-) -> Iterable[dg.AssetCheckResult]:
-    problems = {
-        "server_reached": problem,
-        "archive_reached": next((fetch.archive_away for fetch in fetches if fetch.archive_away), ""),
-        "day_coverage": _listed(_uncovered(fetches, days)),
-        "bounds": _listed(_out_of_bounds(fetches, lake)),
-        "members": _listed(_missing_members(fetches, lake)),
-        "stored_files": _listed([message for fetch in fetches for message in fetch.damaged]),
-    }
-    for name, text in problems.items():
-        yield dg.AssetCheckResult(
-            asset_key=RAW_METRICS,
-            check_name=name,
-            passed=not text,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=text or None,
-        )
-
-
-def _listed(problems: Sequence[str], most: int = 20) -> str:
-    more = [f"and {len(problems) - most} more"] if len(problems) > most else []
-    return "; ".join([*problems[:most], *more])
-
-
-def _is_companion(fetch: MetricFetch) -> bool:
-    return fetch.metric.name.endswith(MEMBERS)
-
-
-def _uncovered(fetches: Sequence[MetricFetch], days: Sequence[date]) -> list[str]:
-    found = []
-    for fetch in (fetch for fetch in fetches if not _is_companion(fetch)):
-        empty = [day for day in days if fetch.infos.get(day) is None]
-        if len(empty) == len(days):
-            found.append(f"{fetch.metric.name}: no sample on any day; is its exporter scraped?")
-            continue
-        found += [f"{fetch.metric.name} {day}: no sample" for day in empty]
-        found += [
-            f"{fetch.metric.name} {day}: {info.coverage:.0%}, {info.reason}"
-            for day, info in fetch.infos.items()
-            if info and info.coverage < FULL_DAY
-        ]
-    return found
-
-
-def _out_of_bounds(fetches: Sequence[MetricFetch], lake: Lake) -> list[str]:
-    """Days just fetched that hold values which cannot be true."""
-    found = []
-    for fetch in fetches:
-        for day in fetch.fetched:
-            if outside := count_outside(lake.read_day(fetch.metric, day)[0], fetch.metric):
-                bounds = f"{fetch.metric.lower} to {fetch.metric.upper}"
-                found.append(f"{fetch.metric.name} {day}: {outside} values outside {bounds}; is a unit wrong?")
-    return found
-
-
-def _missing_members(fetches: Sequence[MetricFetch], lake: Lake) -> list[str]:
-    """Averages over nodes behind which fewer stood for a while. Pods come and go, that is no news."""
-    nodes = {fetch.metric.members.name for fetch in fetches if fetch.metric.per == "node"}
-    found = []
-    for fetch in (fetch for fetch in fetches if fetch.metric.name in nodes):
-        for day in fetch.fetched:
-            counts = lake.read_day(fetch.metric, day)[0].to_numpy()
-            if counts.size and counts.min() < counts.max():
-                found.append(f"{fetch.metric.name} {day}: {counts.min():.0f} of {counts.max():.0f} at the least")
-    return found

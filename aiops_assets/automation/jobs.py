@@ -1,7 +1,7 @@
 """What runs by itself: fetch each day, retrain each week and when new days pile up, say when a run fails.
 
 One window has one retrain. Schedule and sensor ask for it by the same run key, each looks for a run that has the
-key already, and the sensor keeps quiet around the time at which the schedule's own tick is due.
+key already, and the sensor keeps quiet while the schedule's own tick is due.
 """
 
 from collections.abc import Callable
@@ -36,11 +36,8 @@ UNDER_WAY = [
 SENSOR_SECONDS = 600
 MOST_VERSIONS_READ = 20
 # The tags that `dagster asset materialize --partition-range` sets.
-RANGE_START, RANGE_END, RUN_KEY = (
-    "dagster/asset_partition_range_start",
-    "dagster/asset_partition_range_end",
-    ("dagster/run_key"),
-)
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+RUN_KEY = "dagster/run_key"
 Tick = dg.RunRequest | dg.SkipReason
 
 
