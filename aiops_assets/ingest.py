@@ -156,12 +156,12 @@ class _Ingest:
         for day in days:
             begin = start = _midnight(day)
             end = min(begin + DAY, edge)
-            begun, info = self._stored(day)
+            begun, whole_until, info = self._stored(day)
             self.infos[day] = info
             if info is not None and not refetch:
                 if info.closed:
                     continue
-                start = max(begin, self._floor(info.asked_until - OVERLAP))
+                start = max(begin, self._floor(whole_until - OVERLAP))
             if start < end:
                 closing = end == begin + DAY and self.now > end + settle + OVERLAP
                 windows.append(_Window(day, start, end, closing, begun, info.series if info else 0))
@@ -207,16 +207,25 @@ class _Ingest:
             raise type(error)(str(error).replace("PROMETHEUS_URL", "THANOS_URL")) from error
         return ""
 
-    def _stored(self, day: date) -> tuple[bool, DayInfo | None]:
-        """Whether the stored day has a sample at midnight, and what it says of itself."""
+    def _stored(self, day: date) -> tuple[bool, datetime, DayInfo | None]:
+        """Whether the stored day has a sample at midnight, until when it is whole, and what it says of itself.
+
+        It is whole until the first gap after its first sample: samples that were late then may be there now.
+        """
+        begin = _midnight(day)
         try:
             wide, info = self.lake.read_day(self.metric, day)
         except NotFoundError:
-            return False, None
+            return False, begin, None
         except IntegrityError as error:
             self.damaged.append(str(error))
-            return False, None
-        return len(wide) > 0 and wide.index[0] == _midnight(day), info
+            return False, begin, None
+        if not len(wide):
+            return False, begin, info
+        step = timedelta(seconds=self.metric.step_seconds)
+        gaps = (wide.index[1:] - wide.index[:-1] > step).nonzero()[0]
+        last = wide.index[gaps[0]] if len(gaps) else wide.index[-1]
+        return wide.index[0] == begin, min(last.to_pydatetime() + step, info.asked_until), info
 
     def _answers(
         self, client: PrometheusClient, span: Sequence[_Window], series: int

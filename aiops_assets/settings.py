@@ -106,6 +106,13 @@ class Settings(BaseModel):
             raise ValueError("must be an http:// or https:// URL")
         return value.rstrip("/")
 
+    @field_validator("model_root")
+    @classmethod
+    def _plain_root(cls, value: str) -> str:
+        if "://" in value and set(value) & set("@?#"):
+            raise ValueError("must be a folder or a bucket URL without credentials or query: use the cloud's own")
+        return value
+
     @field_validator("cluster")
     @classmethod
     def _dns_label(cls, value: str) -> str:
@@ -181,13 +188,13 @@ def origin(name: str, environment: Mapping[str, str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as people may see it: never a password or a query of a URL."""
+    """A value as people may see it: nothing before an @, nothing from a ? or # on."""
     if value is None:
         return ""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    text = re.sub(r"(://)[^\s]*@", r"\1***@", str(value))
-    return re.sub(r"(://[^?\s]*)\?\S*", r"\1?***", text)
+    text = re.sub(r"[?#].*", "?***", str(value))
+    return re.sub(r"^([a-z0-9+.-]+://)?.*@", r"\1***@", text)
 
 
 def allowed(name: str) -> str:

@@ -2,7 +2,8 @@
 
 The rule of the fallback, written once:
 
-1. The last fetch reached the server after the window had ended: the lake is what the server says ("prometheus").
+1. The last fetch reached the server: the lake is what the server says ("prometheus"). It must have asked for the days
+   of the window that have not closed, after the window's end; else nothing is trained until they are fetched.
 2. It did not: the options of FALLBACK are tried in order. ``cached`` takes the lake as it is, if it holds enough of
    the window to be trained on. ``synthetic`` generates all rows. ``fail``, or no option left: nothing is trained.
 3. Only "unreachable after retries" comes here. A bad query or a refused token stopped the fetch itself.
@@ -14,7 +15,7 @@ from datetime import date, datetime, timedelta
 
 import pandas as pd
 
-from aiops_assets.errors import EmptyDataError, IntegrityError, NotFoundError, PrometheusUnreachable
+from aiops_assets.errors import EmptyDataError, IntegrityError, NotFoundError, PrometheusUnreachable, SettingsError
 from aiops_assets.models.catalog import POD_FEATURES
 from aiops_assets.settings import Settings
 from aiops_assets.stores.lake import FetchOutcome, Lake
@@ -49,21 +50,21 @@ def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now
         now: for the age of cached days.
 
     Raises:
-        NotFoundError: nothing was ever fetched.
+        NotFoundError: the window was not fetched yet.
         PrometheusUnreachable: the server is away and FALLBACK allows nothing that is there.
     """
     if outcome is None:
         raise NotFoundError("raw_metrics was never materialized: materialize it first, or select it too")
-    fetched_at = datetime.fromisoformat(outcome.when)
-    closed = {day.day for day in window.found if day.closed}
-    stale = [day for day in window.days if day.isoformat() not in closed and not outcome.asked_for(day)]
-    if outcome.reached and fetched_at >= settings.end and not stale:
+    if outcome.reached:
+        closed = {day.day for day in window.found if day.closed}
+        stale = [day for day in window.days if day.isoformat() not in closed and not outcome.asked_for(day)]
+        if stale or datetime.fromisoformat(outcome.when) < settings.end:
+            raise NotFoundError(
+                f"the last fetch, at {outcome.when}, asked for {outcome.first_day} to {outcome.last_day}; the window "
+                f"needs {window.days[0]} to {window.days[-1]}: materialize raw_metrics for them"
+            )
         return Choice("prometheus")
-    problem = outcome.problem or (
-        f"the last fetch, at {outcome.when}, asked for {outcome.first_day} to {outcome.last_day} only"
-        if stale
-        else f"the last fetch, at {outcome.when}, is older than the window's end"
-    )
+    problem = outcome.problem
     refused: list[str] = []
     for option in settings.fallback:
         if option == "synthetic":
@@ -100,6 +101,8 @@ def pod_features(
     if settings.mode == "synthetic":
         why = "PROMETHEUS_URL is not set" if settings.data_source == "auto" else ""
         return from_recipe(settings, recipe, announced, note=why)
+    if settings.end > now:
+        raise SettingsError(f"SYNTHETIC_END={settings.end.date()}: a window of real days cannot end in the future")
     window = read_window(lake, days)
     choice = choose(settings, lake.last_fetch(), window, now)
     if choice.source == "synthetic":

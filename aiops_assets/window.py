@@ -1,5 +1,6 @@
 """What the lake holds of a training window: how much of it, which pods, and their series."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,10 +76,15 @@ def draw_pods(pod_minutes: Mapping[str, int], n: int, seed: int) -> tuple[str, .
     A pod is as likely to be drawn as a minute of its life is (weighted sampling without replacement,
     Efraimidis and Spirakis 2006): a cluster's thousand short jobs do not crowd out its services.
     """
-    lasting = sorted(pod for pod, minutes in pod_minutes.items() if minutes >= LEAST_POD_MINUTES)
-    rng = np.random.default_rng([seed, 4])
-    keys = np.log(rng.random(len(lasting))) / np.array([pod_minutes[pod] for pod in lasting], dtype=np.float64)
-    return tuple(sorted(lasting[i] for i in np.argsort(-keys, kind="stable")[:n]))
+    lasting = [pod for pod, minutes in pod_minutes.items() if minutes >= LEAST_POD_MINUTES]
+    keys = {pod: np.log(_uniform(f"{seed} {pod}")) / pod_minutes[pod] for pod in lasting}
+    return tuple(sorted(sorted(lasting, key=lambda pod: (-keys[pod], pod))[:n]))
+
+
+def _uniform(text: str) -> float:
+    """A number in (0, 1) that only the text decides: a new pod does not reshuffle the others."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return (int.from_bytes(digest) + 0.5) / 2**64
 
 
 def read_pods(lake: Lake, window: Window, end: pd.Timestamp, pods: Sequence[str]) -> PodSeries:

@@ -167,6 +167,24 @@ def test_a_history_grown_at_the_live_edge_equals_one_fetch(server: Server, tmp_p
     assert all(info.closed and info.asked_until == _end(info.day) for info in infos)
 
 
+def test_a_gap_in_an_open_day_is_asked_for_until_it_closes(lake: Lake) -> None:
+    """Remote write is three hours behind at noon, and has caught up when the day closes."""
+    grid = pd.date_range(FIRST, periods=288, freq="300s", unit="us", name="timestamp")
+    server = Server(pd.DataFrame({"{}": np.arange(288.0)}, index=grid))
+    noon = FIRST + timedelta(hours=12)
+    late = grid.to_series().where(grid < pd.Timestamp(FIRST + timedelta(hours=9)), noon + timedelta(hours=1))
+    server.arrives = late.to_frame("{}")
+    server.now = noon
+    info = ingest_metric(server, lake, METRIC, DAYS[:1], noon).infos[DAYS[0]]
+    assert info
+    assert (info.got, info.closed) == (108, False)
+    server.now = FIRST + DAY + timedelta(hours=2)
+    info = ingest_metric(server, lake, METRIC, DAYS[:1], server.now).infos[DAYS[0]]
+    assert info
+    assert (info.got, info.closed, info.reason) == (288, True, "complete")
+    assert server.asked[1] == (FIRST + timedelta(hours=8), FIRST + DAY)
+
+
 def test_nothing_new_asks_the_last_hour_only(server: Server, lake: Lake) -> None:
     now = FIRST + timedelta(hours=30, minutes=8)
     first = ingest_metric(server, lake, METRIC, DAYS, now)
@@ -332,7 +350,11 @@ def test_a_day_stays_open_until_the_archive_has_answered(pair: Pair, error: type
     pair.archive.asked.clear()
     pair.archive.fails_after = None
     pair.fetch()
-    assert pair.server.asked == [(FIRST, FIRST + 2 * DAY), (FIRST + 3 * DAY - HOUR, FIRST + 3 * DAY)]
+    begun, open_day = pair.server.asked
+    assert begun == (FIRST, FIRST + 2 * DAY)
+    # From the hour before the first gap of what is stored.
+    assert FIRST + 2 * DAY < open_day[0] <= FIRST + 3 * DAY - HOUR
+    assert open_day[1] == FIRST + 3 * DAY
     assert pair.archive.asked == [(FIRST, FIRST + 3 * DAY)]
     assert _digests(pair.lake) == _expected(pair.archive.truth)
 

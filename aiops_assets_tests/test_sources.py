@@ -75,9 +75,8 @@ def test_a_server_that_answered_after_the_window_ended_is_the_source(tmp_path: P
     settings = make_settings(tmp_path)
     assert choose(settings, _outcome(reached=True), _window(0.1), NOW).source == "prometheus"
     early = _outcome(reached=True, when=NOW - timedelta(hours=10))
-    choice = choose(settings, early, _window(1.0), NOW)
-    assert choice.source == "cached"
-    assert "is older than the window's end" in choice.note
+    with pytest.raises(NotFoundError, match="the window needs 2026-10-25 to 2026-10-31: materialize raw_metrics"):
+        choose(settings, early, _window(1.0), NOW)
 
 
 def test_days_that_the_last_fetch_did_not_ask_for_must_have_closed(tmp_path: Path) -> None:
@@ -86,9 +85,8 @@ def test_days_that_the_last_fetch_did_not_ask_for_must_have_closed(tmp_path: Pat
     assert choose(settings, today_only, _window(1.0), NOW).source == "prometheus"
     window = _window(1.0)
     open_day = replace(window, found=(*window.found[:-2], window.found[-2].model_copy(update={"closed": False})))
-    choice = choose(settings, today_only, open_day, NOW)
-    assert choice.source == "cached"
-    assert f"asked for {DAYS[-1]} to {DAYS[-1]} only" in choice.note
+    with pytest.raises(NotFoundError, match=f"asked for {DAYS[-1]} to {DAYS[-1]}; the window needs {DAYS[0]} to"):
+        choose(settings, today_only, open_day, NOW)
 
 
 def test_short_jobs_do_not_crowd_out_services() -> None:

@@ -12,11 +12,11 @@ OPEN = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRun
 
 
 def failure_since(dagster_home: str, started: float) -> str:
-    """Why the newest run failed, in one line; empty when none failed after ``started`` (Unix seconds)."""
+    """Why the first run after ``started`` (Unix seconds) that failed did so, in one line; empty when none did."""
+    since = datetime.fromtimestamp(started - 1, UTC)
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=since)
     with dg.DagsterInstance.from_config(dagster_home) as instance:
-        for record in instance.get_run_records(limit=1):
-            if record.create_timestamp.timestamp() < started - 1:
-                return ""
+        for record in instance.get_run_records(failed, limit=1, ascending=True):
             return failure_of(instance, record.dagster_run.run_id)
     return ""
 

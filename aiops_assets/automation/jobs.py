@@ -188,5 +188,6 @@ def _why_nothing_is_fetched(settings: Settings) -> str:
 
 
 def _range(settings: Settings, today: date) -> dict[str, str]:
-    days = days_to_fetch(settings, today)
+    # A tick that the daemon catches up on is of an earlier day than the window's end.
+    days = days_to_fetch(settings, max(today, settings.end.date()))
     return {RANGE_START: days[0].isoformat(), RANGE_END: days[-1].isoformat()}

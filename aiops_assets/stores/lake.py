@@ -5,7 +5,7 @@ The query is part of the path: a changed query is a new series, never mixed with
 """
 
 import hashlib
-import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -151,7 +151,7 @@ class Lake:
                 day,
                 merged,
                 asked,
-                fetched=fetched.astimezone(UTC).isoformat(),
+                fetched=fetched.astimezone(UTC).isoformat() if new.names or known is None else known.fetched,
                 closed=closed,
                 revised=revised + (known.revised if known else 0),
                 source=source if new.names or known is None else known.source,
@@ -197,8 +197,11 @@ class Lake:
     def days(self, metric: MetricSpec | StoredQuery) -> list[date]:
         """Days there are of a metric's present query, in order."""
         names = self.storage.names(self._folder(metric))
-        found = (re.fullmatch(r"day=(\d{4}-\d{2}-\d{2})\.parquet", name) for name in names)
-        return sorted(date.fromisoformat(match[1]) for match in found if match)
+        days = []
+        for name in names:
+            with suppress(ValueError):  # somebody's own file
+                days.append(datetime.strptime(name, "day=%Y-%m-%d.parquet").date())
+        return sorted(days)
 
     def sweep(self, metric: MetricSpec) -> None:
         """Remove what killed writers left beside a metric's days."""

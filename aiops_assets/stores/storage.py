@@ -14,6 +14,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -82,7 +83,13 @@ def open_storage(url: str | Path) -> Storage:
         return LocalStorage(Path(text.removeprefix("file://")))
     from obstore.store import from_url
 
-    return ObjectStorage(from_url(text), text.rstrip("/"))
+    # Its own retries last three minutes, longer than Dagster waits for a sensor.
+    store = from_url(
+        text,
+        client_options={"connect_timeout": "5s", "timeout": "20s"},
+        retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
+    )
+    return ObjectStorage(store, text.rstrip("/"))
 
 
 class LocalStorage(Storage):

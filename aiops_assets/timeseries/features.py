@@ -39,23 +39,32 @@ def nine_statistics(history: Floats) -> Floats:
 
     Args:
         history: (..., n_members, 6), a minute apart, oldest first; members are the series that describe
-            the same thing (the nodes beside a pod; one for a pod's own metric). A sample that is missing
-            or infinite takes the value of the one before it, or else after it.
+            the same thing (the nodes beside a pod; one for a pod's own metric). A sample may be missing or
+            infinite; at an instant at which all members lack it, each takes its last one, or else its next.
 
     Returns:
-        (..., 9) in the order of :data:`STATISTICS`, always finite: each statistic's mean over the members
-        that have samples, the changes computed from those means, which is what the engine sees when it
-        averages the server's answer to each of its queries; the engine's default where no member has any.
-        ``std_5m`` is the population's; ``pct_change`` is 0 where ``lag_1`` is 0.
+        (..., 9) in the order of :data:`STATISTICS`, always finite; the engine's default where no member has a
+        sample. Each is a mean over the members that have what it needs: a sample at its instant, or any in
+        the window. That is what averaging the server's answers to the engine's queries gives, also while a
+        node is away. The changes are computed from those means. ``std_5m`` is the population's;
+        ``pct_change`` is 0 where ``lag_1`` is 0.
     """
-    samples, known = _filled(np.asarray(history, dtype=np.float64))
-    window = samples[..., 1:]
-    value, lag_1, lag_5 = samples[..., -1], samples[..., -2], samples[..., 0]
+    samples, used = _filled(np.asarray(history, dtype=np.float64))
+    at_instants = _mean(samples, used, axis=-2)
+    window, inside = samples[..., 1:], used[..., 1:]
+    mean = _mean(window, inside, axis=-1)
     of_members = np.stack(
-        [value, window.mean(-1), window.std(-1), window.min(-1), window.max(-1), lag_1, lag_5], axis=-1
+        [
+            mean,
+            np.sqrt(_mean((window - mean[..., np.newaxis]) ** 2, inside, axis=-1)),
+            np.where(inside, window, np.inf).min(-1),
+            np.where(inside, window, -np.inf).max(-1),
+        ],
+        axis=-1,
     )
-    known_members = known.sum(axis=-1)
-    levels = (of_members * known[..., np.newaxis]).sum(axis=-2) / np.maximum(known_members, 1)[..., np.newaxis]
+    in_window: Mask = np.broadcast_to(inside.any(axis=-1, keepdims=True), of_members.shape)
+    of_window = _mean(np.where(in_window, of_members, 0.0), in_window, axis=-2)
+    levels = np.concatenate([at_instants[..., -1:], of_window, at_instants[..., -2:-1], at_instants[..., :1]], axis=-1)
 
     value, lag_1 = levels[..., 0], levels[..., 5]
     diff = value - lag_1
@@ -63,7 +72,8 @@ def nine_statistics(history: Floats) -> Floats:
         pct_change = np.divide(diff, lag_1, out=np.zeros_like(diff), where=lag_1 != 0)
     statistics = np.concatenate([levels, diff[..., np.newaxis], pct_change[..., np.newaxis]], axis=-1)
     statistics = np.clip(statistics, -LIMIT, LIMIT)
-    return np.where(known_members[..., np.newaxis] > 0, statistics, ENGINE_DEFAULT)
+    known: Mask = np.asarray(used.any(axis=(-2, -1)))
+    return np.where(known[..., np.newaxis], statistics, ENGINE_DEFAULT)
 
 
 def feature_row(history: Mapping[str, npt.ArrayLike]) -> Floats:
@@ -96,20 +106,18 @@ def feature_row(history: Mapping[str, npt.ArrayLike]) -> Floats:
 def row_mask(series: PodSeries, every: int = ROW_EVERY_MINUTES) -> Mask:
     """Where a training row can be taken, (n_pods, n_minutes).
 
-    Every ``every`` minutes of the day, where all six samples are there of each metric that the pod has at
-    all; of a node metric, of each node that has any of the six. A pod without samples of a metric in the whole
-    window (no memory limit, say) keeps its rows.
+    Every ``every`` minutes of the day, where each metric that the pod has at all has its six samples; of a node
+    metric it is enough when some node has each: one of a hundred nodes is always missing a scrape. A pod
+    without samples of a metric in the whole window (no memory limit, say) keeps its rows.
     """
     minute_of_day = np.asarray(series.times.hour * 60 + series.times.minute)
     mask = np.broadcast_to(minute_of_day % every == 0, (len(series.pods), len(series.times))).copy()
     mask[:, : HISTORY - 1] = False
     for metric in ENGINE_METRICS:
-        there: Mask = np.asarray(np.isfinite(series.values[metric.name]), dtype=bool)
-        so_far = np.pad(np.cumsum(there, axis=-1), ((0, 0), (0, 0), (1, 0)))
-        samples: npt.NDArray[np.int64] = so_far[..., HISTORY:] - so_far[..., :-HISTORY]
-        # A node that joins or leaves within the window would count in some of the server's answers only.
-        whole = np.isin(samples, (0, HISTORY)).all(axis=1) & (samples == HISTORY).any(axis=1)
-        mask[:, HISTORY - 1 :] &= whole | ~np.asarray(there.any(axis=(1, 2)))[:, np.newaxis]
+        there: Mask = np.asarray(np.isfinite(series.values[metric.name]).any(axis=1))
+        so_far = np.pad(np.cumsum(there, axis=-1), ((0, 0), (1, 0)))
+        whole: Mask = so_far[:, HISTORY:] - so_far[:, :-HISTORY] == HISTORY
+        mask[:, HISTORY - 1 :] &= whole | ~there.any(axis=1, keepdims=True)
     return mask
 
 
@@ -125,14 +133,24 @@ def feature_matrix(series: PodSeries, pods: npt.NDArray[np.intp], minutes: npt.N
     return np.concatenate(blocks, axis=-1)
 
 
+def _mean(values: Floats, used: Mask, axis: int) -> Floats:
+    """Mean of the values that are used; 0 where none is."""
+    total = np.asarray((values * used).sum(axis=axis), dtype=np.float64)
+    return total / np.maximum(used.sum(axis=axis), 1)
+
+
 def _filled(samples: Floats) -> tuple[Floats, Mask]:
-    """Missing samples filled from their neighbours, bounded; and where a window has any sample at all."""
+    """Samples without gaps, bounded, and which of them count.
+
+    Those that are there do; at an instant at which no member has one, those that members had last (or next) do.
+    """
     present = np.isfinite(samples)
-    known: Mask = np.asarray(present.any(axis=-1))
     samples = np.where(present, np.clip(samples, -LIMIT, LIMIT), 0.0)
     if present.all():
-        return samples, known
+        return samples, present
     position = np.arange(samples.shape[-1])
     before = np.maximum.accumulate(np.where(present, position, -1), axis=-1)
     first = np.expand_dims(present.argmax(axis=-1), -1)
-    return np.take_along_axis(samples, np.where(before >= 0, before, first), axis=-1), known
+    filled = np.take_along_axis(samples, np.where(before >= 0, before, first), axis=-1)
+    nobody = ~present.any(axis=-2, keepdims=True)
+    return filled, np.asarray(present | (nobody & present.any(axis=-1, keepdims=True)), dtype=bool)

@@ -165,6 +165,14 @@ def test_a_day_with_half_its_samples_is_not_complete(real: Settings, instance: d
     assert jobs.complete_days(lake, None, enough=10) == 6
 
 
+def test_a_tick_that_is_caught_up_days_later_asks_for_the_window_of_now(
+    real: Settings, instance: dg.DagsterInstance
+) -> None:
+    request = jobs.retrain_request(real, instance, SUNDAY - timedelta(days=7))
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags["dagster/asset_partition_range_end"] == "2026-11-01"
+
+
 def test_what_is_missing_is_named(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     settings = make_settings(tmp_path, AIOPS_ENV="production")
     for tick in (

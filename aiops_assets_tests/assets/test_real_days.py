@@ -389,21 +389,24 @@ def test_what_is_left_of_a_damaged_day_is_said_when_no_server_answers(home: Path
     assert any("day=2026-10-27.parquet is damaged" in warning for warning in manifest.source.warnings)
 
 
-def test_a_window_that_ended_after_the_last_fetch_is_cached(home: Path) -> None:
-    """Only the training set is materialized, a day later: the lake is not what the server would say today."""
+def test_a_window_that_was_not_fetched_is_asked_for_and_never_replaced(home: Path, prometheus_url: str) -> None:
+    """Only the training set is materialized, a day later. The server is up: FALLBACK has no say."""
     lake = stores_of(make_settings(home)).lake()
     outcome = lake.last_fetch()
     assert outcome
     before = datetime(2026, 10, 31, 12, tzinfo=UTC)
     lake.note_fetch(outcome.model_copy(update={"when": before.isoformat()}))
-    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED)
-    job = definitions_for(settings).resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
+    for variables, message in (
+        ({}, "the window needs 2026-10-25 to 2026-10-31: materialize raw_metrics for them"),
+        ({"SYNTHETIC_END": "2036-10-31"}, "SYNTHETIC_END=2036-10-31: a window of real days cannot end in the future"),
+    ):
+        settings = make_settings(home, **{"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": prometheus_url, **variables})
+        job = definitions_for(settings).resolve_implicit_global_asset_job_def()
         result = job.execute_in_process(
-            instance=instance, asset_selection=[dg.AssetKey(["training_set", "pod_features"])]
+            asset_selection=[dg.AssetKey(["training_set", "pod_features"])], raise_on_error=False
         )
-    assert metadata(result, "training_set/pod_features")["effective_source"] == "cached+synthetic"
-    assert "older than the window's end" in str(metadata(result, "training_set/pod_features")["source_note"])
+        assert not result.success
+        assert message in failure(result)
 
 
 def forget(body: bytes, keep_from: int = 30) -> bytes:

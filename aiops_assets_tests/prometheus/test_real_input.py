@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
 from aiops_assets.resources import stores_of, tracking_of
 from aiops_assets.settings import Settings
-from aiops_assets.timeseries.catalog import ENGINE_METRICS, MetricSpec
-from aiops_assets.timeseries.features import STATISTICS
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, NODE_MEMORY, MetricSpec
+from aiops_assets.timeseries.features import FEATURES, STATISTICS, feature_matrix, row_mask
+from aiops_assets.timeseries.series import from_metric_frames
+from aiops_assets.timeseries.synthetic import generate
 from aiops_assets_tests.conftest import END, make_settings
+from aiops_assets_tests.prometheus_server import running_prometheus, scrape, write_blocks
 
 pytestmark = pytest.mark.needs("prometheus")
 NAME = "anomaly-detector"
@@ -165,3 +169,28 @@ def test_six_samples_at_a_full_minute_differ_by_what_the_sixth_explains(
         mean5, oldest = row[f"{metric.name}_mean_5m"], row[f"{metric.name}_lag_5"]
         assert answers["mean_5m"] == pytest.approx((5 * mean5 + oldest) / 6, abs=EXACT)
         assert answers["max_5m"] == pytest.approx(max(row[f"{metric.name}_max_5m"], oldest), abs=EXACT)
+
+
+def test_rows_equal_the_server_while_a_node_is_away(tmp_path: Path) -> None:
+    """Around the edges of a node's absence some of its window is there: no row is lost, and each equals the server."""
+    series = generate(5, 1, END, seed=11)
+    away = (END - pd.Timedelta(hours=12)).timestamp(), (END - pd.Timedelta(hours=11, minutes=40)).timestamp()
+    scraped = []
+    for samples in scrape(series):
+        if samples.name.startswith("node_memory") and samples.labels["instance"] == "node-1":
+            kept = (samples.seconds < away[0]) | (samples.seconds > away[1])
+            samples = replace(samples, seconds=samples.seconds[kept], values=samples.values[kept])
+        scraped.append(samples)
+    write_blocks(scraped, tmp_path / "tsdb")
+    start = END - pd.Timedelta(days=1)
+    with running_prometheus(tmp_path / "tsdb") as url, RequestsTransport(url) as transport:
+        client = PrometheusClient(transport)
+        frames = {m.name: client.query_range(m.promql, start, END, m.step_seconds) for m in ENGINE_METRICS}
+        assert frames[NODE_MEMORY.name].isna().any().sum() == 1
+        real = from_metric_frames(frames, ENGINE_METRICS, start, END, series.pods)
+        assert row_mask(real, every=1)[:, 5:].all()
+        for minute in [715, *range(718, 730), *range(736, 750)]:
+            row = feature_matrix(real, np.array([0]), np.array([minute]))[0]
+            found = dict(zip(STATISTICS, row[FEATURES.index(f"{NODE_MEMORY.name}_value") :], strict=False))
+            asked = _engine_columns(client, NODE_MEMORY, real.times[minute], series.pods[0], FIVE_SAMPLES)
+            assert found == pytest.approx(asked, abs=EXACT), real.times[minute]

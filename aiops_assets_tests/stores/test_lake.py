@@ -100,6 +100,16 @@ def test_a_new_value_wins_and_a_missing_one_erases_nothing(lake: Lake) -> None:
     assert _put(lake, second + 1)[0].revised == 1 + 13
 
 
+def test_an_empty_answer_does_not_make_a_day_younger(lake: Lake) -> None:
+    before = _put(lake, _wide())[0]
+    empty = _wide().iloc[:, :0]
+    again, _ = lake.upsert_day(
+        POD_CPU, DAY, empty, fetched=LATER + timedelta(days=30), fetched_until=LATER, closed=True
+    )
+    assert again
+    assert again.fetched == before.fetched
+
+
 def test_a_last_bit_is_no_revision(lake: Lake) -> None:
     first, before = _wide(), _put(lake, _wide())[0]
     info, revised = _put(lake, first * (1 + 4e-16))

@@ -134,11 +134,25 @@ def test_rows_are_taken_every_five_minutes_where_the_history_is_whole() -> None:
     assert HISTORY == 6
 
 
-def test_a_node_that_joins_costs_the_rows_whose_window_it_joins_in() -> None:
+def test_a_node_that_comes_and_goes_costs_no_row() -> None:
     series = generate(3, 1, END, seed=2)
     nodes = np.concatenate([series.values[NODE_MEMORY.name][:1], series.values[NODE_MEMORY.name][1:2]], axis=1)
     nodes[0, 1, :702] = NAN
-    mask = row_mask(series.with_anomalies({NODE_MEMORY.name: nodes}, series.kind))
-    whole = row_mask(series)
-    assert np.flatnonzero((whole & ~mask)[0]).tolist() == [705]
-    assert not (mask & ~whole).any()
+    nodes[0, 0, ::7] = NAN
+    nodes[0, 1, 7 * 110 :: 7] = 0.5
+    flapping = series.with_anomalies({NODE_MEMORY.name: nodes}, series.kind)
+    nobody = np.flatnonzero(np.isnan(nodes[0]).all(axis=0))
+    lost = np.flatnonzero((row_mask(series) & ~row_mask(flapping))[0])
+    assert nobody.max() == 700
+    assert set(lost) <= {minute + i for minute in nobody for i in range(6)}
+
+
+def test_each_statistic_is_over_the_members_that_have_what_it_needs() -> None:
+    nodes = np.array([[0.1, 0.2, 0.3, NAN, 0.5, NAN], [0.5, 0.5, NAN, 0.7, NAN, 0.9], [0.3, NAN, NAN, NAN, NAN, NAN]])
+    found = dict(zip(STATISTICS, nine_statistics(nodes), strict=True))
+    windows = [np.array([0.2, 0.3, 0.5]), np.array([0.5, 0.7, 0.9])]
+    assert found["value"] == pytest.approx(0.9)
+    assert found["lag_1"] == pytest.approx(0.5)
+    assert found["lag_5"] == pytest.approx(0.3)
+    for name, statistic in (("mean_5m", np.mean), ("std_5m", np.std), ("min_5m", np.min), ("max_5m", np.max)):
+        assert found[name] == pytest.approx(np.mean([statistic(window) for window in windows])), name
