@@ -70,7 +70,7 @@ class Connection:
                 self._opened = self._open_sqlite(Path(path[1:].partition("?")[0]))
             else:
                 raise StoreError(
-                    f"MLFLOW_TRACKING_URI={self.shown_uri} is not supported: "
+                    f"MLFLOW_TRACKING_URI={self.shown_uri.rpartition('@')[2]} is not supported: "
                     "use sqlite:///<file> or the http(s):// address of an MLflow server"
                 )
         return self._opened
