@@ -1,7 +1,6 @@
-"""The graph on a real server's days: fallback, coverage, archive, what stops and what only warns."""
+"""The graph on a real server's days: coverage, archive, what stops and what only warns."""
 
 import json
-import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -13,71 +12,14 @@ import pytest
 from aiops_assets.assets.partitions import days_to_fetch
 from aiops_assets.assets.run_history import failure_of
 from aiops_assets.definitions import definitions_for
-from aiops_assets.lineage import LineageReader
-from aiops_assets.resources import stores_of, tracking_of
+from aiops_assets.resources import stores_of
 from aiops_assets.running import dagster_environment, stated_source
-from aiops_assets.settings import Settings
-from aiops_assets.stores.records import Manifest, sha256
 from aiops_assets.timeseries.catalog import CLUSTER_METRICS, ENGINE_METRICS, METRICS
+from aiops_assets_tests.assets.graph import CLOSED, NAME, champion, checks, failure, materialize, metadata, newest
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.prometheus.fault_server import Params, Reply, faulty
 
 pytestmark = pytest.mark.needs("prometheus")
-NAME = "anomaly-detector"
-CLOSED = "http://127.0.0.1:9"
-"""The discard port: nothing listens."""
-
-
-def materialize(settings: Settings, raise_on_error: bool = True) -> dg.ExecuteInProcessResult:
-    """All assets over the days of the window in one run, as `aiops run` does."""
-    days = days_to_fetch(settings, datetime.now(UTC).date())
-    tags = {
-        "dagster/asset_partition_range_start": days[0].isoformat(),
-        "dagster/asset_partition_range_end": days[-1].isoformat(),
-    }
-    job = definitions_for(settings).resolve_job_def("retrain")
-    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
-        return job.execute_in_process(instance=instance, tags=tags, raise_on_error=raise_on_error)
-
-
-def metadata(result: dg.ExecuteInProcessResult, key: str) -> dict[str, object]:
-    events = result.get_asset_materialization_events()
-    event = next(e for e in events if e.asset_key == dg.AssetKey(key.split("/")))
-    return {name: value.value for name, value in event.materialization.metadata.items()}
-
-
-def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
-    return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
-
-
-def failure(result: dg.ExecuteInProcessResult) -> str:
-    data = next(event.step_failure_data for event in result.all_events if event.is_step_failure)
-    assert data.error
-    return (data.error.cause or data.error).message
-
-
-@pytest.fixture(scope="module")
-def filled(prometheus_url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dg.ExecuteInProcessResult]:
-    """A home whose champion saw a real server, and the run that made it."""
-    home = tmp_path_factory.mktemp("filled")
-    return home, materialize(make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url))
-
-
-@pytest.fixture
-def home(filled: tuple[Path, dg.ExecuteInProcessResult], tmp_path: Path) -> Path:
-    shutil.copytree(filled[0], tmp_path / "home", symlinks=True)
-    return tmp_path / "home"
-
-
-def _newest(settings: Settings) -> Manifest:
-    served = stores_of(settings).served()
-    return served.manifest(NAME, served.versions(NAME)[-1])
-
-
-def _champion(settings: Settings) -> int:
-    record = stores_of(settings).served().champion(NAME)
-    assert record
-    return record.champion.version
 
 
 def test_everything_passes_on_a_healthy_server(filled: tuple[Path, dg.ExecuteInProcessResult]) -> None:
@@ -92,89 +34,6 @@ def test_everything_passes_on_a_healthy_server(filled: tuple[Path, dg.ExecuteInP
         assert len(lake.days(metric)) == len(lake.days(metric.members)) == 7, metric.name
 
 
-def test_cached_days_stand_in_when_the_server_is_away_and_everything_says_so(home: Path) -> None:
-    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, AIOPS_ENV="production")
-    result = materialize(settings)
-    assert not checks(result)["server_reached"].passed
-    assert not checks(result)["effective_source"].passed
-    assert checks(result)["effective_source"].severity == dg.AssetCheckSeverity.WARN
-    rows = metadata(result, "training_set/pod_features")
-    assert metadata(result, "raw_metrics")["effective_source"] == "cached"
-    assert rows["effective_source"] == "cached+synthetic"
-    assert 0 < float(str(rows["cached_age_hours"])) < 1
-    manifest = _newest(settings)
-    assert manifest.effective_source == "cached+synthetic"
-    assert manifest.source.cached_age_seconds is not None
-    assert manifest.source.note in manifest.source.warnings
-    assert "cached days are used, fetched 0.0 h ago" in manifest.source.note
-    tags = tracking_of(settings).tracker().run_tags(manifest.run_id) or {}
-    assert tags["effective_source"] == "cached+synthetic"
-    assert "cached days are used" in tags["source"]
-    assert stated_source(settings).startswith("cached+synthetic (")
-    assert "cached days are used" in stated_source(settings)
-    # The same rows give the same model: the one that the server's own answer made stays.
-    assert (_champion(settings), manifest.version) == (1, 2)
-
-
-def test_on_an_empty_lake_dev_generates_and_says_so(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path, DATA_SOURCE="hybrid", PROMETHEUS_URL=CLOSED)
-    result = materialize(settings)
-    rows = metadata(result, "training_set/pod_features")
-    assert rows["effective_source"] == "synthetic"
-    assert "FALLBACK allows synthetic data" in str(rows["source_note"])
-    assert metadata(result, "raw_metrics")["effective_source"] == "none"
-    manifest = _newest(settings)
-    assert manifest.effective_source == "synthetic"
-    assert manifest.source.asked == "hybrid"
-    assert "FALLBACK allows synthetic data" in manifest.source.note
-    assert "FALLBACK allows synthetic data" in stated_source(settings)
-    tags = tracking_of(settings).tracker().run_tags(manifest.run_id) or {}
-    assert tags["effective_source"] == "synthetic"
-    assert _champion(settings) == 1
-
-
-def test_on_an_empty_lake_production_stops(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path, AIOPS_ENV="production", PROMETHEUS_URL=CLOSED)
-    result = materialize(settings, raise_on_error=False)
-    assert not result.success
-    assert "FALLBACK=cached allows nothing else" in failure(result)
-    assert stores_of(settings).served().versions(NAME) == []
-
-
-def test_with_fallback_fail_the_fetch_itself_stops(home: Path) -> None:
-    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="fail")
-    result = materialize(settings, raise_on_error=False)
-    assert not result.success
-    assert "no answer from" in failure(result)
-    assert _champion(settings) == 1
-
-
-def test_a_synthetic_fallback_never_replaces_a_champion_that_saw_real_data(home: Path) -> None:
-    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="synthetic")
-    result = materialize(settings)
-    assert result.success
-    assert (_newest(settings).version, _newest(settings).effective_source) == (2, "synthetic")
-    assert _champion(settings) == 1
-    decision = checks(result)["not_worse_than_champion"]
-    assert "trained on synthetic data; the champion saw prometheus+synthetic data" in (decision.description or "")
-
-
-@pytest.mark.parametrize(
-    ("variables", "expected"),
-    [
-        ({}, "synthetic"),
-        ({"PROMETHEUS_URL": "the real one"}, "prometheus+synthetic"),
-        ({"PROMETHEUS_URL": CLOSED}, "synthetic"),
-    ],
-)
-def test_auto_looks_for_a_server(tmp_path: Path, prometheus_url: str, variables: dict[str, str], expected: str) -> None:
-    given = {name: value.replace("the real one", prometheus_url) for name, value in variables.items()}
-    settings = make_settings(tmp_path, DATA_SOURCE="auto", **given)
-    result = materialize(settings)
-    assert metadata(result, "training_set/pod_features")["effective_source"] == expected
-    assert metadata(result, "training_set/pod_features")["data_source"] == "auto"
-
-
 def test_five_days_of_history_train_and_warn(tmp_path: Path, prometheus_url: str) -> None:
     """The server's history begins on 22 October: a window that ends on the 27th has five days of seven."""
     settings = make_settings(
@@ -186,7 +45,7 @@ def test_five_days_of_history_train_and_warn(tmp_path: Path, prometheus_url: str
     assert (coverage.passed, coverage.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "71% of the window is there" in (coverage.description or "")
     assert not checks(result)["day_coverage"].passed
-    manifest = _newest(settings)
+    manifest = newest(settings)
     assert manifest.source.coverage == pytest.approx(5 / 7, abs=0.01)
     assert (manifest.source.full_days, manifest.source.window_days) == (5, 7)
     assert "coverage of the window is 71% of 7 days, 5 of them full" in manifest.source.warnings[0]
@@ -217,15 +76,6 @@ def test_too_short_a_history_stops_before_training(
     assert stores_of(settings).served().versions(NAME) == []
 
 
-def test_a_server_without_any_sample_is_no_fallback(tmp_path: Path, prometheus_url: str) -> None:
-    settings = make_settings(tmp_path, DATA_SOURCE="hybrid", PROMETHEUS_URL=prometheus_url, SYNTHETIC_END="2026-09-01")
-    result = materialize(settings, raise_on_error=False)
-    assert not result.success
-    assert "is cAdvisor scraped" in failure(result)
-    assert "of 0 pods none lived for 60 minutes" in failure(result)
-    assert stores_of(settings).lake().days(ENGINE_METRICS[0]) == []
-
-
 def test_the_archive_has_the_days_that_the_server_forgot(tmp_path: Path, prometheus_url: str) -> None:
     """A server that keeps two days, played by a proxy that drops what is older, and the real one as its Thanos."""
     with faulty(prometheus_url, lambda *_: Reply(change=forget)) as short:
@@ -233,7 +83,7 @@ def test_the_archive_has_the_days_that_the_server_forgot(tmp_path: Path, prometh
             tmp_path, DATA_SOURCE="prometheus", PROMETHEUS_URL=short.url, THANOS_URL=prometheus_url
         )
         result = materialize(settings)
-    assert _newest(settings).source.coverage == pytest.approx(1.0, abs=1e-3)
+    assert newest(settings).source.coverage == pytest.approx(1.0, abs=1e-3)
     assert checks(result)["day_coverage"].passed
     lake = stores_of(settings).lake()
     sources = [info.source for day in lake.days(CLUSTER_METRICS[0]) if (info := lake.info(CLUSTER_METRICS[0], day))]
@@ -246,7 +96,7 @@ def test_an_archive_that_is_away_costs_only_what_the_server_forgot(tmp_path: Pat
         variables = {"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": short.url}
         settings = make_settings(tmp_path, THANOS_URL=CLOSED, **variables)
         result = materialize(settings)
-        assert _newest(settings).effective_source == "prometheus+synthetic"
+        assert newest(settings).effective_source == "prometheus+synthetic"
         away = checks(result)["archive_reached"]
         assert not away.passed
         assert "check THANOS_URL" in (away.description or "")
@@ -317,49 +167,6 @@ def test_closed_days_are_fetched_again_when_a_person_asks_for_it(home: Path, pro
         assert metadata(result, "raw_metrics")["points_revised"] == 0
 
 
-def test_a_champion_that_cannot_be_loaded_is_not_replaced_by_generated_data(home: Path) -> None:
-    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="synthetic")
-    model = home / "models" / NAME / "1" / "model.joblib"
-    model.write_bytes(model.read_bytes() + b"x")
-    result = materialize(settings, raise_on_error=False)
-    assert not result.success
-    assert _champion(settings) == 1
-    reason = checks(result)["not_worse_than_champion"].description or ""
-    assert "the champion saw prometheus+synthetic data, and cannot be served" in reason
-
-
-def test_a_champion_of_the_first_release_is_still_one(home: Path, prometheus_url: str) -> None:
-    """Its manifest and its training set's record say nothing of blends, coverage or windows."""
-    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url)
-    path = home / "models" / NAME / "1" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    record = next((home / "training_sets").rglob("record.json"))
-    old = json.loads(record.read_text())
-    for document in (manifest, old):
-        document.pop("source")
-    for name in ("window_start", "window_end"):
-        manifest.pop(name)
-    for day in old["days"]:
-        for name in ("source", "closed", "revised"):
-            day.pop(name)
-    record.write_text(json.dumps(old))
-    manifest["training_set_sha256"] = sha256(record.read_bytes())
-    path.write_text(json.dumps(manifest))
-    champion = home / "models" / NAME / "champion.json"
-    champion.write_text(
-        champion.read_text().replace(
-            json.loads(champion.read_text())["champion"]["manifest_sha256"], sha256(path.read_bytes())
-        )
-    )
-    assert stores_of(settings).served().manifest(NAME, 1, sha256(path.read_bytes())).effective_source
-    stores = stores_of(settings)
-    reader = LineageReader(stores.served(), stores.training_sets(), stores.lake(), tracking_of(settings).tracker())
-    chain = reader.trace(NAME)
-    assert chain.problems == ("MLflow recorded another manifest for version 1",)
-    assert {day.state for day in chain.days} == {"verified"}
-    assert {day.source for day in chain.days} == {"prometheus", "synthetic"}
-
-
 def test_metrics_of_a_file_are_fetched_too(tmp_path: Path, prometheus_url: str) -> None:
     file = tmp_path / "metrics.yaml"
     file.write_text(
@@ -376,37 +183,6 @@ def test_metrics_of_a_file_are_fetched_too(tmp_path: Path, prometheus_url: str) 
     lake = stores_of(settings).lake()
     wide, info = lake.read_day(settings.metrics[-1], date(2026, 10, 31))
     assert (info.metric, info.step_seconds, wide.shape) == ("filesystem_size", 300, (288, 1))
-
-
-def test_what_is_left_of_a_damaged_day_is_said_when_no_server_answers(home: Path) -> None:
-    lake = stores_of(make_settings(home)).lake()
-    path = Path(home, lake._path(ENGINE_METRICS[0], date(2026, 10, 27)))
-    path.write_bytes(path.read_bytes()[:-7])
-    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED)
-    manifest = _newest(settings) if materialize(settings).success else None
-    assert manifest
-    assert manifest.source.coverage == pytest.approx(6 / 7, abs=0.01)
-    assert any("day=2026-10-27.parquet is damaged" in warning for warning in manifest.source.warnings)
-
-
-def test_a_window_that_was_not_fetched_is_asked_for_and_never_replaced(home: Path, prometheus_url: str) -> None:
-    """Only the training set is materialized, a day later. The server is up: FALLBACK has no say."""
-    lake = stores_of(make_settings(home)).lake()
-    outcome = lake.last_fetch()
-    assert outcome
-    before = datetime(2026, 10, 31, 12, tzinfo=UTC)
-    lake.note_fetch(outcome.model_copy(update={"when": before.isoformat()}))
-    for variables, message in (
-        ({}, "the window needs 2026-10-25 to 2026-10-31: materialize raw_metrics for them"),
-        ({"SYNTHETIC_END": "2036-10-31"}, "SYNTHETIC_END=2036-10-31: a window of real days cannot end in the future"),
-    ):
-        settings = make_settings(home, **{"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": prometheus_url, **variables})
-        job = definitions_for(settings).resolve_implicit_global_asset_job_def()
-        result = job.execute_in_process(
-            asset_selection=[dg.AssetKey(["training_set", "pod_features"])], raise_on_error=False
-        )
-        assert not result.success
-        assert message in failure(result)
 
 
 def forget(body: bytes, keep_from: int = 30) -> bytes:
@@ -458,7 +234,7 @@ def test_an_answer_that_is_no_data_stops_the_run_and_changes_nothing(
     assert not result.success
     assert message in failure(result)
     assert {path: path.read_bytes() for path in Path(home, "lake").rglob("*.parquet")} == kept
-    assert _champion(settings) == 1
+    assert champion(settings) == 1
     assert len(server.requests) < 20
 
 
