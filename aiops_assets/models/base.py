@@ -1,0 +1,82 @@
+"""The two contracts of a model: what a window detector is, and what the asset chain asks of any model.
+
+A high score is an anomaly, everywhere. A *row detector* maps one row to -1 or 1 without history; a *window
+detector* gives a score and an alert for every row of a frame from that row's causal past.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from aiops_assets.timeseries.series import Floats
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a detector says of n rows.
+
+    Attributes:
+        score: (n_rows,) float64, finite, for ranking: higher is more anomalous.
+        alert: (n_rows,) bool, for people: the score is above a threshold that was set without labels.
+        contributions: (n_rows, n_columns) float64, each column's share of the row's score; a row sums to 1, or
+            to 0 where nothing is known.
+    """
+
+    score: Floats
+    alert: Flags
+    contributions: Floats
+
+
+class WindowDetector(Protocol):
+    """Fits any numeric frame; scores every row from its past.
+
+    A frame has ``timestamp`` (UTC) and numeric columns; it is of one entity (a pod, a server), in order of time.
+    """
+
+    columns: tuple[str, ...]
+
+    def fit(self, frames: Sequence[pd.DataFrame]) -> None:
+        """Learn what is normal from training rows, a frame of each entity, without labels."""
+
+    def score(self, frame: pd.DataFrame) -> Scored:
+        """Every row, from this and earlier rows only; state that keeps learning does so in frame order."""
+
+
+class Family(Protocol):
+    """How the asset chain handles models of one kind; ``rows`` are those of the training set's view.
+
+    Attributes:
+        model_file: the only model file of a version directory.
+        features: columns in order, as the manifest names them.
+        units: metric -> unit.
+        packages: distributions whose versions the manifest records.
+        pickled_by: the distribution whose minor version must be the one that wrote the model file; empty when
+            the file holds no pickle.
+    """
+
+    model_file: str
+    features: tuple[str, ...]
+    units: Mapping[str, str]
+    packages: tuple[str, ...]
+    pickled_by: str
+
+    def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int) -> Any:
+        """A fitted model; labels are not looked at."""
+
+    def judge(self, model: Any, rows: pd.DataFrame) -> Scored:
+        """Score, alert and contributions of each row; the hold-out's may look back at train rows."""
+
+    def smoke_problems(self, model: Any) -> list[str]:
+        """What is wrong with a model that must not be served: empty when nothing is."""
+
+    def to_bytes(self, model: Any) -> bytes:
+        """The model file."""
+
+    def from_bytes(self, data: bytes) -> Any:
+        """Load a model file, whose digest was verified before."""
