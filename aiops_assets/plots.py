@@ -19,6 +19,8 @@ KIND_COLOURS = {
 }
 MOST_DAYS_IN_FIGURES = 14
 """More columns leave no room for a number in each."""
+MOST_POINTS = 1500
+"""More do not fit side by side."""
 
 
 class Canvas:
@@ -122,8 +124,11 @@ def label_timeline(rows: pd.DataFrame) -> bytes:
     return drawing.png
 
 
-def score_histogram(scores: np.ndarray, labels: np.ndarray, title: str) -> bytes:
-    """Distribution of anomaly scores of normal and anomalous rows; right of zero an alarm is raised."""
+def score_histogram(scores: np.ndarray, labels: np.ndarray, title: str, threshold: float | None = 0.0) -> bytes:
+    """Distribution of anomaly scores of normal and anomalous rows; right of the threshold an alarm is raised.
+
+    ``None``: the threshold moves with time and cannot be drawn.
+    """
     with canvas() as drawing:
         axis = drawing.axes[0]
         edges = np.linspace(scores.min(), scores.max(), 60)
@@ -132,7 +137,8 @@ def score_histogram(scores: np.ndarray, labels: np.ndarray, title: str) -> bytes
             if len(chosen):
                 weights = np.full(len(chosen), 1 / len(chosen))
                 axis.hist(chosen, bins=edges, weights=weights, alpha=0.6, color=colour, label=name)
-        axis.axvline(0, color="0.3", linestyle="--", linewidth=1, label="alarm threshold")
+        if threshold is not None:
+            axis.axvline(threshold, color="0.3", linestyle="--", linewidth=1, label="alarm threshold")
         axis.set_title(title, fontsize=8)
         axis.set_xlabel("anomaly score", fontsize=7)
         axis.set_ylabel("share of rows", fontsize=7)
@@ -155,4 +161,32 @@ def figure_bars(figures: Mapping[str, Mapping[str, float]], title: str) -> bytes
         axis.set_title(title, fontsize=8)
         axis.tick_params(labelsize=6)
         axis.legend(fontsize=6)
+    return drawing.png
+
+
+def score_timeline(timeline: pd.DataFrame, title: str) -> bytes:
+    """Scores over time with labelled events behind them and alerts above; of many rows, the highest of each bin.
+
+    Args:
+        timeline: ``timestamp``, ``score``, ``alert``, ``split`` ("train" or "test") and ``label``, in order of time.
+        title: of the picture.
+    """
+    bins = np.arange(len(timeline)) * min(MOST_POINTS, len(timeline)) // len(timeline)
+    marks = timeline.assign(train=timeline["split"] == "train").groupby(bins)
+    shown = marks.agg({"timestamp": "first", "score": "max", "alert": "any", "train": "all", "label": "max"})
+    times = shown["timestamp"].dt.tz_localize(None).to_numpy()
+    scores, labels = shown["score"].to_numpy(), shown["label"].to_numpy() == 1
+    with canvas() as drawing:
+        axis = drawing.axes[0]
+        across = axis.get_xaxis_transform()
+        axis.fill_between(times, 0, 1, where=labels, transform=across, step="mid", color="tab:red", alpha=0.25, lw=0)
+        for train, colour, name in ((True, "0.6", "score, train rows"), (False, "tab:blue", "score")):
+            axis.plot(times, np.where(shown["train"] == train, scores, np.nan), lw=0.6, color=colour, label=name)
+        alerts = times[shown["alert"].to_numpy()]
+        axis.plot(alerts, np.full(len(alerts), 0.97), "v", transform=across, ms=3, color="tab:orange", label="alert")
+        axis.plot([], [], lw=5, color="tab:red", alpha=0.25, label="labelled event")
+        axis.set_title(title, fontsize=8)
+        axis.set_ylabel("anomaly score", fontsize=7)
+        axis.tick_params(labelsize=6)
+        axis.legend(fontsize=6, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.1), frameon=False)
     return drawing.png

@@ -1,23 +1,29 @@
-"""The tables that `aiops evaluate` prints: how good the detector is, on data it never saw."""
+"""The tables and pictures of `aiops evaluate`: how good detectors are, on data they never saw."""
 
-from dataclasses import astuple
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import numpy as np
 import pandas as pd
 
+from aiops_assets import plots
+from aiops_assets.backtesting import BackTest, Judged, judge_labelled, known_models, write_whole
 from aiops_assets.errors import NotFoundError
 from aiops_assets.models import isolation_forest
-from aiops_assets.models.backtest import SeriesFigures, judge_generated, judge_series, labelled_folder
+from aiops_assets.models.backtest import backtest
 from aiops_assets.models.catalog import ANOMALY_DETECTOR
 from aiops_assets.models.evaluation import healthy_rows
-from aiops_assets.resources import stores_of
+from aiops_assets.models.figures import DetectionFigures, aggregate
+from aiops_assets.models.generated_days import judge_generated
 from aiops_assets.settings import Settings
-from aiops_assets.stores.served import MODEL_FILE
+from aiops_assets.timeseries.series_file import LabelledSeries, labelled_folder
 from aiops_assets.timeseries.training_rows import VISIBLE_KINDS, labelled_series
 
 FURTHER_DAYS, FURTHER_PODS = 30, 20
+HEAD = ("series", "rows", "metrics", "events", "VUS-PR", "AUC-PR", "event F1", "alarms/day", "under alert", "delay")
+WIDTHS = (32, 7, 7, 6, 6, 6, 8, 10, 11, 8)
 
 
 def on_generated_days(settings: Settings) -> None:
@@ -26,14 +32,17 @@ def on_generated_days(settings: Settings) -> None:
     Raises:
         NotFoundError: nothing is served.
         IntegrityError: the served file is not the recorded one.
+        ModelError: this code cannot ask it.
     """
+    from aiops_assets.loading import load_model
+    from aiops_assets.resources import stores_of
+
     served = stores_of(settings).served()
     record = served.champion(ANOMALY_DETECTOR.name)
     if record is None:
         raise NotFoundError(f"{served.locate(ANOMALY_DETECTOR.name)}: nothing is served, run `aiops run` first")
     champion = record.champion
-    data = served.load_file(ANOMALY_DETECTOR.name, champion.version, MODEL_FILE, champion.manifest_sha256)
-    pipeline = isolation_forest.from_bytes(data)
+    pipeline = load_model(served, ANOMALY_DETECTOR, champion.version, champion.manifest_sha256)
     seed = settings.random_seed + 1
     end = settings.end + pd.Timedelta(days=FURTHER_DAYS)
     series = labelled_series(FURTHER_PODS, FURTHER_DAYS, end, seed, settings.anomaly_rate, VISIBLE_KINDS)
@@ -51,36 +60,83 @@ def on_generated_days(settings: Settings) -> None:
         click.echo(f"  {kind:<15} caught in {share:.0%} of the rows, {episodes.get(kind, 0.0):.0%} of the episodes")
 
 
-def on_labelled_series(folder: Path) -> None:
-    """Judge the recipe on a folder of labelled series: a line a series, and the mean over data sets.
+def on_labelled_series(
+    folder: Path,
+    names: Sequence[str],
+    *,
+    pictures: Path,
+    scores: Path | None = None,
+    back_test: BackTest = backtest,
+) -> None:
+    """Back-test models on a folder of labelled series: a table a model, and pictures of its worst and best series.
+
+    Args:
+        folder: ``series/*.parquet`` and ``labels/*.parquet``.
+        names: of models; empty: all that can be back-tested.
+        pictures: folder to write the pictures to.
+        scores: folder to keep scores in, ``<model>/<series>.parquet``.
+        back_test: scores a checked series.
 
     Raises:
-        DataError: the folder has another layout.
+        DataError: the folder has another layout, a file cannot be used, or a model is not known.
+        ModelError: nothing can be fitted on the train rows of a series.
+        StoreError: pictures or scores cannot be written.
     """
-    click.echo(f"{'series':<44} rows columns labels   AUC-PR recall  normal time under alert")
-    results = []
-    for name, frame, labels in labelled_folder(folder):
-        results.append(judge_series(name, frame, labels))
-        click.echo(_line(*astuple(results[-1])))
-    for dataset in sorted({_dataset(result) for result in results}):
-        members = [result for result in results if _dataset(result) == dataset]
-        click.echo(_line(f"mean of {dataset}", *_means(members)))
-    per_set = [_means([r for r in results if _dataset(r) == dataset]) for dataset in {_dataset(r) for r in results}]
-    click.echo(_line("mean over the sets", *np.mean(per_set, axis=0)))
+    models, series = known_models(names), labelled_folder(folder)
+    for number, name in enumerate(models):
+        begin = time.perf_counter()
+        kept = None if scores is None else scores / name
+        # Without a terminal the bar would be noise in a log.
+        hidden = not sys.stderr.isatty()
+        with click.progressbar(series, label=name, file=sys.stderr, hidden=hidden, item_show_func=_shown) as bar:
+            judged = [judge_labelled(name, one, back_test, kept) for one in bar]
+        click.echo("\n" * bool(number) + f"{name} on {len(series)} series, {time.perf_counter() - begin:.0f} s")
+        _print_table(judged)
+        _draw_extremes(name, judged, pictures)
+        if kept:
+            click.echo(f"scores: {kept}")
 
 
-def _dataset(result: SeriesFigures) -> str:
-    return result.name.partition("__")[0]
+def _shown(one: LabelledSeries | None) -> str:
+    return one.name if one else ""
 
 
-def _means(results: list[SeriesFigures]) -> list[float]:
-    return [float(value) for value in np.nanmean([astuple(result)[1:] for result in results], axis=0)]
+def _print_table(judged: Sequence[Judged]) -> None:
+    click.echo(_line(HEAD))
+    for one in judged:
+        click.echo(_line((one.name, str(one.figures.rows), str(one.columns), *_cells(one.figures))))
+    summary = aggregate({one.name: one.figures for one in judged})
+    for dataset, figures in summary.datasets.items():
+        click.echo(_line((f"mean of {dataset}", str(figures.rows), "", *_cells(figures))))
+    click.echo(_line(("mean over the sets", str(summary.macro.rows), "", *_cells(summary.macro))))
 
 
-def _line(
-    name: str, rows: float, columns: float, precision: float, labels: float, recall: float, under_alert: float
-) -> str:
-    return (
-        f"{name[:44]:<44} {rows:>5.0f} {columns:>6.0f} {labels:>6.1%}"
-        f"   {precision:>5.3f} {recall:>6.1%}  {under_alert:>6.1%}"
+def _cells(figures: DetectionFigures) -> tuple[str, ...]:
+    shown = (
+        (figures.vus_pr, "{:.3f}"),
+        (figures.auc_pr, "{:.3f}"),
+        (figures.event_f1, "{:.3f}"),
+        (figures.false_alarms_per_day, "{:.2f}"),
+        (figures.normal_time_under_alert, "{:.2%}"),
+        (figures.delay_minutes, "{:.0f} min"),
     )
+    return (str(figures.events), *("-" if value is None else form.format(value) for value, form in shown))
+
+
+def _line(cells: Sequence[str]) -> str:
+    first, *others = zip(cells, WIDTHS, strict=True)
+    name, width = first
+    return f"{name[:width]:<{width}} " + " ".join(f"{cell:>{wide}}" for cell, wide in others)
+
+
+def _draw_extremes(name: str, judged: Sequence[Judged], folder: Path) -> None:
+    """The worst and the best series by VUS-PR; of one alone, one picture."""
+    ranked = sorted((one for one in judged if one.figures.vus_pr is not None), key=lambda one: one.figures.vus_pr or 0)
+    if not ranked:
+        click.echo("no picture: no series has a labelled event")
+    extremes = [("best", one) for one in ranked[-1:]] + [("worst", one) for one in ranked[:-1][:1]]
+    for which, one in extremes:
+        path = folder / f"{name}-{which}.png"
+        title = f"{name}, {which} of {len(ranked)}: {one.name}, VUS-PR {one.figures.vus_pr:.3f}"
+        write_whole(path, plots.score_timeline(one.timeline, title))
+        click.echo(f"{which}: {one.name}, {path}")

@@ -24,8 +24,8 @@ class Scored:
     Attributes:
         score: (n_rows,) float64, finite, for ranking: higher is more anomalous.
         alert: (n_rows,) bool, for people: the score is above a threshold that was set without labels.
-        contributions: (n_rows, n_columns) float64, each column's share of the row's score; a row sums to 1, or
-            to 0 where nothing is known.
+        contributions: (n_rows, n_columns) float64, how much each column speaks for the row being unusual; a row sums
+            to 1, or to 0 where nothing is known.
     """
 
     score: Floats

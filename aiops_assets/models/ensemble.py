@@ -17,7 +17,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.errors import ModelError
@@ -64,6 +63,9 @@ TERMS = (
     Term("level", "all", 6.0),
 )
 KINDS = tuple(dict.fromkeys(term.kind for term in TERMS))
+KINDS_OF_NOW = tuple(kind for kind in KINDS if kind != "volatility")
+USUAL_FLOOR = 0.3
+"""In units of the scale: below it, a metric is quiet, and how quiet does not matter."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ class EnsemblePredictor:
         score[~known] = state.scores[0]  # nothing is known: nothing is said
         alert = (score > self._threshold(score, grid)) & known
         at = grid.position
-        return Scored(score[at], alert[at], _contributions(ratios, grid, state, at))
+        return Scored(score[at], alert[at], _contributions(ratios, grid)[at])
 
     def to_bytes(self) -> bytes:
         """The fitted detector as JSON: numbers only, nothing that runs when it is read."""
@@ -283,10 +285,17 @@ def _total(terms: Floats, state: _State) -> Floats:
     return np.clip((terms - state.middle) / state.spread, *TERM_BOUNDS).sum(axis=1)
 
 
-def _contributions(ratios: Kinds, grid: Grid, state: _State, at: npt.NDArray[np.int64]) -> Floats:
-    """Each metric's part of the terms, weighted as in the score; rows sum to 1, or to 0."""
-    parts = np.zeros(grid.values.shape)
-    for term, hours, spread in zip(TERMS, state.hours, state.spread, strict=True):
-        parts += rolling_mean(_shares(ratios[term.kind], term.over), grid.rows(hours)) / spread
-    total = parts.sum(axis=1, keepdims=True)
-    return (parts / np.where(total > 0, total, 1.0))[at]
+def _contributions(ratios: Kinds, grid: Grid) -> Floats:
+    """How unusual each metric is now beside its own last day, over the kinds that say "now"; rows sum to 1, or to 0.
+
+    Not the score's own parts: those are smoothed, so that metrics that wander all day would come before the one that
+    just jumped.
+    """
+    strength = np.zeros(grid.values.shape)
+    alpha = 1 - 0.5 ** (1 / grid.rows(24))
+    for kind in KINDS_OF_NOW:
+        ratio = np.nan_to_num(ratios[kind], nan=0.0)
+        usual = pd.DataFrame(ratio).ewm(alpha=alpha).mean().shift(1).to_numpy()
+        strength += (ratio / (np.nan_to_num(usual, nan=0.0) + USUAL_FLOOR)) ** 2
+    total = strength.sum(axis=1, keepdims=True)
+    return strength / np.where(total > 0, total, 1.0)

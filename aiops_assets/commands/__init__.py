@@ -1,0 +1,1 @@
+"""Groups of commands of `aiops`; ``cli.py`` registers them."""

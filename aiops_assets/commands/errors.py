@@ -1,0 +1,26 @@
+"""How a command ends when it cannot do what was asked."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import click
+
+from aiops_assets.errors import AiopsError
+
+Arguments = ParamSpec("Arguments")
+
+
+def one_line_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Our own errors end a command with one line on stderr and exit code 2; anything else is a bug and is shown."""
+
+    @wraps(command)
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except AiopsError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+
+    return wrapper

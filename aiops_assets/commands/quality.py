@@ -1,0 +1,48 @@
+"""Commands that say how good a detector is: `aiops backtest` and `aiops evaluate`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from aiops_assets.commands.errors import one_line_errors
+from aiops_assets.settings import load_settings
+
+
+@click.command()
+@click.option("--model", "name", required=True, help="Which detector, for example ensemble-predictor.")
+@click.option("--series", required=True, type=click.Path(path_type=Path), help="Parquet file to read.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write.")
+@click.option("--explain", is_flag=True, help="Also write which column contributes most to each row, and its share.")
+@one_line_errors
+def backtest(name: str, series: Path, out: Path, explain: bool) -> None:
+    """Score each row of SERIES from its past, with a detector fitted on its train rows.
+
+    SERIES has `timestamp`, optionally `split` (train or test), and 1 to 1,000 numeric columns, 10 s to 1 h apart.
+    OUT gets `timestamp`, `score` (higher is more anomalous) and `alert` of each row, in the order of SERIES.
+    """
+    from aiops_assets.backtesting import backtest_file
+
+    click.echo(backtest_file(name, series, out, explain=explain))
+
+
+@click.command()
+@click.argument("data", required=False, type=click.Path(path_type=Path), metavar="[DATA_DIR]")
+@click.option("--model", "names", multiple=True, help="With DATA_DIR: which detectors; may be given several times.")
+@click.option("--scores", type=click.Path(path_type=Path), help="With DATA_DIR: keep the scores, <FOLDER>/<model>/.")
+@click.option("--pictures", type=click.Path(path_type=Path), help="With DATA_DIR; default <AIOPS_HOME>/evaluation.")
+@one_line_errors
+def evaluate(data: Path | None, names: tuple[str, ...], scores: Path | None, pictures: Path | None) -> None:
+    """How good detectors are: the served one on 30 further generated days, or any on labelled series of DATA_DIR.
+
+    DATA_DIR holds `series/<set>__<name>.parquet` and `labels/<set>__<name>.parquet` (`timestamp`, `split`, `label`).
+    """
+    from aiops_assets import reports
+
+    if data is None:
+        if names or scores or pictures:
+            raise click.UsageError("--model, --scores and --pictures belong to a DATA_DIR: name one")
+        reports.on_generated_days(load_settings(os.environ))
+    else:
+        folder = pictures or load_settings(os.environ).aiops_home / "evaluation"
+        reports.on_labelled_series(data, names, pictures=folder, scores=scores)
