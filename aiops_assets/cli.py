@@ -3,33 +3,15 @@
 import json
 import os
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import wraps
-from pathlib import Path
-from typing import ParamSpec
 
 import click
 
 from aiops_assets import __version__
-from aiops_assets.errors import AiopsError, IntegrityError
+from aiops_assets.commands import champions, quality
+from aiops_assets.commands.errors import one_line_errors
+from aiops_assets.errors import IntegrityError
 from aiops_assets.settings import Settings, allowed, load_settings, origin, shown
-
-Arguments = ParamSpec("Arguments")
-
-
-def one_line_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Our own errors end a command with one line on stderr and exit code 2; anything else is a bug and is shown."""
-
-    @wraps(command)
-    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except AiopsError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(2)
-
-    return wrapper
 
 
 @click.group()
@@ -112,19 +94,6 @@ def home() -> None:
 
 
 @main.command()
-@click.argument("data", required=False, type=click.Path(exists=True, file_okay=False))
-@one_line_errors
-def evaluate(data: str | None) -> None:
-    """How good the detector is: the served one on 30 further generated days, or its recipe on labelled DATA."""
-    from aiops_assets import reports
-
-    if data:
-        reports.on_labelled_series(Path(data))
-    else:
-        reports.on_generated_days(load_settings(os.environ))
-
-
-@main.command()
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object alone on stdout.")
 @one_line_errors
@@ -162,3 +131,11 @@ def lineage(name: str, as_json: bool) -> None:
     if not as_json:
         revised = sum(day.state == "revised" for day in chain.days)
         click.echo("every digest verified" + (f"; {revised} days of source data were revised since" if revised else ""))
+
+
+main.add_command(quality.backtest)
+main.add_command(quality.evaluate)
+main.add_command(champions.promote)
+main.add_command(champions.rollback)
+main.add_command(champions.models)
+main.add_command(champions.doctor)

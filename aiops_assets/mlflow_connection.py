@@ -55,6 +55,11 @@ class Connection:
         """Whether this is a local file, not a server."""
         return self._uri.startswith("sqlite:")
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether this is a local file that is not there: opening would make it."""
+        return self.is_sqlite and not Path(self._uri.removeprefix("sqlite:///").partition("?")[0]).exists()
+
     def open(self) -> "tuple[MlflowClient, str]":
         """The client and the experiment's id.
 

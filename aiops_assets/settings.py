@@ -62,6 +62,9 @@ class Settings(BaseModel):
     retrain_after_days: int = Field(
         7, ge=1, le=365, description="Complete days newer than the trained window at which the sensor retrains."
     )
+    keep_versions: int = Field(
+        10, ge=2, le=1000, description="Version directories kept; the champion and its predecessor always stay."
+    )
     synthetic_ratio: float | None = Field(
         None, ge=0.0, le=0.8, description="Synthetic share of a blend. Unset: 0.2 for prometheus, 0.5 for hybrid."
     )

@@ -99,6 +99,16 @@ class Tracker:
     def __init__(self, uri: str, experiment: str, artifact_root: str | None = None) -> None:
         self._mlflow = Connection(uri, experiment, artifact_root)
 
+    def absence(self) -> str:
+        """Why MLflow cannot be asked anything; empty when it can. A database that is missing is not made."""
+        if self._mlflow.is_missing:
+            return f"MLflow has no database at {self._mlflow.shown_uri}: check MLFLOW_TRACKING_URI"
+        try:
+            self._mlflow.open()
+        except StoreError as error:
+            return str(error)
+        return ""
+
     @contextmanager
     def run(
         self, model: str, *, dataset: DatasetInput, params: Mapping[str, object], tags: Mapping[str, str]

@@ -14,6 +14,7 @@ from aiops_assets.assets.partitions import days_to_fetch
 from aiops_assets.assets.raw_metrics import RAW_METRICS
 from aiops_assets.assets.run_history import close_dead_runs, failure_of
 from aiops_assets.assets.synthetic_series import SYNTHETIC_SERIES
+from aiops_assets.automation.champion_jobs import champion_jobs
 from aiops_assets.errors import IntegrityError
 from aiops_assets.models.catalog import MODELS
 from aiops_assets.resources import stores_of
@@ -101,7 +102,7 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
         context.log.error(f"run {run.run_id} of job {run.job_name} failed: {cause}")
 
     return dg.Definitions(
-        jobs=[ingest, retrain],
+        jobs=[ingest, retrain, *champion_jobs()],
         schedules=[daily_ingest, weekly_retrain],
         sensors=[retrain_when_days_pile_up, log_run_failures],
     )
@@ -132,12 +133,13 @@ def sensor_request(settings: Settings, instance: dg.DagsterInstance, at: datetim
     if at.weekday() == SUNDAY and timedelta(hours=at.hour, minutes=at.minute) < RETRAIN_DONE:
         return dg.SkipReason("the weekly retrain is due: it is left to the schedule")
     stores = stores_of(settings)
-    for spec in MODELS:
-        trained = trained_until(stores.served(), spec.name)
-        newer = complete_days(stores.lake(), since=trained, enough=settings.retrain_after_days)
-        if newer >= settings.retrain_after_days:
-            return retrain_request(settings, instance, at)
-    return dg.SkipReason(f"{newer} complete days are newer than the trained window, until {trained or 'never'}")
+    trained = {spec.name: trained_until(stores.served(), spec.name) for spec in MODELS}
+    # One run trains all models: the one that is furthest behind asks for it.
+    oldest = None if None in trained.values() else min(filter(None, trained.values()))
+    newer = complete_days(stores.lake(), since=oldest, enough=settings.retrain_after_days)
+    if newer >= settings.retrain_after_days:
+        return retrain_request(settings, instance, at)
+    return dg.SkipReason(f"{newer} complete days are newer than the trained window, until {oldest or 'never'}")
 
 
 def trained_until(served: ServedModels, name: str) -> date | None:

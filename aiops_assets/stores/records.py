@@ -1,7 +1,9 @@
 """What is written beside data so that it can be named: frozen records, stored as JSON."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
@@ -169,12 +171,90 @@ class ChampionMove(Record):
     when: datetime
 
 
+class Veto(Record):
+    """A version that people rolled back: no run serves it again, nor one with the same ``files``.
+
+    ``files`` is model file -> sha256, so that the veto still knows the model when its directory is gone.
+    """
+
+    version: int
+    manifest_sha256: str
+    who: str
+    when: datetime
+    reason: str
+    files: dict[str, str] = {}
+
+
 class ChampionRecord(Record):
     """Which version is served, and what was before it, newest first. The one truth about "champion"."""
 
     name: str
     champion: ChampionMove
     history: tuple[ChampionMove, ...] = ()
+    vetoed: tuple[Veto, ...] = ()
+
+    def veto_on(self, version: int, files: Mapping[str, str]) -> Veto | None:
+        """The veto that speaks against a version: its own, or that of one with the same model files."""
+        return next((veto for veto in self.vetoed if _is_about(veto, version, files)), None)
+
+    def without_veto_on(self, version: int, files: Mapping[str, str]) -> tuple[Veto, ...]:
+        """The vetoes that stay when this version is served all the same."""
+        return tuple(veto for veto in self.vetoed if not _is_about(veto, version, files))
+
+    @property
+    def earlier(self) -> tuple[ChampionMove, ...]:
+        """What was served before, newest first, each version once and without the champion."""
+        moves: dict[int, ChampionMove] = {}
+        for move in self.history:
+            if move.version != self.champion.version:
+                moves.setdefault(move.version, move)
+        return tuple(moves.values())
+
+
+def _is_about(veto: Veto, version: int, files: Mapping[str, str]) -> bool:
+    return veto.version == version or (bool(files) and veto.files == dict(files))
+
+
+class Gap(Record):
+    """Challenger minus opponent in one figure, and the interval that holds it in 90 % of the bootstrap's draws."""
+
+    value: float
+    low: float
+    high: float
+
+
+class EvaluationRecord(Record):
+    """The newest evaluation of a version, kept beside the version directories.
+
+    Attributes:
+        when: of the evaluation.
+        data_version, effective_source: of the training set whose hold-out was judged.
+        holdout_rows, anomalous_rows: how many rows were judged, and how many of them are anomalous.
+        figures: of this version, as in its manifest.
+        opponent: "champion version N", "the null model", or "none" where nothing was compared.
+        opponent_figures: the same of the opponent; empty for "none".
+        average_precision_gap: ``None`` where there was nothing to compare.
+        false_alarm_rate_gap: of the share of normal rows with an alert.
+        decision: "promote" or "keep"; ``equal``: it is the champion already, or the same model.
+        reason: one sentence with the figures.
+    """
+
+    name: str
+    version: int
+    when: datetime
+    dagster_run_id: str
+    data_version: str
+    effective_source: str
+    holdout_rows: int
+    anomalous_rows: int
+    figures: dict[str, float]
+    opponent: str
+    opponent_figures: dict[str, float] = {}
+    average_precision_gap: Gap | None = None
+    false_alarm_rate_gap: Gap | None = None
+    decision: Literal["promote", "keep"]
+    equal: bool = False
+    reason: str
 
 
 def sha256(data: bytes) -> str:

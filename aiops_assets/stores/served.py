@@ -2,21 +2,21 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pydantic import ValidationError
 
-from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
-from aiops_assets.stores.records import ChampionMove, ChampionRecord, FileState, Manifest, sha256
+from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, StoreError
+from aiops_assets.stores.champion_record import ChampionRecords
+from aiops_assets.stores.records import ChampionMove, ChampionRecord, EvaluationRecord, FileState, Manifest, sha256
 from aiops_assets.stores.storage import Storage
 
 MANIFEST = "manifest.json"
 MODEL_FILE = "model.joblib"
 """The only name that both KServe's scikit-learn server and MLServer load; there must be no second pickle."""
-CHAMPION = "champion.json"
 CURRENT = "current"
-MOST_HISTORY = 100
+EVALUATIONS = "evaluations"
 CLAIM_ATTEMPTS = 20
 
 
@@ -25,6 +25,7 @@ class ServedModels:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        self._records = ChampionRecords(storage)
 
     def versions(self, name: str) -> list[int]:
         """Versions that are wholly there, in order."""
@@ -79,11 +80,14 @@ class ServedModels:
         data = self.storage.read(path)
         if expected_sha256 is not None and sha256(data) != expected_sha256:
             raise IntegrityError(f"{self.storage.locate(path)} is not the manifest that was recorded: do not load it")
+        where = self.storage.locate(path)
         try:
-            return Manifest.model_validate_json(data)
+            manifest = Manifest.model_validate_json(data)
         except ValidationError as error:
-            where = self.storage.locate(path)
             raise IntegrityError(f"{where} is no valid manifest: {error.errors()[0]['msg']}") from None
+        if (manifest.name, manifest.version) != (name, version):
+            raise IntegrityError(f"{where} is the manifest of {manifest.name} version {manifest.version}")
+        return manifest
 
     def manifest_sha256(self, name: str, version: int) -> str:
         """Digest of a version's manifest, to be recorded outside its directory."""
@@ -99,6 +103,19 @@ class ServedModels:
                 found = ""
             checks.append(FileState(path=path, sha256=expected, verified=found == expected))
         return checks
+
+    def verified(self, name: str, version: int, manifest_sha256: str) -> Manifest:
+        """A version's manifest, when it is the recorded one and every file has the digest that it names.
+
+        Raises:
+            NotFoundError: no such version.
+            IntegrityError: naming what differs.
+        """
+        manifest = self.manifest(name, version, manifest_sha256)
+        broken = [check.path for check in self.check_files(manifest) if not check.verified]
+        if broken:
+            raise IntegrityError(f"{self.locate(name, version)}: {broken[0]} differs from its manifest: not served")
+        return manifest
 
     def files(self, name: str, version: int) -> dict[str, bytes]:
         """All files of a version, its manifest among them, as they are."""
@@ -124,10 +141,19 @@ class ServedModels:
         Raises:
             IntegrityError: the record cannot be read.
         """
-        return self._champion(name)[1]
+        return self._records.read(name)
 
     def move_champion(
-        self, name: str, version: int, manifest_sha256: str, *, reason: str, who: str, seen: int | None
+        self,
+        name: str,
+        version: int,
+        manifest_sha256: str,
+        *,
+        reason: str,
+        who: str,
+        seen: int | None,
+        by_hand: bool = False,
+        veto_seen: bool = False,
     ) -> ChampionRecord:
         """Serve another version from now on.
 
@@ -137,63 +163,105 @@ class ServedModels:
             manifest_sha256: of the manifest that was judged.
             reason, who: for the record.
             seen: the version that was champion when the decision was made.
+            by_hand: a person names this version, which lifts a veto on it.
+            veto_seen: the version that is left is vetoed, with this reason.
 
         Raises:
-            ConflictError: somebody moved it meanwhile; nothing was changed.
+            ConflictError: somebody moved it meanwhile, or vetoed this version; nothing was changed.
             NotFoundError: no such version.
             IntegrityError: it is not, or not wholly, what was judged.
         """
-        manifest = self.manifest(name, version, manifest_sha256)
-        broken = [check.path for check in self.check_files(manifest) if not check.verified]
-        if broken:
-            raise IntegrityError(f"{self.locate(name, version)}: {broken[0]} differs from its manifest: not served")
-        content, record = self._champion(name)
-        found = record.champion.version if record else None
-        if found != seen:
-            raise ConflictError(f"{name}: champion is version {found}, was {seen} when this was decided: decide again")
-        move = ChampionMove(
-            version=version,
-            manifest_sha256=manifest_sha256,
-            data_version=manifest.data_version,
-            effective_source=manifest.effective_source,
-            reason=reason,
-            who=who,
-            when=datetime.now(UTC),
+        manifest = self.verified(name, version, manifest_sha256)
+        move = _move(manifest, manifest_sha256, reason, who)
+        return self._records.move(
+            name, move, manifest.files, seen=seen, by_hand=by_hand, veto_seen=self._files_of if veto_seen else None
         )
-        history = (record.champion, *record.history)[:MOST_HISTORY] if record else ()
-        moved = ChampionRecord(name=name, champion=move, history=history)
-        self.storage.compare_and_swap(f"{name}/{CHAMPION}", content, moved.to_bytes())
-        return moved
 
-    def sweep(self, name: str) -> None:
-        """Remove what killed writers left beside the versions of a model."""
-        self.storage.sweep(name)
+    def renew_champion(
+        self, name: str, version: int, manifest_sha256: str, *, reason: str, who: str
+    ) -> tuple[ChampionRecord, str]:
+        """Write a new record in the place of one that is missing or unreadable, which is kept aside.
+
+        Returns:
+            The record, and the name of the file that keeps the damaged one (empty: it was missing).
+
+        Raises:
+            ConflictError: a record can be read after all; nothing was changed.
+            NotFoundError, IntegrityError: the version is not there, or not what is recorded of it.
+        """
+        manifest = self.verified(name, version, manifest_sha256)
+        return self._records.renew(name, _move(manifest, manifest_sha256, reason, who))
+
+    def put_evaluation(self, record: EvaluationRecord) -> None:
+        """Keep the newest evaluation of a version, beside the version directories, which never change."""
+        self.storage.write(f"{record.name}/{EVALUATIONS}/{record.version}.json", record.to_bytes())
+
+    def evaluation(self, name: str, version: int) -> EvaluationRecord | None:
+        """The newest evaluation of a version; ``None`` when it was never judged, or by code of another time."""
+        try:
+            return EvaluationRecord.model_validate_json(self.storage.read(f"{name}/{EVALUATIONS}/{version}.json"))
+        except (NotFoundError, ValidationError):
+            return None
+
+    def remove(self, name: str, version: int) -> None:
+        """Remove a version's directory: it is gone at once, or still wholly there."""
+        self.storage.remove_directory(f"{name}/{version}", first=MANIFEST)
+
+    def halves(self, name: str) -> list[int]:
+        """Numbers of directories without a manifest: a bucket's writer at work, or what a killed one left."""
+        numbers = {int(entry) for entry in self.storage.names(name) if entry.isdigit()}
+        return sorted(numbers - set(self.versions(name)))
+
+    def sweep(self, name: str, *, remove: bool = True) -> list[str]:
+        """Name what killed writers left beside the versions of a model, and remove it unless asked only to look."""
+        folders = (name, f"{name}/{EVALUATIONS}")
+        return [left for folder in folders for left in self.storage.sweep(folder, remove=remove)]
+
+    def current(self, name: str) -> str | None:
+        """Where the local link ``current`` points; ``None`` without a link, empty where something else has its name."""
+        folder = self.storage.local_path(name)
+        if folder is None or not os.path.lexists(folder / CURRENT):
+            return None
+        return str((folder / CURRENT).readlink()) if (folder / CURRENT).is_symlink() else ""
 
     def link_current(self, name: str, version: int) -> bool:
         """Let ``current`` beside the versions point at one, where the storage has links; whether it changed.
 
         For people and local tools: derived from the champion record, never read by this package.
+
+        Raises:
+            StoreError: it cannot be made.
         """
         folder = self.storage.local_path(name)
-        if folder is None:
+        if folder is None or self.current(name) == str(version):
             return False
         link = folder / CURRENT
-        if link.is_symlink() and link.readlink() == Path(str(version)):
-            return False
         temporary = folder / f".{CURRENT}.{os.getpid()}.tmp"
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(str(version))
-        temporary.replace(link)
+        try:
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(str(version))
+            temporary.replace(link)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise StoreError(f"{link} cannot be made a link ({error.strerror}): move away what is there") from error
         return True
 
-    def _champion(self, name: str) -> tuple[bytes | None, ChampionRecord | None]:
-        path = f"{name}/{CHAMPION}"
+    def _files_of(self, move: ChampionMove, name: str) -> dict[str, str]:
+        """Digests of a version's files as recorded; empty when that cannot be told any more."""
         try:
-            content = self.storage.read(path)
-        except NotFoundError:
-            return None, None
-        try:
-            return content, ChampionRecord.model_validate_json(content)
-        except ValidationError as error:
-            where = self.storage.locate(path)
-            raise IntegrityError(f"{where} is no valid champion record: {error.errors()[0]['msg']}") from None
+            return self.manifest(name, move.version, move.manifest_sha256).files
+        except (NotFoundError, IntegrityError):
+            return {}
+
+
+def _move(manifest: Manifest, manifest_sha256: str, reason: str, who: str) -> ChampionMove:
+    return ChampionMove(
+        version=manifest.version,
+        manifest_sha256=manifest_sha256,
+        data_version=manifest.data_version,
+        effective_source=manifest.effective_source,
+        reason=reason,
+        who=who,
+        when=datetime.now(UTC),
+    )

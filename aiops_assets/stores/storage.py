@@ -57,8 +57,12 @@ class Storage(ABC):
         """Replace ``expected`` (``None``: no file) by ``new``. Raises ConflictError if it is something else."""
 
     @abstractmethod
-    def sweep(self, path: str) -> None:
-        """Remove what killed writers left right below ``path``."""
+    def remove_directory(self, path: str, first: str) -> None:
+        """Remove a committed directory, ``first`` (its manifest) first: it never seems whole when it is not."""
+
+    @abstractmethod
+    def sweep(self, path: str, *, remove: bool = True) -> list[str]:
+        """Name what killed writers left right below ``path``, and remove it unless asked only to look."""
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
@@ -158,20 +162,38 @@ class LocalStorage(Storage):
         """See Storage."""
         return self.root / path
 
-    def sweep(self, path: str) -> None:
+    def remove_directory(self, path: str, first: str) -> None:
+        """See Storage. A rename takes it away whole; what a kill leaves of it then is swept."""
+        target = self.root / path
+        with _os_errors(target):
+            if not target.is_dir():
+                return
+            with _locked_staging(target.parent) as staging:
+                target.rename(staging / "content")
+                _sync_folder(target.parent)
+
+    def sweep(self, path: str, *, remove: bool = True) -> list[str]:
         """See Storage. A living writer holds the lock in its staging folder; its other files are gone in no time."""
         folder = self.root / path
-        for staging in folder.glob(f"{STAGING}*"):
+        left = []
+        for staging in sorted(folder.glob(f"{STAGING}*")):
             with suppress(OSError):
-                if _age(staging) < (UNLOCKED_SECONDS if (staging / "lock").exists() else YOUNG_SECONDS):
+                lock = staging / "lock"
+                if _age(staging) < (UNLOCKED_SECONDS if lock.exists() else YOUNG_SECONDS):
                     continue
-                with (staging / "lock").open("a") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(staging, ignore_errors=True)
-        for temporary in folder.glob(".*.tmp"):
+                if remove or lock.exists():
+                    with lock.open("a") as held:
+                        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        if remove:
+                            shutil.rmtree(staging, ignore_errors=True)
+                left.append(staging.name)
+        for temporary in sorted(folder.glob(".*.tmp")):
             with suppress(OSError):
                 if _age(temporary) >= YOUNG_SECONDS:
-                    temporary.unlink()
+                    if remove:
+                        temporary.unlink()
+                    left.append(temporary.name)
+        return left
 
 
 class ObjectStorage(Storage):
@@ -216,8 +238,19 @@ class ObjectStorage(Storage):
             known = {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
             self.store.put(path, new, mode=cast("UpdateVersion", {k: v for k, v in known.items() if v is not None}))
 
-    def sweep(self, path: str) -> None:
+    def remove_directory(self, path: str, first: str) -> None:
+        """See Storage. There is no rename: without its manifest the rest is no directory any more."""
+        with self._errors(path):
+            with suppress(FileNotFoundError):
+                self.store.delete(f"{path}/{first}")
+            for entries in self.store.list(f"{path}/"):
+                for entry in entries:
+                    with suppress(FileNotFoundError):
+                        self.store.delete(str(entry["path"]))
+
+    def sweep(self, path: str, *, remove: bool = True) -> list[str]:
         """See Storage. A put is whole or nothing: there is nothing to remove."""
+        return []
 
     @contextmanager
     def _errors(self, path: str) -> Iterator[None]:

@@ -1,0 +1,217 @@
+"""Which version is served: promoted and rolled back by people, followed by MLflow's alias and the link `current`.
+
+The champion record is the one truth. Whoever moves it comes here afterwards, so that what is derived from it
+follows; who was killed in between is made up for by the next one.
+"""
+
+from aiops_assets.errors import IntegrityError, ModelError, NotFoundError, StoreError
+from aiops_assets.loading import load_model
+from aiops_assets.models.catalog import MODELS, ModelSpec
+from aiops_assets.models.families import family_of
+from aiops_assets.reconciling import CHAMPION_ALIAS as CHAMPION_ALIAS
+from aiops_assets.reconciling import damage, recorded_digest, restore
+from aiops_assets.reconciling import reconcile as reconcile
+from aiops_assets.stores.champion_record import vetoed
+from aiops_assets.stores.records import ChampionRecord
+from aiops_assets.stores.served import ServedModels
+from aiops_assets.tracking import Tracker
+
+
+def model_named(name: str) -> ModelSpec:
+    """The model of that name.
+
+    Raises:
+        NotFoundError: there is none; names those there are.
+    """
+    for spec in MODELS:
+        if spec.name == name:
+            return spec
+    raise NotFoundError(f"there is no model {name!r}: there are {', '.join(spec.name for spec in MODELS)}")
+
+
+def promote(
+    served: ServedModels, tracker: Tracker, spec: ModelSpec, version: int, *, reason: str, who: str
+) -> ChampionRecord:
+    """Serve a version because a person says so; a veto on it is lifted.
+
+    It is verified against the digest recorded outside its directory, loaded and asked before the record moves. The
+    version that is champion already stays it.
+
+    Raises:
+        NotFoundError: no such version, or nothing vouches for it.
+        IntegrityError: it is not what was recorded.
+        ModelError: it cannot be loaded here, or gives no usable answer.
+        ConflictError: somebody else moved the champion meanwhile; nothing was changed.
+        StoreError: MLflow is away, and says whether the champion was moved before that was noticed.
+    """
+    name = spec.name
+    record = _readable(served, tracker, name, who)
+    if version not in served.versions(name):
+        raise NotFoundError(_no_version(served, name, version))
+    digest = recorded_digest(tracker, record, name, version)
+    require_servable(served, spec, version, digest)
+    if record is None and damage(served, name):
+        record = served.renew_champion(name, version, digest, reason=reason, who=who)[0]
+    elif record is None or record.champion.version != version:
+        seen = record.champion.version if record else None
+        record = served.move_champion(name, version, digest, reason=reason, who=who, seen=seen, by_hand=True)
+    return _followed(served, tracker, record)
+
+
+def rollback(
+    served: ServedModels, tracker: Tracker, spec: ModelSpec, to: int | None, *, reason: str, who: str
+) -> ChampionRecord:
+    """Serve an earlier version again and veto the one that is left: no run serves it by itself any more.
+
+    Args:
+        served: version directories and champion records.
+        tracker: MLflow; only asked for the digest of a version that was never champion.
+        spec: of the model.
+        to: any version that was recorded; by default the newest earlier champion that is still whole, can be
+            loaded, and is not vetoed.
+        reason, who: for the record.
+
+    Raises:
+        NotFoundError: nothing is served, or there is nothing to go back to; says why of each candidate.
+        IntegrityError, ModelError: ``to`` is not what was recorded, or gives no usable answer.
+        ConflictError: somebody else moved the champion meanwhile; nothing was changed.
+        StoreError: MLflow is away, and says whether the champion was moved before that was noticed.
+    """
+    name = spec.name
+    try:
+        record = served.champion(name)
+    except IntegrityError as error:
+        raise IntegrityError(f"{error}: `aiops doctor` mends it") from None
+    if record is None:
+        raise NotFoundError(f"{name} is not served from {served.locate(name)}: there is nothing to roll back")
+    champion = record.champion.version
+    if to is None:
+        to, digest = _newest_servable(served, spec, record)
+    elif to != champion:
+        if to not in served.versions(name):
+            raise NotFoundError(_no_version(served, name, to))
+        digest = recorded_digest(tracker, record, name, to)
+        require_servable(served, spec, to, digest)
+    if to != champion:
+        record = served.move_champion(
+            name, to, digest, reason=reason, who=who, seen=champion, by_hand=True, veto_seen=True
+        )
+    return _followed(served, tracker, record)
+
+
+def require_servable(served: ServedModels, spec: ModelSpec, version: int, manifest_sha256: str) -> None:
+    """Verify, load and ask a version.
+
+    Raises:
+        NotFoundError, IntegrityError, ModelError: why it must not be served.
+    """
+    served.verified(spec.name, version, manifest_sha256)
+    model = load_model(served, spec, version, manifest_sha256)
+    if problems := family_of(spec).smoke_problems(model):
+        raise ModelError(f"{spec.name} version {version} is not served: {'; '.join(problems)}")
+
+
+def veto_on(served: ServedModels, name: str, version: int) -> str:
+    """Why no run may serve a version: who rolled it (or the same model) back, when, and how to serve it all the same.
+
+    Empty when nobody did.
+    """
+    record = served.champion(name)
+    if record is None:
+        return ""
+    veto = record.veto_on(version, served.manifest(name, version).files)
+    return vetoed(name, version, veto) if veto else ""
+
+
+def retire(served: ServedModels, name: str, keep: int) -> list[int]:
+    """Remove the oldest version directories beyond the newest ``keep``; the numbers of those removed.
+
+    The champion, what was champion before it and what a rollback would go back to always stay. MLflow keeps its copies.
+
+    Raises:
+        IntegrityError: the champion record cannot be read; nothing was removed.
+    """
+    versions = served.versions(name)
+    removed = []
+    for version in versions[:-keep]:
+        # Read again each time: a person may promote an old version meanwhile.
+        record = served.champion(name)
+        if record is None:
+            break
+        if version not in _kept(record):
+            served.remove(name, version)
+            removed.append(version)
+    oldest = min(set(versions) - set(removed), default=0)
+    for version in served.halves(name):
+        # What a removal that was killed left in a bucket; a writer at work has a newer number.
+        if version < oldest:
+            served.remove(name, version)
+    return removed
+
+
+def _kept(record: ChampionRecord) -> set[int]:
+    vetoed_versions = {veto.version for veto in record.vetoed}
+    earlier = [move.version for move in record.earlier]
+    targets = [version for version in earlier if version not in vetoed_versions]
+    return {record.champion.version, *earlier[:1], *targets[:1]}
+
+
+def _newest_servable(served: ServedModels, spec: ModelSpec, record: ChampionRecord) -> tuple[int, str]:
+    """The version that a rollback goes back to, with its digest."""
+    name, wrong = spec.name, []
+    champion_files = _files(served, name, record.champion.version, record.champion.manifest_sha256)
+    for move in record.earlier:
+        try:
+            files = served.verified(name, move.version, move.manifest_sha256).files
+            if files == champion_files:
+                wrong.append(f"version {move.version} is the same model")
+                continue
+            if veto := record.veto_on(move.version, files):
+                wrong.append(f"version {move.version} was rolled back by {veto.who} ({veto.reason})")
+                continue
+            require_servable(served, spec, move.version, move.manifest_sha256)
+        except (NotFoundError, IntegrityError, ModelError) as error:
+            wrong.append(f"version {move.version}: {error}")
+            continue
+        return move.version, move.manifest_sha256
+    why = "; ".join(wrong) or "no other version was served before"
+    raise NotFoundError(
+        f"{name} version {record.champion.version} stays: there is no earlier champion to go back to ({why}); "
+        f"`aiops rollback {name} --to VERSION` goes to any other"
+    )
+
+
+def _files(served: ServedModels, name: str, version: int, manifest_sha256: str) -> dict[str, str]:
+    try:
+        return served.manifest(name, version, manifest_sha256).files
+    except (NotFoundError, IntegrityError):
+        return {}
+
+
+def _readable(served: ServedModels, tracker: Tracker, name: str, who: str) -> ChampionRecord | None:
+    """The record, restored where that is possible; ``None`` where a person has to name the version."""
+    try:
+        return served.champion(name)
+    except IntegrityError:
+        pass
+    try:
+        restore(served, tracker, name, who=who)
+    except IntegrityError:
+        return None
+    return served.champion(name)
+
+
+def _followed(served: ServedModels, tracker: Tracker, record: ChampionRecord) -> ChampionRecord:
+    try:
+        reconcile(served, tracker, record.name)
+    except StoreError as error:
+        done = f"{record.name} version {record.champion.version} is the champion"
+        raise StoreError(f"{done}, but what follows it lags behind: {error}; then `aiops doctor` mends it") from error
+    return record
+
+
+def _no_version(served: ServedModels, name: str, version: int) -> str:
+    there = served.versions(name)
+    if not there:
+        return f"{name} has no version in {served.locate(name)}: run `aiops run` first"
+    return f"{name} has no version {version} in {served.locate(name)}: there are {', '.join(map(str, there))}"

@@ -1,0 +1,189 @@
+"""Commands about which version is served: `aiops promote`, `aiops rollback`, `aiops models`, `aiops doctor`."""
+
+import getpass
+import json
+import os
+import socket
+import sys
+import textwrap
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from aiops_assets.commands.errors import one_line_errors
+from aiops_assets.errors import NotFoundError
+from aiops_assets.settings import load_settings
+
+if TYPE_CHECKING:
+    from aiops_assets.listing import VersionLine
+    from aiops_assets.stores.records import ChampionRecord
+
+RANKED_BY = "average_precision"
+FIGURES = {
+    RANKED_BY: ("AVG PRECISION", "{:.3f}"),
+    "f1": ("F1", "{:.2f}"),
+    "false_alarm_rate": ("FALSE ALARMS", "{:.1%}"),
+}
+"""Figures of the table: what each is called there, and how it is written. `--json` has all."""
+LONGEST_NOTE = 160
+
+
+@click.command()
+@click.argument("name")
+@click.argument("version", type=click.IntRange(min=1))
+@click.option("--reason", default="promoted by hand", show_default=True, help="For the champion record.")
+@one_line_errors
+def promote(name: str, version: int, reason: str) -> None:
+    """Serve VERSION of model NAME, and lift a veto on it.
+
+    It is verified, loaded and asked before anything changes.
+    """
+    from aiops_assets import champions
+    from aiops_assets.reconciling import damage
+    from aiops_assets.resources import stores_of, tracking_of
+
+    table = load_settings(os.environ)
+    served, tracker, spec = stores_of(table).served(), tracking_of(table).tracker(), champions.model_named(name)
+    before = None if damage(served, name) else served.champion(name)
+    after = champions.promote(served, tracker, spec, version, reason=reason, who=person())
+    if not _already(before, after):
+        was = f" (was version {before.champion.version})" if before else ""
+        click.echo(f"{name}: version {version} is served{was}: {served.locate(name, version)}")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--to", type=click.IntRange(min=1), metavar="VERSION", help="Default: the newest earlier champion.")
+@click.option("--reason", default="rolled back by hand", show_default=True, help="For the record and the veto.")
+@one_line_errors
+def rollback(name: str, to: int | None, reason: str) -> None:
+    """Serve an earlier version of model NAME again, and veto the one that is left: no run serves it by itself."""
+    from aiops_assets import champions
+    from aiops_assets.resources import stores_of, tracking_of
+
+    table = load_settings(os.environ)
+    served, tracker, spec = stores_of(table).served(), tracking_of(table).tracker(), champions.model_named(name)
+    before = served.champion(name)
+    after = champions.rollback(served, tracker, spec, to, reason=reason, who=person())
+    if not _already(before, after):
+        version, left = after.champion.version, after.history[0].version
+        click.echo(f"{name}: version {version} is served again: {served.locate(name, version)}")
+        click.echo(f"version {left} is vetoed: no run serves it by itself; `aiops promote {name} {left}` lifts that")
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object alone on stdout.")
+@one_line_errors
+def models(name: str | None, as_json: bool) -> None:
+    """List the versions of model NAME, or of all: which is served, which are vetoed, how good and how old they are."""
+    from aiops_assets.listing import names_served, version_lines
+    from aiops_assets.resources import stores_of
+
+    served = stores_of(load_settings(os.environ)).served()
+    names = names_served(served)
+    if name and name not in names:
+        there = f"there are {', '.join(names)}" if names else "run `aiops run` first"
+        raise NotFoundError(f"{name} has no version in {served.locate(name)}: {there}")
+    listed = {found: version_lines(served, found) for found in names if name in (None, found)}
+    if as_json:
+        found = {model: [line.model_dump(mode="json") for line in lines] for model, lines in listed.items()}
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not listed:
+        click.echo(f"no model in {served.storage.url} yet: `aiops run` trains them")
+    for model, lines in listed.items():
+        click.echo(f"{model}  {served.locate(model)}")
+        for row in table_of(lines, datetime.now(UTC)):
+            click.echo(f"  {row}")
+        for line in lines:
+            if line.note:
+                note = textwrap.shorten(line.note, LONGEST_NOTE, placeholder=" ...")
+                click.echo(f"  version {line.version}: {line.state} {note}")
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Change nothing; exit code 1 when something would be mended.")
+@one_line_errors
+def doctor(dry_run: bool) -> None:
+    """Look at what is served, and mend what needs no person; exit code 1 when something is left."""
+    from aiops_assets.doctor import Doctor
+    from aiops_assets.models.catalog import MODELS
+    from aiops_assets.resources import stores_of, tracking_of
+
+    table = load_settings(os.environ)
+    stores = stores_of(table)
+    looking = Doctor(
+        stores.served(),
+        stores.training_sets(),
+        tracking_of(table).tracker(),
+        who=f"{person()} (doctor)",
+        mend=not dry_run,
+    )
+    left = 0
+    for finding in looking.examine(MODELS):
+        left += finding.is_left
+        about = f"{finding.model} {finding.what}".removeprefix("- ")
+        click.echo(f"{finding.state:8s}{about}: {finding.text}")
+    if left:
+        click.echo(f"{left} left" + ("; nothing was changed" if dry_run else ""), err=True)
+        sys.exit(1)
+
+
+def person() -> str:
+    """user@host, for records. A container may run under a number that no name belongs to."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def table_of(lines: "list[VersionLine]", now: datetime) -> list[str]:
+    """Header and versions in aligned columns; figures that no version has get none."""
+    shown = [name for name in FIGURES if any(name in line.figures for line in lines)]
+    head = ["VERSION", "STATE", "AGE", "SOURCE", "DATA", *(FIGURES[name][0] for name in shown), "DECISION", "AGAINST"]
+    rows = [
+        [
+            str(line.version),
+            line.state or "-",
+            age(now, line.created) if line.created else "-",
+            line.effective_source or "-",
+            line.data_version[:12] or "-",
+            *(FIGURES[name][1].format(line.figures[name]) if name in line.figures else "-" for name in shown),
+            line.decision or "-",
+            _against(line),
+        ]
+        for line in lines
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
+    ]
+
+
+def _against(line: "VersionLine") -> str:
+    """What a version was compared with, and how good that was on the same rows."""
+    if RANKED_BY not in line.opponent_figures:
+        return line.opponent or "-"
+    return f"{line.opponent}: {FIGURES[RANKED_BY][1].format(line.opponent_figures[RANKED_BY])}"
+
+
+def age(now: datetime, then: datetime) -> str:
+    """How long ago, in the largest unit that fits."""
+    seconds = max((now - then).total_seconds(), 0.0)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _already(before: "ChampionRecord | None", after: "ChampionRecord") -> bool:
+    """Whether nothing was moved, and say so."""
+    move = after.champion
+    if before is None or before.champion != move:
+        return False
+    since = f"since {move.when:%Y-%m-%d %H:%M} UTC by {move.who}"
+    click.echo(f"{after.name}: version {move.version} is the champion already, {since}")
+    return True

@@ -1,0 +1,173 @@
+"""What is wrong with the served models, and what of it can be mended without a person: `aiops doctor`."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from aiops_assets.champions import require_servable
+from aiops_assets.errors import AiopsError, IntegrityError, NotFoundError
+from aiops_assets.models.catalog import ModelSpec
+from aiops_assets.reconciling import damage, follow_alias, follow_link, recorded_digest, restore
+from aiops_assets.stores.records import ChampionMove, ChampionRecord, sha256
+from aiops_assets.stores.served import ServedModels
+from aiops_assets.stores.training_sets import ROWS, TrainingSets
+from aiops_assets.tracking import MANIFEST_TAG, Tracker
+
+State = Literal["ok", "mended", "to mend", "PROBLEM"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's: of which model, what was looked at, and how it is; a problem's text says the cure."""
+
+    model: str
+    what: str
+    state: State
+    text: str
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it still is as it should not be."""
+        return self.state in ("to mend", "PROBLEM")
+
+
+@dataclass
+class Doctor:
+    """Looks at one model after the other.
+
+    Attributes:
+        served, training_sets, tracker: what is looked at.
+        who: for a champion record that is restored.
+        mend: ``False``: nothing is changed, and what would be mended is "to mend".
+    """
+
+    served: ServedModels
+    training_sets: TrainingSets
+    tracker: Tracker
+    who: str
+    mend: bool = True
+
+    def examine(self, specs: tuple[ModelSpec, ...]) -> Iterator[Finding]:
+        """All findings: MLflow first, because most else is compared with it."""
+        if not any(self._is_there(spec.name) for spec in specs):
+            yield Finding("-", "models", "ok", f"nothing is served from {self.served.storage.url} yet: `aiops run`")
+            return
+        away = self.tracker.absence()
+        yield Finding("-", "MLflow", "PROBLEM", away) if away else Finding("-", "MLflow", "ok", "answers")
+        for spec in specs:
+            yield from self._model(spec, asks_mlflow=not away)
+
+    def _is_there(self, name: str) -> bool:
+        return bool(self.served.versions(name) or self.served.halves(name) or damage(self.served, name))
+
+    def _model(self, spec: ModelSpec, *, asks_mlflow: bool) -> Iterator[Finding]:
+        name = spec.name
+        if not self._is_there(name):
+            yield Finding(name, "champion record", "ok", "nothing is served yet: `aiops run`")
+            return
+        finding = self._record(name, asks_mlflow)
+        yield finding
+        record = None if finding.is_left else self.served.champion(name)
+        if record:
+            yield from self._champion(spec, record, asks_mlflow)
+        yield from self._versions(name, record.champion.version if record else 0, asks_mlflow)
+        yield self._leftovers(name)
+
+    def _record(self, name: str, asks_mlflow: bool) -> Finding:
+        what = "champion record"
+        if asks_mlflow:
+            finding = self._step(
+                name, what, lambda: restore(self.served, self.tracker, name, who=self.who, mend=self.mend)
+            )
+            if finding.state != "ok":
+                return finding
+        elif problem := damage(self.served, name):
+            return Finding(
+                name, what, "PROBLEM", f"{problem}: start MLflow, then `aiops doctor` restores it from there"
+            )
+        record = self.served.champion(name)
+        if record is None:
+            versions = ", ".join(map(str, self.served.versions(name))) or "none"
+            cure = f"`aiops promote {name} VERSION`, or `aiops run` (versions: {versions})"
+            return Finding(name, what, "PROBLEM", f"there is none, so nothing is served: {cure}")
+        move = record.champion
+        return Finding(name, what, "ok", f"version {move.version} since {move.when:%Y-%m-%d %H:%M} UTC by {move.who}")
+
+    def _champion(self, spec: ModelSpec, record: ChampionRecord, asks_mlflow: bool) -> Iterator[Finding]:
+        name, move = spec.name, record.champion
+
+        def servable() -> str:
+            if asks_mlflow:
+                recorded_digest(self.tracker, record, name, move.version)
+            require_servable(self.served, spec, move.version, move.manifest_sha256)
+            return ""
+
+        fine = f"version {move.version} is what was recorded, loads and answers"
+        yield self._step(
+            name, "champion", servable, fine, cure=f"`aiops rollback {name}`, or `aiops run` trains another"
+        )
+        link = self._step(name, "link", lambda: follow_link(self.served, name, move.version, mend=self.mend))
+        if self.served.storage.local_path(name):
+            yield link
+        if asks_mlflow:
+            yield self._step(name, "alias", lambda: follow_alias(self.tracker, name, move.version, mend=self.mend))
+        cure = (
+            "nobody can check any more what the champion learned from; `aiops run` trains a version that can be traced"
+        )
+        yield self._step(name, "training set", lambda: self._training_set(name, move), cure=cure)
+
+    def _training_set(self, name: str, move: ChampionMove) -> str:
+        manifest = self.served.manifest(name, move.version, move.manifest_sha256)
+        sets = TrainingSets(self.training_sets.storage, manifest.cluster)
+        record = sets.record(manifest.view, manifest.data_version, manifest.training_set_sha256)
+        rows = f"{sets.path(manifest.view, manifest.data_version)}/{ROWS}"
+        if sha256(sets.storage.read(rows)) != record.rows_sha256:
+            raise IntegrityError(f"{sets.storage.locate(rows)} differs from its recorded digest")
+        return ""
+
+    def _versions(self, name: str, champion: int, asks_mlflow: bool) -> Iterator[Finding]:
+        """The versions beside the champion: nobody is served by them, and a rollback may want them."""
+        registered = (
+            {entry.version: entry.tags.get(MANIFEST_TAG) for entry in self.tracker.versions(name)}
+            if asks_mlflow
+            else {}
+        )
+        versions = self.served.versions(name)
+        whole = 0
+        for version in versions:
+            if version == champion:
+                continue
+            try:
+                digest = registered.get(version) or self.served.manifest_sha256(name, version)
+                self.served.verified(name, version, digest)
+                whole += 1
+            except (NotFoundError, IntegrityError) as error:
+                cure = f"move {self.served.locate(name, version)} away"
+                yield Finding(name, "versions", "PROBLEM", f"version {version}: {error}: {cure}")
+        is_bucket = self.served.storage.local_path(name) is None
+        for half in self.served.halves(name):
+            if not is_bucket or half < max(versions, default=0):
+                yield Finding(
+                    name,
+                    "versions",
+                    "PROBLEM",
+                    f"{self.served.locate(name, half)} has no manifest and is no version: remove it",
+                )
+        yield Finding(name, "versions", "ok", f"{whole} beside the champion are whole")
+
+    def _leftovers(self, name: str) -> Finding:
+        def sweep() -> str:
+            left = self.served.sweep(name, remove=self.mend)
+            return f"left by killed writers: {', '.join(left)}" if left else ""
+
+        return self._step(name, "leftovers", sweep, "none")
+
+    def _step(self, name: str, what: str, look: Callable[[], str], fine: str = "agrees", cure: str = "") -> Finding:
+        """Look, and mend where ``look`` does: it returns what was wrong, or raises what cannot be mended."""
+        try:
+            wrong = look()
+        except AiopsError as error:
+            return Finding(name, what, "PROBLEM", f"{error}: {cure}" if cure else str(error))
+        if wrong:
+            return Finding(name, what, "mended" if self.mend else "to mend", wrong)
+        return Finding(name, what, "ok", fine)

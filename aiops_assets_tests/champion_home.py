@@ -1,0 +1,196 @@
+"""Versions of a small detector in real directories and a real MLflow, to promote and roll back."""
+
+import io
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.champions import CHAMPION_ALIAS
+from aiops_assets.models import isolation_forest
+from aiops_assets.models.catalog import ANOMALY_DETECTOR, ModelSpec
+from aiops_assets.stores.records import Manifest, TrainingSetRecord
+from aiops_assets.stores.served import CURRENT, ServedModels
+from aiops_assets.stores.storage import LocalStorage
+from aiops_assets.stores.training_sets import TrainingSets
+from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.features import FEATURES
+from aiops_assets.timeseries.schema import content_digest
+from aiops_assets.tracking import DATA_TAG, MANIFEST_TAG, DatasetInput, Tracker
+
+PARAMETERS = {"contamination": 0.03, "n_estimators": 5, "max_samples": 64}
+PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
+CREATED = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@cache
+def model_file(seed: int) -> bytes:
+    """A detector as it is stored: another seed is another file."""
+    return isolation_forest.to_bytes(fitted(seed))
+
+
+def alarming_file() -> bytes:
+    """A detector to which everything is an anomaly."""
+    pipeline = fitted(0)
+    pipeline["forest"].offset_ = 1.0
+    return isolation_forest.to_bytes(pipeline)
+
+
+def fitted(seed: int) -> Any:
+    rows = np.random.default_rng(7).uniform(0.2, 0.6, (200, len(FEATURES)))
+    return isolation_forest.fit(pd.DataFrame(rows, columns=list(FEATURES)), PARAMETERS, seed)
+
+
+class Trap:
+    """Unpickled, it touches a file: so a test sees whether anything was."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def trap_file(path: Path) -> bytes:
+    import joblib
+
+    buffer = io.BytesIO()
+    joblib.dump(Trap(path), buffer)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class ChampionHome:
+    """A home in which one model is served, as runs of the graph leave it.
+
+    Attributes:
+        folder: AIOPS_HOME.
+        tracker: its MLflow, or one that several homes share.
+        spec: the model; homes that share an MLflow need a name each.
+    """
+
+    folder: Path
+    tracker: Tracker
+    spec: ModelSpec = ANOMALY_DETECTOR
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def served(self) -> ServedModels:
+        return ServedModels(LocalStorage(self.folder / "models"))
+
+    @property
+    def training_sets(self) -> TrainingSets:
+        return TrainingSets(LocalStorage(self.folder), "default")
+
+    @property
+    def model_folder(self) -> Path:
+        return self.folder / "models" / self.name
+
+    def publish(self, data: bytes, **changes: object) -> int:
+        """Commit a version directory; ``changes`` are of its manifest."""
+        training_set = self._training_set()
+
+        def manifest(version: int, files: dict[str, str]) -> Manifest:
+            plain = Manifest(
+                name=self.name, version=version, created=CREATED + timedelta(hours=version), description="",
+                cluster="default", features=FEATURES, features_digest="", width=len(FEATURES),
+                units={metric.name: metric.unit for metric in ENGINE_METRICS}, parameters={},
+                packages={"python": platform.python_version(), **{name: package_version(name) for name in PACKAGES}},
+                view=training_set.view, data_version=training_set.data_version,
+                training_set_sha256=self.training_sets.record_sha256(training_set.view, training_set.data_version),
+                effective_source="synthetic", run_id=_run_id(self.tracker), run_url="", dagster_run_id="",
+                code_version="", fingerprint="", metrics={"average_precision": 0.9 + version / 100}, files=files,
+            )  # fmt: skip
+            return plain.model_copy(update=changes)
+
+        return self.served.publish(self.name, {"model.joblib": data}, manifest).version
+
+    def register(self, version: int, tags: Mapping[str, str] | None = None) -> None:
+        """Let MLflow know a version, as the graph does."""
+        manifest = self.served.manifest(self.name, version)
+        known = {MANIFEST_TAG: self.digest(version), DATA_TAG: manifest.data_version, **(tags or {})}
+        files = self.served.files(self.name, version)
+        self.tracker.register(self.name, version, files, run_id=manifest.run_id, tags=known)
+
+    def add(self, data: bytes | None = None, **changes: object) -> int:
+        """A committed and registered version; by default a sound one, another each time."""
+        newest = max(self.served.versions(self.name), default=0)
+        version = self.publish(data or model_file(newest + 1), **changes)
+        self.register(version)
+        return version
+
+    def serve(self, version: int, seen: int | None) -> None:
+        """Make a version the champion and let everything follow, as the graph does."""
+        digest = self.digest(version)
+        self.served.move_champion(self.name, version, digest, reason="not worse", who="dagster run 1", seen=seen)
+        self.tracker.set_alias(self.name, CHAMPION_ALIAS, version)
+        self.served.link_current(self.name, version)
+
+    def digest(self, version: int) -> str:
+        return self.served.manifest_sha256(self.name, version)
+
+    def champion(self) -> int | None:
+        record = self.served.champion(self.name)
+        return record.champion.version if record else None
+
+    def said(self) -> tuple[int | None, int | None, str | None]:
+        """What champion record, MLflow's alias and the link say."""
+        return self.champion(), self.tracker.alias(self.name, CHAMPION_ALIAS), self.served.current(self.name)
+
+    def alias(self, version: int | None) -> None:
+        """Set or remove MLflow's alias, as a person may."""
+        if version is not None:
+            self.tracker.set_alias(self.name, CHAMPION_ALIAS, version)
+        elif self.tracker.alias(self.name, CHAMPION_ALIAS) is not None:
+            client, _ = self.tracker._mlflow.open()
+            client.delete_registered_model_alias(self.name, CHAMPION_ALIAS)
+
+    def files(self) -> dict[str, bytes]:
+        """Everything below the model's folder, links as what they point at."""
+        return {
+            path.relative_to(self.model_folder).as_posix(): str(path.readlink()).encode()
+            if path.is_symlink()
+            else path.read_bytes()
+            for path in sorted(self.model_folder.rglob("*"))
+            if (path.is_symlink() or path.is_file()) and CURRENT not in path.relative_to(self.model_folder).parts[:-1]
+        }
+
+    def bytes_of(self, version: int) -> dict[str, bytes]:
+        return self.served.files(self.name, version)
+
+    def _training_set(self) -> TrainingSetRecord:
+        rows = pd.DataFrame({"timestamp": pd.date_range(CREATED, periods=10, freq="1min"), "x": np.arange(10.0)})
+        record = TrainingSetRecord(
+            view="pod_features", data_version=content_digest(rows), rows_sha256="", cluster="default",
+            effective_source="synthetic", window_start=CREATED, window_end=CREATED, rows=len(rows), label_rate=0.0,
+            anomaly_rate=0.0, seed=1, pods=("p",), days=(),
+        )  # fmt: skip
+        self.training_sets.put(rows, record)
+        return record
+
+
+def home_of(folder: Path, tracker: Tracker | None = None, name: str = ANOMALY_DETECTOR.name) -> ChampionHome:
+    """An empty home; without a tracker it gets an MLflow of its own, where the settings look for it."""
+    own = Tracker(f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}", "aiops/default", str(folder / "mlflow" / "artifacts"))
+    return ChampionHome(folder, tracker or own, replace(ANOMALY_DETECTOR, name=name))
+
+
+_RUNS: dict[int, str] = {}
+
+
+def _run_id(tracker: Tracker) -> str:
+    """One finished run of a tracker: what it recorded does not matter here."""
+    if id(tracker) not in _RUNS:
+        with tracker.run("champions", dataset=DatasetInput("v", "0" * 32, "/data", {}), params={}, tags={}) as run:
+            _RUNS[id(tracker)] = run.run_id
+    return _RUNS[id(tracker)]
