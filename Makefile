@@ -5,9 +5,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 BENCH  := $(VENV)/.bench-installed
 PYTEST := $(BIN)/python -m pytest
+PEERS  := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
+PEERS_FILES := aiops_assets_tests/benchmarks/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test test-long bench evaluate lint types docs clean
+.PHONY: help setup run ui test test-long bench evaluate peers lint types docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,6 +47,15 @@ bench: $(BENCH) ## time limits, as ratios measured in one run (some minutes)
 evaluate: setup ## how good the detector is: on 30 generated days, or on labelled series (DATA=folder)
 	@$(BIN)/aiops evaluate $(DATA)
 
+# Other detectors' packages pin other versions than the project does: an environment of their own.
+$(PEERS_STAMP): $(PEERS_FILES)/requirements.txt $(PEERS_FILES)/constraints.txt
+	$(PYTHON) -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $(PEERS_FILES)/requirements.txt
+	@touch $@
+
+peers: setup $(PEERS_STAMP) ## other detectors beside ours on labelled series (DATA=folder; minutes, can be resumed)
+	@$(BIN)/python -m aiops_assets_tests.benchmarks.peers $(DATA) --python $(PEERS)/bin/python $(if $(AGAIN),--again)
+
 lint: setup ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,4 +67,4 @@ docs: setup ## README names every setting and every command
 	$(PYTEST) aiops_assets_tests/test_readme.py -m "not long"
 
 clean: ## remove state and environment
-	rm -rf $(VENV) .aiops .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PEERS) .aiops .mypy_cache .ruff_cache .pytest_cache
