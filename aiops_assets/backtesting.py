@@ -49,7 +49,7 @@ def known_models(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def backtest_file(
-    name: str, series: Path, out: Path, back_test: BackTest = backtest.backtest, *, explain: bool = False
+    name: str, series: Path, out: Path, *, alert_budget: float | None = None, explain: bool = False
 ) -> str:
     """Score a series and write the scores; a file that was there is replaced only by a whole one.
 
@@ -57,7 +57,7 @@ def backtest_file(
         name: of a model.
         series: Parquet file, see :mod:`aiops_assets.timeseries.series_file`.
         out: Parquet file to write: ``timestamp``, ``score``, ``alert`` of each row, in the order of ``series``.
-        back_test: scores the checked series.
+        alert_budget: share of the time that may be under alert; the model's own by default.
         explain: also write which column contributes most to each row.
 
     Returns:
@@ -75,7 +75,7 @@ def backtest_file(
         raise StoreError(f"{out} is the series itself, name another file for the scores")
     begin = time.perf_counter()
     frame = read_series(series)
-    scored = backtest.backtest(name, frame, explain=True) if explain else back_test(name, frame)
+    scored = backtest.backtest(name, frame, alert_budget=alert_budget, explain=explain)
     write_scores(out, scored)
     columns, alerts = frame.shape[1] - 2, int(scored["alert"].sum())
     return (

@@ -13,9 +13,10 @@ from aiops_assets.settings import load_settings
 @click.option("--model", "name", required=True, help="Which detector, for example ensemble-predictor.")
 @click.option("--series", required=True, type=click.Path(path_type=Path), help="Parquet file to read.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write.")
+@click.option("--alert-budget", type=click.FloatRange(0, 0.5, min_open=True), help="Share of the time under alert.")
 @click.option("--explain", is_flag=True, help="Also write which column contributes most to each row, and its share.")
 @one_line_errors
-def backtest(name: str, series: Path, out: Path, explain: bool) -> None:
+def backtest(name: str, series: Path, out: Path, alert_budget: float | None, explain: bool) -> None:
     """Score each row of SERIES from its past, with a detector fitted on its train rows.
 
     SERIES has `timestamp`, optionally `split` (train or test), and 1 to 1,000 numeric columns, 10 s to 1 h apart.
@@ -23,7 +24,7 @@ def backtest(name: str, series: Path, out: Path, explain: bool) -> None:
     """
     from aiops_assets.backtesting import backtest_file
 
-    click.echo(backtest_file(name, series, out, explain=explain))
+    click.echo(backtest_file(name, series, out, alert_budget=alert_budget, explain=explain))
 
 
 @click.command()

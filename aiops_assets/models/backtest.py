@@ -8,20 +8,25 @@ import pandas as pd
 
 from aiops_assets.errors import DataError
 from aiops_assets.models.base import Flags, WindowDetector
-from aiops_assets.models.ensemble import EnsemblePredictor
-from aiops_assets.models.forest_windows import ForestWindows
+from aiops_assets.models.ensemble import ALERT_BUDGET, EnsemblePredictor
+from aiops_assets.models.forest_windows import CONTAMINATION, ForestWindows
 
 TIME_COLUMNS = ("timestamp", "split")
-Factory = Callable[[Sequence[str], int], WindowDetector]
+Factory = Callable[[Sequence[str], float | None, int], WindowDetector]
 
 WINDOW_MODELS: Mapping[str, Factory] = {
-    "ensemble-predictor": lambda columns, seed: EnsemblePredictor(columns),
-    "anomaly-detector": lambda columns, seed: ForestWindows(columns, seed=seed),
+    "ensemble-predictor": lambda columns, budget, _: EnsemblePredictor(columns, budget or ALERT_BUDGET),
+    "anomaly-detector": lambda columns, budget, seed: ForestWindows(columns, budget or CONTAMINATION, seed),
 }
-"""Name -> makes an unfitted detector over columns. ``anomaly-detector`` is its recipe, not the served row detector."""
+"""Name -> makes an unfitted detector from columns, alert budget and seed.
+
+``anomaly-detector`` is its recipe over any columns, not the served row detector.
+"""
 
 
-def backtest(name: str, frame: pd.DataFrame, seed: int = 42, *, explain: bool = False) -> pd.DataFrame:
+def backtest(
+    name: str, frame: pd.DataFrame, seed: int = 42, *, alert_budget: float | None = None, explain: bool = False
+) -> pd.DataFrame:
     """Fit a model on the train rows of a series and score all its rows.
 
     Args:
@@ -29,6 +34,7 @@ def backtest(name: str, frame: pd.DataFrame, seed: int = 42, *, explain: bool = 
         frame: ``timestamp`` (UTC), ``split`` ("train" or "test"), and numeric columns. Rows may be in any order
             and repeat; train rows may be younger than test rows: then they are what went before.
         seed: of models that draw.
+        alert_budget: share of the time that may be under alert, above 0 to 0.5; each model's own by default.
         explain: also say which column contributes most to each row.
 
     Returns:
@@ -45,7 +51,7 @@ def backtest(name: str, frame: pd.DataFrame, seed: int = 42, *, explain: bool = 
     columns = [column for column in frame.columns if column not in TIME_COLUMNS]
     order, train = stream_order(frame)
     stream = frame.iloc[order]
-    detector = WINDOW_MODELS[name](columns, seed)
+    detector = WINDOW_MODELS[name](columns, alert_budget, seed)
     detector.fit([stream[train]])
     scored = detector.score(stream)
     back = np.argsort(order)

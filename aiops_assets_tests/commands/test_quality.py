@@ -151,7 +151,7 @@ def test_a_write_that_fails_leaves_the_old_scores(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match=r"No space left on device\): nothing was changed"):
-        backtest_file("ensemble-predictor", series, out, _oracle)
+        backtest_file("ensemble-predictor", series, out)
     assert out.read_bytes() == b"scores of yesterday"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cpu.parquet", "out.parquet"]
 
