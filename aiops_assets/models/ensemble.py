@@ -64,6 +64,8 @@ TERMS = (
 )
 KINDS = tuple(dict.fromkeys(term.kind for term in TERMS))
 KINDS_OF_NOW = tuple(kind for kind in KINDS if kind != "volatility")
+LEAST_STANDARD = 1e-3
+"""In standard deviations, the unit of a forecast's error: what is too small to count."""
 USUAL_FLOOR = 0.3
 """In units of the scale: below it, a metric is quiet, and how quiet does not matter."""
 
@@ -123,9 +125,9 @@ class EnsemblePredictor:
         if not any(np.isfinite(grid.values).any() for grid in grids):
             raise ModelError("no training row has a value: is the metric scraped at all?")
         forecast = fit_forecast([grid.values for grid in grids])
-        spread = _spread(np.concatenate([grid.values for grid in grids]))
+        least = _least_scale(np.concatenate([grid.values for grid in grids]))
         kinds = [deviations(grid, forecast) for grid in grids]
-        quantile, mean = _scales([np.concatenate([d[kind] for d in kinds]) for kind in KINDS], spread)
+        quantile, mean = _scales({kind: np.concatenate([d[kind] for d in kinds]) for kind in KINDS}, least)
         span = max(len(grid.values) for grid in grids) * step / 3600
         hours = np.minimum([term.hours for term in TERMS], MOST_SMOOTHING_SHARE * span)
         draft = _State(step, forecast, quantile, mean, hours, np.zeros(len(TERMS)), np.ones(len(TERMS)), np.zeros(0))
@@ -219,28 +221,31 @@ def _thinned(ordered: Floats, most: int) -> Floats:
     return ordered[np.linspace(0, len(ordered) - 1, min(most, len(ordered))).round().astype(int)]
 
 
-def _spread(values: Floats) -> Floats:
+def _least_scale(values: Floats) -> Floats:
+    """(n_metrics,) what is too small to count in the unit of a metric: rounding noise of a constant, say."""
     known = np.isfinite(values)
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, values, 0.0).sum(axis=0) / count
-    return np.sqrt(np.where(known, (values - mean) ** 2, 0.0).sum(axis=0) / count)
+    deviation = np.sqrt(np.where(known, (values - mean) ** 2, 0.0).sum(axis=0) / count)
+    return 1e-3 * deviation + 1e-6 * np.abs(mean) + 1e-9
 
 
-def _scales(kinds: list[Floats], spread: Floats) -> tuple[Floats, Floats]:
+def _scales(kinds: Kinds, least: Floats) -> tuple[Floats, Floats]:
     """Quantile and mean of each kind's training deviations, (n_kinds, n_metrics).
 
     A constant metric has tiny ones; zeros stand for a kind that training hardly saw (days to compare with, say).
     """
-    least = 1e-3 * spread + 1e-9
     quantiles, means = [], []
-    for kind in kinds:
-        ordered = np.sort(kind, axis=0)  # NaN last
-        known = np.isfinite(kind).sum(axis=0)
+    for kind in KINDS:
+        found = kinds[kind]
+        floor = np.full_like(least, LEAST_STANDARD) if kind == "forecast_error" else least
+        ordered = np.sort(found, axis=0)  # NaN last
+        known = np.isfinite(found).sum(axis=0)
         at = np.maximum(np.ceil(SCALE_QUANTILE * known).astype(int) - 1, 0)
-        seen = known >= max(LEAST_TRAIN_ROWS // 2, LEAST_SEEN_SHARE * len(kind))
-        upper = np.nan_to_num(ordered[at, np.arange(kind.shape[1])], nan=0.0)
-        quantiles.append(np.where(seen, upper + least, 0.0))
-        means.append(np.where(seen, np.nansum(kind, axis=0) / np.maximum(known, 1) + least, 0.0))
+        seen = known >= max(LEAST_TRAIN_ROWS // 2, LEAST_SEEN_SHARE * len(found))
+        upper = np.nan_to_num(ordered[at, np.arange(found.shape[1])], nan=0.0)
+        quantiles.append(np.where(seen, upper + floor, 0.0))
+        means.append(np.where(seen, np.nansum(found, axis=0) / np.maximum(known, 1) + floor, 0.0))
     return np.array(quantiles), np.array(means)
 
 

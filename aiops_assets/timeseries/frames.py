@@ -11,6 +11,8 @@ from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 LEAST_STEP_SECONDS, MOST_STEP_SECONDS = 10, 3600
 MOST_COLUMNS = 1000
+LIMIT = 1e30
+"""Far beyond any unit; its square is still a number."""
 MOST_EMPTY_SHARE = 2.0
 """Empty rows that gaps may bring in, as a multiple of the rows so far; beyond that a gap counts as one step."""
 
@@ -35,7 +37,7 @@ class Grid:
 
 
 def numeric_columns(frame: pd.DataFrame, columns: tuple[str, ...]) -> Floats:
-    """The columns as (n_rows, n_columns) float64, infinities as NaN.
+    """The columns as (n_rows, n_columns) float64, infinities as NaN, bounded by :data:`LIMIT`.
 
     Raises:
         SchemaError: a column is missing, or holds no numbers.
@@ -48,7 +50,7 @@ def numeric_columns(frame: pd.DataFrame, columns: tuple[str, ...]) -> Floats:
             raise SchemaError(f"column {name} holds {frame[name].dtype}, not numbers: drop it or convert it")
     values: Floats = frame[list(columns)].to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     values[~np.isfinite(values)] = np.nan
-    return values
+    return np.clip(values, -LIMIT, LIMIT)
 
 
 def cadence(times: pd.Series, default: int | None = None) -> int:

@@ -167,6 +167,16 @@ def test_alerts_keep_to_their_budget_also_after_the_level_moved() -> None:
         assert budget / 2 < share < budget * 2
 
 
+def test_units_and_huge_values_do_not_matter() -> None:
+    frame = with_incident(series(), 2500)
+    in_bytes = frame.assign(metric_0=frame["metric_0"] * 1e9)
+    scored, other = (backtest("ensemble-predictor", one) for one in (frame, in_bytes))
+    np.testing.assert_allclose(other["score"], scored["score"], rtol=1e-3, atol=1e-3)
+    huge = frame.copy()
+    huge.loc[2600, "metric_1"] = 1e308
+    assert np.isfinite(backtest("ensemble-predictor", huge)["score"]).all()
+
+
 def test_the_file_gives_the_same_answers_and_holds_nothing_that_runs() -> None:
     frame = series(n=900)
     columns = [name for name in frame.columns if name.startswith("metric_")]
