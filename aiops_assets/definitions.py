@@ -5,17 +5,25 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from aiops_assets.assets.checks import not_worse_check, pod_features_checks, smoke_check
+from aiops_assets.assets.card import card_asset
+from aiops_assets.assets.checks import (
+    not_worse_check,
+    smoke_check,
+    something_is_served_check,
+    training_set_checks,
+)
 from aiops_assets.assets.evaluation import evaluation_asset
 from aiops_assets.assets.raw_metrics import raw_metrics_asset
 from aiops_assets.assets.served import served_asset
+from aiops_assets.assets.shadow import shadow_asset
 from aiops_assets.assets.synthetic_series import synthetic_series
 from aiops_assets.assets.trained import model_asset
-from aiops_assets.assets.training_sets import pod_features
+from aiops_assets.assets.training_sets import training_set_asset
 from aiops_assets.automation.jobs import automation_for
 from aiops_assets.models.catalog import MODELS
 from aiops_assets.resources import resources_for
 from aiops_assets.settings import Settings, load_settings
+from aiops_assets.timeseries.views import VIEWS
 
 
 def definitions_for(settings: Settings, current: Callable[[], Settings] | None = None) -> dg.Definitions:
@@ -25,10 +33,14 @@ def definitions_for(settings: Settings, current: Callable[[], Settings] | None =
         settings: of the environment.
         current: yields them anew, for schedules and sensors; they stay as they are by default.
     """
-    chains = [make(spec) for spec in MODELS for make in (model_asset, evaluation_asset, served_asset)]
+    makers = (model_asset, evaluation_asset, served_asset, shadow_asset, card_asset)
+    chains = [make(spec) for spec in MODELS for make in makers]
     graph = dg.Definitions(
-        assets=[synthetic_series, raw_metrics_asset(settings), pod_features, *chains],
-        asset_checks=[pod_features_checks, *map(smoke_check, MODELS), *map(not_worse_check, MODELS)],
+        assets=[synthetic_series, raw_metrics_asset(settings), *map(training_set_asset, VIEWS.values()), *chains],
+        asset_checks=[
+            *map(training_set_checks, VIEWS.values()),
+            *(check(spec) for spec in MODELS for check in (smoke_check, not_worse_check, something_is_served_check)),
+        ],
         resources=resources_for(settings),
         # A process a step costs three seconds each and buys nothing on one machine.
         executor=dg.in_process_executor,

@@ -11,17 +11,19 @@ from aiops_assets.errors import SettingsError
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
 from aiops_assets.settings import Settings
+from aiops_assets.stores.cards import Cards
 from aiops_assets.stores.handoff import Handoffs
 from aiops_assets.stores.lake import Lake
 from aiops_assets.stores.records import Record
 from aiops_assets.stores.served import ServedModels
+from aiops_assets.stores.shadow import ShadowScores
 from aiops_assets.stores.storage import open_storage
 from aiops_assets.stores.training_sets import TrainingSets
 from aiops_assets.tracking import Tracker
 
 
 class StoresResource(dg.ConfigurableResource[None]):
-    """Lake and training sets below home, served directories below the model root."""
+    """Lake, training sets and shadow scores below home, served directories and cards below the model root."""
 
     home: str
     model_root: str
@@ -38,6 +40,14 @@ class StoresResource(dg.ConfigurableResource[None]):
     def served(self) -> ServedModels:
         """Served directories and champion records."""
         return ServedModels(open_storage(self.model_root))
+
+    def cards(self) -> Cards:
+        """Model cards."""
+        return Cards(open_storage(self.model_root))
+
+    def shadow(self) -> ShadowScores:
+        """Scores of challenger and champion, window by window."""
+        return ShadowScores(open_storage(self.home), self.cluster)
 
 
 class TrackingResource(dg.ConfigurableResource[None]):

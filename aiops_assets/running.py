@@ -6,17 +6,19 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from aiops_assets.errors import AiopsError, IntegrityError, SettingsError, StoreError
-from aiops_assets.models.catalog import MODELS, POD_FEATURES
+from aiops_assets.errors import AiopsError, NotFoundError, SettingsError, StoreError
+from aiops_assets.models.catalog import MODELS, ModelSpec
 from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets.stores.handoff import Handoffs, TrainingSetRef
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.storage import open_storage
+from aiops_assets.timeseries.views import VIEWS
 
 LEAST_FREE_BYTES = 64_000_000
 """A run writes about 10 MB; SQLite databases that run full are slow to mend."""
@@ -117,27 +119,47 @@ def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
     click.echo(f"this run: {stated_source(settings)}")
     for spec in MODELS:
         record = served.champion(spec.name)
-        if record is None:
-            raise IntegrityError(f"{spec.name}: the run ended well and nothing is served")
-        champion = record.champion
-        manifest = served.manifest(spec.name, champion.version, champion.manifest_sha256)
         new = [version for version in served.versions(spec.name) if version not in before[spec.name]]
         trained = f"version {new[-1]} trained" if new else "training skipped, nothing changed"
-        click.echo(f"{spec.name}: {trained}; version {champion.version} is served ({champion.reason})")
+        if record is None:
+            click.echo(f"{spec.name}: {trained}; nothing is served: {_reason(served, spec)}")
+            continue
+        champion = record.champion
+        manifest = served.manifest(spec.name, champion.version, champion.manifest_sha256)
+        why, _, figures = champion.reason.partition(": ")
+        click.echo(f"{spec.name}: {trained}; version {champion.version} is served ({why})")
         if new and new[-1] != champion.version:
-            click.echo(f"  challenger  version {new[-1]} is not served: see its evaluation in the UI")
+            click.echo(f"  challenger  version {new[-1]} is not served: {_reason(served, spec, new[-1])}")
         click.echo(f"  directory   {served.locate(spec.name, champion.version)}")
         click.echo(f"  data        {manifest.effective_source}, data version {manifest.data_version}")
         click.echo(f"  hold-out    {_figures(manifest.metrics)}")
+        if figures:
+            click.echo(f"  when judged {figures}")
     click.echo("look further: `make ui` (graph, plots, history), `.venv/bin/aiops lineage anomaly-detector`")
 
 
 def stated_source(settings: Settings) -> str:
-    """Where the rows of the newest training set came from, in one line."""
+    """Where the rows of the newest training sets came from, in one line."""
     handoffs = Handoffs(open_storage(settings.aiops_home), settings.cluster)
-    ref = handoffs.get(("training_set", POD_FEATURES), TrainingSetRef)
-    rows = ", ".join(f"{n:,} rows {source}" for source, n in ref.source.rows.items())
-    return "; ".join([f"{ref.effective_source} ({rows})", *ref.source.warnings])
+    refs = []
+    for view in VIEWS:
+        # A person may have materialized one model alone.
+        with suppress(NotFoundError):
+            refs.append(handoffs.get(("training_set", view), TrainingSetRef))
+    sets = [
+        f"{ref.effective_source} ({', '.join(f'{n:,} rows {source}' for source, n in ref.source.rows.items())})"
+        for ref in refs
+    ]
+    # Both views of one fetch have the same to say, but for what is counted.
+    warnings = dict.fromkeys(warning for ref in refs for warning in ref.source.warnings)
+    return "; ".join([" and ".join(sets), *warnings])
+
+
+def _reason(served: ServedModels, spec: ModelSpec, version: int | None = None) -> str:
+    """What the evaluation said of a version, the newest by default."""
+    newest = version or max(served.versions(spec.name), default=0)
+    evaluation = served.evaluation(spec.name, newest)
+    return evaluation.reason if evaluation else "see its evaluation in the UI"
 
 
 def _figures(metrics: dict[str, float]) -> str:

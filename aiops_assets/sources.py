@@ -16,15 +16,22 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 
 from aiops_assets.errors import EmptyDataError, IntegrityError, NotFoundError, PrometheusUnreachable, SettingsError
-from aiops_assets.models.catalog import POD_FEATURES
 from aiops_assets.settings import Settings
 from aiops_assets.stores.lake import FetchOutcome, Lake
 from aiops_assets.stores.records import Day, SourceReport, SyntheticRecipe, TrainingSetRecord
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU
+from aiops_assets.timeseries.pod_series import MOST_PODS, blended_segments, generated_pods, segment_rows
 from aiops_assets.timeseries.quality import FULL_DAY, too_little
 from aiops_assets.timeseries.schema import combined_digest, content_digest, day_digests
 from aiops_assets.timeseries.series import PodSeries
-from aiops_assets.timeseries.training_rows import VISIBLE_KINDS, blended_rows, holdout_of, synthetic_rows
+from aiops_assets.timeseries.training_rows import (
+    VISIBLE_KINDS,
+    blended_rows,
+    holdout_of,
+    holdout_start,
+    synthetic_rows,
+)
+from aiops_assets.timeseries.views import POD_SERIES, View
 from aiops_assets.window import LEAST_POD_MINUTES, Window, draw_pods, read_pods, read_window
 
 LEAST_BLEND_PODS = 20
@@ -82,15 +89,22 @@ def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now
     raise PrometheusUnreachable("; ".join([problem, *refused, f"FALLBACK={allowed} allows nothing else"]))
 
 
-def pod_features(
-    settings: Settings, recipe: SyntheticRecipe, announced: str, lake: Lake, days: Sequence[date], now: datetime
+def training_set(
+    view: View,
+    settings: Settings,
+    recipe: SyntheticRecipe,
+    announced: str,
+    lake: Lake,
+    days: Sequence[date],
+    now: datetime,
 ) -> tuple[pd.DataFrame, TrainingSetRecord]:
-    """Rows of the view ``pod_features`` and where they come from.
+    """Rows of a view and where they come from.
 
     Args:
+        view: which.
         settings: of the blend.
         recipe: of generated rows.
-        announced: data version that synthetic_series stated for it; a blend derives a recipe of its own.
+        announced: data version that synthetic_series stated for it; derived recipes have another.
         lake: of fetched days.
         days: of the window, oldest first.
         now: for the age of cached days.
@@ -100,43 +114,50 @@ def pod_features(
     """
     if settings.mode == "synthetic":
         why = "PROMETHEUS_URL is not set" if settings.data_source == "auto" else ""
-        return from_recipe(settings, recipe, announced, note=why)
+        return from_recipe(view, settings, recipe, announced, note=why)
     if settings.end > now:
         raise SettingsError(f"SYNTHETIC_END={settings.end.date()}: a window of real days cannot end in the future")
     window = read_window(lake, days)
     choice = choose(settings, lake.last_fetch(), window, now)
     if choice.source == "synthetic":
-        return from_recipe(settings, recipe, announced, note=choice.note)
-    return from_window(settings, lake, window, choice, recipe)
+        return from_recipe(view, settings, recipe, announced, note=choice.note)
+    return from_window(view, settings, lake, window, choice, recipe)
 
 
 def from_recipe(
-    settings: Settings, recipe: SyntheticRecipe, announced: str, note: str
+    view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, note: str
 ) -> tuple[pd.DataFrame, TrainingSetRecord]:
-    """N_SAMPLES rows drawn from generated series.
+    """Generated rows alone: N_SAMPLES drawn rows, or whole pods where the view has segments.
 
     Raises:
         IntegrityError: the recipe no longer yields the series that was announced.
     """
+    derived = view.name == POD_SERIES
+    if derived:
+        recipe = recipe.model_copy(update={"n_pods": MOST_PODS, "kinds": VISIBLE_KINDS})
     series = recipe.series()
     days = _generated_days(series)
-    if combined_digest({day.day: day.digest for day in days}) != announced:
+    if not derived and combined_digest({day.day: day.digest for day in days}) != announced:
         raise IntegrityError("synthetic_series was made by other code: materialize it again")
-    rows = synthetic_rows(series, settings.n_samples, recipe.anomaly_rate, recipe.seed)
+    if derived:
+        rows = segment_rows(series, holdout_start(len(series.times)), source="synthetic")
+    else:
+        rows = synthetic_rows(series, settings.n_samples, recipe.anomaly_rate, recipe.seed)
     warnings = (note,) if note and settings.mode != "synthetic" else ()
     report = SourceReport(asked=settings.data_source, rows=_counts(rows), note=note, warnings=warnings)
-    return rows, _record(rows, settings, "synthetic", report, series.pods, recipe, days, series.times[0], {})
+    return rows, _record(view, rows, settings, "synthetic", report, series.pods, recipe, days, series.times[0], {})
 
 
 def from_window(
-    settings: Settings, lake: Lake, window: Window, choice: Choice, recipe: SyntheticRecipe
+    view: View, settings: Settings, lake: Lake, window: Window, choice: Choice, recipe: SyntheticRecipe
 ) -> tuple[pd.DataFrame, TrainingSetRecord]:
     """All rows of drawn pods of fetched days, blended with as many generated ones as the share asks for.
 
     Raises:
         EmptyDataError: no pod, no node or no complete row in the window.
     """
-    pods = draw_pods(window.pod_minutes, settings.training_pods, settings.random_seed)
+    n_pods = min(settings.training_pods, view.most_pods or settings.training_pods)
+    pods = draw_pods(window.pod_minutes, n_pods, settings.random_seed)
     if not pods:
         raise EmptyDataError(
             f"{POD_CPU.name}: of {len(window.pod_minutes)} pods none lived for {LEAST_POD_MINUTES} minutes from "
@@ -145,11 +166,13 @@ def from_window(
         )
     real = read_pods(lake, window, settings.end, pods)
     cut = holdout_of(real)
-    blend = _blend_recipe(recipe, len(window.days), cut) if settings.synthetic_share else None
+    share, rate, seed = settings.synthetic_share, settings.anomaly_rate, settings.random_seed
+    blend = _blend_recipe(view, recipe, real, len(window.days), cut, share) if share else None
     generated = blend.series() if blend else None
-    rows, missing = blended_rows(
-        real, generated, settings.synthetic_share, settings.anomaly_rate, settings.random_seed, cut
-    )
+    if view.name == POD_SERIES:
+        rows, missing = blended_segments(real, generated, rate, seed, cut)
+    else:
+        rows, missing = blended_rows(real, generated, share, rate, seed, cut)
     n_shown = rows.loc[rows["source"] == "prometheus", "pod"].nunique()
     coverage = window.coverage
     report = SourceReport(
@@ -167,7 +190,7 @@ def from_window(
     effective = choice.source + ("+synthetic" if "synthetic" in report.rows else "")
     queries = {metric.name: metric.promql for metric in ENGINE_METRICS}
     days = (*window.found, *(_generated_days(generated) if generated else ()))
-    return rows, _record(rows, settings, effective, report, pods, blend, days, real.times[0], queries)
+    return rows, _record(view, rows, settings, effective, report, pods, blend, days, real.times[0], queries)
 
 
 def _warnings(choice: Choice, window: Window, n_silent: int, n_pods: int) -> list[str]:
@@ -180,9 +203,11 @@ def _warnings(choice: Choice, window: Window, n_silent: int, n_pods: int) -> lis
     ]
 
 
-def _blend_recipe(recipe: SyntheticRecipe, days: int, cut: int) -> SyntheticRecipe:
+def _blend_recipe(
+    view: View, recipe: SyntheticRecipe, real: PodSeries, days: int, cut: int, share: float
+) -> SyntheticRecipe:
     """The recipe on the minutes of fetched series, with their hold-out and the kinds that rows can show."""
-    n_pods = max(recipe.n_pods, LEAST_BLEND_PODS)
+    n_pods = generated_pods(real, share) if view.name == POD_SERIES else max(recipe.n_pods, LEAST_BLEND_PODS)
     return recipe.model_copy(update={"days": days, "cut": cut, "kinds": VISIBLE_KINDS, "n_pods": n_pods})
 
 
@@ -196,6 +221,7 @@ def _counts(rows: pd.DataFrame) -> dict[str, int]:
 
 
 def _record(
+    view: View,
     rows: pd.DataFrame,
     settings: Settings,
     effective: str,
@@ -207,7 +233,7 @@ def _record(
     queries: Mapping[str, str],
 ) -> TrainingSetRecord:
     return TrainingSetRecord(
-        view=POD_FEATURES,
+        view=view.name,
         data_version=content_digest(rows),
         rows_sha256="",
         cluster=settings.cluster,

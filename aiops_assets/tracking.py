@@ -227,6 +227,25 @@ class Tracker:
         found = self._run(run_id)
         return None if found is None else dict(found.data.tags)
 
+    def log_files(self, run_id: str, folder: str, files: Mapping[str, bytes]) -> None:
+        """Keep small files with a run, also one that ended; those of the same names are replaced.
+
+        Args:
+            run_id: of the run.
+            folder: of its artifacts.
+            files: plain file name -> content.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        if self._run(run_id) is None:
+            raise NotFoundError(f"MLflow knows no run {run_id}")
+        client, _ = self._mlflow.open()
+        with tempfile.TemporaryDirectory() as temporary, self._mlflow.errors():
+            for name, data in files.items():
+                Path(temporary, name).write_bytes(data)
+            client.log_artifacts(run_id, temporary, artifact_path=folder)
+
     def close_orphans(self) -> list[str]:
         """Mark runs as KILLED whose process on this host is gone, and name them: they must not seem to train."""
         client, experiment_id = self._mlflow.open()

@@ -73,7 +73,7 @@ def test_the_commands_of_the_readme_run_in_an_empty_folder(tmp_path: Path) -> No
             assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
             outputs.append(done.stdout + done.stderr)
     everything = "\n".join(outputs)
-    assert "anomaly-detector: version 1 trained; version 1 is served (first version)" in everything
+    assert "anomaly-detector: version 1 trained; version 1 is served (first version, not worse" in everything
     assert "every digest verified" in everything
     assert "this run: prometheus+synthetic" in everything
     assert "16 metrics, 8 days" in everything

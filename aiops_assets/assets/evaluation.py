@@ -5,13 +5,14 @@ import dagster as dg
 from aiops_assets import plots
 from aiops_assets.assets.reporting import picture
 from aiops_assets.assets.trained import model_key
-from aiops_assets.errors import IntegrityError, NotFoundError
-from aiops_assets.models import isolation_forest
+from aiops_assets.assets.training_sets import training_set_key
+from aiops_assets.judging import Verdict, evaluation_record, judge_challenger
 from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.evaluation import Decision, Figures, decide, judge, replace_damaged
-from aiops_assets.resources import StoresResource
+from aiops_assets.models.families import family_of
+from aiops_assets.reconciling import restore
+from aiops_assets.resources import StoresResource, TrackingResource
+from aiops_assets.settings import Settings
 from aiops_assets.stores.handoff import DecisionRef, TrainingSetRef, VersionRef
-from aiops_assets.stores.served import MODEL_FILE, ServedModels
 
 
 def evaluation_key(spec: ModelSpec) -> dg.AssetKey:
@@ -26,54 +27,48 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         key=evaluation_key(spec),
         ins={
             "challenger": dg.AssetIn(key=model_key(spec)),
-            "training_set": dg.AssetIn(key=dg.AssetKey(["training_set", spec.view])),
+            "training_set": dg.AssetIn(key=training_set_key(spec.view)),
         },
         group_name="evaluation",
-        kinds={"scikitlearn"},
+        kinds={family_of(spec).framework},
         backfill_policy=dg.BackfillPolicy.single_run(),
-        description="Challenger and champion on the same newest fifth of the rows, unseen by the challenger's fit.",
+        description=(
+            "Challenger and champion on the same newest fifth of the rows, unseen by the challenger's fit. It is kept "
+            "out when it is worse beyond the noise of a block bootstrap; a first version meets the null model."
+        ),
     )
     def evaluation(
-        challenger: VersionRef, training_set: TrainingSetRef, stores: StoresResource
+        context: dg.AssetExecutionContext,
+        challenger: VersionRef,
+        training_set: TrainingSetRef,
+        settings: dg.ResourceParam[Settings],
+        stores: StoresResource,
+        tracking: TrackingResource,
     ) -> dg.MaterializeResult[DecisionRef]:
         served = stores.served()
         rows = stores.training_sets().rows(training_set.view, training_set.data_version)
-        holdout = rows[rows["split"] == "holdout"]
-
-        def figures_of(version: int, manifest_sha256: str) -> Figures:
-            data = served.load_file(spec.name, version, MODEL_FILE, manifest_sha256)
-            return judge(isolation_forest.from_bytes(data), holdout)
-
-        judged = {
-            f"challenger (version {challenger.version})": figures_of(challenger.version, challenger.manifest_sha256)
-        }
-        record = served.champion(spec.name)
-        if record and record.champion.manifest_sha256 == challenger.manifest_sha256:
-            decision = Decision(False, f"version {challenger.version} is the champion already", equal=True)
-        elif record and (
-            damage := _damage(served, spec.name, record.champion.version, record.champion.manifest_sha256)
-        ):
-            decision = replace_damaged(
-                damage,
-                challenger_source=served.manifest(spec.name, challenger.version).effective_source,
-                champion_source=record.champion.effective_source,
-            )
-        elif record and _same_model(served, spec.name, challenger.version, record.champion.version):
-            decision = Decision(False, f"the same model as the champion, version {record.champion.version}", equal=True)
-        else:
-            champion = figures_of(record.champion.version, record.champion.manifest_sha256) if record else None
-            if record and champion:
-                judged[f"champion (version {record.champion.version})"] = champion
-            decision = decide(
-                next(iter(judged.values())),
-                champion,
-                challenger_source=served.manifest(spec.name, challenger.version).effective_source,
-                champion_source=record.champion.effective_source if record else None,
+        mended = restore(served, tracking.tracker(), spec.name, who=f"dagster run {context.run.run_id}")
+        if mended:
+            context.log.warning(mended)
+        verdict = judge_challenger(
+            served, spec, rows, challenger.version, challenger.manifest_sha256, settings.random_seed
+        )
+        decision = verdict.decision
+        # An evaluation that only finds the champion again says less than the one that made it champion.
+        if not (decision.equal and served.evaluation(spec.name, challenger.version)):
+            served.put_evaluation(
+                evaluation_record(
+                    verdict,
+                    served.manifest(spec.name, challenger.version, challenger.manifest_sha256),
+                    data_version=training_set.data_version,
+                    effective_source=training_set.effective_source,
+                    dagster_run_id=context.run.run_id,
+                )
             )
         return dg.MaterializeResult(
             value=DecisionRef(
                 challenger=challenger,
-                champion=record.champion.version if record else None,
+                champion=verdict.champion,
                 promote=decision.promote,
                 equal=decision.equal,
                 reason=decision.reason,
@@ -81,25 +76,38 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             metadata={
                 "decision": "promote" if decision.promote else "keep",
                 "reason": decision.reason,
-                "holdout_rows": len(holdout),
-                "plot": picture(plots.figure_bars({who: f.as_metrics() for who, f in judged.items()}, decision.reason)),
-                **next(iter(judged.values())).as_metrics(),
+                "opponent": verdict.opponent,
+                "holdout_rows": verdict.figures.rows,
+                "anomalous_rows": verdict.figures.anomalies,
+                **({"mended": mended} if mended else {}),
+                **verdict.figures.as_metrics(),
+                **{f"opponent_{name}": value for name, value in verdict.opponent_figures.items()},
+                **_intervals(verdict),
+                "plot": picture(_bars(verdict, challenger.version)),
             },
         )
 
     return evaluation
 
 
-def _same_model(served: ServedModels, name: str, *versions: int) -> bool:
-    """Whether versions of one cluster hold the same files, byte for byte."""
-    manifests = [served.manifest(name, version) for version in versions]
-    return len({(manifest.cluster, *sorted(manifest.files.items())) for manifest in manifests}) == 1
+def _intervals(verdict: Verdict) -> dict[str, float]:
+    """The differences and their 90 % intervals, flat."""
+    if verdict.comparison is None:
+        return {}
+    differences = {
+        "average_precision": verdict.comparison.average_precision,
+        "false_alarm_rate": verdict.comparison.false_alarm_rate,
+    }
+    return {
+        f"{name}_difference{end}": value
+        for name, difference in differences.items()
+        if difference
+        for end, value in (("", difference.value), ("_low", difference.low), ("_high", difference.high))
+    }
 
 
-def _damage(served: ServedModels, name: str, version: int, manifest_sha256: str) -> str:
-    """Why a recorded champion cannot be loaded; empty when it can."""
-    try:
-        served.load_file(name, version, MODEL_FILE, manifest_sha256)
-    except (IntegrityError, NotFoundError) as error:
-        return str(error)
-    return ""
+def _bars(verdict: Verdict, version: int) -> bytes:
+    figures = {f"challenger (version {version})": dict(verdict.figures.as_metrics())}
+    if verdict.comparison:
+        figures[verdict.opponent] = dict(verdict.opponent_figures)
+    return plots.figure_bars(figures, "promoted" if verdict.decision.promote else "kept out or nothing new")

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 import dagster as dg
 
 from aiops_assets.stores.records import SourceReport
-from aiops_assets.timeseries.catalog import ENGINE_METRICS
-from aiops_assets.timeseries.features import STATISTICS
 
 MOST_PICTURE_BYTES = 37_000
 """Base64 makes a third more of it; the UI shows pictures in metadata below 50 kB."""
@@ -46,13 +44,4 @@ def source_metadata(effective: str, report: SourceReport) -> dict[str, dg.Metada
         "synthetic_share": report.rows.get("synthetic", 0) / rows if rows else 0.0,
         "rows_by_source": dg.MetadataValue.json(report.rows),
         **{name: value for name, value in stated.items() if value is not None},
-    }
-
-
-def feature_columns() -> dict[str, tuple[str, str]]:
-    """The 45 columns, for :func:`table_schema`."""
-    return {
-        f"{metric.name}_{statistic}": ("double", f"{statistic} of: {metric.description} ({metric.unit})")
-        for metric in ENGINE_METRICS
-        for statistic in STATISTICS
     }

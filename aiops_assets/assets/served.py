@@ -3,18 +3,18 @@
 import dagster as dg
 import numpy as np
 
-from aiops_assets import plots
+from aiops_assets import champions, plots
 from aiops_assets.assets.evaluation import evaluation_key
 from aiops_assets.assets.reporting import picture
-from aiops_assets.errors import ModelError, NotFoundError
-from aiops_assets.models import isolation_forest
+from aiops_assets.loading import load_model
 from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.evaluation import healthy_rows, smoke_problems
+from aiops_assets.models.families import family_of
 from aiops_assets.resources import StoresResource, TrackingResource
+from aiops_assets.settings import Settings
 from aiops_assets.stores.handoff import DecisionRef
-from aiops_assets.stores.served import CURRENT, MODEL_FILE
+from aiops_assets.stores.served import CURRENT, ServedModels
 
-CHAMPION_ALIAS = "champion"
+NOTHING_SERVED = "nothing is served yet"
 
 
 def served_key(spec: ModelSpec) -> dg.AssetKey:
@@ -37,55 +37,76 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         ),
     )
     def served(
-        context: dg.AssetExecutionContext, decision: DecisionRef, stores: StoresResource, tracking: TrackingResource
+        context: dg.AssetExecutionContext,
+        decision: DecisionRef,
+        settings: dg.ResourceParam[Settings],
+        stores: StoresResource,
+        tracking: TrackingResource,
     ) -> dg.MaterializeResult[None]:
-        models = stores.served()
-        challenger = decision.challenger
-        if decision.promote:
-            pipeline = isolation_forest.from_bytes(
-                models.load_file(spec.name, challenger.version, MODEL_FILE, challenger.manifest_sha256)
-            )
-            if problems := smoke_problems(pipeline):
-                raise ModelError(f"{spec.name} version {challenger.version} is not served: {'; '.join(problems)}")
-            current = models.champion(spec.name)
-            # Materialized again after the move: there is nothing left to move.
-            if not current or current.champion.version != challenger.version:
-                models.move_champion(
-                    spec.name,
-                    challenger.version,
-                    challenger.manifest_sha256,
-                    reason=decision.reason,
-                    who=f"dagster run {context.run.run_id}",
-                    seen=decision.champion,
-                )
-                context.log.info(f"{spec.name}: version {challenger.version} is served: {decision.reason}")
-        record = models.champion(spec.name)
+        models, name = stores.served(), spec.name
+        who = f"dagster run {context.run.run_id}"
+        # First what people or killed runs left, so that what this run changes is not called mended.
+        mended = champions.reconcile(models, tracking.tracker(), name, who=who)
+        for line in mended:
+            context.log.warning(line)
+        if decision.promote and _move(models, spec, decision, who):
+            context.log.info(f"{name}: version {decision.challenger.version} is served: {decision.reason}")
+            champions.reconcile(models, tracking.tracker(), name, who=who)
+        found = {"mended": "; ".join(mended)} if mended else {}
+        record = models.champion(name)
         if record is None:
-            raise NotFoundError(f"{spec.name} has no champion: {decision.reason}")
+            context.log.warning(f"{name}: {NOTHING_SERVED}: {decision.reason}")
+            return dg.MaterializeResult(metadata={"champion": NOTHING_SERVED, "reason": decision.reason, **found})
 
         champion = record.champion
-        pipeline = isolation_forest.from_bytes(
-            models.load_file(spec.name, champion.version, MODEL_FILE, champion.manifest_sha256)
+        model = load_model(models, spec, champion.version, champion.manifest_sha256)
+        models.sweep(name)
+        retired = champions.retire(models, name, settings.keep_versions)
+        if retired:
+            context.log.info(f"{name}: removed versions {retired}, KEEP_VERSIONS={settings.keep_versions}")
+        family = family_of(spec)
+        probe = family.probe(model)
+        histogram = plots.score_histogram(
+            probe.score, np.zeros(len(probe.score)), "smoke inference: healthy rows", family.threshold
         )
-        tracking.tracker().set_alias(spec.name, CHAMPION_ALIAS, champion.version)
-        models.link_current(spec.name, champion.version)
-        models.sweep(spec.name)
-        rows = healthy_rows(300, seed=1)
-        scores = isolation_forest.anomaly_score(pipeline, rows)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(champion.manifest_sha256[:32]),
             metadata={
                 "champion": champion.version,
-                "dagster/uri": models.locate(spec.name, champion.version),
+                "dagster/uri": models.locate(name, champion.version),
                 "reason": champion.reason,
                 "who": champion.who,
                 "since": champion.when.isoformat(),
                 "effective_source": champion.effective_source,
                 "data_version": champion.data_version,
-                "alarms_on_healthy_rows": float((scores > 0).mean()),
-                "plot": picture(plots.score_histogram(scores, np.zeros(len(scores)), "smoke inference: healthy rows")),
-                "local_link": models.locate(spec.name) + f"/{CURRENT}",
+                "alarms_on_healthy_rows": float(probe.alert.mean()),
+                **found,
+                "plot": picture(histogram),
+                "local_link": models.locate(name) + f"/{CURRENT}",
             },
         )
 
     return served
+
+
+def _move(models: ServedModels, spec: ModelSpec, decision: DecisionRef, who: str) -> bool:
+    """Make the challenger champion; whether there was anything left to move.
+
+    Raises:
+        ModelError: it cannot be loaded, or gives no usable answer.
+        ConflictError: somebody else moved the champion meanwhile, or vetoed this version.
+    """
+    challenger = decision.challenger
+    champions.require_servable(models, spec, challenger.version, challenger.manifest_sha256)
+    current = models.champion(spec.name)
+    if current and current.champion.version == challenger.version:
+        return False
+    models.move_champion(
+        spec.name,
+        challenger.version,
+        challenger.manifest_sha256,
+        reason=decision.reason,
+        who=who,
+        seen=decision.champion,
+    )
+    return True

@@ -10,23 +10,22 @@ import pandas as pd
 from aiops_assets import plots
 from aiops_assets.assets.reporting import picture, source_metadata
 from aiops_assets.assets.run_history import close_dead_runs
+from aiops_assets.assets.training_sets import training_set_key
 from aiops_assets.code_version import code_version
 from aiops_assets.errors import IntegrityError
-from aiops_assets.models import isolation_forest
+from aiops_assets.loading import load_model
+from aiops_assets.models.base import Scored
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.evaluation import judge
+from aiops_assets.models.families import ChainFamily, family_of
 from aiops_assets.resources import StoresResource, TrackingResource
 from aiops_assets.settings import Settings
 from aiops_assets.stores.handoff import TrainingSetRef, VersionRef
 from aiops_assets.stores.records import Manifest
-from aiops_assets.stores.served import MODEL_FILE, ServedModels
+from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.training_sets import TrainingSets
-from aiops_assets.timeseries.catalog import ENGINE_METRICS
-from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.timeseries.schema import combined_digest
 from aiops_assets.tracking import DATA_TAG, MANIFEST_TAG, DatasetInput, Tracker
-
-PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
 
 
 def model_key(spec: ModelSpec) -> dg.AssetKey:
@@ -36,12 +35,13 @@ def model_key(spec: ModelSpec) -> dg.AssetKey:
 
 def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset that fits one model."""
+    family = family_of(spec)
 
     @dg.asset(
         key=model_key(spec),
-        ins={"training_set": dg.AssetIn(key=dg.AssetKey(["training_set", spec.view]))},
+        ins={"training_set": dg.AssetIn(key=training_set_key(spec.view))},
         group_name="model",
-        kinds={"scikitlearn", "mlflow"},
+        kinds={family.framework, "mlflow"},
         backfill_policy=dg.BackfillPolicy.single_run(),
         code_version=code_version(),
         description=(
@@ -67,18 +67,17 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         fingerprint = fingerprint_of(spec, settings.cluster, training_set, settings.random_seed)
         manifest = unchanged_version(served, tracker, spec.name, fingerprint)
         if manifest:
-            training = f"skipped: data, code and configuration are those of version {manifest.version}"
+            training, scored = f"skipped: data, code and configuration are those of version {manifest.version}", None
         else:
             training = "fitted"
-            manifest = fit_version(
+            manifest, scored = fit_version(
                 spec, training_set, settings.random_seed, sets, served, tracker, dagster_run_id=context.run.run_id
             )
         context.log.info(f"training {training}")
         # Also for a version found unchanged: a process killed after its commit never came to this.
         ref = register(served, tracker, manifest)
-        pipeline = isolation_forest.from_bytes(
-            served.load_file(spec.name, ref.version, MODEL_FILE, ref.manifest_sha256)
-        )
+        if scored is None:
+            scored = family.judge_holdout(load_model(served, spec, ref.version, ref.manifest_sha256), rows)
         return dg.MaterializeResult(
             value=ref,
             data_version=dg.DataVersion(ref.manifest_sha256[:32]),
@@ -91,7 +90,7 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "mlflow_run": manifest.run_url,
                 "mlflow_run_id": manifest.run_id,
                 **manifest.metrics,
-                "plot": picture(_score_picture(pipeline, rows)),
+                "plot": picture(_score_picture(family, scored, rows)),
             },
         )
 
@@ -107,9 +106,13 @@ def fit_version(
     tracker: Tracker,
     *,
     dagster_run_id: str,
-) -> Manifest:
-    """Fit on the train rows, judge on the hold-out, commit a new version; all of it in one MLflow run."""
-    view, data_version = training_set.view, training_set.data_version
+) -> tuple[Manifest, Scored]:
+    """Fit on the train rows, judge on the hold-out, commit a new version; all of it in one MLflow run.
+
+    Returns:
+        the manifest, and what the model says of the hold-out rows.
+    """
+    family, view, data_version = family_of(spec), training_set.view, training_set.data_version
     rows, record = sets.rows(view, data_version), sets.record(view, data_version)
     dataset = DatasetInput(
         name=view,
@@ -129,10 +132,11 @@ def fit_version(
     }
     parameters = {**spec.parameters, "random_seed": seed}
     with tracker.run(spec.name, dataset=dataset, params=parameters, tags=tags) as run:
-        pipeline = isolation_forest.fit(rows[rows["split"] == "train"], spec.parameters, seed)
-        metrics = judge(pipeline, rows[rows["split"] == "holdout"]).as_metrics()
+        model = family.fit(rows[rows["split"] == "train"], spec.parameters, seed)
+        scored = family.judge_holdout(model, rows)
+        metrics = judge(scored, rows[rows["split"] == "holdout"]).as_metrics()
         run.log_metrics(metrics)
-        run.log_artifact("scores.png", _score_picture(pipeline, rows))
+        run.log_artifact("scores.png", _score_picture(family, scored, rows))
 
         def manifest(version: int, files: dict[str, str]) -> Manifest:
             return Manifest(
@@ -141,12 +145,12 @@ def fit_version(
                 created=datetime.now(UTC),
                 description=spec.description,
                 cluster=record.cluster,
-                features=FEATURES,
-                features_digest=combined_digest({f"{i:03d}": name for i, name in enumerate(FEATURES)}),
-                width=len(FEATURES),
-                units={metric.name: metric.unit for metric in ENGINE_METRICS},
+                features=family.features,
+                features_digest=combined_digest({f"{i:03d}": name for i, name in enumerate(family.features)}),
+                width=len(family.features),
+                units=dict(family.units),
                 parameters=parameters,
-                packages={"python": platform.python_version(), **_package_versions()},
+                packages={"python": platform.python_version(), **_package_versions(family)},
                 view=view,
                 data_version=data_version,
                 training_set_sha256=sets.record_sha256(view, data_version),
@@ -165,7 +169,8 @@ def fit_version(
 
         # Somebody may have emptied the model root; MLflow still knows the numbers that were given.
         known = max((entry.version for entry in tracker.versions(spec.name)), default=0)
-        return served.publish(spec.name, {MODEL_FILE: isolation_forest.to_bytes(pipeline)}, manifest, after=known)
+        files = {family.model_file: family.to_bytes(model)}
+        return served.publish(spec.name, files, manifest, after=known), scored
 
 
 def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> VersionRef:
@@ -198,7 +203,7 @@ def fingerprint_of(spec: ModelSpec, cluster: str, training_set: TrainingSetRef, 
             "code": code_version(),
             "parameters": repr(sorted(spec.parameters.items())),
             "seed": str(seed),
-            **_package_versions(),
+            **_package_versions(family_of(spec)),
         }
     )
 
@@ -217,11 +222,10 @@ def unchanged_version(served: ServedModels, tracker: Tracker, name: str, fingerp
     return None
 
 
-def _package_versions() -> dict[str, str]:
-    return {name: package_version(name) for name in PACKAGES}
+def _package_versions(family: ChainFamily) -> dict[str, str]:
+    return {name: package_version(name) for name in family.packages}
 
 
-def _score_picture(pipeline: object, rows: pd.DataFrame) -> bytes:
-    holdout = rows[rows["split"] == "holdout"]
-    scores = isolation_forest.anomaly_score(pipeline, holdout[list(FEATURES)].to_numpy())
-    return plots.score_histogram(scores, holdout["label"].to_numpy(), "hold-out rows by anomaly score")
+def _score_picture(family: ChainFamily, scored: Scored, rows: pd.DataFrame) -> bytes:
+    labels = rows.loc[rows["split"] == "holdout", "label"].to_numpy()
+    return plots.score_histogram(scored.score, labels, "hold-out rows by anomaly score", family.threshold)

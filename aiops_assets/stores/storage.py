@@ -45,6 +45,10 @@ class Storage(ABC):
         """Create or replace a file, atomically."""
 
     @abstractmethod
+    def remove(self, path: str) -> None:
+        """Remove a file; nothing to do where there is none."""
+
+    @abstractmethod
     def names(self, path: str) -> list[str]:
         """Sorted names of the files and folders right below ``path``; empty when there is no such folder."""
 
@@ -117,6 +121,11 @@ class LocalStorage(Storage):
         with _os_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             _replace(target, data)
+
+    def remove(self, path: str) -> None:
+        """See Storage."""
+        with _os_errors(self.root / path):
+            (self.root / path).unlink(missing_ok=True)
 
     def names(self, path: str) -> list[str]:
         """See Storage."""
@@ -212,6 +221,11 @@ class ObjectStorage(Storage):
         """See Storage."""
         with self._errors(path):
             self.store.put(path, data)
+
+    def remove(self, path: str) -> None:
+        """See Storage."""
+        with self._errors(path), suppress(FileNotFoundError):
+            self.store.delete(path)
 
     def names(self, path: str) -> list[str]:
         """See Storage."""

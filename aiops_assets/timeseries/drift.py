@@ -23,6 +23,10 @@ def population_stability(reference: pd.Series, current: pd.Series, bins: int = 1
 
 
 def drifted(reference: pd.DataFrame, current: pd.DataFrame, columns: list[str]) -> dict[str, float]:
-    """Column -> index, for the columns that moved notably."""
-    indices = {name: population_stability(reference[name], current[name]) for name in columns}
+    """Column -> index, for the columns that moved notably; missing values do not count."""
+    indices = {
+        name: population_stability(before, now)
+        for name in columns
+        if len(before := reference[name].dropna()) and len(now := current[name].dropna())
+    }
     return {name: index for name, index in indices.items() if index > NOTABLE_PSI}

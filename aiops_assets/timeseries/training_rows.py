@@ -144,6 +144,15 @@ def validate(frame: pd.DataFrame) -> None:
         raise SchemaError(f"values that are not finite in {infinite}")
     if not frame["timestamp"].is_monotonic_increasing:
         raise SchemaError("rows are not in order of time")
+    require_chronology(frame)
+
+
+def require_chronology(frame: pd.DataFrame) -> None:
+    """Check that there are rows to train on and rows to judge by, the latter all newer.
+
+    Raises:
+        SchemaError: naming what is wrong.
+    """
     splits = set(frame["split"].unique())
     if splits != {"train", "holdout"}:
         raise SchemaError(f"splits are {sorted(splits)}: rows for both train and holdout are needed")

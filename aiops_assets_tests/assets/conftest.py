@@ -6,15 +6,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aiops_assets_tests.assets.graph import materialize
+from aiops_assets_tests.assets.graph import VIEWS, materialize
 from aiops_assets_tests.conftest import make_settings
 
 
 @pytest.fixture(scope="session")
 def filled(prometheus_url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dg.ExecuteInProcessResult]:
-    """A home whose champion saw a real server, and the run that made it."""
+    """A home whose champions saw a real server, and the run that made them."""
     home = tmp_path_factory.mktemp("filled")
-    return home, materialize(make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url))
+    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url)
+    return home, materialize(settings, models=list(VIEWS))
 
 
 @pytest.fixture

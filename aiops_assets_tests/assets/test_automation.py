@@ -1,7 +1,8 @@
 """Jobs, schedules and sensors: what each asks for, and why it sometimes does not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +12,7 @@ import pytest
 from aiops_assets.assets.raw_metrics import POOL
 from aiops_assets.automation import jobs
 from aiops_assets.definitions import definitions_for
+from aiops_assets.models.catalog import MODELS
 from aiops_assets.resources import stores_of
 from aiops_assets.running import dagster_environment
 from aiops_assets.settings import Settings
@@ -19,7 +21,7 @@ from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.series import minute_grid
 from aiops_assets_tests.conftest import END, make_settings
 
-NAME = "anomaly-detector"
+NAMES = tuple(spec.name for spec in MODELS)
 SUNDAY = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
 KEY = "retrain-default-2026-11-01"
 
@@ -47,20 +49,23 @@ def _fill(settings: Settings, days: int, *, closed: bool = True) -> None:
             lake.upsert_day(metric, day, frame, fetched=end, fetched_until=end, closed=closed)
 
 
-def _train(settings: Settings, window_end: date, source: str = "prometheus+synthetic") -> None:
-    """A version whose window ends on that day."""
+def _train(
+    settings: Settings, window_end: date, source: str = "prometheus+synthetic", names: Sequence[str] = NAMES
+) -> None:
+    """A version of each model whose window ends on that day."""
     end = datetime(window_end.year, window_end.month, window_end.day, tzinfo=UTC)
 
-    def manifest(version: int, files: dict[str, str]) -> Manifest:
+    def manifest(name: str, version: int, files: dict[str, str]) -> Manifest:
         return Manifest(
-            name=NAME, version=version, created=end, description="", cluster="default", features=("a",),
+            name=name, version=version, created=end, description="", cluster="default", features=("a",),
             features_digest="", width=1, units={}, parameters={}, packages={}, view="v", data_version="d" * 32,
             training_set_sha256="", effective_source=source, source=SourceReport(asked="prometheus", rows={}),
             window_start=end - timedelta(days=7), window_end=end, run_id="r", run_url="", dagster_run_id="",
             code_version="", fingerprint="", metrics={}, files=files,
         )  # fmt: skip
 
-    stores_of(settings).served().publish(NAME, {"model.joblib": b"m"}, manifest)
+    for name in names:
+        stores_of(settings).served().publish(name, {"model": b"m"}, partial(manifest, name))
 
 
 def _asked(tick: dg.RunRequest | dg.SkipReason) -> str:
@@ -111,6 +116,12 @@ def test_the_sensor_asks_when_a_week_of_complete_days_is_newer(real: Settings, i
     skipped = jobs.sensor_request(real, instance, at)
     assert isinstance(skipped, dg.SkipReason)
     assert "6 complete days" in (skipped.skip_message or "")
+
+
+def test_a_model_that_was_never_trained_asks_for_a_retrain(real: Settings, instance: dg.DagsterInstance) -> None:
+    _fill(real, 7)
+    _train(real, END.date(), names=NAMES[:1])
+    assert _asked(jobs.sensor_request(real, instance, SUNDAY + timedelta(hours=10))) == KEY
 
 
 def test_open_days_and_versions_of_generated_data_do_not_count(real: Settings, instance: dg.DagsterInstance) -> None:

@@ -13,7 +13,17 @@ from aiops_assets.resources import stores_of, tracking_of
 from aiops_assets.running import stated_source
 from aiops_assets.stores.records import sha256
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
-from aiops_assets_tests.assets.graph import CLOSED, NAME, champion, checks, failure, materialize, metadata, newest
+from aiops_assets_tests.assets.graph import (
+    CLOSED,
+    ENSEMBLE,
+    NAME,
+    champion,
+    checks,
+    failure,
+    materialize,
+    metadata,
+    newest,
+)
 from aiops_assets_tests.conftest import make_settings
 
 pytestmark = pytest.mark.needs("prometheus")
@@ -41,6 +51,19 @@ def test_cached_days_stand_in_when_the_server_is_away_and_everything_says_so(hom
     assert "cached days are used" in stated_source(settings)
     # The same rows give the same model: the one that the server's own answer made stays.
     assert (champion(settings), manifest.version) == (1, 2)
+
+
+def test_both_views_take_the_same_fallback(home: Path) -> None:
+    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED)
+    result = materialize(settings, models=[ENSEMBLE])
+    assert metadata(result, "training_set/pod_series")["effective_source"] == "cached+synthetic"
+    assert newest(settings, ENSEMBLE).effective_source == "cached+synthetic"
+    assert champion(settings, ENSEMBLE) == 1
+    generated = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="synthetic")
+    result = materialize(generated, models=[ENSEMBLE])
+    decision = checks(result, ENSEMBLE)["not_worse_than_champion"].description or ""
+    assert "trained on synthetic data; the champion saw prometheus+synthetic data" in decision
+    assert champion(settings, ENSEMBLE) == 1
 
 
 def test_on_an_empty_lake_dev_generates_and_says_so(tmp_path: Path) -> None:
@@ -127,7 +150,7 @@ def test_a_champion_of_the_first_release_is_still_one(home: Path, prometheus_url
     settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url)
     path = home / "models" / NAME / "1" / "manifest.json"
     manifest = json.loads(path.read_text())
-    record = next((home / "training_sets").rglob("record.json"))
+    record = next((home / "training_sets").rglob("view=pod_features/*/record.json"))
     old = json.loads(record.read_text())
     for document in (manifest, old):
         document.pop("source")

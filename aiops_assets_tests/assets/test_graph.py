@@ -6,38 +6,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
-import pandas as pd
 import pytest
 
 from aiops_assets.definitions import definitions_for
 from aiops_assets.lineage import LineageReader
-from aiops_assets.models import isolation_forest
 from aiops_assets.resources import StoresResource, stores_of, tracking_of
-from aiops_assets.running import dagster_environment
 from aiops_assets.settings import Settings
 from aiops_assets.stores.records import Manifest, sha256
+from aiops_assets_tests.assets.graph import ENSEMBLE, NAME, VIEWS, aside, chain, checks, generate, metadata
 from aiops_assets_tests.conftest import make_settings
 
-NAME = "anomaly-detector"
-CHAIN = ["synthetic_series", "training_set/pod_features", f"model/{NAME}", f"evaluation/{NAME}", f"served/{NAME}"]
+BOTH = ["synthetic_series", *(key for name in VIEWS for key in [*chain(name), *aside(name)])]
+FILES = {NAME: "model.joblib", ENSEMBLE: "model.json"}
 
 
 def materialize(settings: Settings, raise_on_error: bool = True) -> dg.ExecuteInProcessResult:
-    """Everything downstream of synthetic_series, as `make run` selects it."""
-    job = definitions_for(settings).resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
-        return job.execute_in_process(
-            instance=instance,
-            asset_selection=[dg.AssetKey(key.split("/")) for key in CHAIN],
-            raise_on_error=raise_on_error,
-        )
+    """One model's chain: most of what is tested here is the same for all."""
+    return generate(settings, NAME, raise_on_error=raise_on_error)
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dg.ExecuteInProcessResult]:
-    """A home with one served version, and the run that made it."""
+    """A home with one served version of each model, and the run that made them."""
     home = tmp_path_factory.mktemp("filled")
-    return home, materialize(make_settings(home))
+    return home, generate(make_settings(home), told=True)
 
 
 @pytest.fixture
@@ -52,48 +44,53 @@ def _reader(settings: Settings) -> LineageReader:
     return LineageReader(stores.served(), stores.training_sets(), stores.lake(), tracking_of(settings).tracker())
 
 
-def _materialization(result: dg.ExecuteInProcessResult, key: str) -> dict[str, object]:
-    event = next(e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(key.split("/")))
-    return {name: value.value for name, value in event.materialization.metadata.items()}
-
-
-def test_from_nothing_to_a_served_model(filled: tuple[Path, dg.ExecuteInProcessResult]) -> None:
+@pytest.mark.parametrize(("name", "width"), [(NAME, 45), (ENSEMBLE, 5)])
+def test_from_nothing_to_a_served_model(filled: tuple[Path, dg.ExecuteInProcessResult], name: str, width: int) -> None:
     home, result = filled
-    keys = [e.asset_key for e in result.get_asset_materialization_events()]
-    assert [key.to_user_string() for key in keys if key] == CHAIN
-    directory = home / "models" / NAME / "1"
-    assert sorted(path.name for path in directory.iterdir()) == ["manifest.json", "model.joblib"]
+    order = [e.asset_key.to_user_string() for e in result.get_asset_materialization_events() if e.asset_key]
+    assert sorted(order) == sorted(BOTH)
+    assert [key for key in order if key in chain(name)] == chain(name)
+    # Nobody waits for shadow and card: they come when both models are served.
+    assert sorted(order[-4:]) == sorted([*aside(NAME), *aside(ENSEMBLE)])
+    directory = home / "models" / name / "1"
+    assert sorted(path.name for path in directory.iterdir()) == ["manifest.json", FILES[name]]
     manifest = Manifest.model_validate_json((directory / "manifest.json").read_bytes())
-    assert manifest.files == {"model.joblib": sha256((directory / "model.joblib").read_bytes())}
-    assert manifest.width == len(manifest.features) == 45
+    assert manifest.files == {FILES[name]: sha256((directory / FILES[name]).read_bytes())}
+    assert manifest.width == len(manifest.features) == width
     assert manifest.effective_source == "synthetic"
-    assert (home / "models" / NAME / "current").resolve() == directory.resolve()
+    assert {"average_precision", "false_alarm_rate", "recall_cpu_spike"} <= set(manifest.metrics)
+    assert (home / "models" / name / "current").resolve() == directory.resolve()
 
 
 def test_every_asset_shows_a_plot_and_a_description(filled: tuple[Path, dg.ExecuteInProcessResult]) -> None:
-    for key in CHAIN:
-        assert str(_materialization(filled[1], key)["plot"]).startswith("![plot](data:image/png;base64,")
+    for key in BOTH:
+        assert str(metadata(filled[1], key)["plot"]).startswith("![plot](data:image/png;base64,")
     for spec in definitions_for(make_settings(filled[0])).resolve_all_asset_specs():
         assert spec.description
 
 
-def test_all_checks_ran_and_passed(filled: tuple[Path, dg.ExecuteInProcessResult]) -> None:
-    checks = {e.check_name: e.passed for e in filled[1].get_asset_check_evaluations()}
+@pytest.mark.parametrize("name", [NAME, ENSEMBLE])
+def test_all_checks_ran_and_passed(filled: tuple[Path, dg.ExecuteInProcessResult], name: str) -> None:
+    found = {check: evaluation.passed for check, evaluation in checks(filled[1], name).items()}
     of_rows = {"schema", "bounds", "label_rate", "window_coverage", "missing_share", "effective_source", "drift"}
-    assert checks == dict.fromkeys(of_rows | {"smoke_prediction", "not_worse_than_champion"}, True)
+    of_model = {"smoke_prediction", "not_worse_than_champion", "something_is_served"}
+    assert found == dict.fromkeys(of_rows | of_model, True)
 
 
-def test_one_data_version_in_dagster_store_manifest_and_mlflow(filled: tuple[Path, dg.ExecuteInProcessResult]) -> None:
+@pytest.mark.parametrize("name", [NAME, ENSEMBLE])
+def test_one_data_version_in_dagster_store_manifest_and_mlflow(
+    filled: tuple[Path, dg.ExecuteInProcessResult], name: str
+) -> None:
     home, result = filled
     settings = make_settings(home)
-    chain = _reader(settings).trace(NAME)
+    chain = _reader(settings).trace(name)
     assert chain.verified, chain.problems
-    event = result.asset_materializations_for_node("training_set__pod_features")[0]
+    event = result.asset_materializations_for_node(f"training_set__{VIEWS[name]}")[0]
     assert (event.tags or {})["dagster/data_version"] == chain.data_version
     tracker = tracking_of(settings).tracker()
     assert tracker.dataset_digests(chain.run_id) == [chain.data_version]
     assert [entry.version for entry in tracker.versions_of_data(chain.data_version)] == [1]
-    assert tracker.alias(NAME, "champion") == 1
+    assert tracker.alias(name, "champion") == 1
     tags = tracker.run_tags(chain.run_id) or {}
     assert tags["dagster_run_id"] == chain.dagster_run_id == result.run_id
     assert tags["effective_source"] == chain.effective_source == "synthetic"
@@ -101,49 +98,35 @@ def test_one_data_version_in_dagster_store_manifest_and_mlflow(filled: tuple[Pat
     assert len(chain.days) == 7
 
 
-def test_a_second_run_with_nothing_changed_skips_training(home: Path) -> None:
-    result = materialize(make_settings(home))
-    assert _materialization(result, f"model/{NAME}")["training"] == (
-        "skipped: data, code and configuration are those of version 1"
-    )
-    assert stores_of(make_settings(home)).served().versions(NAME) == [1]
+def test_a_second_run_with_nothing_changed_skips_training_of_both(home: Path) -> None:
+    settings = make_settings(home)
+    before = {path: path.read_bytes() for path in (home / "models").rglob("*.json")}
+    result = generate(settings)
+    for name in VIEWS:
+        assert metadata(result, f"model/{name}")["training"] == (
+            "skipped: data, code and configuration are those of version 1"
+        )
+        assert metadata(result, f"evaluation/{name}")["reason"] == "version 1 is the champion already"
+        assert checks(result, name)["not_worse_than_champion"].passed
+        assert stores_of(settings).served().versions(name) == [1]
+    assert {path: path.read_bytes() for path in (home / "models").rglob("*.json")} == before
 
 
 def test_one_seed_gives_equal_digests_and_another_does_not(
     filled: tuple[Path, dg.ExecuteInProcessResult], tmp_path: Path
 ) -> None:
-    def digests(home: Path, **variables: str) -> tuple[str, str]:
+    def digests(home: Path, name: str, **variables: str) -> tuple[str, str]:
         settings = make_settings(home, **variables)
-        manifest = stores_of(settings).served().manifest(NAME, 1)
-        return manifest.data_version, manifest.files["model.joblib"]
+        manifest = stores_of(settings).served().manifest(name, 1)
+        return manifest.data_version, manifest.files[FILES[name]]
 
-    materialize(make_settings(tmp_path / "again"))
-    assert digests(tmp_path / "again") == digests(filled[0])
-    materialize(make_settings(tmp_path / "other", RANDOM_SEED="43"))
-    other = digests(tmp_path / "other", RANDOM_SEED="43")
-    assert other[0] != digests(filled[0])[0]
-    assert other[1] != digests(filled[0])[1]
-
-
-def test_a_worse_version_is_kept_out_with_a_warning(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fit = isolation_forest.fit
-
-    def fit_on_anomalies(rows: pd.DataFrame, parameters: dict[str, object], seed: int) -> object:
-        blind = rows.assign(**dict.fromkeys(rows.columns[-45:], 0.4))
-        return fit(blind, parameters, seed)
-
-    monkeypatch.setattr(isolation_forest, "fit", fit_on_anomalies)
-    result = materialize(make_settings(home, RANDOM_SEED="43"))
-    assert result.success
-    decision = next(e for e in result.get_asset_check_evaluations() if e.check_name == "not_worse_than_champion")
-    assert not decision.passed
-    assert decision.severity == dg.AssetCheckSeverity.WARN
-    assert (decision.description or "").startswith("worse")
-    served = stores_of(make_settings(home)).served()
-    assert served.versions(NAME) == [1, 2]
-    record = served.champion(NAME)
-    assert record
-    assert record.champion.version == 1
+    generate(make_settings(tmp_path / "again"))
+    generate(make_settings(tmp_path / "other", RANDOM_SEED="43"))
+    for name in VIEWS:
+        assert digests(tmp_path / "again", name) == digests(filled[0], name)
+        other = digests(tmp_path / "other", name, RANDOM_SEED="43")
+        assert other[0] != digests(filled[0], name)[0]
+        assert other[1] != digests(filled[0], name)[1]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +153,7 @@ def _flip(path: Path, position: int | None = None) -> None:
 
 
 def _training_set(home: Path) -> Path:
-    return next((home / "training_sets").rglob("rows.parquet")).parent
+    return next((home / "training_sets").rglob("view=pod_features/*/rows.parquet")).parent
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], Path], str]] = {
@@ -264,7 +247,7 @@ def test_asset_keys_are_the_same_in_every_environment(tmp_path: Path) -> None:
         for name in ("dev", "ci", "staging", "production")
     ]
     assert all(found == keys[0] for found in keys)
-    assert {key.to_user_string() for key in keys[0]} == {"raw_metrics", *CHAIN}
+    assert {key.to_user_string() for key in keys[0]} == {"raw_metrics", *BOTH}
 
 
 def test_resources_follow_the_settings(tmp_path: Path) -> None:

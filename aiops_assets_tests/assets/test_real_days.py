@@ -12,10 +12,21 @@ import pytest
 from aiops_assets.assets.partitions import days_to_fetch
 from aiops_assets.assets.run_history import failure_of
 from aiops_assets.definitions import definitions_for
-from aiops_assets.resources import stores_of
+from aiops_assets.lineage import LineageReader
+from aiops_assets.resources import stores_of, tracking_of
 from aiops_assets.running import dagster_environment, stated_source
 from aiops_assets.timeseries.catalog import CLUSTER_METRICS, ENGINE_METRICS, METRICS
-from aiops_assets_tests.assets.graph import CLOSED, NAME, champion, checks, failure, materialize, metadata, newest
+from aiops_assets_tests.assets.graph import (
+    CLOSED,
+    ENSEMBLE,
+    NAME,
+    champion,
+    checks,
+    failure,
+    materialize,
+    metadata,
+    newest,
+)
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.prometheus.fault_server import Params, Reply, faulty
 
@@ -32,6 +43,37 @@ def test_everything_passes_on_a_healthy_server(filled: tuple[Path, dg.ExecuteInP
     lake = stores_of(make_settings(filled[0])).lake()
     for metric in METRICS:
         assert len(lake.days(metric)) == len(lake.days(metric.members)) == 7, metric.name
+
+
+def test_the_pods_of_a_server_become_segments_with_one_generated_pod_beside_five(
+    filled: tuple[Path, dg.ExecuteInProcessResult],
+) -> None:
+    settings = make_settings(filled[0])
+    assert {name for name, e in checks(filled[1], ENSEMBLE).items() if not e.passed} == set()
+    manifest = newest(settings, ENSEMBLE)
+    assert manifest.effective_source == "prometheus+synthetic"
+    assert manifest.files.keys() == {"model.json"}
+    sets = stores_of(settings).training_sets()
+    rows = sets.rows(manifest.view, manifest.data_version)
+    assert rows.groupby("source")["pod"].nunique().to_dict() == {"prometheus": 5, "synthetic": 1}
+    assert rows["label"].mean() == pytest.approx(settings.anomaly_rate, abs=0.002)
+    detector = newest(settings)
+    same = sets.rows(detector.view, detector.data_version)
+    cuts = [frame.loc[frame["split"] == "holdout", "timestamp"].min() for frame in (rows, same)]
+    assert abs(cuts[0] - cuts[1]) <= timedelta(minutes=5)
+    columns = [metric.name for metric in ENGINE_METRICS]
+    both = rows.merge(same, on=["timestamp", "pod", "source"], suffixes=("", "_other"))
+    normal = both[(both["kind"] == "normal") & (both["kind_other"] == "normal") & (both["source"] == "prometheus")]
+    # A counter that a storm raised stays up in a segment; all else of a normal row is what the server said.
+    for name in columns[:4]:
+        assert normal[name].to_numpy() == pytest.approx(normal[f"{name}_value"].to_numpy(), abs=1e-12)
+    stores = stores_of(settings)
+    reader = LineageReader(stores.served(), sets, stores.lake(), tracking_of(settings).tracker())
+    chain = reader.trace(ENSEMBLE)
+    assert chain.verified, chain.problems
+    assert {day.state for day in chain.days} == {"verified"}
+    assert {day.source for day in chain.days} == {"prometheus", "synthetic"}
+    assert len(chain.queries) == 5
 
 
 def test_five_days_of_history_train_and_warn(tmp_path: Path, prometheus_url: str) -> None:

@@ -23,6 +23,7 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick,
 from aiops_assets.assets import run_history
 from aiops_assets.assets.raw_metrics import RAW_METRICS
 from aiops_assets.automation.jobs import RANGE_END, RANGE_START, RETRAIN_DONE, RUN_KEY, SUNDAY
+from aiops_assets.models.catalog import MODELS
 from aiops_assets.resources import stores_of
 from aiops_assets.running import dagster_environment, executable, location_arguments
 from aiops_assets.settings import Settings, load_settings
@@ -34,7 +35,9 @@ pytestmark = [pytest.mark.long, pytest.mark.needs("prometheus")]
 
 NAME = "anomaly-detector"
 SENSOR, FAILURES = "retrain_when_days_pile_up", "log_run_failures"
-CHAIN = {f"{kind}/{NAME}" for kind in ("model", "evaluation", "served")} | {"training_set/pod_features"}
+CHAIN = {f"{kind}/{spec.name}" for kind in ("model", "evaluation", "served") for spec in MODELS} | {
+    f"training_set/{spec.view}" for spec in MODELS
+}
 BACK_DAYS = 8
 """Yesterday closes an hour late: without it a week has closed all the same."""
 RUN_SECONDS, TICK_SECONDS, STOP_SECONDS = 120, 60, 15

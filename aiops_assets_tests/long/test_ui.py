@@ -27,6 +27,10 @@ CHAIN = (
     "model/anomaly-detector",
     "evaluation/anomaly-detector",
     "served/anomaly-detector",
+    "training_set/pod_series",
+    "model/ensemble-predictor",
+    "evaluation/ensemble-predictor",
+    "served/ensemble-predictor",
 )
 ASSETS = ("raw_metrics", *CHAIN)
 SMALL = {"TRAINING_PODS": "10", "N_SAMPLES": "500", "SYNTHETIC_END": "2026-11-01"}

@@ -2,19 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_assets.errors import DataError, ModelError
+from aiops_assets.errors import ModelError
 from aiops_assets.models import isolation_forest
-from aiops_assets.models.backtest import judge_generated, judge_series, labelled_folder, score_frame
+from aiops_assets.models.base import Scored
 from aiops_assets.models.catalog import ANOMALY_DETECTOR
-from aiops_assets.models.evaluation import (
-    Figures,
-    decide,
-    healthy_histories,
-    healthy_rows,
-    judge,
-    rows_of,
-    smoke_problems,
-)
+from aiops_assets.models.evaluation import healthy_histories, healthy_rows, judge, rows_of
+from aiops_assets.models.families import RowForest
+from aiops_assets.models.generated_days import judge_generated
 from aiops_assets.stores.records import sha256
 from aiops_assets.timeseries.features import ENGINE_DEFAULT
 from aiops_assets.timeseries.training_rows import VISIBLE_KINDS, labelled_series, synthetic_rows
@@ -40,7 +34,7 @@ def test_healthy_rows_raise_few_alarms(detector: object) -> None:
 
 
 def test_nothing_known_is_normal(detector: object) -> None:
-    assert smoke_problems(detector) == []
+    assert RowForest().smoke_problems(detector) == []
     partly = healthy_rows(500, seed=9)
     for metric in range(5):
         unknown = partly.copy()
@@ -106,55 +100,23 @@ def test_too_few_rows_are_refused(rows: pd.DataFrame) -> None:
 
 
 def test_figures_know_a_perfect_and_a_blind_detector(rows: pd.DataFrame) -> None:
-    class Fixed:
-        def __init__(self, answers: np.ndarray) -> None:
-            self.answers = answers
+    def said(alert: np.ndarray) -> Scored:
+        return Scored(alert.astype(float), alert, np.zeros((len(alert), 1)))
 
-        def predict(self, _: np.ndarray) -> np.ndarray:
-            return self.answers
-
-        def decision_function(self, _: np.ndarray) -> np.ndarray:
-            return self.answers.astype(float)
-
-    truth = np.where(rows["label"] == 1, -1, 1)
-    perfect = judge(Fixed(truth), rows)
+    truth = (rows["label"] == 1).to_numpy()
+    perfect = judge(said(truth), rows)
     assert perfect.average_precision == perfect.precision == perfect.recall == perfect.f1 == 1.0
     assert perfect.false_alarm_rate == 0.0
-    everything = judge(Fixed(np.full(len(rows), -1)), rows)
+    everything = judge(said(np.ones(len(rows), dtype=bool)), rows)
     assert everything.false_alarm_rate == everything.recall == 1.0
     assert everything.average_precision == pytest.approx(0.03, abs=0.005)
-    blind = judge(Fixed(np.ones(len(rows))), rows)
+    blind = judge(said(np.zeros(len(rows), dtype=bool)), rows)
     assert blind.recall == 0.0
     assert blind.precision is None
     assert blind.f1 is None
-    normal = judge(Fixed(np.ones(len(rows))), rows.assign(label=0, kind="normal"))
+    normal = judge(said(np.zeros(len(rows), dtype=bool)), rows.assign(label=0, kind="normal"))
     assert normal.average_precision is None
     assert "average_precision" not in normal.as_metrics()
-
-
-def _figures(average_precision: float | None) -> Figures:
-    return Figures(100, 3, average_precision, None, None, None, None, {})
-
-
-@pytest.mark.parametrize(
-    ("new", "old", "new_source", "old_source", "promote", "reason"),
-    [
-        (0.5, None, "synthetic", None, True, "first version"),
-        (0.6, 0.5, "synthetic", "synthetic", True, "not worse"),
-        (0.5, 0.5, "prometheus", "prometheus", True, "not worse"),
-        (0.4, 0.5, "prometheus", "synthetic", True, "first version that saw prometheus data"),
-        (0.4, 0.5, "prometheus", "prometheus", False, "worse"),
-        (0.9, 0.1, "synthetic", "prometheus", False, "saw prometheus data"),
-        (None, 0.5, "synthetic", "synthetic", False, "no anomalous row"),
-    ],
-)
-def test_the_rule(
-    new: float, old: float | None, new_source: str, old_source: str | None, promote: bool, reason: str
-) -> None:
-    champion = None if old_source is None else _figures(old)
-    decision = decide(_figures(new), champion, challenger_source=new_source, champion_source=old_source)
-    assert decision.promote is promote
-    assert reason in decision.reason
 
 
 def test_generated_days_are_judged_by_row_and_by_episode(detector: object) -> None:
@@ -162,33 +124,3 @@ def test_generated_days_are_judged_by_row_and_by_episode(detector: object) -> No
     figures, episodes = judge_generated(detector, series)
     assert figures.recall_by_kind["cpu_spike"] > 0.95
     assert episodes["memory_leak"] > 0.9 > figures.recall_by_kind["memory_leak"]
-
-
-def _incident(n: int = 3000) -> tuple[pd.DataFrame, np.ndarray]:
-    rng = np.random.default_rng(1)
-    values = rng.normal(0, 1, (n, 3))
-    labels = np.zeros(n, dtype=int)
-    labels[2500:2550] = 1
-    values[labels == 1] += 8
-    times = pd.date_range("2026-01-01", periods=n, freq="5min", tz="UTC")
-    frame = pd.DataFrame(values, columns=list("abc")).assign(
-        timestamp=times, split=np.where(np.arange(n) < 2000, "train", "test")
-    )
-    return frame, labels
-
-
-def test_the_recipe_finds_an_incident_in_any_columns_without_looking_ahead() -> None:
-    frame, labels = _incident()
-    figures = judge_series("set__incident", frame, labels)
-    assert figures.average_precision > 0.8
-    assert figures.alert_share_of_normal < 0.15
-    scores, _ = score_frame(frame)
-    truncated, _ = score_frame(frame.iloc[:2600])
-    assert (scores[:2600] == truncated).all()
-
-
-def test_a_folder_of_another_layout_is_named(tmp_path: object) -> None:
-    with pytest.raises(DataError, match="holds no series"):
-        list(labelled_folder(tmp_path))  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="0 columns"):
-        score_frame(_incident()[0][["timestamp", "split"]])

@@ -1,0 +1,132 @@
+"""A challenger before the gate: whom it meets, what both say of the hold-out, and what follows from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from aiops_assets.champions import veto_on
+from aiops_assets.loading import load_model, unloadable
+from aiops_assets.models import gate
+from aiops_assets.models.catalog import ModelSpec
+from aiops_assets.models.evaluation import Figures, judge
+from aiops_assets.models.families import family_of
+from aiops_assets.models.gate import Comparison, Decision, Difference
+from aiops_assets.stores.records import ChampionMove, EvaluationRecord, Gap, Manifest
+from aiops_assets.stores.served import ServedModels
+
+NOBODY = "none"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided of a challenger.
+
+    Attributes:
+        decision: and its reason.
+        champion: the version that was champion, ``None`` without one.
+        figures: of the challenger.
+        comparison: with its opponent; ``None`` where the decision needs none.
+    """
+
+    decision: Decision
+    champion: int | None
+    figures: Figures
+    comparison: Comparison | None
+
+    @property
+    def opponent(self) -> str:
+        """Whom the challenger met."""
+        return self.comparison.opponent if self.comparison else NOBODY
+
+    @property
+    def opponent_figures(self) -> Mapping[str, float]:
+        """Name -> figure of the opponent; empty where there was none."""
+        return self.comparison.opponent_figures.as_metrics() if self.comparison else {}
+
+
+def judge_challenger(
+    served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, version: int, manifest_sha256: str, seed: int
+) -> Verdict:
+    """Decide whether a version becomes champion.
+
+    Args:
+        served: version directories and champion records.
+        spec: of the model.
+        rows: of the training set, train and hold-out: a window detector reads the one before the other.
+        version, manifest_sha256: the challenger.
+        seed: of the bootstrap.
+
+    Raises:
+        IntegrityError: the challenger is not what was recorded, or the champion record cannot be read.
+        ModelError: the challenger cannot be loaded here.
+    """
+    family = family_of(spec)
+    scored = family.judge_holdout(load_model(served, spec, version, manifest_sha256), rows)
+    holdout = rows[rows["split"] == "holdout"]
+    record = served.champion(spec.name)
+    champion = record.champion if record else None
+    manifest = served.manifest(spec.name, version, manifest_sha256)
+    decision = _without_comparison(served, spec, manifest, manifest_sha256, champion)
+    if decision:
+        return Verdict(decision, champion.version if champion else None, judge(scored, holdout), None)
+
+    source = champion.effective_source if champion else None
+    if champion is None or gate.meets_null_model(manifest.effective_source, source):
+        opponent, who = family.null(rows), gate.NULL_MODEL
+    else:
+        model = load_model(served, spec, champion.version, champion.manifest_sha256)
+        opponent, who = family.judge_holdout(model, rows), f"champion version {champion.version}"
+    comparison = gate.compare(holdout, scored, opponent, who, seed)
+    decision = gate.decide(comparison, challenger_source=manifest.effective_source, champion_source=source)
+    return Verdict(decision, champion.version if champion else None, comparison.challenger_figures, comparison)
+
+
+def evaluation_record(
+    verdict: Verdict, manifest: Manifest, *, data_version: str, effective_source: str, dagster_run_id: str
+) -> EvaluationRecord:
+    """What is kept of a verdict."""
+    comparison = verdict.comparison
+    return EvaluationRecord(
+        name=manifest.name,
+        version=manifest.version,
+        when=datetime.now(UTC),
+        dagster_run_id=dagster_run_id,
+        data_version=data_version,
+        effective_source=effective_source,
+        holdout_rows=verdict.figures.rows,
+        anomalous_rows=verdict.figures.anomalies,
+        figures=verdict.figures.as_metrics(),
+        opponent=verdict.opponent,
+        opponent_figures=dict(verdict.opponent_figures),
+        average_precision_gap=_gap(comparison.average_precision) if comparison else None,
+        false_alarm_rate_gap=_gap(comparison.false_alarm_rate) if comparison else None,
+        decision="promote" if verdict.decision.promote else "keep",
+        equal=verdict.decision.equal,
+        reason=verdict.decision.reason,
+    )
+
+
+def _without_comparison(
+    served: ServedModels, spec: ModelSpec, manifest: Manifest, manifest_sha256: str, champion: ChampionMove | None
+) -> Decision | None:
+    """What is decided before anybody looks at figures."""
+    if champion is None:
+        return None
+    if champion.manifest_sha256 == manifest_sha256:
+        return Decision(False, f"version {manifest.version} is the champion already", equal=True)
+    if veto := veto_on(served, spec.name, manifest.version):
+        return Decision(False, veto)
+    if damage := unloadable(served, spec, champion.version, champion.manifest_sha256):
+        return gate.replace_damaged(
+            damage, challenger_source=manifest.effective_source, champion_source=champion.effective_source
+        )
+    theirs = served.manifest(spec.name, champion.version, champion.manifest_sha256)
+    if (theirs.cluster, theirs.files) == (manifest.cluster, manifest.files):
+        return Decision(False, f"the same model as the champion, version {champion.version}", equal=True)
+    return None
+
+
+def _gap(difference: Difference | None) -> Gap | None:
+    return Gap(value=difference.value, low=difference.low, high=difference.high) if difference else None

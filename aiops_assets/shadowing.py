@@ -1,0 +1,92 @@
+"""A challenger in the shadow of the champion: which two versions stand side by side, and what both say."""
+
+import pandas as pd
+
+from aiops_assets.code_version import code_version
+from aiops_assets.errors import IntegrityError
+from aiops_assets.loading import load_model, unloadable
+from aiops_assets.models.catalog import ModelSpec
+from aiops_assets.models.families import family_of
+from aiops_assets.models.shadow import first_contributors, side_by_side
+from aiops_assets.stores.records import TrainingSetRecord
+from aiops_assets.stores.served import ServedModels
+from aiops_assets.stores.shadow import ShadowRecord
+
+
+def window_record(
+    served: ServedModels,
+    spec: ModelSpec,
+    training_set: TrainingSetRecord,
+    *,
+    effective_source: str,
+    challenger: int,
+    challenger_sha256: str,
+    champion: int | None,
+) -> ShadowRecord:
+    """Of what the scores of a window are, and why those of the champion will be missing, if they will.
+
+    Args:
+        served: version directories and champion records.
+        spec: of the model.
+        training_set: whose hold-out is the window.
+        effective_source: where its rows came from this time.
+        challenger, challenger_sha256: the version that was judged.
+        champion: the version that was champion then; it may have been replaced since. ``None``: there was none.
+
+    Raises:
+        StoreError: the storage cannot be read at all.
+    """
+    digest, note = _digest(served, spec.name, champion) if champion else ("", "")
+    if champion and not note:
+        note = unloadable(served, spec, champion, digest)
+    return ShadowRecord(
+        name=spec.name,
+        challenger=challenger,
+        challenger_sha256=challenger_sha256,
+        champion=champion or 0,
+        champion_sha256=digest,
+        note=note,
+        data_version=training_set.data_version,
+        effective_source=effective_source,
+        window_start=training_set.window_start,
+        window_end=training_set.window_end,
+        code_version=code_version(),
+        metrics=family_of(spec).contributors,
+    )
+
+
+def score_window(served: ServedModels, spec: ModelSpec, record: ShadowRecord, rows: pd.DataFrame) -> pd.DataFrame:
+    """What both versions say of the hold-out rows: a frame of ``models.shadow.COLUMNS``.
+
+    Args:
+        served: version directories.
+        spec: of the model.
+        record: which versions; with a ``note`` the champion is not asked.
+        rows: of the training set, train and hold-out: a window detector reads the one before the other.
+
+    Raises:
+        NotFoundError, IntegrityError, ModelError: the challenger cannot be loaded any more.
+    """
+    family = family_of(spec)
+    holdout = rows[rows["split"] == "holdout"]
+    model = load_model(served, spec, record.challenger, record.challenger_sha256)
+    scored = family.judge_holdout(model, rows)
+    first = first_contributors(family, model, holdout, scored)
+    if record.champion_sha256 == record.challenger_sha256:
+        beside = scored
+    elif record.champion and not record.note:
+        beside = family.judge_holdout(load_model(served, spec, record.champion, record.champion_sha256), rows)
+    else:
+        beside = None
+    return side_by_side(holdout, scored, beside, first)
+
+
+def _digest(served: ServedModels, name: str, version: int) -> tuple[str, str]:
+    """Digest of a present or earlier champion's manifest, and why it is not known; one of them is empty."""
+    try:
+        record = served.champion(name)
+    except IntegrityError as error:
+        return "", str(error)
+    moves = (record.champion, *record.history) if record else ()
+    digest = next((move.manifest_sha256 for move in moves if move.version == version), "")
+    return digest, "" if digest else f"the champion record does not know version {version} any more"

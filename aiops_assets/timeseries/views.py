@@ -1,0 +1,87 @@
+"""The views there are: which columns a training set has, and what must be true of its rows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from aiops_assets.timeseries import pod_series, training_rows
+from aiops_assets.timeseries.anomalies import ANOMALIES
+from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.features import ROW_EVERY_MINUTES, STATISTICS
+
+POD_FEATURES, POD_SERIES = "pod_features", "pod_series"
+LONGEST_EPISODE = max(anomaly.minutes[1] for anomaly in ANOMALIES.values()) // ROW_EVERY_MINUTES
+"""In rows of a segment."""
+LABEL_TOLERANCE = 0.25
+"""Share of the asked rate: episodes are whole, and rows in gaps, which have no label, are rows of a segment too."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One view.
+
+    Attributes:
+        name: of the training set, and of its folder.
+        about: what a row is, for people.
+        columns: numeric column -> (unit or statistic in words) of the columns after
+            :data:`~aiops_assets.timeseries.training_rows.ROW_COLUMNS`.
+        values: the columns that hold the metrics' own values, in the order of ``ENGINE_METRICS``.
+        counted: what gaps cost: "rows" or "samples".
+        validate: raises SchemaError.
+        out_of_bounds: metric -> rows outside the catalogue's bounds.
+        most_pods: most pods of a cluster, where TRAINING_PODS allows more; ``None``: it alone decides.
+    """
+
+    name: str
+    about: str
+    columns: Mapping[str, str]
+    values: tuple[str, ...]
+    counted: str
+    validate: Callable[[pd.DataFrame], None]
+    out_of_bounds: Callable[[pd.DataFrame], dict[str, int]]
+    most_pods: int | None = None
+
+    def label_tolerance(self, rows: pd.DataFrame, asked: float) -> float:
+        """By how many rows the number of anomalous ones may differ from the asked rate's."""
+        if self.name == POD_FEATURES:
+            # Each side of the hold-out of each source is rounded to whole rows.
+            return float(rows["source"].nunique())
+        return LABEL_TOLERANCE * asked * len(rows) + LONGEST_EPISODE * (asked > 0)
+
+
+VIEWS = {
+    view.name: view
+    for view in (
+        View(
+            name=POD_FEATURES,
+            about=(
+                "A row is one pod at one time: the 45 columns of the anomaly-detector. Real rows are all kept, every "
+                "five minutes; generated ones are added as the blend asks."
+            ),
+            columns={
+                f"{metric.name}_{statistic}": f"{statistic} of: {metric.description} ({metric.unit})"
+                for metric in ENGINE_METRICS
+                for statistic in STATISTICS
+            },
+            values=tuple(f"{metric.name}_value" for metric in ENGINE_METRICS),
+            counted="rows",
+            validate=training_rows.validate,
+            out_of_bounds=training_rows.out_of_bounds,
+        ),
+        View(
+            name=POD_SERIES,
+            about=(
+                "An unbroken segment a pod, every five minutes: the engine's five metrics as they are, for detectors "
+                f"that look back. At most {pod_series.MOST_PODS} pods of the same draw, and as many generated pods as "
+                "the blend asks. Missing samples stay missing."
+            ),
+            columns={metric.name: f"{metric.description} ({metric.unit})" for metric in ENGINE_METRICS},
+            values=pod_series.VALUES,
+            counted="samples",
+            validate=pod_series.validate,
+            out_of_bounds=pod_series.out_of_bounds,
+            most_pods=pod_series.MOST_PODS,
+        ),
+    )
+}

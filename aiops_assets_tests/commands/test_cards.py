@@ -1,0 +1,143 @@
+"""`aiops card` and `aiops compare` as people type them."""
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from aiops_assets.cli import main
+from aiops_assets.models.base import Scored
+from aiops_assets.models.shadow import side_by_side
+from aiops_assets.resources import StoresResource
+from aiops_assets.stores.cards import Cards
+from aiops_assets.stores.shadow import ShadowRecord, ShadowScores
+from aiops_assets.stores.storage import LocalStorage
+from aiops_assets_tests.card_subject import scores
+from aiops_assets_tests.champion_home import home_of
+
+NAME = "anomaly-detector"
+END = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def call(folder: Path, *arguments: str) -> Result:
+    unset = dict.fromkeys(("MODEL_ROOT", "MLFLOW_TRACKING_URI", "DATA_SOURCE", "PROMETHEUS_URL", "CLUSTER"))
+    return CliRunner().invoke(main, arguments, env={**unset, "AIOPS_HOME": str(folder)})
+
+
+def keep(folder: Path, week: int, challenger: int, champion: int, *, skill: float = 2.0, note: str = "") -> None:
+    """A window in which the challenger ranks as well as ``skill`` says, and the champion as 1 does."""
+    rows = scores()
+    rng = np.random.default_rng(week)
+    labels = rows["label"].to_numpy()
+    new, old = (
+        Scored(labels * s + rng.normal(0, 0.5, len(rows)), labels == 1, np.zeros((len(rows), 0))) for s in (skill, 1.0)
+    )
+    frame = side_by_side(rows, new, old if champion and not note else None, rows["challenger_first"].to_numpy())
+    end = END + timedelta(weeks=week)
+    record = ShadowRecord(
+        name=NAME, challenger=challenger, challenger_sha256=f"c{challenger}", champion=champion,
+        champion_sha256=f"c{champion}" if champion else "", note=note, data_version="d", effective_source="synthetic",
+        window_start=end - timedelta(days=7), window_end=end, code_version="0", metrics=("cpu",),
+    )  # fmt: skip
+    ShadowScores(LocalStorage(folder), "default").put(record, frame)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    keep(tmp_path, 0, 1, 0)
+    keep(tmp_path, 1, 2, 1)
+    keep(tmp_path, 1, 2, 2)
+    keep(tmp_path, 2, 3, 2, skill=0.3)
+    keep(tmp_path, 3, 4, 2, note="model.joblib is not the file its manifest names: do not load it")
+    return tmp_path
+
+
+def test_a_line_for_each_window_and_what_they_say_together(kept: Path) -> None:
+    done = call(kept, "compare", NAME)
+    assert done.exit_code == 0
+    head, *lines, note, summary = done.stdout.splitlines()
+    assert head.split()[:5] == ["WINDOW", "END", "CHALLENGER", "CHAMPION", "ROWS"]
+    cells = [line.split() for line in lines]
+    assert [row[:5] for row in cells] == [
+        ["2026-11-01", "1", "-", "600", "120"],
+        ["2026-11-08", "2", "1", "600", "120"],
+        ["2026-11-08", "2", "2", "600", "120"],
+        ["2026-11-15", "3", "2", "600", "120"],
+        ["2026-11-22", "4", "2", "600", "120"],
+    ]
+    assert cells[0][6:] == ["-", "0.00%", "-", "-", "-"]
+    assert cells[1][7:10] == ["0.00%", "0.00%", "100.0%"]
+    assert float(cells[1][5]) > float(cells[1][6]) + 0.02
+    assert float(cells[3][5]) < float(cells[3][6]) - 0.02
+    assert note == (
+        "2026-11-22: champion version 2 was not asked: model.joblib is not the file its manifest names: do not load it"
+    )
+    assert summary.startswith("5 windows, 2 with two models: the challenger ranked rows better in 1, worse in 1")
+    assert {line.index("600") for line in lines} == {head.index("ROWS")}
+
+
+def test_compare_as_json_holds_everything(kept: Path) -> None:
+    done = call(kept, "compare", NAME, "--json")
+    found = json.loads(done.stdout)
+    assert found["name"] == NAME
+    assert found["summary"] == call(kept, "compare", NAME).stdout.splitlines()[-1]
+    alone, pair = found["windows"][:2]
+    assert (alone["champion"], alone["champion_figures"], alone["alerts_agree"]) == (0, None, None)
+    assert (pair["challenger"], pair["challenger_sha256"], pair["window_end"]) == (2, "c2", "2026-11-08T00:00:00Z")
+    assert pair["challenger_figures"]["recall"] == 1.0
+    assert set(pair["champion_figures"]) == set(pair["challenger_figures"])
+    assert found["windows"][-1]["note"]
+
+
+def test_a_damaged_window_is_named_and_passed_over(kept: Path) -> None:
+    path = kept / "shadow" / "cluster=default" / NAME / "2026-11-15__v3__v2.parquet"
+    path.write_bytes(b"x")
+    done = call(kept, "compare", NAME, "--json")
+    assert done.exit_code == 0
+    assert f"warning: {path} cannot be read" in done.stderr
+    assert len(json.loads(done.stdout)["windows"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("compare", NAME), f"holds no window of {NAME}: run `aiops run` first"),
+        (("compare", "nobody"), "there is no model 'nobody': there are anomaly-detector"),
+        (("card", NAME), f"{NAME} has no card yet: run `aiops run` first"),
+        (("card", NAME, "3"), f"{NAME} version 3 has no card (versions with one: none)"),
+        (("card", "nobody"), "there is no model 'nobody'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = call(tmp_path, *arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_card_of_the_champion_or_of_a_version(tmp_path: Path) -> None:
+    home = home_of(tmp_path)
+    for _ in range(2):
+        home.publish(b"model")
+    home.served.move_champion(NAME, 1, home.digest(1), reason="first", who="ada", seen=None)
+    cards = Cards(LocalStorage(tmp_path / "models"))
+    for version in (1, 2):
+        cards.put(NAME, version, {"card.md": f"# card {version}\n\n\u2713 text\n".encode()})
+    done = call(tmp_path, "card", NAME)
+    assert done.stdout == f"{tmp_path}/models/{NAME}/cards/1/card.md\n\n# card 1\n\n\u2713 text\n"
+    assert call(tmp_path, "card", NAME, "2").stdout.splitlines()[2] == "# card 2"
+    shutil.rmtree(tmp_path / "models" / NAME / "cards" / "1")
+    missing = call(tmp_path, "card", NAME)
+    assert "version 1 has no card (versions with one: 2)" in missing.stderr
+
+
+def test_without_a_champion_the_newest_card_is_shown(tmp_path: Path) -> None:
+    stores = StoresResource(home=str(tmp_path), model_root=str(tmp_path / "models"), cluster="default")
+    for version in (9, 10):
+        stores.cards().put(NAME, version, {"card.md": f"# card {version}\n".encode()})
+    assert "# card 10" in call(tmp_path, "card", NAME).stdout
