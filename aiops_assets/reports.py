@@ -34,7 +34,7 @@ def on_generated_days(settings: Settings) -> None:
         IntegrityError: the served file is not the recorded one.
         ModelError: this code cannot ask it.
     """
-    from aiops_assets.loading import load_model
+    from aiops_assets.registry.loading import load_model
     from aiops_assets.resources import stores_of
 
     served = stores_of(settings).served()

@@ -310,3 +310,18 @@ def test_importing_and_making_a_tracker_loads_no_mlflow(uri: str) -> None:
 
 def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_files_are_kept_with_a_run_that_ended_and_replaced_by_newer_ones(tracker: Tracker, mlflow: Any) -> None:
+    run_id = fitted(tracker)
+    tracker.log_files(run_id, "card", {"card.md": b"first", "a.png": b"a"})
+    tracker.log_files(run_id, "card", {"card.md": b"second"})
+    kept = {file.path for file in mlflow.list_artifacts(run_id, "card")}
+    assert kept == {"card/card.md", "card/a.png"}
+    assert Path(mlflow.download_artifacts(run_id, "card/card.md")).read_bytes() == b"second"
+    assert mlflow.get_run(run_id).info.status == "FINISHED"
+
+
+def test_files_for_a_run_that_is_not_there_are_refused(tracker: Tracker) -> None:
+    with pytest.raises(NotFoundError, match="MLflow knows no run nothing"):
+        tracker.log_files("nothing", "card", {"card.md": b"x"})

@@ -5,8 +5,8 @@ import dagster as dg
 from aiops_assets.assets.evaluation import evaluation_key
 from aiops_assets.assets.reporting import picture
 from aiops_assets.assets.shadow import AFTER_SERVING, shadow_key
-from aiops_assets.card_text import FIGURES, TIMELINE, Subject
-from aiops_assets.cards import card_files
+from aiops_assets.cards.rendering import card_files
+from aiops_assets.cards.text import FIGURES, TIMELINE, Subject
 from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.resources import StoresResource, TrackingResource

@@ -10,9 +10,9 @@ from aiops_assets.assets.served import NOTHING_SERVED, served_key
 from aiops_assets.assets.trained import model_key
 from aiops_assets.assets.training_sets import training_set_key
 from aiops_assets.errors import SchemaError, StoreError
-from aiops_assets.loading import load_model
 from aiops_assets.models.catalog import MODELS, ModelSpec
 from aiops_assets.models.families import family_of
+from aiops_assets.registry.loading import load_model
 from aiops_assets.resources import StoresResource
 from aiops_assets.settings import Settings
 from aiops_assets.stores.handoff import DecisionRef, TrainingSetRef, VersionRef

@@ -6,10 +6,10 @@ from aiops_assets import plots
 from aiops_assets.assets.reporting import picture
 from aiops_assets.assets.trained import model_key
 from aiops_assets.assets.training_sets import training_set_key
-from aiops_assets.judging import Verdict, evaluation_record, judge_challenger
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.families import family_of
-from aiops_assets.reconciling import restore
+from aiops_assets.registry.judging import Verdict, evaluation_record, judge_challenger
+from aiops_assets.registry.reconciling import restore
 from aiops_assets.resources import StoresResource, TrackingResource
 from aiops_assets.settings import Settings
 from aiops_assets.stores.handoff import DecisionRef, TrainingSetRef, VersionRef

@@ -3,12 +3,13 @@
 import dagster as dg
 import numpy as np
 
-from aiops_assets import champions, plots
+from aiops_assets import plots
 from aiops_assets.assets.evaluation import evaluation_key
 from aiops_assets.assets.reporting import picture
-from aiops_assets.loading import load_model
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.families import family_of
+from aiops_assets.registry import champions
+from aiops_assets.registry.loading import load_model
 from aiops_assets.resources import StoresResource, TrackingResource
 from aiops_assets.settings import Settings
 from aiops_assets.stores.handoff import DecisionRef

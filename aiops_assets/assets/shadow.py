@@ -5,12 +5,12 @@ import dagster as dg
 from aiops_assets.assets.evaluation import evaluation_key
 from aiops_assets.assets.reporting import picture
 from aiops_assets.assets.training_sets import training_set_key
+from aiops_assets.cards.pictures import score_timelines
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.families import family_of
 from aiops_assets.models.shadow import SideBySide, compare
+from aiops_assets.registry.shadowing import score_window, window_record
 from aiops_assets.resources import StoresResource
-from aiops_assets.score_pictures import score_timelines
-from aiops_assets.shadowing import score_window, window_record
 from aiops_assets.stores.handoff import DecisionRef, TrainingSetRef
 from aiops_assets.stores.shadow import ShadowRecord
 

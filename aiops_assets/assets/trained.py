@@ -13,11 +13,11 @@ from aiops_assets.assets.run_history import close_dead_runs
 from aiops_assets.assets.training_sets import training_set_key
 from aiops_assets.code_version import code_version
 from aiops_assets.errors import IntegrityError
-from aiops_assets.loading import load_model
 from aiops_assets.models.base import Scored
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.evaluation import judge
 from aiops_assets.models.families import ChainFamily, family_of
+from aiops_assets.registry.loading import load_model
 from aiops_assets.resources import StoresResource, TrackingResource
 from aiops_assets.settings import Settings
 from aiops_assets.stores.handoff import TrainingSetRef, VersionRef

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from aiops_assets import champions
+from aiops_assets.registry import champions
 from aiops_assets.resources import StoresResource, TrackingResource
 from aiops_assets.stores.records import ChampionRecord
 from aiops_assets.stores.served import ServedModels

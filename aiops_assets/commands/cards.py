@@ -36,7 +36,7 @@ HEAD = (
 @one_line_errors
 def card(name: str, version: int | None) -> None:
     """Print the path and the text of the card of model NAME: of VERSION, or else of the champion."""
-    from aiops_assets import champions
+    from aiops_assets.registry import champions
     from aiops_assets.resources import stores_of
 
     stores, spec = stores_of(load_settings(os.environ)), champions.model_named(name)
@@ -60,8 +60,8 @@ def compare(name: str, as_json: bool) -> None:
 
     Figures of one line are of the same rows; those of two lines are not. Nobody is called by a challenger's alerts.
     """
-    from aiops_assets import champions
     from aiops_assets.models.shadow import in_words
+    from aiops_assets.registry import champions
     from aiops_assets.resources import stores_of
 
     spec = champions.model_named(name)

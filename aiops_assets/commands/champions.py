@@ -16,7 +16,7 @@ from aiops_assets.errors import NotFoundError
 from aiops_assets.settings import load_settings
 
 if TYPE_CHECKING:
-    from aiops_assets.listing import VersionLine
+    from aiops_assets.registry.listing import VersionLine
     from aiops_assets.stores.records import ChampionRecord
 
 RANKED_BY = "average_precision"
@@ -39,8 +39,8 @@ def promote(name: str, version: int, reason: str) -> None:
 
     It is verified, loaded and asked before anything changes.
     """
-    from aiops_assets import champions
-    from aiops_assets.reconciling import damage
+    from aiops_assets.registry import champions
+    from aiops_assets.registry.reconciling import damage
     from aiops_assets.resources import stores_of, tracking_of
 
     table = load_settings(os.environ)
@@ -59,7 +59,7 @@ def promote(name: str, version: int, reason: str) -> None:
 @one_line_errors
 def rollback(name: str, to: int | None, reason: str) -> None:
     """Serve an earlier version of model NAME again, and veto the one that is left: no run serves it by itself."""
-    from aiops_assets import champions
+    from aiops_assets.registry import champions
     from aiops_assets.resources import stores_of, tracking_of
 
     table = load_settings(os.environ)
@@ -78,7 +78,7 @@ def rollback(name: str, to: int | None, reason: str) -> None:
 @one_line_errors
 def models(name: str | None, as_json: bool) -> None:
     """List the versions of model NAME, or of all: which is served, which are vetoed, how good and how old they are."""
-    from aiops_assets.listing import names_served, version_lines
+    from aiops_assets.registry.listing import names_served, version_lines
     from aiops_assets.resources import stores_of
 
     served = stores_of(load_settings(os.environ)).served()
@@ -108,8 +108,8 @@ def models(name: str | None, as_json: bool) -> None:
 @one_line_errors
 def doctor(dry_run: bool) -> None:
     """Look at what is served, and mend what needs no person; exit code 1 when something is left."""
-    from aiops_assets.doctor import Doctor
     from aiops_assets.models.catalog import MODELS
+    from aiops_assets.registry.doctor import Doctor
     from aiops_assets.resources import stores_of, tracking_of
 
     table = load_settings(os.environ)

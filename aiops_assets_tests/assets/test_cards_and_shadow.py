@@ -3,14 +3,15 @@
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
-from aiops_assets import champions
 from aiops_assets.models import families
 from aiops_assets.models.catalog import ENSEMBLE_PREDICTOR
 from aiops_assets.models.shadow import compare
+from aiops_assets.registry import champions
 from aiops_assets.resources import stores_of, tracking_of
 from aiops_assets.settings import Settings
 from aiops_assets_tests.assets.graph import ENSEMBLE, NAME, VIEWS, aside, champion, generate, metadata
@@ -114,7 +115,7 @@ def test_the_code_of_a_card_loads_its_model(filled: tuple[Path, list[dg.ExecuteI
 
 
 def test_with_nothing_new_the_champion_stands_alone_and_the_card_stays(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    filled: tuple[Path, list[dg.ExecuteInProcessResult]], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = _newer(home)
     assert champion(settings, ENSEMBLE) == 2
@@ -125,7 +126,8 @@ def test_with_nothing_new_the_champion_stands_alone_and_the_card_stays(
     record, scores = stores.shadow().read(ENSEMBLE, f"{DAY}__v2__v2.parquet")
     assert not record.is_pair
     assert scores["champion_score"].tolist() == scores["challenger_score"].tolist()
-    assert stores.cards().text(ENSEMBLE, 2) == before
+    # This test works on a copy, at another place.
+    assert stores.cards().text(ENSEMBLE, 2).replace(str(home), str(filled[0])) == before
     # Once more: what is kept is not scored again.
     written = stores.shadow().storage.read(f"{stores.shadow().folder(ENSEMBLE)}/{record.file_name}")
     monkeypatch.setattr("aiops_assets.assets.shadow.score_window", lambda *_: pytest.fail("scored again"))
@@ -182,10 +184,8 @@ def test_a_run_that_mlflow_lost_costs_no_card(home: Path) -> None:
     shutil.rmtree(home / "models" / ENSEMBLE / "cards")
     client, _ = tracking_of(settings).tracker()._mlflow.open()
     client.delete_run(manifest.run_id)
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    uri = settings.mlflow_tracking_uri
-    SqlAlchemyStore(uri, str(home / "mlflow" / "artifacts"))._hard_delete_run(manifest.run_id)
+    store: Any = client._tracking_client.store
+    store._hard_delete_run(manifest.run_id)
     result = generate(settings, ENSEMBLE, told=True)
     assert stores.cards().versions(ENSEMBLE) == [2]
     assert metadata(result, f"card/{ENSEMBLE}")["mlflow"] == f"not kept there: MLflow knows no run {manifest.run_id}"

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from dagster import AssetCheckSeverity
 
-from aiops_assets import champions
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, MODELS
 from aiops_assets.models.families import RowForest, WindowEnsemble
+from aiops_assets.registry import champions
 from aiops_assets.resources import stores_of, tracking_of
 from aiops_assets.running import summarize
 from aiops_assets.timeseries.features import FEATURES

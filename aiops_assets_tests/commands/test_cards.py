@@ -16,8 +16,8 @@ from aiops_assets.resources import StoresResource
 from aiops_assets.stores.cards import Cards
 from aiops_assets.stores.shadow import ShadowRecord, ShadowScores
 from aiops_assets.stores.storage import LocalStorage
-from aiops_assets_tests.card_subject import scores
-from aiops_assets_tests.champion_home import home_of
+from aiops_assets_tests.cards.card_subject import scores
+from aiops_assets_tests.registry.champion_home import home_of
 
 NAME = "anomaly-detector"
 END = datetime(2026, 11, 1, tzinfo=UTC)

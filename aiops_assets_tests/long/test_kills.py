@@ -23,7 +23,7 @@ from aiops_assets.errors import AiopsError
 from aiops_assets.lineage import LineageReader
 from aiops_assets.models import isolation_forest
 from aiops_assets.models.families import RowForest
-from aiops_assets.reconciling import CHAMPION_ALIAS
+from aiops_assets.registry.reconciling import CHAMPION_ALIAS
 from aiops_assets.resources import stores_of, tracking_of
 from aiops_assets.settings import Settings
 from aiops_assets.stores.served import CURRENT, MANIFEST, MODEL_FILE, ServedModels

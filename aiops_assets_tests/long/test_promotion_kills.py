@@ -19,14 +19,14 @@ from typing import Any
 
 import pytest
 
-from aiops_assets import champions
 from aiops_assets.errors import AiopsError, ConflictError
-from aiops_assets.loading import load_model
 from aiops_assets.models.families import family_of
+from aiops_assets.registry import champions
+from aiops_assets.registry.loading import load_model
 from aiops_assets.stores.champion_record import CHAMPION
 from aiops_assets.stores.records import ChampionRecord
 from aiops_assets.stores.served import ServedModels
-from aiops_assets_tests.champion_home import ChampionHome, home_of
+from aiops_assets_tests.registry.champion_home import ChampionHome, home_of
 
 KILLS = 50
 LEAST_KILLED = 45
@@ -35,7 +35,7 @@ AROUND_THE_MOVE = 6
 """Operations before and after the record's rename: lock, read, write beside; and then the link."""
 DEADLINE = 120.0
 PRELOADED = [
-    "aiops_assets.champions",
+    "aiops_assets.registry.champions",
     "joblib",
     "mlflow.store.model_registry.sqlalchemy_store",
     "mlflow.store.tracking.sqlalchemy_store",

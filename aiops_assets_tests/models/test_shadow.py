@@ -176,7 +176,7 @@ def test_shares_of_first_contributions_and_whether_they_are_right() -> None:
     assert tuple(shares) == metrics
     # Nothing is said of the storm.
     assert list(shares.index) == ["cpu_spike", "memory_leak"]
-    assert shares.loc["cpu_spike"].tolist() == [0.5, 0.0, 0.0, 0.5]
+    assert shares.to_numpy().tolist() == [[0.5, 0.0, 0.0, 0.5], [0.5, 0.5, 0.0, 0.0]]
     assert right_first(shares) == {"cpu_spike": 1.0, "memory_leak": 0.5}
     assert right_first(first_by_kind(frame.iloc[:0], metrics)) == {}
 

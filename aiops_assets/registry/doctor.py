@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from aiops_assets.champions import require_servable
 from aiops_assets.errors import AiopsError, IntegrityError, NotFoundError
 from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.reconciling import damage, follow_alias, follow_link, recorded_digest, restore
+from aiops_assets.registry.champions import require_servable
+from aiops_assets.registry.reconciling import damage, follow_alias, follow_link, recorded_digest, restore
 from aiops_assets.stores.records import ChampionMove, ChampionRecord, sha256
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.training_sets import ROWS, TrainingSets

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_assets.champions import CHAMPION_ALIAS
 from aiops_assets.models import isolation_forest
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ModelSpec
+from aiops_assets.registry.champions import CHAMPION_ALIAS
 from aiops_assets.stores.records import Manifest, TrainingSetRecord
 from aiops_assets.stores.served import CURRENT, ServedModels
 from aiops_assets.stores.storage import LocalStorage

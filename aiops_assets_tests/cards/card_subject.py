@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from aiops_assets.card_text import Subject
+from aiops_assets.cards.text import Subject
 from aiops_assets.models.base import Scored
 from aiops_assets.models.catalog import ENSEMBLE_PREDICTOR
 from aiops_assets.models.shadow import side_by_side

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from aiops_assets.card_origin import columns_section, data_section, loading_section, making_section
-from aiops_assets.markdown import table, text
+from aiops_assets.cards.markdown import table, text
+from aiops_assets.cards.origin import columns_section, data_section, loading_section, making_section
+from aiops_assets.cards.weaknesses import RECALL, weaknesses
 from aiops_assets.models.catalog import ROW_FOREST, WINDOW_ENSEMBLE, ModelSpec
 from aiops_assets.models.gate import Difference
 from aiops_assets.models.shadow import episodes_caught, first_by_kind, right_first
 from aiops_assets.stores.records import EvaluationRecord, Gap, Manifest, TrainingSetRecord
 from aiops_assets.stores.shadow import ShadowRecord
-from aiops_assets.weaknesses import RECALL, weaknesses
 
 TIMELINE, CONTRIBUTIONS, FIGURES = "timeline.png", "contributions.png", "figures.png"
 NAMES = {

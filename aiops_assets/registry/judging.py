@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from aiops_assets.champions import veto_on
-from aiops_assets.loading import load_model, unloadable
 from aiops_assets.models import gate
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.evaluation import Figures, judge
 from aiops_assets.models.families import family_of
 from aiops_assets.models.gate import Comparison, Decision, Difference
+from aiops_assets.registry.champions import veto_on
+from aiops_assets.registry.loading import load_model, unloadable
 from aiops_assets.stores.records import ChampionMove, EvaluationRecord, Gap, Manifest
 from aiops_assets.stores.served import ServedModels
 

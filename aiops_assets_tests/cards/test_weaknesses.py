@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from aiops_assets.cards.weaknesses import weaknesses
 from aiops_assets.stores.records import EvaluationRecord, Gap, SourceReport
-from aiops_assets.weaknesses import weaknesses
-from aiops_assets_tests.card_subject import subject
+from aiops_assets_tests.cards.card_subject import subject
 
 GOOD = {
     "average_precision": 0.9,
@@ -64,7 +64,7 @@ def test_a_good_model_has_the_one_that_all_have() -> None:
         ({"precision": 0.4}, "Most of its alerts are wrong: 40% of the rows under alert are anomalous."),
         (
             {"false_alarm_rate": 0.01},
-            "On average a pod without any anomaly is under alert in 2.9 of its 288 rows a day.",
+            "On average 2.9 normal rows a pod and day are under alert; a day has 288 rows.",
         ),
     ],
 )

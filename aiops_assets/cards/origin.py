@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from aiops_assets.markdown import code, table, text
+from aiops_assets.cards.markdown import code, table, text
 from aiops_assets.stores.records import EvaluationRecord, Manifest, SourceReport, TrainingSetRecord
 
 LOADS = {
@@ -108,7 +108,7 @@ def loading_section(manifest: Manifest, manifest_sha256: str, directory: str) ->
         '    assert found == digest, f"{name} is not the file that was committed: do not load it"',
     ]
     for name in manifest.files:
-        lines += LOADS.get(name, [f"# {name!r}: see aiops_assets.loading.load_model"])
+        lines += LOADS.get(name, [f"# {name!r}: see aiops_assets.registry.loading.load_model"])
     return [
         "",
         "## Load it and verify it",

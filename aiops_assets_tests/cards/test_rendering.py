@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from aiops_assets.card_text import card_text
-from aiops_assets.cards import card_files
-from aiops_assets.markdown import code, text
+from aiops_assets.cards.markdown import code, text
+from aiops_assets.cards.rendering import card_files
+from aiops_assets.cards.text import card_text
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ModelSpec
-from aiops_assets_tests.card_subject import EVALUATION, MANIFEST, TRAINING_SET, scores, subject
+from aiops_assets_tests.cards.card_subject import EVALUATION, MANIFEST, TRAINING_SET, scores, subject
 
 CELL = re.compile(r"(?<!\\)\|")
 

@@ -4,10 +4,10 @@ import pandas as pd
 
 from aiops_assets.code_version import code_version
 from aiops_assets.errors import IntegrityError
-from aiops_assets.loading import load_model, unloadable
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.families import family_of
 from aiops_assets.models.shadow import first_contributors, side_by_side
+from aiops_assets.registry.loading import load_model, unloadable
 from aiops_assets.stores.records import TrainingSetRecord
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.shadow import ShadowRecord

@@ -13,7 +13,7 @@ LEAST_RIGHT_FIRST = 0.9
 LEAST_ANOMALOUS_ROWS = 30
 """Fewer move a figure by more than three points each."""
 MOST_FALSE_ALARMS_A_DAY = 1.0
-"""Rows of a pod under alert while nothing was wrong: whoever is called more often stops looking."""
+"""Normal rows of a pod under alert: whoever is called more often stops looking."""
 NOTABLE_MISSING = 0.1
 ROWS_A_DAY = 24 * 60 // ROW_EVERY_MINUTES
 RECALL = "recall_"
@@ -64,9 +64,7 @@ def _of_detection(figures: Mapping[str, float], episodes: Mapping[str, tuple[int
         found.append(f"Most of its alerts are wrong: {precision:.0%} of the rows under alert are anomalous.")
     daily = figures.get("false_alarm_rate", 0.0) * ROWS_A_DAY
     if daily >= MOST_FALSE_ALARMS_A_DAY:
-        found.append(
-            f"On average a pod without any anomaly is under alert in {daily:.1f} of its {ROWS_A_DAY} rows a day."
-        )
+        found.append(f"On average {daily:.1f} normal rows a pod and day are under alert; a day has {ROWS_A_DAY} rows.")
     return found
 
 

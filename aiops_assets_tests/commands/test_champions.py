@@ -17,8 +17,8 @@ from aiops_assets.commands.champions import age, person
 from aiops_assets.definitions import definitions_for
 from aiops_assets.errors import NotFoundError
 from aiops_assets.stores.records import EvaluationRecord
-from aiops_assets_tests.champion_home import ChampionHome, home_of, model_file
 from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.registry.champion_home import ChampionHome, home_of, model_file
 
 NAME = "anomaly-detector"
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from aiops_assets.errors import IntegrityError, NotFoundError
-from aiops_assets.reconciling import damage
+from aiops_assets.registry.reconciling import damage
 from aiops_assets.stores.records import ChampionRecord, Record
 from aiops_assets.stores.served import ServedModels
 

@@ -5,12 +5,12 @@ follows; who was killed in between is made up for by the next one.
 """
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError, StoreError
-from aiops_assets.loading import load_model
 from aiops_assets.models.catalog import MODELS, ModelSpec
 from aiops_assets.models.families import family_of
-from aiops_assets.reconciling import CHAMPION_ALIAS as CHAMPION_ALIAS
-from aiops_assets.reconciling import damage, recorded_digest, restore
-from aiops_assets.reconciling import reconcile as reconcile
+from aiops_assets.registry.loading import load_model
+from aiops_assets.registry.reconciling import CHAMPION_ALIAS as CHAMPION_ALIAS
+from aiops_assets.registry.reconciling import damage, recorded_digest, restore
+from aiops_assets.registry.reconciling import reconcile as reconcile
 from aiops_assets.stores.champion_record import vetoed
 from aiops_assets.stores.records import ChampionRecord
 from aiops_assets.stores.served import ServedModels

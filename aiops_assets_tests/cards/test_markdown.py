@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from aiops_assets.markdown import code, table, text
+from aiops_assets.cards.markdown import code, table, text
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from aiops_assets import score_pictures
-from aiops_assets.card_text import CONTRIBUTIONS, FIGURES, TIMELINE, Subject, card_text, figure_name, gaps_of
+from aiops_assets.cards import pictures
+from aiops_assets.cards.text import CONTRIBUTIONS, FIGURES, TIMELINE, Subject, card_text, figure_name, gaps_of
 from aiops_assets.models.gate import Difference, noise
 from aiops_assets.models.shadow import CHALLENGER, CHAMPION, said
 from aiops_assets.stores.cards import CARD
@@ -33,7 +33,7 @@ def _pictures(subject: Subject, intervals: Mapping[str, Difference]) -> dict[str
     if subject.figures:
         evaluation = subject.evaluation
         theirs = _intervals(subject.opponent_scores, CHAMPION, subject.seed)
-        drawn[FIGURES] = score_pictures.figures_with_intervals(
+        drawn[FIGURES] = pictures.figures_with_intervals(
             _named(subject.figures, intervals),
             _named(evaluation.opponent_figures if evaluation else {}, theirs),
             {figure_name(name): gap for name, gap in gaps_of(evaluation).items()},
@@ -41,12 +41,12 @@ def _pictures(subject: Subject, intervals: Mapping[str, Difference]) -> dict[str
             against=evaluation.opponent if evaluation else "",
         )
     if subject.scores is not None and len(subject.scores):
-        drawn[TIMELINE] = score_pictures.score_timelines(subject.scores, {CHALLENGER: title})
+        drawn[TIMELINE] = pictures.score_timelines(subject.scores, {CHALLENGER: title})
         shares = subject.first_contributions
         if len(shares):
             spoken = subject.scores[subject.scores["challenger_first"] != ""]
             counts = {str(kind): int(count) for kind, count in spoken["kind"].value_counts().items()}
-            drawn[CONTRIBUTIONS] = score_pictures.contribution_map(shares, counts)
+            drawn[CONTRIBUTIONS] = pictures.contribution_map(shares, counts)
     return drawn
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from obstore.store import MemoryStore
 
-from aiops_assets import champions
 from aiops_assets.errors import ConflictError, IntegrityError, ModelError, NotFoundError, StoreError
-from aiops_assets.listing import names_served
-from aiops_assets.loading import load_model, unloadable
 from aiops_assets.models.isolation_forest import predict
+from aiops_assets.registry import champions
+from aiops_assets.registry.listing import names_served
+from aiops_assets.registry.loading import load_model, unloadable
 from aiops_assets.stores.records import ChampionRecord
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.storage import ObjectStorage
 from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.tracking import Tracker
-from aiops_assets_tests.champion_home import ChampionHome, alarming_file, home_of, model_file, trap_file
+from aiops_assets_tests.registry.champion_home import ChampionHome, alarming_file, home_of, model_file, trap_file
 
 AWAY = Tracker("sqlite:////dev/null/mlflow.db", "aiops/default")
 """Nothing can be made below a device."""
