@@ -2,13 +2,14 @@
 
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from aiops_assets.errors import DataError, StoreError
+from aiops_assets.errors import DataError, ModelError, StoreError
 from aiops_assets.models import backtest
 from aiops_assets.models.figures import DetectionFigures, figures_of_frames
 from aiops_assets.stores.storage import LocalStorage
@@ -75,7 +76,8 @@ def backtest_file(
         raise StoreError(f"{out} is the series itself, name another file for the scores")
     begin = time.perf_counter()
     frame = read_series(series)
-    scored = backtest.backtest(name, frame, alert_budget=alert_budget, explain=explain)
+    with _naming(series):
+        scored = backtest.backtest(name, frame, alert_budget=alert_budget, explain=explain)
     write_scores(out, scored)
     columns, alerts = frame.shape[1] - 2, int(scored["alert"].sum())
     return (
@@ -109,11 +111,21 @@ def judge_labelled(name: str, one: LabelledSeries, back_test: BackTest, scores: 
         )
     said = truth[SPLIT].reindex(frame[TIME]).to_numpy()
     frame[SPLIT] = pd.Series(said, index=frame.index).fillna(frame[SPLIT])
-    scored = back_test(name, frame)
+    with _naming(one.series):
+        scored = back_test(name, frame)
     if scores is not None:
         write_scores(scores / one.series.name, scored)
     timeline = scored.drop_duplicates(TIME).set_index(TIME).join(truth, how="inner").sort_index().reset_index()
     return Judged(one.name, frame.shape[1] - 2, figures_of_frames(labels, scored), timeline)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What is wrong with a series is said with its name."""
+    try:
+        yield
+    except (DataError, ModelError) as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def write_scores(path: Path, scored: pd.DataFrame) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -10,7 +10,7 @@ import pandas as pd
 
 from aiops_assets import plots
 from aiops_assets.backtesting import BackTest, Judged, judge_labelled, known_models, write_whole
-from aiops_assets.errors import NotFoundError
+from aiops_assets.errors import DataError, ModelError, NotFoundError
 from aiops_assets.models import isolation_forest
 from aiops_assets.models.backtest import backtest
 from aiops_assets.models.catalog import ANOMALY_DETECTOR
@@ -78,23 +78,41 @@ def on_labelled_series(
         back_test: scores a checked series.
 
     Raises:
-        DataError: the folder has another layout, a file cannot be used, or a model is not known.
-        ModelError: nothing can be fitted on the train rows of a series.
+        DataError: the folder has another layout, a model is not known, or, after all the others were judged, series
+            that cannot be used.
         StoreError: pictures or scores cannot be written.
     """
     models, series = known_models(names), labelled_folder(folder)
+    left_out: list[str] = []
     for number, name in enumerate(models):
         begin = time.perf_counter()
         kept = None if scores is None else scores / name
         # Without a terminal the bar would be noise in a log.
         hidden = not sys.stderr.isatty()
         with click.progressbar(series, label=name, file=sys.stderr, hidden=hidden, item_show_func=_shown) as bar:
-            judged = [judge_labelled(name, one, back_test, kept) for one in bar]
+            judged, refused = _judged(name, bar, back_test, kept)
         click.echo("\n" * bool(number) + f"{name} on {len(series)} series, {time.perf_counter() - begin:.0f} s")
-        _print_table(judged)
-        _draw_extremes(name, judged, pictures)
+        if judged:
+            _print_table(judged)
+            _draw_extremes(name, judged, pictures)
         if kept:
             click.echo(f"scores: {kept}")
+        left_out += refused
+    if left_out := list(dict.fromkeys(left_out)):
+        raise DataError(f"{len(left_out)} series not judged: {'; '.join(left_out)}")
+
+
+def _judged(
+    name: str, series: Iterable[LabelledSeries], back_test: BackTest, scores: Path | None
+) -> tuple[list[Judged], list[str]]:
+    """What was judged, and why some were not."""
+    judged, refused = [], []
+    for one in series:
+        try:
+            judged.append(judge_labelled(name, one, back_test, scores))
+        except (DataError, ModelError) as error:
+            refused.append(str(error))
+    return judged, refused
 
 
 def _shown(one: LabelledSeries | None) -> str:

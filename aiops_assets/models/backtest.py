@@ -10,6 +10,7 @@ from aiops_assets.errors import DataError
 from aiops_assets.models.base import Flags, WindowDetector
 from aiops_assets.models.ensemble import ALERT_BUDGET, EnsemblePredictor
 from aiops_assets.models.forest_windows import CONTAMINATION, ForestWindows
+from aiops_assets.timeseries.frames import cadence
 
 TIME_COLUMNS = ("timestamp", "split")
 Factory = Callable[[Sequence[str], float | None, int], WindowDetector]
@@ -52,7 +53,7 @@ def backtest(
     order, train = stream_order(frame)
     stream = frame.iloc[order]
     detector = WINDOW_MODELS[name](columns, alert_budget, seed)
-    detector.fit([stream[train]])
+    detector.fit([stream[train]], _cadence(frame))
     scored = detector.score(stream)
     back = np.argsort(order)
     result = frame[["timestamp"]].reset_index(drop=True)
@@ -68,8 +69,8 @@ def backtest(
 def stream_order(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], Flags]:
     """In which order a series is lived through, and which of those rows are train rows.
 
-    By time; where train rows are younger than the first test row, all train rows come first: what was learnt
-    goes before what is judged.
+    By time. Where the train rows are one stretch and test rows lie before it, the train rows come first: what was
+    learnt goes before what is judged.
 
     Raises:
         DataError: no train row.
@@ -78,6 +79,15 @@ def stream_order(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], Flags]:
     if not train.any():
         raise DataError("no train row: mark rows with split = 'train'")
     times = frame["timestamp"].to_numpy()
-    test_first = not train.all() and times[~train].min() < times[train].max()
-    order = np.lexsort((times, ~train)) if test_first else np.argsort(times, kind="stable")
+    tested, first, last = times[~train], times[train].min(), times[train].max()
+    mixed = ((tested >= first) & (tested <= last)).any()
+    train_first = not mixed and (tested < first).any()
+    order = np.lexsort((times, ~train)) if train_first else np.argsort(times, kind="stable")
     return order, train[order]
+
+
+def _cadence(frame: pd.DataFrame) -> int:
+    """Of all rows in the time of the train rows: where test rows lie between them, train rows alone have gaps."""
+    times = frame["timestamp"]
+    trained = times[(frame["split"] == "train").to_numpy()]
+    return cadence(times[times.between(trained.min(), trained.max())].sort_values())

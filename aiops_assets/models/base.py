@@ -41,8 +41,8 @@ class WindowDetector(Protocol):
 
     columns: tuple[str, ...]
 
-    def fit(self, frames: Sequence[pd.DataFrame]) -> None:
-        """Learn what is normal from training rows, a frame of each entity, without labels."""
+    def fit(self, frames: Sequence[pd.DataFrame], step_seconds: int | None = None) -> None:
+        """Learn what is normal from training rows, a frame of each entity, without labels; the cadence may be told."""
 
     def score(self, frame: pd.DataFrame) -> Scored:
         """Every row, from this and earlier rows only; state that keeps learning does so in frame order."""

@@ -22,7 +22,7 @@ import pandas as pd
 from aiops_assets.errors import ModelError
 from aiops_assets.models.base import Scored
 from aiops_assets.models.deviations import Forecast, deviations, fit_forecast, rolling_mean
-from aiops_assets.timeseries.frames import Grid, cadence, on_grid
+from aiops_assets.timeseries.frames import Grid, cadence, fits, on_grid
 from aiops_assets.timeseries.series import Floats
 
 ALERT_BUDGET = 0.01
@@ -105,11 +105,12 @@ class EnsemblePredictor:
         self.alert_budget = alert_budget
         self._state: _State | None = None
 
-    def fit(self, frames: Sequence[pd.DataFrame]) -> None:
+    def fit(self, frames: Sequence[pd.DataFrame], step_seconds: int | None = None) -> None:
         """Learn from training rows what is usual.
 
         Args:
             frames: one of each entity (a pod, a server), in order of time: ``timestamp`` and the columns.
+            step_seconds: cadence of the series; that of the longest frame by default.
 
         Raises:
             ModelError: fewer than ten rows, or no value at all.
@@ -118,9 +119,8 @@ class EnsemblePredictor:
         """
         rows = sum(map(len, frames))
         if rows < LEAST_TRAIN_ROWS:
-            raise ModelError(f"{rows} training rows: at least {LEAST_TRAIN_ROWS} are needed")
-        longest = max(frames, key=len)
-        step = cadence(longest["timestamp"])
+            raise ModelError(f"{rows} training rows: at least {LEAST_TRAIN_ROWS} are needed, mark more")
+        step = step_seconds or cadence(max(frames, key=len)["timestamp"])
         grids = [on_grid(frame, self.columns, step) for frame in frames]
         if not any(np.isfinite(grid.values).any() for grid in grids):
             raise ModelError("no training row has a value: is the metric scraped at all?")
@@ -147,11 +147,8 @@ class EnsemblePredictor:
             SchemaError: a column is missing or holds no numbers.
         """
         state = self._fitted()
-        step = cadence(frame["timestamp"], default=state.step_seconds) if len(frame) else state.step_seconds
-        if not 0.8 * state.step_seconds <= step <= 1.25 * state.step_seconds:
-            raise ModelError(
-                f"rows are {step} s apart, the detector was fitted on {state.step_seconds} s: resample them"
-            )
+        if not fits(frame["timestamp"], state.step_seconds):
+            raise ModelError(f"rows of another cadence than {state.step_seconds} s, that of training: resample them")
         grid = on_grid(frame, self.columns, state.step_seconds)
         ratios = _ratios(deviations(grid, state.forecast), grid, state)
         score = _total(_terms(ratios, grid, state), state)
@@ -209,7 +206,7 @@ class EnsemblePredictor:
         window = grid.rows(ALERT_DAYS * 24)
         before = _thinned(self._fitted().scores, window)
         trailing = pd.Series(np.concatenate([before, score])).rolling(window, min_periods=1)
-        return trailing.quantile(1 - self.alert_budget).shift(1).to_numpy()[len(before) :]
+        return trailing.quantile(1 - self.alert_budget, interpolation="higher").shift(1).to_numpy()[len(before) :]
 
 
 Kinds = Mapping[str, Floats]

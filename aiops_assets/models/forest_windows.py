@@ -4,7 +4,7 @@ Six samples, a row of nine statistics a column, robust scaling, Isolation Forest
 documents train. It alerts where its training rows' most anomalous share begins; the threshold is frozen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ from aiops_assets.timeseries.series import Floats
 
 CONTAMINATION = 0.03
 LEAST_TRAIN_ROWS = 10
+MOST_FIT_ROWS = 20_000
+BLOCK_VALUES = 4_000_000
+"""Features at a time: a thousand columns have nine thousand a row."""
 
 
 class ForestWindows:
@@ -38,8 +41,8 @@ class ForestWindows:
         self._pipeline: Any = None
         self._step_seconds = 0
 
-    def fit(self, frames: Sequence[pd.DataFrame]) -> None:
-        """Fit on training rows, a frame of each entity.
+    def fit(self, frames: Sequence[pd.DataFrame], step_seconds: int | None = None) -> None:
+        """Fit on training rows, a frame of each entity; of more than 20,000 rows, on evenly spaced ones.
 
         Raises:
             ModelError: fewer than ten rows, or no value at all.
@@ -48,10 +51,12 @@ class ForestWindows:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import RobustScaler
 
-        if sum(map(len, frames)) < LEAST_TRAIN_ROWS:
-            raise ModelError(f"{sum(map(len, frames))} training rows: at least {LEAST_TRAIN_ROWS} are needed")
-        self._step_seconds = cadence(max(frames, key=len)["timestamp"])
-        rows = np.concatenate([self._features(frame) for frame in frames])
+        n_rows = sum(map(len, frames))
+        if n_rows < LEAST_TRAIN_ROWS:
+            raise ModelError(f"{n_rows} training rows: at least {LEAST_TRAIN_ROWS} are needed, mark more")
+        self._step_seconds = step_seconds or cadence(max(frames, key=len)["timestamp"])
+        every = max(1, -(-n_rows // MOST_FIT_ROWS))
+        rows = np.concatenate([features for frame in frames for features in self._features(frame, every)])
         known = np.isfinite(rows).any(axis=1)
         if not known.any():
             raise ModelError("no training row has a value: is the metric scraped at all?")
@@ -66,18 +71,26 @@ class ForestWindows:
         """
         if self._pipeline is None:
             raise ModelError("the detector is not fitted")
-        rows = self._features(frame)
+        score = np.concatenate([np.zeros(0), *map(self._scores, self._features(frame))])
+        return Scored(score, score > 0, np.zeros((len(frame), len(self.columns))))
+
+    def _scores(self, rows: Floats) -> Floats:
         known = np.isfinite(rows).any(axis=1)
         score = np.full(len(rows), -0.5)  # what a forest says of its most normal rows
         if known.any():
             score[known] = -self._pipeline.decision_function(np.nan_to_num(rows[known], nan=0.0))
-        return Scored(score, (score > 0) & known, np.zeros((len(frame), len(self.columns))))
+        return score
 
-    def _features(self, frame: pd.DataFrame) -> Floats:
-        """(n_rows, 9 * n_columns); all NaN where the window of all columns is empty."""
+    def _features(self, frame: pd.DataFrame, every: int = 1) -> Iterator[Floats]:
+        """Blocks of (n_rows, 9 * n_columns), of each ``every``-th row; all NaN where the windows are empty."""
         grid = on_grid(frame, self.columns, self._step_seconds)
         padded = np.concatenate([np.repeat(grid.values[:1], HISTORY - 1, axis=0), grid.values])
-        windows = np.lib.stride_tricks.sliding_window_view(padded, HISTORY, axis=0)[grid.position]
-        features: Floats = nine_statistics(windows[:, :, np.newaxis]).reshape(-1, len(self.columns) * len(STATISTICS))
-        features[~np.isfinite(windows).any(axis=(1, 2))] = np.nan
-        return features
+        windows = np.lib.stride_tricks.sliding_window_view(padded, HISTORY, axis=0)
+        taken = grid.position[::every]
+        width = len(self.columns) * len(STATISTICS)
+        rows = max(1, BLOCK_VALUES // width)
+        for first in range(0, len(taken), rows):
+            block = windows[taken[first : first + rows]]
+            features: Floats = nine_statistics(block[:, :, np.newaxis]).reshape(-1, width)
+            features[~np.isfinite(block).any(axis=(1, 2))] = np.nan
+            yield features

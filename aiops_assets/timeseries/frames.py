@@ -10,7 +10,8 @@ from aiops_assets.errors import DataError, SchemaError
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 LEAST_STEP_SECONDS, MOST_STEP_SECONDS = 10, 3600
-MOST_COLUMNS = 1000
+USUAL_STEPS = (10, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1200, 1800, 3600)
+SNAP_SHARE, STEP_TOLERANCE = 0.02, 0.05
 LIMIT = 1e30
 """Far beyond any unit; its square is still a number."""
 MOST_EMPTY_SHARE = 2.0
@@ -53,47 +54,85 @@ def numeric_columns(frame: pd.DataFrame, columns: tuple[str, ...]) -> Floats:
     return np.clip(values, -LIMIT, LIMIT)
 
 
-def cadence(times: pd.Series, default: int | None = None) -> int:
-    """The usual distance of samples in whole seconds.
+def cadence(times: pd.Series) -> int:
+    """The usual distance of samples in seconds, in the order given; steps back and repeated times do not count.
+
+    Scrapes jitter: what is within two percent of a usual cadence is that one.
 
     Raises:
-        DataError: fewer than two distinct times and no default, or a cadence outside 10 s to 1 h.
+        DataError: fewer than two distinct times, or a cadence outside 10 s to 1 h.
     """
-    steps = np.diff(np.unique(_seconds(times)))
+    steps = _steps(times)
     if not len(steps):
-        if default is not None:
-            return default
-        raise DataError("fewer than two distinct time stamps: a series needs a cadence")
-    step = round(float(np.median(steps)))
-    if not LEAST_STEP_SECONDS <= step <= MOST_STEP_SECONDS:
+        raise DataError("fewer than two distinct time stamps: a series needs a cadence, export a longer range")
+    median = float(np.median(steps))
+    usual = min(USUAL_STEPS, key=lambda step: abs(step - median))
+    step = usual if abs(usual - median) <= SNAP_SHARE * usual else round(median)
+    if not supported(step):
         raise DataError(f"the samples are {step} s apart: from {LEAST_STEP_SECONDS} s to 1 h is supported, resample it")
     return step
+
+
+def supported(step_seconds: float) -> bool:
+    """Whether a cadence is one that detectors take; scrapes jitter: a median of 9.9 s is a cadence of 10 s."""
+    lowest, highest = LEAST_STEP_SECONDS * (1 - STEP_TOLERANCE), MOST_STEP_SECONDS * (1 + STEP_TOLERANCE)
+    return lowest <= step_seconds <= highest
+
+
+def fits(times: pd.Series, step_seconds: int) -> bool:
+    """Whether samples can be of that cadence: not all nearer, and not all farther apart."""
+    steps = _steps(times)
+    if not len(steps):
+        return True
+    near, far = np.quantile(steps, [0.1, 0.9])
+    return bool(near <= 1.25 * step_seconds and far >= 0.8 * step_seconds)
 
 
 def on_grid(frame: pd.DataFrame, columns: tuple[str, ...], step_seconds: int) -> Grid:
     """Put the rows of a frame on a regular grid, in frame order.
 
     Rows are expected in order of time; where time goes back (a second stretch that is older, say) or jumps by
-    more than a day, the stretches are joined so that the time of day fits. Of rows at one instant the last counts.
+    more than a day, the stretches are joined so that the time of day fits. Of rows at one instant the last counts;
+    rows that are nearer than the cadence take the next places, so that none speaks for an earlier one.
 
     Raises:
         SchemaError: a column is missing, or holds no numbers.
     """
     values = numeric_columns(frame, columns)
-    seconds = _seconds(frame["timestamp"])
-    day = DAY_SECONDS // step_seconds
-    steps = np.rint(np.diff(seconds) / step_seconds).astype(np.int64)
-    far = (steps < 0) | (steps > day)
-    steps = np.where(far, np.maximum(steps % day, 1), steps)
-    left = float(day)
-    for i in np.flatnonzero(steps > 1):  # row by row, so that what comes later changes nothing before
-        if steps[i] - 1 > left + MOST_EMPTY_SHARE * i:
-            steps[i] = 1
-        left -= steps[i] - 1
-    position = np.concatenate([np.zeros(min(1, len(frame)), dtype=np.int64), np.cumsum(steps)])
+    position = _positions(_seconds(frame["timestamp"]), step_seconds)
     grid = np.full((int(position[-1]) + 1 if len(position) else 0, len(columns)), np.nan)
     grid[position] = values  # of repeated positions the last one is kept
     return Grid(grid, position, step_seconds)
+
+
+def _positions(seconds: Floats, step: int) -> npt.NDArray[np.int64]:
+    """The grid row of each row; what comes later changes nothing before."""
+    day = DAY_SECONDS // step
+    position = np.zeros(len(seconds), dtype=np.int64)
+    place, origin, begin = 0, 0, 0.0  # the last place taken; where the stretch begins, as a place and in seconds
+    spare = float(day)  # empty rows that gaps may still bring in
+    for i, now in enumerate(seconds):
+        if i == 0:
+            begin = now
+        elif now != seconds[i - 1]:
+            natural = origin + round((now - begin) / step)
+            far = now < seconds[i - 1] or now - seconds[i - 1] > DAY_SECONDS
+            if far:
+                natural = place + max(round((now - seconds[i - 1]) / step) % day, 1)
+            following = max(natural, place + 1)
+            if following - place - 1 > spare + MOST_EMPTY_SHARE * i:
+                following, far = place + 1, True
+            spare -= following - place - 1
+            if far:
+                origin, begin = following, now
+            place = following
+        position[i] = place
+    return position
+
+
+def _steps(times: pd.Series) -> Floats:
+    steps = np.diff(_seconds(times))
+    return steps[steps > 0]
 
 
 def _seconds(times: pd.Series) -> Floats:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiops_assets.errors import DataError
+from aiops_assets.timeseries.frames import supported
 from aiops_assets.timeseries.series import Floats
 
 TIME, SPLIT, LABEL = "timestamp", "split", "label"
@@ -26,11 +27,8 @@ TRAIN_SHARE = 1 / 3
 """Of a series that does not say which rows are train."""
 MOST_COLUMNS = 1_000
 MOST_ROWS = 5_000_000
-MOST_VALUES = 100_000_000
-"""Rows times columns: 0.8 GB."""
-SHORTEST_STEP_SECONDS, LONGEST_STEP_SECONDS = 10, 3600
-STEP_TOLERANCE = 0.05
-"""Scrapes jitter: a median of 9.9 s is a cadence of 10 s."""
+MOST_VALUES = 25_000_000
+"""Rows times columns: a detector takes up to 200 bytes of memory for each."""
 YEARS = (1970, 2200)
 
 _PANDAS_INDEX = "__index_level_"
@@ -49,15 +47,16 @@ def read_series(path: Path) -> pd.DataFrame:
     """A checked series, in the row order of its file.
 
     Returns:
-        ``timestamp`` (UTC), ``split`` ("train" or "test"), then the numeric columns as float64; infinities are NaN.
+        ``timestamp`` (UTC), ``split`` ("train" or "test"), then the numeric columns as float64; infinities are NaN. A
+        column ``label`` is left out: a detector that reads the answer finds it.
 
     Raises:
         DataError: names the file, the column, what is wrong and the cure.
     """
     table = _table(path)
-    names = [name for name in table.column_names if name not in (TIME, SPLIT)]
+    names = [name for name in table.column_names if name not in (TIME, SPLIT, LABEL)]
     if not names:
-        raise DataError(f"{path}: no numeric column beside {TIME} and {SPLIT}: there is nothing to score")
+        raise DataError(f"{path}: no numeric column beside {TIME}, {SPLIT} and {LABEL}: there is nothing to score")
     if len(names) > MOST_COLUMNS:
         raise DataError(f"{path}: {len(names)} numeric columns: at most {MOST_COLUMNS} are allowed, choose some")
     times = _times(path, table)
@@ -163,10 +162,9 @@ def _check_cadence(path: Path, times: pd.Series) -> None:
     if len(instants) < 2:
         return
     step = float(np.median(np.diff(instants) / np.timedelta64(1, "s")))
-    lowest, highest = SHORTEST_STEP_SECONDS * (1 - STEP_TOLERANCE), LONGEST_STEP_SECONDS * (1 + STEP_TOLERANCE)
-    if not lowest <= step <= highest:
+    if not supported(step):
         raise DataError(
-            f"{path}: rows are {step:g} s apart (median of column {TIME}): {SHORTEST_STEP_SECONDS} s to 1 h is "
+            f"{path}: rows are {step:g} s apart (median of column {TIME}): 10 s to 1 h is "
             "allowed, resample the series or look at the unit of its times"
         )
 

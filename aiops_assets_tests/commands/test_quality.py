@@ -238,9 +238,34 @@ def test_labels_of_another_series_are_refused(folder: Path, tmp_path: Path) -> N
     labels["timestamp"] += pd.Timedelta(days=3)
     labels.to_parquet(path, index=False)
     with pytest.raises(
-        DataError, match=f"^{path}: 864 of 1000 rows are at times that .*both must be of the same series"
+        DataError,
+        match=f"^1 series not judged: {path}: 864 of 1000 rows are at times that .*both must be of the same series",
     ):
         reports.on_labelled_series(folder, [], pictures=tmp_path, back_test=_oracle)
+
+
+def test_a_series_that_cannot_be_used_is_named_and_the_others_are_judged(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIOPS_HOME", str(tmp_path / "home"))
+    silent = pd.read_parquet(folder / "series" / "a__one.parquet")
+    silent.loc[:, [name for name in silent.columns if name.startswith("m")]] = np.nan
+    silent.to_parquet(folder / "series" / "a__silent.parquet", index=False)
+    _labels().to_parquet(folder / "labels" / "a__silent.parquet", index=False)
+    done = _call("evaluate", folder, "--model", "ensemble-predictor")
+    assert done.exit_code == 2
+    assert "a__one " in done.output
+    assert "error: 1 series not judged: " in done.output
+    assert "a__silent.parquet: no training row has a value" in done.output
+
+
+def test_a_column_of_answers_is_not_read(series: Path, tmp_path: Path) -> None:
+    without, with_label = tmp_path / "without.parquet", tmp_path / "with.parquet"
+    assert _call("backtest", "--model", "ensemble-predictor", "--series", series, "--out", without).exit_code == 0
+    pd.read_parquet(series).assign(label=lambda rows: rows.index % 2).to_parquet(tmp_path / "labelled.parquet")
+    arguments = ("--series", tmp_path / "labelled.parquet", "--out", with_label)
+    assert _call("backtest", "--model", "ensemble-predictor", *arguments).exit_code == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(with_label), pd.read_parquet(without))
 
 
 def test_evaluate_as_people_type_it(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError, SchemaError
-from aiops_assets.timeseries.frames import cadence, numeric_columns, on_grid
+from aiops_assets.timeseries.frames import cadence, fits, numeric_columns, on_grid
 
 
 def frame_at(minutes: list[int], values: list[float] | None = None) -> pd.DataFrame:
@@ -52,7 +52,38 @@ def test_a_cadence_out_of_bounds_and_none_at_all_are_named() -> None:
         cadence(frame_at([0, 120, 240])["timestamp"])
     with pytest.raises(DataError, match="two distinct"):
         cadence(frame_at([5, 5])["timestamp"])
-    assert cadence(frame_at([5])["timestamp"], default=60) == 60
+
+
+def seconds(values: list[float]) -> pd.Series:
+    return pd.Series(pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(values, unit="s"))
+
+
+def test_scrapes_jitter() -> None:
+    rng = np.random.default_rng(3)
+    for step in (10, 60, 3600):
+        times = seconds((np.arange(200) * step + rng.uniform(-0.009, 0.009, 200) * step).tolist())
+        assert cadence(times) == step
+    jittered = seconds((np.arange(300) * 60 + rng.uniform(-25, 25, 300)).tolist())
+    frame = pd.DataFrame({"timestamp": jittered, "a": np.arange(300.0)})
+    grid = on_grid(frame, ("a",), 60)
+    assert np.abs(grid.position - np.arange(300)).max() <= 1
+    assert (grid.values[grid.position, 0] == frame["a"]).all(), "each row keeps its own value"
+
+
+def test_rows_nearer_than_the_cadence_take_the_next_places() -> None:
+    frame = pd.DataFrame({"timestamp": seconds([0, 60, 70, 80, 120, 300]), "a": np.arange(6.0)})
+    grid = on_grid(frame, ("a",), 60)
+    assert grid.position.tolist() == [0, 1, 2, 3, 4, 5]
+    whole = on_grid(frame, ("a",), 60)
+    assert (on_grid(frame.iloc[:3], ("a",), 60).position == whole.position[:3]).all()
+
+
+def test_which_samples_fit_a_cadence() -> None:
+    assert fits(seconds([0, 300, 600]), 300)
+    assert fits(seconds([0, 300, 3000, 3300]), 300), "gaps are no other cadence"
+    assert fits(seconds([5]), 300)
+    assert not fits(seconds([0, 60, 120]), 300)
+    assert not fits(seconds([0, 3600, 7200]), 300)
 
 
 def test_values_are_numbers_and_infinities_are_missing() -> None:

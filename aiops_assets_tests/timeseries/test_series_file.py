@@ -122,7 +122,7 @@ def test_a_thousand_columns_are_read_and_one_more_is_refused(tmp_path: Path) -> 
         ({"timestamp": _times(step="1s")}, "rows are 1 s apart .* 10 s to 1 h is allowed, resample"),
         ({"timestamp": _times(step="2h")}, "rows are 7200 s apart"),
         ({"timestamp": pd.to_datetime(np.arange(N) * 60 - 7e10, unit="s")}, "from the year -249 to -249"),
-        ({"cpu": None}, "no numeric column beside timestamp and split"),
+        ({"cpu": None}, "no numeric column beside timestamp, split and label"),
         ({"host": ["web-1"] * N}, "column 'host' is (large_)?string, not numeric: drop it"),
         ({"when": _times()}, "column 'when' is timestamp.*, not numeric"),
         ({"parts": [[1.0]] * N}, "column 'parts' is list<.*, not numeric"),
