@@ -120,7 +120,7 @@ def label_timeline(rows: pd.DataFrame) -> bytes:
         axis.set_title(f"{len(anomalous)} of {len(rows)} rows are anomalous ({share:.1%})", fontsize=8)
         axis.set_ylabel("anomalous rows", fontsize=7)
         axis.tick_params(labelsize=6)
-        axis.legend(fontsize=6)
+        axis.legend(loc="upper right", fontsize=6)
     return drawing.png
 
 
@@ -143,7 +143,7 @@ def score_histogram(scores: np.ndarray, labels: np.ndarray, title: str, threshol
         axis.set_xlabel("anomaly score", fontsize=7)
         axis.set_ylabel("share of rows", fontsize=7)
         axis.tick_params(labelsize=6)
-        axis.legend(fontsize=6)
+        axis.legend(loc="upper right", fontsize=6)
     return drawing.png
 
 
@@ -160,7 +160,7 @@ def figure_bars(figures: Mapping[str, Mapping[str, float]], title: str) -> bytes
         axis.set_xlim(0, 1)
         axis.set_title(title, fontsize=8)
         axis.tick_params(labelsize=6)
-        axis.legend(fontsize=6)
+        axis.legend(loc="upper right", fontsize=6)
     return drawing.png
 
 

@@ -91,7 +91,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def _intervals(verdict: Verdict) -> dict[str, float]:
-    """The differences and their 90 % intervals, flat."""
+    """The differences and their 95 % intervals, flat."""
     if verdict.comparison is None:
         return {}
     differences = {

@@ -133,7 +133,7 @@ def _gaps(axis: Any, gaps: Mapping[str, Difference], against: str) -> None:
     axis.set_ylim(len(gaps) - 0.5, -0.5)
     axis.margins(x=0.15)
     axis.tick_params(labelsize=6, axis="x")
-    axis.set_title(f"difference to {against}, 90 % interval", fontsize=8, loc="right")
+    axis.set_title(f"difference to {against}, 95 % interval", fontsize=8, loc="right")
 
 
 def _shade(axis: Any, times: np.ndarray, kinds: np.ndarray) -> None:

@@ -93,7 +93,7 @@ def card_text(
 
     Args:
         subject: the version.
-        intervals: figure -> its 90 % interval, where that is known.
+        intervals: figure -> its 95 % interval, where that is known.
         pictures: file names of those that lie beside it.
     """
     manifest = subject.manifest
@@ -130,7 +130,7 @@ def _quality(subject: Subject, intervals: Mapping[str, Difference], pictures: tu
             "",
             f"Judged on {evaluation.when:%Y-%m-%d %H:%M} UTC on the newest fifth of the rows, which its fit never saw: "
             f"{evaluation.holdout_rows:,} rows, {evaluation.anomalous_rows:,} of them anomalous. Opponent: "
-            f"{text(evaluation.opponent)}. Intervals hold 90 % of the draws of a block bootstrap.",
+            f"{text(evaluation.opponent)}. Intervals are 95 % ones of a block bootstrap.",
             "",
         ]
     gaps = gaps_of(evaluation)

@@ -18,6 +18,7 @@ from aiops_assets.settings import load_settings
 if TYPE_CHECKING:
     from aiops_assets.registry.listing import VersionLine
     from aiops_assets.stores.records import ChampionRecord
+    from aiops_assets.stores.served import ServedModels
 
 RANKED_BY = "average_precision"
 FIGURES = {
@@ -40,12 +41,12 @@ def promote(name: str, version: int, reason: str) -> None:
     It is verified, loaded and asked before anything changes.
     """
     from aiops_assets.registry import champions
-    from aiops_assets.registry.reconciling import damage
+    from aiops_assets.registry.restoring import doubt
     from aiops_assets.resources import stores_of, tracking_of
 
     table = load_settings(os.environ)
     served, tracker, spec = stores_of(table).served(), tracking_of(table).tracker(), champions.model_named(name)
-    before = None if damage(served, name) else served.champion(name)
+    before = None if doubt(served, tracker, name) else served.champion(name)
     after = champions.promote(served, tracker, spec, version, reason=reason, who=person())
     if not _already(before, after):
         was = f" (was version {before.champion.version})" if before else ""
@@ -60,11 +61,12 @@ def promote(name: str, version: int, reason: str) -> None:
 def rollback(name: str, to: int | None, reason: str) -> None:
     """Serve an earlier version of model NAME again, and veto the one that is left: no run serves it by itself."""
     from aiops_assets.registry import champions
+    from aiops_assets.registry.restoring import damage
     from aiops_assets.resources import stores_of, tracking_of
 
     table = load_settings(os.environ)
     served, tracker, spec = stores_of(table).served(), tracking_of(table).tracker(), champions.model_named(name)
-    before = served.champion(name)
+    before = None if damage(served, name) else served.champion(name)
     after = champions.rollback(served, tracker, spec, to, reason=reason, who=person())
     if not _already(before, after):
         version, left = after.champion.version, after.history[0].version
@@ -77,20 +79,36 @@ def rollback(name: str, to: int | None, reason: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object alone on stdout.")
 @one_line_errors
 def models(name: str | None, as_json: bool) -> None:
-    """List the versions of model NAME, or of all: which is served, which are vetoed, how good and how old they are."""
-    from aiops_assets.registry.listing import names_served, version_lines
-    from aiops_assets.resources import stores_of
+    """List the versions of model NAME, or of all: which is served, which are vetoed, how good and how old they are.
 
-    served = stores_of(load_settings(os.environ)).served()
+    Exit code 1 where a champion record cannot be read or is wrong, so that nobody can say which is served.
+    """
+    from aiops_assets.registry.listing import names_served, version_lines
+    from aiops_assets.registry.restoring import DOCTOR, doubt
+    from aiops_assets.resources import stores_of, tracking_of
+
+    table = load_settings(os.environ)
+    served, tracker = stores_of(table).served(), tracking_of(table).tracker()
     names = names_served(served)
     if name and name not in names:
         there = f"there are {', '.join(names)}" if names else "run `aiops run` first"
         raise NotFoundError(f"{name} has no version in {served.locate(name)}: {there}")
-    listed = {found: version_lines(served, found) for found in names if name in (None, found)}
+    names = [found for found in names if name in (None, found)]
+    doubts = {found: problem for found in names if (problem := doubt(served, tracker, found))}
+    listed = {found: version_lines(served, found, is_marked=found not in doubts) for found in names}
     if as_json:
-        found = {model: [line.model_dump(mode="json") for line in lines] for model, lines in listed.items()}
-        click.echo(json.dumps(found, indent=2))
-        return
+        dumped = {model: [line.model_dump(mode="json") for line in lines] for model, lines in listed.items()}
+        click.echo(json.dumps(dumped, indent=2))
+    else:
+        _show(served, listed)
+    for model, problem in doubts.items():
+        click.echo(f"warning: {model}: which version is served is not known: {problem}: {DOCTOR}", err=True)
+    if doubts:
+        sys.exit(1)
+
+
+def _show(served: "ServedModels", listed: "dict[str, list[VersionLine]]") -> None:
+    """Print a table and notes for each model."""
     if not listed:
         click.echo(f"no model in {served.storage.url} yet: `aiops run` trains them")
     for model, lines in listed.items():

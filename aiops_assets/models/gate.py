@@ -3,7 +3,8 @@
 Both say something of the same hold-out rows. How much of a difference is luck is told by a paired block bootstrap
 (Kuensch, "The jackknife and the bootstrap for general stationary observations", 1989): whole days of pods are drawn
 anew, since rows of one day are alike, and both models are judged on each draw. The challenger is kept out when the
-90 % interval of a difference lies wholly on the bad side and the difference is more than a trifle.
+95 % interval of a difference lies wholly on the bad side and the difference is more than a trifle; against a champion
+also when a gross difference only touches zero, and when the hold-out is too small to tell.
 """
 
 from dataclasses import dataclass
@@ -17,10 +18,14 @@ from aiops_assets.models.evaluation import Figures, judge
 from aiops_assets.timeseries.series import Floats
 
 REPLICATES = 400
-INTERVAL = (5.0, 95.0)
-"""Percentiles of the draws: 90 % of them lie between."""
+OUTSIDE = 0.05
+"""Of an interval that is as wide as it says: there are two figures, and each is asked on its bad side alone."""
 AP_TOLERANCE, ALARM_TOLERANCE = 0.02, 0.005
 """Differences that nobody would notice, however sure."""
+AP_GROSS, ALARM_GROSS = 0.15, 0.02
+"""Differences so bad that the interval need not leave zero behind: that it does not reach beyond is enough."""
+LEAST_ANOMALOUS, LEAST_ANOMALOUS_BLOCKS, LEAST_NORMAL = 10, 5, 100
+"""Rows, blocks and rows without which no champion is replaced: nothing would show that a challenger is worse."""
 LEAST_OVER_CHANCE = 0.1
 """A first version this far above guessing is no guess, however few anomalous rows show it."""
 BLOCKS = ("1D", "6h", "1h")
@@ -43,7 +48,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Difference:
-    """Challenger minus opponent, and the interval in which 90 % of the draws lie."""
+    """Challenger minus opponent, and the 95 % interval of it that the draws give."""
 
     value: float
     low: float
@@ -60,6 +65,7 @@ class Comparison:
         average_precision: its difference; ``None`` without anomalous rows.
         false_alarm_rate: the same of the share of normal rows with an alert; ``None`` without normal rows.
         over_chance: the challenger's average precision minus the share of anomalous rows, which guessing gets.
+        anomalous_blocks: how many blocks have an anomalous row.
     """
 
     opponent: str
@@ -68,6 +74,17 @@ class Comparison:
     average_precision: Difference | None
     false_alarm_rate: Difference | None
     over_chance: Difference | None
+    anomalous_blocks: int
+
+    @property
+    def too_small(self) -> bool:
+        """Whether the hold-out says too little for a champion to be replaced by it."""
+        figures = self.challenger_figures
+        return (
+            figures.anomalies < LEAST_ANOMALOUS
+            or self.anomalous_blocks < LEAST_ANOMALOUS_BLOCKS
+            or figures.rows - figures.anomalies < LEAST_NORMAL
+        )
 
 
 def compare(rows: pd.DataFrame, challenger: Scored, opponent: Scored, who: str, seed: int) -> Comparison:
@@ -83,13 +100,16 @@ def compare(rows: pd.DataFrame, challenger: Scored, opponent: Scored, who: str, 
     blocks, weights = _draws(rows, seed)
     new, old = (_average_precisions(scored.score, truth, blocks, weights) for scored in (challenger, opponent))
     alarms = [_shares(scored.alert, ~truth, blocks, weights) for scored in (challenger, opponent)]
+    chance = _shares(truth, np.ones_like(truth), blocks, weights)
+    anomalous, normal = (len(np.unique(blocks[among])) for among in (truth, ~truth))
     return Comparison(
         opponent=who,
         challenger_figures=judge(challenger, rows),
         opponent_figures=judge(opponent, rows),
-        average_precision=_difference(new - old),
-        false_alarm_rate=_difference(alarms[0] - alarms[1]),
-        over_chance=_difference(new - _shares(truth, np.ones_like(truth), blocks, weights)) if truth.any() else None,
+        average_precision=_difference(new - old, anomalous),
+        false_alarm_rate=_difference(alarms[0] - alarms[1], normal),
+        over_chance=_difference(new - chance, anomalous) if truth.any() else None,
+        anomalous_blocks=anomalous,
     )
 
 
@@ -101,14 +121,17 @@ def noise(rows: pd.DataFrame, scored: Scored, seed: int) -> tuple[Difference | N
     truth = rows["label"].to_numpy() == 1
     blocks, weights = _draws(rows, seed)
     precision = _average_precisions(scored.score, truth, blocks, weights)
-    return _difference(precision), _difference(_shares(scored.alert, ~truth, blocks, weights))
+    alarms = _shares(scored.alert, ~truth, blocks, weights)
+    anomalous, normal = (len(np.unique(blocks[among])) for among in (truth, ~truth))
+    return _difference(precision, anomalous), _difference(alarms, normal)
 
 
 def decide(comparison: Comparison, *, challenger_source: str, champion_source: str | None) -> Decision:
     """The rule. The opponent is the champion, or the null model where :func:`meets_null_model` says so.
 
     A version that saw only generated data never replaces one that saw a real cluster, and the first that saw
-    a real cluster meets the null model only: injected anomalies say little about what is normal there.
+    a real cluster meets the null model only: injected anomalies say little about what is normal there. A champion
+    stays where the hold-out is too small to tell; a first version need not wait for more, since nothing is served.
 
     Args:
         comparison: on the same hold-out.
@@ -118,12 +141,13 @@ def decide(comparison: Comparison, *, challenger_source: str, champion_source: s
     if challenger_source == SYNTHETIC and champion_source not in (SYNTHETIC, None):
         return Decision(False, f"trained on synthetic data; the champion saw {champion_source} data")
     figures = stated(comparison)
-    if comparison.average_precision is None and not meets_null_model(challenger_source, champion_source):
+    meets_null = meets_null_model(challenger_source, champion_source)
+    if comparison.average_precision is None and not meets_null:
         return Decision(False, "the hold-out has no anomalous row, so nothing shows that it is not worse")
-    worse = worse_in(comparison)
+    worse = worse_in(comparison, gross=not meets_null)
     chance = comparison.over_chance
     first = ""
-    if meets_null_model(challenger_source, champion_source):
+    if meets_null:
         first = "first version" if champion_source is None else f"first version that saw {challenger_source} data"
         if comparison.average_precision is None:
             unjudged = f"{first}; the hold-out has no anomalous row, so false alarms alone are judged"
@@ -136,6 +160,13 @@ def decide(comparison: Comparison, *, challenger_source: str, champion_source: s
             )
     if worse:
         return Decision(False, f"worse ({' and '.join(worse)}) than {comparison.opponent}: {figures}")
+    if comparison.too_small and not meets_null:
+        known = comparison.challenger_figures
+        return Decision(
+            False,
+            f"the hold-out is too small to tell ({known.rows} rows, {known.anomalies} anomalous in "
+            f"{comparison.anomalous_blocks} blocks): raise N_SAMPLES or TRAINING_DAYS; {figures}",
+        )
     return Decision(True, f"{first + ', ' if first else ''}not worse than {comparison.opponent}: {figures}")
 
 
@@ -153,14 +184,24 @@ def replace_damaged(damage: str, *, challenger_source: str, champion_source: str
     return Decision(True, f"the champion cannot be served: {damage}")
 
 
-def worse_in(comparison: Comparison) -> list[str]:
-    """The figures in which the challenger is worse beyond noise and tolerance."""
+def worse_in(comparison: Comparison, *, gross: bool) -> list[str]:
+    """The figures in which the challenger is worse beyond noise and tolerance.
+
+    ``gross``: also those in which a gross difference has an interval that ends at zero. Few and equal draws end
+    there; an interval that reaches beyond is what two equals have too, in one hold-out of five with 12 anomalous rows.
+    """
     worse = []
     precision, alarms = comparison.average_precision, comparison.false_alarm_rate
-    if precision and precision.high < 0 and precision.value < -AP_TOLERANCE:
-        worse.append("average precision")
-    if alarms and alarms.low > 0 and alarms.value > ALARM_TOLERANCE:
-        worse.append("false alarms")
+    if precision:
+        if precision.high < 0 and precision.value < -AP_TOLERANCE:
+            worse.append("average precision")
+        elif gross and precision.high <= 0 and precision.value < -AP_GROSS:
+            worse.append("average precision, grossly")
+    if alarms:
+        if alarms.low > 0 and alarms.value > ALARM_TOLERANCE:
+            worse.append("false alarms")
+        elif gross and alarms.low >= 0 and alarms.value > ALARM_GROSS:
+            worse.append("false alarms, grossly")
     return worse
 
 
@@ -247,15 +288,24 @@ def _shares(
     return result
 
 
-def _difference(draws: Floats) -> Difference | None:
-    """The first draw is the value; the others are the noise."""
+def _difference(draws: Floats, n_blocks: int) -> Difference | None:
+    """The first draw is the value; the others are the noise, of ``n_blocks`` blocks that bear on it.
+
+    Percentiles as they are give too narrow an interval for few blocks. They are moved out by the factor that
+    Student's t gives a mean of as many ("expanded percentile interval": Hesterberg, "What teachers should know about
+    the bootstrap", The American Statistician 69, 2015, section 5.3).
+    """
+    from scipy.stats import norm, t  # type: ignore[import-untyped]
+
     if not np.isfinite(draws[0]):
         return None
-    low, high = np.nanpercentile(draws, INTERVAL)
+    n = max(n_blocks, 2)
+    tail = 100 * norm.cdf(t.ppf(OUTSIDE / 2, n - 1) * np.sqrt(n / (n - 1)))
+    low, high = np.nanpercentile(draws, (tail, 100 - tail))
     return Difference(value=float(draws[0]), low=float(low), high=float(high))
 
 
 def _gap(difference: Difference, scale: float = 1.0) -> str:
     digits = 3 if scale == 1 else 2
     value, low, high = (f"{scale * part:+.{digits}f}" for part in (difference.value, difference.low, difference.high))
-    return f"{value}, 90 % interval {low} to {high}"
+    return f"{value}, 95 % interval {low} to {high}"

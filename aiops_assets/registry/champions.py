@@ -9,8 +9,8 @@ from aiops_assets.models.catalog import MODELS, ModelSpec
 from aiops_assets.models.families import family_of
 from aiops_assets.registry.loading import load_model
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS as CHAMPION_ALIAS
-from aiops_assets.registry.reconciling import damage, recorded_digest, restore
 from aiops_assets.registry.reconciling import reconcile as reconcile
+from aiops_assets.registry.restoring import DOCTOR, damage, doubt, moves_of, recorded_digest, renewed, restore
 from aiops_assets.stores.champion_record import vetoed
 from aiops_assets.stores.records import ChampionRecord
 from aiops_assets.stores.served import ServedModels
@@ -45,13 +45,14 @@ def promote(
         StoreError: MLflow is away, and says whether the champion was moved before that was noticed.
     """
     name = spec.name
-    record = _readable(served, tracker, name, who)
+    record, is_right = _record(served, tracker, name, who)
     if version not in served.versions(name):
         raise NotFoundError(_no_version(served, name, version))
-    digest = recorded_digest(tracker, record, name, version)
+    moves = moves_of(record) if is_right or record is None else record.history
+    digest = recorded_digest(tracker, moves, name, version)
     require_servable(served, spec, version, digest)
-    if record is None and damage(served, name):
-        record = served.renew_champion(name, version, digest, reason=reason, who=who)[0]
+    if not is_right:
+        record = renewed(served, record, name, version, digest, reason=reason, who=who)[0]
     elif record is None or record.champion.version != version:
         seen = record.champion.version if record else None
         record = served.move_champion(name, version, digest, reason=reason, who=who, seen=seen, by_hand=True)
@@ -73,15 +74,15 @@ def rollback(
 
     Raises:
         NotFoundError: nothing is served, or there is nothing to go back to; says why of each candidate.
-        IntegrityError, ModelError: ``to`` is not what was recorded, or gives no usable answer.
+        IntegrityError: the record cannot be read or is wrong: says the cure; or ``to`` is not what was recorded.
+        ModelError: ``to`` gives no usable answer.
         ConflictError: somebody else moved the champion meanwhile; nothing was changed.
         StoreError: MLflow is away, and says whether the champion was moved before that was noticed.
     """
     name = spec.name
-    try:
-        record = served.champion(name)
-    except IntegrityError as error:
-        raise IntegrityError(f"{error}: `aiops doctor` mends it") from None
+    if problem := doubt(served, tracker, name):
+        raise IntegrityError(f"{problem}: {DOCTOR}")
+    record = served.champion(name)
     if record is None:
         raise NotFoundError(f"{name} is not served from {served.locate(name)}: there is nothing to roll back")
     champion = record.champion.version
@@ -90,7 +91,7 @@ def rollback(
     elif to != champion:
         if to not in served.versions(name):
             raise NotFoundError(_no_version(served, name, to))
-        digest = recorded_digest(tracker, record, name, to)
+        digest = recorded_digest(tracker, moves_of(record), name, to)
         require_servable(served, spec, to, digest)
     if to != champion:
         record = served.move_champion(
@@ -188,17 +189,17 @@ def _files(served: ServedModels, name: str, version: int, manifest_sha256: str) 
         return {}
 
 
-def _readable(served: ServedModels, tracker: Tracker, name: str, who: str) -> ChampionRecord | None:
-    """The record, restored where that is possible; ``None`` where a person has to name the version."""
-    try:
-        return served.champion(name)
-    except IntegrityError:
-        pass
+def _record(served: ServedModels, tracker: Tracker, name: str, who: str) -> tuple[ChampionRecord | None, bool]:
+    """The record (``None``: missing or unreadable), restored where it was damaged and that is possible; and whether
+    it is right: where it is not, only a person can name the version.
+    """
+    if not doubt(served, tracker, name):
+        return served.champion(name), True
     try:
         restore(served, tracker, name, who=who)
     except IntegrityError:
-        return None
-    return served.champion(name)
+        return (None if damage(served, name) else served.champion(name)), False
+    return served.champion(name), True
 
 
 def _followed(served: ServedModels, tracker: Tracker, record: ChampionRecord) -> ChampionRecord:

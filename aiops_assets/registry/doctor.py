@@ -7,7 +7,8 @@ from typing import Literal
 from aiops_assets.errors import AiopsError, IntegrityError, NotFoundError
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.registry.champions import require_servable
-from aiops_assets.registry.reconciling import damage, follow_alias, follow_link, recorded_digest, restore
+from aiops_assets.registry.reconciling import follow_alias, follow_link
+from aiops_assets.registry.restoring import damage, doubt, moves_of, names_its_manifest, recorded_digest, restore
 from aiops_assets.stores.records import ChampionMove, ChampionRecord, sha256
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.training_sets import ROWS, TrainingSets
@@ -81,7 +82,7 @@ class Doctor:
             )
             if finding.state != "ok":
                 return finding
-        elif problem := damage(self.served, name):
+        elif problem := doubt(self.served, self.tracker, name):
             return Finding(
                 name, what, "PROBLEM", f"{problem}: start MLflow, then `aiops doctor` restores it from there"
             )
@@ -98,7 +99,7 @@ class Doctor:
 
         def servable() -> str:
             if asks_mlflow:
-                recorded_digest(self.tracker, record, name, move.version)
+                recorded_digest(self.tracker, moves_of(record), name, move.version)
             require_servable(self.served, spec, move.version, move.manifest_sha256)
             return ""
 
@@ -106,15 +107,24 @@ class Doctor:
         yield self._step(
             name, "champion", servable, fine, cure=f"`aiops rollback {name}`, or `aiops run` trains another"
         )
-        link = self._step(name, "link", lambda: follow_link(self.served, name, move.version, mend=self.mend))
+        is_whole = names_its_manifest(self.served, record)
+        mend = self.mend and is_whole
+        link = self._step(name, "link", lambda: follow_link(self.served, name, move.version, mend=mend))
         if self.served.storage.local_path(name):
-            yield link
+            yield link if is_whole else self._held(link)
         if asks_mlflow:
-            yield self._step(name, "alias", lambda: follow_alias(self.tracker, name, move.version, mend=self.mend))
+            alias = self._step(name, "alias", lambda: follow_alias(self.tracker, name, move.version, mend=mend))
+            yield alias if is_whole else self._held(alias)
         cure = (
             "nobody can check any more what the champion learned from; `aiops run` trains a version that can be traced"
         )
         yield self._step(name, "training set", lambda: self._training_set(name, move), cure=cure)
+
+    def _held(self, finding: Finding) -> Finding:
+        """What follows the record stays where it is while the champion is not what was recorded."""
+        if finding.state not in ("mended", "to mend"):
+            return finding
+        return Finding(finding.model, finding.what, "PROBLEM", f"{finding.text}: it stays until that version is whole")
 
     def _training_set(self, name: str, move: ChampionMove) -> str:
         manifest = self.served.manifest(name, move.version, move.manifest_sha256)

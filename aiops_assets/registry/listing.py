@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from aiops_assets.errors import IntegrityError, NotFoundError
-from aiops_assets.registry.reconciling import damage
 from aiops_assets.stores.records import ChampionRecord, Record
 from aiops_assets.stores.served import ServedModels
 
@@ -41,9 +40,13 @@ def names_served(served: ServedModels) -> list[str]:
     return [name for name in served.storage.names("") if served.versions(name)]
 
 
-def version_lines(served: ServedModels, name: str) -> list[VersionLine]:
-    """All versions of a model, newest first. An unreadable champion record only costs the marks."""
-    record = None if damage(served, name) else served.champion(name)
+def version_lines(served: ServedModels, name: str, *, is_marked: bool = True) -> list[VersionLine]:
+    """All versions of a model, newest first; without marks where the champion record is not to be believed.
+
+    Raises:
+        IntegrityError: the champion record cannot be read, and marks are asked for.
+    """
+    record = served.champion(name) if is_marked else None
     return [_line(served, record, name, version) for version in reversed(served.versions(name))]
 
 

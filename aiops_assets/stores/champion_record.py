@@ -95,13 +95,39 @@ class ChampionRecords:
             found = None
         except IntegrityError:
             found = None
-            aside = f"{CHAMPION}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+            aside = _aside()
         if found:
             raise ConflictError(f"{name}: the champion record can be read, written by {_author(found.champion)}")
         if aside and content is not None:
             self.storage.write(f"{name}/{aside}", content)
         record = ChampionRecord(name=name, champion=move)
         self.storage.compare_and_swap(self._path(name), content, record.to_bytes())
+        return record, aside
+
+    def correct(
+        self, wrong: ChampionRecord, move: ChampionMove, files: Mapping[str, str]
+    ) -> tuple[ChampionRecord, str]:
+        """Replace the champion of a record that is wrong about it; history and vetoes stay, the old file is kept aside.
+
+        Args:
+            wrong: the record as it was read.
+            move: the champion that it should name. The one that it does name was never served: it enters no history.
+            files: of that version, file -> sha256: a veto on them is lifted.
+
+        Returns:
+            The record, and the name of the file that keeps the wrong one.
+
+        Raises:
+            ConflictError: the record is another by now; nothing was changed.
+        """
+        content, found = self._read(wrong.name)
+        if content is None or found != wrong:
+            raise _lost(wrong.name, found, wrong.champion.version)
+        aside = _aside()
+        self.storage.write(f"{wrong.name}/{aside}", content)
+        kept = wrong.without_veto_on(move.version, files)
+        record = ChampionRecord(name=wrong.name, champion=move, history=wrong.history, vetoed=kept)
+        self.storage.compare_and_swap(self._path(wrong.name), content, record.to_bytes())
         return record, aside
 
     def _read(self, name: str) -> tuple[bytes | None, ChampionRecord | None]:
@@ -130,6 +156,10 @@ def vetoed(name: str, version: int, veto: Veto) -> str:
         f"{name} version {version}{same} was rolled back by {veto.who} on {veto.when:%Y-%m-%d} ({veto.reason}): "
         f"`aiops promote {name} {version}` lifts the veto"
     )
+
+
+def _aside() -> str:
+    return f"{CHAMPION}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
 def _veto(left: ChampionMove, files: dict[str, str], move: ChampionMove) -> Veto:

@@ -216,7 +216,7 @@ def _is_about(veto: Veto, version: int, files: Mapping[str, str]) -> bool:
 
 
 class Gap(Record):
-    """Challenger minus opponent in one figure, and the interval that holds it in 90 % of the bootstrap's draws."""
+    """Challenger minus opponent in one figure, and its 95 % interval by block bootstrap."""
 
     value: float
     low: float

@@ -21,8 +21,8 @@ from aiops_assets_tests.assets.graph import ENSEMBLE, NAME, champion, checks, ge
 from aiops_assets_tests.conftest import make_settings
 
 SPECS = {NAME: ANOMALY_DETECTOR, ENSEMBLE: ENSEMBLE_PREDICTOR}
-small = partial(make_settings, TRAINING_DAYS="3", N_SAMPLES="1000")
-"""Three days are enough to be judged by."""
+small = partial(make_settings, TRAINING_DAYS="3", N_SAMPLES="2000")
+"""Three days and the default number of rows are enough to be judged by."""
 Fit = Callable[[Any, pd.DataFrame, Mapping[str, object], int], Any]
 FOREST, WINDOWS = RowForest.fit, WindowEnsemble.fit
 
@@ -74,7 +74,7 @@ def test_a_worse_challenger_is_kept_out_with_a_warning(
     decision = checks(result, name)["not_worse_than_champion"]
     assert (decision.passed, decision.severity) == (False, AssetCheckSeverity.WARN)
     assert (decision.description or "").startswith(reason)
-    assert "90 % interval" in (decision.description or "")
+    assert "95 % interval" in (decision.description or "")
     served = stores_of(settings).served()
     assert served.versions(name) == [1, 2]
     assert champion(settings, name) == 1

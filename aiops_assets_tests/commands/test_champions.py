@@ -141,6 +141,34 @@ def test_models_as_json_hold_everything(home: ChampionHome) -> None:
     assert "no valid manifest" in first["note"]
 
 
+@pytest.mark.parametrize("kind", ["unreadable", "edited"])
+def test_a_record_that_tells_nothing_is_named_with_its_cure(home: ChampionHome, kind: str) -> None:
+    record = home.model_folder / "champion.json"
+    content = json.loads(record.read_bytes())
+    content["champion"]["version"] = 3
+    record.write_text("{" if kind == "unreadable" else json.dumps(content))
+    problem = "is no valid champion record" if kind == "unreadable" else "the record is wrong: "
+    done = call(home, "models", NAME)
+    assert done.exit_code == 1
+    assert len(done.stdout.splitlines()) == 5
+    assert "damaged" not in done.stdout
+    assert done.stderr.startswith(f"warning: {NAME}: which version is served is not known: ")
+    assert problem in done.stderr
+    assert done.stderr.endswith(": `aiops doctor` mends it\n")
+    as_json = call(home, "models", "--json")
+    assert as_json.exit_code == 1
+    assert [line["state"] for line in json.loads(as_json.stdout)[NAME]] == ["", "", ""]
+    back = call(home, "rollback", NAME)
+    assert back.exit_code == 2
+    assert problem in back.stderr
+    assert back.stderr.endswith(": `aiops doctor` mends it\n")
+    mended = call(home, "doctor")
+    assert mended.exit_code == 0
+    assert lines(mended)[f"{NAME} champion record"].startswith("mended: ")
+    assert home.said() == (2, 2, "2")
+    assert call(home, "models", NAME).exit_code == 0
+
+
 def test_where_nothing_is_served_everybody_says_so(tmp_path: Path) -> None:
     assert f"no model in {tmp_path / 'models'} yet: `aiops run`" in call(tmp_path, "models").stdout
     assert call(tmp_path, "models", "--json").stdout == "{}\n"

@@ -415,7 +415,7 @@ def test_record_alias_and_link_agree_again_whatever_was_done_by_hand(
     expected = 2 if record == "right" else witness
 
     if expected is None and record == "damaged":
-        with pytest.raises(IntegrityError, match=f"`aiops promote {home.name} VERSION` .versions: 1, 2, 3"):
+        with pytest.raises(IntegrityError, match=f"`aiops promote {home.name} 3` .whole versions: 1, 2, 3"):
             champions.reconcile(home.served, home.tracker, home.name)
         assert (home.files(), home.tracker.alias(home.name, "champion")) == before
         return

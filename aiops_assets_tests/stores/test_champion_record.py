@@ -8,6 +8,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, StoreError
+from aiops_assets.stores.champion_record import ChampionRecords
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets_tests.stores.test_stores import NAME, _promote, _publish
@@ -132,6 +133,22 @@ def test_a_damaged_record_is_kept_aside(served: ServedModels) -> None:
     assert served.storage.read(f"{NAME}/{aside}") == b"{ half"
     with pytest.raises(ConflictError, match="can be read, written by me"):
         served.renew_champion(NAME, 1, served.manifest_sha256(NAME, 1), reason="", who="")
+
+
+def test_a_wrong_record_is_kept_aside_and_only_its_champion_is_replaced(served: ServedModels) -> None:
+    _roll_back(served, 1, 2)
+    records = ChampionRecords(served.storage)
+    wrong = records.read(NAME)
+    assert wrong
+    content = served.storage.read(f"{NAME}/champion.json")
+    move = wrong.champion.model_copy(update={"version": 3, "reason": "mended"})
+    record, aside = records.correct(wrong, move, {})
+    assert records.read(NAME) == record
+    assert (record.champion, record.history, record.vetoed) == (move, wrong.history, wrong.vetoed)
+    assert served.storage.read(f"{NAME}/{aside}") == content
+    with pytest.raises(ConflictError, match=r"champion is version 3, was 1 .*\(mended\); nothing was changed"):
+        records.correct(wrong, move, {})
+    assert records.correct(record, move, served.manifest(NAME, 2).files)[0].vetoed == ()
 
 
 def test_a_manifest_in_the_wrong_directory_is_named(served: ServedModels) -> None:

@@ -1,0 +1,249 @@
+"""A champion record that is missing, unreadable or wrong: how that is noticed, and what tells what it was.
+
+A record that was edited can be read and still be wrong: the digest it holds is not that of the version it names. Then
+MLflow's alias and the link `current` are the evidence that is left, so nothing follows such a record.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, StoreError
+from aiops_assets.stores.champion_record import ChampionRecords
+from aiops_assets.stores.records import ChampionMove, ChampionRecord
+from aiops_assets.stores.served import CURRENT, ServedModels
+from aiops_assets.tracking import MANIFEST_TAG, Tracker
+
+CHAMPION_ALIAS = "champion"
+DOCTOR = "`aiops doctor` mends it"
+
+
+def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, mend: bool = True) -> str:
+    """Restore a champion record that is missing, unreadable or wrong; what was wrong, empty when nothing was.
+
+    A damaged one is kept aside. One that can be read keeps its history and vetoes.
+
+    Raises:
+        IntegrityError: the record is unreadable or wrong, and nothing tells what it was; names what to promote.
+        StoreError: MLflow or the storage is away.
+    """
+    problem = damage(served, name)
+    record = None if problem else served.champion(name)
+    if record:
+        problem = inconsistency(served, tracker, record)
+    if not problem and (record or not served.versions(name)):
+        return ""
+    wrong = []
+    for witness, version in _witnesses(served, tracker, name, record):
+        try:
+            digest = _vouched(served, tracker, record, name, version)
+        except (NotFoundError, IntegrityError) as error:
+            wrong.append(f"{witness} names version {version}, but {error}")
+            continue
+        said = f"{problem or 'the champion record is missing'}: {witness} names version {version}, which is whole"
+        try:
+            reason = f"restored from {witness}"
+            aside = renewed(served, record, name, version, digest, reason=reason, who=who)[1] if mend else ""
+        except ConflictError:
+            return ""  # somebody else was faster
+        kept = f"the damaged record is kept as {aside}, " if aside else ""
+        return f"{said}; {kept}its history and vetoes are {'kept' if record else 'lost'}"
+    if problem:
+        raise IntegrityError(f"{'; '.join([problem, *wrong])}: {_cure(served, tracker, record, name)}")
+    return ""
+
+
+def renewed(
+    served: ServedModels,
+    record: ChampionRecord | None,
+    name: str,
+    version: int,
+    manifest_sha256: str,
+    *,
+    reason: str,
+    who: str,
+) -> tuple[ChampionRecord, str]:
+    """Write a record in the place of one that is missing, unreadable, or, where it is given, wrong.
+
+    Returns:
+        The new record, and the name of the file that keeps the damaged one (empty: it was missing).
+
+    Raises:
+        ConflictError: the record is another by now; nothing was changed.
+        NotFoundError, IntegrityError: the version is not there, or not what is recorded of it.
+    """
+    if record is None:
+        return served.renew_champion(name, version, manifest_sha256, reason=reason, who=who)
+    manifest = served.verified(name, version, manifest_sha256)
+    move = ChampionMove(
+        version=version,
+        manifest_sha256=manifest_sha256,
+        data_version=manifest.data_version,
+        effective_source=manifest.effective_source,
+        reason=reason,
+        who=who,
+        when=datetime.now(UTC),
+    )
+    return ChampionRecords(served.storage).correct(record, move, manifest.files)
+
+
+def damage(served: ServedModels, name: str) -> str:
+    """Why the champion record cannot be read; empty when it can, or there is none."""
+    try:
+        served.champion(name)
+    except IntegrityError as error:
+        return str(error)
+    return ""
+
+
+def doubt(served: ServedModels, tracker: Tracker, name: str) -> str:
+    """Why the champion record cannot be read or is wrong; MLflow is only asked where the directories leave a doubt."""
+    if problem := damage(served, name):
+        return problem
+    record = served.champion(name)
+    return "" if record is None or names_its_manifest(served, record) else inconsistency(served, tracker, record)
+
+
+def names_its_manifest(served: ServedModels, record: ChampionRecord) -> bool:
+    """Whether the record's digest is that of the manifest in the directory of the version it names."""
+    return _digest_there(served, record.name, record.champion.version) == record.champion.manifest_sha256
+
+
+def inconsistency(served: ServedModels, tracker: Tracker, record: ChampionRecord) -> str:
+    """Why a record that can be read is wrong about its champion; empty when it is not.
+
+    Where MLflow recorded the same digest of that version, the record is right: then it is the version that is
+    damaged or gone. Without MLflow a record is only called wrong when its digest is that of another version.
+    """
+    name, version, digest = record.name, record.champion.version, record.champion.manifest_sha256
+    there = _digest_there(served, name, version)
+    is_away, tag = False, ""
+    try:
+        is_away = bool(tracker.absence())
+        tag = "" if is_away else _tag(tracker, name, version)
+    except StoreError:
+        is_away = True
+    if tag == digest or (there == digest and not tag):
+        return ""
+    if is_away and not _versions_of(served, name, digest):
+        return ""
+    if there == digest:
+        return (
+            f"champion record ({digest[:12]}) and MLflow ({tag[:12]}) recorded other manifests of {name} version "
+            f"{version}: one of them was changed"
+        )
+    said = f"{served.locate(name)}/champion.json names version {version} with manifest {digest[:12]}"
+    if tag and tag == there:
+        return f"the record is wrong: {said}, and {tag[:12]} is that version's, as MLflow recorded it"
+    if not there:
+        return f"the record is wrong: {said}, and there is no such version"
+    is_sure = tag or _versions_of(served, name, digest)
+    return f"{'the record is wrong: ' if is_sure else ''}{said}, and that version's is {there[:12]}"
+
+
+def moves_of(record: ChampionRecord | None) -> tuple[ChampionMove, ...]:
+    """All that a record says was served, newest first; nothing without one."""
+    return (record.champion, *record.history) if record else ()
+
+
+def recorded_digest(tracker: Tracker, moves: Iterable[ChampionMove], name: str, version: int) -> str:
+    """Digest of a version's manifest as it was recorded outside its directory, by MLflow and by the champion record.
+
+    Args:
+        tracker: MLflow.
+        moves: of the champion record, those that are trusted.
+        name: of the model.
+        version: which.
+
+    Raises:
+        NotFoundError: neither knows it.
+        IntegrityError: they contradict each other.
+        StoreError: MLflow is away, and the version was never champion.
+    """
+    known = next((move.manifest_sha256 for move in moves if move.version == version), "")
+    try:
+        tag = _tag(tracker, name, version)
+    except StoreError as error:
+        if known:
+            return known
+        raise StoreError(f"{error} (nothing but MLflow vouches for {name} version {version})") from error
+    if known and tag and known != tag:
+        raise IntegrityError(
+            f"{name} version {version}: champion record ({known[:12]}) and MLflow ({tag[:12]}) recorded other "
+            "manifests: one of them was changed; do not serve it"
+        )
+    if not (known or tag):
+        raise NotFoundError(
+            f"MLflow recorded no digest of {name} version {version}, so nothing vouches for it: run `aiops run`, "
+            "which registers what a killed run left, or trains it again"
+        )
+    return known or tag
+
+
+def _vouched(served: ServedModels, tracker: Tracker, record: ChampionRecord | None, name: str, version: int) -> str:
+    """Digest of a version that may stand in for a lost champion.
+
+    Raises:
+        NotFoundError, IntegrityError: why it may not.
+    """
+    champion = record.champion if record else None
+    if champion and _digest_there(served, name, version) == champion.manifest_sha256:
+        moves = [champion.model_copy(update={"version": version})]
+    else:
+        moves = []
+    digest = recorded_digest(tracker, moves, name, version)
+    manifest = served.verified(name, version, digest)
+    if record and (veto := record.veto_on(version, manifest.files)):
+        raise IntegrityError(f"{veto.who} rolled it back ({veto.reason})")
+    return digest
+
+
+def _witnesses(
+    served: ServedModels, tracker: Tracker, name: str, record: ChampionRecord | None
+) -> Iterator[tuple[str, int]]:
+    """Who names a version, the best evidence first."""
+    if record:
+        for version in _versions_of(served, name, record.champion.manifest_sha256):
+            if version != record.champion.version:
+                yield "the record's digest", version
+    alias = tracker.alias(name, CHAMPION_ALIAS)
+    if alias is not None:
+        yield "MLflow's alias", alias
+    link = served.current(name)
+    if link and link.isdigit() and int(link) != alias:
+        yield f"the link {CURRENT}", int(link)
+
+
+def _cure(served: ServedModels, tracker: Tracker, record: ChampionRecord | None, name: str) -> str:
+    """What a person types where nothing tells what the record was: a promotion that works."""
+    history = record.history if record else ()
+    whole = []
+    for version in served.versions(name):
+        try:
+            served.verified(name, version, recorded_digest(tracker, history, name, version))
+        except (NotFoundError, IntegrityError):
+            continue
+        whole.append(version)
+    if not whole:
+        path = f"{served.locate(name)}/champion.json"
+        return f"no version is whole: move {path} away, then `aiops run` trains and serves another"
+    vetoed = {veto.version for veto in record.vetoed} if record else set()
+    likely = [move.version for move in history if move.version in whole and move.version not in vetoed]
+    version = (likely or [version for version in whole if version not in vetoed][::-1] or whole[::-1])[0]
+    there = ", ".join(map(str, whole))
+    return f"name the version to serve, such as `aiops promote {name} {version}` (whole versions: {there})"
+
+
+def _tag(tracker: Tracker, name: str, version: int) -> str:
+    registered = tracker.find(name, version)
+    return registered.tags.get(MANIFEST_TAG, "") if registered else ""
+
+
+def _digest_there(served: ServedModels, name: str, version: int) -> str:
+    try:
+        return served.manifest_sha256(name, version)
+    except NotFoundError:
+        return ""
+
+
+def _versions_of(served: ServedModels, name: str, manifest_sha256: str) -> list[int]:
+    return [version for version in served.versions(name) if _digest_there(served, name, version) == manifest_sha256]
