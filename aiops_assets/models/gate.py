@@ -295,7 +295,7 @@ def _difference(draws: Floats, n_blocks: int) -> Difference | None:
     Student's t gives a mean of as many ("expanded percentile interval": Hesterberg, "What teachers should know about
     the bootstrap", The American Statistician 69, 2015, section 5.3).
     """
-    from scipy.stats import norm, t  # type: ignore[import-untyped]
+    from scipy.stats import norm, t
 
     if not np.isfinite(draws[0]):
         return None
