@@ -10,12 +10,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from aiops_assets.models.catalog import MODELS
 from aiops_assets.settings import PROJECT_ROOT, Settings, load_settings
 from aiops_assets.timeseries.synthetic import generate
 from aiops_assets_tests.prometheus_server import backfilled_prometheus
 
 SHARED = PROJECT_ROOT.parent / "shared"
 END = pd.Timestamp("2026-11-01", tz="UTC")
+AFTER_DATA = (
+    *(f"training_set/{spec.view}" for spec in MODELS),
+    *(f"{kind}/{spec.name}" for spec in MODELS for kind in ("model", "evaluation", "served", "shadow", "card")),
+)
+"""The assets that are made from raw_metrics or synthetic_series, as the UI names them."""
 """Midnight at which the series of all tests end."""
 
 

@@ -35,7 +35,7 @@ KILLS = 50
 LEAST_KILLED = 30
 """A run may end before its moment comes; most must not."""
 LANES = 2
-SMALL = {"TRAINING_PODS": "10", "N_SAMPLES": "2000", "TRAINING_DAYS": "3", "KEEP_VERSIONS": "1000"}
+SMALL = {"TRAINING_PODS": "20", "N_SAMPLES": "2000", "TRAINING_DAYS": "3", "KEEP_VERSIONS": "1000"}
 JUDGING = threading.Lock()
 """MLflow and warnings filters are the process's own: one lane judges at a time."""
 

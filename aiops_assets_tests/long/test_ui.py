@@ -19,19 +19,11 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from aiops_assets_tests.conftest import AFTER_DATA
+
 pytestmark = [pytest.mark.long, pytest.mark.needs("chromium")]
 
-CHAIN = (
-    "synthetic_series",
-    "training_set/pod_features",
-    "model/anomaly-detector",
-    "evaluation/anomaly-detector",
-    "served/anomaly-detector",
-    "training_set/pod_series",
-    "model/ensemble-predictor",
-    "evaluation/ensemble-predictor",
-    "served/ensemble-predictor",
-)
+CHAIN = ("synthetic_series", *AFTER_DATA)
 ASSETS = ("raw_metrics", *CHAIN)
 SMALL = {"TRAINING_PODS": "10", "N_SAMPLES": "500", "SYNTHETIC_END": "2026-11-01"}
 START_SECONDS, RUN_SECONDS, STOP_SECONDS = 90, 120, 15
@@ -175,7 +167,8 @@ def test_a_click_trains_and_serves_a_model(ui: Ui, page: Page, runs: list[dict[s
 @pytest.mark.parametrize("asset", CHAIN)
 def test_the_page_of_an_asset_shows_its_plot(ui: Ui, page: Page, asset: str, screenshots: Path) -> None:
     page.goto(f"{ui.url}/assets/{asset}")
-    page.get_by_text("[Show Markdown]").click()
+    # A card is shown as text beside its plot.
+    page.get_by_role("row", name="plot").get_by_text("[Show Markdown]").click()
     plot = page.get_by_role("dialog").locator('img[src^="data:image/png"]')
     expect(plot).to_be_visible()
     expect(plot).to_have_js_property("complete", True)
