@@ -36,7 +36,7 @@ ui: setup ## the Dagster UI with history, http://127.0.0.1:3000
 	@$(BIN)/aiops ui
 
 test: setup ## the quick tests (under 10 minutes on 2 cores)
-	$(PYTEST) -m "not long"
+	$(PYTEST) -m "not long" -n 2 --dist loadfile
 
 test-long: setup ## kills, browser, fresh environments, every documented command
 	$(PYTEST) -m long

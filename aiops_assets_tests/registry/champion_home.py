@@ -15,8 +15,9 @@ import pandas as pd
 
 from aiops_assets.models import isolation_forest
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ModelSpec
+from aiops_assets.registry import champions
 from aiops_assets.registry.champions import CHAMPION_ALIAS
-from aiops_assets.stores.records import Manifest, TrainingSetRecord
+from aiops_assets.stores.records import ChampionRecord, Manifest, TrainingSetRecord
 from aiops_assets.stores.served import CURRENT, ServedModels
 from aiops_assets.stores.storage import LocalStorage
 from aiops_assets.stores.training_sets import TrainingSets
@@ -183,6 +184,18 @@ def home_of(folder: Path, tracker: Tracker | None = None, name: str = ANOMALY_DE
     """An empty home; without a tracker it gets an MLflow of its own, where the settings look for it."""
     own = Tracker(f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}", "aiops/default", str(folder / "mlflow" / "artifacts"))
     return ChampionHome(folder, tracker or own, replace(ANOMALY_DETECTOR, name=name))
+
+
+def promote(home: ChampionHome, version: int, served: ServedModels | None = None) -> ChampionRecord:
+    return champions.promote(
+        served or home.served, home.tracker, home.spec, version, reason="fewer pages", who="ann@ops"
+    )
+
+
+def rollback(home: ChampionHome, to: int | None = None, tracker: Tracker | None = None) -> ChampionRecord:
+    return champions.rollback(
+        home.served, tracker or home.tracker, home.spec, to, reason="pages at night", who="bob@ops"
+    )
 
 
 _RUNS: dict[int, str] = {}

@@ -20,11 +20,6 @@ OTHER = "0" * 64
 MANIFEST = "manifest.json"
 
 
-@pytest.fixture(scope="module")
-def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
-    return Tracker(f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db", "aiops/default")
-
-
 @pytest.fixture
 def home(tracker: Tracker, tmp_path: Path) -> ChampionHome:
     """Versions 1 to 4; 3 was served and rolled back to 2; 1 was served before."""

@@ -1,0 +1,115 @@
+"""Versions that are refused by name before they are unpickled, and those that load."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from aiops_assets.errors import IntegrityError, ModelError, NotFoundError
+from aiops_assets.models.isolation_forest import predict
+from aiops_assets.registry.loading import load_model, unloadable
+from aiops_assets.timeseries.features import FEATURES
+from aiops_assets_tests.registry.champion_home import ChampionHome, alarming_file, home_of, promote, rollback, trap_file
+
+
+def test_a_model_that_gives_no_usable_answer_is_not_promoted(home: ChampionHome) -> None:
+    bad = home.add(alarming_file())
+    with pytest.raises(ModelError, match=r"version 4 is not served: the engine's default vector .* raises an alarm"):
+        promote(home, bad)
+    assert home.said() == (2, 2, "2")
+
+
+def _other_order() -> tuple[str, ...]:
+    return (FEATURES[1], FEATURES[0], *FEATURES[2:])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"features": _other_order()}, f"in another order: column 0 is {FEATURES[1]}, this code puts {FEATURES[0]}"),
+        ({"features": ("latency", *FEATURES[1:])}, "on other features: column 0 is latency, this code puts"),
+        ({"features": FEATURES[:-1], "width": 44}, "on rows of width 44, this code makes rows of width 45"),
+        ({"width": 46}, "on rows of width 46, this code makes rows of width 45"),
+        ({"units": {"node_cpu_utilization": "percent"}}, "on node_cpu_utilization in percent, this code gives ratio"),
+        ({"packages": {"scikit-learn": "0.1.2"}}, "it was written by scikit-learn 0.1.2, and "),
+        ({"packages": {}}, "its manifest does not say which scikit-learn wrote it"),
+    ],
+)
+def test_a_model_of_other_columns_or_packages_is_refused_by_name_before_unpickling(
+    home: ChampionHome, tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    touched = tmp_path / "touched"
+    version = home.add(trap_file(touched), **changes)
+    for act in (promote, rollback):
+        with pytest.raises(ModelError) as caught:
+            act(home, version)
+        assert says in str(caught.value)
+        assert f"{home.name} version {version} is not loaded" in str(caught.value)
+    assert says in unloadable(home.served, home.spec, version, home.digest(version))
+    assert not touched.exists()
+    assert home.said() == (2, 2, "2")
+
+
+def test_the_trap_of_these_tests_works(home: ChampionHome, tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    version = home.add(trap_file(touched))
+    load_model(home.served, home.spec, version, home.digest(version))
+    assert touched.exists()
+
+
+def test_a_replaced_file_is_refused_before_unpickling(home: ChampionHome, tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    digest = home.digest(3)
+    (home.model_folder / "3" / "model.joblib").write_bytes(trap_file(touched))
+    for act in (promote, rollback):
+        with pytest.raises(IntegrityError, match=r"model\.joblib differs from its manifest"):
+            act(home, 3)
+    with pytest.raises(IntegrityError, match=r"model\.joblib is not the file its manifest names: do not load it"):
+        load_model(home.served, home.spec, 3, digest)
+    assert not touched.exists()
+    assert home.said() == (2, 2, "2")
+
+
+def test_file_and_manifest_replaced_together_are_refused_before_unpickling(home: ChampionHome, tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    evil = home_of(tmp_path / "evil", home.tracker, home.name)
+    for _ in range(3):
+        evil.publish(trap_file(touched))
+    for version in (1, 3):
+        shutil.rmtree(home.model_folder / str(version))
+        shutil.copytree(evil.model_folder / str(version), home.model_folder / str(version))
+        for act in (promote, rollback):
+            with pytest.raises(IntegrityError, match=r"manifest\.json is not the manifest that was recorded"):
+                act(home, version)
+    with pytest.raises(NotFoundError, match=r"version 1: .* is not the manifest that was recorded"):
+        rollback(home)
+    assert not touched.exists()
+    assert home.said() == (2, 2, "2")
+
+
+def test_champion_record_and_directory_replaced_together_are_refused_by_what_mlflow_keeps(
+    home: ChampionHome, tmp_path: Path
+) -> None:
+    touched = tmp_path / "touched"
+    evil = home_of(tmp_path / "evil", home.tracker, home.name)
+    evil.publish(trap_file(touched))
+    evil.served.move_champion(home.name, 1, evil.digest(1), reason="", who="", seen=None)
+    shutil.rmtree(home.model_folder)
+    shutil.copytree(evil.model_folder, home.model_folder)
+    with pytest.raises(IntegrityError, match=r"champion record \(.*\) and MLflow \(.*\) recorded other manifests"):
+        promote(home, 1)
+    assert not touched.exists()
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_ours(home: ChampionHome) -> None:
+    version = home.add(b"no pickle at all")
+    with pytest.raises(ModelError, match=r"cannot be read \(.*\): train it again"):
+        promote(home, version)
+    assert "cannot be read" in unloadable(home.served, home.spec, version, home.digest(version))
+
+
+def test_a_sound_version_loads_and_answers(home: ChampionHome) -> None:
+    assert unloadable(home.served, home.spec, 1, home.digest(1)) == ""
+    model = load_model(home.served, home.spec, 1, home.digest(1))
+    assert predict(model, [[0.4] * len(FEATURES)]).tolist() in ([1], [-1])
+    assert "does not exist" in unloadable(home.served, home.spec, 9, home.digest(1))
