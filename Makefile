@@ -10,7 +10,7 @@ PEERS_STAMP := $(PEERS)/.installed
 PEERS_FILES := aiops_assets_tests/benchmarks/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test test-long bench evaluate peers lint types docs clean
+.PHONY: help setup run ui test test-long bench evaluate peers forecasts lint types docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -36,7 +36,7 @@ ui: setup ## the Dagster UI with history, http://127.0.0.1:3000
 	@$(BIN)/aiops ui
 
 test: setup ## the quick tests (under 10 minutes on 2 cores)
-	$(PYTEST) -m "not long" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(PYTEST) -m "not long" -n 2 --dist loadfile
 
 test-long: setup ## kills, browser, fresh environments, every documented command
 	$(PYTEST) -m long
@@ -55,6 +55,9 @@ $(PEERS_STAMP): $(PEERS_FILES)/requirements.txt $(PEERS_FILES)/constraints.txt
 
 peers: setup $(PEERS_STAMP) ## other detectors beside ours on labelled series (DATA=folder; minutes, can be resumed)
 	@$(BIN)/python -m aiops_assets_tests.benchmarks.peers $(DATA) --python $(PEERS)/bin/python $(if $(AGAIN),--again)
+
+forecasts: setup ## the forecasters beside the trivial ones (DATA=folder with series/ and forecast_score.py)
+	@$(BIN)/python -m aiops_assets_tests.benchmarks.forecasting $(DATA)
 
 lint: setup ## style
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Back-tests of files: read a series, fit and score a detector on it, keep the scores, judge them by labels."""
+"""Back-tests of files: a detector's scores of each row, judged by labels, and a forecaster's view of what comes."""
 
 import io
 import time
@@ -12,7 +12,9 @@ import pandas as pd
 from aiops_assets.errors import DataError, ModelError, StoreError
 from aiops_assets.models import backtest
 from aiops_assets.models.figures import DetectionFigures, figures_of_frames
+from aiops_assets.models.forecast_backtest import forecasts
 from aiops_assets.stores.storage import LocalStorage
+from aiops_assets.timeseries.history import history_of
 from aiops_assets.timeseries.series_file import SPLIT, TIME, LabelledSeries, read_labels, read_series
 
 BackTest = Callable[[str, pd.DataFrame], pd.DataFrame]
@@ -70,10 +72,7 @@ def backtest_file(
         StoreError: the scores cannot be written.
     """
     known_models([name])
-    if out.is_dir():
-        raise StoreError(f"{out} is a directory, name a file")
-    if out.exists() and series.exists() and out.samefile(series):
-        raise StoreError(f"{out} is the series itself, name another file for the scores")
+    _check_out(series, out)
     begin = time.perf_counter()
     frame = read_series(series)
     with _naming(series):
@@ -83,6 +82,38 @@ def backtest_file(
     return (
         f"{name}: {len(frame)} rows of {columns} column{'s' * (columns > 1)}, {alerts} under alert, "
         f"{time.perf_counter() - begin:.1f} s -> {out}"
+    )
+
+
+def forecast_file(name: str, series: Path, out: Path, *, horizon: int, origins: int = 1) -> str:
+    """Forecast a series from its last row and earlier ones, and write what was said.
+
+    Args:
+        name: of a forecaster.
+        series: Parquet file, see :mod:`aiops_assets.timeseries.series_file`; all its rows are history. Rows nearer than
+            five minutes are averaged over five.
+        out: Parquet file to write, see :func:`aiops_assets.models.forecast_backtest.forecasts`.
+        horizon: steps ahead, up to a day.
+        origins: how many, a horizon apart.
+
+    Returns:
+        One line for people: what was done.
+
+    Raises:
+        DataError: unknown model, a series that cannot be used, or a horizon or origins that it does not allow.
+        StoreError: the forecasts cannot be written.
+    """
+    _check_out(series, out)
+    begin = time.perf_counter()
+    frame = read_series(series, to_fit=False).drop(columns=SPLIT)
+    with _naming(series):
+        history = history_of(frame)
+        made = pd.concat(list(forecasts(name, history, horizon, origins)), ignore_index=True)
+    write_scores(out, made)
+    metrics = len(history.metrics)
+    return (
+        f"{name}: {horizon} steps of {history.step_seconds} s of {metrics} metric{'s' * (metrics > 1)} from {origins} "
+        f"origin{'s' * (origins > 1)}, {time.perf_counter() - begin:.1f} s -> {out}"
     )
 
 
@@ -119,6 +150,13 @@ def judge_labelled(name: str, one: LabelledSeries, back_test: BackTest, scores: 
     return Judged(one.name, frame.shape[1] - 2, figures_of_frames(labels, scored), timeline)
 
 
+def _check_out(series: Path, out: Path) -> None:
+    if out.is_dir():
+        raise StoreError(f"{out} is a directory, name a file")
+    if out.exists() and series.exists() and out.samefile(series):
+        raise StoreError(f"{out} is the series itself, name another file to write")
+
+
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """What is wrong with a series is said with its name."""
@@ -129,7 +167,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def write_scores(path: Path, scored: pd.DataFrame) -> None:
-    """Write the scores of a back-test as Parquet. Raises StoreError."""
+    """Write what a back-test said as Parquet. Raises StoreError."""
     buffer = io.BytesIO()
     scored.to_parquet(buffer, index=False)
     write_whole(path, buffer.getvalue())

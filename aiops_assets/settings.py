@@ -73,7 +73,7 @@ class Settings(BaseModel):
     synthetic_end: date = Field(
         date(1970, 1, 1), description="UTC day at whose beginning the window ends. Default: today."
     )
-    forecast_horizon: int = Field(12, ge=1, le=288, description="Steps of five minutes ahead. Not used yet.")
+    forecast_horizon: int = Field(12, ge=1, le=288, description="Steps of five minutes that a back-test forecasts.")
     lookback_window: int = Field(24, ge=1, le=2016, description="Steps of five minutes back. Not used yet.")
     fallback: tuple[Fallback, ...] = Field(
         ("cached", "synthetic"), description="What to use when Prometheus is unreachable, in order; fail: stop."

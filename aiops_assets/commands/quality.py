@@ -1,4 +1,4 @@
-"""Commands that say how good a detector is: `aiops backtest` and `aiops evaluate`."""
+"""Commands that say how good models are: `aiops backtest` and `aiops evaluate`."""
 
 import os
 from pathlib import Path
@@ -10,21 +10,42 @@ from aiops_assets.settings import load_settings
 
 
 @click.command()
-@click.option("--model", "name", required=True, help="Which detector, for example ensemble-predictor.")
+@click.option("--model", "name", required=True, help="Which, for example ensemble-predictor or predictive-analytics.")
 @click.option("--series", required=True, type=click.Path(path_type=Path), help="Parquet file to read.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write.")
-@click.option("--alert-budget", type=click.FloatRange(0, 0.5, min_open=True), help="Share of the time under alert.")
-@click.option("--explain", is_flag=True, help="Also write which column contributes most to each row, and its share.")
+@click.option("--alert-budget", type=click.FloatRange(0, 0.5, min_open=True), help="Detectors: share under alert.")
+@click.option("--explain", is_flag=True, help="Detectors: also which column contributes most to each row.")
+@click.option("--horizon", type=click.IntRange(1), help="Forecasters: steps ahead; default FORECAST_HORIZON.")
+@click.option("--origins", type=click.IntRange(1), help="Forecasters: from how many rows, a horizon apart; default 1.")
 @one_line_errors
-def backtest(name: str, series: Path, out: Path, alert_budget: float | None, explain: bool) -> None:
-    """Score each row of SERIES from its past, with a detector fitted on its train rows.
+def backtest(
+    name: str,
+    series: Path,
+    out: Path,
+    alert_budget: float | None,
+    explain: bool,
+    horizon: int | None,
+    origins: int | None,
+) -> None:
+    """Let a detector score each row of SERIES, or a forecaster say what comes after it, from earlier rows only.
 
     SERIES has `timestamp`, optionally `split` (train or test), and 1 to 1,000 numeric columns, 10 s to 1 h apart.
-    OUT gets `timestamp`, `score` (higher is more anomalous) and `alert` of each row, in the order of SERIES.
+    A detector is fitted on train rows; OUT gets `timestamp`, `score` (higher is more anomalous) and `alert` of each
+    row, in the order of SERIES. A forecaster is fitted on all rows up to an origin; OUT gets `origin`, `timestamp`,
+    `metric`, `value`, and the 80 % interval `lower` to `upper`, in steps of five minutes (of the series, if longer).
     """
-    from aiops_assets.backtesting import backtest_file
+    from aiops_assets.backtesting import backtest_file, forecast_file
+    from aiops_assets.models.forecasters import FORECASTERS
 
-    click.echo(backtest_file(name, series, out, alert_budget=alert_budget, explain=explain))
+    if name in FORECASTERS:
+        if alert_budget is not None or explain:
+            raise click.UsageError(f"--alert-budget and --explain belong to detectors, {name} is a forecaster")
+        steps = horizon or load_settings(os.environ).forecast_horizon
+        click.echo(forecast_file(name, series, out, horizon=steps, origins=origins or 1))
+    else:
+        if horizon is not None or origins is not None:
+            raise click.UsageError(f"--horizon and --origins belong to forecasters: {', '.join(FORECASTERS)}")
+        click.echo(backtest_file(name, series, out, alert_budget=alert_budget, explain=explain))
 
 
 @click.command()

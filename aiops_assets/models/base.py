@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import Floats
 
 Flags = npt.NDArray[np.bool_]
@@ -46,6 +47,35 @@ class WindowDetector(Protocol):
 
     def score(self, frame: pd.DataFrame) -> Scored:
         """Every row, from this and earlier rows only; state that keeps learning does so in frame order."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What will be, as seen from one moment.
+
+    Attributes:
+        metrics: names, in the order of the columns.
+        times: (horizon,) begin of each step, UTC.
+        value: (horizon, n_metrics) float64, medians, in the metrics' own units.
+        lower: (horizon, n_metrics) float64, the begin of the 80 % interval, at most ``value``.
+        upper: (horizon, n_metrics) float64, its end, at least ``value``.
+    """
+
+    metrics: tuple[str, ...]
+    times: pd.DatetimeIndex
+    value: Floats
+    lower: Floats
+    upper: Floats
+
+
+class Forecaster(Protocol):
+    """Learns from a history; says how each metric goes on."""
+
+    def fit(self, history: History) -> None:
+        """Learn; short histories are learnt from as far as they go."""
+
+    def forecast(self, history: History, horizon: int) -> Forecast:
+        """The ``horizon`` steps after a history of the same metrics, from the newest it has."""
 
 
 class Family(Protocol):

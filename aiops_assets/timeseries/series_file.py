@@ -43,8 +43,12 @@ class LabelledSeries:
     labels: Path
 
 
-def read_series(path: Path) -> pd.DataFrame:
+def read_series(path: Path, *, to_fit: bool = True) -> pd.DataFrame:
     """A checked series, in the row order of its file.
+
+    Args:
+        path: Parquet file.
+        to_fit: a detector is to be fitted on it, so some rows must be train rows.
 
     Returns:
         ``timestamp`` (UTC), ``split`` ("train" or "test"), then the numeric columns as float64; infinities are NaN. A
@@ -64,7 +68,7 @@ def read_series(path: Path) -> pd.DataFrame:
     frame = pd.DataFrame(_values(path, table, names), columns=names)
     frame.insert(0, TIME, times)
     frame.insert(1, SPLIT, _given_split(path, table) if SPLIT in table.column_names else _first_third(times))
-    if not (frame[SPLIT] == "train").any():
+    if to_fit and not (frame[SPLIT] == "train").any():
         raise DataError(f"{path}: no row has {SPLIT} 'train': a detector is fitted on train rows only, mark some")
     return frame
 

@@ -1,0 +1,180 @@
+"""What forecasters share: one model for all metrics and all horizons up to a day, and intervals from held-back origins.
+
+A metric is taken relative to the median of its last day, in units of its own scale, and how far ahead is a feature
+(the "direct" strategy of multi-step forecasting, as against one step after the other). A kind of forecaster says what
+it predicts for (origin, steps ahead) pairs and how wrong it is on pairs that it has not learnt from. From these errors,
+in units of the spread around their origin, the intervals are read (split conformal prediction; over blocks of time,
+cross-conformal prediction: Vovk 2015).
+"""
+
+import itertools
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from aiops_assets.errors import DataError, ModelError
+from aiops_assets.models.base import Flags, Forecast
+from aiops_assets.models.forecast_features import MetricFeatures, Steps
+from aiops_assets.timeseries.history import History, steps_a_day
+from aiops_assets.timeseries.series import Floats
+
+COVERAGE = 0.8
+PAIRS = 30_000
+"""(Origin, steps ahead) pairs that are learnt from, of all metrics together."""
+LEAST_PAIRS = 200
+"""Of each metric, however many there are."""
+LOCAL = 0.5
+"""How much an interval follows the spread around its origin, as an exponent."""
+QUIET_SHARE, LEAST_SPREAD = 0.25, 1e-3
+"""What is added to that spread, of the usual one and at least: a quiet hour does not promise a quiet day."""
+BINS = 10
+"""Of the steps ahead, each as wide again as those before it: errors grow fast at first."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What is learnt from: n pairs of an origin and a moment after it.
+
+    Attributes:
+        x: (n, n_features) what is known at the origin, see :mod:`aiops_assets.models.forecast_features`.
+        y: (n,) what came.
+        t: (n,) rows of the origins.
+        h: (n,) steps ahead, from 1.
+        metric: (n,) positions of the metrics.
+        local: (n,) how unquiet the metric was around the origin.
+        first: the first row that may be an origin.
+        rows: of the history.
+        day: rows of a day.
+    """
+
+    x: Floats
+    y: Floats
+    t: Steps
+    h: Steps
+    metric: Steps
+    local: Floats
+    first: int
+    rows: int
+    day: int
+
+
+class DirectForecaster(ABC):
+    """Several metrics at once, up to a day ahead; see the module."""
+
+    def __init__(self, seed: int = 42) -> None:
+        self.seed = seed
+        self.metrics: tuple[str, ...] = ()
+        self.step_seconds = 0
+
+    @abstractmethod
+    def _learn(self, pairs: Pairs) -> Floats:
+        """Learn from pairs; (n,) the errors on them of models that did not, NaN: there is none."""
+
+    @abstractmethod
+    def _predict(self, x: Floats) -> Floats:
+        """(n,) what will come."""
+
+    def fit(self, history: History) -> None:
+        """Learn what comes after what, and how wrong that is.
+
+        Raises:
+            ModelError: no metric has samples to learn from.
+        """
+        self.metrics, self.step_seconds = history.metrics, history.step_seconds
+        rows, day = len(history.times), steps_a_day(history.step_seconds)
+        features = [MetricFeatures(column, day) for column in history.values.T]
+        self.scales = [one.scale for one in features]
+        self.usual_spread = [float(np.median(one.spread)) for one in features]
+        first = min(day, rows // 3)
+        self.reach = min(day, rows - 1 - first)
+        rng = np.random.default_rng(self.seed)
+        parts = []
+        for m, one in enumerate(features):
+            t, h = _drawn(history.known[:, m], first, self.reach, max(PAIRS // len(features), LEAST_PAIRS), rng)
+            parts.append((one.matrix(t, h), one.target(t, h), t, h, np.full(len(t), m), self._local(one, m, t)))
+        if not any(len(part[0]) for part in parts):
+            raise ModelError("no metric has samples from which a forecast could be learnt: bring a longer history")
+        x, y, t, h, metric, local = (np.concatenate(column) for column in zip(*parts, strict=True))
+        pairs = Pairs(x, y, t, h, metric, local, first=first, rows=rows, day=day)
+        self._calibrate(self._learn(pairs) / pairs.local, pairs)
+
+    def forecast(self, history: History, horizon: int) -> Forecast:
+        """Median and interval of the next steps of each metric.
+
+        Args:
+            history: of the same metrics and step, up to the moment of the forecast.
+            horizon: how many steps, 1 to a day's.
+
+        Raises:
+            DataError: a horizon outside that.
+            ModelError: not fitted, or fitted on other metrics or another step.
+        """
+        if not self.metrics or (history.metrics, history.step_seconds) != (self.metrics, self.step_seconds):
+            raise ModelError(
+                f"fitted on {', '.join(self.metrics) or 'nothing'} in steps of {self.step_seconds} s, asked about "
+                f"{', '.join(history.metrics)} in steps of {history.step_seconds} s: fit it on these first"
+            )
+        day = steps_a_day(self.step_seconds)
+        if not 1 <= horizon <= day:
+            raise DataError(f"horizon {horizon}: 1 to {day} steps of {self.step_seconds} s can be forecast, a day")
+        h = np.arange(1, horizon + 1)
+        t = np.full(horizon, len(history.times) - 1)
+        value, lower, upper = (np.empty((horizon, len(self.metrics))) for _ in range(3))
+        for m, column in enumerate(history.values.T):
+            one = MetricFeatures(column, day, self.scales[m])
+            middle = self._predict(one.matrix(t, np.minimum(h, self.reach)))
+            below, above = self._margins(h) * self.widths[m] * self._local(one, m, t)
+            # What was never below zero, a rate or a share, will not be.
+            least = 0.0 if column.min() >= 0 else -np.inf
+            for side, by in ((value, 0.0), (lower, below), (upper, above)):
+                side[:, m] = np.maximum(one.unscaled(t, middle + by), least)
+        return Forecast(history.metrics, history.after(horizon), value, lower, upper)
+
+    def _local(self, one: MetricFeatures, m: int, t: Steps) -> Floats:
+        local: Floats = (one.spread[t] + QUIET_SHARE * self.usual_spread[m] + LEAST_SPREAD) ** LOCAL
+        return local
+
+    def _calibrate(self, errors: Floats, pairs: Pairs) -> None:
+        """Read margins from errors: of all metrics by how far ahead they are, and how wide each metric's are."""
+        told = np.isfinite(errors)
+        errors, steps, metric = errors[told], pairs.h[told], pairs.metric[told]
+        tail = (1 - COVERAGE) / 2
+        edges = np.unique(np.round(np.geomspace(1, self.reach + 1, BINS + 1)).astype(int))
+        found = []
+        for begin, end in itertools.pairwise(edges):
+            here = (steps >= begin) & (steps < end)
+            if here.any():
+                low, high = np.quantile(errors[here], [tail, 1 - tail])
+                found.append((steps[here].mean(), min(low, 0.0), max(high, 0.0)))
+        ahead, low, high = np.array(found).T
+        # Nobody knows more of what is farther away.
+        self.margins = np.stack([ahead, np.minimum.accumulate(low), np.maximum.accumulate(high)])
+        needed = np.max([_share(errors, margin) for margin in self._margins(steps)], axis=0)
+        self.widths = [_quantile(needed[metric == m]) for m in range(len(self.metrics))]
+
+    def _margins(self, h: Steps) -> Floats:
+        """(2, n): below and above, for so many steps ahead; beyond what was seen they grow as a random walk's."""
+        ahead, *sides = self.margins
+        known = np.minimum(h, self.reach)
+        return np.stack([np.interp(np.log(known), np.log(ahead), side) for side in sides]) * np.sqrt(h / known)
+
+
+def _drawn(known: Flags, first: int, reach: int, how_many: int, rng: np.random.Generator) -> tuple[Steps, Steps]:
+    """Origins, and how far ahead of them, evenly on a logarithmic scale; only what is known is learnt from."""
+    h = np.floor(np.exp(rng.uniform(0, np.log(reach + 1), how_many))).astype(np.int64).clip(1, reach)
+    t = rng.integers(first, len(known) - 1, how_many)
+    inside = t + h < len(known)
+    t, h = t[inside], h[inside]
+    learnt = known[t + h]
+    return t[learnt], h[learnt]
+
+
+def _share(errors: Floats, margin: Floats) -> Floats:
+    """An error as a share of its side's margin: above 1 it is outside; negative on the other side."""
+    share: Floats = np.divide(errors, margin, out=np.zeros_like(errors), where=margin != 0)
+    return share
+
+
+def _quantile(needed: Floats) -> float:
+    return float(np.quantile(needed, COVERAGE)) if len(needed) else 1.0
