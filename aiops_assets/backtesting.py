@@ -47,7 +47,7 @@ def known_models(names: Sequence[str]) -> tuple[str, ...]:
     known = tuple(backtest.WINDOW_MODELS)
     for name in names:
         if name not in known:
-            raise DataError(f"no model {name!r} to back-test: choose from {', '.join(known)}")
+            raise DataError(f"no detector {name!r}: choose from {', '.join(known)}")
     return tuple(dict.fromkeys(names)) or known
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from aiops_assets.commands.errors import one_line_errors
+from aiops_assets.errors import DataError
 from aiops_assets.settings import load_settings
 
 
@@ -35,8 +36,11 @@ def backtest(
     `metric`, `value`, and the 80 % interval `lower` to `upper`, in steps of five minutes (of the series, if longer).
     """
     from aiops_assets.backtesting import backtest_file, forecast_file
+    from aiops_assets.models.backtest import WINDOW_MODELS
     from aiops_assets.models.forecasters import FORECASTERS
 
+    if name not in {*WINDOW_MODELS, *FORECASTERS}:
+        raise DataError(f"no model {name!r} to back-test: choose from {', '.join((*WINDOW_MODELS, *FORECASTERS))}")
     if name in FORECASTERS:
         if alert_budget is not None or explain:
             raise click.UsageError(f"--alert-budget and --explain belong to detectors, {name} is a forecaster")

@@ -13,6 +13,7 @@ from aiops_assets.backtesting import backtest_file
 from aiops_assets.cli import main
 from aiops_assets.errors import DataError, StoreError
 from aiops_assets.models.backtest import WINDOW_MODELS
+from aiops_assets.models.forecasters import FORECASTERS
 
 EVENTS = ((700, 712), (900, 930))
 
@@ -92,12 +93,12 @@ def test_a_thousand_columns_are_scored(tmp_path: Path, model: str) -> None:
 
 
 def test_a_model_that_is_not_known_is_refused_with_those_that_are(series: Path, tmp_path: Path) -> None:
-    for done in (
-        _backtest(series, tmp_path / "out.parquet", "lstm"),
-        _call("evaluate", tmp_path, "--model", "ensemble-predictor", "--model", "lstm"),
-    ):
-        assert done.exit_code == 2
-        assert done.stderr == f"error: no model 'lstm' to back-test: choose from {', '.join(WINDOW_MODELS)}\n"
+    detectors = ", ".join(WINDOW_MODELS)
+    done = _backtest(series, tmp_path / "out.parquet", "lstm")
+    known = f"{detectors}, {', '.join(FORECASTERS)}"
+    assert (done.exit_code, done.stderr) == (2, f"error: no model 'lstm' to back-test: choose from {known}\n")
+    done = _call("evaluate", tmp_path, "--model", "ensemble-predictor", "--model", "lstm")
+    assert (done.exit_code, done.stderr) == (2, f"error: no detector 'lstm': choose from {detectors}\n")
     assert {"ensemble-predictor", "anomaly-detector"} <= set(WINDOW_MODELS)
 
 
