@@ -41,6 +41,8 @@ class BoostedForecaster(DirectForecaster):
             here = block == k
             if here.any() and learnt.any():
                 errors[here] = pairs.y[here] - self._fitted(pairs.x[learnt], pairs.y[learnt]).predict(pairs.x[here])
+        if np.isnan(errors).all():  # nearly all is a gap: nobody could say how wrong a model is
+            return pairs.y - self._predict(pairs.x)
         self.model = self._fitted(pairs.x, pairs.y)
         return errors
 
@@ -55,7 +57,8 @@ class BoostedForecaster(DirectForecaster):
         model = HistGradientBoostingRegressor(
             loss="quantile", quantile=0.5, min_samples_leaf=leaf, random_state=self.seed, **BOOSTING
         )
-        return model.fit(x, y)
+        # scikit-learn cannot bin a column without any value: in a history of two days nothing was two days ago.
+        return model.fit(np.where(np.isnan(x).all(axis=0), 0.0, x), y)
 
 
 class TrivialForecaster(DirectForecaster):
