@@ -10,6 +10,7 @@ from aiops_assets.errors import DataError
 from aiops_assets.models.base import Flags, WindowDetector
 from aiops_assets.models.ensemble import ALERT_BUDGET, EnsemblePredictor
 from aiops_assets.models.forest_windows import CONTAMINATION, ForestWindows
+from aiops_assets.models.lstm_autoencoder import LstmAutoencoder
 from aiops_assets.timeseries.frames import cadence
 
 TIME_COLUMNS = ("timestamp", "split")
@@ -18,6 +19,7 @@ Factory = Callable[[Sequence[str], float | None, int], WindowDetector]
 WINDOW_MODELS: Mapping[str, Factory] = {
     "ensemble-predictor": lambda columns, budget, _: EnsemblePredictor(columns, budget or ALERT_BUDGET),
     "anomaly-detector": lambda columns, budget, seed: ForestWindows(columns, budget or CONTAMINATION, seed),
+    "lstm-predictor": lambda columns, budget, seed: LstmAutoencoder(columns, budget or ALERT_BUDGET, seed),
 }
 """Name -> makes an unfitted detector from columns, alert budget and seed.
 

@@ -96,11 +96,8 @@ class Family(Protocol):
     packages: tuple[str, ...]
     pickled_by: str
 
-    def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int) -> Any:
-        """A fitted model; labels are not looked at."""
-
-    def judge(self, model: Any, rows: pd.DataFrame) -> Scored:
-        """Score, alert and contributions of each row; the hold-out's may look back at train rows."""
+    def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
+        """A fitted model; labels are not looked at. ``start``: an earlier one that some kinds go on from."""
 
     def smoke_problems(self, model: Any) -> list[str]:
         """What is wrong with a model that must not be served: empty when nothing is."""

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 
 from aiops_assets.models.ensemble import ALERT_BUDGET
-from aiops_assets.timeseries.views import POD_FEATURES, POD_SERIES
+from aiops_assets.timeseries.views import CLUSTER_METRICS_VIEW, POD_FEATURES, POD_SERIES
 
-ROW_FOREST, WINDOW_ENSEMBLE = "row_forest", "window_ensemble"
+ROW_FOREST, WINDOW_ENSEMBLE, LSTM = "row_forest", "window_ensemble", "lstm"
+PREDICTIVE, ARIMA, PROPHET = "predictive", "arima", "prophet"
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class ModelSpec:
         description: one line for people.
         family: which kind of model it is, see :func:`~aiops_assets.models.families.family_of`.
         parameters: hyperparameters, recorded with each fit.
+        source: DATA_SOURCE of this model; empty: the environment's.
     """
 
     name: str
@@ -27,6 +29,7 @@ class ModelSpec:
     description: str
     family: str = ROW_FOREST
     parameters: dict[str, object] = field(default_factory=dict)
+    source: str = ""
 
 
 ANOMALY_DETECTOR = ModelSpec(
@@ -45,4 +48,44 @@ ENSEMBLE_PREDICTOR = ModelSpec(
     family=WINDOW_ENSEMBLE,
     parameters={"alert_budget": ALERT_BUDGET},
 )
-MODELS = (ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR)
+LSTM_PREDICTOR = ModelSpec(
+    name="lstm-predictor",
+    view=POD_SERIES,
+    training_days=7,
+    description="Tells from the history of a pod's metrics when an autoencoder that learned it cannot follow any more.",
+    family=LSTM,
+    parameters={"alert_budget": ALERT_BUDGET},
+)
+PREDICTIVE_ANALYTICS = ModelSpec(
+    name="predictive-analytics",
+    view=CLUSTER_METRICS_VIEW,
+    training_days=14,
+    description="Says how the five metrics of a cluster go on, up to a day ahead, with an 80 % interval.",
+    family=PREDICTIVE,
+    parameters={"trees": "boosting", "lookback_window": 24, "forecast_horizon": 12},
+)
+ARIMA_PREDICTOR = ModelSpec(
+    name="arima-predictor",
+    view=CLUSTER_METRICS_VIEW,
+    training_days=14,
+    description="Says how each metric of a cluster goes on by an ARIMA model of its own, with an 80 % interval.",
+    family=ARIMA,
+)
+PROPHET_PREDICTOR = ModelSpec(
+    name="prophet-predictor",
+    view=CLUSTER_METRICS_VIEW,
+    training_days=14,
+    description="Says how each metric of a cluster goes on by a Prophet model of its own, with an 80 % interval.",
+    family=PROPHET,
+)
+MODELS = (
+    ANOMALY_DETECTOR,
+    ENSEMBLE_PREDICTOR,
+    LSTM_PREDICTOR,
+    PREDICTIVE_ANALYTICS,
+    ARIMA_PREDICTOR,
+    PROPHET_PREDICTOR,
+)
+MODEL_NAMES = tuple(spec.name for spec in MODELS)
+ALIASES = {"timeseries-predictor": (ARIMA_PREDICTOR.name, PROPHET_PREDICTOR.name)}
+"""Older name -> the models that it stood for, the one that is asked first before the others."""

@@ -9,19 +9,23 @@ cross-conformal prediction: Vovk 2015).
 
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from aiops_assets.errors import DataError, ModelError
 from aiops_assets.models.base import Flags, Forecast
-from aiops_assets.models.forecast_features import MetricFeatures, Steps
+from aiops_assets.models.forecast_features import REACH_DAYS, MetricFeatures, Steps, own_scale
 from aiops_assets.timeseries.history import History, steps_a_day
 from aiops_assets.timeseries.series import Floats
 
 COVERAGE = 0.8
 PAIRS = 30_000
 """(Origin, steps ahead) pairs that are learnt from, of all metrics together."""
+REMEMBERED_PAIRS = 15_000
+"""Where an origin knows little there is less to learn."""
 LEAST_PAIRS = 200
 """Of each metric, however many there are."""
 LOCAL = 0.5
@@ -30,6 +34,7 @@ QUIET_SHARE, LEAST_SPREAD = 0.25, 1e-3
 """What is added to that spread, of the usual one and at least: a quiet hour does not promise a quiet day."""
 BINS = 10
 """Of the steps ahead, each as wide again as those before it: errors grow fast at first."""
+STATE = ("seed", "memory", "metrics", "step_seconds", "scales", "usual_spread", "reach", "margins", "widths")
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,11 @@ class Pairs:
     Attributes:
         x: (n, n_features) what is known at the origin, see :mod:`aiops_assets.models.forecast_features`.
         y: (n,) what came.
-        t: (n,) rows of the origins.
+        t: (n,) rows of the origins; of other histories counted from the end, which they share.
         h: (n,) steps ahead, from 1.
         metric: (n,) positions of the metrics.
         local: (n,) how unquiet the metric was around the origin.
+        own: (n,) whether the pair is of the history itself, whose errors tell how wide intervals are.
         first: the first row that may be an origin.
         rows: of the history.
         day: rows of a day.
@@ -54,16 +60,22 @@ class Pairs:
     h: Steps
     metric: Steps
     local: Floats
+    own: Flags
     first: int
     rows: int
     day: int
 
 
 class DirectForecaster(ABC):
-    """Several metrics at once, up to a day ahead; see the module."""
+    """Several metrics at once, up to a day ahead; see the module.
 
-    def __init__(self, seed: int = 42) -> None:
-        self.seed = seed
+    Args:
+        seed: of the pairs that are drawn.
+        memory: rows that an origin knows, it and those before it; all there are by default.
+    """
+
+    def __init__(self, seed: int = 42, memory: int | None = None) -> None:
+        self.seed, self.memory = seed, memory
         self.metrics: tuple[str, ...] = ()
         self.step_seconds = 0
 
@@ -75,61 +87,86 @@ class DirectForecaster(ABC):
     def _predict(self, x: Floats) -> Floats:
         """(n,) what will come."""
 
-    def fit(self, history: History) -> None:
+    def fit(self, history: History, *, alike: Sequence[History] = (), others: Sequence[History] = ()) -> None:
         """Learn what comes after what, and how wrong that is.
 
+        Args:
+            history: up to the end of what may be known.
+            alike: of the same series at other instants: learnt from in the same way.
+            others: of other entities, to the same end: learnt from, but no interval is read from them.
+
         Raises:
-            ModelError: no metric has samples to learn from.
+            ModelError: no metric has samples to learn from, or another history has other metrics or steps.
         """
         self.metrics, self.step_seconds = history.metrics, history.step_seconds
+        everything = [history, *alike, *others]
+        if any((one.metrics, one.step_seconds) != (self.metrics, self.step_seconds) for one in everything):
+            raise ModelError("the histories are not of the same metrics and steps")
         rows, day = len(history.times), steps_a_day(history.step_seconds)
-        features = [MetricFeatures(column, day) for column in history.values.T]
-        self.scales = [one.scale for one in features]
-        self.usual_spread = [float(np.median(one.spread)) for one in features]
         first = min(day, rows // 3)
         self.reach = min(day, rows - 1 - first)
         rng = np.random.default_rng(self.seed)
+        total = sum(len(one.times) for one in everything)
+        pairs = PAIRS if self.memory is None or self.memory > day else REMEMBERED_PAIRS
         parts = []
-        for m, one in enumerate(features):
-            t, h = _drawn(history.known[:, m], first, self.reach, max(PAIRS // len(features), LEAST_PAIRS), rng)
-            parts.append((one.matrix(t, h), one.target(t, h), t, h, np.full(len(t), m), self._local(one, m, t)))
+        for i, one in enumerate(everything):
+            features = [MetricFeatures(column, day, memory=self.memory, begin=one.begin) for column in one.values.T]
+            if i == 0:
+                self.scales = [metric.scale for metric in features]
+                self.usual_spread = [float(np.median(metric.spread)) for metric in features]
+            share = max(round(pairs / len(features) * len(one.times) / total), LEAST_PAIRS)
+            for m, metric in enumerate(features):
+                t, h = _drawn(one.known[:, m], min(first, len(one.times) // 3), self.reach, share, rng)
+                at = t + rows - len(one.times)
+                own = np.full(len(t), i <= len(alike))
+                x, y = metric.matrix(t, h), metric.target(t, h)
+                parts.append((x, y, at, h, np.full(len(t), m), self._local(metric, m, t), own))
         if not any(len(part[0]) for part in parts):
             raise ModelError("no metric has samples from which a forecast could be learnt: bring a longer history")
-        x, y, t, h, metric, local = (np.concatenate(column) for column in zip(*parts, strict=True))
-        pairs = Pairs(x, y, t, h, metric, local, first=first, rows=rows, day=day)
-        self._calibrate(self._learn(pairs) / pairs.local, pairs)
+        x, y, t, h, which, local, own = (np.concatenate(column) for column in zip(*parts, strict=True))
+        drawn = Pairs(x, y, t, h, which, local, own, first=first, rows=rows, day=day)
+        self._calibrate(self._learn(drawn) / drawn.local, drawn)
 
     def forecast(self, history: History, horizon: int) -> Forecast:
         """Median and interval of the next steps of each metric.
 
         Args:
-            history: of the same metrics and step, up to the moment of the forecast.
+            history: of the same metrics and step, up to the moment of the forecast; one row is enough.
             horizon: how many steps, 1 to a day's.
 
         Raises:
             DataError: a horizon outside that.
             ModelError: not fitted, or fitted on other metrics or another step.
         """
-        if not self.metrics or (history.metrics, history.step_seconds) != (self.metrics, self.step_seconds):
-            raise ModelError(
-                f"fitted on {', '.join(self.metrics) or 'nothing'} in steps of {self.step_seconds} s, asked about "
-                f"{', '.join(history.metrics)} in steps of {history.step_seconds} s: fit it on these first"
-            )
+        require_same(self.metrics, self.step_seconds, history)
         day = steps_a_day(self.step_seconds)
-        if not 1 <= horizon <= day:
-            raise DataError(f"horizon {horizon}: 1 to {day} steps of {self.step_seconds} s can be forecast, a day")
+        require_horizon(horizon, self.step_seconds)
+        whole, history = history, history.newest(self.memory or REACH_DAYS * day)
+        rows = len(whole.times)
         h = np.arange(1, horizon + 1)
         t = np.full(horizon, len(history.times) - 1)
         value, lower, upper = (np.empty((horizon, len(self.metrics))) for _ in range(3))
         for m, column in enumerate(history.values.T):
-            one = MetricFeatures(column, day, self.scales[m])
+            # A day tells the metric's own scale; shorter histories are taken in that of the fit.
+            fitted = rows < day or (self.memory is not None and self.memory < day)
+            scale = self.scales[m] if fitted else own_scale(whole.values[:, m], day, rows)
+            one = MetricFeatures(column, day, scale, self.memory, history.begin)
             middle = self._predict(one.matrix(t, np.minimum(h, self.reach)))
             below, above = self._margins(h) * self.widths[m] * self._local(one, m, t)
             # What was never below zero, a rate or a share, will not be.
-            least = 0.0 if column.min() >= 0 else -np.inf
+            least = 0.0 if whole.values[:, m].min() >= 0 else -np.inf
             for side, by in ((value, 0.0), (lower, below), (upper, above)):
                 side[:, m] = np.maximum(one.unscaled(t, middle + by), least)
         return Forecast(history.metrics, history.after(horizon), value, lower, upper)
+
+    def state(self) -> dict[str, Any]:
+        """All that was learnt, as plain numbers, arrays and a library's own estimators."""
+        return {name: getattr(self, name) for name in STATE}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take what :meth:`state` gave. Raises KeyError: something is missing."""
+        for name in STATE:
+            setattr(self, name, state[name])
 
     def _local(self, one: MetricFeatures, m: int, t: Steps) -> Floats:
         local: Floats = (one.spread[t] + QUIET_SHARE * self.usual_spread[m] + LEAST_SPREAD) ** LOCAL
@@ -137,7 +174,7 @@ class DirectForecaster(ABC):
 
     def _calibrate(self, errors: Floats, pairs: Pairs) -> None:
         """Read margins from errors: of all metrics by how far ahead they are, and how wide each metric's are."""
-        told = np.isfinite(errors)
+        told = np.isfinite(errors) & pairs.own
         errors, steps, metric = errors[told], pairs.h[told], pairs.metric[told]
         tail = (1 - COVERAGE) / 2
         edges = np.unique(np.round(np.geomspace(1, self.reach + 1, BINS + 1)).astype(int))
@@ -160,10 +197,26 @@ class DirectForecaster(ABC):
         return np.stack([np.interp(np.log(known), np.log(ahead), side) for side in sides]) * np.sqrt(h / known)
 
 
+def require_same(metrics: tuple[str, ...], step_seconds: int, history: History) -> None:
+    """Refuse a history of other metrics or steps than those fitted. Raises ModelError."""
+    if not metrics or (history.metrics, history.step_seconds) != (metrics, step_seconds):
+        raise ModelError(
+            f"fitted on {', '.join(metrics) or 'nothing'} in steps of {step_seconds} s, asked about "
+            f"{', '.join(history.metrics)} in steps of {history.step_seconds} s: fit it on these first"
+        )
+
+
+def require_horizon(horizon: int, step_seconds: int) -> None:
+    """Refuse a horizon outside 1 to a day's steps. Raises DataError."""
+    day = steps_a_day(step_seconds)
+    if not 1 <= horizon <= day:
+        raise DataError(f"horizon {horizon}: 1 to {day} steps of {step_seconds} s can be forecast, a day")
+
+
 def _drawn(known: Flags, first: int, reach: int, how_many: int, rng: np.random.Generator) -> tuple[Steps, Steps]:
     """Origins, and how far ahead of them, evenly on a logarithmic scale; only what is known is learnt from."""
     h = np.floor(np.exp(rng.uniform(0, np.log(reach + 1), how_many))).astype(np.int64).clip(1, reach)
-    t = rng.integers(first, len(known) - 1, how_many)
+    t = rng.integers(first, max(len(known) - 1, first + 1), how_many)
     inside = t + h < len(known)
     t, h = t[inside], h[inside]
     learnt = known[t + h]

@@ -23,6 +23,10 @@ DAY_BEFORE = 1 + len(MEAN_HOURS) + len(MEDIAN_HOURS) + 1 + 2
 """Columns that are forecasts by themselves: the last value, the median of the last hour, the value a day before."""
 SEASONS = 7
 """Days back at the same time of day."""
+REACH_DAYS = SEASONS + 1
+"""Days of which features of the newest row are made; smoothing reaches a little beyond the seventh."""
+UNIT_DAYS, LEAST_UNIT = 2, 1e-2
+"""In scales: an hour of silence does not make the next sample a giant."""
 NARROW_HOURS, WIDE_HOURS = 1.0, 3.0
 """Of the centred windows that smooth earlier days."""
 
@@ -34,38 +38,45 @@ class MetricFeatures:
         values: (n,) float64, finite, on a regular grid.
         day: how many rows a day is.
         scale: unit of all that is given out; the mean distance to the median of the day before by default.
+        memory: rows that are known at a moment, it and those before it; all there are by default.
+        begin: place of the first row in its day, from 0.
     """
 
-    def __init__(self, values: Floats, day: int, scale: float | None = None) -> None:
-        anchor = _rolling(pd.Series(values), day).median().to_numpy()
-        self.scale = scale or float(np.mean(np.abs(values - anchor))) or 1.0
-        self.values, self.day = values / self.scale, day
+    def __init__(
+        self, values: Floats, day: int, scale: float | None = None, memory: int | None = None, begin: int = 0
+    ) -> None:
+        self.day, self.memory, self.begin = day, memory or len(values), begin
+        self.has_own_unit = memory is not None and memory >= UNIT_DAYS * day
+        self.scale = scale or own_scale(values, day, self.memory)
+        self.values = values / self.scale
         series = pd.Series(self.values)
-        self.anchor = _rolling(series, day).median().to_numpy()
-        levels = [_rolling(series, self._rows(hours)).mean() for hours in MEAN_HOURS]
-        levels += [_rolling(series, self._rows(hours)).median() for hours in MEDIAN_HOURS]
-        levels += [_rolling(series, SEASONS * day).median()]
+        self.anchor = self._rolling(series, day).median().to_numpy()
+        levels = [self._rolling(series, self._rows(hours)).mean() for hours in MEAN_HOURS]
+        levels += [self._rolling(series, self._rows(hours)).median() for hours in MEDIAN_HOURS]
+        levels += [self._rolling(series, SEASONS * day).median()]
         self.levels = np.stack([self.values, *(level.to_numpy() for level in levels)], axis=1)
-        self.spread = _rolling(series, self._rows(SPREAD_HOURS), least=2).std(ddof=0).bfill().fillna(0.0).to_numpy()
-        jitter = _rolling(series.diff(), day, least=2).std(ddof=0).bfill().fillna(0.0)
-        reach = _rolling(series, day).max() - _rolling(series, day).min()
-        changes = [series.diff(self._rows(hours)).fillna(0.0) for hours in CHANGE_HOURS]
+        self.spread = self._deviation(series, self._rows(SPREAD_HOURS)).to_numpy()
+        jitter = self._deviation(self._change(series, 1), day)
+        reach = self._rolling(series, day).max() - self._rolling(series, day).min()
+        changes = [self._change(series, self._rows(hours)).fillna(0.0) for hours in CHANGE_HOURS]
         self.around = np.stack([self.spread, *(one.to_numpy() for one in (jitter, reach, *changes))], axis=1)
+        self.unit = self._units()
+        self.spread = self.spread / self.unit
         self.narrow = _centred(series, self._rows(NARROW_HOURS)).median().to_numpy()
         self.wide = _centred(series, self._rows(WIDE_HOURS)).mean().to_numpy()
 
     def matrix(self, t: Steps, h: Steps) -> Floats:
         """(n_pairs, n_features) float64, levels relative to the median of the last day; NaN: no such day."""
-        yesterday, before = self._at(self.values, t + h - self.day), self._at(self.values, t + h - 2 * self.day)
-        earlier = [self._at(self.narrow, t + h - days * self.day) for days in range(3, SEASONS + 1)]
+        yesterday, before = (self._at(self.values, t + h - days * self.day, t) for days in (1, 2))
+        earlier = [self._at(self.narrow, t + h - days * self.day, t) for days in range(3, SEASONS + 1)]
         same_time = np.stack([yesterday, before, *earlier])
         # Smoothing looks ahead by half its window: a day back it must not reach beyond t.
         half_narrow, half_wide = self._half(NARROW_HOURS), self._half(WIDE_HOURS)
-        smooth = self._at(self.narrow, np.minimum(t + h - self.day, t - half_narrow))
-        smoother = self._at(self.wide, np.minimum(t + h - self.day, t - half_wide))
+        smooth = self._at(self.narrow, np.minimum(t + h - self.day, t - half_narrow), t)
+        smoother = self._at(self.wide, np.minimum(t + h - self.day, t - half_wide), t)
         shapes = [
-            self._at(self.wide, np.minimum(t + h - days * self.day, t - half_wide))
-            - self._at(self.wide, np.minimum(t - days * self.day, t - half_wide))
+            self._at(self.wide, np.minimum(t + h - days * self.day, t - half_wide), t)
+            - self._at(self.wide, np.minimum(t - days * self.day, t - half_wide), t)
             for days in range(1, SEASONS + 1)
         ]
         with warnings.catch_warnings():
@@ -74,19 +85,29 @@ class MetricFeatures:
             shape = np.nanmedian(np.stack(shapes), axis=0)
         seasonal = np.stack([smooth, smoother, yesterday, before, usual, recent], axis=1)
         anchor = self.anchor[t][:, None]
-        phase = 2 * np.pi * ((t + h) % self.day) / self.day
+        phase = 2 * np.pi * ((self.begin + t + h) % self.day) / self.day
         clock = np.stack([h.astype(float), np.sin(phase), np.cos(phase)], axis=1)
-        return np.concatenate(
-            [self.levels[t] - anchor, seasonal - anchor, shape[:, None], self.around[t], clock], axis=1
-        )
+        levels = [self.levels[t] - anchor, seasonal - anchor, shape[:, None], self.around[t]]
+        return np.concatenate([*(level / self.unit[t][:, None] for level in levels), clock], axis=1)
 
     def target(self, t: Steps, h: Steps) -> Floats:
         """(n_pairs,) what came, as :meth:`matrix` gives levels."""
-        return self.values[t + h] - self.anchor[t]
+        return (self.values[t + h] - self.anchor[t]) / self.unit[t]
 
     def unscaled(self, t: Steps, predicted: Floats) -> Floats:
         """Predictions of :meth:`target` in the metric's own unit."""
-        return (predicted + self.anchor[t]) * self.scale
+        return (predicted * self.unit[t] + self.anchor[t]) * self.scale
+
+    def _units(self) -> Floats:
+        """(n,) what levels are measured in at each moment, in scales.
+
+        Where a moment knows two days and no more, it is the mean distance to the median of the day before over the
+        last day: another entity's metric, of another size, then looks like those that were learnt from.
+        """
+        if not self.has_own_unit:
+            return np.ones(len(self.values))
+        distance = pd.Series(np.abs(self.values - self.anchor))
+        return self._rolling(distance, self.day).mean().to_numpy() + LEAST_UNIT
 
     def _rows(self, hours: float) -> int:
         return max(1, round(hours * self.day / 24))
@@ -94,13 +115,27 @@ class MetricFeatures:
     def _half(self, hours: float) -> int:
         return self._rows(hours) // 2
 
-    @staticmethod
-    def _at(values: Floats, rows: Steps) -> Floats:
-        return np.where(rows >= 0, values[np.maximum(rows, 0)], np.nan)
+    def _at(self, values: Floats, rows: Steps, t: Steps) -> Floats:
+        """NaN before the first row, and where it is longer ago than is remembered at t."""
+        return np.where((rows >= 0) & (rows > t - self.memory), values[np.maximum(rows, 0)], np.nan)
+
+    def _rolling(self, series: pd.Series, rows: int, least: int = 1) -> "pd.api.typing.Rolling[pd.Series]":
+        return series.rolling(max(min(rows, self.memory), least), min_periods=least)
+
+    def _deviation(self, series: pd.Series, rows: int) -> pd.Series:
+        """Rolling standard deviation; 0 where a moment has no row before it."""
+        if self.memory < 2:
+            return pd.Series(np.zeros(len(series)))
+        return self._rolling(series, rows, least=2).std(ddof=0).bfill().fillna(0.0)
+
+    def _change(self, series: pd.Series, rows: int) -> pd.Series:
+        return series.diff(rows) if rows < self.memory else pd.Series(np.full(len(series), np.nan))
 
 
-def _rolling(series: pd.Series, rows: int, least: int = 1) -> "pd.api.typing.Rolling[pd.Series]":
-    return series.rolling(max(rows, least), min_periods=least)
+def own_scale(values: Floats, day: int, memory: int) -> float:
+    """The mean distance to the median of the day before, or of what is remembered; 1 where nothing moves."""
+    anchor = pd.Series(values).rolling(min(day, memory), min_periods=1).median().to_numpy()
+    return float(np.mean(np.abs(values - anchor))) or 1.0
 
 
 def _centred(series: pd.Series, rows: int) -> "pd.api.typing.Rolling[pd.Series]":

@@ -1,4 +1,4 @@
-"""The forecasters: gradient boosting, and the trivial ones that it has to beat."""
+"""The forecasters of all metrics and horizons at once: trees, and the trivial ones that they have to beat."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,29 +8,44 @@ import numpy as np
 from aiops_assets.models.base import Forecaster
 from aiops_assets.models.direct_forecaster import DirectForecaster, Pairs
 from aiops_assets.models.forecast_features import DAY_BEFORE, HOUR_MEDIAN, LAST
+from aiops_assets.models.forecast_trees import TREES, Boosting, RandomForest, Trees
 from aiops_assets.timeseries.series import Floats
 
 BLOCKS = 3
-LEAST_DAYS = 1.5
+LEAST_DAYS, LEAST_MEMORIES = 1.5, 4
 """A shorter history has no season that could be learnt: the median of the last hour goes on."""
-BOOSTING = {
-    "max_iter": 80, "learning_rate": 0.08, "max_leaf_nodes": 8, "l2_regularization": 1.0, "early_stopping": False,
-}  # fmt: skip
-LEAF_PAIRS, LEAF_SHARE = 300, 0.05
 
 
-class BoostedForecaster(DirectForecaster):
-    """Gradient boosting of the median (scikit-learn's histogram trees), fitted on all pairs.
+class LearnedForecaster(DirectForecaster):
+    """Regression trees on what is known at an origin, fitted on all pairs.
 
-    How wrong it is, is told by models of parts of the history: it is cut into blocks of time, and the origins of a
-    block are forecast by a model of the other blocks.
+    How wrong they are, is told by trees of parts of the history: it is cut into blocks of time, and the origins of a
+    block are forecast by trees of the other blocks.
+
+    Args:
+        seed: of pairs and trees.
+        memory: rows that an origin knows; all there are by default.
+        trees: which.
+        start: a fitted forecaster of the same metrics; boosting goes on from its trees. Errors on rows that it was
+            fitted on are a little too small then.
     """
 
-    model: Any = None
+    def __init__(
+        self,
+        seed: int = 42,
+        memory: int | None = None,
+        trees: Trees | None = None,
+        start: "LearnedForecaster | None" = None,
+    ) -> None:
+        super().__init__(seed, memory)
+        self.trees = trees or Boosting(seed)
+        self.before = start.trees if start and start.trees.stages else None
 
     def _learn(self, pairs: Pairs) -> Floats:
-        self.model = None
-        if pairs.rows < LEAST_DAYS * pairs.day:
+        self.trees = self.trees.anew()
+        # Where an origin knows less than a season, a short history teaches as much as a long one.
+        least = LEAST_DAYS * pairs.day if self.memory is None else LEAST_MEMORIES * self.memory
+        if pairs.rows < least:
             return pairs.y - self._predict(pairs.x)
         errors = np.full(len(pairs.y), np.nan)
         edges = np.linspace(pairs.first, pairs.rows, BLOCKS + 1)
@@ -38,27 +53,26 @@ class BoostedForecaster(DirectForecaster):
         for k in range(BLOCKS):
             # Nothing is learnt from an origin in the block, nor from one that is asked about the block.
             learnt = (block != k) & ~((pairs.t < edges[k]) & (pairs.t + pairs.h >= edges[k]))
-            here = block == k
+            here = (block == k) & pairs.own
             if here.any() and learnt.any():
-                errors[here] = pairs.y[here] - self._fitted(pairs.x[learnt], pairs.y[learnt]).predict(pairs.x[here])
+                fitted = self.trees.fitted(pairs.x[learnt], pairs.y[learnt], self.before)
+                errors[here] = pairs.y[here] - fitted.predict(pairs.x[here])
         if np.isnan(errors).all():  # nearly all is a gap: nobody could say how wrong a model is
             return pairs.y - self._predict(pairs.x)
-        self.model = self._fitted(pairs.x, pairs.y)
+        self.trees = self.trees.fitted(pairs.x, pairs.y, self.before)
         return errors
 
     def _predict(self, x: Floats) -> Floats:
-        predicted: Floats = x[:, HOUR_MEDIAN] if self.model is None else self.model.predict(x)
-        return predicted
+        return self.trees.predict(x) if self.trees.stages else x[:, HOUR_MEDIAN]
 
-    def _fitted(self, x: Floats, y: Floats) -> Any:
-        from sklearn.ensemble import HistGradientBoostingRegressor
+    def state(self) -> dict[str, Any]:
+        """See DirectForecaster; the trees are scikit-learn's own."""
+        return {**super().state(), "trees": self.trees.name, "stages": self.trees.stages}
 
-        leaf = max(1, min(LEAF_PAIRS, round(LEAF_SHARE * len(y))))
-        model = HistGradientBoostingRegressor(
-            loss="quantile", quantile=0.5, min_samples_leaf=leaf, random_state=self.seed, **BOOSTING
-        )
-        # scikit-learn cannot bin a column without any value: in a history of two days nothing was two days ago.
-        return model.fit(np.where(np.isnan(x).all(axis=0), 0.0, x), y)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See DirectForecaster."""
+        super().restore(state)
+        self.trees = TREES[state["trees"]](self.seed, tuple(state["stages"]))
 
 
 class TrivialForecaster(DirectForecaster):
@@ -78,7 +92,10 @@ class TrivialForecaster(DirectForecaster):
 
 
 FORECASTERS: Mapping[str, Callable[[int], Forecaster]] = {
-    "predictive-analytics": lambda seed: BoostedForecaster(seed),
+    "predictive-analytics": lambda seed: LearnedForecaster(seed),
+    "random-forest": lambda seed: LearnedForecaster(seed, trees=RandomForest(seed)),
+    "arima-predictor": lambda seed: ArimaForecaster(seed),
+    "prophet-predictor": lambda seed: ProphetForecaster(seed),
     "last-value": lambda seed: TrivialForecaster(LAST, seed),
     "median-24h": lambda seed: TrivialForecaster(None, seed),
     "seasonal-naive": lambda seed: TrivialForecaster(DAY_BEFORE, seed),

@@ -77,6 +77,12 @@ class Comparison:
     anomalous_blocks: int
 
     @property
+    def gaps(self) -> dict[str, Difference]:
+        """Name -> difference, as records keep them."""
+        named = {"average_precision": self.average_precision, "false_alarm_rate": self.false_alarm_rate}
+        return {name: found for name, found in named.items() if found}
+
+    @property
     def too_small(self) -> bool:
         """Whether the hold-out says too little for a champion to be replaced by it."""
         figures = self.challenger_figures
@@ -106,9 +112,9 @@ def compare(rows: pd.DataFrame, challenger: Scored, opponent: Scored, who: str, 
         opponent=who,
         challenger_figures=judge(challenger, rows),
         opponent_figures=judge(opponent, rows),
-        average_precision=_difference(new - old, anomalous),
-        false_alarm_rate=_difference(alarms[0] - alarms[1], normal),
-        over_chance=_difference(new - chance, anomalous) if truth.any() else None,
+        average_precision=difference(new - old, anomalous),
+        false_alarm_rate=difference(alarms[0] - alarms[1], normal),
+        over_chance=difference(new - chance, anomalous) if truth.any() else None,
         anomalous_blocks=anomalous,
     )
 
@@ -123,7 +129,7 @@ def noise(rows: pd.DataFrame, scored: Scored, seed: int) -> tuple[Difference | N
     precision = _average_precisions(scored.score, truth, blocks, weights)
     alarms = _shares(scored.alert, ~truth, blocks, weights)
     anomalous, normal = (len(np.unique(blocks[among])) for among in (truth, ~truth))
-    return _difference(precision, anomalous), _difference(alarms, normal)
+    return difference(precision, anomalous), difference(alarms, normal)
 
 
 def decide(comparison: Comparison, *, challenger_source: str, champion_source: str | None) -> Decision:
@@ -138,8 +144,8 @@ def decide(comparison: Comparison, *, challenger_source: str, champion_source: s
         challenger_source, champion_source: where their rows really came from; anything but "synthetic" has
             seen a real cluster. ``None``: there is no champion.
     """
-    if challenger_source == SYNTHETIC and champion_source not in (SYNTHETIC, None):
-        return Decision(False, f"trained on synthetic data; the champion saw {champion_source} data")
+    if refused := refused_source(challenger_source, champion_source):
+        return refused
     figures = stated(comparison)
     meets_null = meets_null_model(challenger_source, champion_source)
     if comparison.average_precision is None and not meets_null:
@@ -168,6 +174,13 @@ def decide(comparison: Comparison, *, challenger_source: str, champion_source: s
             f"{comparison.anomalous_blocks} blocks): raise N_SAMPLES or TRAINING_DAYS; {figures}",
         )
     return Decision(True, f"{first + ', ' if first else ''}not worse than {comparison.opponent}: {figures}")
+
+
+def refused_source(challenger_source: str, champion_source: str | None) -> Decision | None:
+    """The decision against a version that saw only generated data where the champion saw a real cluster."""
+    if challenger_source == SYNTHETIC and champion_source not in (SYNTHETIC, None):
+        return Decision(False, f"trained on synthetic data; the champion saw {champion_source} data")
+    return None
 
 
 def meets_null_model(challenger_source: str, champion_source: str | None) -> bool:
@@ -236,13 +249,16 @@ def blocks_of(rows: pd.DataFrame) -> npt.NDArray[np.intp]:
 def _draws(rows: pd.DataFrame, seed: int) -> tuple[npt.NDArray[np.intp], Floats]:
     """The block of each row, and how often each draw takes each block: (n_draws, n_blocks)."""
     blocks = blocks_of(rows)
-    n_blocks = int(blocks.max()) + 1 if len(blocks) else 0
-    # The first row is the hold-out as it is: each block once.
+    return blocks, drawn_weights(int(blocks.max()) + 1 if len(blocks) else 0, seed)
+
+
+def drawn_weights(n_blocks: int, seed: int) -> Floats:
+    """How often each draw takes each block, (n_draws, n_blocks); the first is the hold-out as it is, each once."""
     weights = np.ones((REPLICATES + 1, n_blocks))
     if n_blocks:
         rng = np.random.default_rng([seed, 4])
         weights[1:] = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=REPLICATES)
-    return blocks, weights
+    return weights
 
 
 def _average_precisions(
@@ -288,7 +304,7 @@ def _shares(
     return result
 
 
-def _difference(draws: Floats, n_blocks: int) -> Difference | None:
+def difference(draws: Floats, n_blocks: int) -> Difference | None:
     """The first draw is the value; the others are the noise, of ``n_blocks`` blocks that bear on it.
 
     Percentiles as they are give too narrow an interval for few blocks. They are moved out by the factor that
@@ -297,7 +313,7 @@ def _difference(draws: Floats, n_blocks: int) -> Difference | None:
     """
     from scipy.stats import norm, t
 
-    if not np.isfinite(draws[0]):
+    if not len(draws) or not np.isfinite(draws[0]):
         return None
     n = max(n_blocks, 2)
     tail = 100 * norm.cdf(t.ppf(OUTSIDE / 2, n - 1) * np.sqrt(n / (n - 1)))

@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 
+from aiops_assets.models.detector_families import scored_rows
 from aiops_assets.models.evaluation import Figures, judge
-from aiops_assets.models.families import scored_rows
 from aiops_assets.timeseries.features import FEATURES, row_mask
 from aiops_assets.timeseries.series import KINDS, PodSeries
 from aiops_assets.timeseries.training_rows import label_frame

@@ -14,8 +14,8 @@ import pandas as pd
 
 from aiops_assets.errors import ModelError
 from aiops_assets.models.base import Scored
+from aiops_assets.models.detector_families import DetectorFamily
 from aiops_assets.models.evaluation import Figures, judge
-from aiops_assets.models.families import ChainFamily
 from aiops_assets.models.gate import AP_TOLERANCE
 from aiops_assets.timeseries.anomalies import ANOMALIES
 from aiops_assets.timeseries.series import Floats
@@ -67,7 +67,7 @@ def side_by_side(rows: pd.DataFrame, challenger: Scored, champion: Scored | None
     return frame[list(COLUMNS)]
 
 
-def first_contributors(family: ChainFamily, model: Any, holdout: pd.DataFrame, scored: Scored) -> Names:
+def first_contributors(family: DetectorFamily, model: Any, holdout: pd.DataFrame, scored: Scored) -> Names:
     """The metric that contributes most to each row that is anomalous or under alert, (n_rows,); elsewhere "".
 
     Args:

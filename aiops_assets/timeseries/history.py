@@ -39,11 +39,29 @@ class History:
         """How many rows a time span is; at least one."""
         return max(1, round(hours * 3600 / self.step_seconds))
 
+    @property
+    def begin(self) -> int:
+        """The place of the first row in its UTC day, from 0."""
+        return int(self.times[0].timestamp()) % DAY_SECONDS // self.step_seconds
+
     def until(self, rows: int) -> "History":
         """The first rows alone: what was known then, with gaps at the end filled by what was last known."""
         known = self.known[:rows]
         values = pd.DataFrame(self.values[:rows]).where(known).interpolate(limit_direction="both").fillna(0.0)
         return History(self.metrics, self.times[:rows], values.to_numpy(), known, self.step_seconds)
+
+    def newest(self, rows: int) -> "History":
+        """The last rows alone."""
+        return History(self.metrics, self.times[-rows:], self.values[-rows:], self.known[-rows:], self.step_seconds)
+
+    def sampled(self, step_seconds: int, phase: int = 0) -> "History":
+        """One row of each longer step as it is, the newest of them ``phase`` rows before the last one."""
+        every = step_seconds // self.step_seconds
+        rows = slice((len(self.times) - 1 - phase) % every, len(self.times) - phase, every)
+        times = pd.date_range(
+            self.times[rows][0], periods=len(self.times[rows]), freq=f"{step_seconds}s", name="timestamp"
+        )
+        return History(self.metrics, times, self.values[rows], self.known[rows], step_seconds)
 
     def after(self, horizon: int) -> pd.DatetimeIndex:
         """The begins of the next ``horizon`` steps."""

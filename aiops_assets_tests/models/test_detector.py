@@ -6,8 +6,8 @@ from aiops_assets.errors import ModelError
 from aiops_assets.models import isolation_forest
 from aiops_assets.models.base import Scored
 from aiops_assets.models.catalog import ANOMALY_DETECTOR
+from aiops_assets.models.detector_families import RowForest
 from aiops_assets.models.evaluation import healthy_histories, healthy_rows, judge, rows_of
-from aiops_assets.models.families import RowForest
 from aiops_assets.models.generated_days import judge_generated
 from aiops_assets.stores.records import sha256
 from aiops_assets.timeseries.features import ENGINE_DEFAULT

@@ -1,6 +1,7 @@
 """What the asset chain asks of each kind of model, asked of each."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,29 @@ import pytest
 
 from aiops_assets.errors import ModelError
 from aiops_assets.models import isolation_forest
-from aiops_assets.models.base import Scored
-from aiops_assets.models.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, MODELS, ModelSpec
+from aiops_assets.models.base import Forecast, Scored
+from aiops_assets.models.catalog import (
+    ANOMALY_DETECTOR,
+    ARIMA_PREDICTOR,
+    ENSEMBLE_PREDICTOR,
+    LSTM_PREDICTOR,
+    MODELS,
+    PREDICTIVE_ANALYTICS,
+    PROPHET_PREDICTOR,
+    ModelSpec,
+)
+from aiops_assets.models.detector_families import DetectorFamily, WindowEnsemble
 from aiops_assets.models.evaluation import healthy_rows
-from aiops_assets.models.families import ChainFamily, RowForest, WindowEnsemble, family_of
+from aiops_assets.models.families import DETECTOR, FAMILIES, FORECASTER, ChainFamily, family_of
 from aiops_assets.timeseries.features import ENGINE_DEFAULT, FEATURES
+from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.pod_series import VALUES, segment_rows
 from aiops_assets.timeseries.training_rows import VISIBLE_KINDS, holdout_start, labelled_series, synthetic_rows
 from aiops_assets_tests.conftest import END
+from aiops_assets_tests.models.cluster_rows import cluster_rows
 
 Fitted = tuple[ChainFamily, Any, pd.DataFrame]
+Detector = tuple[DetectorFamily, Any, pd.DataFrame]
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +42,39 @@ def forest() -> Fitted:
 
 
 @pytest.fixture(scope="module")
-def ensemble() -> Fitted:
+def pods() -> pd.DataFrame:
     series = labelled_series(6, 4, END, 42, 0.03, VISIBLE_KINDS)
-    return _fitted(ENSEMBLE_PREDICTOR, segment_rows(series, holdout_start(len(series.times)), "synthetic"))
+    return segment_rows(series, holdout_start(len(series.times)), "synthetic")
+
+
+@pytest.fixture(scope="module")
+def ensemble(pods: pd.DataFrame) -> Fitted:
+    return _fitted(ENSEMBLE_PREDICTOR, pods)
+
+
+@pytest.fixture(scope="module")
+def lstm(pods: pd.DataFrame) -> Fitted:
+    return _fitted(LSTM_PREDICTOR, pods)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> pd.DataFrame:
+    return cluster_rows(5)
+
+
+@pytest.fixture(scope="module")
+def trees(cluster: pd.DataFrame) -> Fitted:
+    return _fitted(PREDICTIVE_ANALYTICS, cluster)
+
+
+@pytest.fixture(scope="module")
+def arima(cluster: pd.DataFrame) -> Fitted:
+    return _fitted(ARIMA_PREDICTOR, cluster)
+
+
+@pytest.fixture(scope="module")
+def prophet(cluster: pd.DataFrame) -> Fitted:
+    return _fitted(PROPHET_PREDICTOR, cluster)
 
 
 def _fitted(spec: ModelSpec, rows: pd.DataFrame) -> Fitted:
@@ -38,20 +82,31 @@ def _fitted(spec: ModelSpec, rows: pd.DataFrame) -> Fitted:
     return family, family.fit(rows[rows["split"] == "train"], spec.parameters, 42), rows
 
 
-@pytest.fixture(params=["forest", "ensemble"])
+@pytest.fixture(params=["forest", "ensemble", "lstm"])
+def detector(request: pytest.FixtureRequest) -> Detector:
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=["trees", "arima", "prophet"])
+def forecaster(request: pytest.FixtureRequest) -> Fitted:
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=["forest", "ensemble", "lstm", "trees", "arima", "prophet"])
 def fitted(request: pytest.FixtureRequest) -> Fitted:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
 
 def test_each_model_has_a_family_and_an_unknown_one_is_named() -> None:
-    assert {type(family_of(spec)) for spec in MODELS} == {RowForest, WindowEnsemble}
+    assert [family_of(spec) for spec in MODELS] == list(FAMILIES.values())
+    assert {family_of(spec).kind for spec in MODELS} == {DETECTOR, FORECASTER}
     strange = ModelSpec("strange", "pod_features", 7, "", family="oracle")
-    with pytest.raises(ModelError, match=r"family oracle: known are \['row_forest', 'window_ensemble'\]"):
+    with pytest.raises(ModelError, match=r"family oracle: known are \['arima', 'lstm'"):
         family_of(strange)
 
 
-def test_every_row_gets_score_alert_and_contributions(fitted: Fitted) -> None:
-    family, model, rows = fitted
+def test_every_row_gets_score_alert_and_contributions(detector: Detector) -> None:
+    family, model, rows = detector
     scored = family.judge(model, rows)
     assert scored.score.shape == scored.alert.shape == (len(rows),)
     assert scored.contributions.shape == (len(rows), len(family.contributors))
@@ -60,36 +115,81 @@ def test_every_row_gets_score_alert_and_contributions(fitted: Fitted) -> None:
     assert np.all(np.isclose(sums, 1.0) | (sums == 0.0))
 
 
-def test_the_hold_out_is_judged_as_part_of_the_whole(fitted: Fitted) -> None:
-    family, model, rows = fitted
+def test_the_hold_out_is_judged_as_part_of_the_whole(detector: Detector) -> None:
+    family, model, rows = detector
     holdout = (rows["split"] == "holdout").to_numpy()
     whole, part = family.judge(model, rows), family.judge_holdout(model, rows)
     assert (whole.score[holdout] == part.score).all()
     assert (whole.alert[holdout] == part.alert).all()
-    assert family.null(rows).score.shape == part.score.shape
 
 
 def test_the_file_holds_the_whole_model(fitted: Fitted) -> None:
     family, model, rows = fitted
-    again = family.from_bytes(family.to_bytes(model))
-    assert (family.judge_holdout(again, rows).score == family.judge_holdout(model, rows).score).all()
+    said = family.judge_holdout(model, rows)
+    again = family.judge_holdout(family.from_bytes(family.to_bytes(model)), rows)
+    if family.kind == FORECASTER:
+        for side in ("value", "lower", "upper"):
+            assert again[side].to_numpy() == pytest.approx(said[side].to_numpy(), rel=1e-9)
+    else:
+        assert again.score == pytest.approx(said.score, abs=1e-5)
 
 
-def test_labels_do_not_reach_the_fit(fitted: Fitted) -> None:
-    family, model, rows = fitted
-    spec = next(spec for spec in MODELS if family_of(spec) is family)
+def test_labels_do_not_reach_the_fit(detector: Detector) -> None:
+    family, model, rows = detector
+    parameters = next(spec.parameters for spec in MODELS if type(family_of(spec)) is type(family))
     train = rows[rows["split"] == "train"]
     hidden = train.assign(label=1 - train["label"], kind="normal")
-    assert family.to_bytes(family.fit(hidden, spec.parameters, 42)) == family.to_bytes(model)
+    again = family.fit(hidden, parameters, 42)
+    assert (family.judge_holdout(again, rows).score == family.judge_holdout(model, rows).score).all()
 
 
 def test_a_good_model_has_no_smoke_problem_and_a_quiet_probe(fitted: Fitted) -> None:
     family, model, _ = fitted
     assert family.smoke_problems(model) == []
-    assert family.probe(model).alert.mean() < 0.1
+    probe = family.probe(model)
+    if family.kind == FORECASTER:
+        assert np.isfinite(probe.value).all()
+    else:
+        assert probe.alert.mean() < 0.1
 
 
-def test_rows_are_judged_wherever_they_stand(ensemble: Fitted) -> None:
+def test_each_is_compared_with_what_knows_nothing(fitted: Fitted) -> None:
+    family, model, rows = fitted
+    said, null = family.judge_holdout(model, rows), family.null(rows)
+    comparison = family.compare(rows, said, null, family.null_name, 42)
+    assert comparison.opponent == family.null_name
+    assert comparison.challenger_figures.as_metrics() == family.figures(said, rows).as_metrics()
+    assert comparison.opponent_figures.as_metrics() == family.figures(null, rows).as_metrics()
+    assert comparison.gaps
+    decision = family.decide(comparison, challenger_source="synthetic", champion_source=None)
+    assert decision.reason
+    same = family.compare(rows, said, said, "itself", 42)
+    assert family.worse(same) == []
+
+
+def test_a_forecaster_that_says_nonsense_does_not_pass_the_smoke_test(forecaster: Fitted) -> None:
+    family, model, _ = forecaster
+    for how, problem in (("nan", "not finite"), ("outside", "outside its interval"), ("shrinking", "shrink")):
+        assert problem in family.smoke_problems(Nonsense(model, how))[0]
+
+
+class Nonsense:
+    """A forecaster that goes wrong in one way."""
+
+    def __init__(self, model: Any, how: str) -> None:
+        self.model, self.how = model, how
+
+    def forecast(self, history: History, horizon: int) -> Forecast:
+        said: Forecast = self.model.forecast(history, horizon)
+        if self.how == "nan":
+            return replace(said, value=said.value * np.nan)
+        if self.how == "outside":
+            return replace(said, value=said.upper + 1.0)
+        shrinking = np.linspace(1.0, 0.1, horizon)[:, np.newaxis]
+        return replace(said, lower=said.value - shrinking, upper=said.value + shrinking)
+
+
+def test_rows_are_judged_wherever_they_stand(ensemble: Detector) -> None:
     """The order of the frame is not the order of time, and pods of one name in two sources are two."""
     family, model, rows = ensemble
     scored = family.judge(model, rows)
@@ -101,7 +201,7 @@ def test_rows_are_judged_wherever_they_stand(ensemble: Fitted) -> None:
     assert (family.judge(model, twice).score == np.tile(scored.score, 2)).all()
 
 
-def test_what_comes_later_changes_nothing_before(ensemble: Fitted) -> None:
+def test_what_comes_later_changes_nothing_before(ensemble: Detector) -> None:
     family, model, rows = ensemble
     early = rows[rows["timestamp"] < END - pd.Timedelta(hours=12)]
     assert (family.judge(model, early).score == family.judge(model, rows).score[early.index]).all()
@@ -112,7 +212,7 @@ def test_what_comes_later_changes_nothing_before(ensemble: Fitted) -> None:
     [(0, lambda row: 0.95), (2, lambda row: row + 3.0), (3, lambda row: 1.1)],
 )
 def test_the_metric_that_is_odd_contributes_most_to_a_row(
-    forest: Fitted, metric: int, change: Callable[[np.ndarray], Any]
+    forest: Detector, metric: int, change: Callable[[np.ndarray], Any]
 ) -> None:
     family, model, _ = forest
     matrix = healthy_rows(200, seed=3)
@@ -123,7 +223,7 @@ def test_the_metric_that_is_odd_contributes_most_to_a_row(
     assert (contributions.argmax(axis=1) == metric).mean() >= 0.9
 
 
-def test_a_row_of_which_nothing_is_known_has_no_contribution(forest: Fitted) -> None:
+def test_a_row_of_which_nothing_is_known_has_no_contribution(forest: Detector) -> None:
     family, model, _ = forest
     rows = pd.DataFrame([ENGINE_DEFAULT * 5], columns=list(FEATURES))
     assert family.judge(model, rows).contributions.sum() == 0.0

@@ -17,10 +17,10 @@ from aiops_assets.models.gate import (
     Decision,
     Difference,
     _average_precisions,
-    _difference,
     blocks_of,
     compare,
     decide,
+    difference,
     meets_null_model,
     replace_damaged,
     worse_in,
@@ -182,7 +182,7 @@ def test_a_gross_difference_may_touch_zero(precision: Difference, alarms: Differ
 
 def test_few_blocks_give_a_wider_interval_than_the_draws_themselves() -> None:
     draws = np.concatenate([[0.0], np.linspace(-1, 1, 4001)])
-    many, twelve, one = (_difference(draws, n) for n in (10_000, 12, 1))
+    many, twelve, one = (difference(draws, n) for n in (10_000, 12, 1))
     assert many
     assert twelve
     assert one

@@ -9,8 +9,8 @@ import pytest
 from aiops_assets.errors import ModelError
 from aiops_assets.models import gate
 from aiops_assets.models.base import Scored
+from aiops_assets.models.detector_families import RowForest, WindowEnsemble
 from aiops_assets.models.evaluation import Figures
-from aiops_assets.models.families import RowForest, WindowEnsemble
 from aiops_assets.models.shadow import (
     COLUMNS,
     SideBySide,

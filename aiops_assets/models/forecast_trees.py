@@ -1,0 +1,110 @@
+"""Regression trees of forecasters: scikit-learn's gradient boosting of the median, or the documents' random forest."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from aiops_assets.timeseries.series import Floats
+
+BOOSTING = {
+    "max_iter": 80, "learning_rate": 0.08, "max_leaf_nodes": 8, "l2_regularization": 1.0, "early_stopping": False,
+}  # fmt: skip
+MORE_ITERATIONS = 30
+"""That boosting goes on with from trees of an earlier window."""
+MOST_STAGES = 4
+"""Earlier windows that boosting goes on from: what is older is forgotten by starting anew."""
+LEAF_PAIRS, LEAF_SHARE = 300, 0.05
+FOREST = {"n_estimators": 50, "max_features": 0.33, "max_samples": 0.15, "min_samples_leaf": 10, "n_jobs": 1}
+
+
+class Trees(Protocol):
+    """Trees that may be fitted or not.
+
+    Attributes:
+        name: of the kind, also in files.
+        stages: scikit-learn's estimators, whose sum is the prediction; empty: not fitted.
+    """
+
+    name: str
+    stages: tuple[Any, ...]
+
+    def anew(self) -> "Trees":
+        """Trees of this kind that are not fitted."""
+
+    def fitted(self, x: Floats, y: Floats, before: "Trees | None" = None) -> "Trees":
+        """Fitted trees: x (n, n_features), NaN is not known; y (n,). Some kinds can go on from earlier trees."""
+
+    def predict(self, x: Floats) -> Floats:
+        """(n,) what will come."""
+
+
+class Boosting:
+    """Gradient boosting of the median. From earlier trees it goes on by boosting what these leave."""
+
+    name = "boosting"
+
+    def __init__(self, seed: int = 42, stages: tuple[Any, ...] = ()) -> None:
+        self.seed, self.stages = seed, stages
+
+    def anew(self) -> "Boosting":
+        """See Trees."""
+        return Boosting(self.seed)
+
+    def fitted(self, x: Floats, y: Floats, before: Trees | None = None) -> "Boosting":
+        """See Trees."""
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        goes_on = before is not None and before.name == self.name and len(before.stages) < MOST_STAGES
+        earlier = before.stages if goes_on and before else ()
+        size = {**BOOSTING, "max_iter": MORE_ITERATIONS} if earlier else BOOSTING
+        model = HistGradientBoostingRegressor(
+            loss="quantile", quantile=0.5, min_samples_leaf=_leaf(len(y)), random_state=self.seed, **size
+        )
+        # scikit-learn cannot bin a column without any value: in a history of two days nothing was two days ago.
+        model.fit(np.where(np.isnan(x).all(axis=0), 0.0, x), y - _sum(earlier, x))
+        return Boosting(self.seed, (*earlier, model))
+
+    def predict(self, x: Floats) -> Floats:
+        """See Trees."""
+        return _sum(self.stages, x)
+
+
+class RandomForest:
+    """The mean of deep trees, each of some of the pairs, as ADR-051 has it; it is always fitted anew."""
+
+    name = "random_forest"
+
+    def __init__(self, seed: int = 42, stages: tuple[Any, ...] = ()) -> None:
+        self.seed, self.stages = seed, stages
+
+    def anew(self) -> "RandomForest":
+        """See Trees."""
+        return RandomForest(self.seed)
+
+    def fitted(self, x: Floats, y: Floats, before: Trees | None = None) -> "RandomForest":
+        """See Trees."""
+        from sklearn.ensemble import RandomForestRegressor
+
+        model = RandomForestRegressor(random_state=self.seed, **FOREST)
+        model.fit(x, y)
+        return RandomForest(self.seed, (model,))
+
+    def predict(self, x: Floats) -> Floats:
+        """See Trees."""
+        return _sum(self.stages, x)
+
+
+TREES: Mapping[str, Callable[..., Trees]] = {"boosting": Boosting, "random_forest": RandomForest}
+"""Kind -> makes trees from a seed and, of a file, stages."""
+
+
+def _sum(stages: tuple[Any, ...], x: Floats) -> Floats:
+    total = np.zeros(len(x))
+    for stage in stages:
+        total += stage.predict(x)
+    return total
+
+
+def _leaf(pairs: int) -> int:
+    return max(1, min(LEAF_PAIRS, round(LEAF_SHARE * pairs)))

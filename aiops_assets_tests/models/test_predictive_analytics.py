@@ -1,0 +1,173 @@
+"""The served forecaster: it answers from whatever history is at hand."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aiops_assets.errors import DataError, ModelError
+from aiops_assets.models.engine_answers import answer
+from aiops_assets.models.forecast_families import METRICS, PredictiveFamily
+from aiops_assets.models.forecast_holdout import figures_of, history_of_segment, holdout_forecasts
+from aiops_assets.models.forecast_trees import Boosting, RandomForest, Trees
+from aiops_assets.models.forecasters import LearnedForecaster
+from aiops_assets.models.predictive_analytics import HOURLY, LOOKBACK, SAMPLE, PredictiveAnalytics
+from aiops_assets.timeseries.engine_layouts import history_of_row
+from aiops_assets.timeseries.history import History
+from aiops_assets_tests.models.cluster_rows import cluster_rows
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    return cluster_rows(9)
+
+
+@pytest.fixture(scope="module")
+def history(rows: pd.DataFrame) -> History:
+    return history_of_segment(rows, METRICS)
+
+
+@pytest.fixture(scope="module")
+def fitted(rows: pd.DataFrame) -> PredictiveAnalytics:
+    model: PredictiveAnalytics = PredictiveFamily().fit(
+        rows[rows["split"] == "train"], {"trees": "boosting", "lookback_window": 24}, 42
+    )
+    return model
+
+
+def test_it_beats_the_trivial_ones_on_a_hold_out_it_never_saw(fitted: PredictiveAnalytics, rows: pd.DataFrame) -> None:
+    figures = figures_of(holdout_forecasts(fitted, rows, METRICS))
+    for name, ratios in figures.ratios.items():
+        assert all(ratio < 1.0 for ratio in ratios.values()), (name, ratios)
+
+
+@pytest.mark.parametrize(("rows_known", "part"), [(1, SAMPLE), (23, SAMPLE), (24, LOOKBACK), (400, LOOKBACK)])
+def test_what_is_known_decides_which_part_answers(
+    fitted: PredictiveAnalytics, history: History, rows_known: int, part: str
+) -> None:
+    known = history.newest(rows_known)
+    said, alone = fitted.forecast(known, 12), fitted.parts[part].forecast(known, 12)
+    assert np.array_equal(said.value, alone.value)
+    assert np.array_equal(said.upper, alone.upper)
+
+
+def test_more_history_gives_narrower_intervals(fitted: PredictiveAnalytics, history: History) -> None:
+    widths = []
+    for known in (history.newest(1), history.newest(24), history):
+        said = fitted.forecast(known, 288)
+        widths.append(((said.upper - said.lower) / np.median(history.values, axis=0)).mean())
+    assert widths[0] > widths[1] > widths[2]
+
+
+def test_intervals_of_a_lookback_hold_about_eight_of_ten_values(fitted: PredictiveAnalytics, history: History) -> None:
+    """On the hold-out, which the fit never saw: each part is calibrated for what it knows."""
+    inside = []
+    for rows_known in (1, 24):
+        found = []
+        for at in range(len(history.times) - 500, len(history.times) - 72, 24):
+            said = fitted.forecast(history.until(at).newest(rows_known), 72)
+            truth = history.values[at : at + 72]
+            found.append(np.mean((truth >= said.lower) & (truth <= said.upper)))
+        inside.append(np.mean(found))
+    assert all(0.65 <= share <= 0.95 for share in inside), inside
+
+
+def test_an_hourly_history_is_forecast_in_hours(fitted: PredictiveAnalytics, history: History) -> None:
+    hourly = history.sampled(3600).newest(48)
+    said = fitted.forecast(hourly, 12)
+    assert np.array_equal(said.value, fitted.parts[HOURLY].forecast(hourly, 12).value)
+    assert (said.times - hourly.times[-1] == pd.to_timedelta(np.arange(1, 13), unit="h")).all()
+    with pytest.raises(ModelError, match=r"steps of 600 s: known are steps of \[300, 3600\] s"):
+        fitted.forecast(history.sampled(600), 12)
+    with pytest.raises(DataError, match="1 to 24 steps of 3600 s"):
+        fitted.forecast(hourly, 25)
+
+
+def test_the_engines_row_is_answered_by_the_native_forecast(fitted: PredictiveAnalytics, history: History) -> None:
+    sample = history.values[-1]
+    native = fitted.forecast(history_of_row(sample, now=history.times[-1]), 12)
+    assert fitted.usual
+    answered = answer(fitted, [sample.tolist()], 12, fitted.usual, now=history.times[-1])
+    assert isinstance(answered, dict)
+    for name in ("cpu_usage", "memory_usage"):
+        column = native.value[:, METRICS.index(name)]
+        assert answered[name]["forecast"] == pytest.approx(np.clip(column, 0.0, 1.0).tolist())
+
+
+def test_the_file_holds_the_whole_model(fitted: PredictiveAnalytics, history: History) -> None:
+    again = PredictiveAnalytics.from_bytes(fitted.to_bytes())
+    assert again.usual == fitted.usual
+    assert again.lookback == fitted.lookback
+    for known in (history, history.newest(24), history.newest(1), history.sampled(3600)):
+        said, expected = again.forecast(known, 12), fitted.forecast(known, 12)
+        assert np.array_equal(said.value, expected.value)
+        assert np.array_equal(said.lower, expected.lower)
+
+
+def test_the_file_loads_without_this_package(fitted: PredictiveAnalytics, tmp_path: Path) -> None:
+    (tmp_path / "model.joblib").write_bytes(fitted.to_bytes())
+    script = (
+        "import sys, joblib; sys.modules['aiops_assets'] = None\n"
+        "document = joblib.load('model.joblib')\n"
+        "print(sorted(document['parts']), type(document['parts']['history']['stages'][0]).__module__.split('.')[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['history', 'hourly', 'lookback', 'sample'] sklearn"
+
+
+def test_other_files_are_refused() -> None:
+    import io
+
+    import joblib
+
+    buffer = io.BytesIO()
+    joblib.dump({"format": 99}, buffer)
+    for data in (buffer.getvalue(), b"no pickle"):
+        with pytest.raises(ModelError, match=r"another format|not a model file"):
+            PredictiveAnalytics.from_bytes(data)
+
+
+@pytest.mark.parametrize(("trees", "stages"), [(Boosting(42), 2), (RandomForest(42), 1)])
+def test_boosting_goes_on_from_the_booster_and_the_forest_is_fitted_anew(
+    history: History, trees: Trees, stages: int
+) -> None:
+    known = history.newest(150)
+    before = LearnedForecaster(42, 1, trees)
+    before.fit(known)
+    further = LearnedForecaster(42, 1, trees, start=before)
+    further.fit(known)
+    assert len(further.trees.stages) == stages
+    assert (further.trees.stages[0] is before.trees.stages[0]) == (stages == 2)
+    again = LearnedForecaster()
+    again.restore(further.state())
+    assert np.array_equal(again.forecast(known, 12).value, further.forecast(known, 12).value)
+
+
+def test_what_boosting_goes_on_from_is_forgotten_after_four_windows() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(300, 3)), rng.normal(size=300)
+    trees, lengths = Boosting(42), []
+    for _ in range(6):
+        trees = trees.fitted(x, y, trees)
+        lengths.append(len(trees.stages))
+    assert lengths == [1, 2, 3, 4, 1, 2]
+
+
+def test_a_memory_is_what_a_shorter_history_would_know(history: History) -> None:
+    model = LearnedForecaster(42, 24)
+    model.fit(history)
+    assert np.array_equal(model.forecast(history, 288).value, model.forecast(history.newest(24), 288).value)
+
+
+def test_what_cannot_be_fitted_is_said(history: History, rows: pd.DataFrame) -> None:
+    with pytest.raises(ModelError, match="no trees 'oak': choose from boosting, random_forest"):
+        PredictiveAnalytics(trees="oak")
+    with pytest.raises(ModelError, match="steps of 3600 s: steps of 300 s are needed"):
+        PredictiveAnalytics().fit(history.sampled(3600))
+    with pytest.raises(ModelError, match="disk_usage: no sample in the training window"):
+        PredictiveFamily().fit(rows.assign(disk_usage=np.nan), {"trees": "boosting", "lookback_window": 24}, 42)
+    with pytest.raises(ModelError, match="not fitted"):
+        PredictiveAnalytics().to_bytes()
