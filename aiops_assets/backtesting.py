@@ -11,6 +11,7 @@ import pandas as pd
 
 from aiops_assets.errors import DataError, ModelError, StoreError
 from aiops_assets.models import backtest
+from aiops_assets.models.catalog import named
 from aiops_assets.models.figures import DetectionFigures, figures_of_frames
 from aiops_assets.models.forecast_backtest import forecasts
 from aiops_assets.stores.storage import LocalStorage
@@ -103,6 +104,7 @@ def forecast_file(name: str, series: Path, out: Path, *, horizon: int, origins: 
         DataError: unknown model, a series that cannot be used, or a horizon or origins that it does not allow.
         StoreError: the forecasts cannot be written.
     """
+    name = named(name)
     _check_out(series, out)
     begin = time.perf_counter()
     frame = read_series(series, to_fit=False).drop(columns=SPLIT)

@@ -20,10 +20,9 @@ from aiops_assets.assets.synthetic_series import synthetic_series
 from aiops_assets.assets.trained import model_asset
 from aiops_assets.assets.training_sets import training_set_asset
 from aiops_assets.automation.jobs import automation_for
-from aiops_assets.models.catalog import MODELS
 from aiops_assets.resources import resources_for
+from aiops_assets.selection import active_models, training_sets_of
 from aiops_assets.settings import Settings, load_settings
-from aiops_assets.timeseries.views import VIEWS
 
 
 def definitions_for(settings: Settings, current: Callable[[], Settings] | None = None) -> dg.Definitions:
@@ -34,12 +33,19 @@ def definitions_for(settings: Settings, current: Callable[[], Settings] | None =
         current: yields them anew, for schedules and sensors; they stay as they are by default.
     """
     makers = (model_asset, evaluation_asset, served_asset, shadow_asset, card_asset)
-    chains = [make(spec) for spec in MODELS for make in makers]
+    checks = (smoke_check, not_worse_check, something_is_served_check)
+    specs = active_models(settings)
+    training_sets = training_sets_of(specs)
     graph = dg.Definitions(
-        assets=[synthetic_series, raw_metrics_asset(settings), *map(training_set_asset, VIEWS.values()), *chains],
+        assets=[
+            synthetic_series,
+            raw_metrics_asset(settings),
+            *(training_set_asset(view, source) for view, source in training_sets),
+            *(make(spec) for spec in specs for make in makers),
+        ],
         asset_checks=[
-            *map(training_set_checks, VIEWS.values()),
-            *(check(spec) for spec in MODELS for check in (smoke_check, not_worse_check, something_is_served_check)),
+            *(training_set_checks(view, source) for view, source in training_sets),
+            *(check(spec) for spec in specs for check in checks),
         ],
         resources=resources_for(settings),
         # A process a step costs three seconds each and buys nothing on one machine.

@@ -146,7 +146,7 @@ class LineageReader:
         return record
 
     def _days(self, source: TrainingSetRecord) -> tuple[DayState, ...]:
-        generated = day_digests(source.recipe.series().to_frame()) if source.recipe else {}
+        generated = day_digests(source.recipe.frame()) if source.recipe else {}
         states = []
         for day in source.days:
             if day.origin == "synthetic":

@@ -32,8 +32,8 @@ class Canvas:
 
 
 @contextmanager
-def canvas(rows: int = 1, height: float = 2.6) -> Iterator[Canvas]:
-    """A figure that becomes PNG bytes when the block ends."""
+def canvas(rows: int = 1, height: float = 2.6, colours: int = 32) -> Iterator[Canvas]:
+    """A figure that becomes PNG bytes when the block ends; a palette of few ``colours`` takes near ones for one."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
@@ -46,7 +46,7 @@ def canvas(rows: int = 1, height: float = 2.6) -> Iterator[Canvas]:
     figure.savefig(buffer, format="png", dpi=90)
     # A palette makes a third of it: the Dagster UI shows pictures below 50 kB only.
     small = io.BytesIO()
-    Image.open(buffer).convert("RGB").quantize(32).save(small, format="png", optimize=True)
+    Image.open(buffer).convert("RGB").quantize(colours).save(small, format="png", optimize=True)
     drawing.png = small.getvalue()
 
 
@@ -147,9 +147,23 @@ def score_histogram(scores: np.ndarray, labels: np.ndarray, title: str, threshol
     return drawing.png
 
 
-def figure_bars(figures: Mapping[str, Mapping[str, float]], title: str) -> bytes:
-    """Figures side by side: who -> (figure -> 0-1)."""
-    names = sorted({name for values in figures.values() for name in values})
+def mark_level(axis: Any, level: str) -> None:
+    """A line at 1 with its meaning, on an axis whose values begin at 0 and may be larger than 1."""
+    axis.relim()
+    axis.autoscale(axis="x")
+    axis.set_xlim(0, max(axis.get_xlim()[1], 1.1))
+    axis.axvline(1.0, color="tab:red", lw=1, ls="--", label=level)
+
+
+def figure_bars(figures: Mapping[str, Mapping[str, float]], title: str, level: str = "") -> bytes:
+    """Figures side by side: who -> (figure -> value).
+
+    Args:
+        figures: of each; 0-1 without a ``level``.
+        title: of the picture.
+        level: what a figure of 1 means, where figures may be larger than 1.
+    """
+    names = list(dict.fromkeys(name for values in figures.values() for name in values))
     with canvas(height=0.35 * len(names) + 1.2) as drawing:
         axis = drawing.axes[0]
         thickness = 0.8 / max(len(figures), 1)
@@ -157,7 +171,10 @@ def figure_bars(figures: Mapping[str, Mapping[str, float]], title: str) -> bytes
             positions = np.arange(len(names)) + i * thickness
             axis.barh(positions, [values.get(name, 0.0) for name in names], height=thickness, label=who)
         axis.set_yticks(np.arange(len(names)) + 0.4 - thickness / 2, names, fontsize=7)
+        axis.invert_yaxis()
         axis.set_xlim(0, 1)
+        if level:
+            mark_level(axis, level)
         axis.set_title(title, fontsize=8)
         axis.tick_params(labelsize=6)
         axis.legend(loc="upper right", fontsize=6)

@@ -13,12 +13,12 @@ from pathlib import Path
 import click
 
 from aiops_assets.errors import AiopsError, NotFoundError, SettingsError, StoreError
-from aiops_assets.models.catalog import MODELS, ModelSpec
+from aiops_assets.models.catalog import ModelSpec
+from aiops_assets.selection import active_models, training_set_name, training_sets_of
 from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets.stores.handoff import Handoffs, TrainingSetRef
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.storage import open_storage
-from aiops_assets.timeseries.views import VIEWS
 
 LEAST_FREE_BYTES = 64_000_000
 """A run writes about 10 MB; SQLite databases that run full are slow to mend."""
@@ -59,7 +59,7 @@ def selection(settings: Settings) -> list[str]:
         SettingsError: a setting that the run needs is missing or wrong.
     """
     _ = settings.metrics  # a broken METRICS_FILE is better named here than by a traceback of the child
-    if settings.mode == "synthetic":
+    if not settings.fetches:
         return ["--select", 'key:"synthetic_series"+']
     # Dagster is heavy; only this branch needs partitions before the child process loads them itself.
     from aiops_assets.assets.partitions import days_to_fetch
@@ -117,7 +117,7 @@ def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
     served = ServedModels(open_storage(settings.model_root))
     click.echo("")
     click.echo(f"this run: {stated_source(settings)}")
-    for spec in MODELS:
+    for spec in active_models(settings):
         record = served.champion(spec.name)
         new = [version for version in served.versions(spec.name) if version not in before[spec.name]]
         trained = f"version {new[-1]} trained" if new else "training skipped, nothing changed"
@@ -132,7 +132,7 @@ def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
             click.echo(f"  challenger  version {new[-1]} is not served: {_reason(served, spec, new[-1])}")
         click.echo(f"  directory   {served.locate(spec.name, champion.version)}")
         click.echo(f"  data        {manifest.effective_source}, data version {manifest.data_version}")
-        click.echo(f"  hold-out    {_figures(manifest.metrics)}")
+        click.echo(f"  hold-out    {_figures(spec, manifest.metrics)}")
         if figures:
             click.echo(f"  when judged {figures}")
     click.echo("look further: `make ui` (graph, plots, history), `.venv/bin/aiops lineage anomaly-detector`")
@@ -142,15 +142,15 @@ def stated_source(settings: Settings) -> str:
     """Where the rows of the newest training sets came from, in one line."""
     handoffs = Handoffs(open_storage(settings.aiops_home), settings.cluster)
     refs = []
-    for view in VIEWS:
+    for view, source in training_sets_of(active_models(settings)):
         # A person may have materialized one model alone.
         with suppress(NotFoundError):
-            refs.append(handoffs.get(("training_set", view), TrainingSetRef))
+            refs.append(handoffs.get(("training_set", training_set_name(view.name, source)), TrainingSetRef))
     sets = [
         f"{ref.effective_source} ({', '.join(f'{n:,} rows {source}' for source, n in ref.source.rows.items())})"
         for ref in refs
     ]
-    # Both views of one fetch have the same to say, but for what is counted.
+    # All views of one fetch have the same to say, but for what is counted.
     warnings = dict.fromkeys(warning for ref in refs for warning in ref.source.warnings)
     return "; ".join([" and ".join(sets), *warnings])
 
@@ -162,7 +162,13 @@ def _reason(served: ServedModels, spec: ModelSpec, version: int | None = None) -
     return evaluation.reason if evaluation else "see its evaluation in the UI"
 
 
-def _figures(metrics: dict[str, float]) -> str:
+def _figures(spec: ModelSpec, metrics: dict[str, float]) -> str:
+    from aiops_assets.models.families import FORECASTER, family_of
+
+    return _of_forecaster(metrics) if family_of(spec).kind == FORECASTER else _of_detector(metrics)
+
+
+def _of_detector(metrics: dict[str, float]) -> str:
     if "average_precision" not in metrics:
         return "no anomalous row to judge by (ANOMALY_RATE=0)"
     caught = [
@@ -176,9 +182,25 @@ def _figures(metrics: dict[str, float]) -> str:
     )
 
 
+def _of_forecaster(metrics: dict[str, float]) -> str:
+    from aiops_assets.models.forecast_holdout import HORIZON_HOURS, TRIVIAL
+
+    labels = [label for label in HORIZON_HOURS if f"coverage_{label}" in metrics]
+    if not labels:
+        return "no moment that an hour of samples follows: nothing to judge by"
+    errors = [f"error to {who}'s {_slashed(metrics, f'mae_to_{name}', labels, '.2f')}" for name, who in TRIVIAL.items()]
+    inside = _slashed(metrics, "coverage", labels, ".0%")
+    hours = " / ".join(label.replace("h", "") for label in labels)
+    return f"{', '.join(errors)}, inside the 80 % interval {inside} ({hours} h ahead)"
+
+
+def _slashed(metrics: dict[str, float], name: str, labels: list[str], form: str) -> str:
+    return " / ".join(format(metrics[f"{name}_{label}"], form) for label in labels)
+
+
 def _versions(settings: Settings) -> dict[str, list[int]]:
     served = ServedModels(open_storage(settings.model_root))
-    return {spec.name: served.versions(spec.name) for spec in MODELS}
+    return {spec.name: served.versions(spec.name) for spec in active_models(settings)}
 
 
 def executable(name: str) -> str:

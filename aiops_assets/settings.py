@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from aiops_assets.errors import SettingsError
+from aiops_assets.models.catalog import MODEL_NAMES
 from aiops_assets.timeseries.catalog import METRICS, MetricSpec
 from aiops_assets.timeseries.metrics_file import load_metrics
 
@@ -44,6 +45,10 @@ class Settings(BaseModel):
 
     aiops_env: Environment = Field("dev", description="Environment; decides the defaults of DATA_SOURCE and FALLBACK.")
     data_source: Source = Field("synthetic", description="Where training rows come from.")
+    models: tuple[str, ...] = Field((), description="Which models are trained and served, by name. Unset: all.")
+    model_sources: dict[str, Source] = Field(
+        {}, description="DATA_SOURCE of single models, e.g. lstm-predictor=synthetic. Unset: DATA_SOURCE."
+    )
     prometheus_url: str | None = Field(None, description="Prometheus or Thanos querier. No default.")
     prometheus_token_file: Path | None = Field(None, description="File with a bearer token, read for each request.")
     prometheus_ca_file: Path | None = Field(None, description="CA bundle that signed the server's certificate.")
@@ -73,8 +78,13 @@ class Settings(BaseModel):
     synthetic_end: date = Field(
         date(1970, 1, 1), description="UTC day at whose beginning the window ends. Default: today."
     )
-    forecast_horizon: int = Field(12, ge=1, le=288, description="Steps of five minutes that a back-test forecasts.")
-    lookback_window: int = Field(24, ge=1, le=2016, description="Steps of five minutes back. Not used yet.")
+    forecast_horizon: int = Field(12, ge=1, le=288, description="Steps that a forecast is of, unless it is told.")
+    lookback_window: int = Field(
+        24, ge=2, le=288, description="Steps of five minutes from which predictive-analytics forecasts at least."
+    )
+    forecast_trees: Literal["boosting", "random_forest"] = Field(
+        "boosting", description="Trees of predictive-analytics; the random forest is that of the documents."
+    )
     fallback: tuple[Fallback, ...] = Field(
         ("cached", "synthetic"), description="What to use when Prometheus is unreachable, in order; fail: stop."
     )
@@ -83,7 +93,25 @@ class Settings(BaseModel):
     model_root: str = Field("", description="Served directories, a folder or a URL. Default: <home>/models.")
     mlflow_tracking_uri: str = Field("", description="MLflow. Default: SQLite below <home>.")
 
-    @field_validator("fallback", mode="before")
+    @field_validator("model_sources", mode="before")
+    @classmethod
+    def _split_pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition("=") for part in value.split(",")]
+        names = [name.strip() for name, _, _ in pairs]
+        if any(not source for _, _, source in pairs) or len(set(names)) < len(names):
+            raise ValueError("must be <model>=<source>,<model>=<source>, each model once")
+        return {name: source.strip() for name, (_, _, source) in zip(names, pairs, strict=True)}
+
+    @field_validator("models", "model_sources")
+    @classmethod
+    def _known_models(cls, value: Any) -> Any:
+        if any(name not in MODEL_NAMES for name in value):
+            raise ValueError(f"must be of {', '.join(MODEL_NAMES)}")
+        return value
+
+    @field_validator("fallback", "models", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
@@ -141,6 +169,20 @@ class Settings(BaseModel):
             f"DATA_SOURCE={self.data_source} needs PROMETHEUS_URL, e.g. PROMETHEUS_URL=http://host:9090"
         )
 
+    def for_source(self, source: str) -> "Settings":
+        """The same with another DATA_SOURCE; an empty one changes nothing."""
+        return self.model_copy(update={"data_source": source}) if source else self
+
+    @property
+    def fetches(self) -> bool:
+        """Whether any model wants days from a server.
+
+        Raises:
+            SettingsError: see :attr:`mode`.
+        """
+        names = self.models or MODEL_NAMES
+        return any(self.for_source(self.model_sources.get(name, "")).mode != "synthetic" for name in names)
+
     @property
     def synthetic_share(self) -> float:
         """Share of generated rows in a training set."""
@@ -196,6 +238,8 @@ def shown(value: object) -> str:
         return ""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
+    if isinstance(value, dict):
+        return ",".join(f"{name}={one}" for name, one in value.items())
     text = re.sub(r"[?#].*", "?***", str(value))
     return re.sub(r"^([a-z0-9+.-]+://)?.*@", r"\1***@", text)
 

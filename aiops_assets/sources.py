@@ -15,27 +15,21 @@ from datetime import date, datetime, timedelta
 
 import pandas as pd
 
-from aiops_assets.errors import EmptyDataError, IntegrityError, NotFoundError, PrometheusUnreachable, SettingsError
+from aiops_assets.blends import (
+    Blend,
+    blended_cluster_rows,
+    blended_pod_rows,
+    generated_cluster_rows,
+    generated_pod_rows,
+)
+from aiops_assets.errors import NotFoundError, PrometheusUnreachable, SettingsError
 from aiops_assets.settings import Settings
 from aiops_assets.stores.lake import FetchOutcome, Lake
 from aiops_assets.stores.records import Day, SourceReport, SyntheticRecipe, TrainingSetRecord
-from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU
-from aiops_assets.timeseries.pod_series import MOST_PODS, blended_segments, generated_pods, segment_rows
 from aiops_assets.timeseries.quality import FULL_DAY, too_little
-from aiops_assets.timeseries.schema import combined_digest, content_digest, day_digests
-from aiops_assets.timeseries.series import PodSeries
-from aiops_assets.timeseries.training_rows import (
-    VISIBLE_KINDS,
-    blended_rows,
-    holdout_of,
-    holdout_start,
-    synthetic_rows,
-)
-from aiops_assets.timeseries.views import POD_SERIES, View
-from aiops_assets.window import LEAST_POD_MINUTES, Window, draw_pods, read_pods, read_window
-
-LEAST_BLEND_PODS = 20
-"""Fewer generated pods leave holes in the range of levels, whatever TRAINING_PODS says of real ones."""
+from aiops_assets.timeseries.schema import content_digest
+from aiops_assets.timeseries.views import CLUSTER_METRICS_VIEW, View
+from aiops_assets.window import Window, read_window
 
 
 @dataclass(frozen=True)
@@ -114,106 +108,70 @@ def training_set(
     """
     if settings.mode == "synthetic":
         why = "PROMETHEUS_URL is not set" if settings.data_source == "auto" else ""
-        return from_recipe(view, settings, recipe, announced, note=why)
+        return from_recipe(view, settings, recipe, announced, len(days), note=why)
     if settings.end > now:
         raise SettingsError(f"SYNTHETIC_END={settings.end.date()}: a window of real days cannot end in the future")
-    window = read_window(lake, days)
+    window = read_window(lake, days, view.metrics)
     choice = choose(settings, lake.last_fetch(), window, now)
     if choice.source == "synthetic":
-        return from_recipe(view, settings, recipe, announced, note=choice.note)
+        return from_recipe(view, settings, recipe, announced, len(days), note=choice.note)
     return from_window(view, settings, lake, window, choice, recipe)
 
 
 def from_recipe(
-    view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, note: str
+    view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int, note: str
 ) -> tuple[pd.DataFrame, TrainingSetRecord]:
-    """Generated rows alone: N_SAMPLES drawn rows, or whole pods where the view has segments.
+    """Generated rows alone: of pods over the recipe's days, of a cluster over ``n_days``.
 
     Raises:
         IntegrityError: the recipe no longer yields the series that was announced.
     """
-    derived = view.name == POD_SERIES
-    if derived:
-        recipe = recipe.model_copy(update={"n_pods": MOST_PODS, "kinds": VISIBLE_KINDS})
-    series = recipe.series()
-    days = _generated_days(series)
-    if not derived and combined_digest({day.day: day.digest for day in days}) != announced:
-        raise IntegrityError("synthetic_series was made by other code: materialize it again")
-    if derived:
-        rows = segment_rows(series, holdout_start(len(series.times)), source="synthetic")
+    if view.name == CLUSTER_METRICS_VIEW:
+        blend = generated_cluster_rows(recipe, n_days)
     else:
-        rows = synthetic_rows(series, settings.n_samples, recipe.anomaly_rate, recipe.seed)
+        blend = generated_pod_rows(view, settings, recipe, announced)
     warnings = (note,) if note and settings.mode != "synthetic" else ()
-    report = SourceReport(asked=settings.data_source, rows=_counts(rows), note=note, warnings=warnings)
-    return rows, _record(view, rows, settings, "synthetic", report, series.pods, recipe, days, series.times[0], {})
+    report = SourceReport(asked=settings.data_source, rows=_counts(blend.rows), note=note, warnings=warnings)
+    return blend.rows, _record(view, settings, blend, "synthetic", report, blend.days, {})
 
 
 def from_window(
     view: View, settings: Settings, lake: Lake, window: Window, choice: Choice, recipe: SyntheticRecipe
 ) -> tuple[pd.DataFrame, TrainingSetRecord]:
-    """All rows of drawn pods of fetched days, blended with as many generated ones as the share asks for.
+    """Rows of fetched days, blended with as many generated ones as the share asks for.
 
     Raises:
-        EmptyDataError: no pod, no node or no complete row in the window.
+        EmptyDataError: nothing in the window that a row could be made of.
+        SchemaError: two series of one pod, or of the cluster.
     """
-    n_pods = min(settings.training_pods, view.most_pods or settings.training_pods)
-    pods = draw_pods(window.pod_minutes, n_pods, settings.random_seed)
-    if not pods:
-        raise EmptyDataError(
-            f"{POD_CPU.name}: of {len(window.pod_minutes)} pods none lived for {LEAST_POD_MINUTES} minutes from "
-            f"{window.days[0]} to {window.days[-1]}; is cAdvisor scraped, and are these days within the server's "
-            f"retention? Query: {POD_CPU.promql}"
-        )
-    real = read_pods(lake, window, settings.end, pods)
-    cut = holdout_of(real)
-    share, rate, seed = settings.synthetic_share, settings.anomaly_rate, settings.random_seed
-    blend = _blend_recipe(view, recipe, real, len(window.days), cut, share) if share else None
-    generated = blend.series() if blend else None
-    if view.name == POD_SERIES:
-        rows, missing = blended_segments(real, generated, rate, seed, cut)
-    else:
-        rows, missing = blended_rows(real, generated, share, rate, seed, cut)
-    n_shown = rows.loc[rows["source"] == "prometheus", "pod"].nunique()
+    blended = blended_cluster_rows if view.name == CLUSTER_METRICS_VIEW else blended_pod_rows
+    blend = blended(view, settings, lake, window, recipe)
     coverage = window.coverage
     report = SourceReport(
         asked=settings.data_source,
-        rows=_counts(rows),
+        rows=_counts(blend.rows),
         note=choice.note,
         cached_age_seconds=int(choice.cached_age.total_seconds()) if choice.cached_age is not None else None,
         coverage=coverage.share,
         coverage_by_metric=coverage.by_metric,
         full_days=coverage.full_days,
         window_days=len(window.days),
-        missing_share=missing,
-        warnings=tuple(_warnings(choice, window, len(pods) - n_shown, len(pods))),
+        missing_share=blend.missing,
+        warnings=tuple(_warnings(choice, window, blend)),
     )
     effective = choice.source + ("+synthetic" if "synthetic" in report.rows else "")
-    queries = {metric.name: metric.promql for metric in ENGINE_METRICS}
-    days = (*window.found, *(_generated_days(generated) if generated else ()))
-    return rows, _record(view, rows, settings, effective, report, pods, blend, days, real.times[0], queries)
+    queries = {metric.name: metric.promql for metric in view.metrics}
+    return blend.rows, _record(view, settings, blend, effective, report, (*window.found, *blend.days), queries)
 
 
-def _warnings(choice: Choice, window: Window, n_silent: int, n_pods: int) -> list[str]:
+def _warnings(choice: Choice, window: Window, blend: Blend) -> list[str]:
     low = window.coverage.share < FULL_DAY
     return [
         *([choice.note] if choice.note else []),
         *([f"coverage of the window is {window.coverage.stated()}"] if low else []),
-        *([f"{n_silent} of {n_pods} pods gave no row: gaps in their metrics"] if n_silent else []),
+        *blend.warnings,
         *window.damaged,
     ]
-
-
-def _blend_recipe(
-    view: View, recipe: SyntheticRecipe, real: PodSeries, days: int, cut: int, share: float
-) -> SyntheticRecipe:
-    """The recipe on the minutes of fetched series, with their hold-out and the kinds that rows can show."""
-    n_pods = generated_pods(real, share) if view.name == POD_SERIES else max(recipe.n_pods, LEAST_BLEND_PODS)
-    return recipe.model_copy(update={"days": days, "cut": cut, "kinds": VISIBLE_KINDS, "n_pods": n_pods})
-
-
-def _generated_days(series: PodSeries) -> tuple[Day, ...]:
-    digests = day_digests(series.to_frame())
-    return tuple(Day(day=day, source="synthetic", digest=digest) for day, digest in digests.items())
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, int]:
@@ -222,31 +180,28 @@ def _counts(rows: pd.DataFrame) -> dict[str, int]:
 
 def _record(
     view: View,
-    rows: pd.DataFrame,
     settings: Settings,
+    blend: Blend,
     effective: str,
     report: SourceReport,
-    pods: tuple[str, ...],
-    recipe: SyntheticRecipe | None,
     days: Sequence[Day],
-    start: pd.Timestamp,
     queries: Mapping[str, str],
 ) -> TrainingSetRecord:
     return TrainingSetRecord(
         view=view.name,
-        data_version=content_digest(rows),
+        data_version=content_digest(blend.rows),
         rows_sha256="",
         cluster=settings.cluster,
         effective_source=effective,
         source=report,
-        window_start=start.to_pydatetime(),
+        window_start=blend.start.to_pydatetime(),
         window_end=settings.end.to_pydatetime(),
-        rows=len(rows),
-        label_rate=float(rows["label"].mean()),
-        anomaly_rate=settings.anomaly_rate,
+        rows=len(blend.rows),
+        label_rate=float(blend.rows["label"].mean()),
+        anomaly_rate=blend.anomaly_rate,
         seed=settings.random_seed,
-        pods=pods,
+        pods=blend.pods,
         queries=dict(queries),
         days=tuple(days),
-        recipe=recipe,
+        recipe=blend.recipe,
     )

@@ -2,17 +2,17 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
 
-from aiops_assets.errors import IntegrityError, NotFoundError
+from aiops_assets.errors import IntegrityError, NotFoundError, SchemaError
 from aiops_assets.stores.lake import DayInfo, Lake
 from aiops_assets.stores.records import Day
-from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU, MetricSpec
 from aiops_assets.timeseries.quality import WindowCoverage, window_coverage
 from aiops_assets.timeseries.schema import combined_digest
 from aiops_assets.timeseries.series import DAY_SECONDS, PodSeries, from_metric_frames, pod_of
@@ -31,7 +31,7 @@ class Window:
         coverage: of each metric and day.
         fetched: when the metric that was fetched longest ago was fetched last.
         damaged: messages of files that cannot be read, and count as missing.
-        pod_minutes: pod -> minutes with CPU time.
+        pod_minutes: pod -> minutes with CPU time; empty where that metric was not asked for.
     """
 
     days: tuple[date, ...]
@@ -42,12 +42,12 @@ class Window:
     pod_minutes: Mapping[str, int]
 
 
-def read_window(lake: Lake, days: Sequence[date]) -> Window:
-    """Verify and count the engine's metrics of some days; what is not there is counted, not an error."""
-    infos: dict[str, dict[date, DayInfo]] = {metric.name: {} for metric in ENGINE_METRICS}
+def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] = ENGINE_METRICS) -> Window:
+    """Verify and count metrics of some days; what is not there is counted, not an error."""
+    infos: dict[str, dict[date, DayInfo]] = {metric.name: {} for metric in metrics}
     pod_minutes: Counter[str] = Counter()
     damaged = []
-    for metric in ENGINE_METRICS:
+    for metric in metrics:
         for day in days:
             try:
                 wide, infos[metric.name][day] = lake.read_day(metric, day)
@@ -63,7 +63,7 @@ def read_window(lake: Lake, days: Sequence[date]) -> Window:
     return Window(
         days=tuple(days),
         found=tuple(day for day in (_day(day, infos) for day in days) if day.metrics),
-        coverage=window_coverage(got, days, {m.name: DAY_SECONDS // m.step_seconds for m in ENGINE_METRICS}),
+        coverage=window_coverage(got, days, {m.name: DAY_SECONDS // m.step_seconds for m in metrics}),
         fetched=min(newest, default=None),
         damaged=tuple(damaged),
         pod_minutes={pod: minutes for pod, minutes in pod_minutes.items() if pod},
@@ -90,16 +90,36 @@ def _uniform(text: str) -> float:
 def read_pods(lake: Lake, window: Window, end: pd.Timestamp, pods: Sequence[str]) -> PodSeries:
     """The engine's metrics of these pods and of all nodes, in the window."""
     drawn = set(pods)
-    frames = {}
-    for metric in ENGINE_METRICS:
-        parts = [pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))]
-        for day in window.found:
-            if metric.name in day.metrics:
-                wide = lake.read_day(metric, date.fromisoformat(day.day))[0]
-                mine = [name for name in wide.columns if metric.per == "node" or pod_of(name) in drawn]
-                parts.append(wide[mine])
-        frames[metric.name] = pd.concat(parts[1:] or parts)
+    frames = {m.name: _read(lake, window, m, drawn if m.per == "pod" else None) for m in ENGINE_METRICS}
     return from_metric_frames(frames, ENGINE_METRICS, pd.Timestamp(window.days[0], tz="UTC"), end, pods)
+
+
+def read_cluster(lake: Lake, window: Window, end: pd.Timestamp, metrics: Sequence[MetricSpec]) -> pd.DataFrame:
+    """Metrics of the whole cluster in the window: ``timestamp``, every step of the first one, and a column each.
+
+    Raises:
+        SchemaError: a metric has more than one series.
+    """
+    step = pd.Timedelta(seconds=metrics[0].step_seconds)
+    start = pd.Timestamp(window.days[0], tz="UTC")
+    times = pd.date_range(start, end, freq=step, inclusive="left", unit="us", name="timestamp")
+    columns = {}
+    for metric in metrics:
+        wide = _read(lake, window, metric).reindex(times)
+        if wide.shape[1] > 1:
+            raise SchemaError(f"{metric.name}: {wide.shape[1]} series for one cluster; the query must aggregate them")
+        columns[metric.name] = wide.iloc[:, 0] if wide.shape[1] else pd.Series(np.nan, times)
+    return pd.DataFrame(columns).reset_index()
+
+
+def _read(lake: Lake, window: Window, metric: MetricSpec, pods: Set[str] | None = None) -> pd.DataFrame:
+    """A metric's found days, one after the other: a column a series, of all pods or only of these."""
+    parts = [pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))]
+    for day in window.found:
+        if metric.name in day.metrics:
+            wide = lake.read_day(metric, date.fromisoformat(day.day))[0]
+            parts.append(wide if pods is None else wide[[name for name in wide.columns if pod_of(name) in pods]])
+    return pd.concat(parts[1:] or parts)
 
 
 def _day(day: date, infos: Mapping[str, Mapping[date, DayInfo]]) -> Day:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from aiops_assets_tests.conftest import FEW
+
 CLOSED = "http://127.0.0.1:9"
-SMALL = {"SYNTHETIC_END": "2026-11-01", "TRAINING_PODS": "10", "N_SAMPLES": "400"}
+SMALL = {"SYNTHETIC_END": "2026-11-01", "TRAINING_PODS": "10", "N_SAMPLES": "400", "MODELS": ",".join(FEW)}
 
 
 def call(program: str, *arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:

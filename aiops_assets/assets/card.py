@@ -6,7 +6,7 @@ from aiops_assets.assets.evaluation import evaluation_key
 from aiops_assets.assets.reporting import picture
 from aiops_assets.assets.shadow import AFTER_SERVING, shadow_key
 from aiops_assets.cards.rendering import card_files
-from aiops_assets.cards.text import FIGURES, TIMELINE, Subject
+from aiops_assets.cards.subject import Subject
 from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.resources import StoresResource, TrackingResource
@@ -65,6 +65,7 @@ def card_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 seed=settings.random_seed,
             )
         )
+        drawn = [content for file, content in files.items() if file.endswith(".png")]
         cards.put(spec.name, version, files)
         try:
             tracking.tracker().log_files(manifest.run_id, ARTIFACTS, files)
@@ -79,7 +80,7 @@ def card_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "dagster/uri": cards.locate(spec.name, version),
                 "mlflow": kept,
                 "card": dg.MetadataValue.md(_without_pictures(files[CARD].decode())),
-                "plot": picture(files[FIGURES if FIGURES in files else TIMELINE]),
+                **({"plot": picture(drawn[0])} if drawn else {}),
             }
         )
 

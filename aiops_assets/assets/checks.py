@@ -14,6 +14,7 @@ from aiops_assets.models.catalog import MODELS, ModelSpec
 from aiops_assets.models.families import family_of
 from aiops_assets.registry.loading import load_model
 from aiops_assets.resources import StoresResource
+from aiops_assets.selection import training_set_name
 from aiops_assets.settings import Settings
 from aiops_assets.stores.handoff import DecisionRef, TrainingSetRef, VersionRef
 from aiops_assets.stores.records import SourceReport
@@ -26,15 +27,15 @@ MOST_OUT_OF_BOUNDS = 0.01
 """Share of rows: single readings are off in every cluster, a hundredth of them is a wrong unit."""
 
 
-def training_set_checks(view: View) -> dg.AssetChecksDefinition:
+def training_set_checks(view: View, source: str = "") -> dg.AssetChecksDefinition:
     """All checks of a view's training set, in one reading of it."""
-    key = training_set_key(view.name)
+    key = training_set_key(view.name, source)
 
     def spec(name: str, description: str, blocking: bool = False) -> dg.AssetCheckSpec:
         return dg.AssetCheckSpec(name, asset=key, blocking=blocking, description=description)
 
     @dg.multi_asset_check(
-        name=f"{view.name}_checks",
+        name=f"{training_set_name(view.name, source)}_checks",
         specs=[
             spec("schema", "Columns, order, splits.", blocking=True),
             spec("bounds", "Values within the catalogue's.", blocking=True),
@@ -119,7 +120,9 @@ def _coverage_problem(source: SourceReport, least: float) -> tuple[str, str]:
 def _moved_since_champion(
     view: View, training_set: TrainingSetRef, rows: pd.DataFrame, stores: StoresResource
 ) -> dict[str, float]:
-    model = next(spec for spec in MODELS if spec.view == view.name)
+    model = next((spec for spec in MODELS if spec.view == view.name), None)
+    if model is None:
+        return {}
     try:
         champion = stores.served().champion(model.name)
         if champion is None or champion.champion.data_version == training_set.data_version:

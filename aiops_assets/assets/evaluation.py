@@ -6,8 +6,9 @@ from aiops_assets import plots
 from aiops_assets.assets.reporting import picture
 from aiops_assets.assets.trained import model_key
 from aiops_assets.assets.training_sets import training_set_key
+from aiops_assets.cards.forecast_card import AS_GOOD, RATIO
 from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.families import family_of
+from aiops_assets.models.families import FORECASTER, family_of
 from aiops_assets.registry.judging import Verdict, evaluation_record, judge_challenger
 from aiops_assets.registry.reconciling import restore
 from aiops_assets.resources import StoresResource, TrackingResource
@@ -27,14 +28,15 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         key=evaluation_key(spec),
         ins={
             "challenger": dg.AssetIn(key=model_key(spec)),
-            "training_set": dg.AssetIn(key=training_set_key(spec.view)),
+            "training_set": dg.AssetIn(key=training_set_key(spec.view, spec.source)),
         },
         group_name="evaluation",
         kinds={family_of(spec).framework},
         backfill_policy=dg.BackfillPolicy.single_run(),
         description=(
             "Challenger and champion on the same newest fifth of the rows, unseen by the challenger's fit. It is kept "
-            "out when it is worse beyond the noise of a block bootstrap; a first version meets the null model."
+            "out when it is worse beyond the noise of a block bootstrap; a first version meets "
+            f"{family_of(spec).null_name}."
         ),
     )
     def evaluation(
@@ -53,7 +55,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         verdict = judge_challenger(
             served, spec, rows, challenger.version, challenger.manifest_sha256, settings.random_seed
         )
-        decision = verdict.decision
+        decision, forecasts = verdict.decision, family_of(spec).kind == FORECASTER
         # An evaluation that only finds the champion again says less than the one that made it champion.
         if not (decision.equal and served.evaluation(spec.name, challenger.version)):
             served.put_evaluation(
@@ -78,12 +80,12 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "reason": decision.reason,
                 "opponent": verdict.opponent,
                 "holdout_rows": verdict.figures.rows,
-                "anomalous_rows": verdict.figures.anomalies,
+                **({"anomalous_rows": verdict.figures.anomalies} if not forecasts else {}),
                 **({"mended": mended} if mended else {}),
                 **verdict.figures.as_metrics(),
                 **{f"opponent_{name}": value for name, value in verdict.opponent_figures.items()},
                 **_intervals(verdict),
-                "plot": picture(_bars(verdict, challenger.version)),
+                "plot": picture(_bars(verdict, challenger.version, forecasts)),
             },
         )
 
@@ -92,22 +94,23 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
 def _intervals(verdict: Verdict) -> dict[str, float]:
     """The differences and their 95 % intervals, flat."""
-    if verdict.comparison is None:
-        return {}
-    differences = {
-        "average_precision": verdict.comparison.average_precision,
-        "false_alarm_rate": verdict.comparison.false_alarm_rate,
-    }
     return {
         f"{name}_difference{end}": value
-        for name, difference in differences.items()
-        if difference
+        for name, difference in (verdict.comparison.gaps if verdict.comparison else {}).items()
         for end, value in (("", difference.value), ("_low", difference.low), ("_high", difference.high))
     }
 
 
-def _bars(verdict: Verdict, version: int) -> bytes:
-    figures = {f"challenger (version {version})": dict(verdict.figures.as_metrics())}
-    if verdict.comparison:
-        figures[verdict.opponent] = dict(verdict.opponent_figures)
-    return plots.figure_bars(figures, "promoted" if verdict.decision.promote else "kept out or nothing new")
+def _bars(verdict: Verdict, version: int, forecasts: bool) -> bytes:
+    """Of a forecaster its errors alone: lower is better there, and 1 is no limit."""
+    sides = {
+        f"challenger (version {version})": verdict.figures.as_metrics(),
+        verdict.opponent: verdict.opponent_figures,
+    }
+    figures = {
+        who: {name: value for name, value in side.items() if not forecasts or name.startswith(RATIO)}
+        for who, side in sides.items()
+        if side
+    }
+    title = "promoted" if verdict.decision.promote else "kept out or nothing new"
+    return plots.figure_bars(figures, title, AS_GOOD if forecasts else "")

@@ -1,12 +1,17 @@
 """Partitions of the graph: a UTC day of raw metrics."""
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 
 import dagster as dg
 
 from aiops_assets.errors import SettingsError
 from aiops_assets.models.catalog import MODELS
+from aiops_assets.selection import active_models
 from aiops_assets.settings import Settings
+
+UNASKED_DAYS = 14
+"""Window of a view that no model asks for yet; OpenShift keeps 15 days."""
 
 
 def daily(settings: Settings) -> dg.DailyPartitionsDefinition:
@@ -14,9 +19,12 @@ def daily(settings: Settings) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(start_date=settings.first_day.isoformat(), timezone="UTC", end_offset=1)
 
 
-def window_days(settings: Settings, training_days: int) -> list[date]:
-    """The UTC days of a training window, oldest first: the newest ``training_days`` that have ended."""
-    days = settings.training_days or training_days
+def window_days(settings: Settings, most: int) -> list[date]:
+    """The UTC days of a training window, oldest first: the newest ones that have ended.
+
+    ``most`` is how many, unless ``TRAINING_DAYS`` says otherwise.
+    """
+    days = settings.training_days or most
     last = settings.end.date()
     return [last - timedelta(days=back) for back in range(days, 0, -1)]
 
@@ -35,6 +43,12 @@ def days_to_fetch(settings: Settings, today: date) -> list[date]:
     return [*days, today] if settings.end.date() == today else days
 
 
-def longest_window(settings: Settings) -> list[date]:
-    """The days that the training sets of all models need together."""
-    return window_days(settings, max(spec.training_days for spec in MODELS))
+def training_days(view: str) -> int:
+    """The longest window that a model of the view asks for, in days."""
+    return max((spec.training_days for spec in MODELS if spec.view == view), default=UNASKED_DAYS)
+
+
+def longest_window(settings: Settings, views: Iterable[str] | None = None) -> list[date]:
+    """The days that the training sets of these views need together, oldest first; by default of those of all models."""
+    wanted = [spec.view for spec in active_models(settings)] if views is None else views
+    return window_days(settings, max(map(training_days, wanted)))

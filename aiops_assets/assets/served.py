@@ -1,13 +1,16 @@
 """served/<name>: the champion record moved where the evaluation says so, and what is derived from it put right."""
 
+from typing import Any
+
 import dagster as dg
 import numpy as np
 
 from aiops_assets import plots
 from aiops_assets.assets.evaluation import evaluation_key
 from aiops_assets.assets.reporting import picture
+from aiops_assets.cards.forecast_pictures import probe_chart
 from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.families import family_of
+from aiops_assets.models.families import FORECASTER, family_of
 from aiops_assets.registry import champions
 from aiops_assets.registry.loading import load_model
 from aiops_assets.resources import StoresResource, TrackingResource
@@ -65,11 +68,8 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         retired = champions.retire(models, name, settings.keep_versions)
         if retired:
             context.log.info(f"{name}: removed versions {retired}, KEEP_VERSIONS={settings.keep_versions}")
-        family = family_of(spec)
-        probe = family.probe(model)
-        histogram = plots.score_histogram(
-            probe.score, np.zeros(len(probe.score)), "smoke inference: healthy rows", family.threshold
-        )
+        probed = _probed_forecaster if family_of(spec).kind == FORECASTER else _probed_detector
+        answer, plot = probed(spec, model)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(champion.manifest_sha256[:32]),
             metadata={
@@ -80,14 +80,28 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "since": champion.when.isoformat(),
                 "effective_source": champion.effective_source,
                 "data_version": champion.data_version,
-                "alarms_on_healthy_rows": float(probe.alert.mean()),
+                **answer,
                 **found,
-                "plot": picture(histogram),
+                "plot": picture(plot),
                 "local_link": models.locate(name) + f"/{CURRENT}",
             },
         )
 
     return served
+
+
+def _probed_detector(spec: ModelSpec, model: Any) -> tuple[dict[str, float], bytes]:
+    """What it says of healthy rows, and a picture of it."""
+    family = family_of(spec)
+    probe = family.probe(model)
+    title = "smoke inference: healthy rows"
+    histogram = plots.score_histogram(probe.score, np.zeros(len(probe.score)), title, family.threshold)
+    return {"alarms_on_healthy_rows": float(probe.alert.mean())}, histogram
+
+
+def _probed_forecaster(spec: ModelSpec, model: Any) -> tuple[dict[str, float], bytes]:
+    """What it says after a healthy week, and a picture of it."""
+    return {}, probe_chart(family_of(spec).probe(model), "smoke inference: the day after a week with a clean season")
 
 
 def _move(models: ServedModels, spec: ModelSpec, decision: DecisionRef, who: str) -> bool:

@@ -1,14 +1,17 @@
 """shadow/<name>: what challenger and champion said of the newest window, kept to be compared over time."""
 
 import dagster as dg
+import pandas as pd
 
 from aiops_assets.assets.evaluation import evaluation_key
 from aiops_assets.assets.reporting import picture
 from aiops_assets.assets.training_sets import training_set_key
+from aiops_assets.cards.forecast_pictures import fan_chart
 from aiops_assets.cards.pictures import score_timelines
+from aiops_assets.models import forecast_shadow
 from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.families import family_of
-from aiops_assets.models.shadow import SideBySide, compare
+from aiops_assets.models.families import FORECASTER, family_of
+from aiops_assets.models.shadow import CHALLENGER, CHAMPION, compare
 from aiops_assets.registry.shadowing import score_window, window_record
 from aiops_assets.resources import StoresResource
 from aiops_assets.stores.handoff import DecisionRef, TrainingSetRef
@@ -31,14 +34,14 @@ def shadow_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         # The champion that the evaluation saw: until this runs, the challenger may have taken its place.
         ins={
             "decision": dg.AssetIn(key=evaluation_key(spec)),
-            "training_set": dg.AssetIn(key=training_set_key(spec.view)),
+            "training_set": dg.AssetIn(key=training_set_key(spec.view, spec.source)),
         },
         group_name="evaluation",
         kinds={family_of(spec).framework},
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags=AFTER_SERVING,
         description=(
-            "Challenger beside champion on the newest fifth of the rows, score by score. Nothing waits for it and "
+            "Challenger beside champion on the newest fifth of the rows, answer by answer. Nothing waits for it and "
             f"nobody is called by it; `aiops compare {spec.name}` compares the two over the windows kept."
         ),
     )
@@ -62,7 +65,8 @@ def shadow_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             scores = score_window(served, spec, record, sets.rows(training_set.view, training_set.data_version))
             for gone in kept.put(record, scores):
                 context.log.info(f"removed {gone}, the oldest of the windows kept")
-        both = compare(scores)
+        told = _forecasts_told if family_of(spec).kind == FORECASTER else _scores_told
+        figures, plot = told(record, scores)
         return dg.MaterializeResult(
             value=record,
             metadata={
@@ -71,30 +75,48 @@ def shadow_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 **({"note": record.note} if record.note else {}),
                 "dagster/uri": kept.locate(spec.name, record.file_name),
                 "rows": len(scores),
-                **_figures(both),
-                "plot": picture(score_timelines(scores, _titles(record, both))),
+                **{name: value for name, value in figures.items() if value is not None},
+                **({"plot": picture(plot)} if plot else {}),
             },
         )
 
     return shadow
 
 
-def _figures(both: SideBySide) -> dict[str, float]:
-    stated = {
+def _scores_told(record: ShadowRecord, scores: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
+    """Figures and picture of two detectors."""
+    both = compare(scores)
+    old = both.champion
+    figures = {
         "alerts_agree": both.alerts_agree,
         "rank_correlation": both.rank_correlation,
         "challenger_average_precision": both.challenger.average_precision,
-        "champion_average_precision": both.champion.average_precision if both.champion else None,
+        "champion_average_precision": old.average_precision if old else None,
         "challenger_false_alarm_rate": both.challenger.false_alarm_rate,
-        "champion_false_alarm_rate": both.champion.false_alarm_rate if both.champion else None,
+        "champion_false_alarm_rate": old.false_alarm_rate if old else None,
     }
-    return {name: value for name, value in stated.items() if value is not None}
+    return figures, score_timelines(scores, _titles(record, are_two=old is not None))
 
 
-def _titles(record: ShadowRecord, both: SideBySide) -> dict[str, str]:
-    if not record.is_pair or both.champion is None:
-        return {"challenger": f"version {record.challenger}"}
+def _forecasts_told(record: ShadowRecord, frame: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
+    """Figures and picture of two forecasters; without a moment to forecast from there is none."""
+    both = forecast_shadow.compare(frame)
+    sides = ((CHALLENGER, both.challenger), (CHAMPION, both.champion))
+    figures: dict[str, float | None] = {"error_to_champion": both.error, "challenger_nearer": both.nearer}
+    for who, found in sides:
+        figures |= {f"{who}_{name}": value for name, value in found.as_metrics().items()} if found else {}
+    challenger = forecast_shadow.said(frame, CHALLENGER)
+    if challenger is None or challenger.empty:
+        return figures, b""
+    titles = _titles(record, are_two=both.champion is not None)
+    beside = forecast_shadow.said(frame, CHAMPION) if CHAMPION in titles else None
+    return figures, fan_chart(challenger, ", beside ".join(titles.values()), beside)
+
+
+def _titles(record: ShadowRecord, are_two: bool) -> dict[str, str]:
+    if not (record.is_pair and are_two):
+        return {CHALLENGER: f"version {record.challenger}"}
     return {
-        "challenger": f"challenger, version {record.challenger}",
-        "champion": f"champion, version {record.champion}",
+        CHALLENGER: f"challenger, version {record.challenger}",
+        CHAMPION: f"champion, version {record.champion}",
     }

@@ -10,6 +10,7 @@ from aiops_assets.stores.handoff import SeriesRef
 from aiops_assets.stores.records import SyntheticRecipe
 from aiops_assets.timeseries.catalog import SYNTHETIC_METRICS
 from aiops_assets.timeseries.schema import combined_digest, day_digests
+from aiops_assets.timeseries.views import POD_VIEWS
 
 SYNTHETIC_SERIES = dg.AssetKey("synthetic_series")
 
@@ -36,12 +37,12 @@ def synthetic_series(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResu
     """Generate, label and digest."""
     recipe = SyntheticRecipe(
         n_pods=settings.training_pods,
-        days=len(longest_window(settings)),
+        days=len(longest_window(settings, POD_VIEWS)),
         end=settings.end.to_pydatetime(),
         seed=settings.random_seed,
         anomaly_rate=settings.anomaly_rate,
     )
-    frame = recipe.series().to_frame()
+    frame = recipe.frame()
     data_version = combined_digest(day_digests(frame))
     return dg.MaterializeResult(
         value=SeriesRef(data_version=data_version, recipe=recipe),

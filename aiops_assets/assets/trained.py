@@ -3,6 +3,7 @@
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -11,12 +12,12 @@ from aiops_assets import plots
 from aiops_assets.assets.reporting import picture, source_metadata
 from aiops_assets.assets.run_history import close_dead_runs
 from aiops_assets.assets.training_sets import training_set_key
+from aiops_assets.cards.forecast_pictures import fan_chart
 from aiops_assets.code_version import code_version
 from aiops_assets.errors import IntegrityError
-from aiops_assets.models.base import Scored
 from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.evaluation import judge
-from aiops_assets.models.families import ChainFamily, family_of
+from aiops_assets.models.families import FORECASTER, ChainFamily, family_of
+from aiops_assets.registry.fitting import fit_model
 from aiops_assets.registry.loading import load_model
 from aiops_assets.resources import StoresResource, TrackingResource
 from aiops_assets.settings import Settings
@@ -39,7 +40,7 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=model_key(spec),
-        ins={"training_set": dg.AssetIn(key=training_set_key(spec.view))},
+        ins={"training_set": dg.AssetIn(key=training_set_key(spec.view, spec.source))},
         group_name="model",
         kinds={family.framework, "mlflow"},
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -67,17 +68,17 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         fingerprint = fingerprint_of(spec, settings.cluster, training_set, settings.random_seed)
         manifest = unchanged_version(served, tracker, spec.name, fingerprint)
         if manifest:
-            training, scored = f"skipped: data, code and configuration are those of version {manifest.version}", None
+            training, said = f"skipped: data, code and configuration are those of version {manifest.version}", None
         else:
             training = "fitted"
-            manifest, scored = fit_version(
+            manifest, said = fit_version(
                 spec, training_set, settings.random_seed, sets, served, tracker, dagster_run_id=context.run.run_id
             )
         context.log.info(f"training {training}")
         # Also for a version found unchanged: a process killed after its commit never came to this.
         ref = register(served, tracker, manifest)
-        if scored is None:
-            scored = family.judge_holdout(load_model(served, spec, ref.version, ref.manifest_sha256), rows)
+        if said is None:
+            said = family.judge_holdout(load_model(served, spec, ref.version, ref.manifest_sha256), rows)
         return dg.MaterializeResult(
             value=ref,
             data_version=dg.DataVersion(ref.manifest_sha256[:32]),
@@ -89,8 +90,9 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "data_version": manifest.data_version,
                 "mlflow_run": manifest.run_url,
                 "mlflow_run_id": manifest.run_id,
+                **({"fit": manifest.fit} if manifest.fit else {}),
                 **manifest.metrics,
-                "plot": picture(_score_picture(family, scored, rows)),
+                "plot": picture(_picture(family, said, rows)),
             },
         )
 
@@ -106,11 +108,11 @@ def fit_version(
     tracker: Tracker,
     *,
     dagster_run_id: str,
-) -> tuple[Manifest, Scored]:
+) -> tuple[Manifest, Any]:
     """Fit on the train rows, judge on the hold-out, commit a new version; all of it in one MLflow run.
 
     Returns:
-        the manifest, and what the model says of the hold-out rows.
+        the manifest, and what the model says of the hold-out.
     """
     family, view, data_version = family_of(spec), training_set.view, training_set.data_version
     rows, record = sets.rows(view, data_version), sets.record(view, data_version)
@@ -132,11 +134,10 @@ def fit_version(
     }
     parameters = {**spec.parameters, "random_seed": seed}
     with tracker.run(spec.name, dataset=dataset, params=parameters, tags=tags) as run:
-        model = family.fit(rows[rows["split"] == "train"], spec.parameters, seed)
-        scored = family.judge_holdout(model, rows)
-        metrics = judge(scored, rows[rows["split"] == "holdout"]).as_metrics()
-        run.log_metrics(metrics)
-        run.log_artifact("scores.png", _score_picture(family, scored, rows))
+        fitted = fit_model(served, spec, rows, data_version, seed)
+        metrics = family.figures(fitted.said, rows).as_metrics()
+        run.log_metrics({**metrics, "fit_seconds": fitted.seconds})
+        run.log_artifact("holdout.png", _picture(family, fitted.said, rows))
 
         def manifest(version: int, files: dict[str, str]) -> Manifest:
             return Manifest(
@@ -164,13 +165,14 @@ def fit_version(
                 code_version=code_version(),
                 fingerprint=fingerprint_of(spec, record.cluster, training_set, seed),
                 metrics=metrics,
+                fit=fitted.how,
                 files=files,
             )
 
         # Somebody may have emptied the model root; MLflow still knows the numbers that were given.
         known = max((entry.version for entry in tracker.versions(spec.name)), default=0)
-        files = {family.model_file: family.to_bytes(model)}
-        return served.publish(spec.name, files, manifest, after=known), scored
+        files = {family.model_file: family.to_bytes(fitted.model)}
+        return served.publish(spec.name, files, manifest, after=known), fitted.said
 
 
 def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> VersionRef:
@@ -226,6 +228,9 @@ def _package_versions(family: ChainFamily) -> dict[str, str]:
     return {name: package_version(name) for name in family.packages}
 
 
-def _score_picture(family: ChainFamily, scored: Scored, rows: pd.DataFrame) -> bytes:
+def _picture(family: ChainFamily, said: Any, rows: pd.DataFrame) -> bytes:
+    """What a model says of the hold-out."""
+    if family.kind == FORECASTER:
+        return fan_chart(said, "forecasts from the hold-out")
     labels = rows.loc[rows["split"] == "holdout", "label"].to_numpy()
-    return plots.score_histogram(scored.score, labels, "hold-out rows by anomaly score", family.threshold)
+    return plots.score_histogram(said.score, labels, "hold-out rows by anomaly score", family.threshold)

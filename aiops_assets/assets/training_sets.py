@@ -3,43 +3,43 @@
 from datetime import UTC, datetime
 
 import dagster as dg
+import pandas as pd
 
 from aiops_assets import plots, sources
-from aiops_assets.assets.partitions import window_days
+from aiops_assets.assets.partitions import training_days, window_days
 from aiops_assets.assets.raw_metrics import RAW_METRICS
 from aiops_assets.assets.reporting import picture, source_metadata, table_schema
 from aiops_assets.assets.synthetic_series import SYNTHETIC_SERIES
-from aiops_assets.models.catalog import MODELS
 from aiops_assets.resources import StoresResource
+from aiops_assets.selection import training_set_name
 from aiops_assets.settings import Settings
 from aiops_assets.stores.handoff import SeriesRef, TrainingSetRef
-from aiops_assets.timeseries.views import View
+from aiops_assets.timeseries.views import CLUSTER_METRICS_VIEW, View
 
 
-def training_set_key(view: str) -> dg.AssetKey:
-    """Key of a view's training set."""
-    return dg.AssetKey(["training_set", view])
+def training_set_key(view: str, source: str = "") -> dg.AssetKey:
+    """Key of a view's training set; of one with a source of its own, which is not the environment's."""
+    return dg.AssetKey(["training_set", training_set_name(view, source)])
 
 
-def training_set_asset(view: View) -> dg.AssetsDefinition:
+def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
     """The asset that builds the rows of one view, over the longest window that a model of it asks for."""
-    training_days = max(spec.training_days for spec in MODELS if spec.view == view.name)
 
     @dg.asset(
-        key=training_set_key(view.name),
+        key=training_set_key(view.name, source),
         ins={"series": dg.AssetIn(key=SYNTHETIC_SERIES)},
         deps=[RAW_METRICS],
         group_name="data",
         kinds={"parquet"},
         backfill_policy=dg.BackfillPolicy.single_run(),
         description=(
-            f"{view.about} The asked share of rows is anomalous and labelled with its kind. When Prometheus is away, "
-            "FALLBACK decides. Stored under the digest of its rows and never changed."
+            f"{view.about} When Prometheus is away, FALLBACK decides. Stored under the digest of its rows and never "
+            "changed."
         ),
         metadata=table_schema(
             {
                 "timestamp": ("timestamp[us, UTC]", "instant of the row"),
-                "pod": ("string", "whose row it is"),
+                "pod": ("string", "whose row it is; cluster: of all pods and nodes together"),
                 "source": ("string", "where the row comes from: synthetic or prometheus"),
                 "split": ("string", "train, or holdout: the newest fifth of the window, fitted by no model"),
                 "label": ("int64", "1: the row's own minute is anomalous"),
@@ -54,9 +54,15 @@ def training_set_asset(view: View) -> dg.AssetsDefinition:
         settings: dg.ResourceParam[Settings],
         stores: StoresResource,
     ) -> dg.MaterializeResult[TrainingSetRef]:
-        days = window_days(settings, training_days)
+        days = window_days(settings, training_days(view.name))
         rows, record = sources.training_set(
-            view, settings, series.recipe, series.data_version, stores.lake(), days, datetime.now(UTC)
+            view,
+            settings.for_source(source),
+            series.recipe,
+            series.data_version,
+            stores.lake(),
+            days,
+            datetime.now(UTC),
         )
         view.validate(rows)
         stores.training_sets().put(rows, record)
@@ -80,8 +86,17 @@ def training_set_asset(view: View) -> dg.AssetsDefinition:
                 "pods": len(record.pods),
                 "window": f"{record.window_start} to {record.window_end}",
                 "days": dg.MetadataValue.json({f"{day.source} {day.day}": day.digest for day in record.days}),
-                "plot": picture(plots.label_timeline(rows)),
+                "plot": picture(_plot(view, rows)),
             },
         )
 
     return training_set
+
+
+def _plot(view: View, rows: pd.DataFrame) -> bytes:
+    """Where the labels are; of a view without any, the segment that was fetched, or else the one generated."""
+    if view.name != CLUSTER_METRICS_VIEW:
+        return plots.label_timeline(rows)
+    source = "prometheus" if (rows["source"] == "prometheus").any() else "synthetic"
+    shown = rows[rows["source"] == source].set_index("timestamp")
+    return plots.metric_lines({name: shown[name] for name in view.values}, view.metrics, f"the cluster, {source}")

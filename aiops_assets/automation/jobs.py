@@ -16,8 +16,8 @@ from aiops_assets.assets.run_history import close_dead_runs, failure_of
 from aiops_assets.assets.synthetic_series import SYNTHETIC_SERIES
 from aiops_assets.automation.champion_jobs import champion_jobs
 from aiops_assets.errors import IntegrityError
-from aiops_assets.models.catalog import MODELS
 from aiops_assets.resources import stores_of
+from aiops_assets.selection import active_models
 from aiops_assets.settings import Settings
 from aiops_assets.stores.lake import Lake
 from aiops_assets.stores.served import ServedModels
@@ -133,7 +133,7 @@ def sensor_request(settings: Settings, instance: dg.DagsterInstance, at: datetim
     if at.weekday() == SUNDAY and timedelta(hours=at.hour, minutes=at.minute) < RETRAIN_DONE:
         return dg.SkipReason("the weekly retrain is due: it is left to the schedule")
     stores = stores_of(settings)
-    trained = {spec.name: trained_until(stores.served(), spec.name) for spec in MODELS}
+    trained = {spec.name: trained_until(stores.served(), spec.name) for spec in active_models(settings)}
     # One run trains all models: the one that is furthest behind asks for it.
     oldest = None if None in trained.values() else min(filter(None, trained.values()))
     newer = complete_days(stores.lake(), since=oldest, enough=settings.retrain_after_days)
@@ -180,7 +180,7 @@ def _is_complete(lake: Lake, day: date) -> bool:
 
 
 def _fetches(settings: Settings) -> bool:
-    return settings.data_source != "synthetic" and settings.prometheus_url is not None
+    return settings.prometheus_url is not None and settings.fetches
 
 
 def _why_nothing_is_fetched(settings: Settings) -> str:

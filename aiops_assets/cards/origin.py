@@ -1,21 +1,59 @@
 """The part of a model card that says where a version comes from: data, columns, code and runs, and how to load it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from aiops_assets.cards.markdown import code, table, text
+from aiops_assets.models.catalog import ARIMA, LSTM, PREDICTIVE, PROPHET, ROW_FOREST, WINDOW_ENSEMBLE
+from aiops_assets.models.families import FAMILIES
 from aiops_assets.stores.records import EvaluationRecord, Manifest, SourceReport, TrainingSetRecord
 
 LOADS = {
-    "model.joblib": ["import joblib", 'model = joblib.load(folder / "model.joblib")  # model.predict(rows): 1 or -1'],
-    "model.json": [
+    ROW_FOREST: [
+        "import joblib",
+        "",
+        'model = joblib.load(folder / "model.joblib")  # model.predict(rows): 1 or -1',
+    ],
+    WINDOW_ENSEMBLE: [
         "from aiops_assets.models.ensemble import EnsemblePredictor",
+        "",
         'model = EnsemblePredictor.from_bytes((folder / "model.json").read_bytes())  # model.score(frame)',
     ],
+    LSTM: [
+        "import torch",
+        "from aiops_assets.models.lstm_autoencoder import LstmAutoencoder",
+        "",
+        "# The network alone, in plain PyTorch: (n, 17, n_columns) float64 samples -> (n, 2, n_columns) errors.",
+        'network = torch.export.load(folder / "model.pt2").module()',
+        "# With its scales and thresholds:",
+        'model = LstmAutoencoder.from_bytes((folder / "model.pt2").read_bytes())  # model.score(frame)',
+    ],
+    PREDICTIVE: [
+        "import joblib",
+        "from aiops_assets.models.predictive_analytics import PredictiveAnalytics",
+        "",
+        "# What was learnt, without this package: numbers, arrays and scikit-learn's own estimators.",
+        'learnt = joblib.load(folder / "model.joblib")["parts"]["history"]',
+        'model = PredictiveAnalytics.from_bytes((folder / "model.joblib").read_bytes())',
+        "# model.forecast(history, 288), of a history.History of five metrics",
+    ],
+    ARIMA: [
+        "from aiops_assets.models.arima import ArimaForecaster",
+        "",
+        'model = ArimaForecaster.from_bytes((folder / "model.json").read_bytes())  # model.forecast(history, 288)',
+    ],
+    PROPHET: [
+        "from aiops_assets.models.prophet_forecaster import ProphetForecaster",
+        "",
+        'model = ProphetForecaster.from_bytes((folder / "model.json").read_bytes())  # model.forecast(history, 288)',
+    ],
 }
+"""Family -> Python that loads its model file from ``folder``."""
 
 
-def data_section(manifest: Manifest, record: TrainingSetRecord | None) -> list[str]:
+def data_section(
+    manifest: Manifest, record: TrainingSetRecord | None, about_rows: Sequence[tuple[str, str]]
+) -> list[str]:
     """Which rows it learned from; ``record`` is ``None`` where the training set is gone."""
     source = manifest.source
     facts = [
@@ -33,8 +71,7 @@ def data_section(manifest: Manifest, record: TrainingSetRecord | None) -> list[s
     if record is None:
         return [*lines, *table(["", ""], facts), "", "The training set is not there any more."]
     facts += [
-        ("rows", f"{record.rows:,}, {record.label_rate:.2%} anomalous (asked for: {record.anomaly_rate:.2%})"),
-        ("pods", str(len(record.pods))),
+        *about_rows,
         ("days", f"{len(record.days)}, {record.days[0].day} to {record.days[-1].day}" if record.days else "0"),
         ("queries", str(len(record.queries))),
     ]
@@ -95,7 +132,7 @@ def making_section(manifest: Manifest, evaluation: EvaluationRecord | None) -> l
     return ["", "## How it was made", "", *table(["", ""], facts)]
 
 
-def loading_section(manifest: Manifest, manifest_sha256: str, directory: str) -> list[str]:
+def loading_section(family: str, manifest: Manifest, manifest_sha256: str, directory: str) -> list[str]:
     """Python that compares every digest before it loads; of a bucket, a local copy."""
     digests = {"manifest.json": manifest_sha256, **manifest.files}
     folder = "local-copy" if "://" in directory else directory
@@ -107,8 +144,9 @@ def loading_section(manifest: Manifest, manifest_sha256: str, directory: str) ->
         "    found = hashlib.sha256((folder / name).read_bytes()).hexdigest()",
         '    assert found == digest, f"{name} is not the file that was committed: do not load it"',
     ]
+    known = FAMILIES[family].model_file
     for name in manifest.files:
-        lines += LOADS.get(name, [f"# {name!r}: see aiops_assets.registry.loading.load_model"])
+        lines += LOADS[family] if name == known else [f"# {name!r}: see aiops_assets.registry.loading.load_model"]
     return [
         "",
         "## Load it and verify it",

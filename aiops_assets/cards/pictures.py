@@ -8,10 +8,10 @@ import pandas as pd
 
 from aiops_assets.models.gate import Difference
 from aiops_assets.models.shadow import busiest
-from aiops_assets.plots import KIND_COLOURS, canvas
+from aiops_assets.plots import KIND_COLOURS, canvas, mark_level
 
 Judged = Mapping[str, tuple[float, Difference | None]]
-"""Name of a figure -> (0-1, its interval)."""
+"""Name of a figure -> (its value, its interval)."""
 
 
 def score_timelines(frame: pd.DataFrame, titles: Mapping[str, str]) -> bytes:
@@ -39,7 +39,7 @@ def score_timelines(frame: pd.DataFrame, titles: Mapping[str, str]) -> bytes:
             axis.set_ylabel("anomaly score", fontsize=7)
             axis.tick_params(labelsize=6)
             axis.margins(y=0.15)
-        _dates(drawing.axes[-1])
+        dates(drawing.axes[-1])
         drawing.axes[-1].legend(
             fontsize=6, ncols=5, loc="upper left", bbox_to_anchor=(0, -0.16 * max(1, len(titles) - 0.4)), frameon=False
         )
@@ -77,6 +77,7 @@ def figures_with_intervals(
     *,
     title: str,
     against: str,
+    level: str = "",
 ) -> bytes:
     """Bars of a version's figures beside its opponent's, and below the differences that the gate looks at.
 
@@ -86,6 +87,7 @@ def figures_with_intervals(
         gaps: name -> difference and interval; empty: no second axis.
         title: who it is.
         against: the opponent, in words.
+        level: what a figure of 1 means, where figures may be larger than 1.
     """
     names = list(figures)
     bars, more = 0.34 * len(names) + 1.1, (0.3 * len(gaps) + 0.9 if gaps else 0.0)
@@ -94,14 +96,25 @@ def figures_with_intervals(
         if gaps:
             drawing.axes[0].remove()
             axes = list(drawing.figure.subplots(2, height_ratios=[bars, more]))
-        _bars(axes[0], figures, opponent, against)
-        axes[0].set_title(title, fontsize=8, loc="right")
+        _bars(axes[0], figures, opponent, against, level)
+        # Above the legend, which is wide where there is a level.
+        axes[0].set_title(title, fontsize=8, loc="right", pad=18 if level else None)
         if gaps:
             _gaps(axes[1], gaps, against)
     return drawing.png
 
 
-def _bars(axis: Any, figures: Judged, opponent: Judged, against: str) -> None:
+def dates(axis: Any) -> None:
+    """Few and short labels of an axis of time."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axis.xaxis.get_offset_text().set_fontsize(6)
+
+
+def _bars(axis: Any, figures: Judged, opponent: Judged, against: str, level: str) -> None:
     sides = [(figures, "tab:blue", "this version"), *([(opponent, "0.65", against)] if opponent else [])]
     height = 0.76 / len(sides)
     for side, (judged, colour, label) in enumerate(sides):
@@ -114,8 +127,10 @@ def _bars(axis: Any, figures: Judged, opponent: Judged, against: str) -> None:
     axis.set_yticks(np.arange(len(figures)), list(figures), fontsize=7)
     axis.invert_yaxis()
     axis.set_xlim(0, 1)
+    if level:
+        mark_level(axis, level)
     axis.tick_params(labelsize=6, axis="x")
-    axis.legend(fontsize=6, ncols=2, loc="lower left", bbox_to_anchor=(-0.01, 0.99), frameon=False)
+    axis.legend(fontsize=6, ncols=3, loc="lower left", bbox_to_anchor=(-0.01, 0.99), frameon=False)
 
 
 def _reach(interval: Difference) -> list[list[float]]:
@@ -168,15 +183,6 @@ def _shown(kinds: np.ndarray) -> Sequence[str]:
 def _alerts(axis: Any, times: np.ndarray) -> None:
     across = axis.get_xaxis_transform()
     axis.plot(times, np.full(len(times), 0.96), "v", transform=across, ms=3.5, color="black", label="alert")
-
-
-def _dates(axis: Any) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
-    axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    axis.xaxis.get_offset_text().set_fontsize(6)
 
 
 def _two_lines(name: str) -> str:

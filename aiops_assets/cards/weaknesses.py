@@ -1,4 +1,4 @@
-"""What a card says against its model: read from the figures, so that nobody has to be honest by hand."""
+"""What a card says against a detector: read from the figures, so that nobody has to be honest by hand."""
 
 from collections.abc import Mapping
 
@@ -37,7 +37,8 @@ def weaknesses(
     found = _of_detection(figures, episodes) + _of_contributions(right_first)
     if evaluation:
         found += _of_evaluation(evaluation)
-    return found + _of_data(manifest.effective_source, manifest.source)
+    found.append("The anomalies that it was judged by were generated, not incidents that people saw.")
+    return found + of_data(manifest.effective_source, manifest.source)
 
 
 def _of_detection(figures: Mapping[str, float], episodes: Mapping[str, tuple[int, int]]) -> list[str]:
@@ -79,7 +80,7 @@ def _of_contributions(right_first: Mapping[str, float]) -> list[str]:
 
 def _of_evaluation(evaluation: EvaluationRecord) -> list[str]:
     found = []
-    gap = evaluation.average_precision_gap
+    gap = evaluation.gaps.get("average_precision")
     if gap and gap.value < -AP_TOLERANCE:
         sure = "beyond the noise" if gap.high < 0 else "which may be noise"
         found.append(f"It ranks rows worse than {evaluation.opponent}: {gap.value:+.3f} of average precision, {sure}.")
@@ -91,8 +92,9 @@ def _of_evaluation(evaluation: EvaluationRecord) -> list[str]:
     return found
 
 
-def _of_data(effective_source: str, source: SourceReport) -> list[str]:
-    found = ["The anomalies that it was judged by were generated, not incidents that people saw."]
+def of_data(effective_source: str, source: SourceReport) -> list[str]:
+    """What is to be said against the rows of any model."""
+    found = []
     if effective_source == SYNTHETIC:
         found.append("It never saw a real cluster: all its rows were generated.")
     if source.note:

@@ -2,7 +2,9 @@
 
 import json
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -11,14 +13,14 @@ from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.settings import load_settings
 
 if TYPE_CHECKING:
-    from aiops_assets.models.evaluation import Figures
+    import pandas as pd
+
+    from aiops_assets.models.forecast_shadow import ForecastsSideBySide
     from aiops_assets.models.shadow import SideBySide
     from aiops_assets.stores.shadow import ShadowRecord, ShadowScores
 
-HEAD = (
-    "WINDOW END",
-    "CHALLENGER",
-    "CHAMPION",
+WINDOW = ("WINDOW END", "CHALLENGER", "CHAMPION")
+DETECTOR_HEAD = (
     "ROWS",
     "ANOMALOUS",
     "AVG PRECISION",
@@ -28,6 +30,29 @@ HEAD = (
     "ALERTS AGREE",
     "RANKS",
 )
+FORECASTER_HEAD = (
+    "MOMENTS",
+    "TO SEASONAL 1H",
+    "6H",
+    "24H",
+    "CHAMPION'S 1H",
+    "6H",
+    "24H",
+    "ERROR TO CHAMPION'S",
+    "NEARER",
+    "INSIDE 80 %",
+    "CHAMPION'S",
+)
+
+
+class Manner(NamedTuple):
+    """How two models of a kind are compared: judged, summed up, written as cells; ``counts`` of figures for JSON."""
+
+    judge: "Callable[[pd.DataFrame], Any]"
+    in_words: "Callable[[list[tuple[bool, Any]]], str]"
+    head: tuple[str, ...]
+    cells: Callable[[Any], tuple[str, ...]]
+    counts: tuple[str, ...]
 
 
 @click.command()
@@ -59,22 +84,25 @@ def compare(name: str, as_json: bool) -> None:
     """Challenger beside champion of model NAME, a line for each window kept, and what the windows say together.
 
     Figures of one line are of the same rows; those of two lines are not. Nobody is called by a challenger's alerts.
+    Of forecasters: errors to the seasonal naive's, up to 1, 6 and 24 hours ahead, below 1 is better; NEARER is the
+    share of steps at which the challenger was nearer to what came.
     """
-    from aiops_assets.models.shadow import in_words
+    from aiops_assets.models.families import family_of
     from aiops_assets.registry import champions
     from aiops_assets.resources import stores_of
 
     spec = champions.model_named(name)
     kept = stores_of(load_settings(os.environ)).shadow()
-    windows = _windows(kept, spec.name)
+    manner = _manner(family_of(spec).kind)
+    windows = _windows(kept, spec.name, manner.judge)
     if not windows:
         raise NotFoundError(f"{kept.locate(spec.name)} holds no window of {name}: run `aiops run` first")
-    summary = in_words([(record.is_pair, both) for record, both in windows])
+    summary = manner.in_words([(record.is_pair, both) for record, both in windows])
     if as_json:
-        found = {"name": name, "windows": [_as_json(*window) for window in windows], "summary": summary}
+        found = {"name": name, "windows": [_as_json(*window, manner.counts) for window in windows], "summary": summary}
         click.echo(json.dumps(found, indent=2))
         return
-    rows = [HEAD, *(_cells(record, both) for record, both in windows)]
+    rows = [(*WINDOW, *manner.head), *((*_window(record), *manner.cells(both)) for record, both in windows)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -84,10 +112,20 @@ def compare(name: str, as_json: bool) -> None:
     click.echo(summary)
 
 
-def _windows(kept: "ShadowScores", name: str) -> "list[tuple[ShadowRecord, SideBySide]]":
-    """All windows that can be read, oldest first; those that cannot are named and passed over."""
-    from aiops_assets.models.shadow import compare as compare_scores
+def _manner(kind: str) -> Manner:
+    from aiops_assets.models import forecast_shadow, shadow
+    from aiops_assets.models.families import FORECASTER
 
+    if kind == FORECASTER:
+        words = forecast_shadow.in_words
+        return Manner(forecast_shadow.compare, words, FORECASTER_HEAD, _forecaster_cells, ("rows", "origins"))
+    return Manner(shadow.compare, shadow.in_words, DETECTOR_HEAD, _detector_cells, ("rows", "anomalies"))
+
+
+def _windows(
+    kept: "ShadowScores", name: str, judge: "Callable[[pd.DataFrame], Any]"
+) -> "list[tuple[ShadowRecord, Any]]":
+    """All windows that can be read, oldest first; those that cannot are named and passed over."""
     found = []
     for file_name in kept.files(name):
         try:
@@ -95,16 +133,17 @@ def _windows(kept: "ShadowScores", name: str) -> "list[tuple[ShadowRecord, SideB
         except IntegrityError as error:
             click.echo(f"warning: {error}", err=True)
             continue
-        found.append((record, compare_scores(scores)))
+        found.append((record, judge(scores)))
     return found
 
 
-def _cells(record: "ShadowRecord", both: "SideBySide") -> tuple[str, ...]:
+def _window(record: "ShadowRecord") -> tuple[str, ...]:
+    return f"{record.window_end:%Y-%m-%d}", str(record.challenger), str(record.champion or "-")
+
+
+def _detector_cells(both: "SideBySide") -> tuple[str, ...]:
     new, old = both.challenger, both.champion
     return (
-        f"{record.window_end:%Y-%m-%d}",
-        str(record.challenger),
-        str(record.champion or "-"),
         str(new.rows),
         str(new.anomalies),
         _shown(new.average_precision, "{:.3f}"),
@@ -116,21 +155,33 @@ def _cells(record: "ShadowRecord", both: "SideBySide") -> tuple[str, ...]:
     )
 
 
-def _as_json(record: "ShadowRecord", both: "SideBySide") -> dict[str, object]:
-    new = both.challenger
+def _forecaster_cells(both: "ForecastsSideBySide") -> tuple[str, ...]:
+    from aiops_assets.models.forecast_holdout import HORIZON_HOURS
+
+    ratios = [figures.ratios["seasonal_naive"] if figures else {} for figures in (both.challenger, both.champion)]
+    inside = both.coverage
+    return (
+        str(both.challenger.origins),
+        *(_shown(by_horizon.get(label), "{:.2f}") for by_horizon in ratios for label in HORIZON_HOURS),
+        _shown(both.error, "{:+.1%}"),
+        _shown(both.nearer, "{:.1%}"),
+        *(_shown(share, "{:.1%}") for share in inside),
+    )
+
+
+def _as_json(
+    record: "ShadowRecord", both: "SideBySide | ForecastsSideBySide", counts: tuple[str, ...]
+) -> dict[str, object]:
+    new, old = both.challenger, both.champion
+    between = {field.name: getattr(both, field.name) for field in fields(both)}
+    del between["challenger"], between["champion"]
     return {
         **record.model_dump(mode="json", exclude={"name", "metrics"}),
-        "rows": new.rows,
-        "anomalies": new.anomalies,
+        **{name: getattr(new, name) for name in counts},
         "challenger_figures": new.as_metrics(),
-        "champion_figures": _metrics(both.champion),
-        "alerts_agree": both.alerts_agree,
-        "rank_correlation": both.rank_correlation,
+        "champion_figures": old.as_metrics() if old else None,
+        **between,
     }
-
-
-def _metrics(figures: "Figures | None") -> dict[str, float] | None:
-    return figures.as_metrics() if figures else None
 
 
 def _shown(value: float | None, form: str) -> str:

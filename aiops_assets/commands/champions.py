@@ -20,13 +20,21 @@ if TYPE_CHECKING:
     from aiops_assets.stores.records import ChampionRecord
     from aiops_assets.stores.served import ServedModels
 
-RANKED_BY = "average_precision"
 FIGURES = {
-    RANKED_BY: ("AVG PRECISION", "{:.3f}"),
+    "average_precision": ("AVG PRECISION", "{:.3f}"),
     "f1": ("F1", "{:.2f}"),
     "false_alarm_rate": ("FALSE ALARMS", "{:.1%}"),
+    "mae_to_seasonal_naive_1h": ("TO SEASONAL 1H", "{:.2f}"),
+    "mae_to_seasonal_naive_6h": ("6H", "{:.2f}"),
+    "mae_to_seasonal_naive_24h": ("24H", "{:.2f}"),
+    "coverage_24h": ("INSIDE 80 %", "{:.0%}"),
 }
-"""Figures of the table: what each is called there, and how it is written. `--json` has all."""
+"""Figures of the table: what each is called there, and how it is written. `--json` has all.
+
+Of forecasters errors to those of the seasonal naive, below 1 is better.
+"""
+RANKED_BY = ("average_precision", *(name for name in FIGURES if name.startswith("mae_to_")))
+"""Those that are shown of the opponent, too."""
 LONGEST_NOTE = 160
 
 
@@ -126,9 +134,9 @@ def _show(served: "ServedModels", listed: "dict[str, list[VersionLine]]") -> Non
 @one_line_errors
 def doctor(dry_run: bool) -> None:
     """Look at what is served, and mend what needs no person; exit code 1 when something is left."""
-    from aiops_assets.models.catalog import MODELS
     from aiops_assets.registry.doctor import Doctor
     from aiops_assets.resources import stores_of, tracking_of
+    from aiops_assets.selection import active_models
 
     table = load_settings(os.environ)
     stores = stores_of(table)
@@ -140,7 +148,7 @@ def doctor(dry_run: bool) -> None:
         mend=not dry_run,
     )
     left = 0
-    for finding in looking.examine(MODELS):
+    for finding in looking.examine(active_models(table)):
         left += finding.is_left
         about = f"{finding.model} {finding.what}".removeprefix("- ")
         click.echo(f"{finding.state:8s}{about}: {finding.text}")
@@ -183,9 +191,11 @@ def table_of(lines: "list[VersionLine]", now: datetime) -> list[str]:
 
 def _against(line: "VersionLine") -> str:
     """What a version was compared with, and how good that was on the same rows."""
-    if RANKED_BY not in line.opponent_figures:
-        return line.opponent or "-"
-    return f"{line.opponent}: {FIGURES[RANKED_BY][1].format(line.opponent_figures[RANKED_BY])}"
+    from aiops_assets.models.forecast_gate import TRIVIAL_NAMES
+
+    theirs = {} if line.opponent == TRIVIAL_NAMES else line.opponent_figures
+    shown = [FIGURES[name][1].format(theirs[name]) for name in RANKED_BY if name in theirs]
+    return f"{line.opponent}: {' '.join(shown)}" if shown else line.opponent or "-"
 
 
 def age(now: datetime, then: datetime) -> str:

@@ -37,8 +37,10 @@ def backtest(
     """
     from aiops_assets.backtesting import backtest_file, forecast_file
     from aiops_assets.models.backtest import WINDOW_MODELS
+    from aiops_assets.models.catalog import named
     from aiops_assets.models.forecasters import FORECASTERS
 
+    name = named(name)
     if name not in {*WINDOW_MODELS, *FORECASTERS}:
         raise DataError(f"no model {name!r} to back-test: choose from {', '.join((*WINDOW_MODELS, *FORECASTERS))}")
     if name in FORECASTERS:

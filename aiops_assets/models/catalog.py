@@ -88,4 +88,9 @@ MODELS = (
 )
 MODEL_NAMES = tuple(spec.name for spec in MODELS)
 ALIASES = {"timeseries-predictor": (ARIMA_PREDICTOR.name, PROPHET_PREDICTOR.name)}
-"""Older name -> the models that it stood for, the one that is asked first before the others."""
+"""Older name -> the models that it stood for; the first is meant."""
+
+
+def named(name: str) -> str:
+    """The model that a name, older ones too, stands for; other names as they are."""
+    return ALIASES.get(name, (name,))[0]

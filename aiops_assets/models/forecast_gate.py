@@ -72,11 +72,11 @@ def compare(challenger: pd.DataFrame, opponent: pd.DataFrame, who: str, seed: in
     keys = ["origin", "metric", "horizon"]
     both = errors_of(challenger).merge(errors_of(opponent), on=keys, suffixes=("", "_theirs"))
     both["log_error"] = np.log(both["error"] / both["error_theirs"])
-    blocks, n_blocks = _blocks(both["origin"])
+    blocks, n_blocks = blocks_of(both["origin"])
     weights = drawn_weights(n_blocks, seed)
 
     def mean(column: str) -> Floats:
-        return _means(both[column].to_numpy(dtype=np.float64), blocks, weights)
+        return block_means(both[column].to_numpy(dtype=np.float64), blocks, weights)
 
     def relative(column: str) -> Difference | None:
         return difference(np.expm1(mean(column)), n_blocks)
@@ -143,17 +143,17 @@ def stated(comparison: ForecastComparison) -> str:
         f"error to that of {TRIVIAL[name]} {_percent(found)}, by horizon {_by_horizon(new.ratios[name])}"
         for name, found in comparison.trivial.items()
     ]
-    if comparison.error and comparison.opponent not in TRIVIAL.values():
+    if comparison.error and comparison.opponent != TRIVIAL_NAMES:
         parts.append(f"error to that of {comparison.opponent} {_percent(comparison.error)}")
     return ", ".join([*parts, f"inside the 80 % interval {_by_horizon(new.coverage)}"])
 
 
-def _blocks(origins: pd.Series) -> tuple["np.ndarray[tuple[int], np.dtype[np.intp]]", int]:
+def blocks_of(origins: pd.Series) -> tuple["np.ndarray[tuple[int], np.dtype[np.intp]]", int]:
     numbers, names = pd.factorize(origins.dt.floor(BLOCK), sort=True)
     return numbers.astype(np.intp), len(names)
 
 
-def _means(values: Floats, blocks: "np.ndarray[tuple[int], np.dtype[np.intp]]", weights: Floats) -> Floats:
+def block_means(values: Floats, blocks: "np.ndarray[tuple[int], np.dtype[np.intp]]", weights: Floats) -> Floats:
     """Mean under each draw: (n_draws,)."""
     n_blocks = weights.shape[1]
     total = weights @ np.bincount(blocks, weights=values, minlength=n_blocks)

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from aiops_assets.models.arima import ArimaForecaster
 from aiops_assets.models.base import Forecaster
 from aiops_assets.models.direct_forecaster import DirectForecaster, Pairs
 from aiops_assets.models.forecast_features import DAY_BEFORE, HOUR_MEDIAN, LAST
 from aiops_assets.models.forecast_trees import TREES, Boosting, RandomForest, Trees
+from aiops_assets.models.prophet_forecaster import ProphetForecaster
 from aiops_assets.timeseries.series import Floats
 
 BLOCKS = 3
@@ -101,3 +103,4 @@ FORECASTERS: Mapping[str, Callable[[int], Forecaster]] = {
     "seasonal-naive": lambda seed: TrivialForecaster(DAY_BEFORE, seed),
 }
 """Name -> makes an unfitted forecaster from a seed."""
+TRIVIAL = ("last-value", "median-24h", "seasonal-naive")

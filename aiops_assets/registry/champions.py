@@ -5,7 +5,7 @@ follows; who was killed in between is made up for by the next one.
 """
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError, StoreError
-from aiops_assets.models.catalog import MODELS, ModelSpec
+from aiops_assets.models.catalog import MODELS, ModelSpec, named
 from aiops_assets.models.families import family_of
 from aiops_assets.registry.loading import load_model
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS as CHAMPION_ALIAS
@@ -18,13 +18,13 @@ from aiops_assets.tracking import Tracker
 
 
 def model_named(name: str) -> ModelSpec:
-    """The model of that name.
+    """The model of that name, older ones too.
 
     Raises:
         NotFoundError: there is none; names those there are.
     """
     for spec in MODELS:
-        if spec.name == name:
+        if spec.name == named(name):
             return spec
     raise NotFoundError(f"there is no model {name!r}: there are {', '.join(spec.name for spec in MODELS)}")
 

@@ -8,9 +8,8 @@ import pandas as pd
 
 from aiops_assets.models import gate
 from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.evaluation import Figures, judge
-from aiops_assets.models.families import family_of
-from aiops_assets.models.gate import Comparison, Decision, Difference
+from aiops_assets.models.families import HoldoutFigures, ModelComparison, family_of
+from aiops_assets.models.gate import Decision, Difference
 from aiops_assets.registry.champions import veto_on
 from aiops_assets.registry.loading import load_model, unloadable
 from aiops_assets.stores.records import ChampionMove, EvaluationRecord, Gap, Manifest
@@ -32,8 +31,8 @@ class Verdict:
 
     decision: Decision
     champion: int | None
-    figures: Figures
-    comparison: Comparison | None
+    figures: HoldoutFigures
+    comparison: ModelComparison | None
 
     @property
     def opponent(self) -> str:
@@ -63,23 +62,22 @@ def judge_challenger(
         ModelError: the challenger cannot be loaded here.
     """
     family = family_of(spec)
-    scored = family.judge_holdout(load_model(served, spec, version, manifest_sha256), rows)
-    holdout = rows[rows["split"] == "holdout"]
+    said = family.judge_holdout(load_model(served, spec, version, manifest_sha256), rows)
     record = served.champion(spec.name)
     champion = record.champion if record else None
     manifest = served.manifest(spec.name, version, manifest_sha256)
     decision = _without_comparison(served, spec, manifest, manifest_sha256, champion)
     if decision:
-        return Verdict(decision, champion.version if champion else None, judge(scored, holdout), None)
+        return Verdict(decision, champion.version if champion else None, family.figures(said, rows), None)
 
     source = champion.effective_source if champion else None
     if champion is None or gate.meets_null_model(manifest.effective_source, source):
-        opponent, who = family.null(rows), gate.NULL_MODEL
+        opponent, who = family.null(rows), family.null_name
     else:
         model = load_model(served, spec, champion.version, champion.manifest_sha256)
         opponent, who = family.judge_holdout(model, rows), f"champion version {champion.version}"
-    comparison = gate.compare(holdout, scored, opponent, who, seed)
-    decision = gate.decide(comparison, challenger_source=manifest.effective_source, champion_source=source)
+    comparison = family.compare(rows, said, opponent, who, seed)
+    decision = family.decide(comparison, challenger_source=manifest.effective_source, champion_source=source)
     return Verdict(decision, champion.version if champion else None, comparison.challenger_figures, comparison)
 
 
@@ -100,8 +98,7 @@ def evaluation_record(
         figures=verdict.figures.as_metrics(),
         opponent=verdict.opponent,
         opponent_figures=dict(verdict.opponent_figures),
-        average_precision_gap=_gap(comparison.average_precision) if comparison else None,
-        false_alarm_rate_gap=_gap(comparison.false_alarm_rate) if comparison else None,
+        gaps={name: _gap(found) for name, found in comparison.gaps.items()} if comparison else {},
         decision="promote" if verdict.decision.promote else "keep",
         equal=verdict.decision.equal,
         reason=verdict.decision.reason,
@@ -128,5 +125,5 @@ def _without_comparison(
     return None
 
 
-def _gap(difference: Difference | None) -> Gap | None:
-    return Gap(value=difference.value, low=difference.low, high=difference.high) if difference else None
+def _gap(difference: Difference) -> Gap:
+    return Gap(value=difference.value, low=difference.low, high=difference.high)

@@ -1,11 +1,15 @@
 """A challenger in the shadow of the champion: which two versions stand side by side, and what both say."""
 
+from typing import cast
+
 import pandas as pd
 
 from aiops_assets.code_version import code_version
 from aiops_assets.errors import IntegrityError
+from aiops_assets.models import forecast_shadow
 from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.families import family_of
+from aiops_assets.models.detector_families import DetectorFamily
+from aiops_assets.models.families import FORECASTER, family_of
 from aiops_assets.models.shadow import first_contributors, side_by_side
 from aiops_assets.registry.loading import load_model, unloadable
 from aiops_assets.stores.records import TrainingSetRecord
@@ -56,7 +60,7 @@ def window_record(
 
 
 def score_window(served: ServedModels, spec: ModelSpec, record: ShadowRecord, rows: pd.DataFrame) -> pd.DataFrame:
-    """What both versions say of the hold-out rows: a frame of ``models.shadow.COLUMNS``.
+    """What both versions say of the hold-out: a frame of ``models.shadow.COLUMNS``, or of those of ``forecast_shadow``.
 
     Args:
         served: version directories.
@@ -68,17 +72,18 @@ def score_window(served: ServedModels, spec: ModelSpec, record: ShadowRecord, ro
         NotFoundError, IntegrityError, ModelError: the challenger cannot be loaded any more.
     """
     family = family_of(spec)
-    holdout = rows[rows["split"] == "holdout"]
     model = load_model(served, spec, record.challenger, record.challenger_sha256)
-    scored = family.judge_holdout(model, rows)
-    first = first_contributors(family, model, holdout, scored)
+    said = family.judge_holdout(model, rows)
     if record.champion_sha256 == record.challenger_sha256:
-        beside = scored
+        beside = said
     elif record.champion and not record.note:
         beside = family.judge_holdout(load_model(served, spec, record.champion, record.champion_sha256), rows)
     else:
         beside = None
-    return side_by_side(holdout, scored, beside, first)
+    if family.kind == FORECASTER:
+        return forecast_shadow.side_by_side(said, beside)
+    holdout = rows[rows["split"] == "holdout"]
+    return side_by_side(holdout, said, beside, first_contributors(cast(DetectorFamily, family), model, holdout, said))
 
 
 def _digest(served: ServedModels, name: str, version: int) -> tuple[str, str]:

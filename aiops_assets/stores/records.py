@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from aiops_assets.timeseries.anomalies import ANOMALIES
 from aiops_assets.timeseries.series import PodSeries
+from aiops_assets.timeseries.synthetic_cluster import generate_cluster
 from aiops_assets.timeseries.training_rows import labelled_series
 
 
@@ -77,9 +78,11 @@ class SourceReport(Record):
 class SyntheticRecipe(Record):
     """All that is needed to generate the same series again.
 
+    ``what`` is generated: labelled pods, or one healthy cluster, of which only ``days``, ``end`` and ``seed`` count.
     ``cut`` is the minute at which the hold-out begins; the newest fifth of the window by default.
     """
 
+    what: Literal["pods", "cluster"] = "pods"
     n_pods: int
     days: int
     end: datetime
@@ -89,10 +92,21 @@ class SyntheticRecipe(Record):
     cut: int | None = None
 
     def series(self) -> PodSeries:
-        """The labelled series that the recipe yields with today's code."""
+        """The labelled series of pods that the recipe yields with today's code."""
         return labelled_series(
             self.n_pods, self.days, pd.Timestamp(self.end), self.seed, self.anomaly_rate, self.kinds, self.cut
         )
+
+    def cluster(self, days: int) -> "SyntheticRecipe":
+        """The recipe of a cluster over so many days, with the same seed and end."""
+        update = {"what": "cluster", "days": days, "n_pods": 1, "anomaly_rate": 0.0, "kinds": (), "cut": None}
+        return self.model_copy(update=update)
+
+    def frame(self) -> pd.DataFrame:
+        """The rows that its days' digests are made of, in order of ``timestamp``."""
+        if self.what == "cluster":
+            return generate_cluster(self.days, pd.Timestamp(self.end), self.seed)
+        return self.series().to_frame()
 
 
 class TrainingSetRecord(Record):
@@ -122,7 +136,10 @@ class TrainingSetRecord(Record):
 
 
 class Manifest(Record):
-    """What a served version is, written last into its directory. Fields with defaults are younger than the rest."""
+    """What a served version is, written last into its directory. Fields with defaults are younger than the rest.
+
+    ``fit`` says how it came to be: anew, or from which earlier version.
+    """
 
     name: str
     version: int
@@ -148,6 +165,7 @@ class Manifest(Record):
     code_version: str
     fingerprint: str
     metrics: dict[str, float]
+    fit: str = ""
     files: dict[str, str]
 
 
@@ -233,8 +251,7 @@ class EvaluationRecord(Record):
         figures: of this version, as in its manifest.
         opponent: "champion version N", "the null model", or "none" where nothing was compared.
         opponent_figures: the same of the opponent; empty for "none".
-        average_precision_gap: ``None`` where there was nothing to compare.
-        false_alarm_rate_gap: of the share of normal rows with an alert.
+        gaps: figure -> its difference to the opponent's; empty where there was nothing to compare.
         decision: "promote" or "keep"; ``equal``: it is the champion already, or the same model.
         reason: one sentence with the figures.
     """
@@ -250,11 +267,20 @@ class EvaluationRecord(Record):
     figures: dict[str, float]
     opponent: str
     opponent_figures: dict[str, float] = {}
-    average_precision_gap: Gap | None = None
-    false_alarm_rate_gap: Gap | None = None
+    gaps: dict[str, Gap] = {}
     decision: Literal["promote", "keep"]
     equal: bool = False
     reason: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_code(cls, data: Any) -> Any:
+        """Older records keep each difference in a field of its own."""
+        if isinstance(data, dict):
+            ends = "_gap"
+            older = {name.removesuffix(ends): data.pop(name) for name in [*data] if name.endswith(ends)}
+            data["gaps"] = data.get("gaps") or {name: gap for name, gap in older.items() if gap}
+        return data
 
 
 def sha256(data: bytes) -> str:

@@ -79,7 +79,7 @@ def test_the_daily_tick_asks_for_the_window_and_today_in_one_run(real: Settings)
     context = dg.build_schedule_context(scheduled_execution_time=SUNDAY)
     (request,) = schedule.evaluate_tick(context).run_requests or []
     assert request.run_key == "ingest-2026-11-01"
-    assert request.tags["dagster/asset_partition_range_start"] == "2026-10-25"
+    assert request.tags["dagster/asset_partition_range_start"] == "2026-10-18"
     assert request.tags["dagster/asset_partition_range_end"] == "2026-11-01"
 
 

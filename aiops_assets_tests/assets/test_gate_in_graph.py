@@ -12,7 +12,7 @@ import pytest
 from dagster import AssetCheckSeverity
 
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, MODELS
-from aiops_assets.models.families import RowForest, WindowEnsemble
+from aiops_assets.models.detector_families import RowForest, WindowEnsemble
 from aiops_assets.registry import champions
 from aiops_assets.resources import stores_of, tracking_of
 from aiops_assets.running import summarize
@@ -86,7 +86,7 @@ def test_a_worse_challenger_is_kept_out_with_a_warning(
     assert record.figures == newest(settings, name).metrics
     assert record.opponent_figures["false_alarm_rate"] == shown["opponent_false_alarm_rate"]
     assert record.holdout_rows == shown["holdout_rows"]
-    gap = record.average_precision_gap
+    gap = record.gaps["average_precision"]
     assert gap
     assert gap.low <= gap.value <= gap.high
     # Nothing changed: the same challenger comes before the gate again, with the same end, and is not fitted again.

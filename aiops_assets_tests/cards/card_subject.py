@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from aiops_assets.cards.text import Subject
+from aiops_assets.cards.subject import Subject
 from aiops_assets.models.base import Scored
 from aiops_assets.models.catalog import ENSEMBLE_PREDICTOR
 from aiops_assets.models.shadow import side_by_side
@@ -51,6 +51,7 @@ MANIFEST = Manifest(
     code_version="0.1.0+abc",
     fingerprint="f1" * 16,
     metrics={"average_precision": 0.1},
+    fit="fitted anew; there was no <champion>",
     files={"model.json": "cd" * 32},
 )
 EVALUATION = EvaluationRecord(
@@ -73,8 +74,10 @@ EVALUATION = EvaluationRecord(
     },
     opponent="champion version 6",
     opponent_figures={"average_precision": 0.46891, "false_alarm_rate": 0.00451, "recall_cpu_spike": 0.40851},
-    average_precision_gap=Gap(value=0.00232, low=-0.01235, high=0.02345),
-    false_alarm_rate_gap=Gap(value=-0.0013, low=-0.0024, high=0.0001),
+    gaps={
+        "average_precision": Gap(value=0.00232, low=-0.01235, high=0.02345),
+        "false_alarm_rate": Gap(value=-0.0013, low=-0.0024, high=0.0001),
+    },
     decision="promote",
     reason="not worse than [champion](x) version 6",
 )

@@ -12,9 +12,13 @@ import pytest
 from PIL import Image
 
 from aiops_assets.cards.markdown import code, text
+from aiops_assets.cards.origin import LOADS
 from aiops_assets.cards.rendering import card_files
 from aiops_assets.cards.text import card_text
-from aiops_assets.models.catalog import ANOMALY_DETECTOR, ModelSpec
+from aiops_assets.cards.uses import USES
+from aiops_assets.errors import ModelError
+from aiops_assets.models.catalog import MODELS, ModelSpec
+from aiops_assets.models.families import FAMILIES
 from aiops_assets_tests.cards.card_subject import EVALUATION, MANIFEST, TRAINING_SET, scores, subject
 
 CELL = re.compile(r"(?<!\\)\|")
@@ -92,7 +96,7 @@ def test_every_fact_of_the_training_set_is_there(card: str) -> None:
 
 
 def test_every_fact_of_the_evaluation_is_there(card: str) -> None:
-    figures = {"figures", "opponent_figures", "average_precision_gap", "false_alarm_rate_gap", "equal"}
+    figures = {"figures", "opponent_figures", "gaps", "equal"}
     assert [fact for fact in facts(EVALUATION.model_dump(exclude=figures)) if not shown(fact, card)] == []
     rows = {line.split(" | ")[0].strip("| "): line for line in card.splitlines() if line.startswith("| ")}
     assert re.fullmatch(
@@ -136,6 +140,7 @@ def test_odd_names_make_no_markup(card: str) -> None:
         "## Data",
         "## Columns",
         "## How it was made",
+        "## How it is retrained",
         "## Load it and verify it",
     ]
 
@@ -223,6 +228,23 @@ def test_odd_scores_still_make_a_card(frame: pd.DataFrame) -> None:
     assert ("contributions.png" in files) == bool((frame["label"] == 1).any())
 
 
-def test_a_family_without_a_text_has_none() -> None:
-    assert "## Use and limits" not in card_text(subject(spec=ModelSpec("x", "pod_series", 7, "", family="new")))
-    assert "one row at a time" in card_text(subject(spec=ANOMALY_DETECTOR))
+def test_every_family_has_its_use_and_its_code() -> None:
+    assert set(USES) == set(LOADS) == set(FAMILIES)
+    with pytest.raises(ModelError, match="of family new"):
+        card_text(subject(spec=ModelSpec("x", "pod_series", 7, "", family="new")))
+
+
+@pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
+def test_a_card_says_how_its_kind_of_model_is_used_retrained_and_loaded(spec: ModelSpec) -> None:
+    family = FAMILIES[spec.family]
+    files = {family.model_file: "cd" * 32, "other.bin": "00"}
+    card = card_text(subject(spec=spec, manifest=MANIFEST.model_copy(update={"files": files}), scores=None))
+    for paragraph in (*USES[spec.family], text(family.how_refitted)):
+        assert f"\n{paragraph}\n" in card
+    assert "\nThis version: fitted anew; there was no \\<champion\\>.\n" in card
+    program = card.partition("```python\n")[2].partition("```")[0]
+    compile(program, spec.name, "exec")
+    assert family.model_file in program
+    assert "# 'other.bin': see aiops_assets.registry.loading.load_model" in program
+    unknown = card_text(subject(spec=spec, manifest=MANIFEST.model_copy(update={"fit": ""}), scores=None))
+    assert "This version:" not in unknown

@@ -27,7 +27,8 @@ def evaluation(anomalous: int = 100, gap: Gap | None = None) -> EvaluationRecord
     return EvaluationRecord(
         name="m", version=2, when=datetime(2026, 11, 1, tzinfo=UTC), dagster_run_id="r", data_version="d",
         effective_source="prometheus", holdout_rows=1000, anomalous_rows=anomalous, figures=GOOD,
-        opponent="champion version 1", average_precision_gap=gap, decision="promote", reason="not worse",
+        opponent="champion version 1", gaps={"average_precision": gap} if gap else {}, decision="promote",
+        reason="not worse",
     )  # fmt: skip
 
 

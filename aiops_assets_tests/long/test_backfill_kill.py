@@ -31,6 +31,7 @@ from aiops_assets.settings import Settings, load_settings
 from aiops_assets.stores.lake import Lake
 from aiops_assets.timeseries.catalog import METRICS, POD_CPU, MetricSpec
 from aiops_assets.timeseries.synthetic import generate
+from aiops_assets_tests.conftest import FEW
 from aiops_assets_tests.prometheus.fault_server import FaultyServer, Params, Reply, faulty
 from aiops_assets_tests.prometheus_server import backfilled_prometheus
 
@@ -189,7 +190,12 @@ def days() -> tuple[date, ...]:
 
 
 def make_home(folder: Path, server: FaultyServer, days: tuple[date, ...]) -> Home:
-    variables = {"AIOPS_HOME": str(folder), "DATA_SOURCE": "prometheus", "PROMETHEUS_URL": server.url}
+    variables = {
+        "AIOPS_HOME": str(folder),
+        "DATA_SOURCE": "prometheus",
+        "PROMETHEUS_URL": server.url,
+        "MODELS": ",".join(FEW),
+    }
     settings = load_settings(variables)
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     home = dagster_environment(settings)["DAGSTER_HOME"]

@@ -27,7 +27,7 @@ from aiops_assets.resources import stores_of
 from aiops_assets.running import dagster_environment, executable, location_arguments
 from aiops_assets.settings import Settings, load_settings
 from aiops_assets.timeseries.synthetic import generate
-from aiops_assets_tests.conftest import AFTER_DATA
+from aiops_assets_tests.conftest import AFTER_DATA, FEW
 from aiops_assets_tests.prometheus.fault_server import Reply, faulty
 from aiops_assets_tests.prometheus_server import backfilled_prometheus
 
@@ -189,6 +189,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
             "PROMETHEUS_URL": server.url,
             "TRAINING_PODS": "5",
             "RETRAIN_AFTER_DAYS": "7",
+            "MODELS": ",".join(FEW),
         }
         settings = load_settings(variables)
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}

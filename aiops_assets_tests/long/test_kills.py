@@ -22,20 +22,26 @@ import pytest
 from aiops_assets.errors import AiopsError
 from aiops_assets.lineage import LineageReader
 from aiops_assets.models import isolation_forest
-from aiops_assets.models.families import RowForest
+from aiops_assets.models.detector_families import RowForest
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS
 from aiops_assets.resources import stores_of, tracking_of
 from aiops_assets.settings import Settings
 from aiops_assets.stores.served import CURRENT, MANIFEST, MODEL_FILE, ServedModels
 from aiops_assets.stores.storage import STAGING
-from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.conftest import FEW, make_settings
 
 NAME = "anomaly-detector"
 KILLS = 50
 LEAST_KILLED = 30
 """A run may end before its moment comes; most must not."""
 LANES = 2
-SMALL = {"TRAINING_PODS": "20", "N_SAMPLES": "2000", "TRAINING_DAYS": "3", "KEEP_VERSIONS": "1000"}
+SMALL = {
+    "TRAINING_PODS": "20",
+    "N_SAMPLES": "2000",
+    "TRAINING_DAYS": "3",
+    "KEEP_VERSIONS": "1000",
+    "MODELS": ",".join(FEW),
+}
 JUDGING = threading.Lock()
 """MLflow and warnings filters are the process's own: one lane judges at a time."""
 

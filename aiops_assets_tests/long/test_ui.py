@@ -19,7 +19,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from aiops_assets_tests.conftest import AFTER_DATA
+from aiops_assets_tests.conftest import AFTER_DATA, FEW
 
 pytestmark = [pytest.mark.long, pytest.mark.needs("chromium")]
 
@@ -188,7 +188,7 @@ def expect_nodes(page: Page, assets: tuple[str, ...]) -> None:
 
 def environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "PATH", "TMPDIR")}
-    return {**kept, **SMALL, "AIOPS_HOME": str(home)}
+    return {**kept, **SMALL, "MODELS": ",".join(FEW), "AIOPS_HOME": str(home)}
 
 
 def free_port() -> int:

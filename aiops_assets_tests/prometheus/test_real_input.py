@@ -20,7 +20,7 @@ from aiops_assets.timeseries.catalog import ENGINE_METRICS, NODE_MEMORY, MetricS
 from aiops_assets.timeseries.features import FEATURES, STATISTICS, feature_matrix, row_mask
 from aiops_assets.timeseries.series import from_metric_frames
 from aiops_assets.timeseries.synthetic import generate
-from aiops_assets_tests.conftest import END, make_settings
+from aiops_assets_tests.conftest import END, FEW, make_settings
 from aiops_assets_tests.prometheus_server import running_prometheus, scrape, write_blocks
 
 pytestmark = pytest.mark.needs("prometheus")
@@ -38,7 +38,12 @@ def real(
 ) -> Settings:
     """One command on real input, in each mode that blends."""
     home = tmp_path_factory.mktemp("real")
-    variables = {"DATA_SOURCE": request.param, "PROMETHEUS_URL": prometheus_url, "TRAINING_PODS": "4"}
+    variables = {
+        "DATA_SOURCE": request.param,
+        "PROMETHEUS_URL": prometheus_url,
+        "TRAINING_PODS": "4",
+        "MODELS": ",".join(FEW),
+    }
     environment = {**os.environ, **variables, "AIOPS_HOME": str(home), "SYNTHETIC_END": "2026-11-01"}
     done = subprocess.run([aiops, "run"], env=environment, cwd=home, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
