@@ -149,6 +149,7 @@ def stated(comparison: ForecastComparison) -> str:
 
 
 def blocks_of(origins: pd.Series) -> tuple["np.ndarray[tuple[int], np.dtype[np.intp]]", int]:
+    """The number of each origin's block, (n,), and how many blocks there are."""
     numbers, names = pd.factorize(origins.dt.floor(BLOCK), sort=True)
     return numbers.astype(np.intp), len(names)
 
