@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import ModelError
-from aiops_assets.models.forecast_gate import ERROR_TOLERANCE, blocks_of
+from aiops_assets.models.forecast_gate import ERROR_TOLERANCE, block_means, blocks_of
 from aiops_assets.models.forecast_holdout import (
     HORIZON_HOURS,
     KEYS,
