@@ -100,13 +100,14 @@ def home() -> None:
 def lineage(name: str, as_json: bool) -> None:
     """Walk from a served model back to its data and re-compute every digest; exit code 1 if one differs."""
     from aiops_assets.lineage import LineageReader
+    from aiops_assets.models.catalog import named
     from aiops_assets.resources import stores_of, tracking_of
 
     table = load_settings(os.environ)
     stores = stores_of(table)
     reader = LineageReader(stores.served(), stores.training_sets(), stores.lake(), tracking_of(table).tracker())
     try:
-        chain = reader.trace(name)
+        chain = reader.trace(named(name))
     except IntegrityError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)

@@ -222,6 +222,11 @@ class Tracker:
         found = self._run(run_id)
         return [] if found is None else [entry.dataset.digest for entry in found.inputs.dataset_inputs]
 
+    def run_metrics(self, run_id: str) -> dict[str, float]:
+        """Figures of a run; empty for an unknown run."""
+        found = self._run(run_id)
+        return {} if found is None else dict(found.data.metrics)
+
     def run_tags(self, run_id: str) -> dict[str, str] | None:
         """Tags of a run, ``None`` when there is no such run."""
         found = self._run(run_id)

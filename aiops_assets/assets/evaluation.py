@@ -53,7 +53,13 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         if mended:
             context.log.warning(mended)
         verdict = judge_challenger(
-            served, spec, rows, challenger.version, challenger.manifest_sha256, settings.random_seed
+            served,
+            spec,
+            rows,
+            training_set.data_version,
+            challenger.version,
+            challenger.manifest_sha256,
+            settings.random_seed,
         )
         decision, forecasts = verdict.decision, family_of(spec).kind == FORECASTER
         # An evaluation that only finds the champion again says less than the one that made it champion.

@@ -18,7 +18,7 @@ from aiops_assets.errors import IntegrityError
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.families import FORECASTER, ChainFamily, family_of
 from aiops_assets.registry.fitting import fit_model
-from aiops_assets.registry.loading import load_model
+from aiops_assets.registry.holdouts import holdout_said, remember
 from aiops_assets.resources import StoresResource, TrackingResource
 from aiops_assets.settings import Settings
 from aiops_assets.stores.handoff import TrainingSetRef, VersionRef
@@ -78,7 +78,9 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         # Also for a version found unchanged: a process killed after its commit never came to this.
         ref = register(served, tracker, manifest)
         if said is None:
-            said = family.judge_holdout(load_model(served, spec, ref.version, ref.manifest_sha256), rows)
+            said = holdout_said(served, spec, ref.version, ref.manifest_sha256, rows, training_set.data_version)
+        else:
+            remember(ref.manifest_sha256, training_set.data_version, said)
         return dg.MaterializeResult(
             value=ref,
             data_version=dg.DataVersion(ref.manifest_sha256[:32]),

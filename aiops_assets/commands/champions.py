@@ -91,12 +91,14 @@ def models(name: str | None, as_json: bool) -> None:
 
     Exit code 1 where a champion record cannot be read or is wrong, so that nobody can say which is served.
     """
+    from aiops_assets.models.catalog import named
     from aiops_assets.registry.listing import names_served, version_lines
     from aiops_assets.registry.restoring import DOCTOR, doubt
     from aiops_assets.resources import stores_of, tracking_of
 
     table = load_settings(os.environ)
     served, tracker = stores_of(table).served(), tracking_of(table).tracker()
+    name = named(name) if name else None
     names = names_served(served)
     if name and name not in names:
         there = f"there are {', '.join(names)}" if names else "run `aiops run` first"

@@ -11,7 +11,8 @@ from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.families import HoldoutFigures, ModelComparison, family_of
 from aiops_assets.models.gate import Decision, Difference
 from aiops_assets.registry.champions import veto_on
-from aiops_assets.registry.loading import load_model, unloadable
+from aiops_assets.registry.holdouts import holdout_said
+from aiops_assets.registry.loading import unloadable
 from aiops_assets.stores.records import ChampionMove, EvaluationRecord, Gap, Manifest
 from aiops_assets.stores.served import ServedModels
 
@@ -46,7 +47,13 @@ class Verdict:
 
 
 def judge_challenger(
-    served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, version: int, manifest_sha256: str, seed: int
+    served: ServedModels,
+    spec: ModelSpec,
+    rows: pd.DataFrame,
+    data_version: str,
+    version: int,
+    manifest_sha256: str,
+    seed: int,
 ) -> Verdict:
     """Decide whether a version becomes champion.
 
@@ -54,6 +61,7 @@ def judge_challenger(
         served: version directories and champion records.
         spec: of the model.
         rows: of the training set, train and hold-out: a window detector reads the one before the other.
+        data_version: of these rows.
         version, manifest_sha256: the challenger.
         seed: of the bootstrap.
 
@@ -62,7 +70,7 @@ def judge_challenger(
         ModelError: the challenger cannot be loaded here.
     """
     family = family_of(spec)
-    said = family.judge_holdout(load_model(served, spec, version, manifest_sha256), rows)
+    said = holdout_said(served, spec, version, manifest_sha256, rows, data_version)
     record = served.champion(spec.name)
     champion = record.champion if record else None
     manifest = served.manifest(spec.name, version, manifest_sha256)
@@ -74,8 +82,8 @@ def judge_challenger(
     if champion is None or gate.meets_null_model(manifest.effective_source, source):
         opponent, who = family.null(rows), family.null_name
     else:
-        model = load_model(served, spec, champion.version, champion.manifest_sha256)
-        opponent, who = family.judge_holdout(model, rows), f"champion version {champion.version}"
+        opponent = holdout_said(served, spec, champion.version, champion.manifest_sha256, rows, data_version)
+        who = f"champion version {champion.version}"
     comparison = family.compare(rows, said, opponent, who, seed)
     decision = family.decide(comparison, challenger_source=manifest.effective_source, champion_source=source)
     return Verdict(decision, champion.version if champion else None, comparison.challenger_figures, comparison)

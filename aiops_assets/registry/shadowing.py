@@ -11,6 +11,7 @@ from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.detector_families import DetectorFamily
 from aiops_assets.models.families import FORECASTER, family_of
 from aiops_assets.models.shadow import first_contributors, side_by_side
+from aiops_assets.registry.holdouts import holdout_said
 from aiops_assets.registry.loading import load_model, unloadable
 from aiops_assets.stores.records import TrainingSetRecord
 from aiops_assets.stores.served import ServedModels
@@ -72,17 +73,18 @@ def score_window(served: ServedModels, spec: ModelSpec, record: ShadowRecord, ro
         NotFoundError, IntegrityError, ModelError: the challenger cannot be loaded any more.
     """
     family = family_of(spec)
-    model = load_model(served, spec, record.challenger, record.challenger_sha256)
-    said = family.judge_holdout(model, rows)
+    data = record.data_version
+    said = holdout_said(served, spec, record.challenger, record.challenger_sha256, rows, data)
     if record.champion_sha256 == record.challenger_sha256:
         beside = said
     elif record.champion and not record.note:
-        beside = family.judge_holdout(load_model(served, spec, record.champion, record.champion_sha256), rows)
+        beside = holdout_said(served, spec, record.champion, record.champion_sha256, rows, data)
     else:
         beside = None
     if family.kind == FORECASTER:
         return forecast_shadow.side_by_side(said, beside)
     holdout = rows[rows["split"] == "holdout"]
+    model = load_model(served, spec, record.challenger, record.challenger_sha256)
     return side_by_side(holdout, said, beside, first_contributors(cast(DetectorFamily, family), model, holdout, said))
 
 
