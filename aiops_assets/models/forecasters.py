@@ -14,7 +14,7 @@ from aiops_assets.models.prophet_forecaster import ProphetForecaster
 from aiops_assets.timeseries.series import Floats
 
 BLOCKS = 3
-LEAST_DAYS, LEAST_MEMORIES = 1.5, 4
+LEAST_DAYS, LEAST_MEMORIES = 1.5, 2
 """A shorter history has no season that could be learnt: the median of the last hour goes on."""
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from aiops_assets.errors import ModelError
 from aiops_assets.models.base import Forecast
+from aiops_assets.models.blended_forecaster import BlendedForecaster
 from aiops_assets.models.engine_answers import Usual, usual_of
 from aiops_assets.models.forecast_trees import TREES
 from aiops_assets.models.forecasters import LEAST_DAYS, LearnedForecaster
@@ -34,11 +35,12 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Part:
-    """Histories that one forecaster is for: their step, from how many rows on, and how many rows it knows."""
+    """Histories that one forecaster is for: their step, from how many rows on, how many rows it knows, and its kind."""
 
     step_seconds: int
     least_rows: int
     memory: int | None
+    forecaster: type[LearnedForecaster] = LearnedForecaster
 
 
 def parts_of(lookback: int = LOOKBACK_ROWS) -> dict[str, Part]:
@@ -47,7 +49,8 @@ def parts_of(lookback: int = LOOKBACK_ROWS) -> dict[str, Part]:
         HISTORY: Part(STEP_SECONDS, round(LEAST_DAYS * steps_a_day(STEP_SECONDS)), None),
         LOOKBACK: Part(STEP_SECONDS, lookback, lookback),
         SAMPLE: Part(STEP_SECONDS, 1, 1),
-        HOURLY: Part(HOUR_SECONDS, 1, HOURLY_ROWS),
+        # Hourly rows may be of any namespace: what was learned of the cluster is checked against them.
+        HOURLY: Part(HOUR_SECONDS, 1, HOURLY_ROWS, BlendedForecaster),
     }
 
 
@@ -72,7 +75,7 @@ class PredictiveAnalytics:
             raise ModelError(f"no trees {trees!r}: choose from {', '.join(TREES)}")
         self.lookback = lookback
         self.parts: dict[str, LearnedForecaster] = {
-            name: LearnedForecaster(seed, part.memory, TREES[trees](seed), start.parts[name] if start else None)
+            name: part.forecaster(seed, part.memory, TREES[trees](seed), start.parts[name] if start else None)
             for name, part in parts_of(lookback).items()
         }
         self.usual: Usual | None = None

@@ -25,9 +25,7 @@ def rows() -> list[Row]:
         wall = time.perf_counter() - began
         settings = load_settings(variables)
         served, tracker = stores_of(settings).served(), tracking_of(settings).tracker()
-        seconds = {
-            name: tracker.run_metrics(served.manifest(name, 1).run_id)["fit_seconds"] for name in MODEL_NAMES
-        }
+        seconds = {name: tracker.run_metrics(served.manifest(name, 1).run_id)["fit_seconds"] for name in MODEL_NAMES}
     fits = sum(seconds.values())
     each = ", ".join(f"{name} {spent:.1f}" for name, spent in seconds.items())
     what = f"`aiops run` of all models: {wall:.1f} s; fits together {fits:.1f} s ({each})"

@@ -171,3 +171,20 @@ def test_what_cannot_be_fitted_is_said(history: History, rows: pd.DataFrame) -> 
         PredictiveFamily().fit(rows.assign(disk_usage=np.nan), {"trees": "boosting", "lookback_window": 24}, 42)
     with pytest.raises(ModelError, match="not fitted"):
         PredictiveAnalytics().to_bytes()
+
+
+def test_an_hourly_forecast_is_as_near_the_last_value_as_the_history_says(fitted: PredictiveAnalytics) -> None:
+    """A level that only jumps is best told by its last value, a clean season is not."""
+    rng = np.random.default_rng(3)
+    times = pd.date_range("2026-03-02", periods=48, freq="h", tz="UTC", name="timestamp")
+    jumps = np.select([np.arange(48) < 20, np.arange(48) < 40], [0.2, 0.5], 0.7) + 1e-3 * rng.standard_normal(48)
+    season = 0.5 + 0.2 * np.sin(np.arange(48) / 24 * 2 * np.pi)
+    values = np.stack([jumps, season, season, season, season], axis=1)
+    known = History(METRICS, times, values, np.ones_like(values, dtype=bool), 3600)
+    said, learned = fitted.forecast(known, 12), LearnedForecaster.forecast(fitted.parts[HOURLY], known, 12)
+    off, without = (np.abs(one.value[:, 0] - jumps[-1]).mean() for one in (said, learned))
+    assert off < 0.5 * without
+    came = 0.5 + 0.2 * np.sin(np.arange(48, 60) / 24 * 2 * np.pi)
+    assert np.abs(said.value[:, 1] - came).mean() < 0.5 * np.abs(season[-1] - came).mean()
+    assert (said.lower <= said.value).all()
+    assert (said.value <= said.upper).all()
