@@ -20,7 +20,7 @@ setup: $(STAMP) ## make .venv with everything in it (pip, aiops, dagster)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m compileall -q $(VENV)/lib || true
+	$(BIN)/python -m compileall -qq $(VENV)/lib || true
 	@$(BIN)/aiops home > /dev/null
 	@touch $@
 

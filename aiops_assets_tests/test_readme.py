@@ -76,7 +76,7 @@ def test_the_commands_of_the_readme_run_in_an_empty_folder(tmp_path: Path) -> No
     assert "anomaly-detector: version 1 trained; version 1 is served (first version, not worse" in everything
     assert "every digest verified" in everything
     assert "this run: prometheus+synthetic" in everything
-    assert "16 metrics, 8 days" in everything
+    assert "16 metrics, 15 days" in everything
     (answer,) = (output for command, output in zip(COMMANDS, outputs, strict=True) if "ask.py" in command)
     assert answer.splitlines()[-1] == "[1]"
     assert "predictive-analytics: 12 steps of 300 s of 2 metrics from 5 origins" in outputs[-1]
