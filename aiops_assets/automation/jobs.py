@@ -133,7 +133,8 @@ def sensor_request(settings: Settings, instance: dg.DagsterInstance, at: datetim
     if at.weekday() == SUNDAY and timedelta(hours=at.hour, minutes=at.minute) < RETRAIN_DONE:
         return dg.SkipReason("the weekly retrain is due: it is left to the schedule")
     stores = stores_of(settings)
-    trained = {spec.name: trained_until(stores.served(), spec.name) for spec in active_models(settings)}
+    fetching = [spec for spec in active_models(settings) if settings.for_source(spec.source).mode != "synthetic"]
+    trained = {spec.name: trained_until(stores.served(), spec.name) for spec in fetching}
     # One run trains all models: the one that is furthest behind asks for it.
     oldest = None if None in trained.values() else min(filter(None, trained.values()))
     newer = complete_days(stores.lake(), since=oldest, enough=settings.retrain_after_days)

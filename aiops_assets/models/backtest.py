@@ -8,7 +8,8 @@ import pandas as pd
 
 from aiops_assets.errors import DataError
 from aiops_assets.models.base import Flags, WindowDetector
-from aiops_assets.models.ensemble import ALERT_BUDGET, EnsemblePredictor
+from aiops_assets.models.deviation_scores import ALERT_BUDGET
+from aiops_assets.models.ensemble import EnsemblePredictor
 from aiops_assets.models.forest_windows import CONTAMINATION, ForestWindows
 from aiops_assets.models.lstm_autoencoder import LstmAutoencoder
 from aiops_assets.timeseries.frames import cadence

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from aiops_assets.models.ensemble import ALERT_BUDGET
+from aiops_assets.models.deviation_scores import ALERT_BUDGET
 from aiops_assets.timeseries.views import CLUSTER_METRICS_VIEW, POD_FEATURES, POD_SERIES
 
 ROW_FOREST, WINDOW_ENSEMBLE, LSTM = "row_forest", "window_ensemble", "lstm"

@@ -19,11 +19,25 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import ModelError
-from aiops_assets.models import ensemble
 from aiops_assets.models.base import Scored
+from aiops_assets.models.deviation_scores import (
+    ALERT_BUDGET,
+    KEPT_SCORES,
+    LEAST_TRAIN_ROWS,
+    SCALE_QUANTILE,
+    contributions,
+    learnt_ratios,
+    least_scale,
+    require_budget,
+    shares,
+    smoothing_hours,
+    thinned,
+    total,
+    trailing_threshold,
+    training_grids,
+)
 from aiops_assets.models.deviations import rolling_mean
-from aiops_assets.models.ensemble import ALERT_BUDGET, LEAST_TRAIN_ROWS
-from aiops_assets.timeseries.frames import Grid, cadence, fits, on_grid
+from aiops_assets.timeseries.frames import Grid, fits, on_grid
 from aiops_assets.timeseries.series import Floats
 
 if TYPE_CHECKING:
@@ -73,10 +87,7 @@ class LstmAutoencoder:
     """
 
     def __init__(self, columns: Sequence[str], alert_budget: float = ALERT_BUDGET, seed: int = 42) -> None:
-        if not columns:
-            raise ModelError("no numeric column: at least one is needed")
-        if not 0.0 < alert_budget <= 0.5:
-            raise ModelError(f"an alert budget of {alert_budget}: a share of the time above 0, at most 0.5, is needed")
+        require_budget(columns, alert_budget)
         self.columns = tuple(columns)
         self.alert_budget = alert_budget
         self.seed = seed
@@ -103,13 +114,8 @@ class LstmAutoencoder:
             SchemaError: a column is missing or holds no numbers.
             DataError: no cadence between 10 s and 1 h.
         """
-        rows = sum(map(len, frames))
-        if rows < LEAST_TRAIN_ROWS:
-            raise ModelError(f"{rows} training rows: at least {LEAST_TRAIN_ROWS} are needed, mark more")
-        step = step_seconds or cadence(max(frames, key=len)["timestamp"])
-        grids = [on_grid(frame, self.columns, step) for frame in frames if len(frame)]
-        if not any(np.isfinite(grid.values).any() for grid in grids):
-            raise ModelError("no training row has a value: is the metric scraped at all?")
+        grids = training_grids(frames, self.columns, step_seconds)
+        step = grids[0].step_seconds
         from aiops_assets.models import lstm_network
 
         if start is None:
@@ -139,9 +145,9 @@ class LstmAutoencoder:
         score = _total(_terms(ratios, grid, state), state)
         known = np.isfinite(grid.values).any(axis=1)
         score[~known] = state.scores[0]  # nothing is known: nothing is said
-        alert = (score > self._threshold(score, grid)) & known
+        alert = (score > trailing_threshold(state.scores, score, grid, self.alert_budget)) & known
         at = grid.position
-        return Scored(score[at], alert[at], _contributions(ratios, grid)[at])
+        return Scored(score[at], alert[at], contributions(ratios.swapaxes(0, 1), grid)[at])
 
     def to_bytes(self) -> bytes:
         """The fitted detector as one archive of torch.export (.pt2), which plain PyTorch loads and runs.
@@ -225,13 +231,6 @@ class LstmAutoencoder:
             )
         return copy.deepcopy(network)
 
-    def _threshold(self, score: Floats, grid: Grid) -> Floats:
-        """(n_rows,) what a row must exceed: the quantile of the scores of the days before it, training's at first."""
-        window = grid.rows(ensemble.ALERT_DAYS * 24)
-        before = ensemble._thinned(self._fitted()[1].scores, window)
-        trailing = pd.Series(np.concatenate([before, score])).rolling(window, min_periods=1)
-        return trailing.quantile(1 - self.alert_budget, interpolation="higher").shift(1).to_numpy()[len(before) :]
-
 
 def _learnt_and_held_back(windows: "Windows", grids: Sequence[Grid]) -> "tuple[Tensor, Tensor]":
     """Ends of the windows to learn from and of those that judge; none ends in a row without any value."""
@@ -253,7 +252,7 @@ def _signal_scale(grids: Sequence[Grid], window: int) -> Floats:
         [np.abs(np.diff(grid.values, axis=0)) for grid in grids],
         [np.abs(grid.values - rolling_mean(grid.values, window)) for grid in grids],
     )
-    least = ensemble._least_scale(np.concatenate([grid.values for grid in grids]))
+    least = least_scale(np.concatenate([grid.values for grid in grids]))
     return np.stack([_known_mean(np.concatenate(parts)) + least for parts in signals])
 
 
@@ -270,47 +269,33 @@ def _calibrated(network: "Network", grids: Sequence[Grid], losses: Floats) -> _S
     found = [lstm_network.errors(network, grid.values) for grid in grids]
     together = np.concatenate(found)
     count = np.isfinite(together).sum(axis=0)
-    at = np.maximum(np.ceil(ensemble.SCALE_QUANTILE * count).astype(int) - 1, 0)
+    at = np.maximum(np.ceil(SCALE_QUANTILE * count).astype(int) - 1, 0)
     upper = np.take_along_axis(np.sort(together, axis=0), at[np.newaxis], axis=0)[0]  # NaN are last
     seen = count >= LEAST_TRAIN_ROWS // 2
     quantile = np.where(seen, np.nan_to_num(upper, nan=0.0) + LEAST_ERROR, 0.0)
     mean = np.where(seen, _known_mean(together) + LEAST_ERROR, 0.0)
     step = grids[0].step_seconds
-    span = max(len(grid.values) for grid in grids) * step / 3600
-    hours = np.minimum([hours for _, hours in TERMS], ensemble.MOST_SMOOTHING_SHARE * span)
+    hours = smoothing_hours([hours for _, hours in TERMS], grids)
     n_terms = len(lstm_network.SIGNALS) * len(TERMS)
     draft = _State(step, losses, quantile, mean, hours, np.zeros(n_terms), np.ones(n_terms), np.zeros(0))
     terms = np.concatenate([_terms(_ratios(e, grid, draft), grid, draft) for e, grid in zip(found, grids, strict=True)])
     terms = terms[np.concatenate([np.isfinite(grid.values).any(axis=1) for grid in grids])]
-    middle, most = np.quantile(terms, [0.5, ensemble.SCALE_QUANTILE], axis=0)
+    middle, most = np.quantile(terms, [0.5, SCALE_QUANTILE], axis=0)
     normalised = replace(draft, middle=middle, spread=np.maximum(most - middle, LEAST_SPREAD))
-    return replace(normalised, scores=ensemble._thinned(np.sort(_total(terms, normalised)), ensemble.KEPT_SCORES))
+    return replace(normalised, scores=thinned(np.sort(_total(terms, normalised)), KEPT_SCORES))
 
 
 def _ratios(found: Floats, grid: Grid, state: _State) -> Floats:
     """(n_rows, 2, n_metrics) errors in units of a scale that keeps learning; NaN where unknown."""
-    alpha = 1 - 0.5 ** (1 / grid.rows(ensemble.SCALE_HALF_LIFE_HOURS))
-    prior = grid.rows(ensemble.SCALE_PRIOR_HOURS)
-    weight = ((1 - (1 - alpha) ** np.arange(len(found))) / alpha)[:, np.newaxis]
-    ratios = np.empty_like(found)
-    for i, (kept, usual) in enumerate(zip(state.quantile, state.mean, strict=True)):
-        seen = kept > 0
-        quantile, mean = np.where(seen, kept, 1.0), np.where(seen, usual, 1.0)
-        one = np.where(seen, found[:, i] / quantile, np.nan)
-        bounded = pd.DataFrame(np.minimum(one, ensemble.MOST_OF_SCALE) * quantile)
-        lately = bounded.ewm(alpha=alpha).mean().shift(1).to_numpy()
-        lately = np.where(np.isfinite(lately), lately, mean)
-        learnt = (prior * mean + weight * lately) / (prior + weight)
-        one /= np.clip(learnt / mean, *ensemble.SCALE_BOUNDS)
-        ratios[:, i] = np.minimum(one, ensemble.MOST_OF_SCALE)
-    return ratios
+    signals = range(found.shape[1])
+    return np.stack([learnt_ratios(found[:, i], state.quantile[i], state.mean[i], grid) for i in signals], axis=1)
 
 
 def _terms(ratios: Floats, grid: Grid, state: _State) -> Floats:
     """(n_rows, 2 * n_terms), smoothed, not yet normalised."""
     return np.stack(
         [
-            rolling_mean(ensemble._shares(ratios[:, i], over).sum(axis=1), grid.rows(hours))
+            rolling_mean(shares(ratios[:, i], over).sum(axis=1), grid.rows(hours))
             for i in range(ratios.shape[1])
             for (over, _), hours in zip(TERMS, state.hours, strict=True)
         ],
@@ -319,19 +304,7 @@ def _terms(ratios: Floats, grid: Grid, state: _State) -> Floats:
 
 
 def _total(terms: Floats, state: _State) -> Floats:
-    return np.clip((terms - state.middle) / state.spread, *ensemble.TERM_BOUNDS).sum(axis=1)
-
-
-def _contributions(ratios: Floats, grid: Grid) -> Floats:
-    """How large each metric's errors are beside those of its own last day; rows sum to 1, or to 0."""
-    known = np.nan_to_num(ratios, nan=0.0)
-    alpha = 1 - 0.5 ** (1 / grid.rows(24))
-    strength = np.zeros(grid.values.shape)
-    for ratio in known.swapaxes(0, 1):
-        usual = pd.DataFrame(ratio).ewm(alpha=alpha).mean().shift(1).to_numpy()
-        strength += (ratio / (np.nan_to_num(usual, nan=0.0) + ensemble.USUAL_FLOOR)) ** 2
-    total = strength.sum(axis=1, keepdims=True)
-    return strength / np.where(total > 0, total, 1.0)
+    return total(terms, state.middle, state.spread)
 
 
 def _check(state: _State, n_columns: int) -> None:

@@ -114,6 +114,16 @@ def validate(frame: pd.DataFrame) -> None:
     infinite = [name for name in VALUES if np.isinf(frame[name]).any()]
     if infinite:
         raise SchemaError(f"infinite values in {infinite}")
+    require_unbroken(frame)
+    require_chronology(frame)
+
+
+def require_unbroken(frame: pd.DataFrame) -> None:
+    """Check that segments stand one after the other, each whole and on its grid.
+
+    Raises:
+        SchemaError: naming the first thing that is wrong.
+    """
     begins = (frame[SEGMENT] != frame[SEGMENT].shift()).any(axis=1)
     if begins.sum() != len(frame[SEGMENT].drop_duplicates()):
         raise SchemaError("rows of one pod are not together")
@@ -121,7 +131,6 @@ def validate(frame: pd.DataFrame) -> None:
     if broken.any():
         first = frame.iloc[int(np.argmax(broken))]
         raise SchemaError(f"segment of {first['pod']} is broken or out of order at {first['timestamp']}")
-    require_chronology(frame)
 
 
 def out_of_bounds(frame: pd.DataFrame) -> dict[str, int]:

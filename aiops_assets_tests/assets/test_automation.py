@@ -133,6 +133,14 @@ def test_open_days_and_versions_of_generated_data_do_not_count(real: Settings, i
     assert _asked(jobs.sensor_request(real, instance, at)) == KEY
 
 
+def test_a_model_that_wants_generated_data_asks_for_nothing(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    variables = {"DATA_SOURCE": "hybrid", "PROMETHEUS_URL": "http://127.0.0.1:9", "MODELS": ",".join(NAMES[:2])}
+    settings = make_settings(tmp_path, **variables, MODEL_SOURCES=f"{NAMES[1]}=synthetic")
+    _fill(settings, 7)
+    _train(settings, END.date(), names=NAMES[:1])
+    assert _asked(jobs.sensor_request(settings, instance, SUNDAY + timedelta(hours=10))) == ""
+
+
 def test_retrain_after_days_is_a_setting(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     variables = {"DATA_SOURCE": "hybrid", "PROMETHEUS_URL": "http://127.0.0.1:9", "RETRAIN_AFTER_DAYS": "3"}
     settings = make_settings(tmp_path, **variables)

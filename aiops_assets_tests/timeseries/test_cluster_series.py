@@ -8,7 +8,6 @@ from aiops_assets.errors import DataError, EmptyDataError, SchemaError
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 from aiops_assets.timeseries.cluster_series import (
     COLUMNS,
-    STEP,
     VALUES,
     blended_segments,
     holdout_of,
@@ -18,6 +17,7 @@ from aiops_assets.timeseries.cluster_series import (
     segment_rows,
     validate,
 )
+from aiops_assets.timeseries.pod_series import STEP
 from aiops_assets.timeseries.schema import content_digest
 from aiops_assets.timeseries.synthetic import sine_table
 from aiops_assets.timeseries.synthetic_cluster import STEPS_A_DAY, generate_cluster

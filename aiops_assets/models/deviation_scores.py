@@ -1,0 +1,142 @@
+"""What window detectors make of deviations: scales that keep learning, terms, a score, an alert threshold that moves.
+
+A deviation is how far a metric is from what it was expected to be, per row and metric, of some kind. Each is divided by
+the training rows' 99 % quantile, corrected by how large the metric's deviations have been lately compared with training
+(exponentially weighted mean, half-life three days, and a day of prior).
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.errors import ModelError
+from aiops_assets.timeseries.frames import Grid, cadence, on_grid
+from aiops_assets.timeseries.series import Floats
+
+ALERT_BUDGET = 0.01
+"""Share of the time that may be under alert."""
+ALERT_DAYS = 7
+SCALE_QUANTILE = 0.99
+SCALE_HALF_LIFE_HOURS = 72.0
+SCALE_PRIOR_HOURS = 24.0
+SCALE_BOUNDS = (0.05, 20.0)
+MOST_OF_SCALE = 20.0
+"""A deviation counts at most this many times its scale: one metric must not drown the others."""
+TERM_BOUNDS = (-1.0, 20.0)
+TOP_SHARE = 0.2
+LEAST_TRAIN_ROWS = 10
+MOST_SMOOTHING_SHARE = 0.1
+"""Of the training span: fewer than ten independent stretches do not tell how far a smoothed term wanders."""
+KEPT_SCORES = 1000
+USUAL_FLOOR = 0.3
+"""In units of the scale: below it, a metric is quiet, and how quiet does not matter."""
+
+
+def require_budget(columns: Sequence[str], alert_budget: float) -> None:
+    """Refuse what no detector can be made of. Raises ModelError."""
+    if not columns:
+        raise ModelError("no numeric column: at least one is needed")
+    if not 0.0 < alert_budget <= 0.5:
+        raise ModelError(f"an alert budget of {alert_budget}: a share of the time above 0, at most 0.5, is needed")
+
+
+def training_grids(frames: Sequence[pd.DataFrame], columns: tuple[str, ...], step_seconds: int | None) -> list[Grid]:
+    """Training rows of each entity on the grid of their cadence, that of the longest frame by default.
+
+    Raises:
+        ModelError: fewer than ten rows, or no value at all.
+        SchemaError: a column is missing or holds no numbers.
+        DataError: no cadence between 10 s and 1 h.
+    """
+    rows = sum(map(len, frames))
+    if rows < LEAST_TRAIN_ROWS:
+        raise ModelError(f"{rows} training rows: at least {LEAST_TRAIN_ROWS} are needed, mark more")
+    step = step_seconds or cadence(max(frames, key=len)["timestamp"])
+    grids = [on_grid(frame, columns, step) for frame in frames if len(frame)]
+    if not any(np.isfinite(grid.values).any() for grid in grids):
+        raise ModelError("no training row has a value: is the metric scraped at all?")
+    return grids
+
+
+def smoothing_hours(hours: Sequence[float], grids: Sequence[Grid]) -> Floats:
+    """(n_terms,) how long each term is smoothed, as far as the training span allows."""
+    span = max(len(grid.values) for grid in grids) * grids[0].step_seconds / 3600
+    return np.minimum(hours, MOST_SMOOTHING_SHARE * span)
+
+
+def thinned(ordered: Floats, most: int) -> Floats:
+    """At most that many of the values, evenly over their order."""
+    return ordered[np.linspace(0, len(ordered) - 1, min(most, len(ordered))).round().astype(int)]
+
+
+def least_scale(values: Floats) -> Floats:
+    """(n_metrics,) what is too small to count in the unit of a metric: rounding noise of a constant, say."""
+    known = np.isfinite(values)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, values, 0.0).sum(axis=0) / count
+    deviation = np.sqrt(np.where(known, (values - mean) ** 2, 0.0).sum(axis=0) / count)
+    return 1e-3 * deviation + 1e-6 * np.abs(mean) + 1e-9
+
+
+def learnt_ratios(found: Floats, quantile: Floats, mean: Floats, grid: Grid) -> Floats:
+    """(n_rows, n_metrics) deviations of one kind in units of a scale that keeps learning; NaN where unknown.
+
+    Args:
+        found: (n_rows, n_metrics) deviations.
+        quantile, mean: (n_metrics,) of those of training; a quantile of 0: training hardly saw any.
+        grid: that the rows are of.
+    """
+    alpha = 1 - 0.5 ** (1 / grid.rows(SCALE_HALF_LIFE_HOURS))
+    prior = grid.rows(SCALE_PRIOR_HOURS)
+    weight = ((1 - (1 - alpha) ** np.arange(len(found))) / alpha)[:, np.newaxis]
+    seen = quantile > 0
+    quantile, mean = (np.where(seen, kept, 1.0) for kept in (quantile, mean))
+    found = np.where(seen, found, np.nan)
+    bounded = pd.DataFrame(np.minimum(found, MOST_OF_SCALE * quantile))
+    lately = bounded.ewm(alpha=alpha).mean().shift(1).to_numpy()
+    lately = np.where(np.isfinite(lately), lately, mean)
+    learnt = (prior * mean + weight * lately) / (prior + weight)
+    scale = quantile * np.clip(learnt / mean, *SCALE_BOUNDS)
+    return np.minimum(found / scale, MOST_OF_SCALE)
+
+
+def shares(ratios: Floats, over: str) -> Floats:
+    """What each metric adds to the mean over "all", or over the fifth that is largest ("top"): (n_rows, n_metrics)."""
+    known = np.nan_to_num(ratios, nan=0.0)
+    if over == "all":
+        return known / np.maximum(np.isfinite(ratios).sum(axis=1, keepdims=True), 1)
+    n = max(1, int(TOP_SHARE * ratios.shape[1]))
+    if n == ratios.shape[1]:
+        return known / n
+    bar = np.partition(known, -n, axis=1)[:, -n][:, np.newaxis]
+    return np.where(known >= bar, known, 0.0) / n
+
+
+def total(terms: Floats, middle: Floats, spread: Floats) -> Floats:
+    """(n_rows,) the score: the sum of the terms, each in units of what is usual of it."""
+    return np.clip((terms - middle) / spread, *TERM_BOUNDS).sum(axis=1)
+
+
+def trailing_threshold(trained: Floats, score: Floats, grid: Grid, alert_budget: float) -> Floats:
+    """(n_rows,) what a row must exceed: the quantile of the scores of the days before it, training's at first."""
+    window = grid.rows(ALERT_DAYS * 24)
+    before = thinned(trained, window)
+    trailing = pd.Series(np.concatenate([before, score])).rolling(window, min_periods=1)
+    return trailing.quantile(1 - alert_budget, interpolation="higher").shift(1).to_numpy()[len(before) :]
+
+
+def contributions(ratios: Iterable[Floats], grid: Grid) -> Floats:
+    """How unusual each metric is now beside its own last day, over kinds of deviation; rows sum to 1, or to 0.
+
+    Not the score's own parts: those are smoothed, so that metrics that wander all day would come before the one that
+    just jumped.
+    """
+    strength = np.zeros(grid.values.shape)
+    alpha = 1 - 0.5 ** (1 / grid.rows(24))
+    for found in ratios:
+        ratio = np.nan_to_num(found, nan=0.0)
+        usual = pd.DataFrame(ratio).ewm(alpha=alpha).mean().shift(1).to_numpy()
+        strength += (ratio / (np.nan_to_num(usual, nan=0.0) + USUAL_FLOOR)) ** 2
+    together = strength.sum(axis=1, keepdims=True)
+    return strength / np.where(together > 0, together, 1.0)
