@@ -31,5 +31,13 @@ def _as_set(spec: ModelSpec, settings: Settings) -> ModelSpec:
     }
     parameters = {name: set_by.get(name, value) for name, value in spec.parameters.items()}
     source = settings.model_sources.get(spec.name, "")
-    # The environment's own source said again is no other training set.
-    return replace(spec, parameters=parameters, source="" if source == settings.data_source else source)
+    # The environment's own source said again, or in other words, is no other training set.
+    same = _plain(source, settings) == _plain(settings.data_source, settings)
+    return replace(spec, parameters=parameters, source="" if same else source)
+
+
+def _plain(source: str, settings: Settings) -> str:
+    """What ``auto`` comes to; other sources as they are."""
+    if source != "auto":
+        return source
+    return "prometheus" if settings.prometheus_url else "synthetic"

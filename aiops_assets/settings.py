@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from aiops_assets.errors import SettingsError
-from aiops_assets.models.catalog import MODEL_NAMES
+from aiops_assets.models.catalog import MODEL_NAMES, named
 from aiops_assets.timeseries.catalog import METRICS, MetricSpec
 from aiops_assets.timeseries.metrics_file import load_metrics
 
@@ -107,6 +107,9 @@ class Settings(BaseModel):
     @field_validator("models", "model_sources")
     @classmethod
     def _known_models(cls, value: Any) -> Any:
+        value = (
+            {named(name): one for name, one in value.items()} if isinstance(value, dict) else tuple(map(named, value))
+        )
         if any(name not in MODEL_NAMES for name in value):
             raise ValueError(f"must be of {', '.join(MODEL_NAMES)}")
         return value
@@ -165,13 +168,18 @@ class Settings(BaseModel):
             return "prometheus" if self.data_source == "auto" else self.data_source
         if self.data_source == "auto" and self.aiops_env != "production":
             return "synthetic"
-        raise SettingsError(
-            f"DATA_SOURCE={self.data_source} needs PROMETHEUS_URL, e.g. PROMETHEUS_URL=http://host:9090"
-        )
+        said = f"DATA_SOURCE={self.data_source}" + " (or MODEL_SOURCES)" * bool(self.model_sources)
+        raise SettingsError(f"{said} needs PROMETHEUS_URL, e.g. PROMETHEUS_URL=http://host:9090")
 
     def for_source(self, source: str) -> "Settings":
         """The same with another DATA_SOURCE; an empty one changes nothing."""
         return self.model_copy(update={"data_source": source}) if source else self
+
+    @property
+    def wants_days(self) -> bool:
+        """Whether any model is to be trained on a server's days, whether or not there is one."""
+        names = self.models or MODEL_NAMES
+        return any(self.model_sources.get(name, self.data_source) in SYNTHETIC_SHARES for name in names)
 
     @property
     def fetches(self) -> bool:

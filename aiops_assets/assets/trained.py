@@ -168,12 +168,13 @@ def fit_version(
                 fingerprint=fingerprint_of(spec, record.cluster, training_set, seed),
                 metrics=metrics,
                 fit=fitted.how,
+                trained_until=rows.loc[rows["split"] == "train", "timestamp"].max().to_pydatetime(),
                 files=files,
             )
 
         # Somebody may have emptied the model root; MLflow still knows the numbers that were given.
         known = max((entry.version for entry in tracker.versions(spec.name)), default=0)
-        files = {family.model_file: family.to_bytes(fitted.model)}
+        files = {family.model_file: fitted.data}
         return served.publish(spec.name, files, manifest, after=known), fitted.said
 
 

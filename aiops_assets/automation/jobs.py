@@ -117,7 +117,7 @@ def ingest_request(settings: Settings, at: datetime) -> Tick:
 
 def retrain_request(settings: Settings, instance: dg.DagsterInstance, at: datetime) -> Tick:
     """A retrain on the newest window, unless a run for that window is there already; one that failed is not."""
-    if settings.data_source not in ("synthetic", "auto") and not _fetches(settings):
+    if settings.wants_days and not settings.prometheus_url:
         return dg.SkipReason(_why_nothing_is_fetched(settings))
     key = f"retrain-{settings.cluster}-{settings.end.date()}"
     runs = instance.get_runs(dg.RunsFilter(tags={RUN_KEY: key}, statuses=UNDER_WAY), limit=1)
@@ -160,7 +160,7 @@ def trained_until(served: ServedModels, name: str) -> date | None:
 
 
 def complete_days(lake: Lake, since: date | None, enough: int) -> int:
-    """How many days of the lake have closed with nearly all samples of each metric of the view, up to ``enough``.
+    """How many days of the lake have closed with nearly all samples of each of the engine's metrics, up to ``enough``.
 
     Args:
         lake: whose days.
@@ -185,9 +185,10 @@ def _fetches(settings: Settings) -> bool:
 
 
 def _why_nothing_is_fetched(settings: Settings) -> str:
-    if settings.data_source == "synthetic":
-        return "DATA_SOURCE=synthetic: no days are fetched"
-    return f"DATA_SOURCE={settings.data_source}: no days are fetched while PROMETHEUS_URL is not set"
+    if settings.wants_days:
+        said = f"DATA_SOURCE={settings.data_source}" + ", MODEL_SOURCES" * bool(settings.model_sources)
+        return f"{said}: no days are fetched while PROMETHEUS_URL is not set"
+    return f"DATA_SOURCE={settings.data_source}: no days are fetched"
 
 
 def _range(settings: Settings, today: date) -> dict[str, str]:

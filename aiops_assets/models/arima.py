@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.models.forecast_features import NARROW_HOURS, SEASONS, Steps
-from aiops_assets.models.held_back import Metric, PerMetricForecaster, Scale, least_wrong
+from aiops_assets.models.held_back import UNJUDGED, Metric, PerMetricForecaster, Scale, least_wrong
 from aiops_assets.timeseries.series import Floats
 
 Order = tuple[int, int, int]
@@ -38,12 +38,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class View:
-    """What the ARIMA is of: the metric on a scale, less what was usual at this time of the days before.
+    """What the ARIMA is of: the metric on a scale, less the shape of the days before, which has no level of its own.
 
     Attributes:
         level: (n,) the metric on its scale.
-        usual: (n,) the median of up to seven days before at the same time, each smoothed over an hour; NaN on the
-            first day; all 0 in a view without profile.
+        usual: (n,) the median of up to seven days before at the same time, each smoothed over an hour and less its
+            own level; NaN on the first day; all 0 in a view without profile.
         first: the first row with a profile.
     """
 
@@ -76,6 +76,7 @@ class ArimaForecaster(PerMetricForecaster):
     """
 
     kind = "arima"
+    format = 2  # in 1 a profile had a level
 
     @property
     def orders(self) -> dict[str, Order]:
@@ -90,7 +91,10 @@ class ArimaForecaster(PerMetricForecaster):
         if np.ptp(values) == 0:
             raise ValueError("it never changed")
         begin = rows - min(HELD_DAYS * day, int(rows * HELD_SHARE))
-        origins = np.unique(np.linspace(begin - 1, rows - 2, ORIGINS).astype(int))
+        origins = metric.origins(np.linspace(begin - 1, rows - 2, ORIGINS).astype(int))
+        if not len(origins):
+            raise ValueError(UNJUDGED)
+        begin = int(origins[0]) + 1
         kinds = [(seasonal, compressed) for seasonal in (False, True) for compressed in (False, True)]
         kinds = [kind for kind in kinds if not kind[0] or begin - day >= LEAST_ROWS]
         errors, tried = [], []
@@ -174,12 +178,18 @@ def forecasts(estimate: Estimate, view: View, origins: Steps, horizon: int, seas
 
 
 def same_time(level: Floats, rows: Steps, known: Steps, day: int) -> Floats:
-    """What was usual at the time of rows, from rows up to ``known``: a median of days; NaN where there is none."""
+    """The shape of the day at the time of rows, from rows up to ``known``; NaN where there is no day before.
+
+    A median over days of how far each lay from its own level, the median of the day around the row: where the level
+    shifts, days on either side of the shift still agree, and what is left of a metric carries its level.
+    """
     half = max(1, round(NARROW_HOURS * day / 24)) // 2
     smooth = pd.Series(level).rolling(2 * half + 1, center=True, min_periods=1).median().to_numpy()
     # Smoothing looks ahead by half its window, and must not reach beyond what is known.
     back = [np.minimum(rows - days * day, known - half) for days in range(1, SEASONS + 1)]
-    days = np.stack([np.where(rows >= 0, smooth[np.maximum(rows, 0)], np.nan) for rows in back])
+    own = pd.Series(level).rolling(day, min_periods=1).median().to_numpy()
+    shape = [smooth[np.maximum(at, 0)] - own[np.minimum(np.maximum(at + day // 2, day - 1), known)] for at in back]
+    days = np.stack([np.where(at >= 0, one, np.nan) for at, one in zip(back, shape, strict=True)])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice")
         usual: Floats = np.nanmedian(days, axis=0)

@@ -29,6 +29,9 @@ PROBE_END = pd.Timestamp("2026-01-12", tz="UTC")
 """Any day: healthy rows of it are the same on every machine."""
 
 
+ALWAYS_ANEW = "models of this kind are always fitted anew"
+
+
 class DetectorFamily(ABC):
     """What detectors share: how they are judged on labelled rows, and compared."""
 
@@ -40,6 +43,10 @@ class DetectorFamily(ABC):
     @abstractmethod
     def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
         """See Family."""
+
+    def why_anew(self, start: Any, parameters: Mapping[str, object]) -> str:
+        """See ChainFamily."""
+        return ALWAYS_ANEW
 
     @abstractmethod
     def judge(self, model: Any, rows: pd.DataFrame) -> Scored:
@@ -78,7 +85,6 @@ class RowForest(DetectorFamily):
     framework = "scikitlearn"
     threshold: float | None = 0.0
 
-    continues = False
     how_refitted = "Each fit starts anew."
 
     def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
@@ -204,7 +210,6 @@ class WindowEnsemble(WindowFamily):
     model_file = "model.json"
     packages: tuple[str, ...] = ("numpy", "scipy", "pandas")
     framework = "numpy"
-    continues = False
     how_refitted = "Each fit starts anew; between fits scales and alert threshold keep learning from what is scored."
 
     def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
@@ -228,7 +233,6 @@ class LstmFamily(WindowFamily):
     model_file = "model.pt2"
     packages: tuple[str, ...] = ("torch", "numpy", "scipy", "pandas")
     framework = "pytorch"
-    continues = True
     how_refitted = (
         "A fit with a champion is done twice, anew and from the champion's weights; the latter is kept unless the gate "
         "finds it worse."
@@ -241,6 +245,10 @@ class LstmFamily(WindowFamily):
         model = LstmAutoencoder(self.features, float(str(parameters["alert_budget"])), seed)
         model.fit(_frames(rows), start=start)
         return model
+
+    def why_anew(self, start: Any, parameters: Mapping[str, object]) -> str:
+        """See ChainFamily: weights can always be gone on from."""
+        return ""
 
     def from_bytes(self, data: bytes) -> Any:
         """See Family."""

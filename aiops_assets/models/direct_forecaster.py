@@ -32,6 +32,8 @@ LOCAL = 0.5
 """How much an interval follows the spread around its origin, as an exponent."""
 QUIET_SHARE, LEAST_SPREAD = 0.25, 1e-3
 """What is added to that spread, of the usual one and at least: a quiet hour does not promise a quiet day."""
+LEAST_STILL = 12
+"""Equal rows from which on a metric counts as one that does not move."""
 BINS = 10
 """Of the steps ahead, each as wide again as those before it: errors grow fast at first."""
 STATE = ("seed", "memory", "metrics", "step_seconds", "scales", "usual_spread", "reach", "margins", "widths")
@@ -104,19 +106,23 @@ class DirectForecaster(ABC):
             raise ModelError("the histories are not of the same metrics and steps")
         rows, day = len(history.times), steps_a_day(history.step_seconds)
         first = min(day, rows // 3)
-        self.reach = min(day, rows - 1 - first)
+        self.reach = max(1, min(day, rows - 1 - first))
         rng = np.random.default_rng(self.seed)
         total = sum(len(one.times) for one in everything)
         pairs = PAIRS if self.memory is None or self.memory > day else REMEMBERED_PAIRS
         parts = []
         for i, one in enumerate(everything):
-            features = [MetricFeatures(column, day, memory=self.memory, begin=one.begin) for column in one.values.T]
+            scales = [own_scale(column, day) for column in one.values.T]
+            features = [
+                MetricFeatures(column, day, scale or 1.0, self.memory, one.begin)
+                for column, scale in zip(one.values.T, scales, strict=True)
+            ]
             if i == 0:
-                self.scales = [metric.scale for metric in features]
+                self.scales = scales
                 self.usual_spread = [float(np.median(metric.spread)) for metric in features]
             share = max(round(pairs / len(features) * len(one.times) / total), LEAST_PAIRS)
             for m, metric in enumerate(features):
-                t, h = _drawn(one.known[:, m], min(first, len(one.times) // 3), self.reach, share, rng)
+                t, h = drawn(one.known[:, m], min(first, len(one.times) // 3), self.reach, share, rng)
                 at = t + rows - len(one.times)
                 own = np.full(len(t), i <= len(alike))
                 x, y = metric.matrix(t, h), metric.target(t, h)
@@ -124,8 +130,8 @@ class DirectForecaster(ABC):
         if not any(len(part[0]) for part in parts):
             raise ModelError("no metric has samples from which a forecast could be learnt: bring a longer history")
         x, y, t, h, which, local, own = (np.concatenate(column) for column in zip(*parts, strict=True))
-        drawn = Pairs(x, y, t, h, which, local, own, first=first, rows=rows, day=day)
-        self._calibrate(self._learn(drawn) / drawn.local, drawn)
+        learnt = Pairs(x, y, t, h, which, local, own, first=first, rows=rows, day=day)
+        self._calibrate(self._learn(learnt) / learnt.local, learnt)
 
     def forecast(self, history: History, horizon: int) -> Forecast:
         """Median and interval of the next steps of each metric.
@@ -147,17 +153,21 @@ class DirectForecaster(ABC):
         t = np.full(horizon, len(history.times) - 1)
         value, lower, upper = (np.empty((horizon, len(self.metrics))) for _ in range(3))
         for m, column in enumerate(history.values.T):
-            # A day tells the metric's own scale; shorter histories are taken in that of the fit.
-            fitted = rows < day or (self.memory is not None and self.memory < day)
-            scale = self.scales[m] if fitted else own_scale(whole.values[:, m], day, rows)
-            one = MetricFeatures(column, day, scale, self.memory, history.begin)
+            one = MetricFeatures(column, day, self._scale(whole.values[:, m], m, day), self.memory, history.begin)
             middle = self._predict(one.matrix(t, np.minimum(h, self.reach)))
+            if rows >= LEAST_STILL and np.ptp(whole.values[:, m]) == 0:
+                middle = np.zeros(horizon)  # what never moved stays where it is
             below, above = self._margins(h) * self.widths[m] * self._local(one, m, t)
             # What was never below zero, a rate or a share, will not be.
             least = 0.0 if whole.values[:, m].min() >= 0 else -np.inf
             for side, by in ((value, 0.0), (lower, below), (upper, above)):
                 side[:, m] = np.maximum(one.unscaled(t, middle + by), least)
         return Forecast(history.metrics, history.after(horizon), value, lower, upper)
+
+    def _scale(self, values: Floats, m: int, day: int) -> float:
+        """A day tells a metric's own scale; shorter histories, and what never moves, are taken in that of the fit."""
+        told = len(values) >= day and (self.memory is None or self.memory >= day)
+        return (own_scale(values, day) if told else 0.0) or self.scales[m] or 1.0
 
     def state(self) -> dict[str, Any]:
         """All that was learnt, as plain numbers, arrays and a library's own estimators."""
@@ -184,7 +194,7 @@ class DirectForecaster(ABC):
             if here.any():
                 low, high = np.quantile(errors[here], [tail, 1 - tail])
                 found.append((steps[here].mean(), min(low, 0.0), max(high, 0.0)))
-        ahead, low, high = np.array(found).T
+        ahead, low, high = np.array(found or [(1.0, 0.0, 0.0)]).T
         # Nobody knows more of what is farther away.
         self.margins = np.stack([ahead, np.minimum.accumulate(low), np.maximum.accumulate(high)])
         needed = np.max([_share(errors, margin) for margin in self._margins(steps)], axis=0)
@@ -198,7 +208,9 @@ class DirectForecaster(ABC):
 
 
 def require_same(metrics: tuple[str, ...], step_seconds: int, history: History) -> None:
-    """Refuse a history of other metrics or steps than those fitted. Raises ModelError."""
+    """Refuse a history of other metrics or steps than those fitted, or of values that are none. Raises ModelError."""
+    if not np.isfinite(history.values).all():
+        raise ModelError("the history holds values that are not finite: make it by history_of, which fills gaps")
     if not metrics or (history.metrics, history.step_seconds) != (metrics, step_seconds):
         raise ModelError(
             f"fitted on {', '.join(metrics) or 'nothing'} in steps of {step_seconds} s, asked about "
@@ -213,13 +225,14 @@ def require_horizon(horizon: int, step_seconds: int) -> None:
         raise DataError(f"horizon {horizon}: 1 to {day} steps of {step_seconds} s can be forecast, a day")
 
 
-def _drawn(known: Flags, first: int, reach: int, how_many: int, rng: np.random.Generator) -> tuple[Steps, Steps]:
+def drawn(known: Flags, first: int, reach: int, how_many: int, rng: np.random.Generator) -> tuple[Steps, Steps]:
     """Origins, and how far ahead of them, evenly on a logarithmic scale; only what is known is learnt from."""
     h = np.floor(np.exp(rng.uniform(0, np.log(reach + 1), how_many))).astype(np.int64).clip(1, reach)
     t = rng.integers(first, max(len(known) - 1, first + 1), how_many)
     inside = t + h < len(known)
     t, h = t[inside], h[inside]
-    learnt = known[t + h]
+    # In a gap stands what lies between its ends, of which one came later.
+    learnt = known[t] & known[t + h]
     return t[learnt], h[learnt]
 
 

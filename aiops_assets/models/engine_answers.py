@@ -14,7 +14,7 @@ import pandas as pd
 from aiops_assets.errors import ModelError, SchemaError
 from aiops_assets.models.base import Forecast
 from aiops_assets.timeseries import engine_layouts as layouts
-from aiops_assets.timeseries.history import History
+from aiops_assets.timeseries.history import History, steps_a_day
 from aiops_assets.timeseries.series import Floats
 
 ANSWERED = ("cpu_usage", "memory_usage")
@@ -127,7 +127,7 @@ def answer(
     Args:
         forecaster: of the five metrics.
         instances: rows as they came, JSON's own types or an array.
-        horizon: how many steps.
+        horizon: how many steps, at most a day's of the row's own.
         usual: of :func:`usual_of`; ``Usual()`` where nothing is known.
         now: see :func:`history_of_vector`; the clock by default.
 
@@ -151,7 +151,7 @@ def answer(
     else:
         history = layouts.history_of_row(rows[-1], now=now)
         middle = {}
-    said = forecaster.forecast(history, horizon)
+    said = forecaster.forecast(history, min(horizon, steps_a_day(history.step_seconds)))
     return {name: _forecast_of(name, said, history, middle) | {"instance": len(rows) - 1} for name in ANSWERED}
 
 

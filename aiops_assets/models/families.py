@@ -60,7 +60,6 @@ class ChainFamily(Family, Protocol):
         framework: badge in the Dagster UI.
         threshold: the score above which there is an alert; ``None`` where that moves with time or there is none.
         null_name: whom a first version meets, in words.
-        continues: whether a fit can start from the champion.
         how_refitted: how a retrain comes to its model, for people.
     """
 
@@ -69,7 +68,6 @@ class ChainFamily(Family, Protocol):
     framework: str
     threshold: float | None
     null_name: str
-    continues: bool
     how_refitted: str
 
     def judge_holdout(self, model: Any, rows: pd.DataFrame) -> Any:
@@ -89,6 +87,9 @@ class ChainFamily(Family, Protocol):
 
     def worse(self, comparison: Any) -> list[str]:
         """The figures in which the challenger is worse beyond noise and tolerance."""
+
+    def why_anew(self, start: Any, parameters: Mapping[str, object]) -> str:
+        """Why a fit cannot go on from an earlier model; empty when it can."""
 
     def probe(self, model: Any) -> Any:
         """What a model says when nothing is wrong, for people to look at."""

@@ -10,6 +10,7 @@ import pandas as pd
 from aiops_assets.errors import DataError
 from aiops_assets.models import forecast_gate
 from aiops_assets.models.base import Forecast, Forecaster
+from aiops_assets.models.detector_families import ALWAYS_ANEW
 from aiops_assets.models.forecast_gate import ForecastComparison
 from aiops_assets.models.forecast_holdout import (
     ForecastFigures,
@@ -22,6 +23,7 @@ from aiops_assets.models.forecast_holdout import (
 from aiops_assets.models.gate import Decision
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 from aiops_assets.timeseries.history import STEP_SECONDS, History
+from aiops_assets.timeseries.series import Floats
 
 METRICS = tuple(metric.name for metric in FORECAST_METRICS)
 UNITS = {metric.name: metric.unit for metric in FORECAST_METRICS}
@@ -29,6 +31,7 @@ NULL = "median_24h"
 PROBE_END = pd.Timestamp("2026-01-12", tz="UTC")
 PROBE_ROWS = 2016
 HORIZON = 288
+STILL, ROUNDING = "a week in which nothing moved", 1e-6
 
 
 class ForecastFamily(ABC):
@@ -40,10 +43,16 @@ class ForecastFamily(ABC):
     contributors: tuple[str, ...] = METRICS
     threshold: float | None = None
     null_name = forecast_gate.TRIVIAL_NAMES
+    takes_any_size = False
+    """Whether a metric may be of another size than it was in training: a model of one series is of that size."""
 
     @abstractmethod
     def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
         """See Family."""
+
+    def why_anew(self, start: Any, parameters: Mapping[str, object]) -> str:
+        """See ChainFamily."""
+        return ALWAYS_ANEW
 
     def judge_holdout(self, model: Any, rows: pd.DataFrame) -> pd.DataFrame:
         """See ChainFamily: a frame of ``forecast_holdout.KEYS`` and ``SIDES``."""
@@ -75,19 +84,19 @@ class ForecastFamily(ABC):
 
     def probe(self, model: Any) -> Forecast:
         """See ChainFamily: a day after a week with a clean season."""
-        forecast: Forecast = model.forecast(_history(PROBE_ROWS, _season(PROBE_ROWS)), HORIZON)
+        forecast: Forecast = model.forecast(_history(_season(PROBE_ROWS)), HORIZON)
         return forecast
 
     def smoke_problems(self, model: Any) -> list[str]:
         """See Family: whatever is known, a forecast is finite and inside its interval, which does not shrink."""
         problems = []
-        for name, rows, values in (
-            ("a week with a season", PROBE_ROWS, _season(PROBE_ROWS)),
-            ("a constant series", PROBE_ROWS, np.full(PROBE_ROWS, 0.5)),
-            ("two hours", 24, np.full(24, 0.5)),
-            ("one sample", 1, np.full(1, 0.5)),
+        for name, values in (
+            ("a week with a season", _season(PROBE_ROWS)),
+            (STILL, np.full(PROBE_ROWS, 0.5)),
+            ("two hours", np.full(24, 0.5)),
+            ("one sample", np.full(1, 0.5)),
         ):
-            if problem := _problem(model, _history(rows, values)):
+            if problem := _problem(model, _history(values), is_still=name == STILL and self.takes_any_size):
                 problems.append(f"after {name}: {problem}")
         return problems
 
@@ -99,11 +108,11 @@ class ForecastFamily(ABC):
 class PredictiveFamily(ForecastFamily):
     """Trees over all metrics at once."""
 
+    takes_any_size = True
     model_file = "model.joblib"
     packages: tuple[str, ...] = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
     pickled_by = "scikit-learn"
     framework = "scikitlearn"
-    continues = True
     how_refitted = (
         "A fit with a champion is done twice, anew and from the champion's booster, which is boosted further; the "
         "latter is kept unless the gate finds it worse. A random forest is always fitted anew."
@@ -118,6 +127,10 @@ class PredictiveFamily(ForecastFamily):
         model.fit(history_of_segment(own, METRICS), [history_of_segment(other, METRICS) for other in others])
         return model
 
+    def why_anew(self, start: Any, parameters: Mapping[str, object]) -> str:
+        """See ChainFamily."""
+        return str(start.why_anew(str(parameters["trees"]), int(str(parameters["lookback_window"]))))
+
     def from_bytes(self, data: bytes) -> Any:
         """See Family."""
         from aiops_assets.models.predictive_analytics import PredictiveAnalytics
@@ -130,7 +143,6 @@ class SingleSeriesFamily(ForecastFamily):
 
     model_file = "model.json"
     pickled_by = ""
-    continues = False
     how_refitted = "Each fit starts anew, on the cluster's own series alone."
 
     @abstractmethod
@@ -182,17 +194,18 @@ class ProphetFamily(SingleSeriesFamily):
         return ProphetForecaster.from_bytes(data)
 
 
-def _history(rows: int, values: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> History:
-    times = pd.date_range(end=PROBE_END, periods=rows, freq=f"{STEP_SECONDS}s", name="timestamp", unit="us")
+def _history(values: Floats) -> History:
+    times = pd.date_range(end=PROBE_END, periods=len(values), freq=f"{STEP_SECONDS}s", name="timestamp", unit="us")
     together = np.tile(values[:, np.newaxis], (1, len(METRICS)))
     return History(METRICS, times, together, np.ones_like(together, dtype=bool), STEP_SECONDS)
 
 
-def _season(rows: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def _season(rows: int) -> Floats:
+    """A clean day that repeats."""
     return 0.5 + 0.2 * np.sin(2 * np.pi * np.arange(rows) / HORIZON)
 
 
-def _problem(model: Any, history: History) -> str:
+def _problem(model: Any, history: History, *, is_still: bool) -> str:
     try:
         forecast: Forecast = model.forecast(history, HORIZON)
     except DataError as error:
@@ -205,4 +218,8 @@ def _problem(model: Any, history: History) -> str:
     if (forecast.lower > forecast.value).any() or (forecast.value > forecast.upper).any():
         return "a median outside its interval"
     width = forecast.upper - forecast.lower
-    return "intervals that shrink" if (width[-1] < 0.5 * width[0]).any() else ""
+    if (width[-1] < 0.5 * width[0]).any():
+        return "intervals that shrink"
+    last = history.values[-1]
+    missed = (forecast.lower[0] > last + ROUNDING) | (forecast.upper[0] < last - ROUNDING)
+    return "what stood still for a week is not in the interval of the next step" if is_still and missed.any() else ""

@@ -1,6 +1,7 @@
 """What a forecaster knows of a metric at a moment, about a moment ahead: levels, the same time on other days, spread.
 
-All features of (t, h) use values up to and including row t only; h is how many steps ahead.
+All features of (t, h) use values up to and including row t only, in a unit that is one for the whole history; h is how
+many steps ahead. In a gap stands what lies between its ends: no origin may lie there.
 """
 
 import warnings
@@ -47,7 +48,7 @@ class MetricFeatures:
     ) -> None:
         self.day, self.memory, self.begin = day, memory or len(values), begin
         self.has_own_unit = memory is not None and memory >= UNIT_DAYS * day
-        self.scale = scale or own_scale(values, day, self.memory)
+        self.scale = scale or own_scale(values, day) or 1.0
         self.values = values / self.scale
         series = pd.Series(self.values)
         self.anchor = self._rolling(series, day).median().to_numpy()
@@ -132,10 +133,10 @@ class MetricFeatures:
         return series.diff(rows) if rows < self.memory else pd.Series(np.full(len(series), np.nan))
 
 
-def own_scale(values: Floats, day: int, memory: int) -> float:
-    """The mean distance to the median of the day before, or of what is remembered; 1 where nothing moves."""
-    anchor = pd.Series(values).rolling(min(day, memory), min_periods=1).median().to_numpy()
-    return float(np.mean(np.abs(values - anchor))) or 1.0
+def own_scale(values: Floats, day: int) -> float:
+    """The mean distance to the median of the day before; 0 where nothing moves."""
+    anchor = pd.Series(values).rolling(day, min_periods=1).median().to_numpy()
+    return float(np.mean(np.abs(values - anchor)))
 
 
 def _centred(series: pd.Series, rows: int) -> "pd.api.typing.Rolling[pd.Series]":

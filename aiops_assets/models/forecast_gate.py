@@ -21,8 +21,11 @@ ERROR_GROSS = 0.2
 """A difference so bad that its interval need not leave zero behind: that it does not reach beyond is enough."""
 COVERAGE_TOLERANCE = 0.1
 """How much farther from 80 % than the champion's the share inside an interval may be."""
-COVERAGE_BOUNDS = (0.65, 0.97)
-"""Outside them an 80 % interval says what is not so; where a series is quiet for long, more lies inside."""
+LEAST_COVERAGE = 0.65
+"""Below it an 80 % interval says what is not so. Too much inside is a weakness (a hold-out may be quieter than what was
+learned from), and against a champion it counts by :data:`COVERAGE_TOLERANCE`."""
+TIE = 1e-9
+"""Where nothing moves, all are right alike: nobody loses."""
 LEAST_ORIGINS = 8
 """Without as many moments no champion is replaced: nothing would show that a challenger is worse."""
 TRIVIAL_NAMES = " and ".join(TRIVIAL.values())
@@ -105,13 +108,14 @@ def decide(comparison: ForecastComparison, *, challenger_source: str, champion_s
     figures = stated(comparison)
     if comparison.error is None or not comparison.trivial:
         return Decision(False, "the hold-out has no moment that an hour of samples follows: raise TRAINING_DAYS")
-    beaten = [TRIVIAL[name] for name, found in comparison.trivial.items() if found.value < 0]
+    beaten = [TRIVIAL[name] for name, found in comparison.trivial.items() if found.value < TIE]
     if not beaten:
         return Decision(False, f"worse than {TRIVIAL_NAMES}, which know nothing: {figures}")
     inside = comparison.inside
-    if inside and not (inside.low <= COVERAGE_BOUNDS[1] and inside.high >= COVERAGE_BOUNDS[0]):
+    if inside and inside.high < LEAST_COVERAGE:
         return Decision(False, f"its 80 % intervals hold {inside.value:.0%} of the values: {figures}")
-    against = f"better than {' and '.join(beaten)}"
+    against = "not worse than" if all(found.value > -TIE for found in comparison.trivial.values()) else "better than"
+    against = f"{against} {' and '.join(beaten)}"
     if meets_null_model(challenger_source, champion_source):
         first = "first version" if champion_source is None else f"first version that saw {challenger_source} data"
         return Decision(True, f"{first}, {against}: {figures}")

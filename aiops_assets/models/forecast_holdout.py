@@ -166,7 +166,7 @@ def _origins(history: History, begin: pd.Timestamp) -> Iterator[int]:
     """How many rows are known at each."""
     first = int(history.times.searchsorted(begin)) if pd.notna(begin) else len(history.times)
     left = len(history.times) - first
-    every = int(np.clip(left // MOST_ORIGINS, *ORIGIN_STEPS))
+    every = int(np.clip(-(-left // MOST_ORIGINS), *ORIGIN_STEPS))
     yield from range(max(first, LEAST_AHEAD), len(history.times) - LEAST_AHEAD + 1, every)
 
 
@@ -174,6 +174,8 @@ def _one(history: History, rows: int, ask: Ask) -> pd.DataFrame:
     known, day = history.until(rows), steps_a_day(history.step_seconds)
     horizon = min(day, len(history.times) - rows)
     value, lower, upper = ask(known, horizon)
+    if not all(np.isfinite(side).all() for side in (value, lower, upper)):
+        raise ModelError(f"a forecast after {known.times[-1]} holds values that are not finite")
     after = slice(rows, rows + horizon)
     actual = np.where(history.known[after], history.values[after], np.nan)
     seasonal, median = _seasonal(known, horizon), np.tile(np.median(known.values[-day:], axis=0), (horizon, 1))

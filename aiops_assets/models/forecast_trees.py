@@ -38,6 +38,9 @@ class Trees(Protocol):
     def predict(self, x: Floats) -> Floats:
         """(n,) what will come."""
 
+    def why_anew(self) -> str:
+        """Why nothing can go on from these trees; empty when it can."""
+
 
 class Boosting:
     """Gradient boosting of the median. From earlier trees it goes on by boosting what these leave."""
@@ -55,8 +58,7 @@ class Boosting:
         """See Trees."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
-        goes_on = before is not None and before.name == self.name and len(before.stages) < MOST_STAGES
-        earlier = before.stages if goes_on and before else ()
+        earlier = before.stages if before and before.name == self.name and not before.why_anew() else ()
         size = {**BOOSTING, "max_iter": MORE_ITERATIONS} if earlier else BOOSTING
         model = HistGradientBoostingRegressor(
             loss="quantile", quantile=0.5, min_samples_leaf=_leaf(len(y)), random_state=self.seed, **size
@@ -68,6 +70,12 @@ class Boosting:
     def predict(self, x: Floats) -> Floats:
         """See Trees."""
         return _sum(self.stages, x)
+
+    def why_anew(self) -> str:
+        """See Trees."""
+        if not self.stages:
+            return "the champion has no booster"
+        return "" if len(self.stages) < MOST_STAGES else f"the champion's booster is of {MOST_STAGES} windows already"
 
 
 class RandomForest:
@@ -93,6 +101,10 @@ class RandomForest:
     def predict(self, x: Floats) -> Floats:
         """See Trees."""
         return _sum(self.stages, x)
+
+    def why_anew(self) -> str:
+        """See Trees."""
+        return "a random forest is always fitted anew"
 
 
 TREES: Mapping[str, Callable[..., Trees]] = {"boosting": Boosting, "random_forest": RandomForest}

@@ -23,7 +23,7 @@ from aiops_assets.timeseries.series import Floats
 
 MOST_ORIGINS = 200
 HOUR_MEDIAN = "median of the last hour"
-FORMAT = 1
+UNJUDGED = "too few samples in the part that is held back to judge a model"
 STATE = ("seed", "metrics", "step_seconds", "notes", "models")
 
 
@@ -47,6 +47,11 @@ class Metric:
         """Rows of an hour, at least one."""
         return max(1, round(self.day / 24))
 
+    def origins(self, wished: Steps) -> Steps:
+        """The newest rows with a sample at moments, none before the first: between samples stands what comes next."""
+        newest = np.maximum.accumulate(np.where(self.known, np.arange(len(self.known)), -1))[wished]
+        return np.unique(newest[newest >= max(wished[0], 0)])
+
     def errors(self, origins: Steps, forecasts: Floats) -> Floats:
         """(n_origins, horizon) what came less what was forecast after these rows; NaN: not known."""
         rows = origins[:, None] + np.arange(1, forecasts.shape[1] + 1)
@@ -56,10 +61,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Scale:
-    """A unit for a metric: distance to its median, or the inverse hyperbolic sine of it.
-
-    The sine turns large distances into their logarithm, so that spikes weigh less; medians stay medians.
-    """
+    """A unit for a metric: distance to its median, or its inverse hyperbolic sine: spikes weigh less, medians stay."""
 
     center: float
     unit: float
@@ -128,9 +130,7 @@ class Margins:
 
 
 class PerMetricForecaster(ABC):
-    """Several metrics, each modelled alone, up to a day ahead; see the module.
-
-    A fitted metric is a JSON document: what is kept in a file is what forecasts.
+    """Several metrics, each modelled alone, up to a day ahead: a JSON document, in a file as when it forecasts.
 
     Attributes:
         notes: metric -> what was fitted, and why where it is less than was wanted.
@@ -138,6 +138,7 @@ class PerMetricForecaster(ABC):
     """
 
     kind: ClassVar[str]
+    format: ClassVar[int] = 1
 
     def __init__(self, seed: int = 42) -> None:
         self.seed = seed
@@ -164,6 +165,8 @@ class PerMetricForecaster(ABC):
         for name, metric in zip(history.metrics, Metric.all_of(history), strict=True):
             try:
                 model, errors, note = self._fitted(metric)
+                if not np.isfinite(errors).any():
+                    raise ValueError(UNJUDGED)
             except ValueError as error:  # numpy's LinAlgError is one
                 model, errors, note = {}, hour_median_errors(metric), f"{HOUR_MEDIAN}: {error}"
             self.models.append(model)
@@ -183,21 +186,20 @@ class PerMetricForecaster(ABC):
         require_same(self.metrics, self.step_seconds, history)
         require_horizon(horizon, self.step_seconds)
         value, lower, upper = (np.empty((horizon, len(self.metrics))) for _ in range(3))
-        h = np.arange(1, horizon + 1)
         for m, metric in enumerate(Metric.all_of(history)):
             # What was never below zero, a rate or a share, will not be.
             least = 0.0 if metric.values.min() >= 0 else -np.inf
             model = self.models[m]
             middle = self._expected(model, metric, horizon) if model else np.full(horizon, hour_median(metric)[-1])
             middle = np.maximum(middle, least)
-            below, above = self.margins[m].at(h)
+            below, above = self.margins[m].at(np.arange(1, horizon + 1))
             for side, by in ((value, 0.0), (lower, below), (upper, above)):
                 side[:, m] = np.maximum(middle + by, least)
         return Forecast(history.metrics, history.after(horizon), value, lower, upper)
 
     def to_bytes(self) -> bytes:
         """One JSON document."""
-        said = {"kind": self.kind, "format": FORMAT, **{name: getattr(self, name) for name in STATE}}
+        said = {"kind": self.kind, "format": self.format, **{name: getattr(self, name) for name in STATE}}
         return json.dumps({**said, "margins": [asdict(one) for one in self.margins]}, allow_nan=False).encode()
 
     @classmethod
@@ -206,8 +208,8 @@ class PerMetricForecaster(ABC):
         try:
             document = json.loads(data)
             said = (document["kind"], document["format"])
-            if said != (cls.kind, FORMAT):
-                raise ModelError(f"a model file of kind {said[0]!r}, format {said[1]}: not {cls.kind!r}, {FORMAT}")
+            if said != (cls.kind, cls.format):
+                raise ModelError(f"a model file of kind {said[0]!r}, format {said[1]}: not {cls.kind!r}, {cls.format}")
             made = cls()
             for name in STATE:
                 setattr(made, name, document[name])
@@ -244,5 +246,5 @@ def hour_median(metric: Metric) -> Floats:
 def hour_median_errors(metric: Metric) -> Floats:
     """(n_origins, horizon) how wrong the median of the last hour was; NaN: not known."""
     rows = len(metric.values)
-    origins = np.unique(np.linspace(0, max(rows - 2, 0), MOST_ORIGINS).astype(int))
+    origins = metric.origins(np.linspace(0, max(rows - 2, 0), MOST_ORIGINS).astype(int))
     return metric.errors(origins, np.repeat(hour_median(metric)[origins][:, None], min(metric.day, rows), axis=1))

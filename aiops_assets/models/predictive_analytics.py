@@ -46,10 +46,9 @@ class Part:
 def parts_of(lookback: int = LOOKBACK_ROWS) -> dict[str, Part]:
     """The parts, the one that needs most history first."""
     return {
-        HISTORY: Part(STEP_SECONDS, round(LEAST_DAYS * steps_a_day(STEP_SECONDS)), None),
-        LOOKBACK: Part(STEP_SECONDS, lookback, lookback),
+        HISTORY: Part(STEP_SECONDS, round(LEAST_DAYS * steps_a_day(STEP_SECONDS)), None, BlendedForecaster),
+        LOOKBACK: Part(STEP_SECONDS, lookback, lookback, BlendedForecaster),
         SAMPLE: Part(STEP_SECONDS, 1, 1),
-        # Hourly rows may be of any namespace: what was learned of the cluster is checked against them.
         HOURLY: Part(HOUR_SECONDS, 1, HOURLY_ROWS, BlendedForecaster),
     }
 
@@ -117,6 +116,13 @@ class PredictiveAnalytics:
                 return self.parts[name].forecast(history, horizon)
         steps = sorted({part.step_seconds for part in parts_of().values()})
         raise ModelError(f"a history in steps of {history.step_seconds} s: known are steps of {steps} s")
+
+    def why_anew(self, trees: str, lookback: int) -> str:
+        """Why a fit with these trees and look-back cannot go on from this one; empty when it can."""
+        mine = self.parts[HISTORY].trees
+        if trees != mine.name or lookback != self.lookback:
+            return f"the champion has {mine.name} and a look-back of {self.lookback} rows"
+        return mine.why_anew()
 
     def to_bytes(self) -> bytes:
         """A joblib file of plain numbers, arrays and scikit-learn's own classes: it loads without this package.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_assets.models.held_back import Metric, PerMetricForecaster, Scale, least_wrong
+from aiops_assets.models.held_back import UNJUDGED, Metric, PerMetricForecaster, Scale, least_wrong
 from aiops_assets.timeseries.series import Floats
 
 DAYS = 14
@@ -51,17 +51,22 @@ class ProphetForecaster(PerMetricForecaster):
         cuts = [cut for cut in cuts if cut >= (LEAST_DAYS - CUT_DAYS) * day] or cuts[:1]
         found: list[list[Floats]] = [[] for _ in kinds]
         for cut in cuts:
-            origins = [cut - 1 + round(CUT_DAYS * day) * i // ORIGINS_A_CUT for i in range(ORIGINS_A_CUT)]
-            origins = [t for t in origins if t < rows - 1]
+            wished = cut - 1 + round(CUT_DAYS * day) * np.arange(ORIGINS_A_CUT) // ORIGINS_A_CUT
+            origins = metric.origins(wished[wished < rows - 1])
+            if not len(origins):
+                continue
+            cut = int(origins[0]) + 1
             for compressed in (False, True):
                 scale = Scale.of(metric.values[max(0, cut - DAYS * day) : cut], compressed)
                 model = fitted(metric, cut, scale, self.seed)
                 begin = max(0, cut - day)
-                said = predicted(model, grid(metric, begin, origins[-1] + 1 + day))
+                said = predicted(model, grid(metric, begin, int(origins[-1]) + 1 + day))
                 for i, (kind, hours, level) in enumerate(kinds):
                     if kind == compressed:
                         ahead = [corrected(said, scale, metric, begin, t, day, hours, level) for t in origins]
-                        found[i].append(metric.errors(np.array(origins), np.array(ahead)))
+                        found[i].append(metric.errors(origins, np.array(ahead)))
+        if not found[0]:
+            raise ValueError(UNJUDGED)
         errors = [np.concatenate(one) for one in found]
         best = least_wrong(errors)
         compressed, hours, level = kinds[best]

@@ -21,13 +21,13 @@ class Fitted:
     """A fitted model.
 
     Attributes:
-        model: of the family.
-        said: what it says of the hold-out.
+        data: the model file.
+        said: what the model in that file says of the hold-out.
         how: anew, or from which version, and what that was compared with.
         seconds: of all fits together.
     """
 
-    model: Any
+    data: bytes
     said: Any
     how: str
     seconds: float
@@ -36,8 +36,8 @@ class Fitted:
 def fit_model(served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_version: str, seed: int) -> Fitted:
     """Fit on the train rows; go on from the champion where that is not worse than the full refit.
 
-    The comparison is the gate's own, on the hold-out that neither was fitted on. A champion of the same rows has
-    nothing new to learn, and one that cannot be loaded is not gone on from.
+    The comparison is the gate's own, on the hold-out that neither was fitted on. What is judged is what was written
+    and read again.
 
     Args:
         served: version directories and the champion record.
@@ -50,38 +50,46 @@ def fit_model(served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_ve
         ModelError: nothing can be fitted on the train rows.
     """
     family, train = family_of(spec), rows[rows["split"] == "train"]
-    begin = time.perf_counter()
-    model = family.fit(train, spec.parameters, seed)
-    seconds = time.perf_counter() - begin
-    said = family.judge_holdout(model, rows)
-    champion, why_not = _champion(served, spec, data_version)
+
+    def fitted(start: Any = None) -> tuple[bytes, Any, float]:
+        begin = time.perf_counter()
+        model = family.fit(train, spec.parameters, seed, start=start)
+        seconds = time.perf_counter() - begin
+        data = family.to_bytes(model)
+        return data, family.judge_holdout(family.from_bytes(data), rows), seconds
+
+    data, said, seconds = fitted()
+    champion, why_anew = _champion(served, spec, rows, data_version)
     if champion is None:
-        return Fitted(model, said, f"{ANEW}{why_not}", seconds)
+        return Fitted(data, said, f"{ANEW}: {why_anew}", seconds)
     version, start = champion
-    begin = time.perf_counter()
     try:
-        further = family.fit(train, spec.parameters, seed, start=start)
+        further, says, more = fitted(start)
     except ModelError as error:
-        return Fitted(model, said, f"{ANEW}; version {version} cannot be gone on from: {error}", seconds)
-    seconds += time.perf_counter() - begin
-    says = family.judge_holdout(further, rows)
-    comparison = family.compare(rows, says, said, REFIT, seed)
-    if worse := family.worse(comparison):
-        return Fitted(model, said, f"{ANEW}: going on from version {version} is worse ({' and '.join(worse)})", seconds)
+        return Fitted(data, said, f"{ANEW}: version {version} cannot be gone on from: {error}", seconds)
+    seconds += more
+    if worse := family.worse(family.compare(rows, says, said, REFIT, seed)):
+        return Fitted(data, said, f"{ANEW}: going on from version {version} is worse ({' and '.join(worse)})", seconds)
     return Fitted(further, says, f"went on from version {version}, not worse than {REFIT}", seconds)
 
 
-def _champion(served: ServedModels, spec: ModelSpec, data_version: str) -> tuple[tuple[int, Any] | None, str]:
+def _champion(
+    served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_version: str
+) -> tuple[tuple[int, Any] | None, str]:
     """The champion's version and model, or why there is none to go on from."""
-    if not family_of(spec).continues:
-        return None, ""
+    family = family_of(spec)
     try:
         record = served.champion(spec.name)
         if record is None:
-            return None, "; there was no champion"
+            return None, "there was no champion"
+        version, digest = record.champion.version, record.champion.manifest_sha256
         if record.champion.data_version == data_version:
-            return None, f"; version {record.champion.version} has seen the same rows"
-        version = record.champion.version
-        return (version, load_model(served, spec, version, record.champion.manifest_sha256)), ""
+            return None, f"version {version} has seen the same rows"
+        until = served.manifest(spec.name, version, digest).trained_until
+        if until is None or until >= rows.loc[rows["split"] == "holdout", "timestamp"].min():
+            return None, f"version {version} may have seen rows of the hold-out"
+        model = load_model(served, spec, version, digest)
     except (NotFoundError, IntegrityError, ModelError) as error:
-        return None, f"; the champion cannot be gone on from: {error}"
+        return None, f"the champion cannot be gone on from: {error}"
+    why_anew = family.why_anew(model, spec.parameters)
+    return (None, why_anew) if why_anew else ((version, model), "")

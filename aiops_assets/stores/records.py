@@ -138,7 +138,8 @@ class TrainingSetRecord(Record):
 class Manifest(Record):
     """What a served version is, written last into its directory. Fields with defaults are younger than the rest.
 
-    ``fit`` says how it came to be: anew, or from which earlier version.
+    ``fit`` says how it came to be: anew, or from which earlier version; ``trained_until`` is the newest row that it was
+    fitted on.
     """
 
     name: str
@@ -166,6 +167,7 @@ class Manifest(Record):
     fingerprint: str
     metrics: dict[str, float]
     fit: str = ""
+    trained_until: datetime | None = None
     files: dict[str, str]
 
 

@@ -48,7 +48,7 @@ def test_a_forecaster_is_trained_judged_served_and_has_a_card(forecast: tuple[Se
     assert manifest.units["cpu_usage"] == "cores"
     assert list(manifest.files) == ["model.joblib"]
     assert manifest.parameters["lookback_window"] == 24
-    assert manifest.fit == "fitted anew; there was no champion"
+    assert manifest.fit == "fitted anew: there was no champion"
     said = metadata(result, f"evaluation/{PREDICTIVE}")
     assert str(said["reason"]).startswith("first version, better than the seasonal naive and the 24 h median")
     assert said["opponent"] == "the seasonal naive and the 24 h median"

@@ -22,7 +22,15 @@ from aiops_assets.models.arima import (
     same_time,
 )
 from aiops_assets.models.base import Forecast
-from aiops_assets.models.held_back import Margins, Metric, PerMetricForecaster, Scale, least_wrong
+from aiops_assets.models.held_back import (
+    UNJUDGED,
+    Margins,
+    Metric,
+    PerMetricForecaster,
+    Scale,
+    hour_median_errors,
+    least_wrong,
+)
 from aiops_assets.models.prophet_forecaster import LOGGERS, ProphetForecaster, corrected
 from aiops_assets.timeseries.history import History, history_of
 from aiops_assets.timeseries.series import Floats
@@ -104,7 +112,34 @@ def test_what_was_usual_at_a_time_is_told_by_known_rows_alone() -> None:
     usual = same_time(values, rows, known, DAY)
     other = np.concatenate([values[: 3 * DAY], np.full(DAY, 1e9)])
     assert np.array_equal(same_time(other, rows, known, DAY), usual)
-    assert usual == pytest.approx(3 + np.sin(rows / DAY * 2 * np.pi), abs=0.3)
+    assert usual == pytest.approx(np.sin(rows / DAY * 2 * np.pi), abs=0.3)
+
+
+def shifted(days_ago: float, seed: int = 1) -> Floats:
+    """14 days of a small season and noise that went from .2 to .8 so many days ago."""
+    steps = np.arange(14 * DAY)
+    level = np.where(steps < 14 * DAY - round(days_ago * DAY), 0.2, 0.8)
+    return level + 0.05 * np.sin(steps / DAY * 2 * np.pi) + np.random.default_rng(seed).normal(0, 0.01, len(steps))
+
+
+@pytest.mark.parametrize("days_ago", [4, 3.5, 1, 0.5])
+def test_the_shape_of_a_day_has_no_level_also_after_a_shift(days_ago: float) -> None:
+    values, known = shifted(days_ago), np.full(DAY, 14 * DAY - 1)
+    rows = known + np.arange(1, DAY + 1)
+    assert same_time(values, rows, known, DAY) == pytest.approx(0.05 * np.sin(rows / DAY * 2 * np.pi), abs=0.02)
+    walk = forecasts(Estimate((0, 1, 0), []), View.of(values, DAY, True), known[:1], DAY, seasonal=True)[0]
+    assert walk == pytest.approx(0.8 + 0.05 * np.sin(rows / DAY * 2 * np.pi), abs=0.06)
+
+
+@pytest.mark.parametrize("seasonal", [False, True])
+@pytest.mark.parametrize("days_ago", [4, 3.5])
+def test_a_level_that_shifted_is_counted_once(days_ago: float, seasonal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arima, "least_wrong", lambda _: 2 * seasonal)  # plain scale
+    values = shifted(days_ago)
+    said = forecast_of(ArimaForecaster, history(values))
+    assert said.value[0, 0] == pytest.approx(values[-1], abs=0.1)
+    assert said.value.min() > 0.1
+    assert said.value.max() < 0.9
 
 
 # What both share
@@ -142,6 +177,76 @@ def test_errors_are_of_what_came_and_was_known() -> None:
     metric = Metric(pd.date_range("2026-01-01", periods=5, freq="5min", tz="UTC"), np.arange(5.0), known, DAY)
     errors = metric.errors(np.array([0, 2]), np.zeros((2, 3)))
     assert np.array_equal(errors, [[1, 2, np.nan], [np.nan, 4, np.nan]], equal_nan=True)
+
+
+def gapped(days: int, begin: int, end: int, after: float = 0.0) -> History:
+    """Noise with a gap; the first sample after it, moved by so much, tells what stands in the gap."""
+    values, keep = noisy(days), np.ones(days * DAY)
+    keep[begin:end] = 0
+    values[end] += after
+    return history(values, keep=keep)
+
+
+def test_an_origin_in_a_gap_is_the_newest_sample_before_it() -> None:
+    metric = Metric.all_of(gapped(1, 100, 120))[0]
+    assert metric.origins(np.array([90, 99, 105, 119, 120])).tolist() == [90, 99, 120]
+    assert metric.origins(np.array([110, 119])).tolist() == []
+    assert metric.origins(np.array([110, 119, 130])).tolist() == [130]
+
+
+@pytest.mark.parametrize("begin", [4 * DAY - 5, 4 * DAY + 100])  # where a held-back part begins, and in it
+@both
+def test_no_model_is_judged_from_within_a_gap(
+    kind: Callable[[], PerMetricForecaster], begin: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    errors = Metric.errors
+
+    def noted(metric: Metric, origins: Any, ahead: Floats) -> Floats:
+        asked.extend(origins)
+        return errors(metric, origins, ahead)
+
+    monkeypatch.setattr(Metric, "errors", noted)
+    known = gapped(8, begin, begin + DAY // 2)
+    forecast_of(kind, known)
+    assert asked
+    assert known.known[asked, 0].all()
+
+
+def test_the_sample_after_a_gap_changes_no_forecast_from_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, end = 5 * DAY, 5 * DAY + 60
+    asked: list[tuple[Any, Floats]] = []
+    errors = Metric.errors
+
+    def noted(metric: Metric, origins: Any, ahead: Floats) -> Floats:
+        asked.append((origins, ahead))
+        return errors(metric, origins, ahead)
+
+    monkeypatch.setattr(Metric, "errors", noted)
+    found = []
+    for after in (0.0, 90.0):
+        asked.clear()
+        metric = Metric.all_of(gapped(8, begin, end, after))[0]
+        hour_median_errors(metric)
+        ArimaForecaster()._fitted(metric)
+        found.append([ahead[origins < end] for origins, ahead in asked])
+        assert all(len(ahead) > 10 for ahead in found[-1])
+    for plain, moved in zip(*found, strict=True):
+        assert np.array_equal(plain, moved)
+
+
+@both
+def test_a_held_back_part_without_samples_judges_no_model_and_a_note_says_so(
+    kind: Callable[[], PerMetricForecaster],
+) -> None:
+    known = history(noisy(9))
+    known = History(known.metrics, known.times, known.values, known.known.copy(), known.step_seconds)
+    known.known[4 * DAY :] = False
+    forecaster = kind()
+    forecaster.fit(known)
+    assert forecaster.notes["m0"] == f"median of the last hour: {UNJUDGED}"
+    said = forecaster.forecast(known, 12)
+    assert (said.upper > said.lower).all()
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -301,7 +406,9 @@ def test_files_of_something_else_are_refused(
     kind: Callable[[], PerMetricForecaster], fitted: dict[str, PerMetricForecaster]
 ) -> None:
     own, other = (fitted[name] for name in (kind().kind, "prophet" if kind().kind == "arima" else "arima"))
-    with pytest.raises(ModelError, match=f"of kind '{other.kind}', format 1: not '{own.kind}'"):
+    with pytest.raises(
+        ModelError, match=f"of kind '{other.kind}', format {other.format}: not '{own.kind}', {own.format}"
+    ):
         type(own).from_bytes(other.to_bytes())
     for data in (b"\x80", b"{}", b"[]", own.to_bytes()[:-9]):
         with pytest.raises(ModelError, match=f"not a model file of '{own.kind}'"):

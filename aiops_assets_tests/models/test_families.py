@@ -169,7 +169,12 @@ def test_each_is_compared_with_what_knows_nothing(fitted: Fitted) -> None:
 
 def test_a_forecaster_that_says_nonsense_does_not_pass_the_smoke_test(forecaster: Fitted) -> None:
     family, model, _ = forecaster
-    for how, problem in (("nan", "not finite"), ("outside", "outside its interval"), ("shrinking", "shrink")):
+    for how, problem in (
+        ("nan", "not finite"),
+        ("outside", "outside"),
+        ("shrinking", "shrink"),
+        ("off", "not in the interval"),
+    ):
         assert problem in family.smoke_problems(Nonsense(model, how))[0]
 
 
@@ -185,6 +190,8 @@ class Nonsense:
             return replace(said, value=said.value * np.nan)
         if self.how == "outside":
             return replace(said, value=said.upper + 1.0)
+        if self.how == "off":
+            return replace(said, lower=said.upper + 0.5, value=said.upper + 0.5, upper=2 * said.upper + 1.0)
         shrinking = np.linspace(1.0, 0.1, horizon)[:, np.newaxis]
         return replace(said, lower=said.value - shrinking, upper=said.value + shrinking)
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError, ModelError
+from aiops_assets.models.direct_forecaster import drawn
 from aiops_assets.models.engine_answers import answer
 from aiops_assets.models.forecast_families import METRICS, PredictiveFamily
 from aiops_assets.models.forecast_holdout import figures_of, history_of_segment, holdout_forecasts
@@ -17,6 +18,7 @@ from aiops_assets.models.forecasters import LearnedForecaster
 from aiops_assets.models.predictive_analytics import HOURLY, LOOKBACK, SAMPLE, PredictiveAnalytics
 from aiops_assets.timeseries.engine_layouts import history_of_row
 from aiops_assets.timeseries.history import History
+from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.models.cluster_rows import cluster_rows
 
 
@@ -188,3 +190,61 @@ def test_an_hourly_forecast_is_as_near_the_last_value_as_the_history_says(fitted
     assert np.abs(said.value[:, 1] - came).mean() < 0.5 * np.abs(season[-1] - came).mean()
     assert (said.lower <= said.value).all()
     assert (said.value <= said.upper).all()
+
+
+def stepped(back: int, rows: int = 1500) -> Floats:
+    rng = np.random.default_rng(back)
+    return np.where(np.arange(rows) < rows - back, 0.2, 0.8) + 0.01 * rng.standard_normal(rows)
+
+
+def history_like(values: Floats) -> History:
+    times = pd.date_range("2026-03-02", periods=len(values), freq="5min", tz="UTC", name="timestamp")
+    together = np.tile(values[:, np.newaxis], (1, len(METRICS)))
+    return History(METRICS, times, together, np.ones_like(together, dtype=bool), 300)
+
+
+@pytest.mark.parametrize("back", [12, 36, 116, 200])
+def test_a_level_that_shifted_is_followed_or_the_interval_knows_of_it(fitted: PredictiveAnalytics, back: int) -> None:
+    """The cluster that it learned from always returned to its median; another may stay where it went."""
+    values = stepped(back)
+    said = fitted.forecast(history_like(values), 288)
+    assert said.value[0] == pytest.approx(values[-1], abs=0.1)
+    assert (said.upper[:, 0] > 0.75).all()
+    assert (np.diff((said.upper - said.value)[:, 0]) >= -1e-9).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.5, 1e6])
+@pytest.mark.parametrize("n", [24, 2016])
+def test_what_never_moved_stays_where_it_is(fitted: PredictiveAnalytics, value: float, n: int) -> None:
+    said = fitted.forecast(history_like(np.full(n, value)), 12)
+    assert said.value == pytest.approx(value, abs=1e-9)
+    assert (said.lower <= value).all()
+    assert (said.upper >= value).all()
+
+
+def test_what_goes_on_from_what_is_said() -> None:
+    model = PredictiveAnalytics()
+    assert model.why_anew("random_forest", 24) == "the champion has boosting and a look-back of 24 rows"
+    assert model.why_anew("boosting", 12) == "the champion has boosting and a look-back of 24 rows"
+    assert model.why_anew("boosting", 24) == "the champion has no booster"
+    assert RandomForest().why_anew() == "a random forest is always fitted anew"
+    assert Boosting(stages=(1, 2, 3)).why_anew() == ""
+    assert Boosting(stages=(1, 2, 3, 4)).why_anew() == "the champion's booster is of 4 windows already"
+
+
+def test_two_hours_are_enough_to_be_fitted_and_less_is_refused_in_words(history: History) -> None:
+    model = PredictiveAnalytics()
+    model.fit(history.newest(24))
+    assert np.isfinite(model.forecast(history.newest(24), 12).value).all()
+    assert np.isfinite(model.forecast(history.sampled(3600), 12).value).all()
+    with pytest.raises(ModelError, match="bring a longer history"):
+        model.fit(history.newest(12))
+
+
+def test_no_origin_lies_in_a_gap() -> None:
+    """There stands what lies between its ends, of which one came later."""
+    known = np.arange(2000) % 300 < 200
+    t, h = drawn(known, 100, 288, 5000, np.random.default_rng(1))
+    assert len(t) > 1000
+    assert known[t].all()
+    assert known[t + h].all()
