@@ -27,18 +27,22 @@ Fit = Callable[[Any, pd.DataFrame, Mapping[str, object], int], Any]
 FOREST, WINDOWS = RowForest.fit, WindowEnsemble.fit
 
 
-def blind(family: RowForest, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int) -> Any:
+def blind(family: RowForest, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
     """All it ever saw is one row."""
     return FOREST(family, rows.assign(**dict.fromkeys(FEATURES, 0.4)), parameters, seed)
 
 
-def shuffled(family: RowForest, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int) -> Any:
+def shuffled(
+    family: RowForest, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None
+) -> Any:
     """It takes each column for another one."""
     names = list(np.random.default_rng(1).permutation(FEATURES))
     return FOREST(family, rows.assign(**dict(zip(FEATURES, rows[names].to_numpy().T, strict=True))), parameters, seed)
 
 
-def loud(family: WindowEnsemble, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int) -> Any:
+def loud(
+    family: WindowEnsemble, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None
+) -> Any:
     """It alerts a third of the time."""
     return WINDOWS(family, rows, {**parameters, "alert_budget": 0.3}, seed)
 
