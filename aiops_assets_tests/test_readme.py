@@ -79,5 +79,6 @@ def test_the_commands_of_the_readme_run_in_an_empty_folder(tmp_path: Path) -> No
     assert "16 metrics, 15 days" in everything
     (answer,) = (output for command, output in zip(COMMANDS, outputs, strict=True) if "ask.py" in command)
     assert answer.splitlines()[-1] == "[1]"
-    assert "predictive-analytics: 12 steps of 300 s of 2 metrics from 5 origins" in outputs[-1]
+    assert "predictive-analytics: 12 steps of 300 s of 2 metrics from 5 origins" in everything
+    assert "not before 14 days" in outputs[-1]
     assert (clone / "ci-state" / "models" / "anomaly-detector" / "1" / "manifest.json").exists()
