@@ -71,7 +71,7 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             training, said = f"skipped: data, code and configuration are those of version {manifest.version}", None
         else:
             training = "fitted"
-            manifest, said = fit_version(
+            manifest, said, plot = fit_version(
                 spec, training_set, settings.random_seed, sets, served, tracker, dagster_run_id=context.run.run_id
             )
         context.log.info(f"training {training}")
@@ -79,6 +79,7 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         ref = register(served, tracker, manifest)
         if said is None:
             said = holdout_said(served, spec, ref.version, ref.manifest_sha256, rows, training_set.data_version)
+            plot = _picture(family, said, rows)
         else:
             remember(ref.manifest_sha256, training_set.data_version, said)
         return dg.MaterializeResult(
@@ -94,7 +95,7 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "mlflow_run_id": manifest.run_id,
                 **({"fit": manifest.fit} if manifest.fit else {}),
                 **manifest.metrics,
-                "plot": picture(_picture(family, said, rows)),
+                "plot": picture(plot),
             },
         )
 
@@ -110,11 +111,11 @@ def fit_version(
     tracker: Tracker,
     *,
     dagster_run_id: str,
-) -> tuple[Manifest, Any]:
+) -> tuple[Manifest, Any, bytes]:
     """Fit on the train rows, judge on the hold-out, commit a new version; all of it in one MLflow run.
 
     Returns:
-        the manifest, and what the model says of the hold-out.
+        the manifest, what the model says of the hold-out, and a picture of that.
     """
     family, view, data_version = family_of(spec), training_set.view, training_set.data_version
     rows, record = sets.rows(view, data_version), sets.record(view, data_version)
@@ -139,7 +140,8 @@ def fit_version(
         fitted = fit_model(served, spec, rows, data_version, seed)
         metrics = family.figures(fitted.said, rows).as_metrics()
         run.log_metrics({**metrics, "fit_seconds": fitted.seconds})
-        run.log_artifact("holdout.png", _picture(family, fitted.said, rows))
+        plot = _picture(family, fitted.said, rows)
+        run.log_artifact("holdout.png", plot)
 
         def manifest(version: int, files: dict[str, str]) -> Manifest:
             return Manifest(
@@ -175,7 +177,7 @@ def fit_version(
         # Somebody may have emptied the model root; MLflow still knows the numbers that were given.
         known = max((entry.version for entry in tracker.versions(spec.name)), default=0)
         files = {family.model_file: fitted.data}
-        return served.publish(spec.name, files, manifest, after=known), fitted.said
+        return served.publish(spec.name, files, manifest, after=known), fitted.said, plot
 
 
 def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> VersionRef:

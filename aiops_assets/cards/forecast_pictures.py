@@ -47,15 +47,14 @@ def fan_chart(said: pd.DataFrame, title: str, beside: pd.DataFrame | None = None
 
 
 def probe_chart(forecast: Forecast, title: str) -> bytes:
-    """A forecast alone, of which nobody knows what came."""
-    steps, n_metrics = forecast.value.shape
+    """A forecast alone, of which nobody knows what came: of the first metric, as all were asked about one history."""
     sides = {"value": forecast.value, "lower": forecast.lower, "upper": forecast.upper}
     columns = {
         "origin": forecast.times[0] - pd.Timedelta(seconds=STEP_SECONDS),
-        "timestamp": np.tile(forecast.times, n_metrics),
-        "step": np.tile(np.arange(1, steps + 1), n_metrics),
-        "metric": np.repeat(np.array(forecast.metrics, dtype=object), steps),
-        **{name: side.T.ravel() for name, side in sides.items()},
+        "timestamp": forecast.times,
+        "step": np.arange(1, len(forecast.times) + 1),
+        "metric": forecast.metrics[0],
+        **{name: side[:, 0] for name, side in sides.items()},
     }
     return fan_chart(pd.DataFrame(columns).reindex(columns=[*KEYS, *SIDES]), title)
 

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -144,8 +145,9 @@ def as_json(model: Any) -> str:
         return str(model_to_json(model))
 
 
+@lru_cache(maxsize=16)
 def from_json(text: str) -> Any:
-    """What :func:`as_json` wrote."""
+    """What :func:`as_json` wrote; it is asked and never changed."""
     with quiet():
         from prophet.serialize import model_from_json
 

@@ -24,7 +24,7 @@ class Fitted:
         data: the model file.
         said: what the model in that file says of the hold-out.
         how: anew, or from which version, and what that was compared with.
-        seconds: of all fits together.
+        seconds: of all fits together: learning, writing, reading back and asking about the hold-out.
     """
 
     data: bytes
@@ -53,10 +53,9 @@ def fit_model(served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_ve
 
     def fitted(start: Any = None) -> tuple[bytes, Any, float]:
         begin = time.perf_counter()
-        model = family.fit(train, spec.parameters, seed, start=start)
-        seconds = time.perf_counter() - begin
-        data = family.to_bytes(model)
-        return data, family.judge_holdout(family.from_bytes(data), rows), seconds
+        data = family.to_bytes(family.fit(train, spec.parameters, seed, start=start))
+        said = family.judge_holdout(family.from_bytes(data), rows)
+        return data, said, time.perf_counter() - begin
 
     data, said, seconds = fitted()
     champion, why_anew = _champion(served, spec, rows, data_version)

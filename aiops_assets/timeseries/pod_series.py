@@ -89,10 +89,12 @@ def generated_pods(real: PodSeries, synthetic_share: float) -> int:
 
 def segments(rows: pd.DataFrame) -> Iterator[tuple[npt.NDArray[np.intp], pd.DataFrame]]:
     """(positions, rows) of each pod and source, the rows in order of time whatever the order of the frame."""
-    for positions in rows.groupby(SEGMENT, sort=True, observed=True).indices.values():
-        order = np.argsort(rows["timestamp"].to_numpy()[positions], kind="stable")
-        in_time = np.asarray(positions, dtype=np.intp)[order]
-        yield in_time, rows.iloc[in_time]
+    if rows.empty:
+        return
+    owner = rows.groupby(SEGMENT, sort=True, observed=True).ngroup().to_numpy()
+    order = np.lexsort((rows["timestamp"].to_numpy(), owner))
+    for positions in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1):
+        yield positions, rows.iloc[positions]
 
 
 def missing_samples(rows: pd.DataFrame) -> float:
