@@ -12,10 +12,16 @@ from aiops_assets.settings import PROJECT_ROOT
 PACKAGE = PROJECT_ROOT / "aiops_assets"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 DAGSTER_LAYER = ("definitions.py", "resources.py", "assets/", "automation/")
-PURE = ("timeseries/", "prometheus/", "models/")
+PURE = ("timeseries/", "prometheus/", "models/", "insights/")
 FRAMEWORKS = {"dagster", "mlflow", "fastapi"}
 HEAVY = {"torch", "mlflow", "sklearn", "kubernetes", "matplotlib", "scipy"}
-BELOW_PURE = {"aiops_assets.errors", "aiops_assets.timeseries", "aiops_assets.prometheus", "aiops_assets.models"}
+BELOW_PURE = {
+    "aiops_assets.errors",
+    "aiops_assets.timeseries",
+    "aiops_assets.prometheus",
+    "aiops_assets.models",
+    "aiops_assets.insights",
+}
 LONGEST = 400
 
 
