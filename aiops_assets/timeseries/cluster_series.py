@@ -14,7 +14,7 @@ from aiops_assets.errors import EmptyDataError, SchemaError
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 from aiops_assets.timeseries.pod_series import SEGMENT, require_unbroken
 from aiops_assets.timeseries.quality import count_outside
-from aiops_assets.timeseries.schema import require_columns
+from aiops_assets.timeseries.schema import require_no_infinity, require_rows
 from aiops_assets.timeseries.training_rows import ROW_COLUMNS, holdout_start, require_chronology
 
 VALUES = tuple(metric.name for metric in FORECAST_METRICS)
@@ -96,12 +96,8 @@ def validate(frame: pd.DataFrame) -> None:
     Raises:
         SchemaError: naming the first thing that is wrong.
     """
-    require_columns(frame, COLUMNS)
-    if frame.empty:
-        raise SchemaError("the training set has no rows")
-    infinite = [name for name in VALUES if np.isinf(frame[name]).any()]
-    if infinite:
-        raise SchemaError(f"infinite values in {infinite}")
+    require_rows(frame, COLUMNS)
+    require_no_infinity(frame, VALUES)
     if (frame["label"] != 0).any() or (frame["kind"] != "normal").any():
         raise SchemaError("rows are labelled as anomalous: nothing is injected into what forecasters learn from")
     if len(frame[SEGMENT].drop_duplicates()) != frame["source"].nunique():

@@ -18,7 +18,7 @@ from aiops_assets.timeseries.anomalies import inject
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import ROW_EVERY_MINUTES, row_mask
 from aiops_assets.timeseries.quality import count_outside
-from aiops_assets.timeseries.schema import require_columns
+from aiops_assets.timeseries.schema import require_no_infinity, require_rows
 from aiops_assets.timeseries.series import KINDS, Floats, PodSeries
 from aiops_assets.timeseries.training_rows import ROW_COLUMNS, VISIBLE_KINDS, require_chronology
 
@@ -110,12 +110,8 @@ def validate(frame: pd.DataFrame) -> None:
     Raises:
         SchemaError: naming the first thing that is wrong.
     """
-    require_columns(frame, COLUMNS)
-    if frame.empty:
-        raise SchemaError("the training set has no rows")
-    infinite = [name for name in VALUES if np.isinf(frame[name]).any()]
-    if infinite:
-        raise SchemaError(f"infinite values in {infinite}")
+    require_rows(frame, COLUMNS)
+    require_no_infinity(frame, VALUES)
     require_unbroken(frame)
     require_chronology(frame)
 

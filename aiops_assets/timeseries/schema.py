@@ -70,6 +70,28 @@ def require_columns(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
     raise SchemaError(f"columns are out of order: number {first} is {have[first]}, should be {columns[first]}")
 
 
+def require_rows(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
+    """Check that a training set has exactly these columns in this order, and a row.
+
+    Raises:
+        SchemaError: naming what is wrong.
+    """
+    require_columns(frame, columns)
+    if frame.empty:
+        raise SchemaError("the training set has no rows")
+
+
+def require_no_infinity(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
+    """Check that these columns hold numbers and NaN alone.
+
+    Raises:
+        SchemaError: naming the columns that do not.
+    """
+    infinite = [name for name in columns if np.isinf(frame[name]).any()]
+    if infinite:
+        raise SchemaError(f"infinite values in {infinite}")
+
+
 def _text_bytes(column: pd.Series) -> np.ndarray:
     """Codes and sorted distinct values, so that repeated text is cheap and categories do not matter."""
     values = column.astype(object)

@@ -20,7 +20,7 @@ from aiops_assets.timeseries.anomalies import ANOMALIES, inject, kinds_visible_i
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import FEATURES, ROW_EVERY_MINUTES, feature_matrix, row_mask
 from aiops_assets.timeseries.quality import count_outside, missing_share
-from aiops_assets.timeseries.schema import require_columns
+from aiops_assets.timeseries.schema import require_rows
 from aiops_assets.timeseries.series import KINDS, PodSeries
 from aiops_assets.timeseries.synthetic import generate
 
@@ -136,9 +136,7 @@ def validate(frame: pd.DataFrame) -> None:
     Raises:
         SchemaError: naming the first thing that is wrong.
     """
-    require_columns(frame, COLUMNS)
-    if frame.empty:
-        raise SchemaError("the training set has no rows")
+    require_rows(frame, COLUMNS)
     infinite = [name for name in FEATURES if not np.isfinite(frame[name]).all()]
     if infinite:
         raise SchemaError(f"values that are not finite in {infinite}")
