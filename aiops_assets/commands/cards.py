@@ -64,16 +64,16 @@ def card(name: str, version: int | None) -> None:
     from aiops_assets.registry import champions
     from aiops_assets.resources import stores_of
 
-    stores, spec = stores_of(load_settings(os.environ)), champions.model_named(name)
+    stores, name = stores_of(load_settings(os.environ)), champions.model_named(name).name
     cards = stores.cards()
     if version is None:
-        record = stores.served().champion(spec.name)
-        known = cards.versions(spec.name)
+        record = stores.served().champion(name)
+        known = cards.versions(name)
         if record is None and not known:
             raise NotFoundError(f"{name} has no card yet: run `aiops run` first")
         version = record.champion.version if record else known[-1]
-    text = cards.text(spec.name, version)
-    click.echo(f"{cards.locate(spec.name, version)}\n\n{text}", nl=False)
+    text = cards.text(name, version)
+    click.echo(f"{cards.locate(name, version)}\n\n{text}", nl=False)
 
 
 @click.command()
@@ -92,11 +92,12 @@ def compare(name: str, as_json: bool) -> None:
     from aiops_assets.resources import stores_of
 
     spec = champions.model_named(name)
+    name = spec.name
     kept = stores_of(load_settings(os.environ)).shadow()
     manner = _manner(family_of(spec).kind)
-    windows = _windows(kept, spec.name, manner.judge)
+    windows = _windows(kept, name, manner.judge)
     if not windows:
-        raise NotFoundError(f"{kept.locate(spec.name)} holds no window of {name}: run `aiops run` first")
+        raise NotFoundError(f"{kept.locate(name)} holds no window of {name}: run `aiops run` first")
     summary = manner.in_words([(record.is_pair, both) for record, both in windows])
     if as_json:
         found = {"name": name, "windows": [_as_json(*window, manner.counts) for window in windows], "summary": summary}

@@ -54,6 +54,7 @@ def promote(name: str, version: int, reason: str) -> None:
 
     table = load_settings(os.environ)
     served, tracker, spec = stores_of(table).served(), tracking_of(table).tracker(), champions.model_named(name)
+    name = spec.name
     before = None if doubt(served, tracker, name) else served.champion(name)
     after = champions.promote(served, tracker, spec, version, reason=reason, who=person())
     if not _already(before, after):
@@ -74,6 +75,7 @@ def rollback(name: str, to: int | None, reason: str) -> None:
 
     table = load_settings(os.environ)
     served, tracker, spec = stores_of(table).served(), tracking_of(table).tracker(), champions.model_named(name)
+    name = spec.name
     before = None if damage(served, name) else served.champion(name)
     after = champions.rollback(served, tracker, spec, to, reason=reason, who=person())
     if not _already(before, after):

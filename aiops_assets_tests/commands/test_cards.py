@@ -110,6 +110,8 @@ def test_a_damaged_window_is_named_and_passed_over(kept: Path) -> None:
         (("card", NAME), f"{NAME} has no card yet: run `aiops run` first"),
         (("card", NAME, "3"), f"{NAME} version 3 has no card (versions with one: none)"),
         (("card", "nobody"), "there is no model 'nobody'"),
+        (("card", "timeseries-predictor"), "arima-predictor has no card yet: run `aiops run` first"),
+        (("compare", "timeseries-predictor"), "holds no window of arima-predictor: run `aiops run` first"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:

@@ -16,11 +16,14 @@ from aiops_assets.cli import main
 from aiops_assets.commands.champions import age, person
 from aiops_assets.definitions import definitions_for
 from aiops_assets.errors import NotFoundError
+from aiops_assets.models.catalog import ALIASES
 from aiops_assets.stores.records import EvaluationRecord
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.registry.champion_home import ChampionHome, home_of, model_file
 
 NAME = "anomaly-detector"
+OLDER = "older-name"
+"""Stands for NAME where a test says so."""
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +58,10 @@ def lines(result: Result) -> dict[str, str]:
     return found
 
 
-def test_promote_and_rollback_say_what_they_did(home: ChampionHome) -> None:
-    done = call(home, "promote", NAME, "3", "--reason", "fewer pages")
+@pytest.mark.parametrize("name", [NAME, OLDER])
+def test_promote_and_rollback_say_what_they_did(home: ChampionHome, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ALIASES, OLDER, (NAME, "ensemble-predictor"))
+    done = call(home, "promote", name, "3", "--reason", "fewer pages")
     assert (done.exit_code, done.stdout) == (
         0,
         f"{NAME}: version 3 is served (was version 2): {home.model_folder / '3'}\n",
@@ -64,19 +69,19 @@ def test_promote_and_rollback_say_what_they_did(home: ChampionHome) -> None:
     record = home.served.champion(NAME)
     assert record
     assert (record.champion.reason, record.champion.who) == ("fewer pages", person())
-    again = call(home, "promote", NAME, "3")
+    again = call(home, "promote", name, "3")
     assert again.exit_code == 0
     assert again.stdout.startswith(f"{NAME}: version 3 is the champion already, since 20")
     assert home.served.champion(NAME) == record
 
-    back = call(home, "rollback", NAME)
+    back = call(home, "rollback", name)
     assert back.exit_code == 0
     assert back.stdout.splitlines() == [
         f"{NAME}: version 2 is served again: {home.model_folder / '2'}",
         f"version 3 is vetoed: no run serves it by itself; `aiops promote {NAME} 3` lifts that",
     ]
-    assert "version 2 is the champion already" in call(home, "rollback", NAME, "--to", "2").stdout
-    assert call(home, "rollback", NAME, "--to", "1").exit_code == 0
+    assert "version 2 is the champion already" in call(home, "rollback", name, "--to", "2").stdout
+    assert call(home, "rollback", name, "--to", "1").exit_code == 0
     assert home.said() == (1, 1, "1")
 
 
