@@ -10,7 +10,7 @@ PEERS_STAMP := $(PEERS)/.installed
 PEERS_FILES := aiops_assets_tests/benchmarks/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test test-long bench evaluate peers forecasts lint types docs clean
+.PHONY: help setup run ui test test-long bench evaluate peers forecasts exhaustion lint types docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -58,6 +58,9 @@ peers: setup $(PEERS_STAMP) ## other detectors beside ours on labelled series (D
 
 forecasts: setup ## the forecasters beside the trivial ones (DATA=folder with series/ and forecast_score.py)
 	@$(BIN)/python -m aiops_assets_tests.benchmarks.forecasting $(DATA)
+
+exhaustion: setup ## how often the time to exhaustion is right, on simulated leaks and disks (a minute)
+	@$(BIN)/python -m aiops_assets_tests.benchmarks.exhaustion
 
 lint: setup ## style
 	$(BIN)/ruff check .

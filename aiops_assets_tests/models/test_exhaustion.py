@@ -8,64 +8,25 @@ import pytest
 
 from aiops_assets.errors import DataError
 from aiops_assets.models.exhaustion import HORIZON_HOURS, Exhaustion, time_to_exhaustion
-from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import Floats
-
-DAY = 288
-FAR = 20 * DAY
-Rng = np.random.Generator
-
-
-def history(values: Floats, step_seconds: int = 300) -> History:
-    """NaN is where no sample is."""
-    times = pd.date_range("2026-03-02", periods=len(values), freq=f"{step_seconds}s", tz="UTC", name="timestamp")
-    known = np.isfinite(values)[:, None]
-    return History(("m",), times, np.where(known, values[:, None], 0.0), known, step_seconds)
+from aiops_assets_tests.models.exhaustion_series import (
+    DAY,
+    SIMULATED,
+    Rng,
+    falling,
+    history,
+    random_walk,
+    swinging,
+    white_noise,
+)
 
 
 def ahead(values: Floats, limit: float = 1.0) -> Exhaustion:
     return time_to_exhaustion(history(values), "m", limit)
 
 
-def daily(steps: Floats, rng: Rng) -> Floats:
-    return np.sin(2 * np.pi * (steps / DAY + rng.uniform()))
-
-
 def noise(size: int) -> Floats:
     return np.random.default_rng(1).normal(0, 0.01, size)
-
-
-def leak(rng: Rng, power: float = 1.0, swing: float = 0.0) -> tuple[Floats, float]:
-    """A leak of 2 to 8 hours after quiet days; the true hours until 1 is reached."""
-    quiet, hours = int(rng.uniform(2.2, 4) * DAY), rng.uniform(2, 8)
-    known = quiet + int(hours * 12)
-    reach, base = hours * rng.uniform(1.5, 4), rng.uniform(0.3, 0.5)
-    steps = np.arange(known + FAR, dtype=np.float64)
-    truth = base + (1 - base) * (np.maximum(steps - quiet, 0) / 12 / reach) ** power + swing * daily(steps, rng)
-    return _cut(truth, known, rng.uniform(0.003, 0.02), rng)
-
-
-def filling(rng: Rng) -> tuple[Floats, float]:
-    """A disk that fills over days, with what a day does to it."""
-    known = int(rng.uniform(2, 8) * DAY)
-    steps = np.arange(known + FAR, dtype=np.float64)
-    now = rng.uniform(0.5, 0.8)
-    truth = now + (1 - now) * (steps - known) / 12 / rng.uniform(24, 300) + 0.02 * daily(steps, rng)
-    return _cut(truth, known, rng.uniform(0.001, 0.01), rng)
-
-
-def _cut(truth: Floats, known: int, spread: float, rng: Rng) -> tuple[Floats, float]:
-    reached = int(np.argmax(truth[known:] >= 1)) + known
-    part = (1 - truth[reached - 1]) / (truth[reached] - truth[reached - 1])
-    return truth[:known] + rng.normal(0, spread, known), float(reached - known + part) / 12
-
-
-SIMULATED: dict[str, Callable[[Rng], tuple[Floats, float]]] = {
-    "linear leak": leak,
-    "leak on a daily swing": lambda rng: leak(rng, swing=0.05),
-    "flattening leak": lambda rng: leak(rng, power=rng.uniform(0.6, 0.95)),
-    "disk": filling,
-}
 
 
 @pytest.fixture(scope="module")
@@ -95,23 +56,13 @@ def test_leaks_are_found_and_the_estimate_is_near(simulated: pd.DataFrame) -> No
     assert median["flattening leak"] <= 0.4
 
 
-def _seasonal(rng: Rng) -> Floats:
-    steps = np.arange(int(rng.uniform(2.2, 7) * DAY), dtype=np.float64)
-    return 0.5 + rng.uniform(0.05, 0.2) * daily(steps, rng) + rng.normal(0, 0.02, len(steps))
-
-
-def _falling(rng: Rng) -> Floats:
-    steps = np.arange(int(rng.uniform(0.5, 4) * DAY))
-    return 0.8 - 0.3 * steps / len(steps) + rng.normal(0, 0.01, len(steps))
-
-
 @pytest.mark.parametrize(
     ("make", "alarms"),
     [
-        (_seasonal, 0.1),
-        (_falling, 0.0),
-        (lambda rng: rng.normal(0.5, 0.05, int(rng.uniform(12, 3 * DAY))), 0.1),
-        (lambda rng: 0.2 + np.cumsum(rng.normal(0, 0.002, 3 * DAY)), 0.35),
+        (swinging, 0.1),
+        (falling, 0.0),
+        (white_noise, 0.1),
+        (random_walk, 0.35),
     ],
     ids=["seasonal", "falling", "white noise", "random walk"],
 )

@@ -1,0 +1,86 @@
+"""Simulated metrics that reach 1, with the true time, and such as never do: steps of five minutes out of a seed."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.timeseries.history import History
+from aiops_assets.timeseries.series import Floats
+
+DAY = 288
+FAR = 20 * DAY
+Rng = np.random.Generator
+
+
+def history(values: Floats, step_seconds: int = 300) -> History:
+    """NaN is where no sample is."""
+    times = pd.date_range("2026-03-02", periods=len(values), freq=f"{step_seconds}s", tz="UTC", name="timestamp")
+    known = np.isfinite(values)[:, None]
+    return History(("m",), times, np.where(known, values[:, None], 0.0), known, step_seconds)
+
+
+def daily(steps: Floats, rng: Rng) -> Floats:
+    return np.sin(2 * np.pi * (steps / DAY + rng.uniform()))
+
+
+def leak(rng: Rng, power: float = 1.0, swing: float = 0.0, memory: float = 0.0) -> tuple[Floats, float]:
+    """A leak of 2 to 8 hours after quiet days, in noise; the true hours until 1 is reached.
+
+    Args:
+        rng: what is not given is drawn from it.
+        power: of time since the leak began; below 1 it flattens.
+        swing: of a day, to each side.
+        memory: how much of the noise goes on into the next step, 0 to below 1.
+    """
+    quiet, hours = int(rng.uniform(2.2, 4) * DAY), rng.uniform(2, 8)
+    known = quiet + int(hours * 12)
+    reach, base = hours * rng.uniform(1.5, 4), rng.uniform(0.3, 0.5)
+    steps = np.arange(known + FAR, dtype=np.float64)
+    truth = base + (1 - base) * (np.maximum(steps - quiet, 0) / 12 / reach) ** power + swing * daily(steps, rng)
+    return _cut(truth, known, rng.uniform(0.003, 0.02), rng, memory)
+
+
+def filling(rng: Rng) -> tuple[Floats, float]:
+    """A disk that fills over days, with what a day does to it."""
+    known = int(rng.uniform(2, 8) * DAY)
+    steps = np.arange(known + FAR, dtype=np.float64)
+    now = rng.uniform(0.5, 0.8)
+    truth = now + (1 - now) * (steps - known) / 12 / rng.uniform(24, 300) + 0.02 * daily(steps, rng)
+    return _cut(truth, known, rng.uniform(0.001, 0.01), rng)
+
+
+def _cut(truth: Floats, known: int, spread: float, rng: Rng, memory: float = 0.0) -> tuple[Floats, float]:
+    from scipy.signal import lfilter
+
+    reached = int(np.argmax(truth[known:] >= 1)) + known
+    part = (1 - truth[reached - 1]) / (truth[reached] - truth[reached - 1])
+    noise = lfilter([1], [1, -memory], rng.normal(0, spread, known))
+    return truth[:known] + noise, float(reached - known + part) / 12
+
+
+SIMULATED: dict[str, Callable[[Rng], tuple[Floats, float]]] = {
+    "linear leak": leak,
+    "leak on a daily swing": lambda rng: leak(rng, swing=0.05),
+    "flattening leak": lambda rng: leak(rng, power=rng.uniform(0.6, 0.95)),
+    "disk": filling,
+}
+
+
+def swinging(rng: Rng, least_days: float = 2.2, most_days: float = 7) -> Floats:
+    """A daily swing that stays where it is."""
+    steps = np.arange(int(rng.uniform(least_days, most_days) * DAY), dtype=np.float64)
+    return 0.5 + rng.uniform(0.05, 0.2) * daily(steps, rng) + rng.normal(0, 0.02, len(steps))
+
+
+def falling(rng: Rng) -> Floats:
+    steps = np.arange(int(rng.uniform(0.5, 4) * DAY))
+    return 0.8 - 0.3 * steps / len(steps) + rng.normal(0, 0.01, len(steps))
+
+
+def white_noise(rng: Rng) -> Floats:
+    return rng.normal(0.5, 0.05, int(rng.uniform(12, 3 * DAY)))
+
+
+def random_walk(rng: Rng) -> Floats:
+    return 0.2 + np.cumsum(rng.normal(0, 0.002, 3 * DAY))
