@@ -1,0 +1,213 @@
+"""What comes of each name: the forecaster where it knows the name, else a robust line; leaks are followed.
+
+The served forecaster goes on from a level and the usual shape of days; it does not follow a leak (it was learnt from
+clusters whose memory comes and goes). Where memory or disk surely rises towards its limit, the trend that
+:mod:`aiops_assets.models.exhaustion` reads is drawn on instead, wherever it lies above the forecast: value, trend and
+risk then say the same. CPU is not followed: load that rises in the morning falls in the evening. Only of
+less than a day of hourly samples, about which the forecaster cannot be asked how right it was lately, a sure line is
+drawn on for a quarter of its length.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from aiops_assets.errors import ModelError
+from aiops_assets.insights.lines import LEAST_FOR_SLOPE, LEAST_SAMPLES, Level, level_of
+from aiops_assets.insights.samples import FORECASTED, Series, unit_factor
+from aiops_assets.insights.sent_histories import HOUR_SECONDS, METRICS, histories_of, in_unit, unit_of
+from aiops_assets.models.breaches import Trend, trend_of
+from aiops_assets.models.engine_answers import Forecasting
+from aiops_assets.models.exhaustion import Exhaustion, time_to_exhaustion
+from aiops_assets.timeseries.history import LEAST_ROWS, History
+from aiops_assets.timeseries.series import Floats
+
+MOST_LINES = 500
+"""Names that a line is fitted for, a millisecond each: of further ones the last value goes on."""
+HOURLY_ROWS, HOURLY_SHARE = 24, 0.25
+"""Fewer hours give no errors from which the forecaster could learn how far it may be trusted."""
+FOLLOWED = ("memory_usage", "disk_usage")
+FULL = 1.0
+FORECASTER, TREND, LINE, LAST_VALUE = "predictive-analytics", "trend", "robust-line", "last-value"
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What comes of one name; values are as sent divided by ``factor``.
+
+    Attributes:
+        name: as sent.
+        unit: of the catalogue; empty where nobody knows the name.
+        factor: 100 where a ratio came in percent, else 1.
+        samples: how many steps with a sample there are.
+        last: the newest value.
+        scale: what a tenth of is a good forecast: 1 of a ratio, else the largest value sent.
+        value, lower, upper: (n_steps,) median and 80 % interval from the next step to the asked moment.
+        step_minutes: of these.
+        trend: where it goes.
+        judged_by: "predictive-analytics", "trend", "robust-line" or "last-value".
+        level: what a robust line says; ``None`` for names beyond the first 500.
+        exhaustion: of memory and disk with history; ``None`` otherwise.
+    """
+
+    name: str
+    unit: str
+    factor: float
+    samples: int
+    last: float
+    scale: float
+    value: Floats
+    lower: Floats
+    upper: Floats
+    step_minutes: float
+    trend: Trend
+    judged_by: str
+    level: Level | None = None
+    exhaustion: Exhaustion | None = None
+
+
+def outlooks(series: Mapping[str, Series], seconds: float, forecaster: Forecasting | None) -> list[Outlook]:
+    """One outlook a name, in the order given.
+
+    Args:
+        series: name -> its samples, of :func:`~aiops_assets.insights.samples.by_name`.
+        seconds: how far ahead, above 0 and at most a day.
+        forecaster: of the five metrics; ``None``: all names are judged by lines.
+
+    Raises:
+        ModelError: a forecast that is not finite.
+    """
+    told: dict[str, Outlook] = {}
+    if forecaster is not None:
+        for history, names in histories_of({name: one for name, one in series.items() if name in FORECASTED}):
+            steps = max(1, math.ceil(seconds / history.step_seconds - 1e-9))
+            said = forecaster.forecast(history, steps)
+            for name in names:
+                m = said.metrics.index(FORECASTED[name])
+                sides = said.value[:, m], said.lower[:, m], said.upper[:, m]
+                if not np.isfinite(sides).all():
+                    raise ModelError(f"the forecast of {name} is not finite: train the forecaster again")
+                told[name] = _forecast(series[name], history, sides, seconds)
+    lines = 0
+    for name, one in series.items():
+        if name not in told:
+            told[name] = _line(one, seconds, fitted=lines < MOST_LINES)
+            lines += len(one.values) >= LEAST_FOR_SLOPE
+    return [told[name] for name in series]
+
+
+def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats], seconds: float) -> Outlook:
+    metric, unit = FORECASTED[one.name], unit_of(one.name)
+    values = in_unit(one)
+    known = history.known[:, METRICS.index(metric)]
+    last, ratio = float(values[-1]), unit == "ratio"
+    level = level_of(values, one.times)
+    most = FULL if ratio and values.max() <= FULL else math.inf
+    value, lower, upper = (np.minimum(side, most) for side in sides)
+    judged_by, exhaustion = FORECASTER, None
+    if history.step_seconds == HOUR_SECONDS and len(known) < HOURLY_ROWS and level.slope:
+        hours = np.arange(1, len(value) + 1)
+        drawn = np.array([level.at(float(hour), HOURLY_SHARE) for hour in hours]).clip(0.0, most)
+        value, lower, upper = drawn.T
+        judged_by = LINE
+    trend = _trend(values, level, value, lower, upper)
+    if ratio and metric in FOLLOWED and known.sum() >= LEAST_ROWS:
+        exhaustion = time_to_exhaustion(history, metric, FULL)
+        if exhaustion.hours:
+            followed, below, above = _followed(history, metric, exhaustion, len(value))
+            if followed[-1] > value[-1]:
+                value = np.maximum(value, followed)
+                lower, upper = np.minimum(below, value), np.maximum(above, value)
+                judged_by = TREND
+            trend = "increasing"
+    return Outlook(
+        name=one.name,
+        unit=unit,
+        factor=unit_factor(unit, one.values.tolist()),
+        samples=int(known.sum()),
+        last=last,
+        scale=1.0 if ratio else _scale(values),
+        value=value,
+        lower=lower,
+        upper=upper,
+        step_minutes=seconds / 60 / len(value),
+        trend=trend,
+        judged_by=judged_by,
+        level=level,
+        exhaustion=exhaustion,
+    )
+
+
+def _followed(history: History, metric: str, leak: Exhaustion, steps: int) -> tuple[Floats, Floats, Floats]:
+    """A leak drawn on from its newest level, no farther than its limit: (steps,) value, lower, upper."""
+    step = history.step_seconds / HOUR_SECONDS
+    m = history.metrics.index(metric)
+    newest = history.values[-max(3, history.steps(0.5)) :, m]
+    age = np.arange(len(newest) - 1, -1, -1) * step
+    now = newest + leak.trend_per_hour * age
+    level, noise = float(np.median(now)), float(np.ptp(now))
+    hours = np.arange(1, steps + 1) * step
+    # As unsure as the time at which it ends; 0 hours would be at its limit already.
+    doubt = 1 - (leak.earliest_hours or 0.0) / leak.hours if leak.hours else 0.0
+    risen = leak.trend_per_hour * hours
+    half = np.hypot(noise, doubt * risen)
+    value = np.minimum(level + risen, max(leak.limit, float(newest[-1])))
+    return value, np.maximum(value - half, 0.0), value + half
+
+
+def _line(one: Series, seconds: float, *, fitted: bool) -> Outlook:
+    unit = unit_of(one.name)
+    values = in_unit(one)
+    n, hours = len(values), seconds / HOUR_SECONDS
+    newest = slice(None) if fitted or n < LEAST_FOR_SLOPE else slice(-1, None)
+    level = level_of(values[newest], one.times[newest])
+    by_line = level.samples >= LEAST_SAMPLES
+    value, lower, upper = level.at(hours)
+    if not by_line:
+        last = float(values[-1])
+        value, lower, upper = last, last - (value - lower), last + (upper - value)
+    least = 0.0 if values.min() >= 0 else -math.inf
+    most = FULL if unit == "ratio" and values.max() <= FULL else math.inf
+    sides = [np.clip(np.array([side]), least, most) for side in (value, lower, upper)]
+    return Outlook(
+        name=one.name,
+        unit=unit,
+        factor=unit_factor(unit, one.values.tolist()),
+        samples=n,
+        last=float(values[-1]),
+        scale=1.0 if unit == "ratio" else _scale(values),
+        value=sides[0],
+        lower=sides[1],
+        upper=sides[2],
+        step_minutes=seconds / 60,
+        trend=_direction(level.slope) if by_line else "stable",
+        judged_by=LINE if by_line else LAST_VALUE,
+        level=level if fitted else None,
+    )
+
+
+def _trend(values: Floats, level: Level, value: Floats, lower: Floats, upper: Floats) -> Trend:
+    """Where the forecast goes from the newest level on; where that is nowhere, where the samples surely went.
+
+    A change that is no larger than what usually lies between two samples is none. The samples' own trend counts only
+    where the forecast does not take it back.
+    """
+    now = level.level
+    path, low, high = (np.concatenate([[now], side]) for side in (value, lower, upper))
+    usual = float(np.median(np.abs(np.diff(values)))) if len(values) > 1 else 0.0
+    change = float(value[-1]) - now
+    said = trend_of(path, low, high)
+    if said != "stable" and abs(change) > usual and _direction(change) == said:
+        return said
+    seen = _direction(level.slope)
+    return seen if _direction(change) == seen or abs(change) <= usual else "stable"
+
+
+def _direction(change: float) -> Trend:
+    return "increasing" if change > 0 else "decreasing" if change < 0 else "stable"
+
+
+def _scale(values: Floats) -> float:
+    return float(np.abs(values).max()) or 1.0
