@@ -33,14 +33,6 @@ USUAL_FLOOR = 0.3
 """In units of the scale: below it, a metric is quiet, and how quiet does not matter."""
 
 
-def require_budget(columns: Sequence[str], alert_budget: float) -> None:
-    """Refuse what no detector can be made of. Raises ModelError."""
-    if not columns:
-        raise ModelError("no numeric column: at least one is needed")
-    if not 0.0 < alert_budget <= 0.5:
-        raise ModelError(f"an alert budget of {alert_budget}: a share of the time above 0, at most 0.5, is needed")
-
-
 def training_grids(frames: Sequence[pd.DataFrame], columns: tuple[str, ...], step_seconds: int | None) -> list[Grid]:
     """Training rows of each entity on the grid of their cadence, that of the longest frame by default.
 

@@ -83,7 +83,7 @@ def waves(n: int) -> pd.DataFrame:
 def test_training_learns_to_write_windows_out_and_goes_on_where_it_ended() -> None:
     swinging = waves(1400)
     detector = fitted(swinging.iloc[:1000])
-    network, _ = detector._fitted()
+    network = detector._network
     silent = lstm_network.Network(3)  # says "no signal" of every row
     silent.scale.copy_(network.scale)
     windows = lstm_network.Windows([swinging.loc[850:999, list(COLUMNS)].to_numpy()])
@@ -121,7 +121,7 @@ def test_a_loaded_detector_goes_on_as_the_one_that_was_stored(
     continued, loaded = fitted(newer, start=detector), fitted(newer, start=LstmAutoencoder.from_bytes(file))
     assert loaded.held_back_losses == continued.held_back_losses
     assert (loaded.score(frame).score == continued.score(frame).score).all()
-    network, other = detector._fitted()[0], continued._fitted()[0]
+    network, other = detector._network, continued._network
     assert torch.equal(network.scale, other.scale)  # the units of the signals go on too
     untouched = LstmAutoencoder.from_bytes(file).score(frame)
     assert (detector.score(frame).score == untouched.score).all()
@@ -174,7 +174,7 @@ def test_plain_pytorch_runs_the_file_without_this_package(
     paths = [str(tmp_path / name) for name in ("model.pt2", "windows.npy", "errors.npy")]
     environment = {**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", ALONE, *paths], check=True, cwd=tmp_path, env=environment)
-    network, _ = detector._fitted()
+    network = detector._network
     expected = lstm_network.errors(network, values)
     assert np.isnan(expected[702, 0, 1])
     np.testing.assert_allclose(np.load(tmp_path / "errors.npy"), expected, rtol=0, atol=1e-5)
