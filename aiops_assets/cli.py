@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from aiops_assets import __version__
-from aiops_assets.commands import cards, champions, outlook, quality
+from aiops_assets.commands import cards, champions, outlook, quality, serve
 from aiops_assets.commands.errors import one_line_errors
 from aiops_assets.errors import IntegrityError
 from aiops_assets.settings import Settings, allowed, load_settings, origin, shown
@@ -143,3 +143,4 @@ main.add_command(champions.doctor)
 main.add_command(cards.card)
 main.add_command(cards.compare)
 main.add_command(outlook.outlook)
+main.add_command(serve.serve)

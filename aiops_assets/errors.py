@@ -17,7 +17,9 @@ AiopsError
 │   ├── NotFoundError          nothing under that name yet
 │   ├── ConflictError          somebody else wrote first; nothing was changed
 │   └── IntegrityError         content differs from its recorded digest
-└── ModelError                 a model cannot be fitted, or gives no usable prediction
+├── ModelError                 a model cannot be fitted, or gives no usable prediction
+├── UnknownModel               no model of that name
+└── ServiceNotReady            nothing can answer yet
 """
 
 
@@ -94,3 +96,11 @@ class IntegrityError(StoreError):
 
 class ModelError(AiopsError):
     """A model cannot be fitted, or gives no usable prediction."""
+
+
+class UnknownModel(AiopsError):
+    """No model of that name."""
+
+
+class ServiceNotReady(AiopsError):
+    """Nothing can answer yet: no version has passed its smoke inference."""

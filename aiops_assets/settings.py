@@ -92,6 +92,18 @@ class Settings(BaseModel):
     aiops_home: Path = Field(Path(), description="All state. Default: .aiops beside pyproject.toml, else here.")
     model_root: str = Field("", description="Served directories, a folder or a URL. Default: <home>/models.")
     mlflow_tracking_uri: str = Field("", description="MLflow. Default: SQLite below <home>.")
+    service_api_key_file: Path | None = Field(
+        None, description="File with the key that requests to the service have to carry. Unset: none is asked."
+    )
+    service_max_body_bytes: int = Field(
+        8 * 2**20, ge=2**10, le=2**30, description="Largest body of a request to the service."
+    )
+    service_timeout_seconds: float = Field(
+        9.0, gt=0.0, le=600.0, description="Longest time of a request; the engine waits 10 s."
+    )
+    service_poll_seconds: float = Field(
+        5.0, gt=0.0, le=3600.0, description="How often the service looks for another champion."
+    )
 
     @field_validator("model_sources", mode="before")
     @classmethod

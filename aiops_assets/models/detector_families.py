@@ -23,6 +23,9 @@ from aiops_assets.timeseries.series import Floats
 from aiops_assets.timeseries.synthetic import generate
 
 UNITS = {metric.name: metric.unit for metric in ENGINE_METRICS}
+HOUR_ROWS = 12
+LSTM_ROWS = 17
+"""``lstm_network.WINDOW`` and the row before it, which cannot be imported without torch."""
 CONSTANT_ROWS, SHORT_ROWS = 600, 10
 """Two days and fifty minutes of every five minutes."""
 PROBE_END = pd.Timestamp("2026-01-12", tz="UTC")
@@ -86,6 +89,7 @@ class RowForest(DetectorFamily):
     threshold: float | None = 0.0
 
     how_refitted = "Each fit starts anew."
+    least_rows = 1
 
     def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
         """See Family. Raises ModelError: fewer than 50 rows."""
@@ -211,6 +215,7 @@ class WindowEnsemble(WindowFamily):
     packages: tuple[str, ...] = ("numpy", "scipy", "pandas")
     framework = "numpy"
     how_refitted = "Each fit starts anew; between fits scales and alert threshold keep learning from what is scored."
+    least_rows = HOUR_ROWS
 
     def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
         """See Family. Raises ModelError: no rows."""
@@ -237,6 +242,7 @@ class LstmFamily(WindowFamily):
         "A fit with a champion is done twice, anew and from the champion's weights; the latter is kept unless the gate "
         "finds it worse."
     )
+    least_rows = LSTM_ROWS
 
     def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
         """See Family. Raises ModelError: no rows."""

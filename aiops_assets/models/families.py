@@ -61,6 +61,7 @@ class ChainFamily(Family, Protocol):
         threshold: the score above which there is an alert; ``None`` where that moves with time or there is none.
         null_name: whom a first version meets, in words.
         how_refitted: how a retrain comes to its model, for people.
+        least_rows: of history that an answer is made from; 1 where one row is enough.
     """
 
     kind: str
@@ -69,6 +70,7 @@ class ChainFamily(Family, Protocol):
     threshold: float | None
     null_name: str
     how_refitted: str
+    least_rows: int
 
     def judge_holdout(self, model: Any, rows: pd.DataFrame) -> Any:
         """What a model says of the hold-out of a training set; what is costly (contributions) may be left out."""

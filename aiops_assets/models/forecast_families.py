@@ -22,7 +22,7 @@ from aiops_assets.models.forecast_holdout import (
 )
 from aiops_assets.models.gate import Decision
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
-from aiops_assets.timeseries.history import STEP_SECONDS, History
+from aiops_assets.timeseries.history import LEAST_ROWS, STEP_SECONDS, History
 from aiops_assets.timeseries.series import Floats
 
 METRICS = tuple(metric.name for metric in FORECAST_METRICS)
@@ -45,6 +45,7 @@ class ForecastFamily(ABC):
     null_name = forecast_gate.TRIVIAL_NAMES
     takes_any_size = False
     """Whether a metric may be of another size than it was in training: a model of one series is of that size."""
+    least_rows = LEAST_ROWS
 
     @abstractmethod
     def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
@@ -109,6 +110,7 @@ class PredictiveFamily(ForecastFamily):
     """Trees over all metrics at once."""
 
     takes_any_size = True
+    least_rows = 1
     model_file = "model.joblib"
     packages: tuple[str, ...] = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
     pickled_by = "scikit-learn"

@@ -1,0 +1,232 @@
+"""Answers as OpenAPI describes them. Every field is always there; Go reads a missing key as zero without a word.
+
+Source: engine contract, sections 2.1 to 2.3. Routes write plain dictionaries; the tests hold them against these.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Severity = Literal["low", "medium", "high", "critical"]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(protected_namespaces=(), extra="forbid")
+
+
+class Problem(_Answer):
+    """What is wrong, and what to do."""
+
+    error: str
+
+
+class Origin(_Answer):
+    """Which version answered, made of which data, from where."""
+
+    model_name: str
+    model_version: str
+    data_version: str
+    effective_source: str
+
+
+class Anomaly(_Answer):
+    """A metric that is not normal; value, expected and deviation are in the unit that was sent."""
+
+    metric_name: str
+    value: Finite
+    expected: Finite
+    deviation: Finite
+    severity: Severity
+    confidence: Share
+    timestamp: AwareDatetime
+    reason: str
+    kind: str
+
+
+class DetectSummary(_Answer):
+    """Of all metrics that were sent."""
+
+    total: Count
+    anomalies_found: Count
+    high_severity: Count
+    confidence: Share
+
+
+class DetectAnswer(_Answer):
+    """Of ``/api/v1/anomaly/detect``."""
+
+    anomaly_detected: bool
+    confidence: Share
+    anomaly_score: Finite
+    recommendations: list[str]
+    anomalies: list[Anomaly]
+    summary: DetectSummary
+    judged_by: list[str]
+    models: list[Origin]
+
+
+class Prediction(_Answer):
+    """A metric at ``timestamp``, in the unit that was sent."""
+
+    metric_name: str
+    predicted_value: Finite
+    confidence: Share
+    timestamp: AwareDatetime
+    trend: Literal["increasing", "decreasing", "stable"]
+    risk: Literal["low", "medium", "high"]
+
+
+class PredictSummary(_Answer):
+    """Of all predictions."""
+
+    time_range: str
+    metrics_count: Count
+    overall_confidence: Share
+
+
+class PredictedIssue(_Answer):
+    """What may come, and when: "5m", "2h", "3d"."""
+
+    issue: str
+    probability: Share
+    time_to_occurrence: str
+
+
+class PredictAnswer(_Answer):
+    """Of ``/api/v1/prediction/predict``."""
+
+    predictions: list[Prediction]
+    summary: PredictSummary
+    predicted_issues: list[PredictedIssue]
+    suggested_actions: list[str]
+    judged_by: list[str]
+    models: list[Origin]
+
+
+class Pattern(_Answer):
+    """Something that repeats, goes on, or stands out."""
+
+    pattern: str
+    type: Literal["trend", "seasonal", "spike", "correlation"]
+    description: str
+    metrics: list[str]
+    confidence: Share
+    start_time: AwareDatetime
+    end_time: AwareDatetime
+
+
+class PatternSummary(_Answer):
+    """Of all patterns."""
+
+    patterns_found: Count
+    confidence: Share
+
+
+class Correlation(_Answer):
+    """Two metrics that move together; ``metric_b`` follows ``metric_a`` by ``lag_seconds``."""
+
+    metric_a: str
+    metric_b: str
+    coefficient: Annotated[float, Field(ge=-1.0, le=1.0)]
+    lag_seconds: int
+    confidence: Share
+
+
+class AnalyzeAnswer(_Answer):
+    """Of ``/api/v1/pattern/analyze``."""
+
+    patterns: list[Pattern]
+    insights: list[str]
+    summary: PatternSummary
+    correlations: list[Correlation]
+
+
+class MetricForecast(_Answer):
+    """One metric's forecast; ratios 0-1, rates in bytes/s."""
+
+    forecast: list[Finite]
+    forecast_horizon: Count
+    confidence: list[Share]
+    step_seconds: Count
+    instance: Count
+
+
+class V1Answer(Origin):
+    """Of ``/v1/models/{name}:predict``: -1 and 1, or a forecast of each metric."""
+
+    predictions: list[Literal[-1, 1]] | dict[str, MetricForecast]
+    timestamp: AwareDatetime
+    scores: list[Finite] | None = Field(None, description="Of detectors, one an instance; higher is more anomalous.")
+
+
+class Models(_Answer):
+    """Of ``/v1/models``."""
+
+    models: list[str]
+
+
+class TensorMetadata(_Answer):
+    """-1 stands for any length."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(_Answer):
+    """What a model takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+    ready: bool
+    lookback: Count
+    features: list[str]
+    units: dict[str, str]
+    origin: Origin
+    loaded: datetime
+
+
+class OutputTensor(_Answer):
+    """A V2 tensor."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[Any]
+
+
+class InferAnswer(_Answer):
+    """Of ``/v2/models/{name}/infer``."""
+
+    model_name: str
+    model_version: str
+    id: str
+    outputs: list[OutputTensor]
+    parameters: dict[str, str]
+
+
+class ModelHealth(_Answer):
+    """A model as /health sees it."""
+
+    ready: bool
+    version: str
+    data_version: str
+    effective_source: str
+    problem: str
+
+
+class Health(_Answer):
+    """``healthy`` when every model answers, ``degraded`` when some do, ``unavailable`` when none does."""
+
+    status: Literal["healthy", "degraded", "unavailable"]
+    models: dict[str, ModelHealth]
+    problems: list[str]
+    uptime_seconds: float
+    version: str

@@ -1,0 +1,141 @@
+"""The application: routes, refusals, the gate before them, and the models' life behind them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any
+
+import structlog
+from anyio import CapacityLimiter
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+
+from aiops_assets import __version__
+from aiops_assets.errors import AiopsError, DataError, ModelError, ServiceNotReady, UnknownModel
+from aiops_assets.service import answers, bodies
+from aiops_assets.service.engine import Engine, engine_routes
+from aiops_assets.service.gate import Gate
+from aiops_assets.service.instruments import Instruments
+from aiops_assets.service.kserve import kserve_routes
+from aiops_assets.service.pool import ModelPool
+from aiops_assets.service.wire import PROBLEMS, json_answer
+from aiops_assets.settings import Settings
+
+THREADS = 4
+"""Slow models asked at once; more only wait for each other."""
+REFERENCED = (bodies.DetectBody, bodies.PredictBody, bodies.AnalyzeBody, bodies.PredictRequest, bodies.InferRequest)
+STATUS = ((UnknownModel, 404), (ServiceNotReady, 503), (DataError, 400), (ModelError, 422))
+DESCRIPTION = """Anomalies, forecasts and patterns of a cluster's metrics, by models that were trained on it.
+
+`/api/v1` is what the engine asks, `/v1` and `/v2` are KServe's protocols. Each answer names the version that made it,
+the data version it was trained on, and where those data came from. Each refusal is `{"error": "..."}`."""
+
+log = structlog.get_logger("aiops.service")
+
+
+def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, engine: Engine) -> FastAPI:
+    """The service.
+
+    Args:
+        settings: limits and the API key.
+        pool: the models; started and stopped with the application.
+        instruments: what /metrics tells.
+        engine: answers the engine's three questions.
+    """
+    began = monotonic()
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        pool.start()
+        yield
+        pool.stop()
+
+    # Swagger UI from this process: a cluster may have no way to a CDN.
+    app = FastAPIOffline(
+        title="aiops-assets ML service",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=life,
+        redoc_url=None,
+    )
+    threads = CapacityLimiter(THREADS)
+    app.include_router(kserve_routes(pool, instruments, threads, settings.forecast_horizon))
+    app.include_router(engine_routes(engine, threads))
+
+    @app.get("/health", response_model=answers.Health, tags=["Life"])
+    async def health() -> Response:
+        """Always 200 while the process runs: what can answer is in ``status`` and ``models``."""
+        return json_answer(_health(pool, engine, monotonic() - began))
+
+    @app.get("/metrics", tags=["Life"], response_class=Response, responses=PROBLEMS)
+    def metrics() -> Response:
+        """For Prometheus: the service itself, and the newest scores and forecasts of the cluster."""
+        return Response(generate_latest(instruments.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.exception_handler(AiopsError)
+    async def refused(request: Request, error: Exception) -> Response:
+        status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
+        if status >= 422:
+            log.warning("refused", path=request.url.path, status=status, error=str(error))
+        return json_answer({"error": str(error)}, status)
+
+    @app.exception_handler(HTTPException)
+    async def unknown(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        text = {404: f"no path {request.url.path}: see /docs", 405: f"{request.method} is not for this path: see /docs"}
+        answer = json_answer({"error": text.get(error.status_code, str(error.detail))}, error.status_code)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    app.add_middleware(
+        Gate,
+        instruments=instruments,
+        most_bytes=settings.service_max_body_bytes,
+        most_seconds=settings.service_timeout_seconds,
+        key_file=settings.service_api_key_file,
+    )
+    _document(app)
+    return app
+
+
+def _health(pool: ModelPool, engine: Engine, uptime: float) -> dict[str, Any]:
+    ready, problems = pool.ready, dict(pool.problems)
+    models = {}
+    for name in pool.specs:
+        found = ready.get(name)
+        origin = found.origin if found else {}
+        models[name] = {
+            "ready": found is not None,
+            "version": origin.get("model_version", ""),
+            "data_version": origin.get("data_version", ""),
+            "effective_source": origin.get("effective_source", ""),
+            "problem": problems.get(name, ""),
+        }
+    told = [f"{name}: {problem}" for name, problem in problems.items()] + engine.problems()
+    status = "unavailable" if not ready else "degraded" if told else "healthy"
+    return {
+        "status": status,
+        "models": models,
+        "problems": told,
+        "uptime_seconds": round(uptime, 1),
+        "version": __version__,
+    }
+
+
+def _document(app: FastAPI) -> None:
+    """Routes read their bodies by themselves, so OpenAPI is told of the bodies' schemas here."""
+
+    def openapi() -> dict[str, Any]:
+        if not app.openapi_schema:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            template = "#/components/schemas/{model}"
+            _, found = models_json_schema([(model, "validation") for model in REFERENCED], ref_template=template)
+            schema["components"]["schemas"].update(found["$defs"])
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

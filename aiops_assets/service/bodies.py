@@ -1,0 +1,223 @@
+"""Bodies of the engine's requests, as both client families send them. Unknown keys are ignored.
+
+Source: engine contract, section 2.2; ADR-009. Go sends a nil list as null, and a time that was not set as the year 1.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from aiops_assets.insights.samples import Sample
+
+MOST_NAME = 512
+
+
+def _no_time(value: object) -> object:
+    """Go's zero time stands for none."""
+    return None if isinstance(value, str) and value.startswith("0001-01-01T") else value
+
+
+def _with_offset(value: datetime | None) -> datetime | None:
+    if value is None or value.tzinfo is None:
+        return value and value.replace(tzinfo=UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is beyond the years 1 to 9999 in UTC") from None
+
+
+def _list(value: object) -> object:
+    return [] if value is None else value
+
+
+def _no_text(value: object) -> object:
+    return None if value == "" else value
+
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0, allow_inf_nan=False)]
+Time = Annotated[datetime | None, BeforeValidator(_no_time), AfterValidator(_with_offset)]
+Name = Annotated[str, Field(min_length=1, max_length=MOST_NAME, strict=True)]
+Event = Annotated[str, Field(strict=True)] | dict[str, Any]
+Events = Annotated[list[Event], BeforeValidator(_list)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class Metric(_Body):
+    """One sample: ``name`` or ``metric_name``, and its value."""
+
+    name: Name | None = None
+    metric_name: Name | None = None
+    value: Number = Field(description="A finite number; ratios may come as 0-1 or in percent.")
+    timestamp: Time = Field(None, description="RFC 3339; UTC where no offset is given.")
+    labels: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> "Metric":
+        if self.name is None and self.metric_name is None:
+            raise ValueError("name (or metric_name) is missing")
+        return self
+
+
+Metrics = Annotated[list[Metric], BeforeValidator(_list)]
+
+
+class DetectBody(_Body):
+    """Which of these metrics are not normal?"""
+
+    metrics: Metrics
+    threshold: Share | None = Field(None, description="Anomalies of less confidence are not reported.")
+    context: dict[str, Any] | None = Field(None, description="namespace and resource (a pod's name).")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "metrics": [
+                        {"name": "cpu_usage", "value": 0.97, "timestamp": "2026-01-25T10:00:00Z"},
+                        {"name": "memory_usage", "value": 0.45, "timestamp": "2026-01-25T10:00:00Z"},
+                    ],
+                    "context": {"namespace": "production", "resource": "payment-service"},
+                }
+            ]
+        }
+    )
+
+
+class IssueContext(_Body):
+    """What the engine knows of a situation."""
+
+    current_state: Any = None
+    recent_events: Events = Field(default_factory=list)
+    metrics: Metrics = Field(default_factory=list)
+
+
+class PredictBody(_Body):
+    """How do these metrics go on, and what comes of this situation?"""
+
+    historical_metrics: Metrics = Field(default_factory=list)
+    metrics: Metrics = Field(default_factory=list, description="Another name of historical_metrics.")
+    predict_ahead: Annotated[str, BeforeValidator(lambda value: value or "1h"), Field(max_length=32)] = "1h"
+    include_confidence: bool | None = None
+    issue_context: IssueContext | None = None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "historical_metrics": [
+                        {"name": "memory_usage", "value": 0.61, "timestamp": "2026-01-25T09:00:00Z"},
+                        {"name": "memory_usage", "value": 0.74, "timestamp": "2026-01-25T10:00:00Z"},
+                    ],
+                    "predict_ahead": "1h",
+                    "issue_context": {"current_state": "degraded", "recent_events": ["pod_restart", "high_cpu"]},
+                }
+            ]
+        }
+    )
+
+    @model_validator(mode="after")
+    def _asks(self) -> "PredictBody":
+        if not self.model_fields_set & {"historical_metrics", "metrics", "issue_context"}:
+            raise ValueError("send historical_metrics with predict_ahead, or issue_context, or both")
+        return self
+
+
+class TimeRange(_Body):
+    """From when to when."""
+
+    start: Time = None
+    end: Time = None
+
+
+class HistoricalData(_Body):
+    """Events of a time span that ends now."""
+
+    time_range: Annotated[str, Field(max_length=32)] = "24h"
+    events: Events = Field(default_factory=list)
+
+
+AnalysisType = Literal["trend", "seasonal", "correlation", "layer_detection"]
+
+
+class AnalyzeBody(_Body):
+    """Which patterns are in these metrics and events?"""
+
+    metrics: Metrics = Field(default_factory=list)
+    time_range: TimeRange | None = None
+    analysis_type: Annotated[AnalysisType | None, BeforeValidator(_no_text)] = None
+    historical_data: HistoricalData | None = None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "metrics": [
+                        {"name": "cpu_usage", "value": 0.6, "timestamp": "2026-01-24T10:00:00Z"},
+                        {"name": "cpu_usage", "value": 0.65, "timestamp": "2026-01-24T22:00:00Z"},
+                    ],
+                    "time_range": {"start": "2026-01-24T10:00:00Z", "end": "2026-01-25T10:00:00Z"},
+                    "analysis_type": "seasonal",
+                }
+            ]
+        }
+    )
+
+    @model_validator(mode="after")
+    def _asks(self) -> "AnalyzeBody":
+        if not self.model_fields_set & {"metrics", "historical_data"}:
+            raise ValueError("send metrics with time_range, or historical_data, or both")
+        span = self.time_range
+        if span and span.start and span.end and span.end < span.start:
+            raise ValueError("time_range: end is before start")
+        return self
+
+
+class PredictRequest(_Body):
+    """KServe's V1 request: ``instances``, or ``inputs`` in their place."""
+
+    instances: list[Any] | None = None
+    inputs: list[Any] | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"instances": [[0.5, 0.5, 0.1] * 15]}]})
+
+
+class Tensor(_Body):
+    """KServe's V2 tensor."""
+
+    name: str = "input"
+    shape: list[int]
+    datatype: Literal["FP64", "FP32", "INT64", "INT32"]
+    data: list[Any]
+
+
+class InferRequest(_Body):
+    """KServe's V2 request."""
+
+    id: str | None = None
+    inputs: list[Tensor]
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"inputs": [{"name": "rows", "shape": [1, 45], "datatype": "FP64", "data": [0.5, 0.5, 0.1] * 15}]}
+            ]
+        }
+    )
+
+
+def samples_of(metrics: Iterable[Metric]) -> list[Sample]:
+    """What insights work with."""
+    return [
+        Sample(one.name or one.metric_name or "", one.value, one.timestamp, _texts(one.labels) if one.labels else {})
+        for one in metrics
+    ]
+
+
+def _texts(labels: dict[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in labels.items()}

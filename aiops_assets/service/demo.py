@@ -1,0 +1,152 @@
+"""`aiops serve --demo`: the real routes over models that are a line of arithmetic each. A mock for clients' own tests.
+
+The same request gets the same answer, byte for byte, on every machine: the clock stands still.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.models.base import Forecast, Scored
+from aiops_assets.models.catalog import ANOMALY_DETECTOR, MODELS, PREDICTIVE_ANALYTICS, ModelSpec
+from aiops_assets.models.families import FORECASTER, family_of
+from aiops_assets.service.instruments import Instruments
+from aiops_assets.service.pool import ModelPool, ReadyModel
+from aiops_assets.stores.records import ChampionMove, Manifest
+from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.features import STATISTICS
+from aiops_assets.timeseries.history import History
+from aiops_assets.timeseries.series import Floats
+
+NOW = datetime(2026, 1, 25, 10, 0, tzinfo=UTC)
+"""Of ADR-009's examples."""
+SOURCE = "demo"
+NORMAL_LEVEL, SPREAD, ALARM = 0.4, 0.1, 0.9
+"""Of ratios and cores: what is expected, how far it moves, and from where on a row is an anomaly."""
+DRIFT = 0.001
+"""What a forecast adds with each step."""
+DIGEST = "0" * 64
+
+
+def demo_clock() -> datetime:
+    """Always the same time."""
+    return NOW
+
+
+class DemoRows:
+    """Stands for the row forest: a row is an anomaly when a level reaches 0.9."""
+
+    def __init__(self) -> None:
+        width = len(STATISTICS)
+        restarts = [i for i, metric in enumerate(ENGINE_METRICS) if metric.unit == "count"]
+        level = np.array([name not in ("std_5m", "diff", "pct_change") for name in STATISTICS])
+        self._levels = np.tile(level, len(ENGINE_METRICS))
+        for i in restarts:
+            self._levels[i * width : (i + 1) * width] = False
+        self.expected: Floats = np.where(self._levels, NORMAL_LEVEL, 0.0)
+        self.spread: Floats = np.full(len(self.expected), SPREAD)
+
+    def score(self, rows: Any) -> Floats:
+        """(n_rows,) how far the highest level is above 0.9."""
+        levels: Floats = np.atleast_2d(np.asarray(rows, dtype=np.float64))[:, self._levels]
+        highest: Floats = levels.max(axis=1) - ALARM
+        return highest.clip(-0.5, 0.5)
+
+    def contributions(self, row: Any) -> Floats:
+        """(5,) all of it by the metric with the highest level."""
+        levels = np.where(self._levels, np.asarray(row, dtype=np.float64), -np.inf)
+        shares: Floats = np.zeros(len(ENGINE_METRICS))
+        shares[int(levels.argmax()) // len(STATISTICS)] = 1.0
+        return shares
+
+
+class DemoWindow:
+    """Stands for a window detector: a row is an anomaly when a ratio reaches 0.9."""
+
+    def score(self, frame: pd.DataFrame) -> Scored:
+        """Of each row by itself."""
+        values = frame.drop(columns="timestamp").to_numpy(dtype=np.float64)[:, : len(ENGINE_METRICS) - 1]
+        score = values.max(axis=1) - ALARM
+        return Scored(score, score >= 0, np.full((len(values), len(ENGINE_METRICS)), 1 / len(ENGINE_METRICS)))
+
+
+class DemoForecaster:
+    """Stands for a forecaster: the last value and a little more with each step."""
+
+    usual = None
+
+    def forecast(self, history: History, horizon: int) -> Forecast:
+        """A straight line."""
+        steps = np.arange(1, horizon + 1)[:, np.newaxis]
+        value = history.values[-1] * (1 + DRIFT * steps)
+        margin = 0.05 * np.abs(value)
+        return Forecast(history.metrics, history.after(horizon), value, value - margin, value + margin)
+
+
+class DemoPool(ModelPool):
+    """All models, ready from the beginning; nothing is read and nothing is swapped."""
+
+    def __init__(self, specs: tuple[ModelSpec, ...], instruments: Instruments) -> None:
+        self._only = ""
+        self.specs = {spec.name: spec for spec in specs}
+        self.problems: dict[str, str] = {}
+        self._ready = {spec.name: _ready(spec) for spec in specs}
+        for ready in self._ready.values():
+            instruments.swapped(ready, None)
+
+    def start(self) -> None:
+        """Nothing to watch."""
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+
+def demo_pool(instruments: Instruments) -> DemoPool:
+    """The pool."""
+    return DemoPool(MODELS, instruments)
+
+
+def _ready(spec: ModelSpec) -> ReadyModel:
+    family = family_of(spec)
+    made: Callable[[], Any] = DemoWindow
+    if spec.name == ANOMALY_DETECTOR.name:
+        made = DemoRows
+    elif family.kind == FORECASTER or spec.name == PREDICTIVE_ANALYTICS.name:
+        made = DemoForecaster
+    champion = ChampionMove(
+        version=1,
+        manifest_sha256=DIGEST,
+        data_version=SOURCE,
+        effective_source=SOURCE,
+        reason=SOURCE,
+        who=SOURCE,
+        when=NOW,
+    )
+    manifest = Manifest(
+        name=spec.name,
+        version=1,
+        created=NOW,
+        description=spec.description,
+        cluster=SOURCE,
+        features=family.features,
+        features_digest=DIGEST,
+        width=len(family.features),
+        units=dict(family.units),
+        parameters={},
+        packages={},
+        view=spec.view,
+        data_version=SOURCE,
+        training_set_sha256=DIGEST,
+        effective_source=SOURCE,
+        run_id="",
+        run_url="",
+        dagster_run_id="",
+        code_version="",
+        fingerprint="",
+        metrics={},
+        files={},
+    )
+    return ReadyModel(spec, champion, manifest, made(), NOW)

@@ -1,0 +1,182 @@
+"""The engine's three questions: what is not normal, what comes next, which patterns are there.
+
+Source: engine contract, section 2.2. The thinking is in :mod:`aiops_assets.insights`; here are the models that it is
+given, and the shape of the answers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Request, Response
+
+from aiops_assets.errors import AiopsError
+from aiops_assets.insights.anomalies import detect
+from aiops_assets.insights.patterns import analyze
+from aiops_assets.insights.predictions import predict
+from aiops_assets.models.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, PREDICTIVE_ANALYTICS
+from aiops_assets.service import answers, bodies
+from aiops_assets.service.instruments import Instruments
+from aiops_assets.service.pool import ModelPool, ReadyModel
+from aiops_assets.service.wire import PROBLEMS, json_answer, parsed, takes
+
+QUICK_METRICS = 64
+"""Metrics of one sample each that are judged in less time than a thread is started in."""
+
+log = structlog.get_logger("aiops.service")
+
+
+class PodHistories(Protocol):
+    """Where the newest day of a pod is kept."""
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+
+    def of(self, pod: str) -> Any:
+        """A frame of ``timestamp`` (UTC) and the engine's five metrics, or ``None``. Raises AiopsError: unreadable."""
+
+
+class Engine:
+    """Answers from the models that are ready.
+
+    Args:
+        pool: the models.
+        instruments: where anomalies are counted.
+        clock: tells the time, with an offset.
+        histories: of pods; ``None`` where nothing is fetched.
+    """
+
+    def __init__(
+        self,
+        pool: ModelPool,
+        instruments: Instruments,
+        clock: Callable[[], datetime],
+        histories: PodHistories | None = None,
+    ) -> None:
+        self._pool = pool
+        self._instruments = instruments
+        self._clock = clock
+        self._histories = histories
+        self._trouble = ""
+
+    def problems(self) -> list[str]:
+        """What cannot be looked at, for /health."""
+        return [self._trouble] if self._trouble else []
+
+    def is_quick(self, body: bodies.DetectBody) -> bool:
+        """Whether answering takes well under a millisecond."""
+        metrics = body.metrics
+        if len(metrics) > QUICK_METRICS or (self._histories and body.context):
+            return False
+        return len({metric.name or metric.metric_name for metric in metrics}) == len(metrics)
+
+    def detect(self, body: bodies.DetectBody) -> dict[str, Any]:
+        """See :func:`aiops_assets.insights.anomalies.detect`. Raises ServiceNotReady: no row detector yet."""
+        row_detector = self._pool.get(ANOMALY_DETECTOR.name)
+        context = {name: str(value) for name, value in (body.context or {}).items() if value is not None}
+        used, history, window = [row_detector], None, self._pool.ready.get(ENSEMBLE_PREDICTOR.name)
+        if window is not None and (history := self._history(context.get("resource", ""))) is not None:
+            used.append(window)
+        found = detect(
+            bodies.samples_of(body.metrics),
+            row_detector.model,
+            now=self._clock(),
+            threshold=body.threshold,
+            window=window.model if window else None,
+            history=history,
+            context=context,
+        )
+        for anomaly in found.anomalies:
+            self._instruments.anomalies.labels(anomaly.severity).inc()
+        return {
+            "anomaly_detected": found.anomaly_detected,
+            "confidence": found.confidence,
+            "anomaly_score": found.anomaly_score,
+            "recommendations": found.recommendations,
+            "anomalies": [asdict(anomaly) for anomaly in found.anomalies],
+            "summary": {
+                "total": found.total,
+                "anomalies_found": found.anomalies_found,
+                "high_severity": found.high_severity,
+                "confidence": found.confidence,
+            },
+            "judged_by": found.judged_by,
+            "models": [ready.origin for ready in used],
+        }
+
+    def predict(self, body: bodies.PredictBody) -> dict[str, Any]:
+        """See :func:`aiops_assets.insights.predictions.predict`. Without a forecaster, statistics answer and say so."""
+        forecaster = self._pool.ready.get(PREDICTIVE_ANALYTICS.name)
+        context = body.issue_context
+        found = predict(
+            bodies.samples_of([*body.historical_metrics, *body.metrics]),
+            body.predict_ahead,
+            forecaster.model if forecaster else None,
+            now=self._clock(),
+            current_state=context.current_state if context else None,
+            events=context.recent_events if context else (),
+            state_samples=bodies.samples_of(context.metrics) if context else (),
+        )
+        return {**asdict(found), "models": _origins(forecaster)}
+
+    def analyze(self, body: bodies.AnalyzeBody) -> dict[str, Any]:
+        """See :func:`aiops_assets.insights.patterns.analyze`; no model is asked."""
+        span, data = body.time_range, body.historical_data
+        found = analyze(
+            bodies.samples_of(body.metrics),
+            start=span.start if span else None,
+            end=span.end if span else None,
+            time_range=data.time_range if data else None,
+            analysis_type=body.analysis_type,
+            events=data.events if data else (),
+            now=self._clock(),
+        )
+        return asdict(found)
+
+    def _history(self, pod: str) -> Any:
+        """A pod's newest day; ``None`` where there is none or it cannot be read, which /health then tells."""
+        if not pod or not self._histories:
+            return None
+        try:
+            history = self._histories.of(pod)
+        except AiopsError as error:
+            if not self._trouble:
+                log.warning("history cannot be read", problem=str(error))
+            self._trouble = f"history of pods cannot be read: {error}"
+            return None
+        self._trouble = ""
+        return history
+
+
+def _origins(*models: ReadyModel | None) -> Sequence[dict[str, str]]:
+    return [model.origin for model in models if model is not None]
+
+
+def engine_routes(engine: Engine, threads: CapacityLimiter) -> APIRouter:
+    """The routes below /api/v1."""
+    router = APIRouter(prefix="/api/v1", responses=PROBLEMS, tags=["Engine"])
+
+    @router.post("/anomaly/detect", response_model=answers.DetectAnswer, openapi_extra=takes(bodies.DetectBody))
+    async def anomaly_detect(request: Request) -> Response:
+        """Which metrics are not normal, what was expected, why, and what to do."""
+        body = parsed(bodies.DetectBody, await request.body())
+        if engine.is_quick(body):
+            return json_answer(engine.detect(body))
+        return json_answer(await to_thread.run_sync(engine.detect, body, limiter=threads))
+
+    @router.post("/prediction/predict", response_model=answers.PredictAnswer, openapi_extra=takes(bodies.PredictBody))
+    async def prediction_predict(request: Request) -> Response:
+        """How metrics go on, and which issues come of a situation, how likely and how soon."""
+        body = parsed(bodies.PredictBody, await request.body())
+        return json_answer(await to_thread.run_sync(engine.predict, body, limiter=threads))
+
+    @router.post("/pattern/analyze", response_model=answers.AnalyzeAnswer, openapi_extra=takes(bodies.AnalyzeBody))
+    async def pattern_analyze(request: Request) -> Response:
+        """Trends, seasons, spikes, change points and correlations; which layer is affected."""
+        body = parsed(bodies.AnalyzeBody, await request.body())
+        return json_answer(await to_thread.run_sync(engine.analyze, body, limiter=threads))
+
+    return router

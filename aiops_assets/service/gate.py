@@ -1,0 +1,137 @@
+"""What every request passes: a limit on its body and time, the API key, an answer in JSON, and one line in /metrics.
+
+Plain ASGI: Starlette's BaseHTTPMiddleware costs as much as an empty route.
+"""
+
+import asyncio
+import hmac
+from pathlib import Path
+from time import perf_counter
+
+import orjson
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from aiops_assets.service.instruments import Instruments
+
+OPEN_PATHS = ("/health", "/v2/health/live", "/v2/health/ready")
+"""A kubelet's probe cannot send a secret; so are GETs below the two prefixes."""
+OPEN_PREFIXES = ("/v1/models", "/v2/models")
+SLOW_SECONDS = 1.0
+UNKNOWN_ROUTE = "unknown"
+
+log = structlog.get_logger("aiops.service")
+
+
+class TooLarge(Exception):
+    """The body is larger than is taken."""
+
+
+class Gate:
+    """The outermost layer of the application.
+
+    Args:
+        app: the application.
+        instruments: where requests are counted.
+        most_bytes: of a body.
+        most_seconds: of a request, from its head to its answer.
+        key_file: holds the key that ``Authorization: Bearer`` or ``X-API-Key`` has to carry; ``None``: none is asked.
+    """
+
+    def __init__(
+        self, app: ASGIApp, instruments: Instruments, most_bytes: int, most_seconds: float, key_file: Path | None
+    ) -> None:
+        self.app = app
+        self._requests = instruments.requests
+        self._most_bytes = most_bytes
+        self._most_seconds = most_seconds
+        self._key_file = key_file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, status = perf_counter(), 0
+
+        async def counted_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            refused = self._refused(scope)
+            if refused:
+                await _answer(counted_send, *refused)
+            else:
+                async with asyncio.timeout(self._most_seconds):
+                    await self.app(scope, self._limited(receive), counted_send)
+        except TooLarge:
+            if not status:
+                await _answer(counted_send, 413, self._too_large())
+        except TimeoutError:
+            if not status:
+                text = f"no answer within {self._most_seconds:g} s: send less, or raise SERVICE_TIMEOUT_SECONDS"
+                await _answer(counted_send, 503, text)
+        except Exception as error:
+            log.exception("request failed", path=scope["path"], error=type(error).__name__)
+            if not status:
+                await _answer(counted_send, 500, "internal error: it is in the service's log")
+        finally:
+            self._count(scope, status, perf_counter() - began)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = scope.get("route")
+        path = route.path if route is not None else UNKNOWN_ROUTE
+        self._requests.labels(path, scope["method"] if path != UNKNOWN_ROUTE else "any", status).observe(seconds)
+        if status >= 500 or seconds > SLOW_SECONDS:
+            log.warning("request", path=scope["path"], method=scope["method"], status=status, seconds=round(seconds, 4))
+
+    def _refused(self, scope: Scope) -> tuple[int, str] | None:
+        """Why a request is not looked at, by its head alone."""
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._most_bytes:
+            return 413, self._too_large()
+        if self._key_file is None or _is_open(scope):
+            return None
+        given = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        try:
+            key = self._key_file.read_bytes().strip()
+        except OSError as error:
+            log.error("SERVICE_API_KEY_FILE cannot be read", error=error.strerror)
+            return 503, "the service cannot read its API key: see its log"
+        if not key or not hmac.compare_digest(given, key):
+            return 401, "send the API key as `Authorization: Bearer <key>` or `X-API-Key: <key>`"
+        return None
+
+    def _limited(self, receive: Receive) -> Receive:
+        """The body's pieces, as long as they are not too much."""
+        total = 0
+
+        async def limited() -> Message:
+            nonlocal total
+            message = await receive()
+            total += len(message.get("body", b""))
+            if total > self._most_bytes:
+                raise TooLarge
+            return message
+
+        return limited
+
+    def _too_large(self) -> str:
+        return f"the body is larger than {self._most_bytes} bytes: send less at once (SERVICE_MAX_BODY_BYTES)"
+
+
+def _is_open(scope: Scope) -> bool:
+    return scope["method"] == "GET" and (scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIXES))
+
+
+async def _answer(send: Send, status: int, error: str) -> None:
+    body = orjson.dumps({"error": error})
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 413:  # what is left of the body is not read
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,113 @@
+"""What a ready model answers to instances, in the terms of KServe's V1 protocol; V2 dresses the same answers.
+
+Source: engine contract, section 2.1. Detectors give -1 (anomaly) and 1 (normal), forecasters an object by metric.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.models.base import Forecast
+from aiops_assets.models.catalog import ANOMALY_DETECTOR, PREDICTIVE_ANALYTICS
+from aiops_assets.models.engine_answers import Usual, answer, confidence
+from aiops_assets.models.families import FORECASTER
+from aiops_assets.service.instances import Floats, rows_of, windows_of
+from aiops_assets.service.pool import ReadyModel
+from aiops_assets.timeseries import engine_layouts
+from aiops_assets.timeseries.engine_layouts import LAYERS
+from aiops_assets.timeseries.history import STEP_SECONDS, history_of, steps_a_day
+
+ANOMALY, NORMAL = -1, 1
+INLINE_ROWS = 64
+"""Rows that the forest scores in less time than a thread is started in."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says.
+
+    Attributes:
+        predictions: a list of -1 and 1, or metric -> ``forecast``, ``forecast_horizon``, ``confidence``.
+        scores: of detectors, one an instance; positive or not as the model's threshold has it. Empty where there is
+            none.
+        forecast: of forecasters asked by windows, whole.
+    """
+
+    predictions: list[int] | dict[str, dict[str, Any]]
+    scores: tuple[float, ...] = ()
+    forecast: Forecast | None = None
+
+
+def is_quick(ready: ReadyModel, instances: object) -> bool:
+    """Whether asking takes microseconds, and no thread is needed."""
+    return (
+        ready.spec.name == ANOMALY_DETECTOR.name
+        and type(instances) is list
+        and len(instances) <= INLINE_ROWS
+        and all(type(row) is list and len(row) <= ready.manifest.width for row in instances)
+    )
+
+
+def infer(ready: ReadyModel, instances: object, horizon: int) -> Answer:
+    """Ask a model.
+
+    Args:
+        ready: the model.
+        instances: as they came: rows for anomaly-detector and predictive-analytics, windows for all others.
+        horizon: steps of a forecast.
+
+    Raises:
+        SchemaError, DataError: instances that the model cannot be asked about; the message says what is expected.
+        ModelError: no usable answer.
+    """
+    if ready.spec.name == ANOMALY_DETECTOR.name:
+        return _rows_judged(ready, rows_of(instances, (ready.manifest.width, len(LAYERS))))
+    if ready.spec.name == PREDICTIVE_ANALYTICS.name:
+        rows = rows_of(instances, engine_layouts.WIDTHS)
+        return Answer(answer(ready.model, rows, horizon, ready.model.usual or Usual()))
+    windows = windows_of(instances, ready.manifest.width, ready.family.least_rows)
+    if ready.family.kind == FORECASTER:
+        return _forecast(ready, windows, horizon)
+    return _windows_judged(ready, windows)
+
+
+def _rows_judged(ready: ReadyModel, rows: Floats) -> Answer:
+    if rows.shape[1] == len(LAYERS):  # which layer is asked about, whatever it holds, is no evidence of an issue
+        return Answer([NORMAL] * len(rows))
+    scores = ready.model.score(rows).tolist()
+    return Answer([ANOMALY if score > 0 else NORMAL for score in scores], tuple(scores))
+
+
+def _windows_judged(ready: ReadyModel, windows: list[Floats]) -> Answer:
+    newest = [ready.model.score(_frame(ready, window)) for window in windows]
+    return Answer(
+        [ANOMALY if scored.alert[-1] else NORMAL for scored in newest], tuple(float(one.score[-1]) for one in newest)
+    )
+
+
+def _forecast(ready: ReadyModel, windows: list[Floats], horizon: int) -> Answer:
+    """Of several windows the last is answered: the contract has room for one forecast."""
+    history = history_of(_frame(ready, windows[-1]), STEP_SECONDS)
+    said = ready.model.forecast(history, min(horizon, steps_a_day(STEP_SECONDS)))
+    place = {"forecast_horizon": len(said.times), "step_seconds": STEP_SECONDS, "instance": len(windows) - 1}
+    predictions = {}
+    for column, metric in enumerate(said.metrics):
+        value, lower, upper = (side[:, column] for side in (said.value, said.lower, said.upper))
+        scale = 1.0
+        if ready.manifest.units.get(metric) == "bytes/s":  # ten points of a rate are a tenth of what it is
+            scale = max(float(np.abs(value).max()), 1e-12)
+        else:
+            value, lower, upper = (side.clip(0.0, 1.0) for side in (value, lower, upper))
+        sure = confidence(lower / scale, upper / scale, 1.0)
+        predictions[metric] = {"forecast": value.tolist(), "confidence": sure, **place}
+    return Answer(predictions, forecast=said)
+
+
+def _frame(ready: ReadyModel, window: Floats) -> pd.DataFrame:
+    """A window whose newest row is now."""
+    end = pd.Timestamp(datetime.now(UTC)).floor(f"{STEP_SECONDS}s")
+    times = pd.date_range(end=end, periods=len(window), freq=f"{STEP_SECONDS}s", unit="us")
+    return pd.DataFrame(window, columns=list(ready.manifest.features)).assign(timestamp=times)

@@ -1,0 +1,79 @@
+"""What /metrics says of the service: requests, answers, and which models made them."""
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+if TYPE_CHECKING:
+    from aiops_assets.service.pool import ReadyModel
+
+LATENCIES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SCORES = (-0.3, -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
+"""Of the row detector: positive is an anomaly, and a forest's score is between -0.5 and 0.5."""
+
+
+class Instruments:
+    """The metrics of one service; the registry is its own, so that several can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.requests = Histogram(
+            "aiops_http_request_duration_seconds",
+            "Time from the request's head to the answer's end.",
+            ("route", "method", "code"),
+            buckets=LATENCIES,
+            registry=self.registry,
+        )
+        self.predictions = Counter(
+            "aiops_predictions", "Instances answered.", ("model", "verdict"), registry=self.registry
+        )
+        self.scores = Histogram(
+            "aiops_row_anomaly_score",
+            "Scores of rows; positive is an anomaly.",
+            ("model",),
+            buckets=SCORES,
+            registry=self.registry,
+        )
+        self.anomalies = Counter(
+            "aiops_anomalies_reported", "Anomalies that detect answered.", ("severity",), registry=self.registry
+        )
+        self.model_info = Gauge(
+            "aiops_model_info",
+            "1 for the version that answers.",
+            ("model", "version", "data_version", "source"),
+            registry=self.registry,
+        )
+        self.model_trained = Gauge(
+            "aiops_model_trained_timestamp_seconds", "When the version was made.", ("model",), registry=self.registry
+        )
+        self.model_loaded = Gauge(
+            "aiops_model_loaded_timestamp_seconds", "When the version was loaded.", ("model",), registry=self.registry
+        )
+        self.swaps = Counter(
+            "aiops_model_swaps", "Versions that took the place of another.", ("model",), registry=self.registry
+        )
+        self.load_failures = Counter(
+            "aiops_model_load_failures",
+            "Versions that could not be loaded or failed their smoke inference, by try.",
+            ("model",),
+            registry=self.registry,
+        )
+
+    def swapped(self, loaded: "ReadyModel", before: "ReadyModel | None") -> None:
+        """Tell of a version that answers from now on."""
+        name = loaded.spec.name
+        if before is not None:
+            self.swaps.labels(name).inc()
+            self.model_info.remove(*self._labels(before))
+        self.model_info.labels(*self._labels(loaded)).set(1)
+        self.model_trained.labels(name).set(loaded.manifest.created.timestamp())
+        self.model_loaded.labels(name).set(loaded.loaded.timestamp())
+
+    @staticmethod
+    def _labels(model: "ReadyModel") -> tuple[str, str, str, str]:
+        origin = model.origin
+        return (origin["model_name"], origin["model_version"], origin["data_version"], origin["effective_source"])

@@ -1,0 +1,209 @@
+"""KServe's inference protocols, V1 and V2, for every model of the process.
+
+Source: engine contract, section 2.1; KServe's "Open Inference Protocol" for V2.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Request, Response
+
+from aiops_assets import __version__
+from aiops_assets.errors import SchemaError
+from aiops_assets.models.catalog import ANOMALY_DETECTOR, PREDICTIVE_ANALYTICS
+from aiops_assets.models.families import FORECASTER
+from aiops_assets.service import answers, bodies
+from aiops_assets.service.inference import Answer, infer, is_quick
+from aiops_assets.service.instances import tensor
+from aiops_assets.service.instruments import Instruments
+from aiops_assets.service.pool import ModelPool, ReadyModel
+from aiops_assets.service.wire import PROBLEMS, json_answer, json_object, takes
+from aiops_assets.timeseries.catalog import METRICS
+
+SERVER = "aiops-assets"
+PLATFORMS = {"scikitlearn": "sklearn"}
+UNITS = {metric.name: metric.unit for metric in METRICS}
+
+
+def kserve_routes(pool: ModelPool, instruments: Instruments, threads: CapacityLimiter, horizon: int) -> APIRouter:
+    """The routes.
+
+    Args:
+        pool: the models.
+        instruments: where answers are counted.
+        threads: in which slow models are asked.
+        horizon: steps of a forecast.
+    """
+    router = APIRouter(responses=PROBLEMS)
+
+    async def asked(ready: ReadyModel, instances: object) -> Answer:
+        if is_quick(ready, instances):
+            answer = infer(ready, instances, horizon)
+        else:
+            answer = await to_thread.run_sync(infer, ready, instances, horizon, limiter=threads)
+        _count(instruments, ready, answer)
+        return answer
+
+    @router.get("/v1/models", response_model=answers.Models, tags=["KServe V1"])
+    async def models() -> Response:
+        """The names of all models of this process, also of those that cannot answer yet."""
+        return json_answer({"models": list(pool.specs)})
+
+    @router.get("/v1/models/{name}", response_model=answers.ModelMetadata, tags=["KServe V1"])
+    async def model(name: str) -> Response:
+        """200 when the model can answer: a version passed its smoke inference. 503 when none did yet."""
+        return json_answer(metadata(pool.get(name)))
+
+    @router.post(
+        "/v1/models/{name}:predict",
+        response_model=answers.V1Answer,
+        tags=["KServe V1"],
+        openapi_extra=takes(bodies.PredictRequest),
+    )
+    async def predict(name: str, request: Request) -> Response:
+        """Rows for anomaly-detector (45 or 3) and predictive-analytics (3264, 5, 4 or 3), windows for all others."""
+        body = json_object(await request.body())
+        ready = pool.get(name)
+        instances = body.get("instances", body.get("inputs"))
+        if instances is None:
+            raise SchemaError('instances is missing: send {"instances": [...]}')
+        answer = await asked(ready, instances)
+        said: dict[str, Any] = {
+            "predictions": answer.predictions,
+            **ready.origin,
+            "timestamp": datetime.now(UTC).isoformat(),
+        }
+        if answer.scores:
+            said["scores"] = answer.scores
+        return json_answer(said)
+
+    @router.get("/v2", tags=["KServe V2"])
+    async def server() -> Response:
+        """The server's name and version."""
+        return json_answer({"name": SERVER, "version": __version__, "extensions": []})
+
+    @router.get("/v2/health/live", tags=["KServe V2"])
+    async def live() -> Response:
+        """200 while the process runs."""
+        return json_answer({"live": True})
+
+    @router.get("/v2/health/ready", tags=["KServe V2"])
+    async def server_ready() -> Response:
+        """200 when every model can answer, else 503."""
+        ready = len(pool.ready) == len(pool.specs)
+        waiting = ", ".join(name for name in pool.specs if name not in pool.ready)
+        said = {"ready": True} if ready else {"ready": False, "error": f"not ready: {waiting}"}
+        return json_answer(said, 200 if ready else 503)
+
+    @router.get("/v2/models/{name}", response_model=answers.ModelMetadata, tags=["KServe V2"])
+    async def model_metadata(name: str) -> Response:
+        """What a model takes and gives."""
+        return json_answer(metadata(pool.get(name)))
+
+    @router.get("/v2/models/{name}/ready", tags=["KServe V2"])
+    async def model_ready(name: str) -> Response:
+        """200 when the model can answer, else 503."""
+        return json_answer({"name": pool.get(name).spec.name, "ready": True})
+
+    @router.post(
+        "/v2/models/{name}/infer",
+        response_model=answers.InferAnswer,
+        tags=["KServe V2"],
+        openapi_extra=takes(bodies.InferRequest),
+    )
+    async def infer_v2(name: str, request: Request) -> Response:
+        """One input tensor: [rows, width] for row models, [windows, rows, width] or one window for all others."""
+        body = json_object(await request.body())
+        ready = pool.get(name)
+        instances = tensor(body.get("inputs"))
+        if _takes_windows(ready) and _depth(instances) == 2:
+            instances = [instances]
+        answer = await asked(ready, instances)
+        said = {
+            "model_name": ready.origin["model_name"],
+            "model_version": ready.origin["model_version"],
+            "id": str(body.get("id") or ""),
+            "outputs": _tensors(answer),
+            "parameters": {name: ready.origin[name] for name in ("data_version", "effective_source")},
+        }
+        return json_answer(said)
+
+    return router
+
+
+def metadata(ready: ReadyModel) -> dict[str, Any]:
+    """What ``GET /v1/models/{name}`` says, and V2's metadata."""
+    manifest, windows = ready.manifest, _takes_windows(ready)
+    width = manifest.width
+    takes_shape = [-1, -1, width] if windows else [-1, width]
+    if ready.spec.name == PREDICTIVE_ANALYTICS.name:
+        takes_shape = [-1, -1]  # 3264, 5, 4 or 3
+    if ready.family.kind == FORECASTER:
+        outputs = [{"name": "forecast", "datatype": "FP64", "shape": [-1, len(ready.family.contributors)]}]
+    else:
+        outputs = [
+            {"name": "predictions", "datatype": "INT64", "shape": [-1]},
+            {"name": "scores", "datatype": "FP64", "shape": [-1]},
+        ]
+    return {
+        "name": ready.spec.name,
+        "versions": [ready.origin["model_version"]],
+        "platform": PLATFORMS.get(ready.family.framework, ready.family.framework),
+        "inputs": [{"name": "instances", "datatype": "FP64", "shape": takes_shape}],
+        "outputs": outputs,
+        "ready": True,
+        "lookback": ready.family.least_rows,
+        "features": list(manifest.features),
+        "units": {name: manifest.units.get(name, unit) for name, unit in ready.family.units.items()},
+        "origin": ready.origin,
+        "loaded": ready.loaded.isoformat(),
+    }
+
+
+def _takes_windows(ready: ReadyModel) -> bool:
+    return ready.spec.name not in (ANOMALY_DETECTOR.name, PREDICTIVE_ANALYTICS.name)
+
+
+def _depth(nested: object) -> int:
+    depth = 0
+    while type(nested) is list:
+        nested, depth = nested[0], depth + 1
+    return depth
+
+
+def _tensors(answer: Answer) -> list[dict[str, Any]]:
+    if type(answer.predictions) is list:
+        outputs = [_tensor("predictions", "INT64", np.array(answer.predictions))]
+        if answer.scores:
+            outputs.append(_tensor("scores", "FP64", np.array(answer.scores)))
+        return outputs
+    assert isinstance(answer.predictions, dict)
+    metrics = list(answer.predictions)
+    sides = [("forecast", "forecast"), ("confidence", "confidence")]
+    outputs = [
+        _tensor(name, "FP64", np.array([answer.predictions[metric][key] for metric in metrics]).T)
+        for name, key in sides
+    ]
+    return [*outputs, {"name": "metrics", "datatype": "BYTES", "shape": [len(metrics)], "data": metrics}]
+
+
+def _tensor(name: str, datatype: str, values: "np.ndarray[Any, np.dtype[Any]]") -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": list(values.shape), "data": values.ravel().tolist()}
+
+
+def _count(instruments: Instruments, ready: ReadyModel, answer: Answer) -> None:
+    name = ready.spec.name
+    if type(answer.predictions) is not list:
+        instruments.predictions.labels(name, "forecast").inc()
+        return
+    anomalies = answer.predictions.count(-1)
+    if anomalies:
+        instruments.predictions.labels(name, "anomaly").inc(anomalies)
+    if anomalies < len(answer.predictions):
+        instruments.predictions.labels(name, "normal").inc(len(answer.predictions) - anomalies)
+    if name == ANOMALY_DETECTOR.name:
+        observe = instruments.scores.labels(name).observe
+        for score in answer.scores[:64]:  # a sample is enough of a batch
+            observe(score)

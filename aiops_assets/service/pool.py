@@ -1,0 +1,217 @@
+"""The models that the service answers from: champions in memory, swapped when another one is promoted.
+
+A model is ready when its digests are the recorded ones, it was read and its smoke inference passed. One that is not
+keeps the earlier version in place, and says why. Requests hold the :class:`ReadyModel` that they began with.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from time import monotonic
+from typing import Any
+
+import structlog
+
+from aiops_assets.errors import AiopsError, ModelError, ServiceNotReady, UnknownModel
+from aiops_assets.models.catalog import ANOMALY_DETECTOR, ModelSpec, named
+from aiops_assets.models.families import ChainFamily, family_of
+from aiops_assets.registry.loading import load_model
+from aiops_assets.service.instruments import Instruments
+from aiops_assets.stores.records import ChampionMove, Manifest
+from aiops_assets.stores.served import ServedModels
+
+NOTHING = "nothing is served yet: run `aiops run`"
+MOST_WAIT_SECONDS = 300.0
+"""Between tries to load a version that cannot be loaded."""
+ONLY_MODEL = "model"
+"""The name by which the engine asks a predictor that holds one model."""
+
+log = structlog.get_logger("aiops.service")
+
+
+@dataclass(frozen=True)
+class ReadyModel:
+    """A champion that answered its smoke inference.
+
+    Attributes:
+        spec: which model.
+        champion: the record's entry: version, digest, source.
+        manifest: of the version.
+        model: as its family reads it; the fast form of the row forest.
+        loaded: when.
+    """
+
+    spec: ModelSpec
+    champion: ChampionMove
+    manifest: Manifest
+    model: Any
+    loaded: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def family(self) -> ChainFamily:
+        """How the model is asked."""
+        return family_of(self.spec)
+
+    @cached_property
+    def origin(self) -> dict[str, str]:
+        """What every answer says of who made it."""
+        return {
+            "model_name": self.spec.name,
+            "model_version": str(self.champion.version),
+            "data_version": self.manifest.data_version,
+            "effective_source": self.manifest.effective_source,
+        }
+
+
+@dataclass
+class _Failed:
+    """A version that could not be loaded, and when it is tried again."""
+
+    sha256: str
+    wait: float
+    again: float
+
+
+class ModelPool:
+    """Champions of some models, read from the served directories.
+
+    Args:
+        served: the served directories.
+        specs: which models.
+        instruments: where swaps and failures are counted.
+        poll_seconds: how often the champion records are looked at.
+        only: the process holds this single model, which is also called ``model``.
+    """
+
+    def __init__(
+        self,
+        served: ServedModels,
+        specs: Sequence[ModelSpec],
+        instruments: Instruments,
+        poll_seconds: float = 5.0,
+        *,
+        only: bool = False,
+    ) -> None:
+        self.specs = {spec.name: spec for spec in specs}
+        self._served = served
+        self._instruments = instruments
+        self._poll_seconds = poll_seconds
+        self._only = next(iter(self.specs)) if only else ""
+        self._ready: dict[str, ReadyModel] = {}
+        self.problems: dict[str, str] = dict.fromkeys(self.specs, "not loaded yet: the service has just started")
+        self._failed: dict[str, _Failed] = {}
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def name_of(self, asked: str) -> str:
+        """The model that a request's name, also an older one, stands for.
+
+        Raises:
+            UnknownModel: it is none of this process.
+        """
+        name = self._only if self._only and asked == ONLY_MODEL else named(asked)
+        if name not in self.specs:
+            raise UnknownModel(f"no model {asked!r} here: there are {', '.join(self.specs)}")
+        return name
+
+    def get(self, asked: str) -> ReadyModel:
+        """A model to be asked.
+
+        Raises:
+            UnknownModel: there is none of that name.
+            ServiceNotReady: no version of it has passed its smoke inference.
+        """
+        ready = self._ready.get(asked)  # the common case first: a name as it is
+        if ready is not None:
+            return ready
+        name = self.name_of(asked)
+        ready = self._ready.get(name)
+        if ready is None:
+            raise ServiceNotReady(f"{name} is not ready: {self.problems.get(name, NOTHING)}")
+        return ready
+
+    @property
+    def ready(self) -> dict[str, ReadyModel]:
+        """The models that can be asked now."""
+        return dict(self._ready)
+
+    def start(self) -> None:
+        """Load in the background, and keep looking until :meth:`stop`."""
+        self._thread = threading.Thread(target=self._run, name="model-pool", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the background thread; what is loading is not waited for longer than a poll."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=self._poll_seconds)
+
+    def refresh(self) -> None:
+        """Look at every champion record once, and load what is new."""
+        for name in self.specs:
+            if self._stop.is_set():
+                return
+            try:
+                self._refresh(name)
+            except Exception as error:  # noqa: BLE001 - one model's trouble must not end the watching of the others
+                self._note(name, f"{type(error).__name__}: {error}")
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.refresh()
+            self._stop.wait(self._poll_seconds)
+
+    def _refresh(self, name: str) -> None:
+        try:
+            record = self._served.champion(name)
+        except AiopsError as error:
+            self._note(name, f"its champion record cannot be read: {error}")
+            return
+        if record is None:
+            self._note(name, NOTHING)
+            return
+        champion, now = record.champion, self._ready.get(name)
+        if now and (now.champion.version, now.champion.manifest_sha256) == (champion.version, champion.manifest_sha256):
+            self.problems.pop(name, None)
+            return
+        failed = self._failed.get(name)
+        if failed and failed.sha256 == champion.manifest_sha256 and monotonic() < failed.again:
+            return
+        try:
+            loaded = self._load(self.specs[name], champion)
+        except AiopsError as error:
+            wait = failed.wait * 2 if failed and failed.sha256 == champion.manifest_sha256 else self._poll_seconds
+            wait = min(wait, MOST_WAIT_SECONDS)
+            self._failed[name] = _Failed(champion.manifest_sha256, wait, monotonic() + wait)
+            self._instruments.load_failures.labels(name).inc()
+            kept = f"; version {now.champion.version} goes on" if now else ""
+            self._note(name, f"version {champion.version} is not served: {error}{kept}")
+            return
+        self._swap(name, loaded)
+
+    def _load(self, spec: ModelSpec, champion: ChampionMove) -> ReadyModel:
+        """Read and ask a version. Raises AiopsError: it must not be served."""
+        manifest = self._served.manifest(spec.name, champion.version, champion.manifest_sha256)
+        model = load_model(self._served, spec, champion.version, champion.manifest_sha256)
+        if problems := family_of(spec).smoke_problems(model):
+            raise ModelError(f"smoke inference: {'; '.join(problems)}")
+        if spec.name == ANOMALY_DETECTOR.name:
+            from aiops_assets.models.flat_forest import FlatForest
+
+            model = FlatForest.from_pipeline(model)
+        return ReadyModel(spec, champion, manifest, model)
+
+    def _swap(self, name: str, loaded: ReadyModel) -> None:
+        before = self._ready.get(name)
+        self._ready = {**self._ready, name: loaded}
+        self.problems.pop(name, None)
+        self._failed.pop(name, None)
+        self._instruments.swapped(loaded, before)
+        log.info("model is served", **loaded.origin, before=before.champion.version if before else None)
+
+    def _note(self, name: str, problem: str) -> None:
+        if self.problems.get(name) != problem:
+            log.warning("model problem", model=name, problem=problem)
+        self.problems[name] = problem

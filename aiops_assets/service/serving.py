@@ -1,0 +1,105 @@
+"""From settings to a listening service."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import orjson
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from aiops_assets.errors import SettingsError
+from aiops_assets.models.catalog import MODEL_NAMES, named
+from aiops_assets.selection import active_models
+from aiops_assets.service.app import create_app
+from aiops_assets.service.demo import demo_clock, demo_pool
+from aiops_assets.service.engine import Engine
+from aiops_assets.service.instruments import Instruments
+from aiops_assets.service.pool import ModelPool
+from aiops_assets.settings import Settings
+from aiops_assets.stores.served import ServedModels
+from aiops_assets.stores.storage import open_storage
+
+GRACE_SECONDS = 20
+"""In which requests are finished after SIGTERM; a kubelet kills after 30."""
+KEEP_ALIVE_SECONDS = 95
+"""Longer than Go's pool keeps an idle connection (90 s), so that the client closes first."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def app_of(settings: Settings, model: str = "", *, demo: bool = False) -> FastAPI:
+    """The service as settings want it.
+
+    Args:
+        settings: of the environment.
+        model: serve this one alone, as a predictor container does.
+        demo: answer from models that are a line of arithmetic.
+
+    Raises:
+        SettingsError: no such model.
+    """
+    instruments = Instruments()
+    if demo:
+        pool: ModelPool = demo_pool(instruments)
+        return create_app(settings, pool, instruments, Engine(pool, instruments, demo_clock))
+    specs = active_models(settings)
+    if model:
+        specs = tuple(spec for spec in specs if spec.name == named(model))
+        if not specs:
+            raise SettingsError(f"--model {model}: there are {', '.join(settings.models or MODEL_NAMES)}")
+    served = ServedModels(open_storage(settings.model_root))
+    pool = ModelPool(served, specs, instruments, settings.service_poll_seconds, only=bool(model))
+    return create_app(settings, pool, instruments, Engine(pool, instruments, _now))
+
+
+def serve(settings: Settings, host: str, port: int, model: str = "", *, demo: bool = False) -> None:
+    """Listen until SIGTERM or SIGINT, then finish what was begun."""
+    log_as_json()
+    app = app_of(settings, model, demo=demo)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        server_header=False,
+        date_header=False,
+    )
+
+
+def log_as_json() -> None:
+    """One JSON object a line on stderr, from this package, uvicorn and libraries alike."""
+    shared: Sequence[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(serializer=_json),
+            ],
+            foreign_pre_chain=shared,
+        )
+    )
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def _json(event: object, **_: object) -> str:
+    return orjson.dumps(event, default=str).decode()

@@ -1,0 +1,68 @@
+"""JSON in and out: strict about what comes in, and every refusal in the shape that clients expect."""
+
+from typing import Any, TypeVar
+
+import orjson
+from fastapi import Response
+from pydantic import BaseModel, ValidationError
+
+from aiops_assets.errors import SchemaError
+from aiops_assets.service.answers import Problem
+
+Body = TypeVar("Body", bound=BaseModel)
+
+MOST_PROBLEMS = 5
+"""Named in one refusal."""
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The request cannot be used; `error` says why."},
+    401: {"model": Problem, "description": "The API key is missing or another."},
+    404: {"model": Problem, "description": "No such model or path."},
+    413: {"model": Problem, "description": "The body is too large."},
+    503: {"model": Problem, "description": "No model can answer yet, or not in time."},
+}
+
+
+def json_answer(content: object, status: int = 200) -> Response:
+    """An answer. numpy's numbers are refused by the serializer, so that nothing but JSON's own types goes out."""
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """A body as an object; NaN and infinity are no JSON.
+
+    Raises:
+        SchemaError: no JSON, or no object.
+    """
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise SchemaError(f"the body is no JSON: {error}") from None
+    if type(found) is not dict:
+        raise SchemaError("the body has to be a JSON object")
+    return found
+
+
+def parsed(model: type[Body], data: bytes) -> Body:
+    """A body as a model.
+
+    Raises:
+        SchemaError: it is none, naming the first places that are wrong.
+    """
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        told = [f"{_place(problem['loc'])}{problem['msg']}" for problem in found[:MOST_PROBLEMS]]
+        more = f"; and {len(found) - MOST_PROBLEMS} more" if len(found) > MOST_PROBLEMS else ""
+        raise SchemaError("; ".join(told) + more) from None
+
+
+def takes(model: type[BaseModel]) -> dict[str, Any]:
+    """A route's body for OpenAPI, where the route reads the body by itself."""
+    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+
+
+def _place(path: tuple[int | str, ...]) -> str:
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    return f"{place}: " if place else ""

@@ -1,0 +1,119 @@
+"""Model roots with champions in them, made in seconds: for tests of what the service reads."""
+
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from aiops_assets.models.catalog import (
+    ANOMALY_DETECTOR,
+    ENSEMBLE_PREDICTOR,
+    LSTM_PREDICTOR,
+    MODELS,
+    ModelSpec,
+)
+from aiops_assets.models.families import family_of
+from aiops_assets.stores.records import Manifest
+from aiops_assets.stores.served import ServedModels
+from aiops_assets.stores.storage import open_storage
+from aiops_assets.timeseries.pod_series import segment_rows
+from aiops_assets.timeseries.synthetic import generate
+from aiops_assets.timeseries.training_rows import labelled_series, synthetic_rows
+from aiops_assets.timeseries.views import CLUSTER_METRICS_VIEW, POD_FEATURES
+from aiops_assets_tests.conftest import END
+from aiops_assets_tests.models.cluster_rows import cluster_rows
+
+CREATED = datetime(2026, 11, 1, tzinfo=UTC)
+SPECS = {spec.name: spec for spec in MODELS}
+
+
+@cache
+def rows_of(view: str) -> pd.DataFrame:
+    """Few training rows of a view."""
+    if view == POD_FEATURES:
+        return synthetic_rows(labelled_series(20, 7, END, 42, 0.03), 2000, 0.03, seed=42)
+    if view == CLUSTER_METRICS_VIEW:
+        return cluster_rows(days=5)
+    return segment_rows(generate(3, 3, END, seed=42), 3 * 1440 * 4 // 5, source="synthetic")
+
+
+@cache
+def model_file(name: str, seed: int = 42) -> bytes:
+    """A fitted model as it is stored."""
+    spec = SPECS[name]
+    parameters: dict[str, object] = dict(spec.parameters)
+    if name == ANOMALY_DETECTOR.name:
+        parameters["n_estimators"] = 50
+    rows = rows_of(spec.view)
+    family = family_of(spec)
+    return family.to_bytes(family.fit(rows[rows["split"] == "train"], parameters, seed))
+
+
+class ServedHome:
+    """A model root that a test fills."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.served = ServedModels(open_storage(folder))
+
+    def publish(self, name: str = ANOMALY_DETECTOR.name, data: bytes | None = None, **changes: object) -> int:
+        """Commit a version that is not served yet; ``changes`` are of its manifest."""
+        spec = SPECS[name]
+        family = family_of(spec)
+
+        def manifest(version: int, files: dict[str, str]) -> Manifest:
+            plain = Manifest(
+                name=name, version=version, created=CREATED, description=spec.description, cluster="default",
+                features=family.features, features_digest="", width=len(family.features), units=dict(family.units),
+                parameters={}, packages={
+                    "python": platform.python_version(), **{one: package_version(one) for one in family.packages}
+                },
+                view=spec.view, data_version=f"data-of-{version}", training_set_sha256="",
+                effective_source="synthetic", run_id="", run_url="", dagster_run_id="", code_version="",
+                fingerprint="", metrics={}, files=files,
+            )  # fmt: skip
+            return plain.model_copy(update=changes)
+
+        return self.served.publish(name, {family.model_file: data or model_file(name)}, manifest).version
+
+    def promote(self, version: int, name: str = ANOMALY_DETECTOR.name) -> None:
+        """Make a version the champion."""
+        record = self.served.champion(name)
+        self.served.move_champion(
+            name,
+            version,
+            self.served.manifest_sha256(name, version),
+            reason="not worse",
+            who="a test",
+            seen=record.champion.version if record else None,
+            by_hand=True,
+        )
+
+    def serve(self, names: Sequence[str]) -> "ServedHome":
+        """Publish and promote one version of each."""
+        for name in names:
+            self.promote(self.publish(name), name)
+        return self
+
+
+def window(rows: int = 60, value: float = 0.4) -> list[list[float]]:
+    """A calm window of five metrics."""
+    return [[value + 0.01 * (i % 3), value, value, value, value] for i in range(rows)]
+
+
+WINDOW_DETECTORS = (ENSEMBLE_PREDICTOR.name, LSTM_PREDICTOR.name)
+
+
+def alarming(spec: ModelSpec = ANOMALY_DETECTOR) -> bytes:
+    """A detector that fails its smoke inference: everything is an anomaly to it."""
+    family = family_of(spec)
+    pipeline: Any = family.from_bytes(model_file(spec.name))
+    pipeline["forest"].offset_ = 1.0
+    return family.to_bytes(pipeline)
+
+

@@ -1,0 +1,216 @@
+"""What a scrape finds of the newest scores: values, age, and never an error."""
+
+import logging
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from aiops_assets.errors import StoreError
+from aiops_assets.service.exposition import ScoresCollector
+from aiops_assets.stores.scores import SCORES, Scores, ScoresRun
+from aiops_assets.stores.storage import LocalStorage
+from aiops_assets_tests.stores.test_scores import NOON, UNTIL, run
+
+NOW = NOON.timestamp()
+ABOUT = {
+    "aiops_scores_timestamp_seconds",
+    "aiops_scores_stale",
+    "aiops_scores_made_timestamp_seconds",
+    "aiops_scores_source_info",
+    "aiops_scores_model_info",
+    "aiops_scores_model_left_out",
+}
+VALUES = {
+    "aiops_anomaly_score",
+    "aiops_anomaly_alert",
+    "aiops_forecast_value",
+    "aiops_forecast_lower",
+    "aiops_forecast_upper",
+}
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+class Scraped:
+    """A service's ``/metrics`` at a time that can be set."""
+
+    def __init__(self, store: Scores) -> None:
+        self.now = NOW
+        self.registry = CollectorRegistry()
+        self.registry.register(ScoresCollector(store, clock=lambda: self.now))
+
+    def samples(self) -> Samples:
+        text = generate_latest(self.registry).decode()
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.samples()[name, frozenset(labels.items())]
+
+    def names(self) -> set[str]:
+        return {name for name, _ in self.samples()} - {"aiops_scores_unreadable_total"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Scores:
+    return Scores(LocalStorage(tmp_path), "prod")
+
+
+def test_a_run_becomes_gauges_in_the_units_of_its_metrics(store: Scores) -> None:
+    store.put(run())
+    scraped = Scraped(store)
+    pod = {"cluster": "prod", "model": "detector"}
+    assert scraped.value("aiops_anomaly_score", pod="a", **pod) == 0.25
+    assert scraped.value("aiops_anomaly_score", pod="b", **pod) == -0.5
+    assert scraped.value("aiops_anomaly_alert", pod="a", **pod) == 1.0
+    assert scraped.value("aiops_anomaly_alert", pod="b", **pod) == 0.0
+    of = {"cluster": "prod", "model": "forecaster", "metric": "cpu_usage", "unit": "cores", "horizon": "1h"}
+    sides = [scraped.value(f"aiops_forecast_{side}", **of) for side in ("value", "lower", "upper")]
+    assert sides == [0.5, 0.25, 1.0]
+    for kind in ("anomaly", "forecast"):
+        assert scraped.value("aiops_scores_timestamp_seconds", cluster="prod", kind=kind) == UNTIL.timestamp()
+        assert scraped.value("aiops_scores_stale", cluster="prod", kind=kind) == 0.0
+    assert scraped.value("aiops_scores_made_timestamp_seconds", cluster="prod") == NOW
+    assert scraped.value("aiops_scores_source_info", cluster="prod", source="prometheus") == 1.0
+    told = {"version": "3", "kind": "detector", "trained_on": "prometheus+synthetic"}
+    assert scraped.value("aiops_scores_model_info", **pod, **told) == 1.0
+    assert scraped.value("aiops_scores_model_left_out", cluster="prod", model="lstm-predictor") == 1.0
+    assert scraped.names() == ABOUT | VALUES
+
+
+def test_the_newest_quarter_of_an_hour_counts_with_its_highest_score_and_any_alert(store: Scores) -> None:
+    """Rows are five minutes apart, runs fifteen: an alert between two runs must not be missed."""
+    plain = run()
+    instants = [UNTIL - pd.Timedelta(minutes=5 * back) for back in (3, 2, 1, 0)]
+    rows = pd.concat([plain.scores.iloc[:1]] * 4, ignore_index=True)
+    rows = rows.assign(timestamp=instants, anomaly_score=[0.9, 0.4, 0.3, 0.2], is_anomaly=[True, True, False, False])
+    store.put(ScoresRun(plain.record, rows, plain.forecasts))
+    scraped = Scraped(store)
+    assert scraped.value("aiops_anomaly_score", cluster="prod", model="detector", pod="a") == 0.4
+    assert scraped.value("aiops_anomaly_alert", cluster="prod", model="detector", pod="a") == 1.0
+    calm = ScoresRun(
+        plain.record.model_copy(update={"made_at": NOON + timedelta(minutes=15)}),
+        rows.assign(is_anomaly=[True, False, False, False]),
+        plain.forecasts,
+    )
+    store.put(calm)
+    assert scraped.value("aiops_anomaly_alert", cluster="prod", model="detector", pod="a") == 0.0
+
+
+def test_old_scores_show_their_age_and_no_values(store: Scores) -> None:
+    store.put(run())
+    scraped = Scraped(store)
+    scraped.now = UNTIL.timestamp() + 3600
+    assert scraped.names() == ABOUT | VALUES
+    scraped.now += 1
+    assert scraped.names() == ABOUT
+    assert scraped.value("aiops_scores_stale", cluster="prod", kind="anomaly") == 1.0
+    assert scraped.value("aiops_scores_timestamp_seconds", cluster="prod", kind="anomaly") == UNTIL.timestamp()
+
+
+def test_what_is_old_of_one_kind_leaves_the_other(store: Scores) -> None:
+    plain = run()
+    later = (UNTIL + pd.Timedelta(hours=1)).to_pydatetime()
+    record = plain.record.model_copy(update={"scored_until": later})
+    store.put(ScoresRun(record, plain.scores.assign(timestamp=UNTIL + pd.Timedelta(hours=1)), plain.forecasts))
+    scraped = Scraped(store)
+    scraped.now = later.timestamp() + 60
+    assert scraped.names() == ABOUT | {"aiops_anomaly_score", "aiops_anomaly_alert"}
+    assert scraped.value("aiops_scores_stale", cluster="prod", kind="forecast") == 1.0
+    assert scraped.value("aiops_scores_stale", cluster="prod", kind="anomaly") == 0.0
+
+
+def test_without_a_run_there_is_nothing_but_the_counter(store: Scores) -> None:
+    scraped = Scraped(store)
+    assert scraped.samples() == {("aiops_scores_unreadable_total", frozenset()): 0.0}
+
+
+def test_a_run_in_which_nobody_answered_shows_who_did_not(store: Scores) -> None:
+    plain = run()
+    record = plain.record.model_copy(update={"scored_until": None, "forecast_from": None, "models": (), "pods": 0})
+    store.put(ScoresRun(record, plain.scores.iloc[:0], plain.forecasts.iloc[:0]))
+    assert Scraped(store).names() == {
+        "aiops_scores_made_timestamp_seconds",
+        "aiops_scores_source_info",
+        "aiops_scores_model_left_out",
+    }
+
+
+def test_a_newer_run_takes_the_place_and_is_read_once(store: Scores, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(store, "read", lambda name, of=store.read: read.append(name) or of(name))  # type: ignore[func-returns-value]
+    store.put(run())
+    scraped = Scraped(store)
+    pod = {"cluster": "prod", "model": "detector", "pod": "a"}
+    for _ in range(3):
+        assert scraped.value("aiops_anomaly_score", **pod) == 0.25
+    store.put(run(NOON + timedelta(minutes=15), score=0.75))
+    for _ in range(3):
+        assert scraped.value("aiops_anomaly_score", **pod) == 0.75
+    assert read == store.names()
+
+
+def test_a_damaged_run_is_counted_and_said_once_and_the_one_before_stays(
+    store: Scores, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.put(run())
+    store.put(run(NOON + timedelta(minutes=15), score=0.75))
+    path = Path(store.locate(store.names()[-1])) / SCORES
+    path.write_bytes(path.read_bytes()[:-1])
+    scraped = Scraped(store)
+    pod = {"cluster": "prod", "model": "detector", "pod": "a"}
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert scraped.value("aiops_anomaly_score", **pod) == 0.25
+    assert scraped.value("aiops_scores_unreadable_total") == 1.0
+    assert [record.getMessage() for record in caplog.records] == [
+        f"scores are not exposed: {path} is missing or damaged: remove the run, another will come"
+    ]
+    store.put(run(NOON + timedelta(minutes=30), score=0.5))
+    assert scraped.value("aiops_anomaly_score", **pod) == 0.5
+
+
+class Away(LocalStorage):
+    """A storage that can be away."""
+
+    away = False
+
+    def names(self, path: str) -> list[str]:
+        if self.away:
+            raise StoreError(f"{path}: the disk is gone")
+        return super().names(path)
+
+
+def test_a_storage_that_is_away_fails_no_scrape_and_is_asked_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = Away(tmp_path)
+    store = Scores(storage, "prod")
+    store.put(run())
+    scraped = Scraped(store)
+    pod = {"cluster": "prod", "model": "detector", "pod": "a"}
+    assert scraped.value("aiops_anomaly_score", **pod) == 0.25
+    store.put(run(NOON + timedelta(minutes=15), score=0.75))
+    storage.away = True
+    assert scraped.value("aiops_anomaly_score", **pod) == 0.25
+    assert scraped.value("aiops_scores_unreadable_total") == 2.0
+    assert [record.getMessage() for record in caplog.records] == [
+        "scores are not exposed: scores/cluster=prod: the disk is gone"
+    ]
+    storage.away = False
+    assert scraped.value("aiops_anomaly_score", **pod) == 0.75
+
+
+@pytest.mark.needs("prometheus")
+def test_promtool_finds_nothing_to_say_of_names_and_help(store: Scores) -> None:
+    store.put(run())
+    text = generate_latest(Scraped(store).registry)
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
