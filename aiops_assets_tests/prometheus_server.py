@@ -222,14 +222,19 @@ def write_blocks(scraped: Sequence[Scraped], directory: Path) -> None:
 
 
 @contextmanager
-def running_prometheus(storage: Path) -> Iterator[str]:
-    """Yield the URL of a server over ``storage``; it scrapes nothing, deletes nothing, and ends with the block.
+def running_prometheus(storage: Path, target: str = "") -> Iterator[str]:
+    """Yield the URL of a server over ``storage``; it deletes nothing, and ends with the block.
+
+    Args:
+        storage: a folder; empty for a server without samples.
+        target: host:port that is scraped every second; nothing is by default.
 
     Raises:
         RuntimeError: it did not become ready; the message carries its log.
     """
     config, log = storage / "prometheus.yml", storage / "prometheus.log"
-    config.write_text("global: {scrape_interval: 1m, evaluation_interval: 1m}\nscrape_configs: []\n")
+    job = f"{{job_name: tested, scrape_interval: 1s, static_configs: [{{targets: ['{target}']}}]}}" if target else ""
+    config.write_text(f"global: {{scrape_interval: 1m, evaluation_interval: 1m}}\nscrape_configs: [{job}]\n")
     port = _free_port()
     command = [
         "prometheus",

@@ -1,0 +1,213 @@
+"""The newest stored scores as gauges, for Prometheus to scrape.
+
+A run is read once, when it is newer than the one before; each scrape costs a listing of the runs' names. Versions are
+told by an info metric alone: as a label of each pod they would begin every series anew with every retrain. Join them
+with ``aiops_anomaly_score * on (cluster, model) group_left (version) aiops_scores_model_info``.
+
+Scores and forecasts whose window ends more than an hour ago are not exposed: only their timestamp is, and
+``aiops_scores_stale 1``.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
+
+import pandas as pd
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
+from aiops_assets.stores.scores import Scores, ScoresRecord, ScoresRun
+from aiops_assets.timeseries.catalog import FORECAST_METRICS
+
+STALE = timedelta(hours=1)
+ALERT_WINDOW = timedelta(minutes=15)
+"""A run comes every quarter of an hour: what it says of each five minutes would else be seen of the last alone."""
+HORIZONS = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
+UNITS = {metric.name: metric.unit for metric in FORECAST_METRICS}
+SIDES = ("value", "lower", "upper")
+ANOMALIES, FORECASTS = "anomaly", "forecast"
+
+_log = logging.getLogger(__name__)
+Labelled = tuple[list[str], float]
+
+
+@dataclass(frozen=True)
+class _Exposed:
+    """What a run comes to: label values and numbers, ready to be written."""
+
+    record: ScoresRecord
+    score: Sequence[Labelled]
+    alert: Sequence[Labelled]
+    forecast: dict[str, Sequence[Labelled]]
+
+
+class ScoresCollector(Collector):
+    """Gauges of the newest run; what cannot be read is logged and counted, and never fails a scrape.
+
+    Args:
+        store: of one cluster.
+        clock: Unix seconds now.
+    """
+
+    def __init__(self, store: Scores, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        self._lock = Lock()
+        self._name = ""
+        self._exposed: _Exposed | None = None
+        self._damaged: set[str] = set()
+        self._unreadable = 0
+        self._said = ""
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: registering must not read the storage."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics, in the order of their documentation."""
+        with self._lock:
+            self._refresh()
+            exposed, unreadable = self._exposed, self._unreadable
+        yield CounterMetricFamily(
+            "aiops_scores_unreadable", "Stored runs of scores that could not be read.", value=unreadable
+        )
+        if exposed is not None:
+            yield from _about(exposed.record, self._clock())
+            yield from _values(exposed, self._clock())
+
+    def _refresh(self) -> None:
+        """Take the newest run that can be read; an earlier one stays where there is none."""
+        try:
+            self._take(self._store.names())
+        except StoreError as error:  # another try at the next scrape
+            self._failed(str(error))
+
+    def _take(self, names: Sequence[str]) -> None:
+        self._damaged &= set(names)
+        for name in reversed(names):
+            if name <= self._name:
+                return
+            if name in self._damaged:
+                continue
+            try:
+                self._exposed = _exposed(self._store.read(name))
+            except NotFoundError:  # being written, or removed meanwhile
+                continue
+            except IntegrityError as error:
+                self._damaged.add(name)
+                self._failed(str(error))
+                continue
+            self._name = name
+            return
+
+    def _failed(self, message: str) -> None:
+        self._unreadable += 1
+        if message != self._said:
+            _log.warning("scores are not exposed: %s", message)
+        self._said = message
+
+
+def _exposed(run: ScoresRun) -> _Exposed:
+    score, alert = _of_pods(run)
+    return _Exposed(run.record, score, alert, {side: _of_metrics(run, side) for side in SIDES})
+
+
+def _of_pods(run: ScoresRun) -> tuple[list[Labelled], list[Labelled]]:
+    """Of each model and pod: its highest score of the newest quarter of an hour, and whether any row is an alert."""
+    rows, until = run.scores, run.record.scored_until
+    if until is None:
+        return [], []
+    newest = rows[rows["timestamp"] > pd.Timestamp(until) - ALERT_WINDOW]
+    found = newest.groupby(["model_name", "pod"], sort=True).agg(
+        score=("anomaly_score", "max"), alert=("is_anomaly", "any")
+    )
+    cluster = run.record.cluster
+    labels = [[cluster, str(model), str(pod)] for model, pod in found.index]
+    return (
+        list(zip(labels, found["score"].astype(float).tolist(), strict=True)),
+        list(zip(labels, found["alert"].astype(float).tolist(), strict=True)),
+    )
+
+
+def _of_metrics(run: ScoresRun, side: str) -> list[Labelled]:
+    """Of each model, metric and horizon: one side of the forecast."""
+    begin = run.record.forecast_from
+    if begin is None:
+        return []
+    rows = run.forecasts.set_index("predicted_for")
+    found = []
+    for horizon, ahead in HORIZONS.items():
+        there = rows[rows.index == pd.Timestamp(begin) + ahead]
+        for model, metric, value in zip(there["model_name"], there["metric_name"], there[side], strict=True):
+            labels = [run.record.cluster, str(model), str(metric), UNITS.get(str(metric), ""), horizon]
+            found.append((labels, float(value)))
+    return found
+
+
+def _about(record: ScoresRecord, now: float) -> Iterable[Metric]:
+    """Of what the scores are, and how old."""
+    per_kind = ["cluster", "kind"]
+    until = GaugeMetricFamily(
+        "aiops_scores_timestamp_seconds", "Newest instant that was scored, or forecast from.", labels=per_kind
+    )
+    stale = GaugeMetricFamily(
+        "aiops_scores_stale", "1: that instant is more than an hour ago, and no values are exposed.", labels=per_kind
+    )
+    for kind, when in _ends(record).items():
+        until.add_metric([record.cluster, kind], when.timestamp())
+        stale.add_metric([record.cluster, kind], float(_is_stale(when, now)))
+    made = GaugeMetricFamily("aiops_scores_made_timestamp_seconds", "When models were asked last.", labels=["cluster"])
+    made.add_metric([record.cluster], record.made_at.timestamp())
+    source = InfoMetricFamily("aiops_scores_source", "Where the scored window came from.", labels=["cluster"])
+    source.add_metric([record.cluster], {"source": record.source})
+    models = InfoMetricFamily("aiops_scores_model", "Champions that answered.", labels=["cluster", "model"])
+    for model in record.models:
+        told = {"version": str(model.version), "kind": model.kind, "trained_on": model.effective_source}
+        models.add_metric([record.cluster, model.name], told)
+    left_out = GaugeMetricFamily(
+        "aiops_scores_model_left_out", "1: this model did not answer.", labels=["cluster", "model"]
+    )
+    for name in record.left_out:
+        left_out.add_metric([record.cluster, name], 1.0)
+    yield from (until, stale, made, source, models, left_out)
+
+
+def _values(exposed: _Exposed, now: float) -> Iterable[Metric]:
+    """Scores and forecasts that are not stale."""
+    fresh = {kind for kind, when in _ends(exposed.record).items() if not _is_stale(when, now)}
+    if ANOMALIES in fresh:
+        labels = ["cluster", "model", "pod"]
+        yield _gauge(
+            "aiops_anomaly_score",
+            "Highest score of the newest 15 minutes; higher is more anomalous, models have scales of their own.",
+            labels,
+            exposed.score,
+        )
+        yield _gauge(
+            "aiops_anomaly_alert", "1: the model raised an alert in the newest 15 minutes.", labels, exposed.alert
+        )
+    if FORECASTS in fresh:
+        labels = ["cluster", "model", "metric", "unit", "horizon"]
+        for side, what in zip(SIDES, ("Median", "Begin of the 80 % interval", "End of the 80 % interval"), strict=True):
+            text = f"{what} of what will be, so long after the forecast's timestamp, in the metric's unit."
+            yield _gauge(f"aiops_forecast_{side}", text, labels, exposed.forecast[side])
+
+
+def _gauge(name: str, text: str, labels: Sequence[str], found: Sequence[Labelled]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for values, number in found:
+        family.add_metric(values, number)
+    return family
+
+
+def _ends(record: ScoresRecord) -> dict[str, datetime]:
+    ends = {ANOMALIES: record.scored_until, FORECASTS: record.forecast_from}
+    return {kind: when for kind, when in ends.items() if when is not None}
+
+
+def _is_stale(when: datetime, now: float) -> bool:
+    return now - when.timestamp() > STALE.total_seconds()
