@@ -1,0 +1,149 @@
+"""What is wrong whatever a model has learned: a readable table of limits.
+
+The row detector learns what rows look like; a node that is full looks to it like one that is nearly full. Each bound is
+far from healthy rows as the engine's contract describes them (section 1.1b: ratios up to 0.7 with 5 % noise, restart
+counts that stay).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+from aiops_assets.insights.findings import CRITICAL_FROM, HIGH_FROM, Finding, Kind, shown
+from aiops_assets.insights.samples import Sample, unit_factor
+from aiops_assets.insights.sent_row import CHANGES, LAG_5, VALUE, WIDTH, Sent, SentRow
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, METRICS, NODE_CPU, NODE_MEMORY, POD_MEMORY, RESTARTS
+from aiops_assets.timeseries.features import STATISTICS
+
+DIFF, MIN_5M = STATISTICS.index("diff"), STATISTICS.index("min_5m")
+RISING_FROM = 0.05
+"""Share of the limit in an hour: a pod that is nearly full and hardly grows is full, and no leak."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A bound of one metric.
+
+    Attributes:
+        kind: what it is when the bound is reached.
+        metric: of the catalogue.
+        bound: high from here on, in the metric's unit.
+        critical: critical from here on.
+        why: what a person should know of it.
+    """
+
+    kind: Kind
+    metric: str
+    bound: float
+    critical: float
+    why: str
+
+    def excess(self, value: float) -> float:
+        """2 (high) at the bound, 4 (critical) where it is critical, and on in a line up to 10; negative below."""
+        if value < self.bound:
+            return -1.0
+        rise = (CRITICAL_FROM - HIGH_FROM) * (value - self.bound) / (self.critical - self.bound)
+        return min(HIGH_FROM + rise, 10.0)
+
+
+MEMORY_FULL = Limit(
+    "memory_saturation", POD_MEMORY.name, 0.95, 0.99, "of its memory limit the kernel kills a container at 1"
+)
+NODE_FULL = Limit(
+    "node_pressure", NODE_MEMORY.name, 0.90, 0.97, "a node this full evicts pods soon; node alerts begin at 0.9"
+)
+CPU_FULL = Limit("cpu_saturation", NODE_CPU.name, 0.95, 0.99, "no CPU time is left, so that work queues up")
+RESTARTING = Limit("restart_storm", RESTARTS.name, 3.0, 6.0, "three restarts in five minutes are a crash loop")
+FILLING = Limit("memory_leak", POD_MEMORY.name, 1.0, 1.2, "at this rate the memory limit is reached within the hour")
+SHARES: Mapping[str, Limit] = MappingProxyType(
+    {
+        limit.metric: limit
+        for limit in (
+            Limit("disk_full", "disk_usage", 0.90, 0.97, "a kubelet evicts pods when less than a tenth is free"),
+            Limit("cpu_saturation", "cluster_cpu_usage", 0.95, 0.99, CPU_FULL.why),
+            Limit("node_pressure", "cluster_memory_usage", 0.90, 0.97, NODE_FULL.why),
+        )
+    }
+)
+"""Shares that the row detector has no column for, by the name of their metric."""
+UNITS = {metric.name: metric.unit for metric in METRICS}
+CPU, NODE, MEMORY, RESTART = (ENGINE_METRICS.index(metric) for metric in (NODE_CPU, NODE_MEMORY, POD_MEMORY, RESTARTS))
+
+
+def beyond_limits(row: SentRow, expected: list[float]) -> list[Finding]:
+    """Limits of the engine's metrics that a row reaches; ``expected`` are the 45 medians of training."""
+    found: list[Finding] = []
+    for metric, limit, statistic in ((MEMORY, MEMORY_FULL, VALUE), (NODE, NODE_FULL, VALUE), (CPU, CPU_FULL, MIN_5M)):
+        value = row.values[WIDTH * metric + statistic]
+        if value >= limit.bound and (level := row.level(metric) or _of_column(row, metric, statistic)):
+            usual = expected[level.index] * level.factor
+            found.append(_finding(limit, level, usual, limit.excess(value), f"the limit is {limit.bound:g}"))
+    restarts = _restarts(row)
+    if restarts is not None:
+        found.append(restarts)
+    leak = _leak(row)
+    if leak is not None:
+        found.append(leak)
+    return found
+
+
+def full_shares(samples: Iterable[Sample], now: datetime) -> list[Finding]:
+    """Limits of other metrics of the catalogue that the newest samples reach."""
+    found = []
+    for sample in samples:
+        limit = SHARES.get(sample.name)
+        if limit is None:
+            continue
+        factor = unit_factor(UNITS[limit.metric], [sample.value])
+        excess = limit.excess(sample.value / factor)
+        if excess >= 0:
+            usual = limit.bound * factor
+            reason = f"{sample.name} is {shown(sample.value, factor)}, the limit is {limit.bound:g}: {limit.why}."
+            time = sample.time or now
+            found.append(
+                Finding(sample.name, sample.name, sample.value, usual, time, limit.kind, excess, reason, "limits")
+            )
+    return found
+
+
+def growth(row: SentRow) -> float:
+    """Restarts of the last five minutes, as far as a row tells."""
+    first = WIDTH * RESTART
+    value, lag, diff = row.values[first + VALUE], row.values[first + LAG_5], row.values[first + DIFF]
+    return max(value - lag, diff)
+
+
+def _restarts(row: SentRow) -> Finding | None:
+    grown = growth(row)
+    if grown < RESTARTING.bound or RESTART not in row.sent:
+        return None
+    diff = _of_column(row, RESTART, DIFF)
+    level = row.level(RESTART)
+    if level is None or (diff is not None and diff.value >= grown):
+        one = diff or row.sent[RESTART][0]
+        usual = 0.0 if one.column.statistic in CHANGES else one.value - grown
+    else:
+        one, usual = level, level.value - grown
+    return _finding(RESTARTING, one, usual, RESTARTING.excess(grown), f"{grown:g} more than before")
+
+
+def _leak(row: SentRow) -> Finding | None:
+    level = row.level(MEMORY)
+    if level is None or MEMORY not in row.changes:
+        return None
+    change, trend = row.changes[MEMORY]
+    per_hour = change / trend.column.hours
+    reached = row.values[WIDTH * MEMORY + VALUE] + per_hour
+    if per_hour < RISING_FROM or reached < FILLING.bound:
+        return None
+    return _finding(FILLING, trend, 0.0, FILLING.excess(reached), f"at a level of {shown(level.value, level.factor)}")
+
+
+def _of_column(row: SentRow, metric: int, statistic: int) -> Sent | None:
+    return next((one for one in row.sent.get(metric, ()) if one.column.statistic == statistic), None)
+
+
+def _finding(limit: Limit, one: Sent, usual: float, excess: float, beside: str) -> Finding:
+    reason = f"{one.name} is {shown(one.value, one.factor)}, {beside}: {limit.why}."
+    return Finding(limit.metric, one.name, one.value, usual, one.time, limit.kind, excess, reason, "limits")
