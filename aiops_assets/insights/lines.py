@@ -17,8 +17,9 @@ LEAST_SAMPLES = 12
 LEAST_FOR_SLOPE = 5
 NEWEST = 120
 """Samples that are looked at: pairwise slopes grow with the square."""
-SURE = 2.0
+SURE = 2.5
 """Standard errors that a slope must be away from zero."""
+MOST_CORRELATED = 0.97
 HALF_INTERVAL = 1.2815515655446004
 """Standard deviations to each side of an 80 % interval."""
 LEVEL_SAMPLES = 3
@@ -105,7 +106,10 @@ def _slope(values: Floats, hours: Floats) -> tuple[float, float, float, float]:
     rest = values / scale - slope * hours
     rest = rest - np.median(rest)
     spread = max(1.4826 * float(np.median(np.abs(rest))), 0.5 * float(rest.std()))
-    r = float(np.clip((rest[1:] @ rest[:-1]) / max(rest @ rest, 1e-300), 0.0, 0.95))
+    r = float((rest[1:] @ rest[:-1]) / max(rest @ rest, 1e-300))
+    # What a line leaves of a short series looks less correlated than it is, by about (2 + 4 r) / n: as Marriott and
+    # Pope (1954) show for what a mean leaves, with (1 + 3 r) / n.
+    r = float(np.clip(r + (2 + 4 * max(r, 0.0)) / len(values), 0.0, MOST_CORRELATED))
     error = math.sqrt((1 + r) / (1 - r)) * float(high - low) / (2 * HALF_INTERVAL)
     # What is left of a line by rounding is no spread, and no autocorrelation.
     if spread < 1e-12:

@@ -30,6 +30,7 @@ HOURLY_ROWS, HOURLY_SHARE = 24, 0.25
 """Fewer hours give no errors from which the forecaster could learn how far it may be trusted."""
 FOLLOWED = ("memory_usage", "disk_usage")
 FULL = 1.0
+LEAST_SCALE = 1e-12
 FORECASTER, TREND, LINE, LAST_VALUE = "predictive-analytics", "trend", "robust-line", "last-value"
 
 
@@ -210,4 +211,4 @@ def _direction(change: float) -> Trend:
 
 
 def _scale(values: Floats) -> float:
-    return float(np.abs(values).max()) or 1.0
+    return max(float(np.abs(values).max()), LEAST_SCALE)

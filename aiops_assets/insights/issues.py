@@ -1,0 +1,139 @@
+"""Which issues are to be expected, and what may help: the answer of ``POST /api/v1/prediction/predict`` to
+``issue_context``.
+
+Pieces of evidence for one issue (samples, each kind of event, the state) are combined by a noisy-or: the issue fails to
+come only if each piece fails to bring it (Pearl 1988, "Probabilistic Reasoning in Intelligent Systems", section 4.3.2).
+The pieces' own probabilities are the tables of :mod:`aiops_assets.insights.issue_rules`.
+Source: ADR-009's request example; engine contract, section 2.2.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from aiops_assets.insights.durations import duration_text
+from aiops_assets.insights.event_evidence import Evidence, event_evidence, noisy_or, state_evidence, state_texts
+from aiops_assets.insights.issue_rules import ACTIONS, STATE_RULES, EventRule, StateRule, words_of
+from aiops_assets.insights.metric_evidence import metric_evidence
+from aiops_assets.insights.samples import MEANINGS, Sample, by_name
+from aiops_assets.insights.sent_histories import UNITS
+from aiops_assets.models.engine_answers import Forecasting
+
+LEAST_PROBABILITY, MOST_PROBABILITY = 0.2, 0.99
+"""Issues that are less probable are not named; nothing is certain."""
+MOST_REASONS = 5
+
+
+@dataclass(frozen=True)
+class PredictedIssue:
+    """An issue that is to be expected.
+
+    Attributes:
+        issue: its id: pod_oom, cpu_saturation, crash_loop, disk_full, node_pressure, error_storm, ...
+        probability: 0.2-0.99.
+        time_to_occurrence: "5m", "1h30m", "7h", "3d".
+        reasons: what speaks for it, the strongest first.
+    """
+
+    issue: str
+    probability: float
+    time_to_occurrence: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IssueOutlook:
+    """The answer to ``issue_context``.
+
+    Attributes:
+        predicted_issues: the most probable first.
+        suggested_actions: short words without repeats, of the most probable issue first.
+    """
+
+    predicted_issues: tuple[PredictedIssue, ...]
+    suggested_actions: tuple[str, ...]
+
+
+def predicted_issues(
+    samples: Sequence[Sample],
+    events: Iterable[object],
+    state: object,
+    forecaster: Forecasting | None,
+    *,
+    now: datetime,
+) -> IssueOutlook:
+    """Say which issues are to be expected.
+
+    The time of an issue is the one that samples tell, of the surest such piece, else of the surest piece's table.
+
+    Args:
+        samples: ``issue_context.metrics``, after ``historical_metrics`` where those were sent too.
+        events: ``recent_events``, oldest or newest first; texts or objects, see
+            :func:`~aiops_assets.insights.event_evidence.event_evidence`.
+        state: ``current_state``: a text, any object, or ``None``. Numbers in it that have the name of a metric count
+            as its newest sample where no other was sent.
+        forecaster: what is served; ``None``: samples are judged by their own lines.
+        now: with an offset.
+
+    Raises:
+        SchemaError, DataError: an event that cannot be read, see ``event_evidence``.
+        ModelError: the forecaster gave no forecast that could be used.
+    """
+    texts, numbers = state_texts(state)
+    pieces = metric_evidence(by_name(_together(samples, numbers, now), now), forecaster)
+    pieces += event_evidence(events, now)
+    pieces += state_evidence(texts)
+    by_issue: dict[str, list[Evidence]] = {}
+    for piece in pieces:
+        by_issue.setdefault(piece.issue, []).append(piece)
+    rule = _state_rule(texts)
+    if rule and not any(noisy_or(p.probability for p in each) >= LEAST_PROBABILITY for each in by_issue.values()):
+        by_issue[rule.issue] = [
+            Evidence(rule.issue, rule.probability, rule.minutes, False, "the state says so and nothing else does")
+        ]
+        rule = None
+    named = [_issue(issue, each, rule) for issue, each in by_issue.items()]
+    issues = sorted(
+        (one for one in named if one.probability >= LEAST_PROBABILITY), key=lambda one: (-one.probability, one.issue)
+    )
+    actions = dict.fromkeys(action for one in issues for action in ACTIONS.get(one.issue, ()))
+    return IssueOutlook(tuple(issues), tuple(actions))
+
+
+def _issue(issue: str, pieces: list[Evidence], state: StateRule | None) -> PredictedIssue:
+    surest = sorted(pieces, key=lambda piece: -piece.probability)
+    told = next((piece for piece in surest if piece.measured), surest[0])
+    together = noisy_or([*(piece.probability for piece in pieces), *([state.support] if state else [])])
+    # What is hardly probable by itself is not made an issue by a state that says nothing of it.
+    if noisy_or(piece.probability for piece in pieces) < LEAST_PROBABILITY:
+        together = 0.0
+    return PredictedIssue(
+        issue,
+        round(min(together, MOST_PROBABILITY), 4),
+        duration_text(told.minutes),
+        tuple(dict.fromkeys(piece.reason for piece in surest))[:MOST_REASONS],
+    )
+
+
+def _state_rule(texts: list[str]) -> StateRule | None:
+    """The first rule, the gravest, whose words any text has."""
+    words = [words_of(text) for text in texts]
+    for rule in STATE_RULES:
+        if any(EventRule(rule.words, "", 0.0, 0.0).says(one) for one in words):
+            return rule
+    return None
+
+
+def _together(samples: Sequence[Sample], numbers: dict[str, float], now: datetime) -> list[Sample]:
+    """All samples; one without a time is of now where others of its name have one."""
+    timed = {sample.name for sample in samples if sample.time is not None}
+    sent = {sample.name for sample in samples}
+    known = [Sample(name, value) for name, value in numbers.items() if name not in sent and _is_metric(name)]
+    return [
+        replace(sample, time=now) if sample.time is None and sample.name in timed else sample
+        for sample in [*samples, *known]
+    ]
+
+
+def _is_metric(name: str) -> bool:
+    return name in MEANINGS or name in UNITS
