@@ -78,6 +78,7 @@ class Prediction(_Answer):
     timestamp: AwareDatetime
     trend: Literal["increasing", "decreasing", "stable"]
     risk: Literal["low", "medium", "high"]
+    judged_by: str
 
 
 class PredictSummary(_Answer):
@@ -94,6 +95,7 @@ class PredictedIssue(_Answer):
     issue: str
     probability: Share
     time_to_occurrence: str
+    reasons: list[str]
 
 
 class PredictAnswer(_Answer):
@@ -103,7 +105,7 @@ class PredictAnswer(_Answer):
     summary: PredictSummary
     predicted_issues: list[PredictedIssue]
     suggested_actions: list[str]
-    judged_by: list[str]
+    notes: list[str]
     models: list[Origin]
 
 

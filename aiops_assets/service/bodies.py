@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from aiops_assets.insights.samples import Sample
 
 MOST_NAME = 512
+YEARS = range(1970, 2200)
+"""Of a sample's time: what is outside is a clock that is not set, and no grid can hold it."""
 
 
 def _no_time(value: object) -> object:
@@ -20,12 +22,11 @@ def _no_time(value: object) -> object:
 
 
 def _with_offset(value: datetime | None) -> datetime | None:
-    if value is None or value.tzinfo is None:
-        return value and value.replace(tzinfo=UTC)
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is beyond the years 1 to 9999 in UTC") from None
+    if value is None:
+        return None
+    if value.year not in YEARS:
+        raise ValueError(f"a time between {YEARS[0]} and {YEARS[-1]} is expected")
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def _list(value: object) -> object:

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request, Response
 
 from aiops_assets.errors import AiopsError
 from aiops_assets.insights.anomalies import detect
+from aiops_assets.insights.issues import predicted_issues
 from aiops_assets.insights.patterns import analyze
 from aiops_assets.insights.predictions import predict
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, PREDICTIVE_ANALYTICS
@@ -111,16 +112,17 @@ class Engine:
         """See :func:`aiops_assets.insights.predictions.predict`. Without a forecaster, statistics answer and say so."""
         forecaster = self._pool.ready.get(PREDICTIVE_ANALYTICS.name)
         context = body.issue_context
-        found = predict(
-            bodies.samples_of([*body.historical_metrics, *body.metrics]),
-            body.predict_ahead,
-            forecaster.model if forecaster else None,
-            now=self._clock(),
-            current_state=context.current_state if context else None,
-            events=context.recent_events if context else (),
-            state_samples=bodies.samples_of(context.metrics) if context else (),
+        model, now = forecaster.model if forecaster else None, self._clock()
+        samples = bodies.samples_of([*body.historical_metrics, *body.metrics])
+        found = predict(samples, body.predict_ahead, model, now=now)
+        outlook = predicted_issues(
+            [*samples, *(bodies.samples_of(context.metrics) if context else ())],
+            context.recent_events if context else (),
+            context.current_state if context else None,
+            model,
+            now=now,
         )
-        return {**asdict(found), "models": _origins(forecaster)}
+        return {**asdict(found), **asdict(outlook), "models": _origins(forecaster)}
 
     def analyze(self, body: bodies.AnalyzeBody) -> dict[str, Any]:
         """See :func:`aiops_assets.insights.patterns.analyze`; no model is asked."""
@@ -129,12 +131,14 @@ class Engine:
             bodies.samples_of(body.metrics),
             start=span.start if span else None,
             end=span.end if span else None,
-            time_range=data.time_range if data else None,
+            event_range=data.time_range if data else None,
             analysis_type=body.analysis_type,
             events=data.events if data else (),
             now=self._clock(),
         )
-        return asdict(found)
+        said = asdict(found)
+        said["summary"] = {name: said.pop(name) for name in ("patterns_found", "confidence")}
+        return said
 
     def _history(self, pod: str) -> Any:
         """A pod's newest day; ``None`` where there is none or it cannot be read, which /health then tells."""

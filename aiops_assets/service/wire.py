@@ -52,7 +52,7 @@ def parsed(model: type[Body], data: bytes) -> Body:
         return model.model_validate_json(data)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        told = [f"{_place(problem['loc'])}{problem['msg']}" for problem in found[:MOST_PROBLEMS]]
+        told = [_place(one["loc"]) + one["msg"].removeprefix("Value error, ") for one in found[:MOST_PROBLEMS]]
         more = f"; and {len(found) - MOST_PROBLEMS} more" if len(found) > MOST_PROBLEMS else ""
         raise SchemaError("; ".join(told) + more) from None
 

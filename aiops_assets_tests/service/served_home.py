@@ -115,5 +115,3 @@ def alarming(spec: ModelSpec = ANOMALY_DETECTOR) -> bytes:
     pipeline: Any = family.from_bytes(model_file(spec.name))
     pipeline["forest"].offset_ = 1.0
     return family.to_bytes(pipeline)
-
-

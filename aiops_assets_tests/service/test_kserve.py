@@ -129,9 +129,7 @@ REFUSED = {
 class TestRefusals:
     @pytest.mark.parametrize("name", MODEL_NAMES)
     @pytest.mark.parametrize("body", REFUSED.values(), ids=REFUSED)
-    def test_a_body_that_cannot_be_used_is_a_400_with_a_reason(
-        self, whole: TestClient, name: str, body: bytes
-    ) -> None:
+    def test_a_body_that_cannot_be_used_is_a_400_with_a_reason(self, whole: TestClient, name: str, body: bytes) -> None:
         response = whole.post(f"/v1/models/{name}:predict", content=body)
         assert response.status_code == 400
         assert set(response.json()) == {"error"}

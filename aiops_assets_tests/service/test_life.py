@@ -1,0 +1,258 @@
+"""Which model answers: promoted, rolled back, broken, missing. What can answer does, and /health tells the rest."""
+
+import shutil
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from time import sleep
+
+import numpy as np
+import pytest
+import requests
+from starlette.testclient import TestClient
+
+from aiops_assets.errors import SettingsError
+from aiops_assets.models import isolation_forest
+from aiops_assets.models.catalog import ANOMALY_DETECTOR, MODEL_NAMES
+from aiops_assets.models.evaluation import healthy_rows
+from aiops_assets.models.lstm_network import WINDOW
+from aiops_assets.service import answers
+from aiops_assets.service.instruments import Instruments
+from aiops_assets.service.pool import ModelPool
+from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.registry.champion_home import trap_file
+from aiops_assets_tests.service.conftest import service, wait_until
+from aiops_assets_tests.service.running import serving
+from aiops_assets_tests.service.served_home import SPECS, ServedHome, alarming, model_file
+
+NAME = ANOMALY_DETECTOR.name
+CLIENTS, MOVES = 50, 8
+ROW = healthy_rows(1, seed=9)
+
+
+def pool_of(home: ServedHome, *names: str) -> ModelPool:
+    return ModelPool(home.served, [SPECS[name] for name in names or (NAME,)], Instruments())
+
+
+def version_of(pool: ModelPool) -> int:
+    return pool.get(NAME).champion.version
+
+
+def score_of(data: bytes) -> float:
+    return float(isolation_forest.anomaly_score(isolation_forest.from_bytes(data), ROW)[0])
+
+
+def health(client: TestClient) -> dict[str, object]:
+    response = client.get("/health")
+    assert response.status_code == 200
+    answers.Health.model_validate_json(response.content)
+    found: dict[str, object] = response.json()
+    return found
+
+
+class TestSwaps:
+    def test_the_champion_answers_and_its_successor_after_it(self, home: ServedHome) -> None:
+        home.serve([NAME])
+        pool = pool_of(home)
+        pool.refresh()
+        assert version_of(pool) == 1
+        home.promote(home.publish(data=model_file(NAME, seed=1)))
+        pool.refresh()
+        assert version_of(pool) == 2
+        home.promote(1)
+        pool.refresh()
+        assert version_of(pool) == 1
+        assert pool.problems == {}
+
+    def test_a_version_that_is_not_champion_is_not_served(self, home: ServedHome) -> None:
+        home.serve([NAME])
+        home.publish(data=model_file(NAME, seed=1))
+        pool = pool_of(home)
+        pool.refresh()
+        assert version_of(pool) == 1
+
+    def test_one_that_fails_its_smoke_inference_leaves_the_old_one(self, home: ServedHome) -> None:
+        home.serve([NAME])
+        pool = pool_of(home)
+        pool.refresh()
+        home.promote(home.publish(data=alarming()))
+        pool.refresh()
+        assert version_of(pool) == 1
+        assert "smoke inference: the engine's default vector" in pool.problems[NAME]
+        assert "version 1 goes on" in pool.problems[NAME]
+        home.promote(home.publish(data=model_file(NAME, seed=2)))
+        pool.refresh()
+        assert version_of(pool) == 3
+        assert pool.problems == {}
+
+    def test_a_failed_version_is_not_read_again_at_once(self, home: ServedHome) -> None:
+        home.promote(home.publish(data=alarming()))
+        instruments = Instruments()
+        pool = ModelPool(home.served, [ANOMALY_DETECTOR], instruments, poll_seconds=60)
+        for _ in range(3):
+            pool.refresh()
+        assert instruments.registry.get_sample_value("aiops_model_load_failures_total", {"model": NAME}) == 1
+
+    def test_a_replaced_file_is_not_unpickled(self, home: ServedHome, tmp_path: Path) -> None:
+        home.serve([NAME])
+        touched = tmp_path / "touched"
+        (home.folder / NAME / "1" / "model.joblib").write_bytes(trap_file(touched))
+        pool = pool_of(home)
+        pool.refresh()
+        assert "not the file its manifest names" in pool.problems[NAME]
+        assert not touched.exists()
+
+    @pytest.mark.parametrize("left", ["manifest.json", "model.joblib"])
+    def test_a_half_written_version_is_not_served(self, home: ServedHome, left: str) -> None:
+        home.serve([NAME])
+        pool = pool_of(home)
+        pool.refresh()
+        second = home.publish(data=model_file(NAME, seed=1))
+        home.promote(second)
+        (home.folder / NAME / str(second) / left).unlink()
+        pool.refresh()
+        assert version_of(pool) == 1
+        assert "version 2 is not served" in pool.problems[NAME]
+
+    def test_an_unreadable_record_and_a_vanished_root_leave_what_is_loaded(self, home: ServedHome) -> None:
+        home.serve([NAME])
+        pool = pool_of(home)
+        pool.refresh()
+        (home.folder / NAME / "champion.json").write_text("{")
+        pool.refresh()
+        assert version_of(pool) == 1
+        assert "champion record cannot be read" in pool.problems[NAME]
+        shutil.rmtree(home.folder)
+        pool.refresh()
+        assert version_of(pool) == 1
+        assert pool.problems[NAME]
+
+    def test_swaps_and_ages_are_measured(self, home: ServedHome) -> None:
+        home.serve([NAME])
+        instruments = Instruments()
+        pool = ModelPool(home.served, [ANOMALY_DETECTOR], instruments)
+        pool.refresh()
+        home.promote(home.publish(data=model_file(NAME, seed=1)))
+        pool.refresh()
+        value = instruments.registry.get_sample_value
+        assert value("aiops_model_swaps_total", {"model": NAME}) == 1
+        labels = {"model": NAME, "source": "synthetic"}
+        assert value("aiops_model_info", {**labels, "version": "2", "data_version": "data-of-2"}) == 1
+        assert value("aiops_model_info", {**labels, "version": "1", "data_version": "data-of-1"}) is None
+        assert value("aiops_model_trained_timestamp_seconds", {"model": NAME}) == 1793491200
+
+
+class TestMissing:
+    def test_without_any_model_nothing_is_ready_and_health_says_so(self, tmp_path: Path) -> None:
+        with service(tmp_path) as client:
+            assert health(client)["status"] == "unavailable"
+            for name in MODEL_NAMES:
+                response = client.get(f"/v1/models/{name}")
+                assert response.status_code == 503
+                assert "aiops run" in response.json()["error"] or "just started" in response.json()["error"]
+            predicted = client.post(f"/v1/models/{NAME}:predict", json={"instances": ROW.tolist()})
+            detected = client.post("/api/v1/anomaly/detect", json={"metrics": []})
+            assert predicted.status_code == detected.status_code == client.get("/v2/health/ready").status_code == 503
+            assert client.get("/v2/health/live").status_code == 200
+            analyzed = client.post("/api/v1/pattern/analyze", json={"metrics": []})
+            foretold = client.post("/api/v1/prediction/predict", json={"metrics": []})
+            assert (analyzed.status_code, foretold.status_code) == (200, 200)
+
+    def test_a_model_is_ready_as_soon_as_it_is_promoted(self, home: ServedHome, tmp_path: Path) -> None:
+        with service(tmp_path, MODELS=NAME) as client:
+            assert client.get(f"/v1/models/{NAME}").status_code == 503
+            home.serve([NAME])
+            wait_until(client, f"/v1/models/{NAME}")
+            assert health(client)["status"] == "healthy"
+
+    def test_one_model_of_two_is_degraded(self, home: ServedHome, tmp_path: Path) -> None:
+        home.serve([NAME])
+        with service(tmp_path, MODELS=f"{NAME},ensemble-predictor") as client:
+            wait_until(client, f"/v1/models/{NAME}")
+            found = health(client)
+            assert found["status"] == "degraded"
+            assert any("ensemble-predictor" in str(problem) for problem in found["problems"])  # type: ignore[attr-defined]
+            assert client.get("/v2/health/ready").status_code == 503
+            assert client.get(f"/v2/models/{NAME}/ready").status_code == 200
+
+
+class TestOneModel:
+    def test_it_is_also_called_model(self, home: ServedHome, tmp_path: Path) -> None:
+        home.serve([NAME])
+        with service(tmp_path, NAME) as client:
+            wait_until(client, f"/v1/models/{NAME}")
+            body = {"instances": ROW.tolist()}
+            by_name, by_model = (client.post(f"/v1/models/{name}:predict", json=body) for name in (NAME, "model"))
+            assert by_name.json()["predictions"] == by_model.json()["predictions"]
+            assert client.get("/v1/models").json() == {"models": [NAME]}
+            assert client.get("/v1/models/lstm-predictor").status_code == 404
+
+    def test_an_unknown_one_is_refused_at_the_start(self, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match="there are anomaly-detector"), service(tmp_path, "detector"):
+            pass
+
+
+def test_lookback_of_the_lstm_is_its_window() -> None:
+    from aiops_assets.models.detector_families import LSTM_ROWS
+
+    assert LSTM_ROWS == WINDOW + 1
+
+
+def test_fifty_clients_see_no_failure_while_champions_move(home: ServedHome, tmp_path: Path) -> None:
+    """Scores tell which version really answered."""
+    files = {1: model_file(NAME), 2: model_file(NAME, seed=1)}
+    home.serve([NAME])
+    home.publish(data=files[2])
+    scores = {str(version): score_of(data) for version, data in files.items()}
+    assert abs(scores["1"] - scores["2"]) > 1e-6
+    with serving(tmp_path, MODELS=NAME, SERVICE_POLL_SECONDS="0.1") as running:
+        running.wait_for(f"/v1/models/{NAME}")
+        over = Event()
+
+        def ask() -> Counter[str]:
+            seen: Counter[str] = Counter()
+            with requests.Session() as session:
+                while not over.is_set():
+                    body = {"instances": ROW.tolist()}
+                    response = session.post(f"{running.url}/v1/models/{NAME}:predict", json=body, timeout=30)
+                    assert response.status_code == 200, response.text
+                    found = response.json()
+                    np.testing.assert_allclose(found["scores"], [scores[found["model_version"]]], atol=1e-9)
+                    assert found["data_version"] == f"data-of-{found['model_version']}"
+                    seen[found["model_version"]] += 1
+            return seen
+
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            asking = [clients.submit(ask) for _ in range(CLIENTS)]
+            try:
+                for move in range(MOVES):
+                    home.promote(2 - move % 2)
+                    sleep(0.4)
+            finally:
+                over.set()
+            seen = sum((one.result() for one in asking), Counter())
+        assert set(seen) == {"1", "2"}
+        metrics = requests.get(f"{running.url}/metrics", timeout=5).text
+        assert 'aiops_model_swaps_total{model="anomaly-detector"}' in metrics
+
+
+def test_sigterm_finishes_what_was_begun(home: ServedHome, tmp_path: Path) -> None:
+    home.serve([NAME])
+    with serving(tmp_path, MODELS=NAME) as running:
+        running.wait_for(f"/v1/models/{NAME}")
+        with ThreadPoolExecutor(1) as client:
+            rows = healthy_rows(3000, seed=1).tolist()
+            asked = client.submit(
+                requests.post, f"{running.url}/v1/models/{NAME}:predict", json={"instances": rows}, timeout=30
+            )
+            sleep(0.05)
+            assert running.stop() in (0, -15)
+            assert len(asked.result().json()["predictions"]) == 3000
+        log = running.log.read_text()
+        assert '"event":"model is served"' in log
+
+
+def test_settings_have_limits() -> None:
+    with pytest.raises(SettingsError, match="SERVICE_MAX_BODY_BYTES"):
+        make_settings(Path("anywhere"), SERVICE_MAX_BODY_BYTES="10")
