@@ -14,6 +14,7 @@ from aiops_assets.assets.checks import (
 )
 from aiops_assets.assets.evaluation import evaluation_asset
 from aiops_assets.assets.raw_metrics import raw_metrics_asset
+from aiops_assets.assets.scores import scores_asset
 from aiops_assets.assets.served import served_asset
 from aiops_assets.assets.shadow import shadow_asset
 from aiops_assets.assets.synthetic_series import synthetic_series
@@ -42,6 +43,7 @@ def definitions_for(settings: Settings, current: Callable[[], Settings] | None =
             raw_metrics_asset(settings),
             *(training_set_asset(view, source) for view, source in training_sets),
             *(make(spec) for spec in specs for make in makers),
+            scores_asset(specs),
         ],
         asset_checks=[
             *(training_set_checks(view, source) for view, source in training_sets),

@@ -15,6 +15,7 @@ from aiops_assets.stores.cards import Cards
 from aiops_assets.stores.handoff import Handoffs
 from aiops_assets.stores.lake import Lake
 from aiops_assets.stores.records import Record
+from aiops_assets.stores.scores import Scores
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.shadow import ShadowScores
 from aiops_assets.stores.storage import open_storage
@@ -23,7 +24,7 @@ from aiops_assets.tracking import Tracker
 
 
 class StoresResource(dg.ConfigurableResource[None]):
-    """Lake, training sets and shadow scores below home, served directories and cards below the model root."""
+    """Lake, training sets and scores below home, served directories and cards below the model root."""
 
     home: str
     model_root: str
@@ -48,6 +49,10 @@ class StoresResource(dg.ConfigurableResource[None]):
     def shadow(self) -> ShadowScores:
         """Scores of challenger and champion, window by window."""
         return ShadowScores(open_storage(self.home), self.cluster)
+
+    def scores(self) -> Scores:
+        """What the champions said of the newest windows."""
+        return Scores(open_storage(self.home), self.cluster)
 
 
 class TrackingResource(dg.ConfigurableResource[None]):

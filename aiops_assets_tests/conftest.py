@@ -22,6 +22,7 @@ FEW = ("anomaly-detector", "ensemble-predictor")
 AFTER_DATA = (
     *(f"training_set/{spec.view}" for spec in MODELS if spec.name in FEW),
     *(f"{kind}/{name}" for name in FEW for kind in ("model", "evaluation", "served", "shadow", "card")),
+    "scores",
 )
 """Their assets that are made from raw_metrics or synthetic_series, as the UI names them."""
 """Midnight at which the series of all tests end."""

@@ -1,4 +1,4 @@
-"""What runs by itself: fetch each day, retrain each week and when new days pile up, say when a run fails.
+"""What runs by itself: scores each quarter of an hour, a fetch each day, a retrain when due, a word on failed runs.
 
 One window has one retrain. Schedule and sensor ask for it by the same run key, each looks for a run that has the
 key already, and the sensor keeps quiet while the schedule's own tick is due.
@@ -13,6 +13,7 @@ import dagster as dg
 from aiops_assets.assets.partitions import days_to_fetch
 from aiops_assets.assets.raw_metrics import RAW_METRICS
 from aiops_assets.assets.run_history import close_dead_runs, failure_of
+from aiops_assets.assets.scores import SCORES
 from aiops_assets.assets.synthetic_series import SYNTHETIC_SERIES
 from aiops_assets.automation.champion_jobs import champion_jobs
 from aiops_assets.errors import IntegrityError
@@ -27,6 +28,7 @@ from aiops_assets.timeseries.quality import FULL_DAY
 INGEST_CRON = "30 1 * * *"
 """A day closes an hour and five minutes after its end (with ranges of half an hour: an hour and a half)."""
 RETRAIN_CRON = "0 2 * * 0"
+SCORE_CRON = "*/15 * * * *"
 SUNDAY, RETRAIN_DONE = 6, timedelta(hours=2, minutes=30)
 """From Sunday's begin, when Saturday is about to close, the sensor leaves the retrain to the schedule until then."""
 UNDER_WAY = [
@@ -34,6 +36,7 @@ UNDER_WAY = [
     for status in dg.DagsterRunStatus
     if status not in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 ]
+UNFINISHED = [status for status in UNDER_WAY if status != dg.DagsterRunStatus.SUCCESS]
 SENSOR_SECONDS = 600
 MOST_VERSIONS_READ = 20
 # The tags that `dagster asset materialize --partition-range` sets.
@@ -54,6 +57,7 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
     fetches = _fetches(settings)
     everything = dg.AssetSelection.all() if fetches else dg.AssetSelection.assets(SYNTHETIC_SERIES).downstream()
     ingest = dg.define_asset_job("ingest", dg.AssetSelection.assets(RAW_METRICS), description="Fetch what is new.")
+    score = dg.define_asset_job("score", dg.AssetSelection.assets(SCORES), description="Ask what is served about now.")
     retrain = dg.define_asset_job("retrain", everything, description="Fetch, train, evaluate, and serve if not worse.")
 
     @dg.schedule(
@@ -65,6 +69,16 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
     )
     def daily_ingest(context: dg.ScheduleEvaluationContext) -> Tick:
         return ingest_request(current(), context.scheduled_execution_time)
+
+    @dg.schedule(
+        job=score,
+        cron_schedule=SCORE_CRON,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
+        description="Every 15 minutes: what the served models say of the newest hour and the next day.",
+    )
+    def quarter_hourly_scores(context: dg.ScheduleEvaluationContext) -> Tick:
+        return score_request(current(), context.instance, context.scheduled_execution_time)
 
     @dg.schedule(
         job=retrain,
@@ -102,8 +116,8 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
         context.log.error(f"run {run.run_id} of job {run.job_name} failed: {cause}")
 
     return dg.Definitions(
-        jobs=[ingest, retrain, *champion_jobs()],
-        schedules=[daily_ingest, weekly_retrain],
+        jobs=[ingest, score, retrain, *champion_jobs()],
+        schedules=[daily_ingest, quarter_hourly_scores, weekly_retrain],
         sensors=[retrain_when_days_pile_up, log_run_failures],
     )
 
@@ -113,6 +127,16 @@ def ingest_request(settings: Settings, at: datetime) -> Tick:
     if not _fetches(settings):
         return dg.SkipReason(_why_nothing_is_fetched(settings))
     return dg.RunRequest(run_key=f"ingest-{at.date()}", tags=_range(settings, at.date()))
+
+
+def score_request(settings: Settings, instance: dg.DagsterInstance, at: datetime) -> Tick:
+    """Scores of now, or why there are none; runs that a busy queue holds back do not pile up."""
+    if settings.wants_days and not settings.prometheus_url:
+        return dg.SkipReason(_why_nothing_is_fetched(settings))
+    waiting = instance.get_runs(dg.RunsFilter(job_name="score", statuses=UNFINISHED), limit=1)
+    if waiting:
+        return dg.SkipReason(f"run {waiting[0].run_id} is not done yet")
+    return dg.RunRequest(run_key=f"score-{settings.cluster}-{at.astimezone(UTC):%Y-%m-%dT%H:%M}")
 
 
 def retrain_request(settings: Settings, instance: dg.DagsterInstance, at: datetime) -> Tick:

@@ -247,7 +247,7 @@ def test_asset_keys_are_the_same_in_every_environment(tmp_path: Path) -> None:
         for name in ("dev", "ci", "staging", "production")
     ]
     assert all(found == keys[0] for found in keys)
-    assert {key.to_user_string() for key in keys[0]} >= {"raw_metrics", *BOTH}
+    assert {key.to_user_string() for key in keys[0]} >= {"raw_metrics", "scores", *BOTH}
 
 
 def test_resources_follow_the_settings(tmp_path: Path) -> None:
