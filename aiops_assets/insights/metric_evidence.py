@@ -12,7 +12,7 @@ from aiops_assets.insights.issue_rules import (
     RESTARTS_AN_HOUR,
     LevelRule,
 )
-from aiops_assets.insights.outlooks import Outlook, outlooks
+from aiops_assets.insights.outlooks import FORECASTER, Outlook, outlooks
 from aiops_assets.insights.predictions import probability_at_or_above
 from aiops_assets.insights.samples import CHANGE, MEANINGS, Series, unit_factor
 from aiops_assets.models.engine_answers import Forecasting
@@ -91,7 +91,8 @@ def _held(outlook: Outlook, rule: LevelRule) -> bool:
 
 def _forecast(outlook: Outlook, rule: LevelRule) -> Evidence | None:
     limit = rule.limit * _percent(outlook.name)
-    if outlook.last >= limit or outlook.samples < 2:
+    # Lines tell of one moment alone, and how far they may be drawn on is judged with leaks.
+    if outlook.judged_by != FORECASTER or outlook.last >= limit or outlook.samples < 2:
         return None
     reached = np.flatnonzero(outlook.value >= limit)
     steps = reached if len(reached) else np.flatnonzero(outlook.upper >= limit)

@@ -3,9 +3,9 @@
 The served forecaster goes on from a level and the usual shape of days; it does not follow a leak (it was learnt from
 clusters whose memory comes and goes). Where memory or disk surely rises towards its limit, the trend that
 :mod:`aiops_assets.models.exhaustion` reads is drawn on instead, wherever it lies above the forecast: value, trend and
-risk then say the same. CPU is not followed: load that rises in the morning falls in the evening. Only of
-less than a day of hourly samples, about which the forecaster cannot be asked how right it was lately, a sure line is
-drawn on for a quarter of its length.
+risk then say the same. CPU is not followed: load that rises in the morning falls in the evening. Only of less than a
+day of hourly samples, about which the forecaster cannot be asked how right it was lately, a sure line is drawn on for a
+quarter of its length.
 """
 
 import math

@@ -11,6 +11,8 @@ from aiops_assets.insights.event_evidence import noisy_or, rules_of
 from aiops_assets.insights.issue_rules import ACTIONS, EVENT_RULES, LEVEL_RULES, STATE_RULES, words_of
 from aiops_assets.insights.issues import IssueOutlook, PredictedIssue, predicted_issues
 from aiops_assets.insights.samples import Sample
+from aiops_assets.models.base import Forecast
+from aiops_assets.timeseries.history import History
 from aiops_assets_tests.insights.forecasting import NOW, LastValue, sent
 
 ADR_METRICS = [
@@ -110,6 +112,24 @@ def test_a_leak_is_seen_without_a_forecaster_and_in_few_samples() -> None:
     quarters = sent("pod_memory_usage", np.linspace(0.5, 0.7, 8), 900)
     (oom,) = predicted_issues(quarters, [], None, None, now=NOW).predicted_issues
     assert (oom.issue, oom.time_to_occurrence) == ("pod_oom", "2h30m")
+    (oom,) = predicted_issues(sent("memory_usage", np.linspace(0.4, 0.8, 41)), [], None, None, now=NOW).predicted_issues
+    assert (oom.issue, oom.time_to_occurrence) == ("pod_oom", "1h30m")  # .12 an hour, .2 are left
+
+
+def test_a_forecast_that_reaches_a_limit_is_an_issue_at_that_moment() -> None:
+    """CPU at .5 that the forecaster sees rise by a hundredth a step: .9 is reached after 40 of five minutes."""
+
+    class Rising(LastValue):
+        def forecast(self, history: History, horizon: int) -> Forecast:
+            said = super().forecast(history, horizon)
+            value = said.value + 0.01 * np.arange(1, horizon + 1)[:, None]
+            return Forecast(said.metrics, said.times, value, value - 0.02, value + 0.02)
+
+    samples = sent("cpu_usage", [0.5, 0.5, 0.5])
+    (cpu,) = predicted_issues(samples, [], "healthy", Rising(), now=NOW).predicted_issues
+    assert (cpu.issue, cpu.time_to_occurrence) == ("cpu_saturation", "3h30m")
+    assert cpu.probability == pytest.approx(0.8, abs=0.001)
+    assert "forecast to reach 0.9" in cpu.reasons[0]
 
 
 def test_a_disk_that_fills_in_three_days_says_so() -> None:
