@@ -69,7 +69,7 @@ def _stand_out(values: Floats) -> tuple[Floats, Floats, float]:
     """What is left over a moving median, that median, and the robust deviation of the former."""
     from scipy.ndimage import median_filter
 
-    base = median_filter(values, size=_window(len(values)), mode="nearest")
+    base = median_filter(values, size=_window(len(values)), mode="mirror")
     rest = values - base
     low, high = np.quantile(values, [0.05, 0.95])
     # A series that hardly moves has no deviation to measure by.
