@@ -15,7 +15,7 @@ import pandas as pd
 
 from aiops_assets.timeseries.catalog import SYNTHETIC_METRICS
 from aiops_assets.timeseries.synthetic import DAY_MINUTES, generate
-from aiops_assets_tests.benchmarks import backtesting, fetching, running
+from aiops_assets_tests.benchmarks import backtesting, fetching, running, serving
 from aiops_assets_tests.benchmarks.rows import Row
 
 ROUNDS = 5
@@ -40,7 +40,7 @@ def _python(statement: str) -> Callable[[], object]:
 
 def main() -> int:
     """Measure and print; the exit code."""
-    rows = [_import_time(), _synthetic_time(), *backtesting.rows(), *running.rows()]
+    rows = [_import_time(), _synthetic_time(), *backtesting.rows(), *running.rows(), *serving.rows()]
     if lacking := fetching.missing():
         print(f"Not measured: fetching, because this machine lacks {lacking}")
     else:
