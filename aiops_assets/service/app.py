@@ -79,8 +79,8 @@ def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, en
     @app.exception_handler(AiopsError)
     async def refused(request: Request, error: Exception) -> Response:
         status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
-        if status >= 422:
-            log.warning("refused", path=request.url.path, status=status, error=str(error))
+        if status in (422, 500):
+            log.warning("no usable answer", path=request.url.path, status=status, error=str(error))
         return json_answer({"error": str(error)}, status)
 
     @app.exception_handler(HTTPException)

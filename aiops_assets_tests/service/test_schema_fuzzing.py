@@ -1,0 +1,44 @@
+"""Requests drawn from the OpenAPI document, also broken ones: never a 5xx, always what the document says."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from aiops_assets.models.catalog import ANOMALY_DETECTOR, PREDICTIVE_ANALYTICS
+from aiops_assets.service.serving import app_of
+from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.service.running import serving
+
+CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
+NAMES = (ANOMALY_DETECTOR.name, PREDICTIVE_ANALYTICS.name, "nobody")
+CONFIG = schemathesis.Config.from_dict({"generation": {"mode": "all"}})
+DOCUMENT = app_of(make_settings(Path("unused")), demo=True).openapi()
+
+
+@pytest.fixture(scope="module")
+def address(whole_home: Path) -> Iterator[str]:
+    """Of a service with all models, in a process of its own."""
+    with serving(whole_home) as running:
+        running.wait_for("/v2/health/ready")
+        yield running.url
+
+
+schema = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
+
+
+@schema.parametrize()
+@settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+def test_no_request_of_the_document_is_a_server_error(case: schemathesis.Case, address: str) -> None:
+    if "name" in case.path_parameters:  # drawn names are nobody's
+        case.path_parameters["name"] = NAMES[len(str(case.body)) % len(NAMES)]
+    response = case.call(base_url=address)
+    case.validate_response(response, checks=CHECKS)
