@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
-from aiops_assets.insights.findings import CRITICAL_FROM, HIGH_FROM, Finding, Kind, shown
+from aiops_assets.insights.findings import CRITICAL_FROM, HIGH_FROM, MEDIUM_FROM, Finding, Kind, shown
 from aiops_assets.insights.samples import Sample, unit_factor
 from aiops_assets.insights.sent_row import CHANGES, LAG_5, VALUE, WIDTH, Sent, SentRow
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, METRICS, NODE_CPU, NODE_MEMORY, POD_MEMORY, RESTARTS
 from aiops_assets.timeseries.features import STATISTICS
 
 DIFF, MIN_5M = STATISTICS.index("diff"), STATISTICS.index("min_5m")
+MOST_EXCESS = 10.0
 RISING_FROM = 0.05
 """Share of the limit in an hour: a pod that is nearly full and hardly grows is full, and no leak."""
 
@@ -28,9 +29,10 @@ class Limit:
     Attributes:
         kind: what it is when the bound is reached.
         metric: of the catalogue.
-        bound: high from here on, in the metric's unit.
+        bound: what must not be reached, in the metric's unit.
         critical: critical from here on.
         why: what a person should know of it.
+        excess_at_bound: 2 is high, 1 medium.
     """
 
     kind: Kind
@@ -38,17 +40,23 @@ class Limit:
     bound: float
     critical: float
     why: str
+    excess_at_bound: float = HIGH_FROM
 
     def excess(self, value: float) -> float:
-        """2 (high) at the bound, 4 (critical) where it is critical, and on in a line up to 10; negative below."""
+        """A line from the bound over 4, where it is critical, up to 10; negative below the bound."""
         if value < self.bound:
             return -1.0
-        rise = (CRITICAL_FROM - HIGH_FROM) * (value - self.bound) / (self.critical - self.bound)
-        return min(HIGH_FROM + rise, 10.0)
+        share = (value - self.bound) / (self.critical - self.bound)
+        return min(self.excess_at_bound + share * (CRITICAL_FROM - self.excess_at_bound), MOST_EXCESS)
 
 
 MEMORY_FULL = Limit(
-    "memory_saturation", POD_MEMORY.name, 0.95, 0.99, "of its memory limit the kernel kills a container at 1"
+    "memory_saturation",
+    POD_MEMORY.name,
+    bound=0.90,
+    critical=0.99,
+    why="at its memory limit, 1, the kernel kills a container",
+    excess_at_bound=MEDIUM_FROM,
 )
 NODE_FULL = Limit(
     "node_pressure", NODE_MEMORY.name, 0.90, 0.97, "a node this full evicts pods soon; node alerts begin at 0.9"

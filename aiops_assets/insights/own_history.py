@@ -7,7 +7,7 @@ Of a counter the increments are judged, so that it may rise, and start again at 
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,8 @@ BEYOND_RANGE = 0.5
 LEAST_SHARE = 0.02
 """Of the median: a smaller standard deviation is that of a constant."""
 SMALL_COUNT = 20.0
+HUGE = 1e100
+"""Sums and squares of larger values may be infinite."""
 REGULAR_SHARE, REGULAR_WITHIN = 0.8, 0.25
 ALERT_RATIO, ALERT_RATIO_OF_FEW = 1.5, 75.0
 """Times the 99 % quantile of earlier scores that an ensemble's score must be beside its own alert: the one, and the
@@ -73,6 +75,9 @@ def newest_deviation(series: Series) -> Deviation | None:
     values, times = series.values[-MOST_SAMPLES:], series.times[-MOST_SAMPLES:]
     if len(values) < LEAST_SAMPLES:
         return None
+    largest = float(np.abs(values).max())
+    unit = largest if largest > HUGE else 1.0
+    values = values / unit
     last = float(values[-1])
     counter = _is_counter(values[:-1])
     if counter:
@@ -91,9 +96,14 @@ def newest_deviation(series: Series) -> Deviation | None:
     low, high = float(before.min()), float(before.max())
     newest = values[-NEWEST:]
     lasting = len(before) <= len(values) - NEWEST and bool((newest > high).all() or (newest < low).all())
-    expected = last - float(values[-1]) + middle if counter else middle
-    micros = int(times[-1].astype("datetime64[us]").astype(np.int64))
-    return Deviation(last, expected, datetime.fromtimestamp(micros / 1e6, UTC), excess, lasting, learned, len(before))
+    expected = unit * (last - float(values[-1]) + middle if counter else middle)
+    value, time = float(series.values[-1]), newest_time(series)
+    return Deviation(value, expected, time, excess, lasting, learned, len(before))
+
+
+def newest_time(series: Series) -> datetime:
+    """When its newest sample was taken, UTC."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(series.times[-1].astype(np.int64)))
 
 
 def alert_excess(scored: Scored, row: int) -> float:
@@ -112,7 +122,7 @@ def rise_per_hour(series: Series) -> float | None:
 
     values, times = series.values[-TREND_SAMPLES:], series.times[-TREND_SAMPLES:]
     hours = (times - times[0]).astype("timedelta64[us]").astype(np.int64) / 3.6e9
-    if len(values) < LEAST_SAMPLES or hours[-1] < TREND_HOURS:
+    if len(values) < LEAST_SAMPLES or hours[-1] < TREND_HOURS or np.abs(values).max() > HUGE:
         return None
     low = float(theilslopes(values, hours, alpha=TREND_SURE)[2])
     return low if low > 0 else None
@@ -146,10 +156,12 @@ def _learned_excess(values: Floats, times: Times, middle: float) -> float | None
     bound = ALERT_RATIO + ALERT_RATIO_OF_FEW / len(values)
     best = None
     for row in range(len(values) - NEWEST, len(values)):
-        there = abs(values[-1] - values[row]) <= abs(values[-1] - middle)
         ratio = _ratio(scored, row)
-        if scored.alert[row] and there and ratio >= bound:
-            best = max(best or 0.0, 2.0 * float(np.log2(ratio / bound)))
+        if not scored.alert[row] or ratio < bound:
+            continue
+        if abs(values[-1] - values[row]) > abs(values[-1] - middle):
+            return None  # it was off, and has come back: that is what the newest alert is about, if there is one
+        best = max(best or 0.0, 2.0 * float(np.log2(ratio / bound)))
     return best
 
 

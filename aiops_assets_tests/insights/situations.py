@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from aiops_assets.insights.findings import Kind
 from aiops_assets.insights.samples import Sample
@@ -56,7 +57,7 @@ def samples_of(body: Sequence[Mapping[str, Any]]) -> list[Sample]:
     ]
 
 
-def timed(name: str, values: Floats, step_seconds: int = 300) -> Body:
+def timed(name: str, values: npt.NDArray[Any], step_seconds: int = 300) -> Body:
     """Samples of one name that end now."""
     times = [NOW - timedelta(seconds=step_seconds * i) for i in range(len(values) - 1, -1, -1)]
     return [
