@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +90,7 @@ def tensor(given: object) -> list[object]:
     return nested
 
 
-def _filled_list(value: object, where: str, what: str) -> list[object]:
+def _filled_list(value: object, where: str, what: str) -> list[Any]:
     if type(value) is not list:
         raise SchemaError(f"{where}: {what} is expected, received {_kind(value)}")
     if not value:
@@ -97,11 +98,11 @@ def _filled_list(value: object, where: str, what: str) -> list[object]:
     return value
 
 
-def _numbers(rows: list[object], what: str) -> Floats:
+def _numbers(rows: list[Any], what: str) -> Floats:
     """Rows of one length as an array. JSON's true and false are no numbers."""
-    if not set(map(type, chain.from_iterable(rows))) <= NUMBERS:  # type: ignore[arg-type]
+    if not set(map(type, chain.from_iterable(rows))) <= NUMBERS:
         for i, row in enumerate(rows):
-            for j, value in enumerate(row):  # type: ignore[arg-type, var-annotated]
+            for j, value in enumerate(row):
                 if type(value) not in NUMBERS:
                     raise DataError(f"{what} {i}: value {j} is {_kind(value)}, not a number")
     try:
