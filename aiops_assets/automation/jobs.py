@@ -29,6 +29,8 @@ INGEST_CRON = "30 1 * * *"
 """A day closes an hour and five minutes after its end (with ranges of half an hour: an hour and a half)."""
 RETRAIN_CRON = "0 2 * * 0"
 SCORE_CRON = "*/15 * * * *"
+LONGEST_SCORES = timedelta(hours=1)
+"""An older run that is not done was killed: it holds nothing back."""
 SUNDAY, RETRAIN_DONE = 6, timedelta(hours=2, minutes=30)
 """From Sunday's begin, when Saturday is about to close, the sensor leaves the retrain to the schedule until then."""
 UNDER_WAY = [
@@ -133,7 +135,8 @@ def score_request(settings: Settings, instance: dg.DagsterInstance, at: datetime
     """Scores of now, or why there are none; runs that a busy queue holds back do not pile up."""
     if settings.wants_days and not settings.prometheus_url:
         return dg.SkipReason(_why_nothing_is_fetched(settings))
-    waiting = instance.get_runs(dg.RunsFilter(job_name="score", statuses=UNFINISHED), limit=1)
+    held = dg.RunsFilter(job_name="score", statuses=UNFINISHED, created_after=at - LONGEST_SCORES)
+    waiting = instance.get_runs(held, limit=1)
     if waiting:
         return dg.SkipReason(f"run {waiting[0].run_id} is not done yet")
     return dg.RunRequest(run_key=f"score-{settings.cluster}-{at.astimezone(UTC):%Y-%m-%dT%H:%M}")

@@ -212,6 +212,8 @@ def test_the_schedule_asks_for_a_run_each_quarter_of_an_hour_and_never_two_at_on
         waits = jobs.score_request(settings, instance, AT + timedelta(minutes=15))
         assert isinstance(waits, dg.SkipReason)
         assert run.run_id in (waits.skip_message or "")
+        killed_since = datetime.now(UTC) + timedelta(minutes=61)
+        assert isinstance(jobs.score_request(settings, instance, killed_since), dg.RunRequest)
         instance.report_run_failed(run)
         assert isinstance(jobs.score_request(settings, instance, AT + timedelta(minutes=30)), dg.RunRequest)
 

@@ -106,7 +106,7 @@ def test_a_spike_scores_highest_raises_an_alert_and_names_its_metric(answers: An
     rows = answers.run.scores[(answers.run.scores["model_name"] == name)]
     spiking = rows[(rows["pod"] == SPIKING) & (rows["timestamp"] > UNTIL - timedelta(minutes=25))]
     assert spiking["is_anomaly"].any()
-    highest = spiking.loc[spiking["anomaly_score"].idxmax()]
+    highest = spiking.iloc[int(spiking["anomaly_score"].to_numpy().argmax())]
     shares = json.loads(highest["contributing_features"])
     assert next(iter(shares)) == POD_CPU.name
     assert list(shares.values()) == sorted(shares.values(), reverse=True)

@@ -1,5 +1,6 @@
 """The newest window: from a lake, from a real server into a lake, and generated."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, PO
 from aiops_assets.timeseries.cluster_series import VALUES
 from aiops_assets.timeseries.series import PodSeries, minute_grid
 from aiops_assets.timeseries.synthetic import generate
+from aiops_assets_tests.assets.graph import CLOSED
 from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.prometheus.answering import AT_ONCE
+from aiops_assets_tests.prometheus.fault_server import Reply, faulty
 
 NOW = datetime(2026, 11, 1, 10, 2, 30, tzinfo=UTC)
 MIDNIGHT = pd.Timestamp("2026-11-02", tz="UTC")
@@ -54,7 +58,7 @@ def lake(tmp_path: Path, series: PodSeries) -> Lake:
 
 
 def _store(lake: Lake, metric: MetricSpec, frame: pd.DataFrame) -> None:
-    for day, rows in frame.groupby(frame.index.date):
+    for day, rows in frame.groupby(pd.DatetimeIndex(frame.index).date):
         assert isinstance(day, date)
         end = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
         lake.upsert_day(metric, day, rows, fetched=end, fetched_until=end, closed=True)
@@ -163,6 +167,37 @@ def test_today_and_yesterday_are_fetched_anew_and_nothing_else(tmp_path: Path, p
         asked = {fetch.metric.name: fetch.asked for fetch in fetches}
         assert asked[POD_CPU.name] == 60 + 15
         assert stored_window(settings, lake, later).ends["pods"] == datetime(2026, 10, 31, 12, 9, tzinfo=UTC)
+
+
+@pytest.mark.needs("prometheus")
+def test_the_archive_is_asked_for_what_the_server_forgot_of_yesterday(tmp_path: Path, prometheus_url: str) -> None:
+    """A fetch that closed such a day would keep everybody from asking the archive ever again."""
+    lake, day = stores_of(make_settings(tmp_path)).lake(), date(2026, 10, 30)
+    now = datetime(2026, 10, 31, 2, 0, tzinfo=UTC)
+    with (
+        faulty(prometheus_url, lambda *_: Reply(change=_from_noon_on)) as short,
+        RequestsTransport(short.url) as server,
+        RequestsTransport(prometheus_url) as whole,
+        RequestsTransport(CLOSED) as nobody,
+    ):
+        fetches = fetch_newest(PrometheusClient(server), lake, now, PrometheusClient(nobody, retry=AT_ONCE))
+        assert all("check THANOS_URL" in fetch.archive_away for fetch in fetches)
+        info = lake.info(POD_CPU, day)
+        assert info
+        assert (info.closed, info.got) == (False, 720)
+        fetch_newest(PrometheusClient(server), lake, now, PrometheusClient(whole))
+        info = lake.info(POD_CPU, day)
+        assert info
+        assert (info.closed, info.got, info.source) == (True, 1440, "thanos")
+
+
+def _from_noon_on(body: bytes) -> bytes:
+    """A range query's answer without its samples from before noon of 30 October."""
+    noon = datetime(2026, 10, 30, 12, tzinfo=UTC).timestamp()
+    answer = json.loads(body)
+    for series in answer["data"]["result"] if answer["data"]["resultType"] == "matrix" else []:
+        series["values"] = [sample for sample in series["values"] if sample[0] >= noon]
+    return json.dumps(answer, separators=(",", ":")).encode()
 
 
 def test_generated_windows_end_with_the_present_step_and_agree_with_each_other(tmp_path: Path) -> None:
