@@ -7,8 +7,9 @@ given, and the shape of the answers.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
+import pandas as pd
 import structlog
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request, Response
@@ -20,6 +21,7 @@ from aiops_assets.insights.patterns import analyze
 from aiops_assets.insights.predictions import predict
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, PREDICTIVE_ANALYTICS
 from aiops_assets.service import answers, bodies
+from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool, ReadyModel
 from aiops_assets.service.wire import PROBLEMS, json_answer, parsed, takes
@@ -30,16 +32,6 @@ QUICK_METRICS = 64
 log = structlog.get_logger("aiops.service")
 
 
-class PodHistories(Protocol):
-    """Where the newest day of a pod is kept."""
-
-    def __bool__(self) -> bool:
-        """Whether there is any."""
-
-    def of(self, pod: str) -> Any:
-        """A frame of ``timestamp`` (UTC) and the engine's five metrics, or ``None``. Raises AiopsError: unreadable."""
-
-
 class Engine:
     """Answers from the models that are ready.
 
@@ -47,7 +39,7 @@ class Engine:
         pool: the models.
         instruments: where anomalies are counted.
         clock: tells the time, with an offset.
-        histories: of pods; ``None`` where nothing is fetched.
+        histories: of pods; ``None``: nobody looks.
     """
 
     def __init__(
@@ -55,7 +47,7 @@ class Engine:
         pool: ModelPool,
         instruments: Instruments,
         clock: Callable[[], datetime],
-        histories: PodHistories | None = None,
+        histories: LakeHistories | None = None,
     ) -> None:
         self._pool = pool
         self._instruments = instruments
@@ -115,14 +107,13 @@ class Engine:
         model, now = forecaster.model if forecaster else None, self._clock()
         samples = bodies.samples_of([*body.historical_metrics, *body.metrics])
         found = predict(samples, body.predict_ahead, model, now=now)
-        outlook = predicted_issues(
-            [*samples, *(bodies.samples_of(context.metrics) if context else ())],
-            context.recent_events if context else (),
-            context.current_state if context else None,
-            model,
-            now=now,
-        )
-        return {**asdict(found), **asdict(outlook), "models": _origins(forecaster)}
+        samples += bodies.samples_of(context.metrics) if context else []
+        events: list[object] = list(context.recent_events) if context else []
+        row_detector = self._pool.ready.get(ANOMALY_DETECTOR.name)
+        if row_detector is not None:  # what is not normal now speaks for issues as an event of now does
+            events += [anomaly.kind for anomaly in detect(samples, row_detector.model, now=now).anomalies]
+        outlook = predicted_issues(samples, events, context.current_state if context else None, model, now=now)
+        return {**asdict(found), **asdict(outlook), "models": _origins(forecaster, row_detector)}
 
     def analyze(self, body: bodies.AnalyzeBody) -> dict[str, Any]:
         """See :func:`aiops_assets.insights.patterns.analyze`; no model is asked."""
@@ -140,9 +131,9 @@ class Engine:
         said["summary"] = {name: said.pop(name) for name in ("patterns_found", "confidence")}
         return said
 
-    def _history(self, pod: str) -> Any:
+    def _history(self, pod: str) -> pd.DataFrame | None:
         """A pod's newest day; ``None`` where there is none or it cannot be read, which /health then tells."""
-        if not pod or not self._histories:
+        if not pod or self._histories is None:
             return None
         try:
             history = self._histories.of(pod)

@@ -16,9 +16,13 @@ from aiops_assets.selection import active_models
 from aiops_assets.service.app import create_app
 from aiops_assets.service.demo import demo_clock, demo_pool
 from aiops_assets.service.engine import Engine
+from aiops_assets.service.exposition import ScoresCollector
+from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.settings import Settings
+from aiops_assets.stores.lake import Lake
+from aiops_assets.stores.scores import Scores
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.storage import open_storage
 
@@ -54,7 +58,10 @@ def app_of(settings: Settings, model: str = "", *, demo: bool = False) -> FastAP
             raise SettingsError(f"--model {model}: there are {', '.join(settings.models or MODEL_NAMES)}")
     served = ServedModels(open_storage(settings.model_root))
     pool = ModelPool(served, specs, instruments, settings.service_poll_seconds, only=bool(model))
-    return create_app(settings, pool, instruments, Engine(pool, instruments, _now))
+    home = open_storage(settings.aiops_home)
+    instruments.registry.register(ScoresCollector(Scores(home, settings.cluster)))
+    histories = LakeHistories(Lake(home, settings.cluster), _now)
+    return create_app(settings, pool, instruments, Engine(pool, instruments, _now, histories))
 
 
 def serve(settings: Settings, host: str, port: int, model: str = "", *, demo: bool = False) -> None:

@@ -239,7 +239,7 @@ HEALTHY = (
     Situation("noisy but healthy", _noisy),
     Situation("constant counter", _constant_counter),
     Situation("rising counter", _rising_counter),
-    Situation("gentle ramp", _gentle_ramp),
+    Situation("gentle ramp", _gentle_ramp, expected_issue="pod_oom"),  # nothing is wrong now: it is full tomorrow
     Situation("defaults only", _defaults),
     Situation("short names", _short_names),
     Situation("an unknown name", _single("something_else", -1e9, 1e9)),
