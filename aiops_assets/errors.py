@@ -13,6 +13,10 @@ AiopsError
 │   │   └── PrometheusTooMuch  too many samples or too long: a shorter range may pass
 │   └── PrometheusAnswerError  an answer that breaks the API's contract
 │       └── PrometheusPartial  an answer that is marked incomplete by a warning
+├── ServiceError               the ML service gave no answer that can be used
+│   ├── ServiceRefused         4xx: the request is wrong; carries the server's own words and the status
+│   └── ServiceUnavailable     no connection, time-out, 5xx, an answer that breaks the contract
+│       └── ServiceCircuitOpen it failed so often that it is not asked for now
 ├── StoreError                 a read or write below AIOPS_HOME or MODEL_ROOT failed
 │   ├── NotFoundError          nothing under that name yet
 │   ├── ConflictError          somebody else wrote first; nothing was changed
@@ -76,6 +80,26 @@ class PrometheusAnswerError(PrometheusError):
 
 class PrometheusPartial(PrometheusAnswerError):
     """An answer that is marked incomplete by a warning."""
+
+
+class ServiceError(AiopsError):
+    """The ML service gave no answer that can be used."""
+
+
+class ServiceRefused(ServiceError):
+    """4xx: the request is wrong, and asking again does not help; the message carries the server's own words."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ServiceUnavailable(ServiceError):
+    """No connection, time-out, 5xx, or an answer that breaks the contract."""
+
+
+class ServiceCircuitOpen(ServiceUnavailable):
+    """The service failed so often that it is not asked for now."""
 
 
 class StoreError(AiopsError):

@@ -12,9 +12,10 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from aiops_assets.errors import SettingsError
+from aiops_assets.errors import DataError, SettingsError
+from aiops_assets.insights.go_durations import parse_duration
 from aiops_assets.models.catalog import MODEL_NAMES, named
 from aiops_assets.timeseries.catalog import METRICS, MetricSpec
 from aiops_assets.timeseries.metrics_file import load_metrics
@@ -92,6 +93,15 @@ class Settings(BaseModel):
     aiops_home: Path = Field(Path(), description="All state. Default: .aiops beside pyproject.toml, else here.")
     model_root: str = Field("", description="Served directories, a folder or a URL. Default: <home>/models.")
     mlflow_tracking_uri: str = Field("", description="MLflow. Default: SQLite below <home>.")
+    ml_service_url: str | None = Field(None, description="ML service that a client asks. No default.")
+    ml_service_timeout: float = Field(30.0, ge=0.01, le=3600, description="Of a client's request: 30s, or seconds.")
+    ml_service_token_file: Path | None = Field(None, description="File with the API key that a client sends.")
+    ml_circuit_breaker_threshold: int = Field(
+        3, ge=1, le=1000, description="Failures in a row after which a client stops asking."
+    )
+    ml_circuit_breaker_timeout: float = Field(
+        30.0, ge=0.01, le=86_400, description="How long it then does not ask: 30s, or seconds."
+    )
     service_api_key_file: Path | None = Field(
         None, description="File with the key that requests to the service have to carry. Unset: none is asked."
     )
@@ -138,15 +148,24 @@ class Settings(BaseModel):
             raise ValueError("must be cached, synthetic, cached,synthetic or fail")
         return value
 
-    @field_validator("prometheus_url", "thanos_url")
+    @field_validator("ml_service_timeout", "ml_circuit_breaker_timeout", mode="before")
     @classmethod
-    def _plain_url(cls, value: str | None) -> str | None:
+    def _seconds(cls, value: object) -> object:
+        if not isinstance(value, str) or not value.strip().endswith(tuple("smhd")):
+            return value
+        try:
+            return parse_duration(value).total_seconds()
+        except DataError:
+            raise ValueError("must be a duration such as 30s or 1m30s, or seconds") from None
+
+    @field_validator("prometheus_url", "thanos_url", "ml_service_url")
+    @classmethod
+    def _plain_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
         if set(value) & set("@?#"):
-            raise ValueError(
-                "must be a URL without user, password or query: put a bearer token in PROMETHEUS_TOKEN_FILE"
-            )
+            file = "ML_SERVICE_TOKEN_FILE" if info.field_name == "ml_service_url" else "PROMETHEUS_TOKEN_FILE"
+            raise ValueError(f"must be a URL without user, password or query: put a bearer token in {file}")
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an http:// or https:// URL")
