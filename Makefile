@@ -10,7 +10,7 @@ PEERS_STAMP := $(PEERS)/.installed
 PEERS_FILES := aiops_assets_tests/benchmarks/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test test-long bench evaluate peers forecasts exhaustion lint types docs clean
+.PHONY: help setup run ui serve test test-long bench evaluate peers forecasts exhaustion lint types docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ run: setup ## from metrics to a served model: the whole chain, then a summary
 
 ui: setup ## the Dagster UI with history, http://127.0.0.1:3000
 	@$(BIN)/aiops ui
+
+serve: setup ## the ML service, http://127.0.0.1:8080 (docs: /docs)
+	@$(BIN)/aiops serve
 
 test: setup ## the quick tests (under 10 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(PYTEST) -m "not long" -n 2 --dist loadfile

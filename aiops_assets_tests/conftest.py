@@ -38,6 +38,7 @@ PARTS: dict[str, tuple[str, Callable[[], bool]]] = {
         lambda: all(map(shutil.which, ("prometheus", "promtool"))),
     ),
     "chromium": ("the program chromium (apt-get install chromium)", lambda: shutil.which("chromium") is not None),
+    "curl": ("the program curl (apt-get install curl)", lambda: shutil.which("curl") is not None),
     "tmpfs": ("root, to mount a small file system", _can_mount),
     "git": ("git and a checkout", lambda: (PROJECT_ROOT / ".git").exists() and shutil.which("git") is not None),
 }

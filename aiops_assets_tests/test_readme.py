@@ -51,7 +51,7 @@ def test_linked_files_exist() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.needs("git", "prometheus")
+@pytest.mark.needs("git", "prometheus", "curl")
 def test_the_commands_of_the_readme_run_in_an_empty_folder(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(PROJECT_ROOT), str(clone)], check=True)
@@ -79,6 +79,10 @@ def test_the_commands_of_the_readme_run_in_an_empty_folder(tmp_path: Path) -> No
     assert "16 metrics, 15 days" in everything
     (answer,) = (output for command, output in zip(COMMANDS, outputs, strict=True) if "ask.py" in command)
     assert answer.splitlines()[-1] == "[1]"
+    (asked,) = (output for command, output in zip(COMMANDS, outputs, strict=True) if "aiops serve" in command)
+    for said in ('"status":"', '"anomaly_detected":true', '"issue":"pod_oom"', "infrastructure", '"forecast":['):
+        assert said in asked
+    assert "from a cache: False" in asked.splitlines()[-1]
     assert "predictive-analytics: 12 steps of 300 s of 2 metrics from 5 origins" in everything
     assert "not before 14 days" in outputs[-1]
     assert (clone / "ci-state" / "models" / "anomaly-detector" / "1" / "manifest.json").exists()
