@@ -9,7 +9,7 @@ import pandas as pd
 
 from aiops_assets.errors import DataError, ModelError
 from aiops_assets.insights.findings import Finding, shown
-from aiops_assets.insights.limits import FILLING, MEMORY, RISING_FROM, UNITS
+from aiops_assets.insights.limits import FILLING, MEMORY, RESTARTING, RISING_FROM, UNITS
 from aiops_assets.insights.own_history import alert_excess, newest_deviation, rise_per_hour
 from aiops_assets.insights.row_verdict import LEAST_SHARE, kind_of
 from aiops_assets.insights.samples import MEANINGS, Series, unit_factor
@@ -27,15 +27,18 @@ def of_series(series: Iterable[Series]) -> list[Finding]:
     """What each name's own history in the request says of its newest sample."""
     found = []
     for one in series:
-        deviation = newest_deviation(one)
-        if deviation is None:
-            continue
         meaning = MEANINGS.get(one.name)
         metric = one.name if meaning is None else meaning.metric.name
+        deviation = newest_deviation(one, counter=meaning is not None and meaning == MEANINGS[RESTARTS.name])
+        if deviation is None:
+            continue
         factor = unit_factor(UNITS.get(metric, ""), one.values.tolist())
-        kind = kind_of(metric, deviation.value / factor, deviation.value >= deviation.expected)
+        above = deviation.value >= deviation.expected
+        kind = kind_of(metric, deviation.value / factor, above)
         if metric == RESTARTS.name:
-            kind = "restart"
+            if not above:
+                continue  # a new pod counts from 0
+            kind = "restart_storm" if deviation.value - deviation.expected >= RESTARTING.bound else "restart"
         elif deviation.lasting and kind in ("burst", "drop"):
             kind = "level_shift"
         how = "an ensemble fitted on them" if deviation.learned else "a robust deviation from their median"

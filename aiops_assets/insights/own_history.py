@@ -70,8 +70,11 @@ class Deviation:
     samples: int
 
 
-def newest_deviation(series: Series) -> Deviation | None:
-    """How far the newest sample is from what those before it let expect; ``None`` where it fits, or too few tell."""
+def newest_deviation(series: Series, counter: bool = False) -> Deviation | None:
+    """How far the newest sample is from what those before it let expect; ``None`` where it fits, or too few tell.
+
+    ``counter``: it is known to be one; otherwise one is told by its rising.
+    """
     values, times = series.values[-MOST_SAMPLES:], series.times[-MOST_SAMPLES:]
     if len(values) < LEAST_SAMPLES:
         return None
@@ -79,7 +82,7 @@ def newest_deviation(series: Series) -> Deviation | None:
     unit = largest if largest > HUGE else 1.0
     values = values / unit
     last = float(values[-1])
-    counter = _is_counter(values[:-1])
+    counter = counter or _is_counter(values[:-1])
     if counter:
         steps = np.diff(values)
         values, times = np.where(steps < 0, np.minimum(values[1:], np.median(steps)), steps), times[1:]

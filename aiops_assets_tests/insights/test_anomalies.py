@@ -284,3 +284,10 @@ def test_the_engines_own_example() -> None:
     detector = Told(0.05, (1, 0, 0, 0, 0), np.full(45, 0.6))
     (found,) = _detect(Sample("cpu_usage", 95.0), detector=detector).anomalies
     assert (found.expected, found.deviation) == (60.0, 35.0)
+
+
+@pytest.mark.parametrize(("last", "kind"), [(40.0, "restart_storm"), (0.0, None)])
+def test_restarts_far_apart_are_judged_by_their_history(last: float, kind: str | None) -> None:
+    counts = np.append(np.full(12, 20.0), last)
+    body = timed("container_restarts", counts, step_seconds=900)
+    assert [one.kind for one in _detect(*samples_of(body)).anomalies] == ([] if kind is None else [kind])
