@@ -6,7 +6,7 @@ Source: engine contract, section 2.2, ``POST /api/v1/pattern/analyze``.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from aiops_assets.errors import DataError
 from aiops_assets.insights.correlations import MOST_METRICS as MOST_CORRELATED
@@ -22,7 +22,7 @@ from aiops_assets.insights.event_patterns import (
 from aiops_assets.insights.go_durations import parse_duration
 from aiops_assets.insights.grids import Grid, seconds_of, to_grid
 from aiops_assets.insights.layers import Evidence, affected_layers, event_evidence, level_evidence, metric_evidence
-from aiops_assets.insights.pattern_types import Pattern, PatternAnalysis
+from aiops_assets.insights.pattern_types import Pattern, PatternAnalysis, moment
 from aiops_assets.insights.samples import MEANINGS, Sample, Series, by_name, unit_factor
 from aiops_assets.insights.seasons import find_season
 from aiops_assets.insights.spikes import find_spikes
@@ -92,12 +92,16 @@ def analyze(
         raise DataError("time_range: start is after end: swap them")
     inside = [sample for sample in samples if window.holds(sample.time)]
     series = _labelled_series(inside, now)
-    happened, event_notes = _events_within(read_events(events), window, event_range)
+    event_window = window
+    if event_range:
+        back = moment((window.end or now).timestamp() - parse_duration(event_range).total_seconds())
+        event_window = _Window(back, window.end, now)
+    happened, event_notes = _events_within(read_events(events), event_window)
     found, notes = _look(series, wanted)
     if len(inside) < len(samples):
         notes.append(f"{len(samples) - len(inside)} samples lie outside time_range and were left out.")
     notes += event_notes
-    first, last = _bounds(series, happened, window)
+    first, last = _bounds(series, happened, window if window.start else event_window)
     correlations = find_correlations([one.grid for one in found]) if "correlation" in wanted else []
     layers, layer_insights = _layers(series, found, happened, first, last) if "layers" in wanted else ([], [])
     patterns = [*layers, *(pattern for one in found for pattern in one.patterns if pattern.type in wanted)]
@@ -140,13 +144,8 @@ def _labelled_series(samples: Iterable[Sample], now: datetime) -> list[tuple[Ser
     return [(one, dict(labels)) for labels, group in by_labels.items() for one in by_name(group, now).values()]
 
 
-def _events_within(events: list[Event], window: _Window, event_range: str | None) -> tuple[list[Event], list[str]]:
-    last = window.end or window.now
-    first = window.start
-    if event_range:
-        first = last.astimezone(UTC) - parse_duration(event_range)
-    limits = _Window(first, window.end, window.now)
-    inside = [event for event in events if limits.holds(event.time)]
+def _events_within(events: list[Event], window: _Window) -> tuple[list[Event], list[str]]:
+    inside = [event for event in events if window.holds(event.time)]
     notes = []
     if len(inside) < len(events):
         notes.append(f"{len(events) - len(inside)} events lie outside the time range and were left out.")
@@ -227,8 +226,11 @@ def _bounds(
         seconds = seconds_of(one)
         times += [float(seconds[0]), float(seconds[-1])]
     now = window.now.timestamp()
-    first = window.start.timestamp() if window.start else min(times, default=now)
-    last = window.end.timestamp() if window.end else max(times, default=now)
+    first = min(times, default=now)
+    if window.start:
+        # Samples may begin before the range of events does.
+        first = min(first, window.start.timestamp())
+    last = window.end.timestamp() if window.end else max([*times, now] if window.start else times, default=now)
     return first, max(first, last)
 
 
@@ -242,7 +244,7 @@ def _insights(
 ) -> tuple[str, ...]:
     """Sentences: layers, then the surest patterns, counts, doubts, and what was left out."""
     others = [pattern.description for pattern in patterns if not pattern.pattern.endswith("_layer")]
-    counts = Counter(pattern.type for pattern in patterns)
+    counts = Counter("layer" if one.pattern.endswith("_layer") else one.type for one in patterns)
     if not patterns:
         head = [f"No pattern was found in {series} series and {len(events)} events."]
     else:

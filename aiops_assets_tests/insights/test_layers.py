@@ -93,6 +93,11 @@ def test_the_same_event_many_times_does_not_grow_without_end() -> None:
     assert six == many < 0.9
 
 
+def test_events_without_times_stand_for_the_whole_range() -> None:
+    (pattern,) = analyze([], start=None, end=None, events=["NodeNotReady"], event_range="24h", now=NOW).patterns
+    assert (pattern.start_time, pattern.end_time) == (NOW - timedelta(hours=24), NOW)
+
+
 def test_one_sample_near_its_limit_is_a_hint() -> None:
     analysis = detected([Sample("node_memory_utilization", 0.96)])
     (pattern,) = analysis.patterns
