@@ -19,9 +19,9 @@ from typing import Any, Literal, Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from aiops_assets.client_breaker import Breaker, State
-from aiops_assets.client_connection import TIMEOUT_SECONDS, Connection
-from aiops_assets.client_requests import Metric, encoded, question, written
+from aiops_assets.client.breaker import Breaker, State
+from aiops_assets.client.connection import TIMEOUT_SECONDS, Connection
+from aiops_assets.client.questions import Metric, encoded, question, written
 from aiops_assets.errors import ServiceCircuitOpen, ServiceRefused, ServiceUnavailable, SettingsError
 from aiops_assets.settings import Settings, load_settings
 

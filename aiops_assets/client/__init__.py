@@ -1,0 +1,5 @@
+"""For programs that ask an ML service: :class:`MLServiceClient`."""
+
+from aiops_assets.client.service_client import Answer, MLServiceClient
+
+__all__ = ["Answer", "MLServiceClient"]

@@ -1,0 +1,103 @@
+"""Settings of a client, and its key."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from aiops_assets.client import MLServiceClient
+from aiops_assets.errors import (
+    ServiceCircuitOpen,
+    ServiceRefused,
+    SettingsError,
+)
+from aiops_assets.settings import load_settings
+from aiops_assets_tests.client.fake_service import CPU, Clock, Service, fails
+
+
+def test_the_key_is_read_at_each_request_and_never_shown(
+    service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "key"
+    file.write_text("first-secret\n")
+    with caplog.at_level(logging.DEBUG), MLServiceClient(service.url, token_file=file) as client:
+        client.detect(CPU)
+        file.write_text("second-secret")
+        client.detect(CPU)
+        service.answers(401, {"error": "second-secret is not known"})
+        with pytest.raises(ServiceRefused, match=r"\[token\] is not known") as refused:
+            client.detect(CPU)
+        service.answers(500, b"Authorization: Bearer second-secret")
+        assert client.detect(CPU).cached is True
+        file.write_text("third secret\n\n of two lines")
+        with pytest.raises(SettingsError, match="ML_SERVICE_TOKEN_FILE") as unusable:
+            client.detect(CPU)
+        shown = caplog.text + repr(client) + str(refused.value) + str(unusable.value)
+    assert [headers["Authorization"] for *_, headers in service.asked[:2]] == [
+        "Bearer first-secret",
+        "Bearer second-secret",
+    ]
+    assert "secret" not in shown
+    assert "the answer of" in shown
+
+
+def test_the_environment_decides(service: Service, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("abc")
+    environment = {
+        "ML_SERVICE_URL": service.url + "/",
+        "ML_SERVICE_TIMEOUT": "2s",
+        "ML_CIRCUIT_BREAKER_THRESHOLD": "1",
+        "ML_CIRCUIT_BREAKER_TIMEOUT": "1m",
+        "ML_SERVICE_TOKEN_FILE": str(key),
+    }
+    clock = Clock()
+    registry = CollectorRegistry()
+    with MLServiceClient.from_environment(environment, clock=clock, registry=registry) as client:
+        assert client.registry is registry
+        service.answers(500, {})
+        fails(client, 1)
+        clock.now += 59
+        with pytest.raises(ServiceCircuitOpen):
+            client.detect(CPU)
+        clock.now += 2
+        service.answers(200, {})
+        assert client.detect(CPU).cached is False
+    assert service.asked[0][1] == "/api/v1/anomaly/detect"
+    assert service.asked[0][3]["Authorization"] == "Bearer abc"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30.0), ("1m30s", 90.0), ("250ms", 0.25), ("12", 12.0), ("1.5", 1.5)]
+)
+def test_times_are_go_durations_or_seconds(text: str, seconds: float) -> None:
+    settings = load_settings({"ML_SERVICE_TIMEOUT": text, "ML_CIRCUIT_BREAKER_TIMEOUT": text})
+    assert (settings.ml_service_timeout, settings.ml_circuit_breaker_timeout) == (seconds, seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"), [("s", "30s or 1m30s"), ("soon", "0.01 to 3600"), ("4000", "0.01 to 3600"), ("0s", "30s or")]
+)
+def test_a_wrong_time_is_named(text: str, hint: str) -> None:
+    with pytest.raises(SettingsError, match=f"ML_SERVICE_TIMEOUT={text}: not allowed, must be .*{hint}"):
+        load_settings({"ML_SERVICE_TIMEOUT": text})
+
+
+def test_without_variables_the_documents_defaults_hold() -> None:
+    settings = load_settings({})
+    assert (settings.ml_service_url, settings.ml_service_token_file) == (None, None)
+    assert (settings.ml_service_timeout, settings.ml_circuit_breaker_timeout) == (30.0, 30.0)
+    assert settings.ml_circuit_breaker_threshold == 3
+
+
+def test_there_is_no_default_host_and_no_password_in_one() -> None:
+    with pytest.raises(SettingsError, match="ML_SERVICE_URL is not set"):
+        MLServiceClient.from_environment({})
+    with pytest.raises(SettingsError, match="ML_SERVICE_TOKEN_FILE") as error:
+        MLServiceClient.from_environment({"ML_SERVICE_URL": "http://me:secret@host"})
+    assert "secret" not in str(error.value)
+    for url in ("http://me:secret@host", "http://host?key=secret", "host:8080", "http://[::1"):
+        with pytest.raises(SettingsError, match="must look like") as error:
+            MLServiceClient(url)
+        assert "secret" not in str(error.value)

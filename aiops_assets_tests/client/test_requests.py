@@ -1,0 +1,153 @@
+"""What goes over the wire, and what is made of refusals, failures and time-outs."""
+
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+
+from aiops_assets.client import Answer, MLServiceClient
+from aiops_assets.errors import (
+    DataError,
+    ServiceRefused,
+    ServiceUnavailable,
+)
+from aiops_assets.insights.samples import Sample
+from aiops_assets_tests.client.fake_service import CPU, Reply, Service, counted, fails
+
+
+def test_requests_hold_what_was_given_and_nothing_else(client: MLServiceClient, service: Service) -> None:
+    sample = Sample("m", 1.0, datetime(2026, 1, 1, tzinfo=UTC), {"pod": "a"})
+    assert client.detect([sample], threshold=0.7, context={"namespace": "shop"}).body == {"anomaly_detected": False}
+    client.predict(CPU, predict_ahead="1h", include_confidence=True)
+    client.predict(issue_context={"current_state": "slow", "recent_events": ["OOMKilled"], "metrics": []})
+    client.analyze(CPU, time_range={"start": datetime(2026, 1, 1, tzinfo=UTC)}, analysis_type="trend")
+    client.analyze(historical_data={"time_range": "24h", "events": ["a"]})
+    assert [(method, path, body) for method, path, body, _ in service.asked] == [
+        (
+            "POST",
+            "/api/v1/anomaly/detect",
+            {
+                "metrics": [
+                    {"name": "m", "value": 1.0, "timestamp": "2026-01-01T00:00:00+00:00", "labels": {"pod": "a"}}
+                ],
+                "threshold": 0.7,
+                "context": {"namespace": "shop"},
+            },
+        ),
+        (
+            "POST",
+            "/api/v1/prediction/predict",
+            {"historical_metrics": CPU, "predict_ahead": "1h", "include_confidence": True},
+        ),
+        (
+            "POST",
+            "/api/v1/prediction/predict",
+            {"issue_context": {"current_state": "slow", "recent_events": ["OOMKilled"], "metrics": []}},
+        ),
+        (
+            "POST",
+            "/api/v1/pattern/analyze",
+            {"metrics": CPU, "time_range": {"start": "2026-01-01T00:00:00+00:00"}, "analysis_type": "trend"},
+        ),
+        (
+            "POST",
+            "/api/v1/pattern/analyze",
+            {"metrics": [], "historical_data": {"time_range": "24h", "events": ["a"]}},
+        ),
+    ]
+
+
+def test_many_requests_use_one_connection(client: MLServiceClient, service: Service) -> None:
+    for _ in range(20):
+        client.detect(CPU)
+    client.health()
+    assert (len(service.asked), service.connections) == (21, 1)
+
+
+def test_requests_of_many_threads_go_out_at_once(client: MLServiceClient, service: Service) -> None:
+    together = threading.Barrier(4)
+
+    def reply(asked: object) -> Reply:
+        together.wait(timeout=10)
+        return 200, b"{}"
+
+    service.reply = reply
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: client.detect(CPU), range(4)))
+    assert [answer.cached for answer in answers] == [False] * 4
+
+
+def test_a_refusal_has_the_servers_words_and_is_no_failure(client: MLServiceClient, service: Service) -> None:
+    client.detect(CPU)
+    service.answers(422, {"error": "metrics[0].value: send a finite number"})
+    for _ in range(5):
+        with pytest.raises(ServiceRefused, match=r"answered 422: metrics\[0\].value: send a finite number") as refused:
+            client.detect(CPU)
+        assert refused.value.status == 422
+    assert (client.breaker_state, client.status()) == ("closed", "healthy")
+    path = "/api/v1/anomaly/detect"
+    assert counted(client, "aiops_client_requests_total", path=path, outcome="refused") == 5
+    assert counted(client, "aiops_client_cached_answers_total", path=path) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<html>login</html>"),
+        (200, b"[]"),
+        (200, b'{"a": NaN}'),
+        (200, b""),
+        (200, b"\xff\xfe"),
+        (302, b"{}"),
+        (500, b""),
+    ],
+)
+def test_what_breaks_the_contract_counts_as_a_failure(
+    client: MLServiceClient, service: Service, status: int, body: bytes
+) -> None:
+    service.answers(status, body)
+    fails(client, 3)
+    assert client.breaker_state == "open"
+
+
+def test_a_time_out_counts_and_a_post_is_not_sent_again(service: Service) -> None:
+    release = threading.Event()
+
+    def reply(asked: object) -> Reply:
+        release.wait(timeout=10)
+        return 200, b"{}"
+
+    service.reply = reply
+    with MLServiceClient(service.url, timeout_seconds=0.1, threshold=1) as client:
+        fails(client, 1)
+        assert client.breaker_state == "open"
+        release.set()
+    assert len(service.asked) == 1
+
+
+def test_no_server_is_a_failure_that_says_where_to_look() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with MLServiceClient(url, timeout_seconds=1) as client:
+        with pytest.raises(ServiceUnavailable, match="check ML_SERVICE_URL and that the service runs"):
+            client.detect(CPU)
+        assert client.status() == "degraded"
+
+
+def test_health_asks_the_server_even_while_it_is_open(client: MLServiceClient, service: Service) -> None:
+    service.answers(500, {})
+    fails(client, 3)
+    service.answers(200, {"status": "ok"})
+    assert client.health() == Answer({"status": "ok"})
+    assert client.breaker_state == "open"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), datetime(2026, 1, 1)])
+def test_what_is_no_json_is_refused_before_it_is_sent(client: MLServiceClient, service: Service, value: object) -> None:
+    with pytest.raises(DataError, match="cannot be written as JSON"):
+        client.detect([{"name": "m", "value": value}])
+    assert service.asked == []
+    assert client.status() == "healthy"
