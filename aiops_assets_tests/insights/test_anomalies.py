@@ -291,3 +291,7 @@ def test_restarts_far_apart_are_judged_by_their_history(last: float, kind: str |
     counts = np.append(np.full(12, 20.0), last)
     body = timed("container_restarts", counts, step_seconds=900)
     assert [one.kind for one in _detect(*samples_of(body)).anomalies] == ([] if kind is None else [kind])
+
+
+def test_a_rise_that_leaves_hours_is_no_leak_yet() -> None:
+    assert _detect(*samples_of(timed("pod_memory_usage", np.linspace(0.3, 0.5, 25)))).anomalies == []

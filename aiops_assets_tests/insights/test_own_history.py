@@ -112,3 +112,15 @@ def test_a_rise_is_sure_or_none() -> None:
     assert rise_per_hour(_series(0.8 - 0.2 * hours + noise)) is None
     assert rise_per_hour(_series((0.3 + 0.2 * hours)[:9])) is None
     assert rise_per_hour(_series(0.3 + 0.2 * hours, step_seconds=60)) is None
+
+
+@pytest.mark.parametrize(("spreads", "found"), [(9.0, False), (20.0, True)])
+def test_few_samples_need_more_spreads(spreads: float, found: bool) -> None:
+    values = np.array([-1.5, -1.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.0, 1.5, 1.4826 * spreads])  # median 0, MAD 1
+    assert (newest_deviation(_series(values)) is not None) is found
+
+
+@pytest.mark.parametrize("n", [20, 60])
+@pytest.mark.parametrize(("last", "found"), [(9.0, False), (60.0, True)])
+def test_small_counts_are_judged_as_counts(n: int, last: float, found: bool) -> None:
+    assert (newest_deviation(_series(np.append(np.full(n, 7.0), last))) is not None) is found

@@ -91,3 +91,11 @@ def test_the_newest_sample_counts_whatever_the_order() -> None:
     level = row.level(2)
     assert level is not None
     assert (level.value, level.time) == (0.2, new.time)
+
+
+@pytest.mark.parametrize("minutes_ago", [(1,), (2, 3, 5)])
+def test_changes_are_known_only_from_enough_minutes(minutes_ago: tuple[int, ...]) -> None:
+    times = [NOW - timedelta(minutes=i) for i in (*minutes_ago, 0)]
+    nine = _nine(_row(*(Sample("pod_cpu_usage", 0.1 + i / 10, time) for i, time in enumerate(times))), "pod_cpu_usage")
+    assert (nine[2], nine[7], nine[8]) == (0.0, 0.0, 0.0)
+    assert nine[0] == pytest.approx(0.1 + len(minutes_ago) / 10)
