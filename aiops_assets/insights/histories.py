@@ -37,7 +37,7 @@ def of_series(series: Iterable[Series]) -> list[Finding]:
         kind = kind_of(metric, deviation.value / factor, above)
         if metric == RESTARTS.name:
             if not above:
-                continue  # a new pod counts from 0
+                continue  # fewer restarts than usual are none to tell of
             kind = "restart_storm" if deviation.value - deviation.expected >= RESTARTING.bound else "restart"
         elif deviation.lasting and kind in ("burst", "drop"):
             kind = "level_shift"

@@ -85,7 +85,7 @@ def newest_deviation(series: Series, counter: bool = False) -> Deviation | None:
     counter = counter or _is_counter(values[:-1])
     if counter:
         steps = np.diff(values)
-        values, times = np.where(steps < 0, np.minimum(values[1:], np.median(steps)), steps), times[1:]
+        values, times = np.where(steps < 0, np.median(steps), steps), times[1:]
     before = values[: -NEWEST if len(values) >= LEAST_FOR_NEWEST else -1]
     middle = float(np.median(before))
     excess = _robust_excess(float(values[-1]), before)

@@ -78,6 +78,8 @@ def test_a_counter_may_begin_again_but_not_race() -> None:
     again = counter.copy()
     again[-1] = 12.0
     assert newest_deviation(_series(again)) is None
+    steady = np.append(100.0 * np.arange(30), 5.0)
+    assert newest_deviation(_series(steady)) is None
     racing = counter.copy()
     racing[-1] += 2000
     found = newest_deviation(_series(racing))
