@@ -67,7 +67,9 @@ def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, en
     )
     threads = CapacityLimiter(THREADS)
     routers = (kserve_routes(pool, instruments, threads, settings.forecast_horizon), engine_routes(engine, threads))
-    app.router.routes.extend(_short_way(route) for router in routers for route in router.routes)
+    short = [_short_way(route) for router in routers for route in router.routes]
+    short.sort(key=lambda route: "POST" not in (route.methods or ()))  # what is asked most comes first
+    app.router.routes[:0] = short
     for router in routers:
         app.include_router(router)
 

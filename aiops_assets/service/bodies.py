@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from aiops_assets.insights.samples import Sample
 
@@ -52,17 +52,10 @@ class _Body(BaseModel):
 class Metric(_Body):
     """One sample: ``name`` or ``metric_name``, and its value."""
 
-    name: Name | None = None
-    metric_name: Name | None = None
+    name: Name = Field(validation_alias=AliasChoices("name", "metric_name"), description="Or metric_name.")
     value: Number = Field(description="A finite number; ratios may come as 0-1 or in percent.")
     timestamp: Time = Field(None, description="RFC 3339; UTC where no offset is given.")
     labels: dict[str, Any] | None = None
-
-    @model_validator(mode="after")
-    def _named(self) -> "Metric":
-        if self.name is None and self.metric_name is None:
-            raise ValueError("name (or metric_name) is missing")
-        return self
 
 
 Metrics = Annotated[list[Metric], BeforeValidator(_list)]
@@ -215,7 +208,7 @@ class InferRequest(_Body):
 def samples_of(metrics: Iterable[Metric]) -> list[Sample]:
     """What insights work with."""
     return [
-        Sample(one.name or one.metric_name or "", one.value, one.timestamp, _texts(one.labels) if one.labels else {})
+        Sample(one.name, one.value, one.timestamp, _texts(one.labels) if one.labels else {})
         for one in metrics
     ]
 

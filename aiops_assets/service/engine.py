@@ -64,7 +64,7 @@ class Engine:
         metrics = body.metrics
         if len(metrics) > QUICK_METRICS or (self._histories and body.context):
             return False
-        return len({metric.name or metric.metric_name for metric in metrics}) == len(metrics)
+        return len({metric.name for metric in metrics}) == len(metrics)
 
     def detect(self, body: bodies.DetectBody) -> dict[str, Any]:
         """See :func:`aiops_assets.insights.anomalies.detect`. Raises ServiceNotReady: no row detector yet."""

@@ -73,7 +73,7 @@ def kserve_routes(pool: ModelPool, instruments: Instruments, threads: CapacityLi
         said: dict[str, Any] = {
             "predictions": answer.predictions,
             **ready.origin,
-            "timestamp": datetime.now(UTC).isoformat(),
+            "timestamp": datetime.now(UTC),
         }
         if answer.scores:
             said["scores"] = answer.scores
