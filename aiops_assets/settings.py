@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from aiops_assets.errors import DataError, SettingsError
-from aiops_assets.insights.go_durations import parse_duration
+from aiops_assets.insights.durations import parse_duration
 from aiops_assets.models.catalog import MODEL_NAMES, named
 from aiops_assets.timeseries.catalog import METRICS, MetricSpec
 from aiops_assets.timeseries.metrics_file import load_metrics

@@ -15,13 +15,7 @@ DAGSTER_LAYER = ("definitions.py", "resources.py", "assets/", "automation/")
 PURE = ("timeseries/", "prometheus/", "models/", "insights/")
 FRAMEWORKS = {"dagster", "mlflow", "fastapi"}
 HEAVY = {"torch", "mlflow", "sklearn", "kubernetes", "matplotlib", "scipy"}
-BELOW_PURE = {
-    "aiops_assets.errors",
-    "aiops_assets.timeseries",
-    "aiops_assets.prometheus",
-    "aiops_assets.models",
-    "aiops_assets.insights",
-}
+BELOW_PURE = {"aiops_assets.errors", "aiops_assets.timeseries", "aiops_assets.prometheus", "aiops_assets.models"}
 LONGEST = 400
 
 
@@ -52,7 +46,7 @@ def test_the_pure_part_imports_no_framework_and_nothing_above_it(path: Path) -> 
     found = imports(path)
     assert not {name.partition(".")[0] for name in found} & FRAMEWORKS
     ours = {".".join(name.split(".")[:2]) for name in found if name.startswith("aiops_assets")}
-    assert ours <= BELOW_PURE
+    assert ours <= BELOW_PURE | ({"aiops_assets.insights"} if _name(path).startswith("insights/") else set())
     if _name(path).startswith("timeseries/"):
         assert ours <= {"aiops_assets.errors", "aiops_assets.timeseries"}
 
@@ -61,6 +55,18 @@ def test_the_pure_part_imports_no_framework_and_nothing_above_it(path: Path) -> 
 def test_stores_know_time_series_and_nothing_else_of_ours(path: Path) -> None:
     ours = {".".join(name.split(".")[:2]) for name in imports(path) if name.startswith("aiops_assets.")}
     assert ours <= {"aiops_assets.errors", "aiops_assets.timeseries", "aiops_assets.stores"}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if not _name(p).startswith("service/")], ids=_name)
+def test_only_the_command_imports_the_service(path: Path) -> None:
+    if _name(path) != "commands/serve.py":
+        assert not any(name.startswith("aiops_assets.service") for name in imports(path))
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if _name(p).startswith("client/")], ids=_name)
+def test_the_client_is_light(path: Path) -> None:
+    ours = {".".join(name.split(".")[:2]) for name in imports(path) if name.startswith("aiops_assets.")}
+    assert ours <= {"aiops_assets.errors", "aiops_assets.settings", "aiops_assets.insights", "aiops_assets.client"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)

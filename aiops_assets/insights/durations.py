@@ -1,12 +1,35 @@
-"""How long until something happens, as clients read it; :mod:`aiops_assets.insights.go_durations` reads what they send.
+"""Durations as people and Go programs write them ("30s", "1h30m", "7d"), and as they are told how long something takes.
 
-Source: ADR-009's answer example ("5m"); Go's Duration, with days as people write them.
+Source: Go's ``time.ParseDuration``; ADR-009's answer example ("5m").
 """
 
 import math
+import re
+from datetime import timedelta
 
+from aiops_assets.errors import DataError
+
+SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+"""Of a unit; Go has no days, people do."""
+LONGEST_SECONDS = 3650 * 86_400.0
+_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h|d)")
 HOUR_MINUTES, DAY_MINUTES = 60, 1440
 HALF_HOURS_UNTIL, HOURS_UNTIL = 6 * HOUR_MINUTES, 2 * DAY_MINUTES
+
+
+def parse_duration(text: str) -> timedelta:
+    """A duration written as Go's ``time.ParseDuration`` reads it, and also in days: "24h", "1h30m", "7d".
+
+    Raises:
+        DataError: it is not of that form, not above zero, or longer than ten years.
+    """
+    written = text.strip()
+    parts = _PART.findall(written)
+    seconds = math.fsum(float(number) * SECONDS[unit] for number, unit in parts)
+    whole = "".join(number + unit for number, unit in parts) == written
+    if not parts or not whole or not 0 < seconds <= LONGEST_SECONDS:
+        raise DataError(f"duration {text[:40]!r}: write a number and a unit, such as 30s, 5m, 1h30m, 24h or 7d")
+    return timedelta(seconds=seconds)
 
 
 def duration_text(minutes: float) -> str:

@@ -207,10 +207,7 @@ class InferRequest(_Body):
 
 def samples_of(metrics: Iterable[Metric]) -> list[Sample]:
     """What insights work with."""
-    return [
-        Sample(one.name, one.value, one.timestamp, _texts(one.labels) if one.labels else {})
-        for one in metrics
-    ]
+    return [Sample(one.name, one.value, one.timestamp, _texts(one.labels) if one.labels else {}) for one in metrics]
 
 
 def _texts(labels: dict[str, Any]) -> dict[str, str]:

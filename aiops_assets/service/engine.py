@@ -15,10 +15,10 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request, Response
 
 from aiops_assets.errors import AiopsError
-from aiops_assets.insights.anomalies import detect
-from aiops_assets.insights.issues import predicted_issues
-from aiops_assets.insights.patterns import analyze
-from aiops_assets.insights.predictions import predict
+from aiops_assets.insights.detection.anomalies import detect
+from aiops_assets.insights.pattern_analysis.patterns import analyze
+from aiops_assets.insights.prediction.issues import predicted_issues
+from aiops_assets.insights.prediction.predictions import predict
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, PREDICTIVE_ANALYTICS
 from aiops_assets.service import answers, bodies
 from aiops_assets.service.histories import LakeHistories

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aiops_assets.insights.findings import Kind
+from aiops_assets.insights.detection.findings import Kind
 from aiops_assets.insights.samples import Sample
 from aiops_assets.models.evaluation import HEALTHY_LEVELS, healthy_histories, rows_of
 from aiops_assets.timeseries.anomalies import ANOMALIES

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError
-from aiops_assets.insights.anomalies import Detection, detect
-from aiops_assets.insights.findings import confidence_of, severity_of
-from aiops_assets.insights.jumps import jumped
-from aiops_assets.insights.limits import beyond_limits
+from aiops_assets.insights.detection.anomalies import Detection, detect
+from aiops_assets.insights.detection.findings import confidence_of, severity_of
+from aiops_assets.insights.detection.jumps import jumped
+from aiops_assets.insights.detection.limits import beyond_limits
+from aiops_assets.insights.detection.sent_row import sent_row
 from aiops_assets.insights.samples import Sample
-from aiops_assets.insights.sent_row import sent_row
 from aiops_assets.models.ensemble import EnsemblePredictor
 from aiops_assets.models.evaluation import healthy_rows
 from aiops_assets.timeseries.catalog import ENGINE_METRICS

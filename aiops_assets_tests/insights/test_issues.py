@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from aiops_assets.errors import DataError, SchemaError
-from aiops_assets.insights.event_evidence import noisy_or, rules_of
-from aiops_assets.insights.issue_rules import ACTIONS, EVENT_RULES, LEVEL_RULES, STATE_RULES, words_of
-from aiops_assets.insights.issues import IssueOutlook, PredictedIssue, predicted_issues
+from aiops_assets.insights.prediction.event_evidence import noisy_or, rules_of
+from aiops_assets.insights.prediction.issue_rules import ACTIONS, EVENT_RULES, LEVEL_RULES, STATE_RULES, words_of
+from aiops_assets.insights.prediction.issues import IssueOutlook, PredictedIssue, predicted_issues
 from aiops_assets.insights.samples import Sample
 from aiops_assets.models.base import Forecast
 from aiops_assets.timeseries.history import History

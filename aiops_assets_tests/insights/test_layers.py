@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from aiops_assets.insights.event_patterns import read_events
-from aiops_assets.insights.layers import LAYERS, layer_of_event, layer_of_metric
-from aiops_assets.insights.pattern_types import LAYER_WORDS, SENTENCES, PatternAnalysis, span_text
-from aiops_assets.insights.patterns import analyze
+from aiops_assets.insights.pattern_analysis.event_patterns import read_events
+from aiops_assets.insights.pattern_analysis.layers import LAYERS, layer_of_event, layer_of_metric
+from aiops_assets.insights.pattern_analysis.pattern_types import LAYER_WORDS, SENTENCES, PatternAnalysis, span_text
+from aiops_assets.insights.pattern_analysis.patterns import analyze
 from aiops_assets.insights.samples import Sample
 
 NOW = datetime(2026, 1, 8, tzinfo=UTC)

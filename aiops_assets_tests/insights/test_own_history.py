@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiops_assets.insights.own_history import newest_deviation, rise_per_hour
+from aiops_assets.insights.detection.own_history import newest_deviation, rise_per_hour
 from aiops_assets.insights.samples import Series, by_name
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.insights.situations import NOW, samples_of, timed

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aiops_assets.errors import DataError
-from aiops_assets.insights.patterns import MOST_SERIES, PatternAnalysis, analyze
+from aiops_assets.insights.pattern_analysis.patterns import MOST_SERIES, PatternAnalysis, analyze
 from aiops_assets.insights.samples import Sample
 from aiops_assets.timeseries.series import Floats
 

@@ -8,7 +8,7 @@ import pytest
 
 from aiops_assets.errors import DataError, ModelError
 from aiops_assets.insights.durations import duration_text
-from aiops_assets.insights.predictions import Prediction, ahead_seconds, predict
+from aiops_assets.insights.prediction.predictions import Prediction, ahead_seconds, predict
 from aiops_assets.insights.samples import FORECASTED, Sample
 from aiops_assets.models.base import Forecast
 from aiops_assets.models.forecast_families import METRICS, PredictiveFamily

@@ -3,8 +3,8 @@ from typing import get_args
 
 import pytest
 
-from aiops_assets.insights.findings import Anomaly, Kind
-from aiops_assets.insights.recommendations import ADVICE, recommendations
+from aiops_assets.insights.detection.findings import Anomaly, Kind
+from aiops_assets.insights.detection.recommendations import ADVICE, recommendations
 from aiops_assets_tests.insights.situations import NOW
 
 LEAK = Anomaly("pod_memory_usage", 0.9, 0.4, 0.5, "high", 0.95, NOW, "because", "memory_leak")

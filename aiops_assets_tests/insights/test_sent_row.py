@@ -3,9 +3,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from aiops_assets.insights.anomalies import _newest
+from aiops_assets.insights.detection.anomalies import _newest
+from aiops_assets.insights.detection.sent_row import SentRow, sent_row
 from aiops_assets.insights.samples import Sample
-from aiops_assets.insights.sent_row import SentRow, sent_row
 from aiops_assets.timeseries.features import ENGINE_DEFAULT, FEATURES, LIMIT, nine_statistics
 from aiops_assets_tests.insights.situations import NOW, samples_of, timed
 

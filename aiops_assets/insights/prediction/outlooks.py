@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiops_assets.errors import ModelError
-from aiops_assets.insights.lines import LEAST_FOR_SLOPE, LEAST_SAMPLES, Level, level_of
+from aiops_assets.insights.prediction.lines import LEAST_FOR_SLOPE, LEAST_SAMPLES, Level, level_of
+from aiops_assets.insights.prediction.sent_histories import HOUR_SECONDS, METRICS, histories_of, in_unit, unit_of
 from aiops_assets.insights.samples import FORECASTED, Series, unit_factor
-from aiops_assets.insights.sent_histories import HOUR_SECONDS, METRICS, histories_of, in_unit, unit_of
 from aiops_assets.models.breaches import Trend, trend_of
 from aiops_assets.models.engine_answers import Forecasting
 from aiops_assets.models.exhaustion import Exhaustion, time_to_exhaustion

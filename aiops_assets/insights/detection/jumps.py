@@ -8,9 +8,9 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from aiops_assets.insights.findings import MEDIUM_FROM, Finding, shown
-from aiops_assets.insights.row_verdict import kind_of
-from aiops_assets.insights.sent_row import LAG_5, VALUE, WIDTH, SentRow
+from aiops_assets.insights.detection.findings import MEDIUM_FROM, Finding, shown
+from aiops_assets.insights.detection.row_verdict import kind_of
+from aiops_assets.insights.detection.sent_row import LAG_5, VALUE, WIDTH, SentRow
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, NODE_CPU, NODE_MEMORY, POD_CPU, POD_MEMORY
 
 TIMES_UP, TIMES_DOWN = 2.0, 3.0

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from aiops_assets.insights.event_patterns import Event
-from aiops_assets.insights.pattern_types import Pattern, described
+from aiops_assets.insights.pattern_analysis.event_patterns import Event
+from aiops_assets.insights.pattern_analysis.pattern_types import Pattern, described
 from aiops_assets.insights.samples import MEANINGS
 
 LAYERS = ("infrastructure", "platform", "application")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from aiops_assets.insights.grids import FEWEST_POINTS, Grid
-from aiops_assets.insights.pattern_types import Pattern, described, span_text
+from aiops_assets.insights.pattern_analysis.grids import FEWEST_POINTS, Grid
+from aiops_assets.insights.pattern_analysis.pattern_types import Pattern, described, span_text
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 HOUR = 3600.0

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from aiops_assets.errors import DataError, SchemaError
-from aiops_assets.insights.issue_rules import DAY, EVENT_RULES, HOUR, OVER, EventRule, words_of
+from aiops_assets.insights.prediction.issue_rules import DAY, EVENT_RULES, HOUR, OVER, EventRule, words_of
 
 EVENT_FIELDS = ("type", "event", "event_type", "reason", "name", "message")
 TIME_FIELDS = ("timestamp", "time")

@@ -5,9 +5,9 @@ from typing import Protocol
 
 import numpy as np
 
-from aiops_assets.insights.findings import Finding, Kind, shown
-from aiops_assets.insights.limits import RESTART, RESTARTING, growth
-from aiops_assets.insights.sent_row import CHANGES, VALUE, WIDTH, Sent, SentRow
+from aiops_assets.insights.detection.findings import Finding, Kind, shown
+from aiops_assets.insights.detection.limits import RESTART, RESTARTING, growth
+from aiops_assets.insights.detection.sent_row import CHANGES, VALUE, WIDTH, Sent, SentRow
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, NODE_CPU, NODE_MEMORY, POD_CPU, POD_MEMORY
 from aiops_assets.timeseries.features import STATISTICS
 from aiops_assets.timeseries.series import Floats

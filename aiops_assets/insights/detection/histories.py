@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import DataError, ModelError
-from aiops_assets.insights.findings import Finding, shown
-from aiops_assets.insights.limits import FILLING, MEMORY, RESTARTING, RISING_FROM, UNITS
-from aiops_assets.insights.own_history import alert_excess, newest_deviation, rise_per_hour
-from aiops_assets.insights.row_verdict import LEAST_SHARE, kind_of
+from aiops_assets.insights.detection.findings import Finding, shown
+from aiops_assets.insights.detection.limits import FILLING, MEMORY, RESTARTING, RISING_FROM, UNITS
+from aiops_assets.insights.detection.own_history import alert_excess, newest_deviation, rise_per_hour
+from aiops_assets.insights.detection.row_verdict import LEAST_SHARE, kind_of
+from aiops_assets.insights.detection.sent_row import SentRow
 from aiops_assets.insights.samples import MEANINGS, Series, unit_factor
-from aiops_assets.insights.sent_row import SentRow
 from aiops_assets.models.base import WindowDetector
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_MEMORY, RESTARTS
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from aiops_assets.errors import DataError
-from aiops_assets.insights.go_durations import parse_duration
+from aiops_assets.insights.durations import parse_duration
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 
 from aiops_assets.errors import DataError
-from aiops_assets.insights.go_durations import parse_duration
-from aiops_assets.insights.lines import HALF_INTERVAL
-from aiops_assets.insights.outlooks import FORECASTER, LINE, MOST_LINES, TREND, Outlook, outlooks
+from aiops_assets.insights.durations import parse_duration
+from aiops_assets.insights.prediction.lines import HALF_INTERVAL
+from aiops_assets.insights.prediction.outlooks import FORECASTER, LINE, MOST_LINES, TREND, Outlook, outlooks
 from aiops_assets.insights.samples import FORECASTED, Sample, by_name
 from aiops_assets.models.breaches import DEFAULT_THRESHOLDS, Trend
 from aiops_assets.models.engine_answers import LEAST_CONFIDENCE, Forecasting, confidence

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
-from aiops_assets.insights.findings import CRITICAL_FROM, HIGH_FROM, MEDIUM_FROM, Finding, Kind, shown
+from aiops_assets.insights.detection.findings import CRITICAL_FROM, HIGH_FROM, MEDIUM_FROM, Finding, Kind, shown
+from aiops_assets.insights.detection.sent_row import CHANGES, LAG_5, VALUE, WIDTH, Sent, SentRow
 from aiops_assets.insights.samples import Sample, unit_factor
-from aiops_assets.insights.sent_row import CHANGES, LAG_5, VALUE, WIDTH, Sent, SentRow
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, METRICS, NODE_CPU, NODE_MEMORY, POD_MEMORY, RESTARTS
 from aiops_assets.timeseries.features import STATISTICS
 

@@ -5,8 +5,8 @@ from itertools import combinations
 
 import numpy as np
 
-from aiops_assets.insights.grids import FEWEST_POINTS, Grid, lag_one
-from aiops_assets.insights.pattern_types import Correlation, Pattern, bounded, described
+from aiops_assets.insights.pattern_analysis.grids import FEWEST_POINTS, Grid, lag_one
+from aiops_assets.insights.pattern_analysis.pattern_types import Correlation, Pattern, bounded, described
 from aiops_assets.timeseries.series import Floats
 
 LEAST_COEFFICIENT = 0.5

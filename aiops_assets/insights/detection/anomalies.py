@@ -14,15 +14,15 @@ from types import MappingProxyType
 import pandas as pd
 
 from aiops_assets.errors import DataError
-from aiops_assets.insights.findings import Anomaly, Finding, Judge, anomaly_of, confidence_of
-from aiops_assets.insights.histories import of_pod, of_series, with_leak
-from aiops_assets.insights.jumps import jumped
-from aiops_assets.insights.limits import SHARES, beyond_limits, full_shares
-from aiops_assets.insights.own_history import LEAST_SAMPLES, newest_time
-from aiops_assets.insights.recommendations import recommendations
-from aiops_assets.insights.row_verdict import RowDetector, verdict
+from aiops_assets.insights.detection.findings import Anomaly, Finding, Judge, anomaly_of, confidence_of
+from aiops_assets.insights.detection.histories import of_pod, of_series, with_leak
+from aiops_assets.insights.detection.jumps import jumped
+from aiops_assets.insights.detection.limits import SHARES, beyond_limits, full_shares
+from aiops_assets.insights.detection.own_history import LEAST_SAMPLES, newest_time
+from aiops_assets.insights.detection.recommendations import recommendations
+from aiops_assets.insights.detection.row_verdict import RowDetector, verdict
+from aiops_assets.insights.detection.sent_row import sent_row
 from aiops_assets.insights.samples import Sample, Series, by_name
-from aiops_assets.insights.sent_row import sent_row
 from aiops_assets.models.base import WindowDetector
 
 DEFAULT_THRESHOLD = 0.5

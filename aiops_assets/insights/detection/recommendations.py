@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from aiops_assets.insights.findings import Anomaly, Kind
+from aiops_assets.insights.detection.findings import Anomaly, Kind
 from aiops_assets.insights.samples import MEANINGS
 from aiops_assets.models.breaches import SEVERITIES
 

@@ -9,8 +9,8 @@ from itertools import permutations
 import numpy as np
 
 from aiops_assets.errors import DataError
-from aiops_assets.insights.pattern_types import Pattern, clock, described, span_text
-from aiops_assets.insights.spikes import daily_time
+from aiops_assets.insights.pattern_analysis.pattern_types import Pattern, clock, described, span_text
+from aiops_assets.insights.pattern_analysis.spikes import daily_time
 from aiops_assets.timeseries.series import Floats
 
 TYPE_KEYS = ("type", "event_type", "reason", "name", "message")

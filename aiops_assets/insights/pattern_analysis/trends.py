@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from aiops_assets.insights.grids import Grid, block_means, lag_one, robust_sigma
-from aiops_assets.insights.pattern_types import Pattern, clock, described, span_text
+from aiops_assets.insights.pattern_analysis.grids import Grid, block_means, lag_one, robust_sigma
+from aiops_assets.insights.pattern_analysis.pattern_types import Pattern, clock, described, span_text
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 SIGNIFICANCE = 0.01

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aiops_assets.errors import DataError
-from aiops_assets.insights.correlations import MOST_METRICS as MOST_CORRELATED
-from aiops_assets.insights.correlations import find_correlations
-from aiops_assets.insights.event_patterns import (
+from aiops_assets.insights.durations import parse_duration
+from aiops_assets.insights.pattern_analysis.correlations import MOST_METRICS as MOST_CORRELATED
+from aiops_assets.insights.pattern_analysis.correlations import find_correlations
+from aiops_assets.insights.pattern_analysis.event_patterns import (
     Event,
     count_text,
     find_bursts,
@@ -19,14 +20,19 @@ from aiops_assets.insights.event_patterns import (
     find_sequences,
     read_events,
 )
-from aiops_assets.insights.go_durations import parse_duration
-from aiops_assets.insights.grids import Grid, seconds_of, to_grid
-from aiops_assets.insights.layers import Evidence, affected_layers, event_evidence, level_evidence, metric_evidence
-from aiops_assets.insights.pattern_types import Pattern, PatternAnalysis, moment
+from aiops_assets.insights.pattern_analysis.grids import Grid, seconds_of, to_grid
+from aiops_assets.insights.pattern_analysis.layers import (
+    Evidence,
+    affected_layers,
+    event_evidence,
+    level_evidence,
+    metric_evidence,
+)
+from aiops_assets.insights.pattern_analysis.pattern_types import Pattern, PatternAnalysis, moment
+from aiops_assets.insights.pattern_analysis.seasons import find_season
+from aiops_assets.insights.pattern_analysis.spikes import find_spikes
+from aiops_assets.insights.pattern_analysis.trends import find_change_points, find_trend
 from aiops_assets.insights.samples import MEANINGS, Sample, Series, by_name, unit_factor
-from aiops_assets.insights.seasons import find_season
-from aiops_assets.insights.spikes import find_spikes
-from aiops_assets.insights.trends import find_change_points, find_trend
 
 __all__ = ["ANALYSIS_TYPES", "PatternAnalysis", "analyze"]
 

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from aiops_assets.insights.event_evidence import Evidence
-from aiops_assets.insights.issue_rules import (
+from aiops_assets.insights.prediction.event_evidence import Evidence
+from aiops_assets.insights.prediction.issue_rules import (
     HOUR,
     LEVEL_RULES,
     RESTART_PROBABILITIES,
     RESTARTS_AN_HOUR,
     LevelRule,
 )
-from aiops_assets.insights.outlooks import FORECASTER, Outlook, outlooks
-from aiops_assets.insights.predictions import probability_at_or_above
+from aiops_assets.insights.prediction.outlooks import FORECASTER, Outlook, outlooks
+from aiops_assets.insights.prediction.predictions import probability_at_or_above
 from aiops_assets.insights.samples import CHANGE, MEANINGS, Series, unit_factor
 from aiops_assets.models.engine_answers import Forecasting
 from aiops_assets.timeseries.series import DAY_SECONDS

@@ -3,7 +3,7 @@
 
 Pieces of evidence for one issue (samples, each kind of event, the state) are combined by a noisy-or: the issue fails to
 come only if each piece fails to bring it (Pearl 1988, "Probabilistic Reasoning in Intelligent Systems", section 4.3.2).
-The pieces' own probabilities are the tables of :mod:`aiops_assets.insights.issue_rules`.
+The pieces' own probabilities are the tables of :mod:`aiops_assets.insights.prediction.issue_rules`.
 Source: ADR-009's request example; engine contract, section 2.2.
 """
 
@@ -12,11 +12,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aiops_assets.insights.durations import duration_text
-from aiops_assets.insights.event_evidence import Evidence, event_evidence, noisy_or, state_evidence, state_texts
-from aiops_assets.insights.issue_rules import ACTIONS, STATE_RULES, EventRule, StateRule, words_of
-from aiops_assets.insights.metric_evidence import metric_evidence
+from aiops_assets.insights.prediction.event_evidence import (
+    Evidence,
+    event_evidence,
+    noisy_or,
+    state_evidence,
+    state_texts,
+)
+from aiops_assets.insights.prediction.issue_rules import ACTIONS, STATE_RULES, EventRule, StateRule, words_of
+from aiops_assets.insights.prediction.metric_evidence import metric_evidence
+from aiops_assets.insights.prediction.sent_histories import UNITS
 from aiops_assets.insights.samples import MEANINGS, Sample, by_name
-from aiops_assets.insights.sent_histories import UNITS
 from aiops_assets.models.engine_answers import Forecasting
 
 LEAST_PROBABILITY, MOST_PROBABILITY = 0.2, 0.99

@@ -1,0 +1,1 @@
+"""What of a request is not normal, why, and what to do."""

@@ -1,0 +1,1 @@
+"""What is regular or remarkable in metrics and events of a request."""
