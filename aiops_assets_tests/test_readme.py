@@ -46,8 +46,9 @@ def test_every_command_is_mentioned() -> None:
 
 
 def test_linked_files_exist() -> None:
+    headings = {f"#{text.lower().replace(' ', '-')}" for text in re.findall(r"^#+ (.*)$", README, flags=re.MULTILINE)}
     for link in re.findall(r"\]\(([^)]+)\)", README):
-        assert link.startswith("https://") or (PROJECT_ROOT / link).exists()
+        assert link.startswith("https://") or link in headings or (PROJECT_ROOT / link).exists(), link
 
 
 @pytest.mark.long
