@@ -7,6 +7,7 @@ from threading import Lock
 import pandas as pd
 from cachetools import TTLCache
 
+from aiops_assets.errors import IntegrityError
 from aiops_assets.models.deviation_scores import ALERT_DAYS
 from aiops_assets.stores.lake import Lake
 from aiops_assets.timeseries.catalog import POD_CPU
@@ -39,7 +40,7 @@ class LakeHistories:
             sample; ``None`` where the pod has no hour of samples.
 
         Raises:
-            StoreError: the lake cannot be read.
+            StoreError: the lake cannot be read, or one of the days is damaged.
         """
         with self._lock:  # of many requests for a pod one reads
             if pod not in self._kept:
@@ -52,6 +53,8 @@ class LakeHistories:
         if not days:
             return None
         window = read_window(self._lake, [days[-1] - timedelta(days=back) for back in range(ALERT_DAYS, -1, -1)])
+        if window.damaged:  # a history with holes that nobody knows of would be judged as if it were whole
+            raise IntegrityError(window.damaged[0])
         if pod not in window.pod_minutes:
             return None
         series = read_pods(self._lake, window, pd.Timestamp(now).ceil("min"), [pod])

@@ -122,3 +122,12 @@ def test_a_lake_that_cannot_be_read_is_told_by_health_and_the_row_is_judged(
     found = asked.detect(body(series.pods[0], series))
     assert found["judged_by"][0] == "anomaly-detector"
     assert asked.problems() == ["history of pods cannot be read: the bucket does not answer"]
+
+
+def test_a_damaged_day_is_told_and_the_row_is_judged(tmp_path: Path, series: PodSeries, pool: ModelPool) -> None:
+    lake = filled(tmp_path, series)
+    file = next(tmp_path.rglob("metric=pod_memory_usage/**/day=2026-10-30.parquet"))
+    file.write_bytes(file.read_bytes()[:-100])
+    asked = engine(pool, lake)
+    assert "ensemble-predictor" not in asked.detect(body(series.pods[0], series))["judged_by"]
+    assert "is damaged" in asked.problems()[0]

@@ -176,6 +176,18 @@ class TestMissing:
             assert client.get("/v2/health/ready").status_code == 503
             assert client.get(f"/v2/models/{NAME}/ready").status_code == 200
 
+    def test_without_mlflow_and_without_a_lake_what_can_answer_does(self, home: ServedHome, tmp_path: Path) -> None:
+        home.serve([NAME])
+        gone = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MODEL_ROOT": str(home.folder)}
+        with service(tmp_path / "nothing" / "here", MODELS=NAME, **gone) as client:
+            wait_until(client, f"/v1/models/{NAME}")
+            body = {"metrics": [{"name": "cpu_usage", "value": 0.4}], "context": {"resource": "a-pod"}}
+            for path in ("anomaly/detect", "prediction/predict", "pattern/analyze"):
+                assert client.post(f"/api/v1/{path}", json=body).status_code == 200
+            assert client.get("/metrics").status_code == 200
+            assert health(client)["status"] == "healthy"
+        assert not (tmp_path / "nothing").exists()
+
 
 class TestOneModel:
     def test_it_is_also_called_model(self, home: ServedHome, tmp_path: Path) -> None:
