@@ -125,7 +125,8 @@ class Series:
 def by_name(samples: Iterable[Sample], now: datetime) -> dict[str, Series]:
     """Samples of each name as a series, in the order in which names first come.
 
-    Of two samples of one name and time the later sent one counts.
+    Of two samples of one name and time the later sent one counts. Labels are not looked at:
+    :func:`~aiops_assets.insights.pods.groups_of` keeps series apart that differ in them.
 
     Raises:
         DataError: of one name some samples have a time and some have none.

@@ -45,6 +45,8 @@ class Anomaly(_Answer):
     timestamp: AwareDatetime
     reason: str
     kind: str
+    pod: str = Field(description='That its samples name; "" where they name none.')
+    labels: dict[str, str] = Field(description="By which its samples differ from others of this name and pod.")
 
 
 class DetectSummary(_Answer):
@@ -79,6 +81,8 @@ class Prediction(_Answer):
     trend: Literal["increasing", "decreasing", "stable"]
     risk: Literal["low", "medium", "high"]
     judged_by: str
+    pod: str = Field(description='That its samples name; "" where they name none.')
+    labels: dict[str, str] = Field(description="By which its samples differ from others of this name and pod.")
 
 
 class PredictSummary(_Answer):

@@ -15,10 +15,13 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request, Response
 
 from aiops_assets.errors import AiopsError
-from aiops_assets.insights.detection.anomalies import detect
+from aiops_assets.insights.detection.anomalies import Detection, detect
+from aiops_assets.insights.each_pod import detect_each, issues_each, predict_each
 from aiops_assets.insights.pattern_analysis.patterns import analyze
-from aiops_assets.insights.prediction.issues import predicted_issues
-from aiops_assets.insights.prediction.predictions import predict
+from aiops_assets.insights.pods import groups_of
+from aiops_assets.insights.prediction.issues import IssueOutlook, predicted_issues
+from aiops_assets.insights.prediction.predictions import Predictions, predict
+from aiops_assets.insights.samples import Sample
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, PREDICTIVE_ANALYTICS
 from aiops_assets.service import answers, bodies
 from aiops_assets.service.histories import LakeHistories
@@ -64,24 +67,35 @@ class Engine:
         metrics = body.metrics
         if len(metrics) > QUICK_METRICS or (self._histories and body.context):
             return False
-        return len({metric.name for metric in metrics}) == len(metrics)
+        # With labels there may be several pods, and each is asked for.
+        return len({metric.name for metric in metrics if not metric.labels}) == len(metrics)
 
     def detect(self, body: bodies.DetectBody) -> dict[str, Any]:
         """See :func:`aiops_assets.insights.anomalies.detect`. Raises ServiceNotReady: no row detector yet."""
         row_detector = self._pool.get(ANOMALY_DETECTOR.name)
         context = {name: str(value) for name, value in (body.context or {}).items() if value is not None}
-        used, history, window = [row_detector], None, self._pool.ready.get(ENSEMBLE_PREDICTOR.name)
-        if window is not None and (history := self._history(context.get("resource", ""))) is not None:
-            used.append(window)
-        found = detect(
-            bodies.samples_of(body.metrics),
-            row_detector.model,
-            now=self._clock(),
-            threshold=body.threshold,
-            window=window.model if window else None,
-            history=history,
-            context=context,
-        )
+        used, window, now = [row_detector], self._pool.ready.get(ENSEMBLE_PREDICTOR.name), self._clock()
+
+        def ask(samples: list[Sample], pod: str = "") -> Detection:
+            history = self._history(pod or context.get("resource", "")) if window else None
+            if window and history is not None and window not in used:
+                used.append(window)
+            return detect(
+                samples,
+                row_detector.model,
+                now=now,
+                threshold=body.threshold,
+                window=window.model if window else None,
+                history=history,
+                context=context,
+            )
+
+        samples = bodies.samples_of(body.metrics)
+        groups = groups_of(samples, now)
+        if groups:
+            found = detect_each(groups, lambda group: ask(group.samples, group.pod), context, len(samples))
+        else:
+            found = ask(samples)
         for anomaly in found.anomalies:
             self._instruments.anomalies.labels(anomaly.severity).inc()
         return {
@@ -105,14 +119,26 @@ class Engine:
         forecaster = self._pool.ready.get(PREDICTIVE_ANALYTICS.name)
         context = body.issue_context
         model, now = forecaster.model if forecaster else None, self._clock()
-        samples = bodies.samples_of([*body.historical_metrics, *body.metrics])
-        found = predict(samples, body.predict_ahead, model, now=now)
-        samples += bodies.samples_of(context.metrics) if context else []
-        events: list[object] = list(context.recent_events) if context else []
         row_detector = self._pool.ready.get(ANOMALY_DETECTOR.name)
-        if row_detector is not None:  # what is not normal now speaks for issues as an event of now does
-            events += [anomaly.kind for anomaly in detect(samples, row_detector.model, now=now).anomalies]
-        outlook = predicted_issues(samples, events, context.current_state if context else None, model, now=now)
+        events: list[object] = list(context.recent_events) if context else []
+        state = context.current_state if context else None
+
+        def ask(samples: list[Sample]) -> Predictions:
+            return predict(samples, body.predict_ahead, model, now=now)
+
+        def ask_issues(samples: list[Sample]) -> IssueOutlook:
+            seen: list[object] = []
+            if row_detector is not None:  # what is not normal now speaks for issues as an event of now does
+                seen = [anomaly.kind for anomaly in detect(samples, row_detector.model, now=now).anomalies]
+            return predicted_issues(samples, [*events, *seen], state, model, now=now)
+
+        samples = bodies.samples_of([*body.historical_metrics, *body.metrics])
+        groups = groups_of(samples, now)
+        found = predict_each(groups, ask) if groups else ask(samples)
+        if context and context.metrics:
+            samples += bodies.samples_of(context.metrics)
+            groups = groups_of(samples, now)
+        outlook = issues_each(groups, ask_issues) if groups else ask_issues(samples)
         return {**asdict(found), **asdict(outlook), "models": _origins(forecaster, row_detector)}
 
     def analyze(self, body: bodies.AnalyzeBody) -> dict[str, Any]:

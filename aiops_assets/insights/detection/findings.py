@@ -6,7 +6,8 @@ begin at fixed excesses. So the answers of a forest, of a table of limits and of
 
 import math
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -72,6 +73,8 @@ class Anomaly:
         timestamp: of the sample, with an offset.
         reason: a sentence for people.
         kind: what it is.
+        pod: that its samples name, "" where they name none.
+        labels: by which its samples differ from others of this name and pod; mostly empty.
     """
 
     metric_name: str
@@ -83,6 +86,8 @@ class Anomaly:
     timestamp: datetime
     reason: str
     kind: Kind
+    pod: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def confidence_of(excess: float) -> float:

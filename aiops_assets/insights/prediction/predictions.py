@@ -4,7 +4,7 @@ Source: engine contract, section 2.2.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from statistics import NormalDist
 from types import MappingProxyType
@@ -56,6 +56,8 @@ class Prediction:
         risk: see :func:`risk_of`.
         judged_by: "predictive-analytics" (the served forecaster), "trend" (a leak, drawn on), "robust-line" or
             "last-value".
+        pod: that its samples name, "" where they name none.
+        labels: by which its samples differ from others of this name and pod; mostly empty.
     """
 
     metric_name: str
@@ -65,6 +67,8 @@ class Prediction:
     trend: Trend
     risk: Risk
     judged_by: str
+    pod: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class PredictionSummary:
 
     Attributes:
         time_range: the time ahead as sent.
-        metrics_count: how many names.
+        metrics_count: how many names, of each pod.
         overall_confidence: mean of the predictions' confidences; 0 without any.
     """
 

@@ -1,0 +1,107 @@
+"""Several pods in one request, over HTTP and with the lake."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+from starlette.testclient import TestClient
+
+from aiops_assets.insights.pods import MOST_PODS
+from aiops_assets.service import bodies
+from aiops_assets.service.demo import demo_clock, demo_pool
+from aiops_assets.service.engine import Engine
+from aiops_assets.service.histories import LakeHistories
+from aiops_assets.service.instruments import Instruments
+from aiops_assets_tests.service.conftest import service
+from aiops_assets_tests.service.test_contract import DETECT, PREDICT, ask
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with service(tmp_path_factory.mktemp("demo"), demo=True) as client:
+        yield client
+
+
+def of(name: str, value: float, **labels: str) -> dict[str, Any]:
+    return {"name": name, "value": value, "labels": labels}
+
+
+FULL, CALM = of("pod_memory_usage", 0.97, pod="full"), of("pod_memory_usage", 0.4, pod="calm")
+NODES = [of("node_memory_utilization", value, instance=node) for node, value in (("n1", 0.3), ("n2", 0.98))]
+
+
+@pytest.mark.parametrize("metrics", [[FULL, CALM], [CALM, FULL]])
+def test_the_full_pod_is_found_whichever_comes_last(demo: TestClient, metrics: list[dict[str, Any]]) -> None:
+    found = ask(demo, DETECT, {"metrics": metrics})
+    (anomaly,) = found["anomalies"]
+    assert (anomaly["pod"], anomaly["metric_name"], anomaly["labels"]) == ("full", "pod_memory_usage", {})
+    assert found["summary"]["total"] == 2
+    assert any("memory limit of full" in text for text in found["recommendations"])
+
+
+def test_the_trained_models_tell_pods_and_nodes_apart(whole: TestClient) -> None:
+    found = ask(whole, DETECT, {"metrics": [FULL, CALM, *NODES]})
+    assert {(one["metric_name"], one["pod"], one["labels"].get("instance")) for one in found["anomalies"]} == {
+        ("pod_memory_usage", "full", None),
+        ("node_memory_utilization", "", "n2"),
+    }
+
+
+def test_each_pod_has_its_prediction_and_the_issue_names_one(demo: TestClient) -> None:
+    body = {"historical_metrics": [FULL], "issue_context": {"metrics": [CALM], "recent_events": ["high_cpu"]}}
+    found = ask(demo, PREDICT, {**body, "historical_metrics": [FULL, CALM]})
+    assert [(one["pod"], one["metric_name"]) for one in found["predictions"]] == [
+        ("full", "pod_memory_usage"),
+        ("calm", "pod_memory_usage"),
+    ]
+    assert found["summary"]["metrics_count"] == 2
+    reasons = {one["issue"]: one["reasons"] for one in found["predicted_issues"]}
+    assert reasons["pod_oom"][0] == "pod full: pod_memory_usage is 0.97"
+    assert reasons["cpu_saturation"] == ["event 'high_cpu'"]
+    assert [one["pod"] for one in ask(demo, PREDICT, body)["predictions"]] == ["full"]
+
+
+def test_labels_that_tell_nothing_apart_change_nothing(demo: TestClient) -> None:
+    plain = [{"name": "cpu_usage", "value": 0.97}, {"name": "memory_usage", "value": 0.4}]
+    labelled = [{**one, "labels": {"namespace": "shop"}} for one in plain]
+    assert ask(demo, DETECT, {"metrics": labelled}) == ask(demo, DETECT, {"metrics": plain})
+    assert ask(demo, PREDICT, {"historical_metrics": labelled}) == ask(demo, PREDICT, {"historical_metrics": plain})
+
+
+@pytest.mark.parametrize(("path", "key"), [(DETECT, "metrics"), (PREDICT, "historical_metrics")])
+def test_too_many_pods_are_refused_with_what_to_do(demo: TestClient, path: str, key: str) -> None:
+    metrics = [of("pod_memory_usage", 0.4, pod=f"p{i}") for i in range(MOST_PODS + 1)]
+    refused = demo.post(path, json={key: metrics})
+    assert refused.status_code == 400
+    assert refused.json() == {"error": "samples of 51 pods: send those of at most 50 pods at once"}
+    assert demo.post(path, json={key: metrics[1:]}).status_code == 200
+
+
+class _Asked(LakeHistories):
+    """Knows no pod, and remembers which were asked for."""
+
+    def __init__(self) -> None:
+        self.pods: list[str] = []
+
+    def of(self, pod: str) -> pd.DataFrame | None:
+        self.pods.append(pod)
+        return None
+
+
+@pytest.mark.parametrize(
+    ("metrics", "resource", "asked"),
+    [
+        ([FULL, CALM], None, ["full", "calm"]),
+        ([FULL, {"name": "node_cpu_utilization", "value": 0.4}], "cart", ["cart", "full"]),
+        ([{"name": "pod_memory_usage", "value": 0.4}], "cart", ["cart"]),
+        ([{"name": "pod_memory_usage", "value": 0.4}], None, []),
+    ],
+)
+def test_the_lake_is_asked_for_the_pod_of_the_samples(
+    metrics: list[dict[str, Any]], resource: str | None, asked: list[str]
+) -> None:
+    histories = _Asked()
+    engine = Engine(demo_pool(Instruments()), Instruments(), demo_clock, histories)
+    engine.detect(bodies.DetectBody.model_validate({"metrics": metrics, "context": {"resource": resource}}))
+    assert histories.pods == asked
