@@ -178,8 +178,8 @@ class TestMissing:
 
     def test_without_mlflow_and_without_a_lake_what_can_answer_does(self, home: ServedHome, tmp_path: Path) -> None:
         home.serve([NAME])
-        gone = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MODEL_ROOT": str(home.folder)}
-        with service(tmp_path / "nothing" / "here", MODELS=NAME, **gone) as client:
+        root, nobody = str(home.folder), "http://127.0.0.1:9"
+        with service(tmp_path / "nothing", MODELS=NAME, MODEL_ROOT=root, MLFLOW_TRACKING_URI=nobody) as client:
             wait_until(client, f"/v1/models/{NAME}")
             body = {"metrics": [{"name": "cpu_usage", "value": 0.4}], "context": {"resource": "a-pod"}}
             for path in ("anomaly/detect", "prediction/predict", "pattern/analyze"):

@@ -41,7 +41,7 @@ class Detection:
             0 where nothing could be judged.
         anomaly_score: 0-1, 0.5 at a detector's own bound; the highest of all detectors, below the threshold too.
         recommendations: what to do, the most severe first; none without an anomaly.
-        anomalies: at most one of each metric, the surest first.
+        anomalies: at most one of each pod, metric and label set, the surest first.
         total: entries of the request, also of names nobody knows.
         anomalies_found: how many are reported.
         high_severity: how many of them are high or critical.
