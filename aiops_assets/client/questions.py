@@ -2,14 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from aiops_assets.errors import DataError
 from aiops_assets.insights.samples import Sample
 
-CHANGING = frozenset({"value", "timestamp", "start", "end", "events", "recent_events", "current_state"})
-"""Keys of a request that differ from one minute to the next though the question is the same."""
+METRIC_LISTS = ("metrics", "historical_metrics")
+"""Keys of a request that hold metrics, of ``issue_context`` too."""
+CHANGING_OF_METRIC = frozenset({"value", "timestamp"})
+CHANGING_OF_TIME_RANGE = frozenset({"start", "end"})
+"""What differs from one minute to the next though the question is the same."""
 Metric = Mapping[str, object] | Sample
 
 
@@ -53,16 +56,31 @@ def _json(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
-def question(path: str, request: object) -> str:
-    """A key that requests share which ask the same: all but values, times and events (:data:`CHANGING`)."""
+def question(path: str, request: Mapping[str, object]) -> str:
+    """A key that requests share which ask the same: all but the values and times of metrics, and start and end.
+
+    Events and states stay: the answer to a healthy state is none to a critical one.
+    """
     text = json.dumps(_lasting(request), sort_keys=True)
     return path + " " + hashlib.sha256(text.encode()).hexdigest()
 
 
-def _lasting(part: object) -> object:
-    if isinstance(part, Mapping):
-        return {key: _lasting(value) for key, value in part.items() if key not in CHANGING}
-    # Lists count as sets: a longer history of the same metrics asks the same.
-    if isinstance(part, Sequence) and not isinstance(part, str):
-        return sorted({json.dumps(_lasting(one), sort_keys=True) for one in part})
-    return part
+def _lasting(request: Mapping[str, object]) -> dict[str, object]:
+    lasting = dict(request)
+    for key in METRIC_LISTS:
+        metrics = request.get(key)
+        if isinstance(metrics, list):
+            # They count as a set: a longer history of the same metrics asks the same.
+            lasting[key] = sorted({json.dumps(_without(one, CHANGING_OF_METRIC), sort_keys=True) for one in metrics})
+    if "time_range" in request:
+        lasting["time_range"] = _without(request["time_range"], CHANGING_OF_TIME_RANGE)
+    context = request.get("issue_context")
+    if isinstance(context, Mapping):
+        lasting["issue_context"] = _lasting(context)
+    return lasting
+
+
+def _without(part: object, keys: frozenset[str]) -> object:
+    if not isinstance(part, Mapping):
+        return part
+    return {key: value for key, value in part.items() if key not in keys}

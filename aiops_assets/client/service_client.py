@@ -64,9 +64,9 @@ class MLServiceClient:
     """Asks an ML service; safe to use from many threads.
 
     Where the service fails, or has failed so often that it is not asked (:class:`Breaker`), the last answer to the
-    same question is returned, marked as cached. The question is the path and the request without values, times and
-    events: which metrics, with which labels, context and options. So nobody gets the answer about another pod, and
-    a metric whose value has changed still has one.
+    same question is returned, marked as cached. The question is the path and the request without the values and times
+    of metrics and without start and end: which metrics, with which labels, events, state, context and options. So
+    nobody gets the answer about another pod or another state, and a metric whose value has changed still has one.
     """
 
     def __init__(

@@ -122,6 +122,41 @@ def test_nobody_gets_the_answer_to_another_question(client: MLServiceClient, ser
             other()
 
 
+HEALTHY = {"current_state": "healthy", "recent_events": [], "metrics": CPU}
+
+
+@pytest.mark.parametrize("other", [{"current_state": "critical"}, {"recent_events": ["OOMKilled"]}])
+def test_the_answer_to_another_situation_is_not_given(
+    client: MLServiceClient, service: Service, other: dict[str, object]
+) -> None:
+    client.predict(issue_context=HEALTHY)
+    client.analyze(historical_data={"time_range": "24h", "events": ["Pulled"]})
+    service.answers(500, {})
+    with pytest.raises(ServiceUnavailable):
+        client.predict(issue_context={**HEALTHY, **other})
+    with pytest.raises(ServiceUnavailable):
+        client.analyze(historical_data={"time_range": "24h", "events": ["Evicted"]})
+    changed = [{"name": "node_cpu_utilization", "value": 0.9, "timestamp": "2026-01-01T00:00:00Z"}]
+    assert client.predict(issue_context={**HEALTHY, "metrics": changed}).cached is True
+
+
+@pytest.mark.parametrize("label", ["value", "timestamp", "start", "end", "events", "current_state"])
+def test_a_label_of_any_name_tells_questions_apart(client: MLServiceClient, service: Service, label: str) -> None:
+    client.detect([{"name": "cpu", "value": 1, "labels": {label: "a"}}], context={label: "a"})
+    service.answers(500, {})
+    with pytest.raises(ServiceUnavailable):
+        client.detect([{"name": "cpu", "value": 1, "labels": {label: "b"}}], context={label: "a"})
+    with pytest.raises(ServiceUnavailable):
+        client.detect([{"name": "cpu", "value": 1, "labels": {label: "a"}}], context={label: "b"})
+
+
+def test_a_later_time_range_asks_the_same(client: MLServiceClient, service: Service) -> None:
+    client.analyze(CPU, time_range={"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"})
+    service.answers(500, {})
+    later = {"start": "2026-01-01T00:05:00Z", "end": "2026-01-02T00:05:00Z"}
+    assert client.analyze(CPU, time_range=later).cached is True
+
+
 def test_an_answer_of_long_ago_is_not_given(client: MLServiceClient, service: Service, clock: Clock) -> None:
     client.detect(CPU)
     service.answers(500, {})
