@@ -1,6 +1,7 @@
 """One request to the ML service over kept connections: bounded in time and size, and typed in how it fails."""
 
 import json
+import threading
 import time
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -17,6 +18,10 @@ from aiops_assets.errors import ServiceRefused, ServiceUnavailable, SettingsErro
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
 """Longest wait for a connection; a neighbour in the cluster takes milliseconds."""
+POOL_SIZE = 32
+"""Connections of one client, and so its requests at once."""
+LEAST_SECONDS = 0.001
+"""Left to a request that waited long for a connection: a socket takes no zero."""
 READ_BYTES = 1 << 16
 MOST_BODY_BYTES = 32 << 20
 SHOWN_CHARACTERS = 300
@@ -52,7 +57,7 @@ class Connection:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         token_file: Path | None = None,
-        pool_size: int = 10,
+        pool_size: int = POOL_SIZE,
     ) -> None:
         """Nothing is sent yet.
 
@@ -60,7 +65,7 @@ class Connection:
             url: ``http(s)://host[:port][/prefix]``, without credentials.
             timeout_seconds: for a whole request; a read under way at that moment may still end.
             token_file: holds the API key; read at each request.
-            pool_size: connections kept open; further ones are made and closed again.
+            pool_size: most connections, all kept open; a request beyond them waits for one, within its time.
 
         Raises:
             SettingsError: the URL is not of that form.
@@ -71,6 +76,8 @@ class Connection:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # urllib3 makes connections beyond its pool, warns and closes them again, or waits without an end.
+        self._free = threading.BoundedSemaphore(pool_size)
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool_size, max_retries=RETRY)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -92,22 +99,33 @@ class Connection:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
+        if not self._free.acquire(timeout=self._timeout):
+            raise ServiceUnavailable(
+                f"{self.url}{path} was not asked: no connection was free for {self._timeout:g} s; raise pool_size, or "
+                "ask from fewer threads"
+            )
         try:
-            with self._session.request(
-                "GET" if body is None else "POST",
-                self.url + path,
-                data=body,
-                headers=headers,
-                timeout=(min(CONNECT_SECONDS, self._timeout), self._timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                text = self._read(response, path, ends)
+            status, text = self._sent(path, body, headers, ends)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise ServiceUnavailable(
                 f"no answer from {self.url}{path} ({_reason(error)}); check ML_SERVICE_URL and that the service runs"
             ) from None
-        return self._answer(path, response.status_code, text, token)
+        finally:
+            self._free.release()
+        return self._answer(path, status, text, token)
+
+    def _sent(self, path: str, body: bytes | None, headers: dict[str, str], ends: float) -> tuple[int, bytes]:
+        left = max(LEAST_SECONDS, ends - time.monotonic())
+        with self._session.request(
+            "GET" if body is None else "POST",
+            self.url + path,
+            data=body,
+            headers=headers,
+            timeout=(min(CONNECT_SECONDS, left), left),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            return response.status_code, self._read(response, path, ends)
 
     def _read(self, response: requests.Response, path: str, ends: float) -> bytes:
         text = bytearray()

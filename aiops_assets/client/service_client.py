@@ -20,7 +20,7 @@ from typing import Any, Literal, Self
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from aiops_assets.client.breaker import Breaker, State
-from aiops_assets.client.connection import TIMEOUT_SECONDS, Connection
+from aiops_assets.client.connection import POOL_SIZE, TIMEOUT_SECONDS, Connection
 from aiops_assets.client.questions import Metric, encoded, question, written
 from aiops_assets.errors import ServiceCircuitOpen, ServiceRefused, ServiceUnavailable, SettingsError
 from aiops_assets.settings import Settings, load_settings
@@ -77,7 +77,7 @@ class MLServiceClient:
         threshold: int = THRESHOLD,
         reset_seconds: float = RESET_SECONDS,
         token_file: Path | None = None,
-        pool_size: int = 10,
+        pool_size: int = POOL_SIZE,
         oldest_cached_seconds: float = OLDEST_CACHED_SECONDS,
         registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -90,7 +90,7 @@ class MLServiceClient:
             threshold: failures in a row after which the service is not asked any more.
             reset_seconds: how long it is then not asked.
             token_file: holds an API key, sent as ``Authorization: Bearer``; read at each request: keys rotate.
-            pool_size: connections kept open.
+            pool_size: most connections, and so requests at once; further ones wait for one, within their time.
             oldest_cached_seconds: older answers are not returned.
             registry: where the client's metrics go; its own by default. It can hold those of one client.
             clock: seconds that never go back.

@@ -79,6 +79,34 @@ def test_requests_of_many_threads_go_out_at_once(client: MLServiceClient, servic
     assert [answer.cached for answer in answers] == [False] * 4
 
 
+def test_more_threads_than_connections_take_turns_without_a_warning(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    with MLServiceClient(service.url, timeout_seconds=30, pool_size=2) as client, ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: client.detect(CPU), range(60)))
+    assert [answer.cached for answer in answers] == [False] * 60
+    assert service.connections <= 2
+    assert caplog.records == []
+
+
+def test_a_request_waits_for_a_connection_no_longer_than_its_time(service: Service) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def reply(asked: object) -> Reply:
+        begun.set()
+        release.wait(timeout=10)
+        return 200, b"{}"
+
+    service.reply = reply
+    with MLServiceClient(service.url, timeout_seconds=0.5, pool_size=1) as client, ThreadPoolExecutor(1) as pool:
+        # A GET tries twice, so that the first holds the connection longer than the second waits.
+        pool.submit(client.health)
+        assert begun.wait(timeout=10)
+        with pytest.raises(ServiceUnavailable, match="raise pool_size, or ask from fewer threads"):
+            client.health()
+        release.set()
+
+
 def test_a_refusal_has_the_servers_words_and_is_no_failure(client: MLServiceClient, service: Service) -> None:
     client.detect(CPU)
     service.answers(422, {"error": "metrics[0].value: send a finite number"})
