@@ -109,10 +109,10 @@ class Settings(BaseModel):
         8 * 2**20, ge=2**10, le=2**30, description="Largest body of a request to the service."
     )
     service_timeout_seconds: float = Field(
-        9.0, gt=0.0, le=600.0, description="Longest time of a request; the engine waits 10 s."
+        9.0, ge=0.05, le=600.0, description="Longest time of a request; the engine waits 10 s."
     )
     service_poll_seconds: float = Field(
-        5.0, gt=0.0, le=3600.0, description="How often the service looks for another champion."
+        5.0, ge=0.01, le=3600.0, description="How often the service looks for another champion."
     )
 
     @field_validator("model_sources", mode="before")

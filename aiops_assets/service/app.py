@@ -7,7 +7,6 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
@@ -26,10 +25,9 @@ from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.kserve import kserve_routes
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.wire import PROBLEMS, json_answer
+from aiops_assets.service.workers import Workers
 from aiops_assets.settings import Settings
 
-THREADS = 4
-"""Slow models asked at once; more only wait for each other."""
 REFERENCED = (bodies.DetectBody, bodies.PredictBody, bodies.AnalyzeBody, bodies.PredictRequest, bodies.InferRequest)
 STATUS = ((UnknownModel, 404), (ServiceNotReady, 503), (DataError, 400), (ModelError, 422))
 DESCRIPTION = """Anomalies, forecasts and patterns of a cluster's metrics, by models that were trained on it.
@@ -54,8 +52,13 @@ def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, en
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         pool.start()
+        if engine.histories:
+            engine.histories.start()
         yield
         pool.stop()
+        workers.stop()
+        if engine.histories:
+            engine.histories.stop()
 
     # Swagger UI from this process: a cluster may have no way to a CDN.
     app = FastAPIOffline(
@@ -65,8 +68,11 @@ def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, en
         lifespan=life,
         redoc_url=None,
     )
-    threads = CapacityLimiter(THREADS)
-    routers = (kserve_routes(pool, instruments, threads, settings.forecast_horizon), engine_routes(engine, threads))
+    workers = Workers()
+    routers = (
+        engine_routes(engine, workers),
+        kserve_routes(pool, instruments, workers, settings.forecast_horizon, engine.clock),
+    )
     short = [_short_way(route) for router in routers for route in router.routes]
     short.sort(key=lambda route: "POST" not in (route.methods or ()))  # what is asked most comes first
     app.router.routes[:0] = short

@@ -211,4 +211,4 @@ def samples_of(metrics: Iterable[Metric]) -> list[Sample]:
 
 
 def _texts(labels: dict[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in labels.items()}
+    return {name: str(value) for name, value in labels.items() if value is not None}

@@ -93,6 +93,7 @@ class DemoPool(ModelPool):
         self._only = ""
         self.specs = {spec.name: spec for spec in specs}
         self.problems: dict[str, str] = {}
+        self.settled = True
         self._ready = {spec.name: _ready(spec) for spec in specs}
         for ready in self._ready.values():
             instruments.swapped(ready, None)

@@ -9,12 +9,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-import pandas as pd
-import structlog
-from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request, Response
 
-from aiops_assets.errors import AiopsError
 from aiops_assets.insights.detection.anomalies import Detection, detect
 from aiops_assets.insights.each_pod import detect_each, issues_each, predict_each
 from aiops_assets.insights.pattern_analysis.patterns import analyze
@@ -28,11 +24,10 @@ from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool, ReadyModel
 from aiops_assets.service.wire import PROBLEMS, json_answer, parsed, takes
+from aiops_assets.service.workers import Workers
 
-QUICK_METRICS = 64
+QUICK_METRICS, QUICK_BYTES = 64, 2**16
 """Metrics of one sample each that are judged in less time than a thread is started in."""
-
-log = structlog.get_logger("aiops.service")
 
 
 class Engine:
@@ -54,18 +49,17 @@ class Engine:
     ) -> None:
         self._pool = pool
         self._instruments = instruments
-        self._clock = clock
-        self._histories = histories
-        self._trouble = ""
+        self.clock = clock
+        self.histories = histories
 
     def problems(self) -> list[str]:
         """What cannot be looked at, for /health."""
-        return [self._trouble] if self._trouble else []
+        return [self.histories.problem] if self.histories and self.histories.problem else []
 
     def is_quick(self, body: bodies.DetectBody) -> bool:
         """Whether answering takes well under a millisecond."""
         metrics = body.metrics
-        if len(metrics) > QUICK_METRICS or (self._histories and body.context):
+        if len(metrics) > QUICK_METRICS or (self.histories and body.context):
             return False
         # With labels there may be several pods, and each is asked for.
         return len({metric.name for metric in metrics if not metric.labels}) == len(metrics)
@@ -74,10 +68,15 @@ class Engine:
         """See :func:`aiops_assets.insights.anomalies.detect`. Raises ServiceNotReady: no row detector yet."""
         row_detector = self._pool.get(ANOMALY_DETECTOR.name)
         context = {name: str(value) for name, value in (body.context or {}).items() if value is not None}
-        used, window, now = [row_detector], self._pool.ready.get(ENSEMBLE_PREDICTOR.name), self._clock()
+        used, window, now = [row_detector], self._pool.ready.get(ENSEMBLE_PREDICTOR.name), self.clock()
+
+        samples = bodies.samples_of(body.metrics)
+        groups, resource = groups_of(samples, now), context.get("resource", "")
+        asked = {resource, *(group.pod for group in groups)} - {""}
+        histories = self.histories.of(asked) if self.histories and window and asked else {}
 
         def ask(samples: list[Sample], pod: str = "") -> Detection:
-            history = self._history(pod or context.get("resource", "")) if window else None
+            history = histories.get(pod or resource)
             if window and history is not None and window not in used:
                 used.append(window)
             return detect(
@@ -90,8 +89,6 @@ class Engine:
                 context=context,
             )
 
-        samples = bodies.samples_of(body.metrics)
-        groups = groups_of(samples, now)
         if groups:
             found = detect_each(groups, lambda group: ask(group.samples, group.pod), context, len(samples))
         else:
@@ -118,7 +115,7 @@ class Engine:
         """See :func:`aiops_assets.insights.predictions.predict`. Without a forecaster, statistics answer and say so."""
         forecaster = self._pool.ready.get(PREDICTIVE_ANALYTICS.name)
         context = body.issue_context
-        model, now = forecaster.model if forecaster else None, self._clock()
+        model, now = forecaster.model if forecaster else None, self.clock()
         row_detector = self._pool.ready.get(ANOMALY_DETECTOR.name)
         events: list[object] = list(context.recent_events) if context else []
         state = context.current_state if context else None
@@ -151,53 +148,41 @@ class Engine:
             event_range=data.time_range if data else None,
             analysis_type=body.analysis_type,
             events=data.events if data else (),
-            now=self._clock(),
+            now=self.clock(),
         )
         said = asdict(found)
         said["summary"] = {name: said.pop(name) for name in ("patterns_found", "confidence")}
         return said
-
-    def _history(self, pod: str) -> pd.DataFrame | None:
-        """A pod's newest day; ``None`` where there is none or it cannot be read, which /health then tells."""
-        if not pod or self._histories is None:
-            return None
-        try:
-            history = self._histories.of(pod)
-        except AiopsError as error:
-            if not self._trouble:
-                log.warning("history cannot be read", problem=str(error))
-            self._trouble = f"history of pods cannot be read: {error}"
-            return None
-        self._trouble = ""
-        return history
 
 
 def _origins(*models: ReadyModel | None) -> Sequence[dict[str, str]]:
     return [model.origin for model in models if model is not None]
 
 
-def engine_routes(engine: Engine, threads: CapacityLimiter) -> APIRouter:
+def engine_routes(engine: Engine, workers: Workers) -> APIRouter:
     """The routes below /api/v1."""
     router = APIRouter(prefix="/api/v1", responses=PROBLEMS, tags=["Engine"])
 
     @router.post("/anomaly/detect", response_model=answers.DetectAnswer, openapi_extra=takes(bodies.DetectBody))
     async def anomaly_detect(request: Request) -> Response:
         """Which metrics are not normal, what was expected, why, and what to do."""
-        body = parsed(bodies.DetectBody, await request.body())
-        if engine.is_quick(body):
-            return json_answer(engine.detect(body))
-        return json_answer(await to_thread.run_sync(engine.detect, body, limiter=threads))
+        data = await request.body()
+        if len(data) <= QUICK_BYTES:
+            body = parsed(bodies.DetectBody, data)
+            if engine.is_quick(body):
+                return json_answer(engine.detect(body))
+        return await workers.run(workers.light, lambda: engine.detect(parsed(bodies.DetectBody, data)))
 
     @router.post("/prediction/predict", response_model=answers.PredictAnswer, openapi_extra=takes(bodies.PredictBody))
     async def prediction_predict(request: Request) -> Response:
         """How metrics go on, and which issues come of a situation, how likely and how soon."""
-        body = parsed(bodies.PredictBody, await request.body())
-        return json_answer(await to_thread.run_sync(engine.predict, body, limiter=threads))
+        data = await request.body()
+        return await workers.run(workers.heavy, lambda: engine.predict(parsed(bodies.PredictBody, data)))
 
     @router.post("/pattern/analyze", response_model=answers.AnalyzeAnswer, openapi_extra=takes(bodies.AnalyzeBody))
     async def pattern_analyze(request: Request) -> Response:
         """Trends, seasons, spikes, change points and correlations; which layer is affected."""
-        body = parsed(bodies.AnalyzeBody, await request.body())
-        return json_answer(await to_thread.run_sync(engine.analyze, body, limiter=threads))
+        data = await request.body()
+        return await workers.run(workers.heavy, lambda: engine.analyze(parsed(bodies.AnalyzeBody, data)))
 
     return router

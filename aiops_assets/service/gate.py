@@ -5,11 +5,13 @@ Plain ASGI: Starlette's BaseHTTPMiddleware costs as much as an empty route.
 
 import asyncio
 import hmac
+import re
 from pathlib import Path
 from time import perf_counter
 
 import orjson
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aiops_assets.service.instruments import Instruments
@@ -18,6 +20,8 @@ OPEN_PATHS = ("/health", "/v2/health/live", "/v2/health/ready")
 """A kubelet's probe cannot send a secret; so are GETs below the two prefixes."""
 OPEN_PREFIXES = ("/v1/models", "/v2/models")
 SLOW_SECONDS = 1.0
+GONE = 499
+"""As nginx has it: the client left before it had sent its request."""
 UNKNOWN_ROUTE = "unknown"
 
 log = structlog.get_logger("aiops.service")
@@ -52,7 +56,17 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, status = perf_counter(), 0
+        began, status, whole = perf_counter(), 0, False
+        total = 0
+
+        async def limited() -> Message:
+            nonlocal total, whole
+            message = await receive()
+            total += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
+            if total > self._most_bytes:
+                raise TooLarge
+            return message
 
         async def counted_send(message: Message) -> None:
             nonlocal status
@@ -66,12 +80,18 @@ class Gate:
                 await _answer(counted_send, *refused)
             else:
                 async with asyncio.timeout(self._most_seconds):
-                    await self.app(scope, self._limited(receive), counted_send)
+                    await self.app(scope, limited, counted_send)
         except TooLarge:
             if not status:
                 await _answer(counted_send, 413, self._too_large())
+        except ClientDisconnect:
+            status = GONE
         except TimeoutError:
-            if not status:
+            if not status and not whole:
+                await _answer(
+                    counted_send, 408, f"the body did not come within {self._most_seconds:g} s: send it again"
+                )
+            elif not status:
                 text = f"no answer within {self._most_seconds:g} s: send less, or raise SERVICE_TIMEOUT_SECONDS"
                 await _answer(counted_send, 503, text)
         except Exception as error:
@@ -96,7 +116,7 @@ class Gate:
             return 413, self._too_large()
         if self._key_file is None or _is_open(scope):
             return None
-        given = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        given = headers.get(b"x-api-key") or re.sub(rb"(?i)^bearer +", b"", headers.get(b"authorization", b""))
         try:
             key = self._key_file.read_bytes().strip()
         except OSError as error:
@@ -105,20 +125,6 @@ class Gate:
         if not key or not hmac.compare_digest(given, key):
             return 401, "send the API key as `Authorization: Bearer <key>` or `X-API-Key: <key>`"
         return None
-
-    def _limited(self, receive: Receive) -> Receive:
-        """The body's pieces, as long as they are not too much."""
-        total = 0
-
-        async def limited() -> Message:
-            nonlocal total
-            message = await receive()
-            total += len(message.get("body", b""))
-            if total > self._most_bytes:
-                raise TooLarge
-            return message
-
-        return limited
 
     def _too_large(self) -> str:
         return f"the body is larger than {self._most_bytes} bytes: send less at once (SERVICE_MAX_BODY_BYTES)"

@@ -1,62 +1,141 @@
-"""The newest week of one pod, from the lake: what a window detector looks at beside a request's own samples."""
+"""The newest week of pods, from the lake: what a window detector looks at beside a request's own samples.
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from threading import Lock
+A week of a large cluster takes seconds to read, for one pod as for all. So one thread reads it for every pod that was
+asked for lately, at once, and again each minute; a request waits for it a little, and never again.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, timedelta
+from time import monotonic
 
 import pandas as pd
-from cachetools import TTLCache
+import structlog
 
-from aiops_assets.errors import IntegrityError
+from aiops_assets.errors import AiopsError, NotFoundError
 from aiops_assets.models.deviation_scores import ALERT_DAYS
 from aiops_assets.stores.lake import Lake
-from aiops_assets.timeseries.catalog import POD_CPU
-from aiops_assets.timeseries.pod_series import VALUES, segment_rows
-from aiops_assets.window import read_pods, read_window
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU, MetricSpec
+from aiops_assets.timeseries.pod_series import SEGMENT, VALUES, segment_rows
+from aiops_assets.timeseries.series import from_metric_frames, pod_of
 
-KEPT_SECONDS = 60
-MOST_PODS = 256
+REFRESH_SECONDS = 60.0
+PATIENCE_SECONDS = 1.5
+"""How long a request waits for pods that nobody asked for before."""
+REMEMBERED_SECONDS = 900.0
+MOST_PODS = 500
+"""A week of each is 80 kB."""
+
+Histories = Mapping[str, pd.DataFrame]
+log = structlog.get_logger("aiops.service")
 
 
 class LakeHistories:
-    """Histories of pods, each kept for a minute.
+    """Histories of the pods that are asked for.
 
     Args:
         lake: of fetched days; where nothing is fetched it is empty.
         clock: tells the time, with an offset.
+        patience_seconds: see :data:`PATIENCE_SECONDS`.
     """
 
-    def __init__(self, lake: Lake, clock: Callable[[], datetime]) -> None:
+    def __init__(self, lake: Lake, clock: Callable[[], datetime], patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._lake = lake
         self._clock = clock
-        self._kept: TTLCache[str, pd.DataFrame | None] = TTLCache(MOST_PODS, KEPT_SECONDS)
-        self._lock = Lock()
+        self._patience = patience_seconds
+        self._asked: dict[str, float] = {}
+        self._read: Histories = {}
+        self._known: frozenset[str] = frozenset()
+        self._changed = threading.Condition()
+        self._wanted = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.problem = ""
 
-    def of(self, pod: str) -> pd.DataFrame | None:
-        """The newest seven days that the lake has of a pod.
+    def start(self) -> None:
+        """Read in the background until :meth:`stop`."""
+        self._thread = threading.Thread(target=self._run, name="pod-histories", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the background thread."""
+        self._stop.set()
+        self._wanted.set()
+
+    def of(self, pods: Iterable[str]) -> Histories:
+        """The newest seven days that the lake has of pods, as far as they are read by now.
 
         Returns:
-            ``timestamp`` (UTC, every five minutes, oldest first) and the engine's five metrics, NaN where there is no
-            sample; ``None`` where the pod has no hour of samples.
-
-        Raises:
-            StoreError: the lake cannot be read, or one of the days is damaged.
+            pod -> ``timestamp`` (UTC, every five minutes, oldest first) and the engine's five metrics, NaN where there
+            is no sample. Without those that the lake does not know, or not yet: see ``patience_seconds``.
         """
-        with self._lock:  # of many requests for a pod one reads
-            if pod not in self._kept:
-                self._kept[pod] = self._read(pod)
-            return self._kept[pod]
+        names = set(filter(None, pods))
+        with self._changed:
+            now = monotonic()
+            self._asked.update(dict.fromkeys(names, now))
+            if not names <= self._known:
+                self._wanted.set()
+                self._changed.wait_for(lambda: names <= self._known, self._patience)
+            return {name: self._read[name] for name in names if name in self._read}
 
-    def _read(self, pod: str) -> pd.DataFrame | None:
-        now = self._clock()
-        days = [day for day in self._lake.days(POD_CPU) if day <= now.date()]
-        if not days:
-            return None
-        window = read_window(self._lake, [days[-1] - timedelta(days=back) for back in range(ALERT_DAYS, -1, -1)])
-        if window.damaged:  # a history with holes that nobody knows of would be judged as if it were whole
-            raise IntegrityError(window.damaged[0])
-        if pod not in window.pod_minutes:
-            return None
-        series = read_pods(self._lake, window, pd.Timestamp(now).ceil("min"), [pod])
-        rows = segment_rows(series, 0, source="prometheus")
-        return rows[["timestamp", *VALUES]].reset_index(drop=True) if len(rows) else None
+    def refresh(self) -> None:
+        """Read the week of all pods that were asked for lately; what cannot be read is told by ``problem``."""
+        with self._changed:
+            since = monotonic() - REMEMBERED_SECONDS
+            lately = sorted((when, name) for name, when in self._asked.items() if when > since)[-MOST_PODS:]
+            self._asked = {name: when for when, name in lately}
+            names = frozenset(self._asked)
+        found: Histories = {}
+        try:
+            found = newest_week(self._lake, names, self._clock()) if names else {}
+            problem = ""
+        except AiopsError as error:
+            problem = f"history of pods cannot be read: {error}"
+        if problem and problem != self.problem:
+            log.warning("history cannot be read", problem=problem)
+        with self._changed:
+            self.problem, self._read, self._known = problem, found, names
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wanted.wait(REFRESH_SECONDS)
+            self._wanted.clear()
+            if not self._stop.is_set():
+                self.refresh()
+
+
+def newest_week(lake: Lake, pods: Iterable[str], now: datetime) -> dict[str, pd.DataFrame]:
+    """The newest seven days of some pods, see :meth:`LakeHistories.of`; pods without CPU time are left out.
+
+    Raises:
+        StoreError: the lake cannot be read, or one of the days is damaged: a history with holes that nobody knows of
+            would be judged as if it were whole.
+    """
+    last = max((day for day in lake.days(POD_CPU) if day <= now.date()), default=None)
+    if last is None:
+        return {}
+    days = [last - timedelta(days=back) for back in range(ALERT_DAYS, -1, -1)]
+    wanted = set(pods)
+    frames = {metric.name: _frame(lake, metric, days, wanted) for metric in ENGINE_METRICS}
+    there = sorted({pod_of(name) for name in frames[POD_CPU.name].columns})
+    if not there:
+        return {}
+    end = pd.Timestamp(now).ceil("min")
+    rows = segment_rows(
+        from_metric_frames(frames, ENGINE_METRICS, pd.Timestamp(days[0], tz="UTC"), end, there), 0, source="prometheus"
+    )
+    grouped = rows.groupby(SEGMENT, observed=True, sort=False)
+    return {str(pod): found[["timestamp", *VALUES]].reset_index(drop=True) for (_, pod), found in grouped}
+
+
+def _frame(lake: Lake, metric: MetricSpec, days: Iterable[date], pods: set[str]) -> pd.DataFrame:
+    """A metric's days, one after the other: a column a series, of these pods or of all nodes."""
+    parts = [pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))]
+    for day in days:
+        try:
+            wide = lake.read_day(metric, day)[0]
+        except NotFoundError:
+            continue
+        parts.append(wide if metric.per == "node" else wide[[name for name in wide.columns if pod_of(name) in pods]])
+    return pd.concat(parts[1:] or parts)

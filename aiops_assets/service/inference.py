@@ -4,12 +4,13 @@ Source: engine contract, section 2.1. Detectors give -1 (anomaly) and 1 (normal)
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from aiops_assets.errors import DataError
 from aiops_assets.models.base import Forecast
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, PREDICTIVE_ANALYTICS
 from aiops_assets.models.engine_answers import Usual, answer, confidence
@@ -21,6 +22,8 @@ from aiops_assets.timeseries.engine_layouts import LAYERS
 from aiops_assets.timeseries.history import STEP_SECONDS, history_of, steps_a_day
 
 ANOMALY, NORMAL = -1, 1
+MOST_WINDOWS, MOST_WINDOW_ROWS = 128, 50_000
+"""Of one request: seconds of work, within the time that the engine waits."""
 INLINE_ROWS = 64
 """Rows that the forest scores in less time than a thread is started in."""
 
@@ -41,8 +44,9 @@ class Answer:
     forecast: Forecast | None = None
 
 
-def is_quick(ready: ReadyModel, instances: object) -> bool:
+def is_quick(ready: ReadyModel, body: dict[str, Any]) -> bool:
     """Whether asking takes microseconds, and no thread is needed."""
+    instances = body.get("instances")
     return (
         ready.spec.name == ANOMALY_DETECTOR.name
         and type(instances) is list
@@ -51,13 +55,14 @@ def is_quick(ready: ReadyModel, instances: object) -> bool:
     )
 
 
-def infer(ready: ReadyModel, instances: object, horizon: int) -> Answer:
+def infer(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> Answer:
     """Ask a model.
 
     Args:
         ready: the model.
         instances: as they came: rows for anomaly-detector and predictive-analytics, windows for all others.
         horizon: steps of a forecast.
+        now: when a window's newest row was, with an offset.
 
     Raises:
         SchemaError, DataError: instances that the model cannot be asked about; the message says what is expected.
@@ -67,11 +72,13 @@ def infer(ready: ReadyModel, instances: object, horizon: int) -> Answer:
         return _rows_judged(ready, rows_of(instances, (ready.manifest.width, len(LAYERS))))
     if ready.spec.name == PREDICTIVE_ANALYTICS.name:
         rows = rows_of(instances, engine_layouts.WIDTHS)
-        return Answer(answer(ready.model, rows, horizon, ready.model.usual or Usual()))
+        return Answer(answer(ready.model, rows, horizon, ready.model.usual or Usual(), pd.Timestamp(now)))
     windows = windows_of(instances, ready.manifest.width, ready.family.least_rows)
+    if len(windows) > MOST_WINDOWS or sum(map(len, windows)) > MOST_WINDOW_ROWS:
+        raise DataError(f"{len(windows)} windows: at most {MOST_WINDOWS}, of {MOST_WINDOW_ROWS} rows together, at once")
     if ready.family.kind == FORECASTER:
-        return _forecast(ready, windows, horizon)
-    return _windows_judged(ready, windows)
+        return _forecast(ready, windows[-1], len(windows), horizon, now)
+    return _windows_judged(ready, windows, now)
 
 
 def _rows_judged(ready: ReadyModel, rows: Floats) -> Answer:
@@ -81,18 +88,18 @@ def _rows_judged(ready: ReadyModel, rows: Floats) -> Answer:
     return Answer([ANOMALY if score > 0 else NORMAL for score in scores], tuple(scores))
 
 
-def _windows_judged(ready: ReadyModel, windows: list[Floats]) -> Answer:
-    newest = [ready.model.score(_frame(ready, window)) for window in windows]
+def _windows_judged(ready: ReadyModel, windows: list[Floats], now: datetime) -> Answer:
+    newest = [ready.model.score(_frame(ready, window, now)) for window in windows]
     return Answer(
         [ANOMALY if scored.alert[-1] else NORMAL for scored in newest], tuple(float(one.score[-1]) for one in newest)
     )
 
 
-def _forecast(ready: ReadyModel, windows: list[Floats], horizon: int) -> Answer:
+def _forecast(ready: ReadyModel, window: Floats, of: int, horizon: int, now: datetime) -> Answer:
     """Of several windows the last is answered: the contract has room for one forecast."""
-    history = history_of(_frame(ready, windows[-1]), STEP_SECONDS)
+    history = history_of(_frame(ready, window, now), STEP_SECONDS)
     said = ready.model.forecast(history, min(horizon, steps_a_day(STEP_SECONDS)))
-    place = {"forecast_horizon": len(said.times), "step_seconds": STEP_SECONDS, "instance": len(windows) - 1}
+    place = {"forecast_horizon": len(said.times), "step_seconds": STEP_SECONDS, "instance": of - 1}
     predictions = {}
     for column, metric in enumerate(said.metrics):
         value, lower, upper = (side[:, column] for side in (said.value, said.lower, said.upper))
@@ -106,8 +113,8 @@ def _forecast(ready: ReadyModel, windows: list[Floats], horizon: int) -> Answer:
     return Answer(predictions, forecast=said)
 
 
-def _frame(ready: ReadyModel, window: Floats) -> pd.DataFrame:
+def _frame(ready: ReadyModel, window: Floats, now: datetime) -> pd.DataFrame:
     """A window whose newest row is now."""
-    end = pd.Timestamp(datetime.now(UTC)).floor(f"{STEP_SECONDS}s")
+    end = pd.Timestamp(now).floor(f"{STEP_SECONDS}s")
     times = pd.date_range(end=end, periods=len(window), freq=f"{STEP_SECONDS}s", unit="us")
     return pd.DataFrame(window, columns=list(ready.manifest.features)).assign(timestamp=times)

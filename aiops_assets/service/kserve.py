@@ -3,11 +3,11 @@
 Source: engine contract, section 2.1; KServe's "Open Inference Protocol" for V2.
 """
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import numpy as np
-from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request, Response
 
 from aiops_assets import __version__
@@ -20,31 +20,63 @@ from aiops_assets.service.instances import tensor
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool, ReadyModel
 from aiops_assets.service.wire import PROBLEMS, json_answer, json_object, takes
-from aiops_assets.timeseries.catalog import METRICS
+from aiops_assets.service.workers import Workers
 
 SERVER = "aiops-assets"
+QUICK_BYTES = 2**17
+"""Of a body that is read in less time than a thread is started in."""
 PLATFORMS = {"scikitlearn": "sklearn"}
-UNITS = {metric.name: metric.unit for metric in METRICS}
 
 
-def kserve_routes(pool: ModelPool, instruments: Instruments, threads: CapacityLimiter, horizon: int) -> APIRouter:
+def kserve_routes(
+    pool: ModelPool, instruments: Instruments, workers: Workers, horizon: int, clock: Callable[[], datetime]
+) -> APIRouter:
     """The routes.
 
     Args:
         pool: the models.
         instruments: where answers are counted.
-        threads: in which slow models are asked.
+        workers: in which slow models are asked, and large bodies read.
         horizon: steps of a forecast.
+        clock: tells the time, with an offset: windows end now.
     """
     router = APIRouter(responses=PROBLEMS)
 
-    async def asked(ready: ReadyModel, instances: object) -> Answer:
-        if is_quick(ready, instances):
-            answer = infer(ready, instances, horizon)
-        else:
-            answer = await to_thread.run_sync(infer, ready, instances, horizon, limiter=threads)
+    def asked(ready: ReadyModel, instances: object) -> Answer:
+        answer = infer(ready, instances, horizon, clock())
         _count(instruments, ready, answer)
         return answer
+
+    def v1(ready: ReadyModel, body: dict[str, Any]) -> dict[str, Any]:
+        instances = body.get("instances", body.get("inputs"))
+        if instances is None:
+            raise SchemaError('instances is missing: send {"instances": [...]}')
+        answer = asked(ready, instances)
+        said = {"predictions": answer.predictions, **ready.origin, "timestamp": clock()}
+        return {**said, "scores": answer.scores} if answer.scores else said
+
+    def v2(ready: ReadyModel, body: dict[str, Any]) -> dict[str, Any]:
+        instances: object = tensor(body.get("inputs"))
+        if _takes_windows(ready) and _depth(instances) == 2:
+            instances = [instances]
+        return {
+            "model_name": ready.origin["model_name"],
+            "model_version": ready.origin["model_version"],
+            "id": str(body.get("id") or ""),
+            "outputs": _tensors(asked(ready, instances)),
+            "parameters": {name: ready.origin[name] for name in ("data_version", "effective_source")},
+        }
+
+    async def answered(name: str, request: Request, protocol: Callable[..., dict[str, Any]]) -> Response:
+        data = await request.body()
+        ready = pool.get(name)
+        if len(data) <= QUICK_BYTES:
+            body = json_object(data)
+            if is_quick(ready, body):
+                return json_answer(protocol(ready, body))
+        # The forest needs no forecaster's queue.
+        threads = workers.light if ready.spec.name == ANOMALY_DETECTOR.name else workers.heavy
+        return await workers.run(threads, lambda: protocol(ready, json_object(data)))
 
     @router.get("/v1/models", response_model=answers.Models, tags=["KServe V1"])
     async def models() -> Response:
@@ -64,20 +96,7 @@ def kserve_routes(pool: ModelPool, instruments: Instruments, threads: CapacityLi
     )
     async def predict(name: str, request: Request) -> Response:
         """Rows for anomaly-detector (45 or 3) and predictive-analytics (3264, 5, 4 or 3), windows for all others."""
-        body = json_object(await request.body())
-        ready = pool.get(name)
-        instances = body.get("instances", body.get("inputs"))
-        if instances is None:
-            raise SchemaError('instances is missing: send {"instances": [...]}')
-        answer = await asked(ready, instances)
-        said: dict[str, Any] = {
-            "predictions": answer.predictions,
-            **ready.origin,
-            "timestamp": datetime.now(UTC),
-        }
-        if answer.scores:
-            said["scores"] = answer.scores
-        return json_answer(said)
+        return await answered(name, request, v1)
 
     @router.get("/v2", tags=["KServe V2"])
     async def server() -> Response:
@@ -91,11 +110,11 @@ def kserve_routes(pool: ModelPool, instruments: Instruments, threads: CapacityLi
 
     @router.get("/v2/health/ready", tags=["KServe V2"])
     async def server_ready() -> Response:
-        """200 when every model can answer, else 503."""
-        ready = len(pool.ready) == len(pool.specs)
-        waiting = ", ".join(name for name in pool.specs if name not in pool.ready)
-        said = {"ready": True} if ready else {"ready": False, "error": f"not ready: {waiting}"}
-        return json_answer(said, 200 if ready else 503)
+        """200 when every champion was tried and some model can answer: what one lacks must not take down the others."""
+        if pool.settled and pool.ready:
+            return json_answer({"ready": True})
+        waiting = ", ".join(f"{name}: {problem}" for name, problem in pool.problems.items())
+        return json_answer({"ready": False, "error": waiting or "models are being loaded"}, 503)
 
     @router.get("/v2/models/{name}", response_model=answers.ModelMetadata, tags=["KServe V2"])
     async def model_metadata(name: str) -> Response:
@@ -115,20 +134,7 @@ def kserve_routes(pool: ModelPool, instruments: Instruments, threads: CapacityLi
     )
     async def infer_v2(name: str, request: Request) -> Response:
         """One input tensor: [rows, width] for row models, [windows, rows, width] or one window for all others."""
-        body = json_object(await request.body())
-        ready = pool.get(name)
-        instances = tensor(body.get("inputs"))
-        if _takes_windows(ready) and _depth(instances) == 2:
-            instances = [instances]
-        answer = await asked(ready, instances)
-        said = {
-            "model_name": ready.origin["model_name"],
-            "model_version": ready.origin["model_version"],
-            "id": str(body.get("id") or ""),
-            "outputs": _tensors(answer),
-            "parameters": {name: ready.origin[name] for name in ("data_version", "effective_source")},
-        }
-        return json_answer(said)
+        return await answered(name, request, v2)
 
     return router
 

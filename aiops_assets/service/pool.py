@@ -102,6 +102,8 @@ class ModelPool:
         self._ready: dict[str, ReadyModel] = {}
         self.problems: dict[str, str] = dict.fromkeys(self.specs, "not loaded yet: the service has just started")
         self._failed: dict[str, _Failed] = {}
+        self.settled = False
+        """Whether every champion was tried once."""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -157,6 +159,7 @@ class ModelPool:
                 self._refresh(name)
             except Exception as error:  # noqa: BLE001 - one model's trouble must not end the watching of the others
                 self._note(name, f"{type(error).__name__}: {error}")
+        self.settled = True
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -45,8 +45,9 @@ def app_of(settings: Settings, model: str = "", *, demo: bool = False) -> FastAP
         demo: answer from models that are a line of arithmetic.
 
     Raises:
-        SettingsError: no such model.
+        SettingsError: no such model, or an API key that cannot be read.
     """
+    _require_key(settings)
     instruments = Instruments()
     if demo:
         pool: ModelPool = demo_pool(instruments)
@@ -62,6 +63,16 @@ def app_of(settings: Settings, model: str = "", *, demo: bool = False) -> FastAP
     instruments.registry.register(ScoresCollector(Scores(home, settings.cluster)))
     histories = LakeHistories(Lake(home, settings.cluster), _now)
     return create_app(settings, pool, instruments, Engine(pool, instruments, _now, histories))
+
+
+def _require_key(settings: Settings) -> None:
+    """A key that cannot be read lets nobody in: better said at the start."""
+    file = settings.service_api_key_file
+    try:
+        if file is not None and not file.read_bytes().strip():
+            raise SettingsError(f"SERVICE_API_KEY_FILE={file} is empty: write a key into it")
+    except OSError as error:
+        raise SettingsError(f"SERVICE_API_KEY_FILE={file} cannot be read ({error.strerror})") from None
 
 
 def serve(settings: Settings, host: str, port: int, model: str = "", *, demo: bool = False) -> None:

@@ -328,6 +328,7 @@ def test_the_demo_answers_alike_byte_for_byte(tmp_path_factory: pytest.TempPathF
             assert client.get("/health").json()["status"] == "healthy"
             predicted = client.post("/v1/models/predictive-analytics:predict", json={"instances": [[0.5] * 3264]})
             assert predicted.json()["predictions"]["cpu_usage"]["forecast"]
-            said.append([one.content for one in found])
+            window = client.post("/v1/models/arima-predictor:predict", json={"instances": [[[0.5] * 5] * 20]})
+            said.append([one.content for one in (*found, predicted, window)])
             ask(client, DETECT, ADR_009)
     assert said[0] == said[1]

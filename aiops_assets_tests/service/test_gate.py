@@ -1,6 +1,7 @@
 """What every request passes: key, limits, one shape of refusal, measurements, and documents that need no other host."""
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from time import sleep
@@ -8,15 +9,18 @@ from time import sleep
 import pytest
 from starlette.testclient import TestClient
 
-from aiops_assets.errors import ModelError
+from aiops_assets.errors import ModelError, SettingsError
 from aiops_assets.models.catalog import ANOMALY_DETECTOR
 from aiops_assets.models.evaluation import healthy_rows
 from aiops_assets.service.app import create_app
 from aiops_assets.service.demo import demo_clock, demo_pool
 from aiops_assets.service.engine import Engine
 from aiops_assets.service.instruments import Instruments
+from aiops_assets.service.serving import app_of
+from aiops_assets.service.workers import HEAVY_THREADS
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.service.conftest import service
+from aiops_assets_tests.service.running import serving
 
 ROWS = healthy_rows(2, seed=1).tolist()
 PREDICT = f"/v1/models/{ANOMALY_DETECTOR.name}:predict"
@@ -36,7 +40,9 @@ class TestKey:
         with service(tmp_path, demo=True, SERVICE_API_KEY_FILE=str(tmp_path / "key")) as client:
             yield client
 
-    @pytest.mark.parametrize("headers", [{"Authorization": f"Bearer {KEY}"}, {"X-API-Key": KEY}])
+    @pytest.mark.parametrize(
+        "headers", [{"Authorization": f"Bearer {KEY}"}, {"Authorization": f"bearer {KEY}"}, {"X-API-Key": KEY}]
+    )
     def test_who_has_it_is_answered(self, guarded: TestClient, headers: dict[str, str]) -> None:
         assert guarded.post(PREDICT, json={"instances": ROWS}, headers=headers).status_code == 200
 
@@ -62,6 +68,13 @@ class TestKey:
         (tmp_path / "key").unlink()
         assert guarded.get("/metrics", headers={"X-API-Key": "another"}).status_code == 503
 
+    @pytest.mark.parametrize("content", ["", "  ", None])
+    def test_a_key_that_lets_nobody_in_is_refused_at_the_start(self, tmp_path: Path, content: str | None) -> None:
+        if content is not None:
+            (tmp_path / "key").write_text(content)
+        with pytest.raises(SettingsError, match="SERVICE_API_KEY_FILE"):
+            app_of(make_settings(tmp_path, SERVICE_API_KEY_FILE=str(tmp_path / "key")), demo=True)
+
 
 class TestLimits:
     def test_a_body_in_pieces_is_counted(self, tmp_path: Path) -> None:
@@ -83,6 +96,36 @@ class TestLimits:
             assert response.status_code == 503
             assert "SERVICE_TIMEOUT_SECONDS" in response.json()["error"]
             assert client.get("/health").status_code == 200
+
+    def test_who_leaves_before_the_body_is_sent_is_no_fault_of_ours(self, tmp_path: Path) -> None:
+        with serving(tmp_path, "--demo", SERVICE_TIMEOUT_SECONDS="1") as running:
+            running.wait_for("/health")
+            host, port = running.url.removeprefix("http://").split(":")
+            head = f"POST {PREDICT} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n\r\n{{".encode()
+            with socket.create_connection((host, int(port)), timeout=10) as gone:
+                gone.sendall(head)
+            with socket.create_connection((host, int(port)), timeout=10) as slow:
+                slow.sendall(head)
+                assert slow.recv(4096).startswith(b"HTTP/1.1 408")
+            counted = running.wait_for("/metrics").text
+            assert 'code="499"' in counted
+            assert 'code="500"' not in counted
+            assert "Traceback" not in running.log.read_text()
+
+    def test_threads_of_requests_that_ran_out_of_time_do_not_pile_up(self, tmp_path: Path) -> None:
+        began = []
+
+        class Slow(Engine):
+            def analyze(self, body: object) -> dict[str, object]:
+                began.append(1)
+                sleep(3)
+                return {}
+
+        with self._app(tmp_path, Slow, SERVICE_TIMEOUT_SECONDS="0.1") as client:
+            for _ in range(2 * HEAVY_THREADS):
+                assert client.post("/api/v1/pattern/analyze", json={"metrics": []}).status_code == 503
+            assert len(began) == HEAVY_THREADS
+            assert client.post("/api/v1/anomaly/detect", json={"metrics": []}).status_code == 200
 
     def test_a_bug_is_a_500_without_its_words(self, tmp_path: Path) -> None:
         class Broken(Engine):
@@ -119,8 +162,9 @@ class TestRefusals:
             ("GET", "/nope", 404),
             ("PUT", "/health", 405),
             ("GET", "/api/v1/anomaly/detect", 405),
-            ("POST", "/v1/models/nope:predict", 400),
-            ("POST", "/v2/models/nope/infer", 400),
+            ("POST", "/v1/models/nope:predict", 404),
+            ("POST", "/v2/models/nope/infer", 404),
+            ("POST", PREDICT, 400),
         ):
             response = demo.request(method, path)
             assert response.status_code == status, path

@@ -1,5 +1,6 @@
 """Where the lake has a pod's history, the window detector has a say in detect."""
 
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -10,12 +11,12 @@ import pytest
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR
 from aiops_assets.service import bodies
 from aiops_assets.service.engine import Engine
-from aiops_assets.service.histories import LakeHistories
+from aiops_assets.service.histories import LakeHistories, newest_week
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
-from aiops_assets.stores.lake import Lake
+from aiops_assets.stores.lake import Lake, StoredQuery
 from aiops_assets.stores.storage import LocalStorage
-from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, MetricSpec
 from aiops_assets.timeseries.pod_series import VALUES
 from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.timeseries.synthetic import generate
@@ -54,8 +55,23 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> ModelPool:
     return pool
 
 
-def engine(pool: ModelPool, lake: Lake) -> Engine:
-    return Engine(pool, Instruments(), lambda: NOW, LakeHistories(lake, lambda: NOW))
+@pytest.fixture
+def engine(pool: ModelPool) -> Iterator[Callable[[Lake], Engine]]:
+    """Makes engines whose histories are read in the background, as the service has them."""
+    started = []
+
+    def make(lake: Lake) -> Engine:
+        histories = LakeHistories(lake, lambda: NOW, patience_seconds=60)
+        histories.start()
+        started.append(histories)
+        return Engine(pool, Instruments(), lambda: NOW, histories)
+
+    yield make
+    for histories in started:
+        histories.stop()
+
+
+Make = Callable[[Lake], Engine]
 
 
 def body(pod: str, series: PodSeries) -> bodies.DetectBody:
@@ -71,8 +87,10 @@ def body(pod: str, series: PodSeries) -> bodies.DetectBody:
 
 def test_a_pods_week_is_read_with_what_is_missing(tmp_path: Path, series: PodSeries) -> None:
     pod = series.pods[1]
-    history = LakeHistories(filled(tmp_path, series), lambda: NOW).of(pod)
-    assert history is not None
+    lake = filled(tmp_path, series)
+    found = newest_week(lake, [pod, "nobody"], NOW)
+    assert list(found) == [pod]
+    history = found[pod]
     assert list(history.columns) == ["timestamp", *VALUES]
     assert history["timestamp"].iloc[-1] == pd.Timestamp("2026-11-01T23:55", tz="UTC")
     assert (history["timestamp"].diff().dropna() == pd.Timedelta(minutes=5)).all()
@@ -80,21 +98,21 @@ def test_a_pods_week_is_read_with_what_is_missing(tmp_path: Path, series: PodSer
     for metric in ENGINE_METRICS:
         told = series.values[metric.name][0 if metric.per == "node" else 1, 0, at]
         assert history[metric.name].iloc[-1] == told
-    assert LakeHistories(filled(tmp_path, series), lambda: NOW).of("nobody") is None
-    assert LakeHistories(Lake(LocalStorage(tmp_path / "empty"), "default"), lambda: NOW).of(pod) is None
+    assert newest_week(lake, ["nobody"], NOW) == {}
+    assert newest_week(Lake(LocalStorage(tmp_path / "empty"), "default"), [pod], NOW) == {}
 
 
 def test_a_calm_pod_stays_calm_and_the_window_detector_is_named(
-    tmp_path: Path, series: PodSeries, pool: ModelPool
+    tmp_path: Path, series: PodSeries, engine: Make
 ) -> None:
-    found = engine(pool, filled(tmp_path, series)).detect(body(series.pods[0], series))
+    found = engine(filled(tmp_path, series)).detect(body(series.pods[0], series))
     assert "ensemble-predictor" in found["judged_by"]
     assert [one["model_name"] for one in found["models"]] == ["anomaly-detector", "ensemble-predictor"]
     assert found["anomalies"] == []
 
 
 def test_a_change_that_no_single_row_shows_is_found_in_the_history(
-    tmp_path: Path, series: PodSeries, pool: ModelPool
+    tmp_path: Path, series: PodSeries, engine: Make
 ) -> None:
     """The pod's own levels are usual for pods, but not for this one."""
     pod = series.pods[0]
@@ -102,15 +120,15 @@ def test_a_change_that_no_single_row_shows_is_found_in_the_history(
     for name in ("pod_cpu_usage", "pod_memory_usage", "node_cpu_utilization", "node_memory_utilization"):
         values = changed.values[name]
         values[0, :, -6:] = np.clip(values[0, :, -6:] * 1.6, 0, 0.85)
-    found = engine(pool, filled(tmp_path, changed)).detect(body(pod, changed))
+    found = engine(filled(tmp_path, changed)).detect(body(pod, changed))
     by_history = [one for one in found["anomalies"] if "histor" in one["reason"] or "ensemble" in one["reason"]]
     assert by_history
-    alone = engine(pool, Lake(LocalStorage(tmp_path / "empty"), "default")).detect(body(pod, changed))
+    alone = engine(Lake(LocalStorage(tmp_path / "empty"), "default")).detect(body(pod, changed))
     assert len(alone["anomalies"]) < len(found["anomalies"])
 
 
 def test_a_lake_that_cannot_be_read_is_told_by_health_and_the_row_is_judged(
-    tmp_path: Path, series: PodSeries, pool: ModelPool
+    tmp_path: Path, series: PodSeries, engine: Make
 ) -> None:
     class Gone(Lake):
         def days(self, metric: object) -> list[date]:
@@ -118,16 +136,43 @@ def test_a_lake_that_cannot_be_read_is_told_by_health_and_the_row_is_judged(
 
             raise StoreError("the bucket does not answer")
 
-    asked = engine(pool, Gone(LocalStorage(tmp_path), "default"))
+    asked = engine(Gone(LocalStorage(tmp_path), "default"))
     found = asked.detect(body(series.pods[0], series))
     assert found["judged_by"][0] == "anomaly-detector"
     assert asked.problems() == ["history of pods cannot be read: the bucket does not answer"]
 
 
-def test_a_damaged_day_is_told_and_the_row_is_judged(tmp_path: Path, series: PodSeries, pool: ModelPool) -> None:
+def test_a_damaged_day_is_told_and_the_row_is_judged(tmp_path: Path, series: PodSeries, engine: Make) -> None:
     lake = filled(tmp_path, series)
     file = next(tmp_path.rglob("metric=pod_memory_usage/**/day=2026-10-30.parquet"))
     file.write_bytes(file.read_bytes()[:-100])
-    asked = engine(pool, lake)
+    asked = engine(lake)
     assert "ensemble-predictor" not in asked.detect(body(series.pods[0], series))["judged_by"]
     assert "is damaged" in asked.problems()[0]
+
+
+def test_requests_wait_for_one_reading_of_all_pods_and_then_no_more(tmp_path: Path, series: PodSeries) -> None:
+    class Counting(Lake):
+        listed = 0
+
+        def days(self, metric: MetricSpec | StoredQuery) -> list[date]:
+            Counting.listed += 1
+            return super().days(metric)
+
+    filled(tmp_path, series)
+    histories = LakeHistories(Counting(LocalStorage(tmp_path), "default"), lambda: NOW, patience_seconds=60)
+    histories.start()
+    try:
+        assert set(histories.of(series.pods)) == set(series.pods)
+        for _ in range(5):
+            assert list(histories.of([series.pods[0]])) == [series.pods[0]]
+        assert Counting.listed == 1
+    finally:
+        histories.stop()
+
+
+def test_a_request_does_not_wait_longer_than_its_patience(tmp_path: Path, series: PodSeries) -> None:
+    histories = LakeHistories(filled(tmp_path, series), lambda: NOW, patience_seconds=0.0)
+    assert histories.of(series.pods) == {}  # nobody reads
+    histories.refresh()
+    assert set(histories.of(series.pods)) == set(series.pods)

@@ -154,6 +154,11 @@ class TestRefusals:
             assert "width 5" in response.json()["error"]
         assert predict(whole, name, [window(lookback)]).status_code == 200
 
+    def test_more_windows_than_can_be_judged_in_time_are_refused(self, whole: TestClient) -> None:
+        response = predict(whole, "ensemble-predictor", [window(12)] * 129)
+        assert response.status_code == 400
+        assert "at most 128" in response.json()["error"]
+
     def test_an_unknown_model_is_a_404(self, whole: TestClient) -> None:
         for response in (predict(whole, "model", [DEFAULT]), whole.get("/v1/models/nope"), whole.get("/nope")):
             assert response.status_code == 404
@@ -223,6 +228,7 @@ class TestV2:
             ([1, 2], [[], []], "FP64"),
             ([45], DEFAULT, "FP64"),
             ([2**40, 2**40], DEFAULT, "FP64"),
+            ([*[1] * 200, 45], DEFAULT, "FP64"),
         ],
         ids=str,
     )

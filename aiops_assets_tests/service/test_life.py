@@ -173,8 +173,9 @@ class TestMissing:
             found = health(client)
             assert found["status"] == "degraded"
             assert any("ensemble-predictor" in str(problem) for problem in found["problems"])  # type: ignore[attr-defined]
-            assert client.get("/v2/health/ready").status_code == 503
+            wait_until(client, "/v2/health/ready")  # the other one must not take this one down
             assert client.get(f"/v2/models/{NAME}/ready").status_code == 200
+            assert client.get("/v2/models/ensemble-predictor/ready").status_code == 503
 
     def test_without_mlflow_and_without_a_lake_what_can_answer_does(self, home: ServedHome, tmp_path: Path) -> None:
         home.serve([NAME])

@@ -1,6 +1,6 @@
 """Several pods in one request, over HTTP and with the lake."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -84,15 +84,15 @@ class _Asked(LakeHistories):
     def __init__(self) -> None:
         self.pods: list[str] = []
 
-    def of(self, pod: str) -> pd.DataFrame | None:
-        self.pods.append(pod)
-        return None
+    def of(self, pods: Iterable[str]) -> Mapping[str, pd.DataFrame]:
+        self.pods = sorted(pods)
+        return {}
 
 
 @pytest.mark.parametrize(
     ("metrics", "resource", "asked"),
     [
-        ([FULL, CALM], None, ["full", "calm"]),
+        ([FULL, CALM], None, ["calm", "full"]),
         ([FULL, {"name": "node_cpu_utilization", "value": 0.4}], "cart", ["cart", "full"]),
         ([{"name": "pod_memory_usage", "value": 0.4}], "cart", ["cart"]),
         ([{"name": "pod_memory_usage", "value": 0.4}], None, []),
