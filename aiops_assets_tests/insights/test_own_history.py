@@ -46,6 +46,24 @@ def test_a_new_level_is_lasting(n: int) -> None:
     assert found.lasting
 
 
+@pytest.mark.parametrize("newest", [1, 4, 5, 6, 10, 15])
+@pytest.mark.parametrize(("usual", "storm"), [(0.01, 0.25), (200.0, 2500.0)])
+def test_a_storm_is_told_until_a_quarter_of_the_samples_is_of_it(usual: float, storm: float, newest: int) -> None:
+    for seed in range(3):
+        values = usual * (1 + 0.2 * np.random.default_rng(seed).standard_normal(60))
+        values[-newest:] = storm * (1 + 0.05 * np.random.default_rng(seed).standard_normal(newest))
+        found = newest_deviation(_series(values, 60))
+        assert found is not None
+        assert found.expected == pytest.approx(usual, rel=0.1)
+        assert found.lasting is (newest >= 3)
+
+
+def test_a_slow_rise_to_a_new_level_is_no_storm() -> None:
+    noise = 2 * np.random.default_rng(5).standard_normal(60)
+    rise = np.clip((np.arange(60) - 45) / 15, 0, 1)
+    assert newest_deviation(_series(20 + 80 * rise + noise)) is None
+
+
 def test_what_is_over_is_not_reported() -> None:
     for n in (30, 120):
         values = _noise(n)

@@ -1,7 +1,8 @@
 """Whether the newest sample of a series fits to those before it, for any metric, also one nobody knows.
 
 A robust deviation, from ten samples on: median and scaled median absolute deviation (Hampel 1974), with a bound that is
-higher the fewer samples there are, and only beyond anything seen before. From fifty regular samples on an
+higher the fewer samples there are, and only beyond anything seen before; before the newest three, and before the newest
+quarter, so that a new level is told until it has lasted that long. From fifty regular samples on an
 ensemble-predictor is fitted on all but the newest ones too and asked for those, but not of constants and small counts.
 Of a counter the increments are judged, so that it may rise, and start again at 0.
 """
@@ -27,6 +28,11 @@ MOST_SAMPLES = 4032
 NEWEST = 3
 """Samples that may belong to what is judged, and so say nothing of what is usual."""
 LEAST_FOR_NEWEST = 15
+NEW_LEVEL_SHARE = 0.25
+"""Of the samples, the newest that may be a new level. A client that polls sees it however seldom it asks, if only what it
+sends reaches four times as far back."""
+ABRUPT_SHARE, ABRUPT_WITHIN = 0.5, 2
+"""A new level came within so many samples by at least that share: ramps and seasons go there slowly."""
 SPREADS, SPREADS_OF_FEW = 6.0, 60.0
 """The bound in robust standard deviations is the one, and the other divided by the number of samples: on normal noise
 less than one of a thousand newest samples is beyond it, also with ten samples."""
@@ -87,8 +93,13 @@ def newest_deviation(series: Series, counter: bool = False) -> Deviation | None:
         steps = np.diff(values)
         values, times = np.where(steps < 0, np.median(steps), steps), times[1:]
     before = values[: -NEWEST if len(values) >= LEAST_FOR_NEWEST else -1]
-    middle = float(np.median(before))
     excess = _robust_excess(float(values[-1]), before)
+    older = values[: len(values) - int(NEW_LEVEL_SHARE * len(values))]
+    if LEAST_SAMPLES <= len(older) < len(before) and _is_abrupt(values, older):
+        of_level = _robust_excess(float(values[-1]), older)
+        if of_level is not None and (excess is None or of_level > excess):
+            before, excess = older, of_level
+    middle = float(np.median(before))
     learned = False
     if len(values) >= LEAST_FOR_ENSEMBLE and _is_regular(times) and not _is_quiet(before):
         of_ensemble = _learned_excess(values, times, middle)
@@ -146,6 +157,13 @@ def _robust_excess(value: float, before: Floats) -> float | None:
     if not away > bound or beyond <= BEYOND_RANGE * (high - low):
         return None
     return 2.0 * float(np.log2(min(away / bound, 1e6)))
+
+
+def _is_abrupt(values: Floats, older: Floats) -> bool:
+    """Whether the newest sample is where it is by a step, and not by a slow change, since the older samples."""
+    since = values[len(older) - ABRUPT_WITHIN :]
+    steps = np.abs(since[ABRUPT_WITHIN:] - since[:-ABRUPT_WITHIN])
+    return bool(steps.max() >= ABRUPT_SHARE * abs(float(values[-1]) - float(np.median(older))))
 
 
 def _learned_excess(values: Floats, times: Times, middle: float) -> float | None:
