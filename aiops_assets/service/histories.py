@@ -1,7 +1,8 @@
 """The newest week of pods, from the lake: what a window detector looks at beside a request's own samples.
 
 A week of a large cluster takes seconds to read, for one pod as for all. So one thread reads it for every pod that was
-asked for lately, at once, and again each minute; a request waits for it a little, and never again.
+asked for lately, at once, and again each minute. A request about a new pod waits for it a little, unless another one
+does already; from the next time on it is there.
 """
 
 import threading
@@ -46,6 +47,7 @@ class LakeHistories:
         self._asked: dict[str, float] = {}
         self._read: Histories = {}
         self._known: frozenset[str] = frozenset()
+        self._waiting = False
         self._changed = threading.Condition()
         self._wanted = threading.Event()
         self._stop = threading.Event()
@@ -75,7 +77,10 @@ class LakeHistories:
             self._asked.update(dict.fromkeys(names, now))
             if not names <= self._known:
                 self._wanted.set()
-                self._changed.wait_for(lambda: names <= self._known, self._patience)
+                if not self._waiting:  # one at a time: a hundred new pods must not queue up behind each other
+                    self._waiting = True
+                    self._changed.wait_for(lambda: names <= self._known, self._patience)
+                    self._waiting = False
             return {name: self._read[name] for name in names if name in self._read}
 
     def refresh(self) -> None:
