@@ -2,8 +2,8 @@
 
 The served forecaster goes on from a level and the usual shape of days; it does not follow a leak (it was learnt from
 clusters whose memory comes and goes). Where memory or disk surely rises towards its limit, the trend that
-:mod:`aiops_assets.models.exhaustion` reads is drawn on instead, wherever it lies above the forecast: value, trend and
-risk then say the same. CPU is not followed: load that rises in the morning falls in the evening. Only of less than a
+:mod:`aiops_assets.models.exhaustion` reads is drawn on instead, as far as :mod:`aiops_assets.insights.prediction.leaks`
+believes it, wherever it lies above the forecast: value, trend and risk then say the same. CPU is not followed: load that rises in the morning falls in the evening. Only of less than a
 day of hourly samples, about which the forecaster cannot be asked how right it was lately, a sure line is drawn on for a
 quarter of its length.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiops_assets.errors import ModelError
+from aiops_assets.insights.prediction.leaks import followed, is_leak
 from aiops_assets.insights.prediction.lines import LEAST_FOR_SLOPE, LEAST_SAMPLES, Level, level_of
 from aiops_assets.insights.prediction.sent_histories import HOUR_SECONDS, METRICS, histories_of, in_unit, unit_of
 from aiops_assets.insights.samples import FORECASTED, Series, unit_factor
@@ -50,7 +51,7 @@ class Outlook:
         trend: where it goes.
         judged_by: "predictive-analytics", "trend", "robust-line" or "last-value".
         level: what a robust line says; ``None`` for names beyond the first 500.
-        exhaustion: of memory and disk with history; ``None`` otherwise.
+        exhaustion: of memory and disk with history, and no trend that may be a rhythm; ``None`` otherwise.
     """
 
     name: str
@@ -116,13 +117,14 @@ def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats
     trend = _trend(values, level, value, lower, upper)
     if ratio and metric in FOLLOWED and known.sum() >= LEAST_ROWS:
         exhaustion = time_to_exhaustion(history, metric, FULL)
-        if exhaustion.hours:
-            followed, below, above = _followed(history, metric, exhaustion, len(value))
-            if followed[-1] > value[-1]:
-                value = np.maximum(value, followed)
-                lower, upper = np.minimum(below, value), np.maximum(above, value)
+        if is_leak(history, metric, exhaustion):
+            drawn_on = followed(history, metric, exhaustion, (value, lower, upper))
+            if drawn_on is not None:
+                value, lower, upper = drawn_on
                 judged_by = TREND
             trend = "increasing"
+        elif exhaustion.hours:
+            exhaustion = None
     return Outlook(
         name=one.name,
         unit=unit,
@@ -139,23 +141,6 @@ def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats
         level=level,
         exhaustion=exhaustion,
     )
-
-
-def _followed(history: History, metric: str, leak: Exhaustion, steps: int) -> tuple[Floats, Floats, Floats]:
-    """A leak drawn on from its newest level, no farther than its limit: (steps,) value, lower, upper."""
-    step = history.step_seconds / HOUR_SECONDS
-    m = history.metrics.index(metric)
-    newest = history.values[-max(3, history.steps(0.5)) :, m]
-    age = np.arange(len(newest) - 1, -1, -1) * step
-    now = newest + leak.trend_per_hour * age
-    level, noise = float(np.median(now)), float(np.ptp(now))
-    hours = np.arange(1, steps + 1) * step
-    # As unsure as the time at which it ends; 0 hours would be at its limit already.
-    doubt = 1 - (leak.earliest_hours or 0.0) / leak.hours if leak.hours else 0.0
-    risen = leak.trend_per_hour * hours
-    half = np.hypot(noise, doubt * risen)
-    value = np.minimum(level + risen, max(leak.limit, float(newest[-1])))
-    return value, np.maximum(value - half, 0.0), value + half
 
 
 def _line(one: Series, seconds: float, *, fitted: bool) -> Outlook:
