@@ -153,6 +153,17 @@ def test_how_often_a_pod_was_restarted_says_nothing() -> None:
         ("disk_usage", 0.89, None, None),
         ("disk_usage", 98.0, "disk_full", "critical"),
         ("memory_trend_1h", 0.9, None, None),
+        ("error_rate", 0.09, None, None),
+        ("error_rate", 0.1, "burst", "high"),
+        ("error_rate", 0.6, "burst", "critical"),
+        ("error_rate", 25.0, "burst", "critical"),
+        ("response_time_p95", 1900.0, None, None),
+        ("response_time_p95", 9000.0, "burst", "critical"),
+        ("cpu_usage_percent", 94.0, None, None),
+        ("cpu_usage_percent", 99.5, "cpu_saturation", "critical"),
+        ("memory_usage_percent", 0.95, None, None),
+        ("memory_usage_percent", 99.0, "memory_saturation", "critical"),
+        ("disk_usage_percent", 91.0, "disk_full", "high"),
     ],
 )
 def test_limits(metric: str, value: float, kind: str | None, severity: str | None) -> None:

@@ -17,7 +17,7 @@ from aiops_assets.errors import DataError
 from aiops_assets.insights.detection.findings import Anomaly, Finding, Judge, anomaly_of, confidence_of
 from aiops_assets.insights.detection.histories import of_pod, of_series, with_leak
 from aiops_assets.insights.detection.jumps import jumped
-from aiops_assets.insights.detection.limits import SHARES, beyond_limits, full_shares
+from aiops_assets.insights.detection.limits import OTHERS, beyond_limits, beyond_other_limits
 from aiops_assets.insights.detection.own_history import LEAST_SAMPLES, newest_time
 from aiops_assets.insights.detection.recommendations import recommendations
 from aiops_assets.insights.detection.row_verdict import RowDetector, verdict
@@ -98,9 +98,9 @@ def detect(
         found += beyond_limits(row, row_detector.expected.tolist())
         found += jumped(row, [name for name, one in series.items() if len(one.values) >= LEAST_SAMPLES])
         judges += ["anomaly-detector", "limits"]
-    elif any(sample.name in SHARES for sample in newest):
+    elif any(sample.name in OTHERS for sample in newest):
         judges.append("limits")
-    found += full_shares(newest, now)
+    found += beyond_other_limits(newest, now)
     if any(len(one.values) >= LEAST_SAMPLES for one in series.values()):
         found = with_leak(found + of_series(series.values()), row, series)
         judges.append("history of the request")

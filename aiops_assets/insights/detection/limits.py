@@ -6,13 +6,14 @@ counts that stay).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 
 from aiops_assets.insights.detection.findings import CRITICAL_FROM, HIGH_FROM, MEDIUM_FROM, Finding, Kind, shown
 from aiops_assets.insights.detection.sent_row import CHANGES, LAG_5, VALUE, WIDTH, Sent, SentRow
-from aiops_assets.insights.samples import Sample, unit_factor
+from aiops_assets.insights.prediction.issue_rules import LEVEL_RULES
+from aiops_assets.insights.samples import PERCENT_TO, Sample, unit_factor
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, METRICS, NODE_CPU, NODE_MEMORY, POD_MEMORY, RESTARTS
 from aiops_assets.timeseries.features import STATISTICS
 
@@ -64,18 +65,32 @@ NODE_FULL = Limit(
 CPU_FULL = Limit("cpu_saturation", NODE_CPU.name, 0.95, 0.99, "no CPU time is left, so that work queues up")
 RESTARTING = Limit("restart_storm", RESTARTS.name, 3.0, 6.0, "three restarts in five minutes are a crash loop")
 FILLING = Limit("memory_leak", POD_MEMORY.name, 1.0, 1.2, "at this rate the memory limit is reached within the hour")
-SHARES: Mapping[str, Limit] = MappingProxyType(
+DISK_FULL = Limit("disk_full", "disk_usage", 0.90, 0.97, "a kubelet evicts pods when less than a tenth is free")
+
+
+def _as_alerted(metric: str, why: str) -> Limit:
+    """From where a host alert fires up to where an issue is nearly sure."""
+    rule = next(rule for rule in LEVEL_RULES if metric in rule.metrics)
+    return Limit("burst", metric, rule.limit, rule.levels[-1], why)
+
+
+OTHERS: Mapping[str, Limit] = MappingProxyType(
     {
         limit.metric: limit
         for limit in (
-            Limit("disk_full", "disk_usage", 0.90, 0.97, "a kubelet evicts pods when less than a tenth is free"),
-            Limit("cpu_saturation", "cluster_cpu_usage", 0.95, 0.99, CPU_FULL.why),
-            Limit("node_pressure", "cluster_memory_usage", 0.90, 0.97, NODE_FULL.why),
+            DISK_FULL,
+            replace(CPU_FULL, metric="cluster_cpu_usage"),
+            replace(NODE_FULL, metric="cluster_memory_usage"),
+            replace(CPU_FULL, metric="cpu_usage_percent"),
+            replace(MEMORY_FULL, metric="memory_usage_percent"),
+            replace(DISK_FULL, metric="disk_usage_percent"),
+            _as_alerted("error_rate", "of so many requests that fail, an alert is due"),
+            _as_alerted("response_time_p95", "one of twenty requests takes longer than two seconds, an alert is due"),
         )
     }
 )
-"""Shares that the row detector has no column for, by the name of their metric."""
-UNITS = {metric.name: metric.unit for metric in METRICS}
+"""Metrics that the row detector has no column for; those of hosts too (engine contract, section 4)."""
+UNITS = {metric.name: metric.unit for metric in METRICS} | {"error_rate": "ratio", "response_time_p95": "ms"}
 CPU, NODE, MEMORY, RESTART = (ENGINE_METRICS.index(metric) for metric in (NODE_CPU, NODE_MEMORY, POD_MEMORY, RESTARTS))
 
 
@@ -96,14 +111,15 @@ def beyond_limits(row: SentRow, expected: list[float]) -> list[Finding]:
     return found
 
 
-def full_shares(samples: Iterable[Sample], now: datetime) -> list[Finding]:
-    """Limits of other metrics of the catalogue that the newest samples reach."""
+def beyond_other_limits(samples: Iterable[Sample], now: datetime) -> list[Finding]:
+    """Limits of metrics without a column that the newest samples reach."""
     found = []
     for sample in samples:
-        limit = SHARES.get(sample.name)
+        limit = OTHERS.get(sample.name)
         if limit is None:
             continue
-        factor = unit_factor(UNITS[limit.metric], [sample.value])
+        in_percent = sample.name.endswith("_percent")
+        factor = PERCENT_TO if in_percent else unit_factor(UNITS[sample.name], [sample.value])
         excess = limit.excess(sample.value / factor)
         if excess >= 0:
             usual = limit.bound * factor

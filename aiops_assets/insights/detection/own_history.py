@@ -29,8 +29,8 @@ NEWEST = 3
 """Samples that may belong to what is judged, and so say nothing of what is usual."""
 LEAST_FOR_NEWEST = 15
 NEW_LEVEL_SHARE = 0.25
-"""Of the samples, the newest that may be a new level. A client that polls sees it however seldom it asks, if only what it
-sends reaches four times as far back."""
+"""Of the samples, the newest that may be a new level: a client that polls sees it if what it sends reaches back four
+times as long as it waits."""
 ABRUPT_SHARE, ABRUPT_WITHIN = 0.5, 2
 """A new level came within so many samples by at least that share: ramps and seasons go there slowly."""
 SPREADS, SPREADS_OF_FEW = 6.0, 60.0
