@@ -35,7 +35,7 @@ def detect_each(
     Args:
         groups: of :func:`~aiops_assets.insights.pods.groups_of`, not empty.
         ask: what :func:`~aiops_assets.insights.detection.anomalies.detect` says of a group's samples.
-        context: ``namespace`` and ``resource``; a pod stands for a resource that is not named.
+        context: ``namespace`` and ``resource``; the pod of an anomaly goes before the resource.
         total: metrics that were sent.
     """
     answers = [(group, ask(group)) for group in groups]
@@ -143,7 +143,7 @@ def _recommendations(anomalies: Sequence[Anomaly], context: Mapping[str, str]) -
     ordered = sorted(anomalies, key=pressing)
     texts: dict[str, None] = {}
     for pod, of_pod in groupby(ordered, key=lambda one: one.pod):
-        where = context if context.get("resource", "").strip() or not pod else {**context, "resource": pod}
+        where = {**context, "resource": pod} if pod else context
         texts |= dict.fromkeys(recommendations(of_pod, where))
     return list(texts)
 

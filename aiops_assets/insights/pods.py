@@ -241,7 +241,8 @@ def _mean(name: str, sets: Iterable[list[Sample]], now: datetime) -> list[Sample
 
 
 def _rest(labels: Mapping[str, str]) -> Labels:
-    return tuple(sorted((key, value) for key, value in labels.items() if key not in POD_LABELS))
+    """Without those that have no value: to Prometheus they are not there."""
+    return tuple(sorted((key, value) for key, value in labels.items() if value and key not in POD_LABELS))
 
 
 def _differing(sets: Iterable[Labels]) -> frozenset[str]:

@@ -63,6 +63,8 @@ class TestGroups:
             [of("cpu_usage", 0.4, namespace="shop"), of("memory_usage", 0.4, instance="a")],
             series_of("queue_length", [1.0, 2.0], queue="a"),
             [of("cpu_usage", 0.4, pod="")],
+            [of("cpu_usage", 0.4, instance=""), of("cpu_usage", 0.4)],
+            [Sample("cpu_usage", 0.4, labels={"pod": None, "instance": None}), of("cpu_usage", 0.4)],  # type: ignore[dict-item]
         ],
     )
     def test_nothing_is_kept_apart_where_nothing_differs(self, samples: list[Sample]) -> None:
@@ -162,10 +164,14 @@ class TestDetect:
         assert said.confidence == anomaly.confidence == said.anomaly_score
         assert any("memory limit of full" in text for text in said.recommendations)
 
-    def test_a_resource_of_the_context_is_named_instead(self) -> None:
-        said = detected(self.FULL, self.CALM, context={"namespace": "shop", "resource": "cart"})
-        assert any("memory limit of shop/cart" in text for text in said.recommendations)
-        assert not any("full before" in text for text in said.recommendations)
+    def test_the_pod_of_the_anomaly_is_named_before_the_resource_of_the_context(self) -> None:
+        said = detected(self.FULL, self.CALM, context={"namespace": "shop", "resource": "calm"})
+        assert any("memory limit of shop/full" in text for text in said.recommendations)
+        assert not any("shop/calm" in text for text in said.recommendations)
+
+    def test_a_resource_of_the_context_is_named_for_what_is_of_no_pod(self) -> None:
+        said = detected(self.CALM, Sample("node_memory_utilization", 0.98), context={"resource": "cart"})
+        assert any("nodes of cart" in text for text in said.recommendations)
 
     def test_two_full_pods_are_two_anomalies(self) -> None:
         said = detected(self.FULL, of("pod_memory_usage", 0.99, pod="fuller"))
