@@ -22,7 +22,7 @@ FAILURE_WEIGHT = 0.55
 REPEATED_WEIGHT = 0.2
 """Of each further event of a type that was already counted: the same thing said again."""
 MOST_REPEATS = 5
-ABNORMAL = ("upward_trend", "change_point", "spike", "dip")
+ABNORMAL = ("upward_trend", "change_point", "spike", "dip", "counter_storm")
 
 LAYER_NAMES: Mapping[str, re.Pattern[str]] = MappingProxyType(
     {

@@ -39,6 +39,7 @@ SENTENCES: Mapping[str, tuple[PatternType, str]] = MappingProxyType(
             "{name} has short peaks: {count}. The highest is {value} at {time}, usual is {usual}.",
         ),
         "dip": ("spike", "{name} has short dips: {count}. The deepest is {value} at {time}, usual is {usual}."),
+        "counter_storm": ("spike", "{name} grows by {count} within {span} from {time}, where {usual} are usual."),
         "daily_spike": ("seasonal", "{name} peaks each day at about {time} UTC; seen {days} days."),
         "correlated_metrics": (
             "correlation",

@@ -12,6 +12,14 @@ from aiops_assets.errors import DataError
 from aiops_assets.insights.durations import parse_duration
 from aiops_assets.insights.pattern_analysis.correlations import MOST_METRICS as MOST_CORRELATED
 from aiops_assets.insights.pattern_analysis.correlations import find_correlations
+from aiops_assets.insights.pattern_analysis.counters import (
+    find_storm,
+    growth_of,
+    is_busy,
+    is_counter,
+    says_the_same,
+    without_resets,
+)
 from aiops_assets.insights.pattern_analysis.event_patterns import (
     Event,
     count_text,
@@ -163,8 +171,8 @@ def _events_within(events: list[Event], window: _Window) -> tuple[list[Event], l
 def _look(series: list[tuple[Series, Mapping[str, str]]], wanted: frozenset[str]) -> tuple[list[_Found], list[str]]:
     """Patterns of the longest series, and a word about what was left out."""
     longest = sorted(series, key=lambda one: -len(one[0].values))[:MOST_SERIES]
-    grids = [(to_grid(one, tuple(labels.values())), labels) for one, labels in longest]
-    found = [_patterns_of(grid, labels, wanted) for grid, labels in grids if grid is not None]
+    grids = [_look_at(one, labels, wanted) for one, labels in longest]
+    found = [one for one in grids if one is not None]
     notes = []
     if len(series) > MOST_SERIES:
         notes.append(f"Of {len(series)} series the {MOST_SERIES} with the most samples were looked at.")
@@ -178,11 +186,26 @@ def _look(series: list[tuple[Series, Mapping[str, str]]], wanted: frozenset[str]
     return found, notes
 
 
-def _patterns_of(grid: Grid, labels: Mapping[str, str], wanted: frozenset[str]) -> _Found:
+def _look_at(series: Series, labels: Mapping[str, str], wanted: frozenset[str]) -> _Found | None:
+    """Patterns of a series, of a counter's growth; ``None`` where there is no grid for it."""
+    counts = is_counter(series)
+    grid = to_grid(without_resets(series) if counts else series, tuple(labels.values()))
+    if grid is None:
+        return None
+    if wanted == {"correlation"} or says_the_same(series.name):
+        return _Found(grid, labels, [], [])
+    if not counts:
+        return _Found(grid, labels, *_patterns_of(grid, wanted))
+    growth = growth_of(grid)
+    if is_busy(series.name, growth):
+        return _Found(grid, labels, *_patterns_of(growth, wanted))
+    return _Found(grid, labels, find_storm(growth, grid.shown, labels), [])
+
+
+def _patterns_of(grid: Grid, wanted: frozenset[str]) -> tuple[list[Pattern], list[str]]:
+    """Patterns, and words about what is not sure."""
     patterns: list[Pattern] = []
     doubts: list[str] = []
-    if wanted == {"correlation"}:
-        return _Found(grid, labels, patterns, doubts)
     season, period, component = find_season(grid)
     deseasoned = grid.values - component
     spikes = find_spikes(grid)
@@ -194,7 +217,7 @@ def _patterns_of(grid: Grid, labels: Mapping[str, str], wanted: frozenset[str]) 
         trend, doubt = (None, "") if changes else find_trend(grid, deseasoned)
         patterns += [trend] if trend else []
         doubts += [doubt] if doubt else []
-    return _Found(grid, labels, patterns, doubts)
+    return patterns, doubts
 
 
 def _event_patterns(events: list[Event], first: float, last: float, wanted: frozenset[str]) -> list[Pattern]:
