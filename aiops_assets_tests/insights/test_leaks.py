@@ -88,3 +88,10 @@ def test_beyond_what_is_drawn_on_the_answer_is_unsure() -> None:
     twelve = sent("memory_usage", rising(144, 12))
     assert only(twelve, "1h").confidence > 0.9
     assert only(twelve, "24h").confidence < 0.6
+
+
+def test_a_leak_has_the_name_that_was_sent() -> None:
+    (issue,) = predicted_issues(
+        sent("node_memory_utilization", rising(36, 3)), [], None, LastValue(), now=NOW
+    ).predicted_issues
+    assert issue.reasons[0].startswith("node_memory_utilization reaches 1 in about 3")

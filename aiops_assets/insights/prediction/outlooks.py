@@ -3,14 +3,14 @@
 The served forecaster goes on from a level and the usual shape of days; it does not follow a leak (it was learnt from
 clusters whose memory comes and goes). Where memory or disk surely rises towards its limit, the trend that
 :mod:`aiops_assets.models.exhaustion` reads is drawn on instead, as far as :mod:`aiops_assets.insights.prediction.leaks`
-believes it, wherever it lies above the forecast: value, trend and risk then say the same. CPU is not followed: load that rises in the morning falls in the evening. Only of less than a
-day of hourly samples, about which the forecaster cannot be asked how right it was lately, a sure line is drawn on for a
-quarter of its length.
+believes it, wherever it lies above the forecast: value, trend and risk then say the same. CPU is not followed: load
+that rises in the morning falls in the evening. Only of less than a day of hourly samples, about which the forecaster
+cannot be asked how right it was lately, a sure line is drawn on for a quarter of its length.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -123,6 +123,7 @@ def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats
                 value, lower, upper = drawn_on
                 judged_by = TREND
             trend = "increasing"
+            exhaustion = replace(exhaustion, metric=one.name)  # people know it by the name they sent
         elif exhaustion.hours:
             exhaustion = None
     return Outlook(
