@@ -220,10 +220,16 @@ def test_older_events_say_less_and_those_of_yesterday_nothing() -> None:
     )
 
 
-@pytest.mark.parametrize("time", ["yesterday", "", 12, [], {}])
+@pytest.mark.parametrize("time", ["yesterday", 12, [], {}])
 def test_a_time_that_cannot_be_read_is_refused(time: object) -> None:
     with pytest.raises(DataError, match=r"recent_events\[1\]: the time"):
         found([], ["high_cpu", {"type": "high_cpu", "timestamp": time}])
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+01:00", "", " ", None])
+def test_an_event_without_a_time_is_of_now(time: str | None) -> None:
+    """Go writes a time that was not set as that of the year 1."""
+    assert first([], [{"type": "OOMKilled", "timestamp": time}]).probability == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize("event", [None, 3, ["high_cpu"], True])

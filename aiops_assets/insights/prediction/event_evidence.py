@@ -17,6 +17,8 @@ MOST_REPEATS = 3
 OLD_MINUTES, HALF_MINUTES = DAY, 6 * HOUR
 """Older events say nothing; each six hours halve what one says."""
 SHOWN = 60
+NO_YEAR = 1
+"""Go writes a time that was never set as 0001-01-01T00:00:00Z."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def event_evidence(events: Iterable[object], now: datetime) -> list[Evidence]:
 
     Args:
         events: texts, or objects with any of ``type``, ``reason``, ``message`` and ``timestamp`` (ISO 8601, UTC where
-            it has no offset). Words that no rule knows say nothing.
+            it has no offset; none, an empty one and Go's zero time are now). Words that no rule knows say nothing.
 
     Raises:
         SchemaError: an event is neither text nor object.
@@ -133,13 +135,20 @@ def _read(event: object, place: int, now: datetime) -> tuple[str, float]:
     if sent is None:
         return text, 0.0
     time = _time(sent, place)
+    if time is None:
+        return text, 0.0
     return text, max((now - time).total_seconds() / 60, 0.0)
 
 
-def _time(sent: object, place: int) -> datetime:
+def _time(sent: object, place: int) -> datetime | None:
+    """``None`` of what clients write where they have no time: an empty text, and Go's zero time."""
+    if isinstance(sent, str) and not sent.strip():
+        return None
     try:
         time = sent if isinstance(sent, datetime) else datetime.fromisoformat(sent)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         message = f"recent_events[{place}]: the time {sent!r:.40} cannot be read: send it as 2026-11-21T12:00:00Z"
         raise DataError(message) from None
+    if time.year == NO_YEAR:
+        return None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
