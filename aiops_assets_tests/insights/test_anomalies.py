@@ -172,6 +172,26 @@ def test_limits(metric: str, value: float, kind: str | None, severity: str | Non
 
 
 @pytest.mark.parametrize(
+    ("full", "calm", "kind"),
+    [
+        (("memory_usage", 0.97), ("pod_memory_usage", 0.3), "memory_saturation"),
+        (("memory_usage", 97.0), ("pod_memory_usage_value", 0.3), "memory_saturation"),
+        (("pod_memory_usage", 0.97), ("memory_usage", 0.3), "memory_saturation"),
+        (("cpu_usage", 0.99), ("node_cpu_utilization", 0.2), "cpu_saturation"),
+    ],
+)
+def test_a_calm_name_of_a_metric_hides_no_full_one(full: tuple[str, float], calm: tuple[str, float], kind: str) -> None:
+    for order in ((full, calm), (calm, full)):
+        (found,) = _detect(*(Sample(*one) for one in order)).anomalies
+        assert (found.metric_name, found.value, found.kind) == (*full, kind)
+
+
+def test_a_short_peak_of_another_name_is_no_saturation() -> None:
+    peak = timed("cpu_usage", np.array([0.3, 0.3, 0.3, 0.3, 0.4, 0.97]), 60)
+    assert _detect(Sample("node_cpu_utilization", 0.4, NOW), *samples_of(peak)).anomalies == []
+
+
+@pytest.mark.parametrize(
     ("metric", "before", "now", "kind"),
     [
         ("pod_cpu_usage", 0.2, 1.2, "cpu_spike"),

@@ -95,7 +95,7 @@ def detect(
     excess = NOTHING_KNOWN
     if row.sent:
         excess, found = verdict(row, row_detector)
-        found += beyond_limits(row, row_detector.expected.tolist())
+        found += beyond_limits(row, row_detector.expected.tolist(), series)
         found += jumped(row, [name for name, one in series.items() if len(one.values) >= LEAST_SAMPLES])
         judges += ["anomaly-detector", "limits"]
     elif any(sample.name in OTHERS for sample in newest):

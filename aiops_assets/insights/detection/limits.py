@@ -11,14 +11,15 @@ from datetime import datetime
 from types import MappingProxyType
 
 from aiops_assets.insights.detection.findings import CRITICAL_FROM, HIGH_FROM, MEDIUM_FROM, Finding, Kind, shown
-from aiops_assets.insights.detection.sent_row import CHANGES, LAG_5, VALUE, WIDTH, Sent, SentRow
+from aiops_assets.insights.detection.sent_row import CHANGES, LAG_5, VALUE, WIDTH, Sent, SentRow, nine_of
 from aiops_assets.insights.prediction.issue_rules import LEVEL_RULES
-from aiops_assets.insights.samples import PERCENT_TO, Sample, unit_factor
+from aiops_assets.insights.samples import PERCENT_TO, Sample, Series, unit_factor
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, METRICS, NODE_CPU, NODE_MEMORY, POD_MEMORY, RESTARTS
 from aiops_assets.timeseries.features import STATISTICS
 
 DIFF, MIN_5M = STATISTICS.index("diff"), STATISTICS.index("min_5m")
 MOST_EXCESS = 10.0
+NO_SERIES: Mapping[str, Series] = MappingProxyType({})
 RISING_FROM = 0.05
 """Share of the limit in an hour: a pod that is nearly full and hardly grows is full, and no leak."""
 
@@ -94,14 +95,21 @@ UNITS = {metric.name: metric.unit for metric in METRICS} | {"error_rate": "ratio
 CPU, NODE, MEMORY, RESTART = (ENGINE_METRICS.index(metric) for metric in (NODE_CPU, NODE_MEMORY, POD_MEMORY, RESTARTS))
 
 
-def beyond_limits(row: SentRow, expected: list[float]) -> list[Finding]:
-    """Limits of the engine's metrics that a row reaches; ``expected`` are the 45 medians of training."""
+def beyond_limits(row: SentRow, expected: list[float], series: Mapping[str, Series] = NO_SERIES) -> list[Finding]:
+    """Limits of the engine's metrics that a request reaches.
+
+    Args:
+        row: of the newest samples.
+        expected: the 45 medians of training.
+        series: all samples of the names that have several.
+    """
     found: list[Finding] = []
     for metric, limit, statistic in ((MEMORY, MEMORY_FULL, VALUE), (NODE, NODE_FULL, VALUE), (CPU, CPU_FULL, MIN_5M)):
-        value = row.values[WIDTH * metric + statistic]
-        if value >= limit.bound and (level := row.level(metric) or _of_column(row, metric, statistic)):
-            usual = expected[level.index] * level.factor
-            found.append(_finding(limit, level, usual, limit.excess(value), f"the limit is {limit.bound:g}"))
+        fullest = _fullest(row, metric, statistic, series)
+        if fullest is not None and fullest[0] >= limit.bound:
+            value, one = fullest
+            usual = expected[one.index] * one.factor
+            found.append(_finding(limit, one, usual, limit.excess(value), f"the limit is {limit.bound:g}"))
     restarts = _restarts(row)
     if restarts is not None:
         found.append(restarts)
@@ -162,6 +170,21 @@ def _leak(row: SentRow) -> Finding | None:
     if per_hour < RISING_FROM or reached < FILLING.bound:
         return None
     return _finding(FILLING, trend, 0.0, FILLING.excess(reached), f"at a level of {shown(level.value, level.factor)}")
+
+
+def _fullest(row: SentRow, metric: int, statistic: int, series: Mapping[str, Series]) -> tuple[float, Sent] | None:
+    """The largest of a statistic that any name tells, for the row holds what one of them tells; and that name."""
+    level = row.level(metric) or _of_column(row, metric, statistic)
+    if level is None:
+        return None
+    value, fullest = row.values[WIDTH * metric + statistic], level
+    for one in row.sent[metric]:
+        if one is level or not one.column.bare:
+            continue
+        told = nine_of(one, series.get(one.name))[statistic]
+        if told > value:
+            value, fullest = told, one
+    return value, fullest
 
 
 def _of_column(row: SentRow, metric: int, statistic: int) -> Sent | None:

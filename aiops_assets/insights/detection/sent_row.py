@@ -124,7 +124,7 @@ def sent_row(samples: Iterable[Sample], series: Mapping[str, Series], now: datet
         level = row.level(metric)
         first = WIDTH * metric
         if level is not None and (level.column.bare or len(names) < WIDTH):
-            values[first : first + WIDTH] = _nine(level, series.get(level.name))
+            values[first : first + WIDTH] = nine_of(level, series.get(level.name))
         for one in names:
             if one.column.statistic >= 0 and not one.column.bare:
                 values[one.index] = _clipped(one.value / one.factor)
@@ -164,8 +164,8 @@ def _factors(known: list[tuple[Sample, Column]], series: Mapping[str, Series]) -
     }
 
 
-def _nine(level: Sent, series: Series | None) -> list[float]:
-    """The nine statistics of a metric as far as its own samples tell them."""
+def nine_of(level: Sent, series: Series | None) -> list[float]:
+    """(9,) The statistics of a metric as far as one name's samples tell them, in the metric's unit."""
     minutes = None if series is None else _minutes(series) / level.factor
     if minutes is not None and np.isfinite(minutes).sum() >= LEAST_MINUTES and np.isfinite(minutes[-2]):
         return [float(one) for one in nine_statistics(minutes[np.newaxis])]
