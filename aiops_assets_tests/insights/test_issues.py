@@ -190,9 +190,41 @@ def test_words_that_nobody_knows_say_nothing() -> None:
     assert found([], events) == IssueOutlook((), ())
 
 
-@pytest.mark.parametrize("event", ["oom_resolved", "high cpu cleared", {"type": "Normal", "reason": "BackOff"}])
+@pytest.mark.parametrize(
+    "event",
+    [
+        "oom_resolved",
+        "high cpu cleared",
+        {"type": "Normal", "reason": "BackOff"},
+        "crash investigation closed",
+        "not OOMKilled",
+        "no crash",
+    ],
+)
 def test_what_is_over_says_nothing(event: object) -> None:
     assert found([], [event]) == IssueOutlook((), ())
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["not critical", "crash investigation closed", "no outage", "critical alert resolved", {"phase": "not down"}],
+)
+def test_a_state_that_is_over_or_is_not_says_nothing(state: object) -> None:
+    assert found([], [], state) == IssueOutlook((), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "issue"),
+    [
+        ("NodeNotReady", "node_pressure"),
+        ("OOMKilled, not resolved", "pod_oom"),
+        ("casino OOM", "pod_oom"),
+        ("no space left", "disk_full"),
+        ("request timeout, connection closed", "latency_degradation"),
+    ],
+)
+def test_what_is_not_over_still_counts(text: str, issue: str) -> None:
+    assert first([], [text]).issue == issue
 
 
 def test_more_events_of_a_kind_count_up_to_three() -> None:

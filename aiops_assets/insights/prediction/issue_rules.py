@@ -31,8 +31,8 @@ class EventRule:
     minutes: float
 
     def says(self, text: str) -> bool:
-        """Whether a text, as :func:`words_of` gives it, has these words."""
-        return re.search(f"(?:^|_)(?:{self.words})(?=_|$)", text) is not None
+        """Whether a text, as :func:`words_of` gives it, has these words, and no "not" or "no" before them."""
+        return re.search(f"_(?<!_not_)(?<!_no_)(?:{self.words})(?=_|$)", f"_{text}") is not None
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,9 @@ EVENT_RULES = (
     EventRule("image_pull(?:_back_?off)?|err_image(?:_pull)?", "image_pull_failure", 0.8, 5),
     EventRule("failed_scheduling|unschedulable|insufficient_(?:cpu|memory)", "pod_unschedulable", 0.7, 5),
 )
-OVER = "resolved|recover(?:ed|y)|cleared|normal|healthy|succeeded|success|completed|no_(?:errors?|issues?|restarts?)"
-"""Events with these words speak for nothing: what they name is over."""
+ENDED = "resolved|recover(?:ed|y)|cleared|(?<!connection_)(?<!socket_)(?<!stream_)closed(?!_connection)"
+OVER = f"{ENDED}|normal|healthy|succeeded|success|completed|no_(?:errors?|issues?|restarts?)"
+"""Events with these words speak for nothing: what they name is over. Of a state the first alone say so."""
 
 LEVEL_RULES = (
     LevelRule(

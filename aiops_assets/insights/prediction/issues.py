@@ -19,7 +19,7 @@ from aiops_assets.insights.prediction.event_evidence import (
     state_evidence,
     state_texts,
 )
-from aiops_assets.insights.prediction.issue_rules import ACTIONS, STATE_RULES, EventRule, StateRule, words_of
+from aiops_assets.insights.prediction.issue_rules import ACTIONS, ENDED, STATE_RULES, EventRule, StateRule, words_of
 from aiops_assets.insights.prediction.metric_evidence import metric_evidence
 from aiops_assets.insights.prediction.sent_histories import UNITS
 from aiops_assets.insights.samples import MEANINGS, Sample, by_name
@@ -122,8 +122,9 @@ def _issue(issue: str, pieces: list[Evidence], state: StateRule | None) -> Predi
 
 
 def _state_rule(texts: list[str]) -> StateRule | None:
-    """The first rule, the gravest, whose words any text has."""
+    """The first rule, the gravest, whose words any text has that does not say it is over."""
     words = [words_of(text) for text in texts]
+    words = [one for one in words if not EventRule(ENDED, "", 0.0, 0.0).says(one)]
     for rule in STATE_RULES:
         if any(EventRule(rule.words, "", 0.0, 0.0).says(one) for one in words):
             return rule
