@@ -26,9 +26,9 @@ from aiops_assets.insights.samples import (
     Sample,
     Series,
     by_name,
-    unit_factor,
+    in_percent,
 )
-from aiops_assets.timeseries.catalog import METRICS
+from aiops_assets.timeseries.catalog import METRICS, POD_MEMORY
 
 POD_LABELS = ("pod", "pod_name", "kubernetes_pod_name")
 MOST_PODS, MOST_GROUPS = 50, 100
@@ -201,7 +201,8 @@ def _in_percent(samples: Iterable[Sample]) -> frozenset[str]:
         meaning = MEANINGS.get(sample.name)
         if unit_of(sample.name) == "ratio" and (meaning is None or meaning.statistic not in CHANGES):
             levels.setdefault(_family(sample.name), []).append(sample.value)
-    return frozenset(family for family, values in levels.items() if unit_factor("ratio", values) != 1.0)
+    percent, _ = in_percent(levels, may_pass_one=[POD_MEMORY.name])
+    return percent
 
 
 def _family(name: str) -> str:

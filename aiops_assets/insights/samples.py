@@ -4,10 +4,11 @@ Clients name one of the 45 feature columns, a metric of the catalogue, a short n
 Source: engine contract, sections 1.1 and 2.2; ADR-009's request example for the short names.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from aiops_assets.timeseries.catalog import (
 from aiops_assets.timeseries.features import STATISTICS
 from aiops_assets.timeseries.series import Floats
 
+Group = TypeVar("Group", bound=Hashable)
 STEP_SECONDS = 300
 """Distance of samples of one name that come without times (ADR-052 samples every five minutes)."""
 PERCENT_FROM, PERCENT_TO = 2.0, 100.0
@@ -103,6 +105,26 @@ def unit_factor(unit: str, values: Sequence[float]) -> float:
         return 1.0
     largest = max(map(abs, values))
     return 100.0 if PERCENT_FROM < largest <= PERCENT_TO else 1.0
+
+
+def in_percent(
+    ratios: Mapping[Group, Sequence[float]], may_pass_one: Collection[Group] = ()
+) -> tuple[frozenset[Group], frozenset[Group]]:
+    """Which ratios of one request came in percent, and of which nobody can tell: a share of 1.5.
+
+    One that is clearly percent, above 2, tells it of those above 1 too. What is not above 1 stays a ratio.
+
+    Args:
+        ratios: name, or whatever has one unit -> its levels as sent.
+        may_pass_one: of these 1.5 is a ratio, and what others are in tells nothing of them.
+    """
+    clearly = {group for group, levels in ratios.items() if unit_factor("ratio", levels) != 1.0}
+    between = {
+        group
+        for group, levels in ratios.items()
+        if group not in may_pass_one and levels and 1.0 < max(levels) <= PERCENT_FROM
+    }
+    return (frozenset(clearly | between), frozenset()) if clearly else (frozenset(), frozenset(between))
 
 
 @dataclass(frozen=True)

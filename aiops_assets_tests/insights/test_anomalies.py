@@ -186,6 +186,34 @@ def test_a_calm_name_of_a_metric_hides_no_full_one(full: tuple[str, float], calm
         assert (found.metric_name, found.value, found.kind) == (*full, kind)
 
 
+@pytest.mark.parametrize(
+    ("sent", "kinds"),
+    [
+        ({"cpu_usage": 1.5, "memory_usage": 45.0}, []),
+        ({"cpu_usage": 1.5, "disk_usage": 45.0}, []),
+        ({"memory_usage": 1.5, "cpu_usage": 45.0}, []),
+        ({"disk_usage": 1.5, "cpu_usage": 45.0}, []),
+        ({"node_memory_utilization": 1.5, "cpu_usage": 45.0}, []),
+        ({"pod_memory_usage": 1.5, "cpu_usage": 45.0}, ["memory_saturation"]),
+        ({"cpu_usage": 0.99, "memory_usage": 45.0}, ["cpu_saturation"]),
+        ({"cpu_usage": 1.5}, []),
+        ({"disk_usage": 2.0}, []),
+        ({"error_rate": 1.5}, []),
+        ({"cpu_usage": 1.5, "memory_usage": 0.97}, ["memory_saturation"]),
+        ({"memory_usage": 1.5}, ["memory_saturation"]),
+        ({"cpu_usage": 1.0}, ["cpu_saturation"]),
+        ({"disk_usage": 1.0}, ["disk_full"]),
+    ],
+)
+def test_a_share_above_1_is_a_percent_where_another_is_and_else_unclear(
+    sent: dict[str, float], kinds: list[str]
+) -> None:
+    for names in (list(sent), list(sent)[::-1]):
+        found = detect([Sample(name, sent[name]) for name in names], row_forest(), now=NOW).anomalies
+        assert [one.kind for one in found if "limit" in one.reason] == kinds
+        assert kinds or found == []
+
+
 def test_a_short_peak_of_another_name_is_no_saturation() -> None:
     peak = timed("cpu_usage", np.array([0.3, 0.3, 0.3, 0.3, 0.4, 0.97]), 60)
     assert _detect(Sample("node_cpu_utilization", 0.4, NOW), *samples_of(peak)).anomalies == []

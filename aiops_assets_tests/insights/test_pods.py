@@ -138,6 +138,12 @@ class TestGroups:
         assert idle.owners["cpu_usage"].scale == 100
         assert values(busy) == {"cpu_usage": [45]}
 
+    def test_percents_of_another_metric_tell_the_unit_too(self) -> None:
+        idle, _ = groups(of("cpu_usage", 1.2, pod="idle"), of("memory_usage", 45, pod="busy"))
+        assert values(idle) == {"cpu_usage": [pytest.approx(0.012)]}
+        swollen, _ = groups(of("pod_memory_usage", 1.2, pod="swollen"), of("cpu_usage", 45, pod="busy"))
+        assert values(swollen) == {"pod_memory_usage": [1.2]}
+
     def test_more_pods_than_can_be_asked_for_are_refused(self) -> None:
         many = [of("pod_memory_usage", 0.4, pod=f"p{i}") for i in range(MOST_PODS + 1)]
         assert len(groups(*many[:-1])) == MOST_PODS

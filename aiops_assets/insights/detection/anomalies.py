@@ -100,7 +100,7 @@ def detect(
         judges += ["anomaly-detector", "limits"]
     elif any(sample.name in OTHERS for sample in newest):
         judges.append("limits")
-    found += beyond_other_limits(newest, now)
+    found += beyond_other_limits(newest, row.factors, now)
     if any(len(one.values) >= LEAST_SAMPLES for one in series.values()):
         found = with_leak(found + of_series(series.values()), row, series)
         judges.append("history of the request")

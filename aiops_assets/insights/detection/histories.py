@@ -9,10 +9,10 @@ import pandas as pd
 
 from aiops_assets.errors import DataError, ModelError
 from aiops_assets.insights.detection.findings import Finding, shown
-from aiops_assets.insights.detection.limits import FILLING, MEMORY, RESTARTING, RISING_FROM, UNITS
+from aiops_assets.insights.detection.limits import FILLING, RESTARTING, RISING_FROM, UNITS
 from aiops_assets.insights.detection.own_history import alert_excess, newest_deviation, rise_per_hour
 from aiops_assets.insights.detection.row_verdict import LEAST_SHARE, kind_of
-from aiops_assets.insights.detection.sent_row import SentRow
+from aiops_assets.insights.detection.sent_row import MEMORY, SentRow
 from aiops_assets.insights.samples import MEANINGS, Series, unit_factor
 from aiops_assets.models.base import WindowDetector
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_MEMORY, RESTARTS

@@ -11,9 +11,19 @@ from datetime import datetime
 from types import MappingProxyType
 
 from aiops_assets.insights.detection.findings import CRITICAL_FROM, HIGH_FROM, MEDIUM_FROM, Finding, Kind, shown
-from aiops_assets.insights.detection.sent_row import CHANGES, LAG_5, VALUE, WIDTH, Sent, SentRow, nine_of
+from aiops_assets.insights.detection.sent_row import (
+    CHANGES,
+    LAG_5,
+    MEMORY,
+    SHARES,
+    VALUE,
+    WIDTH,
+    Sent,
+    SentRow,
+    nine_of,
+)
 from aiops_assets.insights.prediction.issue_rules import LEVEL_RULES
-from aiops_assets.insights.samples import PERCENT_TO, Sample, Series, unit_factor
+from aiops_assets.insights.samples import PERCENT_TO, Sample, Series
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, METRICS, NODE_CPU, NODE_MEMORY, POD_MEMORY, RESTARTS
 from aiops_assets.timeseries.features import STATISTICS
 
@@ -91,8 +101,8 @@ OTHERS: Mapping[str, Limit] = MappingProxyType(
     }
 )
 """Metrics that the row detector has no column for; those of hosts too (engine contract, section 4)."""
-UNITS = {metric.name: metric.unit for metric in METRICS} | {"error_rate": "ratio", "response_time_p95": "ms"}
-CPU, NODE, MEMORY, RESTART = (ENGINE_METRICS.index(metric) for metric in (NODE_CPU, NODE_MEMORY, POD_MEMORY, RESTARTS))
+UNITS = {metric.name: metric.unit for metric in METRICS}
+CPU, NODE, RESTART = (ENGINE_METRICS.index(metric) for metric in (NODE_CPU, NODE_MEMORY, RESTARTS))
 
 
 def beyond_limits(row: SentRow, expected: list[float], series: Mapping[str, Series] = NO_SERIES) -> list[Finding]:
@@ -119,15 +129,14 @@ def beyond_limits(row: SentRow, expected: list[float], series: Mapping[str, Seri
     return found
 
 
-def beyond_other_limits(samples: Iterable[Sample], now: datetime) -> list[Finding]:
-    """Limits of metrics without a column that the newest samples reach."""
+def beyond_other_limits(samples: Iterable[Sample], factors: Mapping[str, float], now: datetime) -> list[Finding]:
+    """Limits of metrics without a column that the newest samples reach; ``factors``: those of the row."""
     found = []
     for sample in samples:
         limit = OTHERS.get(sample.name)
-        if limit is None:
+        if limit is None or (sample.name in SHARES and sample.name not in factors):
             continue
-        in_percent = sample.name.endswith("_percent")
-        factor = PERCENT_TO if in_percent else unit_factor(UNITS[sample.name], [sample.value])
+        factor = PERCENT_TO if sample.name.endswith("_percent") else factors.get(sample.name, 1.0)
         excess = limit.excess(sample.value / factor)
         if excess >= 0:
             usual = limit.bound * factor

@@ -2,18 +2,19 @@
 
 Features go to their column. A bare metric tells its level: value, mean, min, max and lags; of changes one sample says
 nothing, so they are 0. Samples a minute apart give the true nine statistics; a sample five minutes back gives the lag.
-A metric that was not sent gets the engine's default: nothing is known. Source: engine contract, sections 1.1 and 2.2.
+A metric that was not sent gets the engine's default: nothing is known. So does a share of 1.5, alone: it is 150 % or
+1.5 %. Source: engine contract, sections 1.1 and 2.2.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
 import numpy as np
 
-from aiops_assets.insights.samples import CHANGE, MEANINGS, SHORT_NAMES, Sample, Series, unit_factor
-from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.insights.samples import CHANGE, MEANINGS, PERCENT_TO, SHORT_NAMES, Sample, Series, in_percent
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, METRICS, POD_MEMORY
 from aiops_assets.timeseries.features import ENGINE_DEFAULT, HISTORY, LIMIT, STATISTICS, nine_statistics
 from aiops_assets.timeseries.series import Floats
 
@@ -56,6 +57,11 @@ def _column(name: str) -> Column:
 
 
 COLUMNS: Mapping[str, Column] = MappingProxyType({name: _column(name) for name in MEANINGS})
+SHARES = frozenset({metric.name for metric in METRICS if metric.unit == "ratio"} - COLUMNS.keys() | {"error_rate"})
+"""Ratios without a column."""
+MEMORY = ENGINE_METRICS.index(POD_MEMORY)
+Unit = tuple[int, bool] | str
+"""What is in one unit: a metric's names, by its index and whether they are short ones; or a share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +95,15 @@ class SentRow:
         values: 45 floats in the catalogue's units.
         sent: names with a column, by metric index, in the order sent.
         changes: metric index -> a change over hours, in the metric's unit, and the name that told it.
+        factors: names of :data:`SHARES` -> what they are divided by to be ratios.
+        unclear: names with a value that is no share and hardly a percent, and no other to tell the unit.
     """
 
     values: list[float]
     sent: Mapping[int, list[Sent]]
     changes: Mapping[int, tuple[float, Sent]] = field(default_factory=dict)
+    factors: Mapping[str, float] = field(default_factory=dict)
+    unclear: frozenset[str] = frozenset()
 
     def level(self, metric: int) -> Sent | None:
         """Who told the newest value of a metric: its feature ``value``, else its own name, else a short one."""
@@ -110,10 +120,22 @@ def sent_row(samples: Iterable[Sample], series: Mapping[str, Series], now: datet
         now: the time of samples that came without one.
     """
     told: dict[int, list[Sent]] = {}
-    known = [(sample, column) for sample in samples if (column := COLUMNS.get(sample.name)) is not None]
-    factors = _factors(known, series)
+    known: list[tuple[Sample, Column]] = []
+    shares: dict[str, Sequence[float]] = {}
+    for sample in samples:
+        column = COLUMNS.get(sample.name)
+        if column is not None:
+            known.append((sample, column))
+        elif sample.name in SHARES:
+            shares[sample.name] = series[sample.name].values.tolist() if sample.name in series else [sample.value]
+    units = _factors(known, series, shares)
+    factors = {name: units[name] for name in shares if name in units}
+    unclear = shares.keys() - factors.keys()
     for sample, column in known:
-        factor = 1.0 if column.statistic == PCT_CHANGE else factors[column.metric, column.short]
+        factor = 1.0 if column.statistic == PCT_CHANGE else units.get((column.metric, column.short))
+        if factor is None:
+            unclear.add(sample.name)
+            continue
         one = Sent(sample.name, sample.value, column, factor, sample.time or now)
         told.setdefault(column.metric, []).append(one)
 
@@ -132,7 +154,7 @@ def sent_row(samples: Iterable[Sample], series: Mapping[str, Series], now: datet
                 changes[metric] = (_clipped(one.value / one.factor), one)
         if metric in changes and level is not None and changes[metric][1].column.hours < 0.1:
             _tell_lag(values, first, changes[metric][0], names)
-    return SentRow(values, told, changes)
+    return SentRow(values, told, changes, factors, frozenset(unclear))
 
 
 def _tell_lag(values: list[float], first: int, change: float, names: list[Sent]) -> None:
@@ -141,8 +163,10 @@ def _tell_lag(values: list[float], first: int, change: float, names: list[Sent])
         values[first + LAG_5] = values[first + VALUE] - change
 
 
-def _factors(known: list[tuple[Sample, Column]], series: Mapping[str, Series]) -> dict[tuple[int, bool], float]:
-    """(metric, short) -> 100 where its levels came in percent: all names of a metric are in one unit.
+def _factors(
+    known: list[tuple[Sample, Column]], series: Mapping[str, Series], shares: Mapping[str, Sequence[float]]
+) -> dict[Unit, float]:
+    """100 for what came in percent, 1 for the rest, none where that is unclear. All names of a metric are in one unit.
 
     Changes alone tell the unit only where no level is there to do it: a level of 80 with a change of 1.5 is percent.
     """
@@ -158,10 +182,14 @@ def _factors(known: list[tuple[Sample, Column]], series: Mapping[str, Series]) -
             found.extend(series[sample.name].values.tolist())
         else:
             found.append(sample.value)
-    return {
-        group: unit_factor(ENGINE_METRICS[group[0]].unit, levels.get(group) or others[group])
-        for group in (*levels, *others)
-    }
+    ratios: dict[Unit, Sequence[float]] = {**shares}
+    for group in (*levels, *others):
+        if ENGINE_METRICS[group[0]].unit == "ratio":
+            ratios[group] = levels.get(group) or others[group]
+    percent, unclear = in_percent(ratios, may_pass_one=[(MEMORY, False)])
+    unclear -= {(MEMORY, True)}
+    units: list[Unit] = [*shares, *levels, *others]
+    return {unit: PERCENT_TO if unit in percent else 1.0 for unit in units if unit not in unclear}
 
 
 def nine_of(level: Sent, series: Series | None) -> list[float]:
