@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from aiops_assets.errors import DataError
-from aiops_assets.insights.pattern_analysis.patterns import MOST_SERIES, PatternAnalysis, analyze
+from aiops_assets.insights.pattern_analysis.correlations import _spearman
+from aiops_assets.insights.pattern_analysis.patterns import MOST_SENT_SAMPLES, MOST_SERIES, PatternAnalysis, analyze
 from aiops_assets.insights.samples import Sample
 from aiops_assets.timeseries.series import Floats
 
@@ -198,6 +200,33 @@ def test_one_sample_of_each_metric_is_too_little_for_a_pattern() -> None:
     analysis = asked([Sample(f"m{position}", 0.5) for position in range(45)])
     assert analysis.patterns == ()
     assert "45 series have too few samples, or too large values, for a pattern." in analysis.insights
+
+
+def test_more_than_can_be_looked_at_in_seconds_is_refused() -> None:
+    sample = Sample("a", 1.0, NOW)
+    assert asked([sample] * MOST_SENT_SAMPLES).patterns == ()
+    with pytest.raises(DataError, match="201601 samples were sent: send at most 201600 at once"):
+        asked([sample] * (MOST_SENT_SAMPLES + 1))
+    many = [Sample(f"m{position}", 1.0, NOW) for position in range(20_001)]
+    assert asked(many[1:]).patterns == ()
+    with pytest.raises(DataError, match="20001 series were sent: send at most 20000 at once"):
+        asked(many)
+
+
+def test_correlations_at_many_lags_are_those_of_each_lag() -> None:
+    rng = np.random.default_rng(25)
+    a, b = rankdata(rng.normal(size=120)), rankdata(np.round(rng.normal(size=120)))
+    found = _spearman(a, b, np.arange(-40, 41))
+    apart = [
+        np.corrcoef(a[max(0, -lag) : 120 - max(0, lag)], b[max(0, lag) : 120 + min(0, lag)])[0, 1]
+        for lag in range(-40, 41)
+    ]
+    assert found == pytest.approx(earlier + later, abs=1e-12)
+    assert _spearman(a, np.ones(120), np.arange(-2, 3)).tolist() == [0] * 5
+
+
+def test_a_straight_line_is_a_trend() -> None:
+    assert ids(asked(sampled(np.arange(2000.0)), "trend")) == ["upward_trend"]
 
 
 def test_what_was_left_out_is_said() -> None:

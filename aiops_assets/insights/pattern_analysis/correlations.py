@@ -18,6 +18,9 @@ MOST_METRICS = 40
 MOST_POINTS = 1000
 FEWEST_DIFFERENCES = 20
 
+Window = tuple[int, float, float, int]
+"""Of a grid, by its identity: start, step and number of times."""
+
 
 def find_correlations(grids: Sequence[Grid]) -> list[tuple[Correlation, Pattern]]:
     """Pairs whose differences correlate at some lag within an hour, the strongest first.
@@ -31,8 +34,10 @@ def find_correlations(grids: Sequence[Grid]) -> list[tuple[Correlation, Pattern]
     """
     pairs = list(combinations(grids[:MOST_METRICS], 2))
     found = []
+    # Most pairs share their times, so that each series is ranked once.
+    ranks: dict[Window, Floats | None] = {}
     for first, second in pairs:
-        correlation = _correlate(first, second, len(pairs))
+        correlation = _correlate(first, second, len(pairs), ranks)
         if correlation is not None:
             start, end = max(first.start, second.start), min(first.end, second.end)
             found.append((correlation, _pattern(correlation, first.shown, second.shown, start, end)))
@@ -53,7 +58,7 @@ def _pattern(correlation: Correlation, first: str, second: str, start: float, en
     )
 
 
-def _correlate(first: Grid, second: Grid, pairs: int) -> Correlation | None:
+def _correlate(first: Grid, second: Grid, pairs: int, ranks: dict[Window, Floats | None]) -> Correlation | None:
     from scipy.stats import norm
 
     step = max(first.step, second.step)
@@ -63,12 +68,15 @@ def _correlate(first: Grid, second: Grid, pairs: int) -> Correlation | None:
     if count < max(FEWEST_POINTS, FEWEST_DIFFERENCES + 1):
         return None
     times = start + step * np.arange(count, dtype=np.float64)
-    a, b = _changes(first, times), _changes(second, times)
+    for grid in (first, second):
+        if (id(grid), start, step, count) not in ranks:
+            ranks[id(grid), start, step, count] = _changes(grid, times)
+    a, b = ranks[id(first), start, step, count], ranks[id(second), start, step, count]
     if a is None or b is None:
         return None
     most = min(int(LONGEST_LAG / step), (len(a) - FEWEST_DIFFERENCES) // 2)
     lags = np.arange(-most, most + 1)
-    coefficients = np.array([_spearman(a, b, int(lag)) for lag in lags])
+    coefficients = _spearman(a, b, lags)
     # Of equally strong lags the shortest counts.
     best = min(range(len(lags)), key=lambda i: (-round(abs(float(coefficients[i])), 3), abs(lags[i])))
     coefficient, lag = float(coefficients[best]), int(lags[best])
@@ -98,10 +106,23 @@ def _changes(grid: Grid, times: Floats) -> Floats | None:
     return rankdata(changes)
 
 
-def _spearman(a: Floats, b: Floats, lag: int) -> float:
-    """Pearson's correlation of ranks, of which ``b`` is taken ``lag`` points later."""
-    left = a[: len(a) - lag] if lag >= 0 else a[-lag:]
-    right = b[lag:] if lag >= 0 else b[: len(b) + lag]
-    left, right = left - left.mean(), right - right.mean()
-    power = float(left @ left) * float(right @ right)
-    return float(left @ right) / float(np.sqrt(power)) if power > 0 else 0.0
+def _spearman(a: Floats, b: Floats, lags: "np.ndarray") -> Floats:
+    """Pearson's correlations of ranks, of which ``b`` is taken ``lags`` points later; lags count on by one."""
+    n = len(a)
+    # All lags at once: series of seconds have a thousand of them.
+    a, b = a - a.mean(), b - b.mean()
+    products = np.correlate(b, a, mode="full")[n - 1 + lags]
+    counts = n - np.abs(lags)
+    first_a, first_b = np.maximum(0, -lags), np.maximum(0, lags)
+    sum_a, sum_b = (_sums(one, first, counts) for one, first in ((a, first_a), (b, first_b)))
+    power_a = _sums(a * a, first_a, counts) - sum_a**2 / counts
+    power_b = _sums(b * b, first_b, counts) - sum_b**2 / counts
+    power = power_a * power_b
+    usable = (power_a > 1e-9 * float(a @ a)) & (power_b > 1e-9 * float(b @ b))
+    shared = products - sum_a * sum_b / counts
+    return np.where(usable, shared / np.sqrt(np.where(usable, power, 1.0)), 0.0)
+
+
+def _sums(values: Floats, firsts: "np.ndarray", counts: "np.ndarray") -> Floats:
+    sofar = np.concatenate([[0.0], np.cumsum(values)])
+    return np.asarray(sofar[firsts + counts] - sofar[firsts], dtype=np.float64)

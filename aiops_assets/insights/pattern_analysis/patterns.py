@@ -28,7 +28,7 @@ from aiops_assets.insights.pattern_analysis.event_patterns import (
     find_sequences,
     read_events,
 )
-from aiops_assets.insights.pattern_analysis.grids import Grid, seconds_of, to_grid
+from aiops_assets.insights.pattern_analysis.grids import MOST_POINTS, Grid, seconds_of, to_grid
 from aiops_assets.insights.pattern_analysis.layers import (
     Evidence,
     affected_layers,
@@ -47,6 +47,8 @@ __all__ = ["ANALYSIS_TYPES", "PatternAnalysis", "analyze"]
 ANALYSIS_TYPES = ("trend", "seasonal", "correlation", "layer_detection")
 MOST_SERIES = 100
 """Series that are looked at closely; a request may hold thousands."""
+MOST_SENT_SAMPLES, MOST_SENT_SERIES = MOST_SERIES * MOST_POINTS, 20_000
+"""Of one request: 201,600 samples take some two seconds, and clients wait ten."""
 MOST_EVENTS = 10_000
 MOST_PATTERNS = 200
 MOST_INSIGHTS = 30
@@ -98,8 +100,11 @@ def analyze(
 
     Raises:
         DataError: an unknown analysis type, a window that ends before it begins, an event or a range that cannot
-            be read, or samples of one name of which only some have times.
+            be read, samples of one name of which only some have times, or more samples or series than can be
+            looked at in seconds.
     """
+    if len(samples) > MOST_SENT_SAMPLES:
+        raise DataError(f"{len(samples)} samples were sent: send at most {MOST_SENT_SAMPLES} at once")
     wanted = _wanted(analysis_type)
     window = _Window(_sent(start), _sent(end), now)
     if window.start and window.end and window.start > window.end:
@@ -155,6 +160,9 @@ def _labelled_series(samples: Iterable[Sample], now: datetime) -> list[tuple[Ser
     by_labels: dict[tuple[tuple[str, str], ...], list[Sample]] = {}
     for sample in samples:
         by_labels.setdefault(tuple(sorted(sample.labels.items())), []).append(sample)
+    count = sum(len({sample.name for sample in group}) for group in by_labels.values())
+    if count > MOST_SENT_SERIES:
+        raise DataError(f"{count} series were sent: send at most {MOST_SENT_SERIES} at once")
     return [(one, dict(labels)) for labels, group in by_labels.items() for one in by_name(group, now).values()]
 
 

@@ -129,6 +129,8 @@ def find_change_points(grid: Grid, season_seconds: float) -> list[Pattern]:
     floor = 0.01 * float(np.ptp(values))
     # Of counts most moves are none at all, which says nothing about the others.
     spread = max(robust_sigma(moves), float(np.std(moves)) / 2, floor * (1 - rho)) / np.sqrt(2)
+    if spread == 0:  # A straight line.
+        return []
     search = KernelCPD(kernel="linear", min_size=shortest).fit((innovations / spread).reshape(-1, 1))
     found = [int(end) + 1 for end in search.predict(pen=PENALTY * float(np.log(n)))[:-1]]
     positions = [position for position in found if _is_abrupt(values, position)]
