@@ -15,7 +15,7 @@ from aiops_assets.insights.detection.anomalies import Detection, detect
 from aiops_assets.insights.each_pod import detect_each, issues_each, predict_each
 from aiops_assets.insights.pattern_analysis.patterns import analyze
 from aiops_assets.insights.pods import groups_of
-from aiops_assets.insights.prediction.issues import IssueOutlook, predicted_issues
+from aiops_assets.insights.prediction.issues import IssueOutlook, predicted_issues, together
 from aiops_assets.insights.prediction.predictions import Predictions, predict
 from aiops_assets.insights.samples import Sample
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, PREDICTIVE_ANALYTICS
@@ -124,16 +124,16 @@ class Engine:
             return predict(samples, body.predict_ahead, model, now=now)
 
         def ask_issues(samples: list[Sample]) -> IssueOutlook:
-            seen: list[object] = []
+            seen: list[str] = []
             if row_detector is not None:  # what is not normal now speaks for issues as an event of now does
                 seen = [anomaly.kind for anomaly in detect(samples, row_detector.model, now=now).anomalies]
-            return predicted_issues(samples, [*events, *seen], state, model, now=now)
+            return predicted_issues(samples, events, state, model, now=now, detected=seen)
 
         samples = bodies.samples_of([*body.historical_metrics, *body.metrics])
         groups = groups_of(samples, now)
         found = predict_each(groups, ask) if groups else ask(samples)
         if context and context.metrics:
-            samples += bodies.samples_of(context.metrics)
+            samples = together([*samples, *bodies.samples_of(context.metrics)], now)
             groups = groups_of(samples, now)
         outlook = issues_each(groups, ask_issues) if groups else ask_issues(samples)
         return {**asdict(found), **asdict(outlook), "models": _origins(forecaster, row_detector)}

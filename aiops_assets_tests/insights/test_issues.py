@@ -9,7 +9,7 @@ import pytest
 from aiops_assets.errors import DataError, SchemaError
 from aiops_assets.insights.prediction.event_evidence import noisy_or, rules_of
 from aiops_assets.insights.prediction.issue_rules import ACTIONS, EVENT_RULES, LEVEL_RULES, STATE_RULES, words_of
-from aiops_assets.insights.prediction.issues import IssueOutlook, PredictedIssue, predicted_issues
+from aiops_assets.insights.prediction.issues import IssueOutlook, PredictedIssue, predicted_issues, together
 from aiops_assets.insights.samples import Sample
 from aiops_assets.models.base import Forecast
 from aiops_assets.timeseries.history import History
@@ -301,6 +301,28 @@ def test_a_state_of_any_depth_is_read_as_far_as_it_goes() -> None:
 def test_history_and_a_newest_sample_without_a_time_go_together() -> None:
     samples = [*sent("memory_usage", [0.4, 0.4, 0.4], 600), Sample("memory_usage", 0.96)]
     assert issues(samples) == ["pod_oom"]
+
+
+def test_a_newest_sample_without_a_time_is_of_now_and_others_stay() -> None:
+    samples = [*sent("memory_usage", [0.4, 0.5], 600), Sample("memory_usage", 0.96), Sample("cpu_usage", 0.3)]
+    times = [sample.time for sample in together(samples, NOW)]
+    assert times == [NOW - timedelta(minutes=10), NOW, NOW, None]
+
+
+def test_an_anomaly_of_the_same_samples_is_no_second_piece() -> None:
+    def probability(samples: list[Sample], detected: list[str]) -> dict[str, float]:
+        said = predicted_issues(samples, [], None, LastValue(), now=NOW, detected=detected).predicted_issues
+        return {one.issue: one.probability for one in said}
+
+    high, raised = [Sample("cpu_usage", 0.97)], [Sample("cpu_usage", 0.8)]
+    assert probability(high, []) == {"cpu_saturation": pytest.approx(0.84)}
+    assert probability(high, ["cpu_spike", "cpu_saturation"]) == probability(high, [])
+    assert probability(raised, ["cpu_spike"]) == {"cpu_saturation": pytest.approx(0.5)}  # .2 by its level
+    assert probability([], ["cpu_spike", "cpu_saturation"]) == {"cpu_saturation": pytest.approx(0.5)}
+    assert probability(high, ["disk_full"]) == {
+        "cpu_saturation": pytest.approx(0.84),
+        "disk_full": pytest.approx(0.7),
+    }
 
 
 def test_issues_come_by_probability_and_actions_without_repeats() -> None:

@@ -192,6 +192,13 @@ class TestPredict:
         probabilities = [one["probability"] for one in found["predicted_issues"]]
         assert probabilities == sorted(probabilities, reverse=True)
 
+    def test_a_situation_without_times_beside_a_history_with_them(self, whole: TestClient) -> None:
+        body = {
+            "historical_metrics": rising("memory_usage", 0.4, 0.0, 3),
+            "issue_context": {"metrics": [{"name": "memory_usage", "value": 0.97}]},
+        }
+        assert ask(whole, PREDICT, body)["predicted_issues"][0]["issue"] == "pod_oom"
+
     def test_both_at_once(self, whole: TestClient) -> None:
         body = {"historical_metrics": rising("memory_usage", 0.4, 0.0, 3), "issue_context": {"recent_events": ["oom"]}}
         found = ask(whole, PREDICT, body)

@@ -67,6 +67,7 @@ def predicted_issues(
     forecaster: Forecasting | None,
     *,
     now: datetime,
+    detected: Sequence[str] = (),
 ) -> IssueOutlook:
     """Say which issues are to be expected.
 
@@ -80,13 +81,19 @@ def predicted_issues(
             as its newest sample where no other was sent.
         forecaster: what is served; ``None``: samples are judged by their own lines.
         now: with an offset.
+        detected: kinds of anomalies that were found in the same samples. They say what an event of now would, but of
+            an issue that samples speak for already no more than the stronger of the two: it is one observation.
 
     Raises:
         SchemaError, DataError: an event that cannot be read, see ``event_evidence``.
         ModelError: the forecaster gave no forecast that could be used.
     """
     texts, numbers = state_texts(state)
-    pieces = metric_evidence(by_name(_together(samples, numbers, now), now), forecaster)
+    known = [Sample(name, value) for name, value in numbers.items() if _is_metric(name)]
+    sent = {sample.name for sample in samples}
+    every = together([*samples, *(one for one in known if one.name not in sent)], now)
+    pieces = metric_evidence(by_name(every, now), forecaster)
+    pieces += _beyond(pieces, [event_evidence([kind], now) for kind in dict.fromkeys(detected)])
     pieces += event_evidence(events, now)
     pieces += state_evidence(texts)
     by_issue: dict[str, list[Evidence]] = {}
@@ -104,6 +111,12 @@ def predicted_issues(
     )
     actions = dict.fromkeys(action for one in issues for action in ACTIONS.get(one.issue, ()))
     return IssueOutlook(tuple(issues), tuple(actions))
+
+
+def together(samples: Sequence[Sample], now: datetime) -> list[Sample]:
+    """All samples; one without a time is of now where others of its name have one."""
+    timed = {sample.name for sample in samples if sample.time is not None}
+    return [replace(sample, time=now) if sample.time is None and sample.name in timed else sample for sample in samples]
 
 
 def _issue(issue: str, pieces: list[Evidence], state: StateRule | None) -> PredictedIssue:
@@ -131,15 +144,18 @@ def _state_rule(texts: list[str]) -> StateRule | None:
     return None
 
 
-def _together(samples: Sequence[Sample], numbers: dict[str, float], now: datetime) -> list[Sample]:
-    """All samples; one without a time is of now where others of its name have one."""
-    timed = {sample.name for sample in samples if sample.time is not None}
-    sent = {sample.name for sample in samples}
-    known = [Sample(name, value) for name, value in numbers.items() if name not in sent and _is_metric(name)]
-    return [
-        replace(sample, time=now) if sample.time is None and sample.name in timed else sample
-        for sample in [*samples, *known]
-    ]
+def _beyond(measured: list[Evidence], detected: list[list[Evidence]]) -> list[Evidence]:
+    """Of each issue the strongest detected piece, less what is measured: a noisy-or then gives the larger of both."""
+    strongest: dict[str, Evidence] = {}
+    for piece in [piece for each in detected for piece in each]:
+        if piece.issue not in strongest or piece.probability > strongest[piece.issue].probability:
+            strongest[piece.issue] = piece
+    left = []
+    for issue, piece in strongest.items():
+        already = noisy_or(one.probability for one in measured if one.issue == issue)
+        if piece.probability > already:
+            left.append(replace(piece, probability=1 - (1 - piece.probability) / (1 - already)))
+    return left
 
 
 def _is_metric(name: str) -> bool:
