@@ -275,6 +275,26 @@ def test_events_are_limited_by_a_range_and_counted_without_times() -> None:
     )
 
 
+@pytest.mark.parametrize("unset", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00", "", " ", None])
+def test_an_event_whose_time_was_never_set_has_none(unset: str | None) -> None:
+    event = {"type": "NodeNotReady", "timestamp": unset}
+    analysis = asked([], events=[event], event_range="24h")
+    assert any("1 came without a time" in one for one in analysis.insights)
+    (pattern,) = analysis.patterns
+    assert (pattern.start_time, pattern.end_time) == (NOW - timedelta(hours=24), NOW)
+    # Another of its times counts then.
+    (pattern,) = asked([], events=[{**event, "lastTimestamp": "2026-01-07T23:00:00Z"}], event_range="24h").patterns
+    assert pattern.start_time == NOW - timedelta(hours=1)
+
+
+def test_several_patterns_are_counted_and_one_is_only_told() -> None:
+    values = 50 + 3 * daily(3) + noise(6)
+    one = asked(sampled(values, step=900), "seasonal")
+    assert one.insights == (one.patterns[0].description,)
+    two = asked(sampled(values, step=900) + sampled(values, "other", step=900), "seasonal")
+    assert two.insights == (*(pattern.description for pattern in two.patterns), "Found: 2 seasonal.")
+
+
 def test_the_kind_of_a_kubernetes_event_is_its_reason() -> None:
     event = {"type": "Warning", "reason": "FailedMount", "timestamp": "2026-01-07T23:00:00Z"}
     assert any("FailedMount (1)" in one for one in asked([], events=[event]).insights)

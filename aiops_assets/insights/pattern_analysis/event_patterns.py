@@ -63,13 +63,15 @@ def _read(event: object, position: int) -> Event:
     words = {str(key): value for key, value in event.items() if isinstance(value, str) and value.strip()}
     named = [words[key].strip() for key in TYPE_KEYS if key in words]
     kinds = [kind for kind in named if kind not in KUBERNETES_TYPES] or named or ["unnamed"]
-    sent = next((event[key] for key in TIME_KEYS if event.get(key) not in (None, "")), None)
     labels = {key: value for key, value in words.items() if key not in TIME_KEYS}
-    return Event(kinds[0], _time(sent, position), " ".join(labels.values()), labels)
+    # Kubernetes fills one of its times and leaves the others empty, or Go's zero.
+    times = (_time(event.get(key), position) for key in TIME_KEYS)
+    time = next((one for one in times if one is not None), None)
+    return Event(kinds[0], time, " ".join(labels.values()), labels)
 
 
 def _time(sent: object, position: int) -> datetime | None:
-    if sent is None:
+    if sent is None or (isinstance(sent, str) and not sent.strip()):
         return None
     cure = f"events[{position}]: send its timestamp as RFC 3339, such as 2026-01-01T00:00:00Z"
     if isinstance(sent, str):
@@ -191,5 +193,5 @@ def count_text(events: Sequence[Event]) -> str:
     counts = Counter(event.type for event in events).most_common(3)
     listed = ", ".join(f"{kind} ({count})" for kind, count in counts)
     timeless = sum(event.time is None for event in events)
-    unsaid = f" {timeless} came without a time: they were only counted." if timeless else ""
+    unsaid = f" {timeless} came without a time, which bursts, days and sequences need." if timeless else ""
     return f"Of {len(events)} events the most frequent types are: {listed}.{unsaid}"

@@ -279,14 +279,14 @@ def _insights(
     notes: list[str],
     series: int,
 ) -> tuple[str, ...]:
-    """Sentences: layers, then the surest patterns, counts, doubts, and what was left out."""
+    """Sentences: layers, then the surest patterns, counts of several, doubts, and what was left out."""
     others = [pattern.description for pattern in patterns if not pattern.pattern.endswith("_layer")]
     counts = Counter("layer" if one.pattern.endswith("_layer") else one.type for one in patterns)
     if not patterns:
         head = [f"No pattern was found in {series} series and {len(events)} events."]
     else:
         listed = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
-        head = [f"Found: {listed}."]
+        head = [f"Found: {listed}."] if len(patterns) > 1 else []
     room = max(3, MOST_INSIGHTS - len(layers) - len(notes) - 2)
     middle = (others + doubts)[:room]
     said = [count_text(events)] if events else []
