@@ -56,9 +56,10 @@ def detect_each(
     reported.sort(key=lambda one: -one.confidence)
     score = max(said.anomaly_score for _, said in answers)
     judges = dict.fromkeys(judge for _, said in answers for judge in said.judged_by)
+    well = min((said.confidence for _, said in answers if said.judged_by), default=0.0)
     return Detection(
         anomaly_detected=bool(reported),
-        confidence=max((one.confidence for one in reported), default=1.0 - score if judges else 0.0),
+        confidence=max((one.confidence for one in reported), default=well),
         anomaly_score=score,
         recommendations=_recommendations(reported, context),
         anomalies=reported,

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from aiops_assets.errors import DataError
+from aiops_assets.insights.detection.evidence import refuse_impossible, share_told
 from aiops_assets.insights.detection.findings import Anomaly, Finding, Judge, anomaly_of, confidence_of
 from aiops_assets.insights.detection.histories import of_pod, of_series, with_leak
 from aiops_assets.insights.detection.jumps import jumped
@@ -21,7 +22,7 @@ from aiops_assets.insights.detection.limits import OTHERS, beyond_limits, beyond
 from aiops_assets.insights.detection.own_history import LEAST_SAMPLES, newest_time
 from aiops_assets.insights.detection.recommendations import recommendations
 from aiops_assets.insights.detection.row_verdict import RowDetector, verdict
-from aiops_assets.insights.detection.sent_row import sent_row
+from aiops_assets.insights.detection.sent_row import COLUMNS, SentRow, sent_row
 from aiops_assets.insights.samples import Sample, Series, by_name
 from aiops_assets.models.base import WindowDetector
 
@@ -29,6 +30,8 @@ DEFAULT_THRESHOLD = 0.5
 """The confidence at a detector's own bound: all that any detector calls an anomaly is reported."""
 NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
 NOTHING_KNOWN = -math.inf
+SURE_WITHOUT_SCORE = 0.8
+"""That all is well, where limits and histories alone say so: they do not tell how far it is to their bounds."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Detection:
 
     Attributes:
         anomaly_detected: whether anything is reported.
-        confidence: 0-1, how sure the verdict is: of the surest anomaly, or that there is none (1 - anomaly_score);
-            0 where nothing could be judged.
+        confidence: 0-1, how sure the verdict is: of the surest anomaly, or that there is none. That is 1 -
+            anomaly_score, times the share of the metrics that were really told; 0 where nothing could be judged.
         anomaly_score: 0-1, 0.5 at a detector's own bound; the highest of all detectors, below the threshold too.
         recommendations: what to do, the most severe first; none without an anomaly.
         anomalies: at most one of each pod, metric and label set, the surest first.
@@ -82,12 +85,14 @@ def detect(
         context: ``namespace`` and ``resource``, for the recommendations.
 
     Raises:
-        DataError: of one name some samples have a time and some have none, or the threshold is not within 0 and 1.
+        DataError: a count or a ratio is below 0, of one name some samples have a time and some have none, or the
+            threshold is not within 0 and 1.
         ModelError: the row detector gives no score.
     """
     least = DEFAULT_THRESHOLD if threshold is None else threshold
     if not 0.0 <= least <= 1.0:
         raise DataError(f"threshold {least}: a confidence is asked for, send a number from 0 to 1")
+    refuse_impossible(samples)
     newest, series = _newest(samples, now)
     row = sent_row(newest, series, now)
     judges: list[Judge] = []
@@ -113,7 +118,8 @@ def detect(
     excess = max([excess, *(one.excess for one in found)])
     score = 0.0 if excess == NOTHING_KNOWN else confidence_of(excess)
     reported = [anomaly for anomaly in _surest(found) if anomaly.confidence >= least]
-    confidence = max((one.confidence for one in reported), default=1.0 - score if judges else 0.0)
+    well = SURE_WITHOUT_SCORE if excess == NOTHING_KNOWN else 1.0 - score
+    confidence = max((one.confidence for one in reported), default=well * _share_told(row, newest, series))
     return Detection(
         anomaly_detected=bool(reported),
         confidence=confidence,
@@ -125,6 +131,12 @@ def detect(
         high_severity=sum(one.severity in ("high", "critical") for one in reported),
         judged_by=tuple(judges),
     )
+
+
+def _share_told(row: SentRow, newest: Iterable[Sample], series: Mapping[str, Series]) -> float:
+    others = [one.name for one in newest if one.name not in COLUMNS and one.name not in row.unclear]
+    judged = [name in OTHERS or (name in series and len(series[name].values) >= LEAST_SAMPLES) for name in others]
+    return share_told(row, sum(judged))
 
 
 def _newest(samples: Sequence[Sample], now: datetime) -> tuple[list[Sample], dict[str, Series]]:

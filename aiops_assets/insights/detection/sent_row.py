@@ -182,7 +182,8 @@ def _factors(
             found.extend(series[sample.name].values.tolist())
         else:
             found.append(sample.value)
-    ratios: dict[Unit, Sequence[float]] = {**shares}
+    ratios: dict[Unit, Sequence[float]] = {}
+    ratios.update(shares.items())
     for group in (*levels, *others):
         if ENGINE_METRICS[group[0]].unit == "ratio":
             ratios[group] = levels.get(group) or others[group]
