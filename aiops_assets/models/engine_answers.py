@@ -27,6 +27,11 @@ INTERVAL_SIGMAS = 2 * 1.2815515655446004
 LEAST_CONFIDENCE = 0.01
 """Also where nothing is known: a client must be able to tell an answer from a missing key, which it reads as 0."""
 
+HALF_TOLD = 2
+"""So many samples of five minutes tell half of what there is to know; the forecaster was learnt from weeks."""
+SANE = (-0.1, 2.0)
+"""Ratios outside were sent in percent or another unit: what they clip to is no forecast. Medians may miss 0 a little."""
+
 USUAL_QUANTILE = 0.98
 NEIGHBOURS = (-1, 0, 1)
 """Hours around an hour whose rows tell what is usual at it."""
@@ -117,7 +122,14 @@ def answer(
 
     - 3264 columns: forecasts of ``cpu_usage`` (cores, clipped to 0-1) and ``memory_usage`` in steps of an hour. Of a
       metric about which the vector tells nothing it is what is usual, with the least confidence.
-    - 5 columns: the same, in steps of five minutes, as the forecaster itself gives them after that one sample.
+    - 5 columns: the same, in steps of five minutes, as the forecaster itself gives them after that one sample. It
+      tells 1 / (1 + 2) of what there is to know (:data:`HALF_TOLD`), as at ``POST /api/v1/prediction/predict``; what
+      the engine sends instead of a metric that it could not ask tells nothing.
+
+    A ratio outside :data:`SANE`, in the row or forecast, is answered clipped and with the least confidence.
+
+    Without forecasts are answered:
+
     - 4 columns: -1 or 1 a row, see :func:`judged_row`. 3 columns, which layer is asked about: 1 a row, whatever it
       holds: it is no evidence of an issue.
 
@@ -159,8 +171,8 @@ def confidence(lower: Floats, upper: Floats, known_share: float) -> list[float]:
     """How sure a forecast is, (horizon,), never rising with the steps ahead, 0.01 to 1.
 
     The probability that the value comes within 0.1 of the forecast, were errors normal with the given 80 % interval
-    (ratios 0-1): erf(0.1 / (sigma sqrt 2)) with sigma = (upper - lower) / 2.563, times ``known_share``, the share of
-    the last 24 steps that was told.
+    (ratios 0-1): erf(0.1 / (sigma sqrt 2)) with sigma = (upper - lower) / 2.563, times ``known_share``, 0-1: the share
+    of the last 24 hours that was told, or n / (n + k) of n samples.
     """
     sure = []
     for width in np.maximum(upper - lower, 0.0).tolist():
@@ -197,12 +209,19 @@ def _forecast_of(
     value, lower, upper = said.value[:, m], said.lower[:, m], said.upper[:, m]
     if not np.isfinite([value, lower, upper]).all():
         raise ModelError(f"the forecast of {name} is not finite")
-    told = history.known[-DAY_HOURS:, history.metrics.index(name)]
+    column = history.metrics.index(name)
+    told = history.known[-DAY_HOURS:, column]
+    share = (
+        float(told.mean()) if history.step_seconds == layouts.HOUR_SECONDS else told.sum() / (told.sum() + HALF_TOLD)
+    )
     if not told.any() and name in middle:
         value = np.array(middle[name])[said.times.hour]
+    seen = np.append(value, history.values[-1, column])
+    if seen.min() < SANE[0] or seen.max() > SANE[1]:
+        share = 0.0
     return {
         "forecast": [float(one) for one in value.clip(0.0, 1.0)],
         "forecast_horizon": len(value),
-        "confidence": confidence(lower.clip(0.0, 1.0), upper.clip(0.0, 1.0), float(told.mean())),
+        "confidence": confidence(lower.clip(0.0, 1.0), upper.clip(0.0, 1.0), share),
         "step_seconds": int(history.step_seconds),
     }

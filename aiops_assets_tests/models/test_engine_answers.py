@@ -9,10 +9,18 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError, ModelError, SchemaError
+from aiops_assets.insights.prediction.predictions import predict
+from aiops_assets.insights.samples import Sample
 from aiops_assets.models.base import Forecast
 from aiops_assets.models.engine_answers import Usual, answer, confidence, usual_of
 from aiops_assets.models.forecasters import FORECASTERS
-from aiops_assets.timeseries.engine_layouts import METRICS, engine_vectors, history_of_row, history_of_vector
+from aiops_assets.timeseries.engine_layouts import (
+    METRICS,
+    SILENT_ROW,
+    engine_vectors,
+    history_of_row,
+    history_of_vector,
+)
 from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.conftest import SHARED
@@ -105,12 +113,46 @@ def test_fitted_forecasters_answer() -> None:
     assert said["memory_usage"]["forecast"] == fine.forecast(history_of_row(row, now=NOW), 12).value[:, 1].tolist()
 
 
-def test_forecasts_are_clipped_and_sure_of_what_is_beyond() -> None:
-    said = forecasts(Drift(step=0.0), [[7.5, -3.0, 0.4, 1.0, 1.0]], 3, NOBODY_KNOWS, now=NOW)
+def test_forecasts_are_clipped() -> None:
+    said = forecasts(Drift(step=0.0), [[1.5, 0.0, 0.4, 1.0, 1.0]], 3, NOBODY_KNOWS, now=NOW)
     assert_decodable(said)
     assert said["cpu_usage"]["forecast"] == [1.0] * 3
     assert said["memory_usage"]["forecast"] == [0.0] * 3
-    assert said["cpu_usage"]["confidence"] == [1.0] * 3
+    assert said["cpu_usage"]["confidence"] == [pytest.approx(1 / 3)] * 3
+
+
+@pytest.mark.parametrize(
+    "row", [[50.0, 60.0, 70.0, 1e5, 2e5], [1e308, -5.0, 0.4, 1e5, 2e5], [2.1, -0.2, 0.4, 1.0, 1.0]]
+)
+def test_what_is_no_ratio_is_answered_without_confidence(row: list[float]) -> None:
+    """Percent, and values that nobody should send: what they clip to is no forecast."""
+    said = forecasts(Drift(step=0.0), [row], 3, NOBODY_KNOWS, now=NOW)
+    assert_decodable(said)
+    assert [said[name]["confidence"] for name in said] == [[0.01] * 3] * 2
+
+
+def test_hours_that_are_no_ratios_are_answered_without_confidence() -> None:
+    hourly = hours_of(60) * [100, 1, 1, 1, 1]
+    said = forecasts(Drift(step=0.0), engine_vectors(hourly)[-1:], 3, NOBODY_KNOWS, now=NOW)
+    assert said["cpu_usage"]["confidence"] == [0.01] * 3
+    assert said["memory_usage"]["confidence"][0] > 0.9
+
+
+def test_one_sample_tells_a_third() -> None:
+    """One of three: two samples tell half, as of the samples of a request."""
+    row = [0.31, 0.52, 0.4, 1e5, 2e5]
+    said = forecasts(Drift(step=0.0, width=0.001), [row], 3, NOBODY_KNOWS, now=NOW)
+    assert said["cpu_usage"]["confidence"] == said["memory_usage"]["confidence"] == [pytest.approx(1 / 3)] * 3
+    asked = predict([Sample("cpu_usage", 0.31, NOW.to_pydatetime())], "5m", Drift(0.0, 0.001), now=NOW.to_pydatetime())
+    assert asked.predictions[0].confidence == pytest.approx(said["cpu_usage"]["confidence"][0])
+
+
+def test_what_is_sent_for_a_silent_prometheus_has_the_least_confidence() -> None:
+    silent = forecasts(Drift(), [list(SILENT_ROW)], 3, NOBODY_KNOWS, now=NOW)
+    assert [silent[name]["confidence"] for name in silent] == [[0.01] * 3] * 2
+    of_memory = forecasts(Drift(), [[0.31, *SILENT_ROW[1:]]], 3, NOBODY_KNOWS, now=NOW)
+    assert of_memory["cpu_usage"]["confidence"][0] > 0.3
+    assert of_memory["memory_usage"]["confidence"] == [0.01] * 3
 
 
 def test_confidence_is_the_chance_of_ten_points() -> None:

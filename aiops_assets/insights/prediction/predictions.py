@@ -18,6 +18,7 @@ from aiops_assets.insights.prediction.lines import HALF_INTERVAL
 from aiops_assets.insights.prediction.outlooks import FORECASTER, LINE, MOST_LINES, TREND, Outlook, outlooks
 from aiops_assets.insights.samples import FORECASTED, Sample, by_name
 from aiops_assets.models.breaches import DEFAULT_THRESHOLDS, Trend
+from aiops_assets.models.engine_answers import HALF_TOLD as OF_FORECASTER
 from aiops_assets.models.engine_answers import LEAST_CONFIDENCE, Forecasting, confidence
 from aiops_assets.timeseries.series import DAY_SECONDS
 
@@ -37,7 +38,7 @@ HOST_LIMITS: Mapping[str, float] = MappingProxyType(
 HIGH_PROBABILITY, MEDIUM_PROBABILITY = 0.5, 0.1
 HIGH_HOURS = 24.0
 DOUBLED, LEAST_FOR_DOUBLED = 2.0, 12
-HALF_TOLD = {FORECASTER: 2, TREND: 2, LINE: 6}
+HALF_TOLD = {FORECASTER: OF_FORECASTER, TREND: OF_FORECASTER, LINE: 6}
 """So many samples tell half of what there is to know, by who judges; the forecaster was learnt from weeks."""
 HALF_TOLD_LAST = 12
 SHOWN = 40
