@@ -67,6 +67,7 @@ def detect_each(
         anomalies_found=len(reported),
         high_severity=sum(one.severity in ("high", "critical") for one in reported),
         judged_by=tuple(judges),
+        notes=tuple(dict.fromkeys(note for _, said in answers for note in said.notes)),
     )
 
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from aiops_assets.errors import DataError
+from aiops_assets.insights.detection.clocks import listed, notes_of_old, without_future
 from aiops_assets.insights.detection.evidence import refuse_impossible, share_told
 from aiops_assets.insights.detection.findings import Anomaly, Finding, Judge, anomaly_of, confidence_of
 from aiops_assets.insights.detection.histories import of_pod, of_series, with_leak
@@ -49,6 +50,7 @@ class Detection:
         anomalies_found: how many are reported.
         high_severity: how many of them are high or critical.
         judged_by: which detectors had a say.
+        notes: sentences about samples that could not be judged, or not as of now.
     """
 
     anomaly_detected: bool
@@ -60,6 +62,7 @@ class Detection:
     anomalies_found: int
     high_severity: int
     judged_by: tuple[Judge, ...]
+    notes: tuple[str, ...] = ()
 
 
 def detect(
@@ -77,7 +80,8 @@ def detect(
     Args:
         samples: of any names, in any order; several of one name are its history.
         row_detector: over the 45 columns.
-        now: the time of samples without one, with an offset.
+        now: the time of samples without one, with an offset. What is old is judged as of its own time; what is more
+            than ten minutes ahead is left out where its name has other samples.
         threshold: 0-1; anomalies that are less sure are not reported. 0.5 by default, which is all of them.
         window: the served ensemble-predictor.
         history: the pod's, five minutes apart, oldest first: ``timestamp`` (UTC) and the columns of ``window``. It
@@ -93,8 +97,15 @@ def detect(
     if not 0.0 <= least <= 1.0:
         raise DataError(f"threshold {least}: a confidence is asked for, send a number from 0 to 1")
     refuse_impossible(samples)
-    newest, series = _newest(samples, now)
+    timely, notes = without_future(samples, now)
+    newest, series = _newest(timely, now)
+    notes += notes_of_old(newest, now)
     row = sent_row(newest, series, now)
+    if row.unclear:
+        notes.append(
+            f"{listed(row.unclear)}: above 1 as no share can be, and nothing says that it is a percent; send shares "
+            "from 0 to 1."
+        )
     judges: list[Judge] = []
     found: list[Finding] = []
     excess = NOTHING_KNOWN
@@ -130,6 +141,7 @@ def detect(
         anomalies_found=len(reported),
         high_severity=sum(one.severity in ("high", "critical") for one in reported),
         judged_by=tuple(judges),
+        notes=tuple(notes),
     )
 
 
