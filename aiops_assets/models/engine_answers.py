@@ -30,7 +30,7 @@ LEAST_CONFIDENCE = 0.01
 HALF_TOLD = 2
 """So many samples of five minutes tell half of what there is to know; the forecaster was learnt from weeks."""
 SANE = (-0.1, 2.0)
-"""Ratios outside were sent in percent or another unit: what they clip to is no forecast. Medians may miss 0 a little."""
+"""Ratios outside were sent in percent or another unit: what they clip to is no forecast. Forecasts may miss 0."""
 
 USUAL_QUANTILE = 0.98
 NEIGHBOURS = (-1, 0, 1)
@@ -211,9 +211,8 @@ def _forecast_of(
         raise ModelError(f"the forecast of {name} is not finite")
     column = history.metrics.index(name)
     told = history.known[-DAY_HOURS:, column]
-    share = (
-        float(told.mean()) if history.step_seconds == layouts.HOUR_SECONDS else told.sum() / (told.sum() + HALF_TOLD)
-    )
+    hourly = history.step_seconds == layouts.HOUR_SECONDS
+    share = float(told.mean() if hourly else told.sum() / (told.sum() + HALF_TOLD))
     if not told.any() and name in middle:
         value = np.array(middle[name])[said.times.hour]
     seen = np.append(value, history.values[-1, column])

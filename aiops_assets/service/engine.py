@@ -17,6 +17,7 @@ from aiops_assets.insights.pattern_analysis.patterns import analyze
 from aiops_assets.insights.pods import groups_of
 from aiops_assets.insights.prediction.issues import IssueOutlook, predicted_issues, together
 from aiops_assets.insights.prediction.predictions import Predictions, predict
+from aiops_assets.insights.prediction.sent_histories import require_answerable
 from aiops_assets.insights.samples import Sample
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, PREDICTIVE_ANALYTICS
 from aiops_assets.service import answers, bodies
@@ -130,10 +131,12 @@ class Engine:
             return predicted_issues(samples, events, state, model, now=now, detected=seen)
 
         samples = bodies.samples_of([*body.historical_metrics, *body.metrics])
+        require_answerable(samples)
         groups = groups_of(samples, now)
         found = predict_each(groups, ask) if groups else ask(samples)
         if context and context.metrics:
             samples = together([*samples, *bodies.samples_of(context.metrics)], now)
+            require_answerable(samples)
             groups = groups_of(samples, now)
         outlook = issues_each(groups, ask_issues) if groups else ask_issues(samples)
         return {**asdict(found), **asdict(outlook), "models": _origins(forecaster, row_detector)}

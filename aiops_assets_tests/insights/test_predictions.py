@@ -8,6 +8,7 @@ import pytest
 
 from aiops_assets.errors import DataError, ModelError
 from aiops_assets.insights.durations import duration_text
+from aiops_assets.insights.prediction.issues import predicted_issues
 from aiops_assets.insights.prediction.predictions import Prediction, ahead_seconds, predict
 from aiops_assets.insights.samples import FORECASTED, Sample
 from aiops_assets.models.base import Forecast
@@ -229,7 +230,9 @@ def test_a_forecast_that_is_not_finite_is_an_error_of_the_model() -> None:
 
 def test_ten_thousand_names_are_all_answered_and_the_answer_says_how() -> None:
     few = [one for i in range(500) for one in sent(f"few_{i}", [5.0, 6.0])]
-    enough = [one for i in range(9_500) for one in sent(f"metric_{i}", [1.0, 2.0, 3.0, 4.0, 5.0, 6.0] * 2)]
+    enough = [
+        one for i in range(9_500) for one in sent(f"metric_{i}", [1.0, 2.0, 3.0, 4.0, 5.0, 6.0] * (2 if i < 500 else 1))
+    ]
     samples = [*few, *enough]
     found = predict(samples, "1h", None, now=NOW)
     assert found.summary.metrics_count == len(found.predictions) == 10_000
@@ -284,3 +287,24 @@ def test_the_served_forecaster_answers_what_go_sends(served: PredictiveAnalytics
 )
 def test_times_are_told_as_people_write_them(minutes: float, text: str) -> None:
     assert duration_text(minutes) == text
+
+
+def test_the_newest_week_of_a_series_is_looked_at() -> None:
+    values = np.append(np.full(500, 0.9), np.full(2016, 0.3))
+    forecaster = LastValue()
+    one = predict(sent("cpu_usage", values), "1h", forecaster, now=NOW).predictions[0]
+    assert one.predicted_value == pytest.approx(0.3)
+    assert forecaster.asked[0][0].values[:, 0].tolist() == [0.3] * 2016
+
+
+def test_more_than_can_be_answered_in_time_is_refused_with_how_much_may_be_sent() -> None:
+    names = [Sample(f"metric_{i}", 1.0) for i in range(20_001)]
+    for ask in (
+        lambda samples: predict(samples, "1h", None, now=NOW),
+        lambda samples: predicted_issues(samples, [], None, None, now=NOW),
+    ):
+        with pytest.raises(DataError, match="20001 names of metrics: send at most 20000 at once"):
+            ask(names)
+        with pytest.raises(DataError, match="100001 samples: send at most 100000 at once"):
+            ask([Sample("cpu_usage", 0.5)] * 100_001)
+    assert predict(names[:-1], "1h", None, now=NOW).summary.metrics_count == 20_000

@@ -21,8 +21,8 @@ from aiops_assets.insights.prediction.event_evidence import (
 )
 from aiops_assets.insights.prediction.issue_rules import ACTIONS, ENDED, STATE_RULES, EventRule, StateRule, words_of
 from aiops_assets.insights.prediction.metric_evidence import metric_evidence
-from aiops_assets.insights.prediction.sent_histories import UNITS
-from aiops_assets.insights.samples import MEANINGS, Sample, by_name
+from aiops_assets.insights.prediction.sent_histories import UNITS, series_of
+from aiops_assets.insights.samples import MEANINGS, Sample
 from aiops_assets.models.engine_answers import Forecasting
 
 LEAST_PROBABILITY, MOST_PROBABILITY = 0.2, 0.99
@@ -85,14 +85,15 @@ def predicted_issues(
             an issue that samples speak for already no more than the stronger of the two: it is one observation.
 
     Raises:
-        SchemaError, DataError: an event that cannot be read, see ``event_evidence``.
+        SchemaError, DataError: an event that cannot be read, see ``event_evidence``; too many samples, see
+            :func:`~aiops_assets.insights.prediction.sent_histories.series_of`.
         ModelError: the forecaster gave no forecast that could be used.
     """
     texts, numbers = state_texts(state)
     known = [Sample(name, value) for name, value in numbers.items() if _is_metric(name)]
     sent = {sample.name for sample in samples}
     every = together([*samples, *(one for one in known if one.name not in sent)], now)
-    pieces = metric_evidence(by_name(every, now), forecaster)
+    pieces = metric_evidence(series_of(every, now), forecaster)
     pieces += _beyond(pieces, [event_evidence([kind], now) for kind in dict.fromkeys(detected)])
     pieces += event_evidence(events, now)
     pieces += state_evidence(texts)

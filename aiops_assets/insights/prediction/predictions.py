@@ -16,7 +16,8 @@ from aiops_assets.errors import DataError
 from aiops_assets.insights.durations import parse_duration
 from aiops_assets.insights.prediction.lines import HALF_INTERVAL
 from aiops_assets.insights.prediction.outlooks import FORECASTER, LINE, MOST_LINES, TREND, Outlook, outlooks
-from aiops_assets.insights.samples import FORECASTED, Sample, by_name
+from aiops_assets.insights.prediction.sent_histories import series_of
+from aiops_assets.insights.samples import FORECASTED, Sample
 from aiops_assets.models.breaches import DEFAULT_THRESHOLDS, Trend
 from aiops_assets.models.engine_answers import HALF_TOLD as OF_FORECASTER
 from aiops_assets.models.engine_answers import LEAST_CONFIDENCE, Forecasting, confidence
@@ -133,11 +134,12 @@ def predict(samples: Iterable[Sample], ahead: str, forecaster: Forecasting | Non
         now: of samples without a time; with an offset.
 
     Raises:
-        DataError: the time ahead cannot be read or predicted, or see :func:`~aiops_assets.insights.samples.by_name`.
+        DataError: the time ahead cannot be read or predicted, or see
+            :func:`~aiops_assets.insights.prediction.sent_histories.series_of`.
         ModelError: the forecaster gave no forecast that could be used.
     """
     seconds = ahead_seconds(ahead)
-    series = by_name(samples, now)
+    series = series_of(list(samples), now)
     found = []
     for outlook in outlooks(series, seconds, forecaster):
         newest = series[outlook.name].times[-1].astype("datetime64[us]").item().replace(tzinfo=UTC)

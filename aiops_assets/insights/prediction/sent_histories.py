@@ -1,11 +1,14 @@
 """Samples as the forecaster takes them: names of the same span on one regular grid, in the catalogue's units."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
 
-from aiops_assets.insights.samples import FORECASTED, MEANINGS, Series, unit_factor
+from aiops_assets.errors import DataError
+from aiops_assets.insights.samples import FORECASTED, MEANINGS, Sample, Series, by_name, unit_factor
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 from aiops_assets.timeseries.features import LIMIT
 from aiops_assets.timeseries.history import STEP_SECONDS, History
@@ -16,10 +19,37 @@ HOURLY_FROM = 0.9 * HOUR_SECONDS
 """Samples that far apart are forecast in hours."""
 MOST_DAYS = 28
 """Older samples tell a forecast nothing, and a trend little."""
+NEWEST_SAMPLES = 2016
+"""Of a series that are looked at: a week of five minutes."""
+MOST_NAMES, MOST_SAMPLES = 20_000, 100_000
+"""Of a request: more take longer than clients wait."""
 METRICS = tuple(metric.name for metric in FORECAST_METRICS)
 UNITS = {metric.name: metric.unit for metric in FORECAST_METRICS}
 LARGEST = 1e300
 """Of names nobody knows: sums of larger ones are not finite."""
+
+
+def series_of(samples: Sequence[Sample], now: datetime) -> dict[str, Series]:
+    """The newest 2016 samples of each name, see :func:`~aiops_assets.insights.samples.by_name`.
+
+    Raises:
+        DataError: see :func:`require_answerable` and ``by_name``.
+    """
+    require_answerable(samples)
+    newest = slice(-NEWEST_SAMPLES, None)
+    return {
+        name: replace(one, values=one.values[newest], times=one.times[newest])
+        for name, one in by_name(samples, now).items()
+    }
+
+
+def require_answerable(samples: Sequence[Sample]) -> None:
+    """Raise DataError: more than 100,000 samples or 20,000 names."""
+    if len(samples) > MOST_SAMPLES:
+        raise DataError(f"{len(samples)} samples: send at most {MOST_SAMPLES} at once")
+    names = len({sample.name for sample in samples})
+    if names > MOST_NAMES:
+        raise DataError(f"{names} names of metrics: send at most {MOST_NAMES} at once")
 
 
 def unit_of(name: str) -> str:
