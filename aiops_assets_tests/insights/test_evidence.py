@@ -75,3 +75,12 @@ def test_what_may_be_below_0_is_taken(name: str) -> None:
 
 def test_an_idle_share_that_is_a_little_above_1_is_taken() -> None:
     assert _detect(Sample("node_cpu_utilization", -0.003)).total == 1
+
+
+def test_one_sample_of_a_history_that_cannot_be_true_is_no_reason_to_refuse_the_rest() -> None:
+    values = np.full(20, 0.4)
+    values[3] = -0.5
+    assert _detect(*samples_of(timed("memory_usage", values))).anomalies == []
+    values[-1] = -0.5
+    with pytest.raises(DataError, match="memory_usage"):
+        _detect(*samples_of(timed("memory_usage", values)))

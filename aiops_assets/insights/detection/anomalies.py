@@ -89,16 +89,16 @@ def detect(
         context: ``namespace`` and ``resource``, for the recommendations.
 
     Raises:
-        DataError: a count or a ratio is below 0, of one name some samples have a time and some have none, or the
-            threshold is not within 0 and 1.
+        DataError: the newest of a count or a ratio is below 0; of one name some samples have a time and some have
+            none; or the threshold is not within 0 and 1.
         ModelError: the row detector gives no score.
     """
     least = DEFAULT_THRESHOLD if threshold is None else threshold
     if not 0.0 <= least <= 1.0:
         raise DataError(f"threshold {least}: a confidence is asked for, send a number from 0 to 1")
-    refuse_impossible(samples)
     timely, notes = without_future(samples, now)
     newest, series = _newest(timely, now)
+    refuse_impossible(newest)
     notes += notes_of_old(newest, now)
     row = sent_row(newest, series, now)
     if row.unclear:

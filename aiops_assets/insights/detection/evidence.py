@@ -16,7 +16,10 @@ LEAST_RATIO = -0.05
 
 
 def refuse_impossible(samples: Iterable[Sample]) -> None:
-    """Raises DataError: a count, a ratio or another known amount is below 0."""
+    """Raises DataError: a count, a ratio or another known amount is below 0.
+
+    For the newest of each name: what is judged. One wrong sample of a history says little of what is usual.
+    """
     for sample in samples:
         if sample.value >= 0:
             continue
