@@ -68,6 +68,7 @@ class DetectAnswer(_Answer):
     anomalies: list[Anomaly]
     summary: DetectSummary
     judged_by: list[str]
+    notes: list[str] = Field(description="What was read otherwise than it may have been meant.")
     models: list[Origin]
 
 

@@ -109,6 +109,7 @@ class Engine:
                 "confidence": found.confidence,
             },
             "judged_by": found.judged_by,
+            "notes": found.notes,
             "models": [ready.origin for ready in used],
         }
 
