@@ -106,20 +106,7 @@ def detect(
             f"{listed(row.unclear)}: above 1 as no share can be, and nothing says that it is a percent; send shares "
             "from 0 to 1."
         )
-    judges: list[Judge] = []
-    found: list[Finding] = []
-    excess = NOTHING_KNOWN
-    if row.sent:
-        excess, found = verdict(row, row_detector)
-        found += beyond_limits(row, row_detector.expected.tolist(), series)
-        found += jumped(row, [name for name, one in series.items() if len(one.values) >= LEAST_SAMPLES])
-        judges += ["anomaly-detector", "limits"]
-    elif any(sample.name in OTHERS for sample in newest):
-        judges.append("limits")
-    found += beyond_other_limits(newest, row.factors, now)
-    if any(len(one.values) >= LEAST_SAMPLES for one in series.values()):
-        found = with_leak(found + of_series(series.values()), row, series)
-        judges.append("history of the request")
+    excess, found, judges = _judged(newest, series, row, row_detector, now)
     if window is not None and history is not None and row.sent:
         of_window = of_pod(window, history, row, now)
         if of_window is not None:
@@ -143,6 +130,25 @@ def detect(
         judged_by=tuple(judges),
         notes=tuple(notes),
     )
+
+
+def _judged(
+    newest: Sequence[Sample], series: Mapping[str, Series], row: SentRow, row_detector: RowDetector, now: datetime
+) -> tuple[float, list[Finding], list[Judge]]:
+    """What row detector, limits and the request's own histories say, the row's excess first."""
+    excess, found, judges = NOTHING_KNOWN, list[Finding](), list[Judge]()
+    if row.sent:
+        excess, found = verdict(row, row_detector)
+        found += beyond_limits(row, row_detector.expected.tolist(), series)
+        found += jumped(row, [name for name, one in series.items() if len(one.values) >= LEAST_SAMPLES])
+        judges += ["anomaly-detector", "limits"]
+    elif any(sample.name in OTHERS for sample in newest):
+        judges.append("limits")
+    found += beyond_other_limits(newest, row.factors, now)
+    if any(len(one.values) >= LEAST_SAMPLES for one in series.values()):
+        found = with_leak(found + of_series(series.values()), row, series)
+        judges.append("history of the request")
+    return excess, found, judges
 
 
 def _share_told(row: SentRow, newest: Iterable[Sample], series: Mapping[str, Series]) -> float:
