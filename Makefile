@@ -38,7 +38,7 @@ ui: setup ## the Dagster UI with history, http://127.0.0.1:3000
 serve: setup ## the ML service, http://127.0.0.1:8080 (docs: /docs)
 	@$(BIN)/aiops serve
 
-test: setup ## the quick tests (under 10 minutes on 2 cores)
+test: setup ## the quick tests (a quarter of an hour on 2 cores)
 	OMP_NUM_THREADS=1 $(PYTEST) -m "not long" -n 2 --dist loadfile
 
 test-long: setup ## kills, browser, fresh environments, every documented command
