@@ -66,7 +66,7 @@ class Engine:
         return len({metric.name for metric in metrics if not metric.labels}) == len(metrics)
 
     def detect(self, body: bodies.DetectBody) -> dict[str, Any]:
-        """See :func:`aiops_assets.insights.anomalies.detect`. Raises ServiceNotReady: no row detector yet."""
+        """See :func:`aiops_assets.insights.detection.anomalies.detect`. Raises ServiceNotReady: no row detector yet."""
         row_detector = self._pool.get(ANOMALY_DETECTOR.name)
         context = {name: str(value) for name, value in (body.context or {}).items() if value is not None}
         used, window, now = [row_detector], self._pool.ready.get(ENSEMBLE_PREDICTOR.name), self.clock()
@@ -114,7 +114,7 @@ class Engine:
         }
 
     def predict(self, body: bodies.PredictBody) -> dict[str, Any]:
-        """See :func:`aiops_assets.insights.predictions.predict`. Without a forecaster, statistics answer and say so."""
+        """See ``insights.prediction``; without a forecaster statistics answer, and say so."""
         forecaster = self._pool.ready.get(PREDICTIVE_ANALYTICS.name)
         context = body.issue_context
         model, now = forecaster.model if forecaster else None, self.clock()
@@ -143,7 +143,7 @@ class Engine:
         return {**asdict(found), **asdict(outlook), "models": _origins(forecaster, row_detector)}
 
     def analyze(self, body: bodies.AnalyzeBody) -> dict[str, Any]:
-        """See :func:`aiops_assets.insights.patterns.analyze`; no model is asked."""
+        """See :func:`aiops_assets.insights.pattern_analysis.patterns.analyze`; no model is asked."""
         span, data = body.time_range, body.historical_data
         found = analyze(
             bodies.samples_of(body.metrics),

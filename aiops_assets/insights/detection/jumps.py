@@ -42,7 +42,7 @@ def jumped(row: SentRow, judged: Collection[str] = ()) -> list[Finding]:
     """Metrics whose level jumped: medium, and high from twice the least change on.
 
     Args:
-        row: of :func:`~aiops_assets.insights.sent_row.sent_row`.
+        row: of :func:`~aiops_assets.insights.detection.sent_row.sent_row`.
         judged: names whose own history says what is usual; bursts that come every hour are no anomaly.
     """
     found = []

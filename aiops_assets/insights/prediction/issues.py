@@ -76,7 +76,7 @@ def predicted_issues(
     Args:
         samples: ``issue_context.metrics``, after ``historical_metrics`` where those were sent too.
         events: ``recent_events``, oldest or newest first; texts or objects, see
-            :func:`~aiops_assets.insights.event_evidence.event_evidence`.
+            :func:`~aiops_assets.insights.prediction.event_evidence.event_evidence`.
         state: ``current_state``: a text, any object, or ``None``. Numbers in it that have the name of a metric count
             as its newest sample where no other was sent.
         forecaster: what is served; ``None``: samples are judged by their own lines.
