@@ -17,7 +17,6 @@ from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.selection import active_models, training_set_name, training_sets_of
 from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets.stores.handoff import Handoffs, TrainingSetRef
-from aiops_assets.stores.scores import Scores
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.storage import open_storage
 
@@ -136,27 +135,7 @@ def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
         click.echo(f"  hold-out    {_figures(spec, manifest.metrics)}")
         if figures:
             click.echo(f"  when judged {figures}")
-    if said := _scored(settings):
-        click.echo(f"scores: {said}")
     click.echo("ask it: `make serve`; look further: `make ui`, `.venv/bin/aiops lineage anomaly-detector`")
-
-
-def _scored(settings: Settings) -> str:
-    """What the newest scores are of, in one line; nothing where there are none."""
-    try:
-        run = Scores(open_storage(settings.aiops_home), settings.cluster).newest()
-    except StoreError:
-        return ""
-    if run is None:
-        return ""
-    record = run.record
-    alerts = run.scores.loc[run.scores["is_anomaly"], "pod"].nunique()
-    until = max(filter(None, (record.scored_until, record.forecast_from)), default=record.made_at)
-    left = f"; left out: {', '.join(record.left_out)}" if record.left_out else ""
-    return (
-        f"{len(record.models)} models asked about {record.pods} pods and the cluster until {until:%Y-%m-%d %H:%M} UTC "
-        f"({record.source}), {alerts} pods with an alert in the newest hour{left}"
-    )
 
 
 def stated_source(settings: Settings) -> str:
