@@ -15,7 +15,8 @@ DAGSTER_LAYER = ("definitions.py", "resources.py", "assets/", "automation/")
 PURE = ("timeseries/", "prometheus/", "models/", "insights/")
 FRAMEWORKS = {"dagster", "mlflow", "fastapi"}
 HEAVY = {"torch", "mlflow", "sklearn", "kubernetes", "matplotlib", "scipy"}
-BELOW_PURE = {"aiops_assets.errors", "aiops_assets.timeseries", "aiops_assets.prometheus", "aiops_assets.models"}
+BELOW_PURE = {f"aiops_assets.{name}" for name in ("errors", "http_client", "timeseries", "prometheus", "models")}
+BELOW_CLIENT = {f"aiops_assets.{name}" for name in ("errors", "http_client", "settings", "insights", "client")}
 LONGEST = 400
 
 
@@ -66,7 +67,11 @@ def test_only_the_command_imports_the_service(path: Path) -> None:
 @pytest.mark.parametrize("path", [p for p in MODULES if _name(p).startswith("client/")], ids=_name)
 def test_the_client_is_light(path: Path) -> None:
     ours = {".".join(name.split(".")[:2]) for name in imports(path) if name.startswith("aiops_assets.")}
-    assert ours <= {"aiops_assets.errors", "aiops_assets.settings", "aiops_assets.insights", "aiops_assets.client"}
+    assert ours <= BELOW_CLIENT
+
+
+def test_what_http_clients_share_imports_nothing_of_ours() -> None:
+    assert not any(name.startswith("aiops_assets") for name in imports(PACKAGE / "http_client.py"))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)

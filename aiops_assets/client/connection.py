@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from aiops_assets.errors import ServiceRefused, ServiceUnavailable, SettingsError
+from aiops_assets.http_client import read_token, reason_of
 
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
@@ -95,7 +96,9 @@ class Connection:
             SettingsError: the token file holds no usable key.
         """
         ends = time.monotonic() + self._timeout
-        token = self._token()
+        token = None
+        if self._token_file is not None:
+            token = read_token(self._token_file, "API key", "ML_SERVICE_TOKEN_FILE", SettingsError)
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -107,8 +110,9 @@ class Connection:
         try:
             status, text = self._sent(path, body, headers, ends)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            reason = reason_of(error)[:SHOWN_CHARACTERS]
             raise ServiceUnavailable(
-                f"no answer from {self.url}{path} ({_reason(error)}); check ML_SERVICE_URL and that the service runs"
+                f"no answer from {self.url}{path} ({reason}); check ML_SERVICE_URL and that the service runs"
             ) from None
         finally:
             self._free.release()
@@ -157,19 +161,6 @@ class Connection:
             raise ServiceUnavailable(f"{where} and no JSON object; ML_SERVICE_URL must name the ML service itself")
         return found
 
-    def _token(self) -> str | None:
-        if self._token_file is None:
-            return None
-        cure = "ML_SERVICE_TOKEN_FILE must name a readable file that holds the API key alone"
-        try:
-            content = self._token_file.read_bytes().strip()
-        except OSError as error:
-            raise SettingsError(f"no API key: {self._token_file}: {error.strerror}; {cure}") from None
-        # Anything else would be refused by requests, in an error that shows the key.
-        if not content or any(not 0x21 <= byte <= 0x7E for byte in content):
-            raise SettingsError(f"no usable API key in {self._token_file}; {cure}")
-        return content.decode("ascii")
-
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
@@ -199,11 +190,3 @@ def _checked_url(url: str) -> str:
             f"ML_SERVICE_URL{shown} must look like http://host:8080 or https://host/prefix, without credentials"
         )
     return url.rstrip("/")
-
-
-def _reason(error: BaseException) -> str:
-    """What went wrong at the bottom, in one line."""
-    for inner in (getattr(error, "reason", None), *error.args):
-        if isinstance(inner, BaseException):
-            return _reason(inner)
-    return " ".join(f"{type(error).__name__}: {error}".split())[:SHOWN_CHARACTERS]

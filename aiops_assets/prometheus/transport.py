@@ -23,6 +23,7 @@ from aiops_assets.errors import (
     PrometheusUnreachable,
     SettingsError,
 )
+from aiops_assets.http_client import read_token, reason_of
 
 READ_BYTES = 1 << 20
 MOST_BODY_BYTES = 64 << 20
@@ -129,7 +130,9 @@ class RequestsTransport:
             PrometheusAnswerError: the body is compressed in a way that was not asked for.
         """
         ends = time.monotonic() + self._deadline
-        token = self._token()
+        token = None
+        if self._token_file is not None:
+            token = read_token(self._token_file, "bearer token", "PROMETHEUS_TOKEN_FILE", PrometheusAccessError)
         headers = {"Accept": "application/json", "Accept-Encoding": self._compression}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -173,19 +176,6 @@ class RequestsTransport:
         while self._idle:
             self._idle.pop().close()
 
-    def _token(self) -> str | None:
-        if self._token_file is None:
-            return None
-        cure = "PROMETHEUS_TOKEN_FILE must name a readable file that holds the bearer token alone"
-        try:
-            content = self._token_file.read_bytes().strip()
-        except OSError as error:
-            raise PrometheusAccessError(f"no token: {self._token_file}: {error.strerror}; {cure}") from error
-        # Anything else would be refused by requests, in an error that shows the token.
-        if not content or any(not 0x21 <= byte <= 0x7E for byte in content):
-            raise PrometheusAccessError(f"no usable token in {self._token_file}; {cure}")
-        return content.decode("ascii")
-
     def _body(self, response: requests.Response, ends: float) -> bytes:
         body = bytearray()
         decode, finished = _decoder(response.headers.get("Content-Encoding", "identity"))
@@ -211,7 +201,7 @@ class RequestsTransport:
         return bytes(body)
 
     def _failure(self, error: Exception) -> PrometheusUnreachable | PrometheusAccessError:
-        reason = _reason(error)
+        reason = reason_of(error)
         # A handshake that the other side cuts off is a network's doing; every other TLS failure a setting's.
         if isinstance(error, requests.exceptions.SSLError) and "EOF" not in reason:
             return PrometheusAccessError(
@@ -250,11 +240,3 @@ def _checked_url(base_url: str) -> str:
         shown = url.partition("?")[0]
         raise SettingsError(f"PROMETHEUS_URL={shown!r} must look like http://host:9090 or https://host:9091/prefix")
     return url
-
-
-def _reason(error: BaseException) -> str:
-    """What went wrong at the bottom, in one line: requests and urllib3 wrap it in several layers of words."""
-    for inner in (getattr(error, "reason", None), *error.args):
-        if isinstance(inner, BaseException):
-            return _reason(inner)
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,31 @@
+"""What every HTTP client of ours does alike: the token that it sends, and what it says of a failure."""
+
+from pathlib import Path
+
+
+def read_token(path: Path, what: str, setting: str, error: type[Exception]) -> str:
+    """The content of a file that holds a token alone, read anew: tokens rotate.
+
+    Args:
+        path: of the file; white space around the token is not part of it.
+        what: the token is to people, such as "API key".
+        setting: that names the file.
+        error: raised where no token can be read; its message tells what to do and shows nothing of the content.
+    """
+    cure = f"{setting} must name a readable file that holds the {what} alone"
+    try:
+        content = path.read_bytes().strip()
+    except OSError as problem:
+        raise error(f"no {what}: {path}: {problem.strerror}; {cure}") from None
+    # Anything else would be refused by requests, in an error that shows the token.
+    if not content or any(not 0x21 <= byte <= 0x7E for byte in content):
+        raise error(f"no usable {what} in {path}; {cure}")
+    return content.decode("ascii")
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong at the bottom, in one line: requests and urllib3 wrap it in several layers of words."""
+    for inner in (getattr(error, "reason", None), *error.args):
+        if isinstance(inner, BaseException):
+            return reason_of(inner)
+    return " ".join(f"{type(error).__name__}: {error}".split())
