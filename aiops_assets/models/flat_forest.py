@@ -91,11 +91,7 @@ class FlatForest:
         Raises:
             ModelError: wrong width, or values that are not finite.
         """
-        matrix = np.array(rows, dtype=np.float64, order="C", ndmin=2)
-        if matrix.ndim != 2 or matrix.shape[1] != WIDTH:
-            raise ModelError(f"rows of width {matrix.shape[-1]}: anomaly-detector expects {WIDTH} columns")
-        if not np.isfinite(matrix).all():
-            raise ModelError("rows with NaN or infinity: send the default of a column whose value is not known")
+        matrix = np.array(isolation_forest.checked(rows), order="C")  # a copy: the walk overwrites it
         depths = np.empty(len(matrix))
         trees = (self.roots, self.column, self.threshold, self.children, self.depth, self.levels)
         _compiled()(matrix, self.missing, self.expected, *trees, depths)

@@ -66,13 +66,13 @@ def predict(pipeline: Any, rows: npt.ArrayLike) -> Labels:
     Raises:
         ModelError: wrong width, or values that are not finite.
     """
-    labels: Labels = np.asarray(pipeline.predict(_checked(rows)), dtype=np.int64)
+    labels: Labels = np.asarray(pipeline.predict(checked(rows)), dtype=np.int64)
     return labels
 
 
 def anomaly_score(pipeline: Any, rows: npt.ArrayLike) -> Floats:
     """How anomalous each row is, higher is more; positive where :func:`predict` says -1: (n_rows,)."""
-    scores: Floats = -pipeline.decision_function(_checked(rows))
+    scores: Floats = -pipeline.decision_function(checked(rows))
     return scores
 
 
@@ -92,10 +92,15 @@ def from_bytes(data: bytes) -> Any:
     return joblib.load(io.BytesIO(data))
 
 
-def _checked(rows: npt.ArrayLike) -> Floats:
+def checked(rows: npt.ArrayLike) -> Floats:
+    """Rows as both forms of this model take them: (n_rows, 45), where one row may be (45,).
+
+    Raises:
+        ModelError: wrong width, or values that are not finite.
+    """
     matrix: Floats = np.atleast_2d(np.asarray(rows, dtype=np.float64))
-    if matrix.shape[1] != len(FEATURES):
-        raise ModelError(f"rows of width {matrix.shape[1]}: anomaly-detector expects {len(FEATURES)} columns")
+    if matrix.ndim != 2 or matrix.shape[1] != len(FEATURES):
+        raise ModelError(f"rows of width {matrix.shape[-1]}: anomaly-detector expects {len(FEATURES)} columns")
     if not np.isfinite(matrix).all():
         raise ModelError("rows with NaN or infinity: send the default of a column whose value is not known")
     return matrix
