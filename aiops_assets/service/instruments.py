@@ -6,6 +6,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from aiops_assets import __version__
+from aiops_assets.settings import Settings
+
 if TYPE_CHECKING:
     from aiops_assets.service.pool import ReadyModel
 
@@ -21,6 +24,12 @@ class Instruments:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
+        self.service_info = Gauge(
+            "aiops_service_info",
+            "1: what this process was started as.",
+            ("environment", "data_source", "cluster", "version"),
+            registry=self.registry,
+        )
         self.requests = Histogram(
             "aiops_http_request_duration_seconds",
             "Time from the request's head to the answer's end.",
@@ -47,6 +56,18 @@ class Instruments:
             ("model", "version", "data_version", "source"),
             registry=self.registry,
         )
+        self.model_ready = Gauge(
+            "aiops_model_ready",
+            "1 when the model can be asked; each model that this process is to serve has one.",
+            ("model",),
+            registry=self.registry,
+        )
+        self.model_coverage = Gauge(
+            "aiops_model_coverage_ratio",
+            "Share of the training window's samples that was there, 0-1; absent where the manifest does not say it.",
+            ("model",),
+            registry=self.registry,
+        )
         self.model_trained = Gauge(
             "aiops_model_trained_timestamp_seconds", "When the version was made.", ("model",), registry=self.registry
         )
@@ -63,6 +84,11 @@ class Instruments:
             registry=self.registry,
         )
 
+    def started(self, settings: Settings) -> None:
+        """Tell what this process is."""
+        told = (settings.aiops_env, settings.data_source, settings.cluster, __version__)
+        self.service_info.labels(*told).set(1)
+
     def swapped(self, loaded: "ReadyModel", before: "ReadyModel | None") -> None:
         """Tell of a version that answers from now on."""
         name = loaded.spec.name
@@ -70,6 +96,12 @@ class Instruments:
             self.swaps.labels(name).inc()
             self.model_info.remove(*self._labels(before))
         self.model_info.labels(*self._labels(loaded)).set(1)
+        self.model_ready.labels(name).set(1)
+        coverage = loaded.manifest.source.coverage
+        if coverage is not None:
+            self.model_coverage.labels(name).set(coverage)
+        else:
+            self.model_coverage.remove(name)
         self.model_trained.labels(name).set(loaded.manifest.created.timestamp())
         self.model_loaded.labels(name).set(loaded.loaded.timestamp())
 

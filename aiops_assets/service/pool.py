@@ -1,4 +1,4 @@
-"""The models that the service answers from: champions in memory, swapped when another one is promoted.
+"""The models that the service answers from: in memory, swapped when their source wants another version.
 
 A model is ready when its digests are the recorded ones, it was read and its smoke inference passed. One that is not
 keeps the earlier version in place, and says why. Requests hold the :class:`ReadyModel` that they began with.
@@ -19,10 +19,9 @@ from aiops_assets.models.catalog import ANOMALY_DETECTOR, ModelSpec, named
 from aiops_assets.models.families import ChainFamily, family_of
 from aiops_assets.registry.loading import load_model
 from aiops_assets.service.instruments import Instruments
+from aiops_assets.service.versions import NOTHING, Source
 from aiops_assets.stores.records import ChampionMove, Manifest
-from aiops_assets.stores.served import ServedModels
 
-NOTHING = "nothing is served yet: run `aiops run`"
 MOST_WAIT_SECONDS = 300.0
 """Between tries to load a version that cannot be loaded."""
 ONLY_MODEL = "model"
@@ -33,11 +32,11 @@ log = structlog.get_logger("aiops.service")
 
 @dataclass(frozen=True)
 class ReadyModel:
-    """A champion that answered its smoke inference.
+    """A version that answered its smoke inference.
 
     Attributes:
         spec: which model.
-        champion: the record's entry: version, digest, source.
+        champion: the champion record's entry: version, digest, source.
         manifest: of the version.
         model: as its family reads it; the fast form of the row forest.
         loaded: when.
@@ -75,19 +74,19 @@ class _Failed:
 
 
 class ModelPool:
-    """Champions of some models, read from the served directories.
+    """Some models, each in the version that their source wants.
 
     Args:
-        served: the served directories.
+        source: names versions and holds their files.
         specs: which models.
         instruments: where swaps and failures are counted.
-        poll_seconds: how often the champion records are looked at.
+        poll_seconds: how often the source is asked.
         only: the process holds this single model, which is also called ``model``.
     """
 
     def __init__(
         self,
-        served: ServedModels,
+        source: Source,
         specs: Sequence[ModelSpec],
         instruments: Instruments,
         poll_seconds: float = 5.0,
@@ -95,7 +94,7 @@ class ModelPool:
         only: bool = False,
     ) -> None:
         self.specs = {spec.name: spec for spec in specs}
-        self._served = served
+        self._source = source
         self._instruments = instruments
         self._poll_seconds = poll_seconds
         self._only = next(iter(self.specs)) if only else ""
@@ -103,7 +102,9 @@ class ModelPool:
         self.problems: dict[str, str] = dict.fromkeys(self.specs, "not loaded yet: the service has just started")
         self._failed: dict[str, _Failed] = {}
         self.settled = False
-        """Whether every champion was tried once."""
+        """Whether every model was tried once."""
+        for name in self.specs:
+            instruments.model_ready.labels(name).set(0)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -151,7 +152,7 @@ class ModelPool:
             self._thread.join(timeout=self._poll_seconds)
 
     def refresh(self) -> None:
-        """Look at every champion record once, and load what is new."""
+        """Ask for every model once, and load what is new."""
         for name in self.specs:
             if self._stop.is_set():
                 return
@@ -168,14 +169,11 @@ class ModelPool:
 
     def _refresh(self, name: str) -> None:
         try:
-            record = self._served.champion(name)
+            champion = self._source.wanted(name)
         except AiopsError as error:
-            self._note(name, f"its champion record cannot be read: {error}")
+            self._note(name, str(error))
             return
-        if record is None:
-            self._note(name, NOTHING)
-            return
-        champion, now = record.champion, self._ready.get(name)
+        now = self._ready.get(name)
         if now and (now.champion.version, now.champion.manifest_sha256) == (champion.version, champion.manifest_sha256):
             self.problems.pop(name, None)
             return
@@ -196,8 +194,9 @@ class ModelPool:
 
     def _load(self, spec: ModelSpec, champion: ChampionMove) -> ReadyModel:
         """Read and ask a version. Raises AiopsError: it must not be served."""
-        manifest = self._served.manifest(spec.name, champion.version, champion.manifest_sha256)
-        model = load_model(self._served, spec, champion.version, champion.manifest_sha256)
+        served = self._source.served
+        manifest = served.manifest(spec.name, champion.version, champion.manifest_sha256)
+        model = load_model(served, spec, champion.version, champion.manifest_sha256)
         if problems := family_of(spec).smoke_problems(model):
             raise ModelError(f"smoke inference: {'; '.join(problems)}")
         if spec.name == ANOMALY_DETECTOR.name:

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import orjson
 import structlog
@@ -20,6 +21,7 @@ from aiops_assets.service.exposition import ScoresCollector
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
+from aiops_assets.service.versions import ChampionSource, MountedSource, Source
 from aiops_assets.settings import Settings
 from aiops_assets.stores.lake import Lake
 from aiops_assets.stores.scores import Scores
@@ -36,12 +38,13 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def app_of(settings: Settings, model: str = "", *, demo: bool = False) -> FastAPI:
+def app_of(settings: Settings, model: str = "", directory: Path | None = None, *, demo: bool = False) -> FastAPI:
     """The service as settings want it.
 
     Args:
         settings: of the environment.
         model: serve this one alone, as a predictor container does.
+        directory: of the version of ``model`` that is served, whatever is champion; ``None``: the champion.
         demo: answer from models that are a line of arithmetic.
 
     Raises:
@@ -49,6 +52,7 @@ def app_of(settings: Settings, model: str = "", *, demo: bool = False) -> FastAP
     """
     _require_key(settings)
     instruments = Instruments()
+    instruments.started(settings)
     if demo:
         pool: ModelPool = demo_pool(instruments)
         return create_app(settings, pool, instruments, Engine(pool, instruments, demo_clock))
@@ -58,7 +62,8 @@ def app_of(settings: Settings, model: str = "", *, demo: bool = False) -> FastAP
         if not specs:
             raise SettingsError(f"--model {model}: there are {', '.join(settings.models or MODEL_NAMES)}")
     served = ServedModels(open_storage(settings.model_root))
-    pool = ModelPool(served, specs, instruments, settings.service_poll_seconds, only=bool(model))
+    source: Source = MountedSource(directory, served) if directory else ChampionSource(served)
+    pool = ModelPool(source, specs, instruments, settings.service_poll_seconds, only=bool(model))
     home = open_storage(settings.aiops_home)
     instruments.registry.register(ScoresCollector(Scores(home, settings.cluster)))
     histories = LakeHistories(Lake(home, settings.cluster), _now)
@@ -75,10 +80,12 @@ def _require_key(settings: Settings) -> None:
         raise SettingsError(f"SERVICE_API_KEY_FILE={file} cannot be read ({error.strerror})") from None
 
 
-def serve(settings: Settings, host: str, port: int, model: str = "", *, demo: bool = False) -> None:
+def serve(
+    settings: Settings, host: str, port: int, model: str = "", directory: Path | None = None, *, demo: bool = False
+) -> None:
     """Listen until SIGTERM or SIGINT, then finish what was begun."""
     log_as_json()
-    app = app_of(settings, model, demo=demo)
+    app = app_of(settings, model, directory, demo=demo)
     uvicorn.run(
         app,
         host=host,

@@ -14,6 +14,7 @@ from aiops_assets.service.engine import Engine
 from aiops_assets.service.histories import LakeHistories, newest_week
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
+from aiops_assets.service.versions import ChampionSource
 from aiops_assets.stores.lake import Lake, StoredQuery
 from aiops_assets.stores.storage import LocalStorage
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, MetricSpec
@@ -50,7 +51,7 @@ def series() -> PodSeries:
 def pool(tmp_path_factory: pytest.TempPathFactory) -> ModelPool:
     names = (ANOMALY_DETECTOR.name, ENSEMBLE_PREDICTOR.name)
     home = ServedHome(tmp_path_factory.mktemp("models")).serve(names)
-    pool = ModelPool(home.served, [SPECS[name] for name in names], Instruments())
+    pool = ModelPool(ChampionSource(home.served), [SPECS[name] for name in names], Instruments())
     pool.refresh()
     return pool
 

@@ -20,6 +20,7 @@ from aiops_assets.models.lstm_network import WINDOW
 from aiops_assets.service import answers
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
+from aiops_assets.service.versions import ChampionSource
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.registry.champion_home import trap_file
 from aiops_assets_tests.service.conftest import service, wait_until
@@ -32,7 +33,7 @@ ROW = healthy_rows(1, seed=9)
 
 
 def pool_of(home: ServedHome, *names: str) -> ModelPool:
-    return ModelPool(home.served, [SPECS[name] for name in names or (NAME,)], Instruments())
+    return ModelPool(ChampionSource(home.served), [SPECS[name] for name in names or (NAME,)], Instruments())
 
 
 def version_of(pool: ModelPool) -> int:
@@ -89,7 +90,7 @@ class TestSwaps:
     def test_a_failed_version_is_not_read_again_at_once(self, home: ServedHome) -> None:
         home.promote(home.publish(data=alarming()))
         instruments = Instruments()
-        pool = ModelPool(home.served, [ANOMALY_DETECTOR], instruments, poll_seconds=60)
+        pool = ModelPool(ChampionSource(home.served), [ANOMALY_DETECTOR], instruments, poll_seconds=60)
         for _ in range(3):
             pool.refresh()
         assert instruments.registry.get_sample_value("aiops_model_load_failures_total", {"model": NAME}) == 1
@@ -131,7 +132,7 @@ class TestSwaps:
     def test_swaps_and_ages_are_measured(self, home: ServedHome) -> None:
         home.serve([NAME])
         instruments = Instruments()
-        pool = ModelPool(home.served, [ANOMALY_DETECTOR], instruments)
+        pool = ModelPool(ChampionSource(home.served), [ANOMALY_DETECTOR], instruments)
         pool.refresh()
         home.promote(home.publish(data=model_file(NAME, seed=1)))
         pool.refresh()

@@ -1,0 +1,134 @@
+"""Which version a pool has to hold: the champion of the record, or the one that is mounted.
+
+Both are asked again and again. What they say has been compared with the champion record, the only place that a
+version's digest is recorded in outside the version's own directory.
+"""
+
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import structlog
+from pydantic import ValidationError
+
+from aiops_assets.errors import IntegrityError, NotFoundError, ServiceNotReady, StoreError
+from aiops_assets.stores.champion_record import vetoed
+from aiops_assets.stores.records import ChampionMove, ChampionRecord, Manifest, sha256
+from aiops_assets.stores.served import MANIFEST, ServedModels
+from aiops_assets.stores.storage import LocalStorage
+
+NOTHING = "nothing is served yet: run `aiops run`"
+
+log = structlog.get_logger("aiops.service")
+
+
+class Source(Protocol):
+    """Where a pool's versions come from.
+
+    Attributes:
+        served: holds the files of what :meth:`wanted` names.
+    """
+
+    served: ServedModels
+
+    def wanted(self, name: str) -> ChampionMove:
+        """The version to be served now, as the champion record has it.
+
+        Raises:
+            ServiceNotReady: none yet.
+            StoreError: it cannot be told; the message says why.
+        """
+
+
+class ChampionSource:
+    """The champions below a model root, which are moved by promotions and rollbacks."""
+
+    def __init__(self, served: ServedModels) -> None:
+        self.served = served
+
+    def wanted(self, name: str) -> ChampionMove:
+        """See Source."""
+        try:
+            record = self.served.champion(name)
+        except StoreError as error:
+            raise StoreError(f"its champion record cannot be read: {error}") from error
+        if record is None:
+            raise ServiceNotReady(NOTHING)
+        return record.champion
+
+
+class MountedSource:
+    """One version's directory, mounted by itself: always that version, whatever is champion.
+
+    Args:
+        directory: holds the manifest and the model file. Only read.
+        root: the model root, with the record of each model.
+    """
+
+    def __init__(self, directory: Path, root: ServedModels) -> None:
+        self.served = ServedModels(_MountedVersion(directory))
+        self._root = root
+        self._wanted: ChampionMove | None = None
+
+    def wanted(self, name: str) -> ChampionMove:
+        """See Source. Once it is told it stays: another version is another directory, and another process.
+
+        Raises:
+            NotFoundError: no manifest in the directory, or no champion record.
+            IntegrityError: the manifest is of another model, was changed, or is of a version that was never champion.
+        """
+        if self._wanted is None:
+            self._wanted = self._recorded(name)
+        return self._wanted
+
+    def _recorded(self, name: str) -> ChampionMove:
+        where = self.served.storage.locate(MANIFEST)
+        digest, manifest = self._manifest(where)
+        if manifest.name != name:
+            raise IntegrityError(f"{where} is the manifest of {manifest.name}, not of {name}: mount another directory")
+        record = self._root.champion(name)
+        if record is None:
+            raise NotFoundError(
+                f"{self._root.locate(name)} holds no champion record, which has the digest of version "
+                f"{manifest.version}: mount the whole model root and let MODEL_ROOT name it"
+            )
+        known = [move for move in (record.champion, *record.history) if move.version == manifest.version]
+        if not known:
+            raise IntegrityError(
+                f"version {manifest.version} of {where} was never champion, so that its digest is not recorded: "
+                f"`aiops promote {name} {manifest.version}`, or mount one that was"
+            )
+        move = next((move for move in known if move.manifest_sha256 == digest), None)
+        if move is None:
+            raise IntegrityError(f"{where} is not the manifest that was recorded: do not load it")
+        _tell_of_veto(record, manifest)
+        return move
+
+    def _manifest(self, where: str) -> tuple[str, Manifest]:
+        """What the directory says of itself, and its digest."""
+        try:
+            data = self.served.storage.read(MANIFEST)
+            return sha256(data), Manifest.model_validate_json(data)
+        except NotFoundError:
+            raise NotFoundError(
+                f"{where} does not exist: mount a version's directory, <MODEL_ROOT>/<name>/<n>"
+            ) from None
+        except ValidationError as error:
+            raise IntegrityError(f"{where} is no valid manifest: {error.errors()[0]['msg']}") from None
+
+
+class _MountedVersion(LocalStorage):
+    """A version's directory under the paths that it has below a model root; for reading alone."""
+
+    def read(self, path: str) -> bytes:
+        """See Storage."""
+        return super().read(PurePosixPath(path).name)
+
+    def locate(self, path: str) -> str:
+        """See Storage."""
+        return super().locate(PurePosixPath(path).name)
+
+
+def _tell_of_veto(record: ChampionRecord, manifest: Manifest) -> None:
+    """A person mounted it by name, which the record's veto on runs does not forbid."""
+    if veto := record.veto_on(manifest.version, manifest.files):
+        log.warning("a vetoed version is mounted", problem=vetoed(record.name, manifest.version, veto))

@@ -1,0 +1,213 @@
+"""One mounted version, as KServe's predictor container has it: that one is served, or none and it is said why."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+import requests
+from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
+
+from aiops_assets.cli import main
+from aiops_assets.errors import ServiceNotReady
+from aiops_assets.models.catalog import ANOMALY_DETECTOR
+from aiops_assets.models.evaluation import healthy_rows
+from aiops_assets.service.instruments import Instruments
+from aiops_assets.service.pool import ModelPool
+from aiops_assets.service.versions import MountedSource
+from aiops_assets.stores.records import SourceReport
+from aiops_assets_tests.registry.champion_home import trap_file
+from aiops_assets_tests.service.running import START_SECONDS, Running, serving
+from aiops_assets_tests.service.served_home import SPECS, ServedHome, model_file
+
+NAME = ANOMALY_DETECTOR.name
+ROW = healthy_rows(1, seed=9).tolist()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> ServedHome:
+    """Version 1 was champion, version 2 is, version 3 never was."""
+    home = ServedHome(tmp_path / "root")
+    home.serve([NAME])
+    home.promote(home.publish(data=model_file(NAME, seed=1), source=SourceReport(coverage=0.75)))
+    home.publish(data=model_file(NAME, seed=2))
+    return home
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Path:
+    """Where a version's content is mounted, and nothing else."""
+    return tmp_path / "mnt"
+
+
+def mounted(home: ServedHome, version: int, mount: Path) -> Path:
+    return Path(shutil.copytree(home.folder / NAME / str(version), mount, dirs_exist_ok=True))
+
+
+def pool_of(home: ServedHome, mount: Path, name: str = NAME) -> ModelPool:
+    return ModelPool(MountedSource(mount, home.served), [SPECS[name]], Instruments(), only=True)
+
+
+@contextmanager
+def predictor(home: ServedHome, mount: Path) -> Iterator[Running]:
+    """The process with KServe's own arguments."""
+    arguments = (f"--model_name={NAME}", f"--model_dir={mount}")
+    variables = {"MODEL_ROOT": str(home.folder), "SERVICE_POLL_SECONDS": "0.1"}
+    with serving(home.folder.parent / "home", *arguments, **variables) as running:
+        yield running
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """The folder as a kubelet mounts it for a predictor."""
+    subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def gauges(url: str) -> dict[str, float]:
+    """Of the only model, by name."""
+    text = requests.get(f"{url}/metrics", timeout=5).text
+    families = text_string_to_metric_families(text)
+    return {sample.name: sample.value for family in families for sample in family.samples if "model" in sample.labels}
+
+
+def test_the_mounted_version_answers_though_the_champion_is_newer(home: ServedHome, mount: Path) -> None:
+    mounted(home, 1, mount)
+    with predictor(home, mount) as running:
+        running.wait_for("/v2/health/ready")
+        for name in (NAME, "model"):
+            said = requests.post(f"{running.url}/v1/models/{name}:predict", json={"instances": ROW}, timeout=5).json()
+            assert (said["model_version"], said["data_version"]) == ("1", "data-of-1")
+        home.promote(3)
+        home.promote(2)
+        found = requests.get(f"{running.url}/v1/models/{NAME}", timeout=5).json()
+        assert found["versions"] == ["1"]
+        assert gauges(running.url)["aiops_model_ready"] == 1
+        assert "aiops_model_coverage_ratio" not in gauges(running.url)
+
+
+@pytest.mark.needs("tmpfs")
+def test_mounts_that_cannot_be_written_are_enough(home: ServedHome, mount: Path) -> None:
+    mounted(home, 1, mount)
+    with read_only(mount), read_only(home.folder):
+        with pytest.raises(OSError, match="Read-only"):
+            (mount / "new").touch()
+        pool = pool_of(home, mount)
+        pool.refresh()
+        assert pool.get(NAME).champion.version == 1
+
+
+def test_a_refused_version_is_told_and_served_once_repaired(home: ServedHome, mount: Path, tmp_path: Path) -> None:
+    """The process stays: a container that ends again and again says nothing."""
+    mounted(home, 2, mount)
+    touched = tmp_path / "touched"
+    (mount / "model.joblib").write_bytes(trap_file(touched))
+    with predictor(home, mount) as running:
+        running.wait_for("/v2/health/live")
+        end = monotonic() + START_SECONDS
+        while "just started" in (text := requests.get(f"{running.url}/health", timeout=5).text):
+            assert monotonic() < end, text
+            sleep(0.05)
+        assert '"status":"unavailable"' in text
+        assert f"{mount}/model.joblib is not the file its manifest names" in text
+        assert gauges(running.url)["aiops_model_ready"] == 0
+        refused = requests.post(f"{running.url}/v1/models/{NAME}:predict", json={"instances": ROW}, timeout=5)
+        assert refused.status_code == 503
+        assert "not the file its manifest names" in refused.json()["error"]
+        assert requests.get(f"{running.url}/v2/health/ready", timeout=5).status_code == 503
+        assert not touched.exists()
+        mounted(home, 2, mount)
+        running.wait_for("/v2/health/ready")
+        assert gauges(running.url)["aiops_model_coverage_ratio"] == 0.75
+
+
+def test_a_changed_manifest_is_refused(home: ServedHome, mount: Path, tmp_path: Path) -> None:
+    """Also one that fits its file: the digest comes from the champion record, not from the mount."""
+    forged = ServedHome(tmp_path / "forged")
+    forged.publish()
+    forged.publish(data=trap_file(tmp_path / "touched"))
+    mounted(forged, 2, mount)
+    pool = pool_of(home, mount)
+    pool.refresh()
+    assert pool.problems[NAME] == f"{mount}/manifest.json is not the manifest that was recorded: do not load it"
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [(3, "version 3 of {mount}/manifest.json was never champion"), (None, "{mount}/manifest.json does not exist")],
+)
+def test_what_the_record_does_not_know_is_refused(
+    home: ServedHome, mount: Path, version: int | None, told: str
+) -> None:
+    if version:
+        mounted(home, version, mount)
+    pool = pool_of(home, mount)
+    pool.refresh()
+    assert pool.problems[NAME].startswith(told.format(mount=mount))
+    with pytest.raises(ServiceNotReady, match="not ready"):
+        pool.get(NAME)
+
+
+def test_another_models_directory_and_a_missing_or_broken_record_are_refused(home: ServedHome, mount: Path) -> None:
+    mounted(home, 1, mount)
+    other = "ensemble-predictor"
+    pool = pool_of(home, mount, other)
+    pool.refresh()
+    assert f"is the manifest of {NAME}, not of {other}" in pool.problems[other]
+    record = home.folder / NAME / "champion.json"
+    good = record.read_bytes()
+    pool = pool_of(home, mount)
+    record.write_text("{")
+    pool.refresh()
+    assert "is no valid champion record" in pool.problems[NAME]
+    record.unlink()
+    pool.refresh()
+    assert "let MODEL_ROOT name it" in pool.problems[NAME]
+    (mount / "manifest.json").write_text("{}")
+    pool.refresh()
+    assert "is no valid manifest" in pool.problems[NAME]
+    mounted(home, 1, mount)
+    record.write_bytes(good)
+    pool.refresh()
+    assert pool.get("model").champion.version == 1
+
+
+def test_a_directory_that_becomes_another_version_changes_nothing(home: ServedHome, mount: Path) -> None:
+    mounted(home, 1, mount)
+    pool = pool_of(home, mount)
+    pool.refresh()
+    mounted(home, 2, mount)
+    (home.folder / NAME / "champion.json").unlink()
+    pool.refresh()
+    assert pool.get(NAME).champion.version == 1
+    assert pool.problems == {}
+
+
+def test_a_vetoed_version_is_served_and_the_log_warns(home: ServedHome, mount: Path) -> None:
+    seen = home.served.champion(NAME)
+    assert seen is not None
+    digest = home.served.manifest_sha256(NAME, 1)
+    home.served.move_champion(NAME, 1, digest, reason="too loud", who="a test", seen=2, by_hand=True, veto_seen=True)
+    mounted(home, 2, mount)
+    with predictor(home, mount) as running:
+        running.wait_for("/v2/health/ready")
+        assert requests.get(f"{running.url}/v1/models/{NAME}", timeout=5).json()["versions"] == ["2"]
+        log = running.log.read_text()
+    assert log.count('"event":"a vetoed version is mounted"') == 1
+    assert "anomaly-detector version 2 was rolled back by a test" in log
+
+
+@pytest.mark.parametrize("arguments", [[], ["--model", NAME, "--demo"]])
+def test_a_directory_without_a_model_is_a_usage_error(arguments: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["serve", "--model_dir", str(tmp_path), *arguments])
+    assert done.exit_code == 2
+    assert "name it with --model" in done.output
