@@ -33,7 +33,7 @@ def definitions_for(settings: Settings, current: Callable[[], Settings] | None =
         settings: of the environment.
         current: yields them anew, for schedules and sensors; they stay as they are by default.
     """
-    makers = (model_asset, evaluation_asset, served_asset, shadow_asset, card_asset)
+    makers = (evaluation_asset, served_asset, shadow_asset, card_asset)
     checks = (smoke_check, not_worse_check, something_is_served_check)
     specs = active_models(settings)
     training_sets = training_sets_of(specs)
@@ -42,6 +42,7 @@ def definitions_for(settings: Settings, current: Callable[[], Settings] | None =
             synthetic_series,
             raw_metrics_asset(settings),
             *(training_set_asset(view, source) for view, source in training_sets),
+            *(model_asset(spec, gpu=spec.name in settings.gpu_models) for spec in specs),
             *(make(spec) for spec in specs for make in makers),
             scores_asset(specs),
         ],

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from aiops_assets.errors import DataError, SettingsError
 from aiops_assets.insights.durations import parse_duration
-from aiops_assets.models.catalog import MODEL_NAMES, named
+from aiops_assets.models.catalog import LSTM, MODEL_NAMES, MODELS, named
 from aiops_assets.timeseries.catalog import METRICS, MetricSpec
 from aiops_assets.timeseries.metrics_file import load_metrics
 
@@ -36,6 +36,9 @@ ENVIRONMENT_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """What ``AIOPS_ENV`` decides where the variable itself is not set."""
 
+GPU_CAPABLE = tuple(spec.name for spec in MODELS if spec.family == LSTM)
+"""Models of PyTorch: the others compute nothing on a GPU."""
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -49,6 +52,9 @@ class Settings(BaseModel):
     models: tuple[str, ...] = Field((), description="Which models are trained and served, by name. Unset: all.")
     model_sources: dict[str, Source] = Field(
         {}, description="DATA_SOURCE of single models, e.g. lstm-predictor=synthetic. Unset: DATA_SOURCE."
+    )
+    gpu_models: tuple[str, ...] = Field(
+        (), description="Models whose fit asks for a GPU on Kubernetes, in a pod of its own. Default: none."
     )
     prometheus_url: str | None = Field(None, description="Prometheus or Thanos querier. No default.")
     prometheus_token_file: Path | None = Field(None, description="File with a bearer token, read for each request.")
@@ -136,7 +142,14 @@ class Settings(BaseModel):
             raise ValueError(f"must be of {', '.join(MODEL_NAMES)}")
         return value
 
-    @field_validator("fallback", "models", mode="before")
+    @field_validator("gpu_models")
+    @classmethod
+    def _models_of_torch(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(name not in GPU_CAPABLE for name in value):
+            raise ValueError(f"must be of {', '.join(GPU_CAPABLE)}: only models of PyTorch compute on a GPU")
+        return value
+
+    @field_validator("fallback", "models", "gpu_models", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value

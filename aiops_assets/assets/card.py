@@ -5,6 +5,7 @@ import dagster as dg
 from aiops_assets.assets.evaluation import evaluation_key
 from aiops_assets.assets.reporting import picture
 from aiops_assets.assets.shadow import AFTER_SERVING, shadow_key
+from aiops_assets.automation.pod_resources import step_tags
 from aiops_assets.cards.rendering import card_files
 from aiops_assets.cards.subject import Subject
 from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
@@ -35,7 +36,7 @@ def card_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         group_name="evaluation",
         kinds={"markdown", "mlflow"},
         backfill_policy=dg.BackfillPolicy.single_run(),
-        op_tags=AFTER_SERVING,
+        op_tags=AFTER_SERVING | step_tags("card"),
         description=(
             "What the version is for, what it was made of, how good it is and what speaks against it, written anew at "
             f"each evaluation. `aiops card {spec.name}` prints it."

@@ -9,6 +9,7 @@ from aiops_assets.assets.evaluation import evaluation_key
 from aiops_assets.assets.served import NOTHING_SERVED, served_key
 from aiops_assets.assets.trained import model_key
 from aiops_assets.assets.training_sets import training_set_key
+from aiops_assets.automation.pod_resources import step_tags
 from aiops_assets.errors import SchemaError, StoreError
 from aiops_assets.models.catalog import MODELS, ModelSpec
 from aiops_assets.models.families import family_of
@@ -36,6 +37,7 @@ def training_set_checks(view: View, source: str = "") -> dg.AssetChecksDefinitio
 
     @dg.multi_asset_check(
         name=f"{training_set_name(view.name, source)}_checks",
+        op_tags=step_tags("training_set"),
         specs=[
             spec("schema", "Columns, order, splits.", blocking=True),
             spec("bounds", "Values within the catalogue's.", blocking=True),
@@ -140,6 +142,7 @@ def smoke_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         name="smoke_prediction",
         asset=model_key(spec),
+        op_tags=step_tags("check"),
         blocking=True,
         description="The stored file is read back, verified and asked: what is constant or unknown raises no alarm.",
     )
@@ -157,6 +160,7 @@ def something_is_served_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         name="something_is_served",
         asset=served_key(spec),
+        op_tags=step_tags("check"),
         description="Warns when every version so far was refused, so that nothing is served.",
     )
     def something_is_served(stores: StoresResource) -> dg.AssetCheckResult:
@@ -176,6 +180,7 @@ def not_worse_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         name="not_worse_than_champion",
         asset=evaluation_key(spec),
+        op_tags=step_tags("check"),
         description="Warns when the new version is not the one that is served.",
     )
     def not_worse(decision: DecisionRef) -> dg.AssetCheckResult:

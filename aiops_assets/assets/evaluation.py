@@ -6,6 +6,7 @@ from aiops_assets import plots
 from aiops_assets.assets.reporting import picture
 from aiops_assets.assets.trained import model_key
 from aiops_assets.assets.training_sets import training_set_key
+from aiops_assets.automation.pod_resources import step_tags
 from aiops_assets.cards.forecast_card import AS_GOOD, RATIO
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.families import FORECASTER, family_of
@@ -33,6 +34,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         group_name="evaluation",
         kinds={family_of(spec).framework},
         backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=step_tags("evaluation"),
         description=(
             "Challenger and champion on the same newest fifth of the rows, unseen by the challenger's fit. It is kept "
             "out when it is worse beyond the noise of a block bootstrap; a first version meets "

@@ -11,6 +11,7 @@ from aiops_assets import plots
 from aiops_assets.assets.fetch_checks import check_results, check_specs
 from aiops_assets.assets.partitions import daily
 from aiops_assets.assets.reporting import picture, table_schema
+from aiops_assets.automation.pod_resources import step_tags
 from aiops_assets.errors import IntegrityError, PrometheusUnreachable
 from aiops_assets.ingest import MetricFetch, Progress, ingest_metric
 from aiops_assets.resources import PrometheusResource, StoresResource
@@ -41,6 +42,7 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
         kinds={"prometheus", "parquet"},
         partitions_def=daily(settings),
         backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=step_tags("raw_metrics"),
         pool=POOL,
         check_specs=check_specs(RAW_METRICS),
         description=(

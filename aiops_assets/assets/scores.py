@@ -10,6 +10,7 @@ from aiops_assets import plots
 from aiops_assets.assets.raw_metrics import RAW_METRICS
 from aiops_assets.assets.reporting import picture, table_schema
 from aiops_assets.assets.served import served_key
+from aiops_assets.automation.pod_resources import step_tags
 from aiops_assets.cards.forecast_pictures import probe_chart
 from aiops_assets.errors import PrometheusUnreachable
 from aiops_assets.models.catalog import ModelSpec
@@ -33,6 +34,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
         group_name="served",
         kinds={"parquet"},
         backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=step_tags("scores"),
         check_specs=[
             dg.AssetCheckSpec(
                 NEWEST_WINDOW,

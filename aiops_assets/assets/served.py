@@ -8,6 +8,7 @@ import numpy as np
 from aiops_assets import plots
 from aiops_assets.assets.evaluation import evaluation_key
 from aiops_assets.assets.reporting import picture
+from aiops_assets.automation.pod_resources import step_tags
 from aiops_assets.cards.forecast_pictures import probe_chart
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.families import FORECASTER, family_of
@@ -35,6 +36,7 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         group_name="served",
         kinds={"kserve"},
         backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=step_tags("served"),
         description=(
             "The champion record is the one truth about what is served. MLflow's alias and the local link `current` "
             "follow it, and the model file is read back, verified and asked before it is called served."

@@ -6,6 +6,7 @@ import pandas as pd
 from aiops_assets.assets.evaluation import evaluation_key
 from aiops_assets.assets.reporting import picture
 from aiops_assets.assets.training_sets import training_set_key
+from aiops_assets.automation.pod_resources import step_tags
 from aiops_assets.cards.forecast_pictures import fan_chart
 from aiops_assets.cards.pictures import score_timelines
 from aiops_assets.models import forecast_shadow
@@ -17,7 +18,7 @@ from aiops_assets.resources import StoresResource
 from aiops_assets.stores.handoff import DecisionRef, TrainingSetRef
 from aiops_assets.stores.shadow import ShadowRecord
 
-AFTER_SERVING = {"dagster/priority": "-1"}
+AFTER_SERVING: dict[str, object] = {"dagster/priority": "-1"}
 """What nobody is served by waits until there is nothing else to do."""
 
 
@@ -39,7 +40,7 @@ def shadow_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         group_name="evaluation",
         kinds={family_of(spec).framework},
         backfill_policy=dg.BackfillPolicy.single_run(),
-        op_tags=AFTER_SERVING,
+        op_tags=AFTER_SERVING | step_tags("shadow"),
         description=(
             "Challenger beside champion on the newest fifth of the rows, answer by answer. Nothing waits for it and "
             f"nobody is called by it; `aiops compare {spec.name}` compares the two over the windows kept."

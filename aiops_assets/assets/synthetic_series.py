@@ -5,6 +5,7 @@ import dagster as dg
 from aiops_assets import plots
 from aiops_assets.assets.partitions import longest_window
 from aiops_assets.assets.reporting import picture, table_schema
+from aiops_assets.automation.pod_resources import step_tags
 from aiops_assets.settings import Settings
 from aiops_assets.stores.handoff import SeriesRef
 from aiops_assets.stores.records import SyntheticRecipe
@@ -20,6 +21,7 @@ SYNTHETIC_SERIES = dg.AssetKey("synthetic_series")
     group_name="data",
     kinds={"numpy"},
     backfill_policy=dg.BackfillPolicy.single_run(),
+    op_tags=step_tags("synthetic_series"),
     description=(
         "Seeded pods, one sample a minute, with four kinds of labelled anomalies. What is kept is the recipe: the "
         "same recipe yields the same rows on every machine, so they are generated again wherever they are needed."

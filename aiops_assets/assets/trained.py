@@ -12,6 +12,7 @@ from aiops_assets import plots
 from aiops_assets.assets.reporting import picture, source_metadata
 from aiops_assets.assets.run_history import close_dead_runs
 from aiops_assets.assets.training_sets import training_set_key
+from aiops_assets.automation.pod_resources import step_tags
 from aiops_assets.cards.forecast_pictures import fan_chart
 from aiops_assets.code_version import code_version
 from aiops_assets.errors import IntegrityError
@@ -34,8 +35,13 @@ def model_key(spec: ModelSpec) -> dg.AssetKey:
     return dg.AssetKey(["model", spec.name])
 
 
-def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
-    """The asset that fits one model."""
+def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
+    """The asset that fits one model.
+
+    Args:
+        spec: the model.
+        gpu: whether its step asks Kubernetes for a GPU.
+    """
     family = family_of(spec)
 
     @dg.asset(
@@ -44,6 +50,7 @@ def model_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         group_name="model",
         kinds={family.framework, "mlflow"},
         backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=step_tags("model", gpu=gpu),
         code_version=code_version(),
         description=(
             f"{spec.description} One immutable, integer-versioned directory a fit. "

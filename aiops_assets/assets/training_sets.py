@@ -10,6 +10,7 @@ from aiops_assets.assets.partitions import training_days, window_days
 from aiops_assets.assets.raw_metrics import RAW_METRICS
 from aiops_assets.assets.reporting import picture, source_metadata, table_schema
 from aiops_assets.assets.synthetic_series import SYNTHETIC_SERIES
+from aiops_assets.automation.pod_resources import step_tags
 from aiops_assets.resources import StoresResource
 from aiops_assets.selection import training_set_name
 from aiops_assets.settings import Settings
@@ -32,6 +33,7 @@ def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
         group_name="data",
         kinds={"parquet"},
         backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=step_tags("training_set"),
         description=(
             f"{view.about} When Prometheus is away, FALLBACK decides. Stored under the digest of its rows and never "
             "changed."

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from aiops_assets.automation.pod_resources import run_tags
 from aiops_assets.registry import champions
 from aiops_assets.resources import StoresResource, TrackingResource
 from aiops_assets.stores.records import ChampionRecord
@@ -57,11 +58,21 @@ def champion_jobs() -> list[dg.JobDefinition]:
         yield _materialization(served, record)
         yield dg.Output(None)
 
-    @dg.job(name="promote", executor_def=dg.in_process_executor, description="Serve a version by hand.")
+    @dg.job(
+        name="promote",
+        executor_def=dg.in_process_executor,
+        description="Serve a version by hand.",
+        tags=run_tags("promote"),
+    )
     def promote() -> None:
         promote_version()
 
-    @dg.job(name="rollback", executor_def=dg.in_process_executor, description="Serve an earlier version again.")
+    @dg.job(
+        name="rollback",
+        executor_def=dg.in_process_executor,
+        description="Serve an earlier version again.",
+        tags=run_tags("rollback"),
+    )
     def rollback() -> None:
         roll_back()
 

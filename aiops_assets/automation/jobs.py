@@ -16,6 +16,8 @@ from aiops_assets.assets.run_history import close_dead_runs, failure_of
 from aiops_assets.assets.scores import SCORES
 from aiops_assets.assets.synthetic_series import SYNTHETIC_SERIES
 from aiops_assets.automation.champion_jobs import champion_jobs
+from aiops_assets.automation.executors import retrain_executor
+from aiops_assets.automation.pod_resources import run_tags
 from aiops_assets.errors import IntegrityError
 from aiops_assets.resources import stores_of
 from aiops_assets.selection import active_models
@@ -58,9 +60,22 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
     on = settings.aiops_env in ("staging", "production")
     fetches = _fetches(settings)
     everything = dg.AssetSelection.all() if fetches else dg.AssetSelection.assets(SYNTHETIC_SERIES).downstream()
-    ingest = dg.define_asset_job("ingest", dg.AssetSelection.assets(RAW_METRICS), description="Fetch what is new.")
-    score = dg.define_asset_job("score", dg.AssetSelection.assets(SCORES), description="Ask what is served about now.")
-    retrain = dg.define_asset_job("retrain", everything, description="Fetch, train, evaluate, and serve if not worse.")
+    ingest = dg.define_asset_job(
+        "ingest", dg.AssetSelection.assets(RAW_METRICS), description="Fetch what is new.", tags=run_tags("ingest")
+    )
+    score = dg.define_asset_job(
+        "score",
+        dg.AssetSelection.assets(SCORES),
+        description="Ask what is served about now.",
+        tags=run_tags("score"),
+    )
+    retrain = dg.define_asset_job(
+        "retrain",
+        everything,
+        description="Fetch, train, evaluate, and serve if not worse.",
+        tags=run_tags("retrain", steps_apart=bool(settings.gpu_models)),
+        executor_def=retrain_executor(settings),
+    )
 
     @dg.schedule(
         job=ingest,
