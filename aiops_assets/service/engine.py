@@ -15,6 +15,7 @@ from aiops_assets.insights.detection.anomalies import Detection, detect
 from aiops_assets.insights.each_pod import detect_each, issues_each, predict_each
 from aiops_assets.insights.pattern_analysis.patterns import analyze
 from aiops_assets.insights.pods import groups_of
+from aiops_assets.insights.prediction.asked_once import AskedOnce
 from aiops_assets.insights.prediction.issues import IssueOutlook, predicted_issues, together
 from aiops_assets.insights.prediction.predictions import Predictions, predict
 from aiops_assets.insights.prediction.sent_histories import require_answerable
@@ -117,7 +118,7 @@ class Engine:
         """See ``insights.prediction``; without a forecaster statistics answer, and say so."""
         forecaster = self._pool.ready.get(PREDICTIVE_ANALYTICS.name)
         context = body.issue_context
-        model, now = forecaster.model if forecaster else None, self.clock()
+        model, now = AskedOnce(forecaster.model) if forecaster else None, self.clock()
         row_detector = self._pool.ready.get(ANOMALY_DETECTOR.name)
         events: list[object] = list(context.recent_events) if context else []
         state = context.current_state if context else None

@@ -1,6 +1,8 @@
 """Several pods in one request, over HTTP and with the lake."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -8,11 +10,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from aiops_assets.insights.pods import MOST_PODS
+from aiops_assets.models.catalog import MODELS, PREDICTIVE_ANALYTICS
 from aiops_assets.service import bodies
-from aiops_assets.service.demo import demo_clock, demo_pool
+from aiops_assets.service.demo import DemoPool, demo_clock, demo_pool
 from aiops_assets.service.engine import Engine
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
+from aiops_assets_tests.insights.forecasting import LastValue
 from aiops_assets_tests.service.conftest import service
 from aiops_assets_tests.service.test_contract import DETECT, PREDICT, ask
 
@@ -105,3 +109,32 @@ def test_the_lake_is_asked_for_the_pod_of_the_samples(
     engine = Engine(demo_pool(Instruments()), Instruments(), demo_clock, histories)
     engine.detect(bodies.DetectBody.model_validate({"metrics": metrics, "context": {"resource": resource}}))
     assert histories.pods == asked
+
+
+class _Forecasting(DemoPool):
+    """The demo's models, and a forecaster that remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(MODELS, Instruments())
+        self.forecaster = LastValue()
+        self._ready[PREDICTIVE_ANALYTICS.name] = replace(self._ready[PREDICTIVE_ANALYTICS.name], model=self.forecaster)
+
+
+@pytest.mark.parametrize("ahead", ["5m", "24h"])
+@pytest.mark.parametrize(
+    "names", [("pod_memory_usage",), ("pod_cpu_usage", "pod_memory_usage"), ("disk_usage", "network_in", "network_out")]
+)
+def test_predictions_and_issues_of_a_pod_come_of_one_forecast(ahead: str, names: tuple[str, ...]) -> None:
+    pool, pods = _Forecasting(), ("a", "b", "c")
+    times = [(demo_clock() - timedelta(minutes=5 * age)).isoformat() for age in range(30)]
+    metrics = [
+        {**of(name, 0.3 + 0.1 * place, pod=pod), "timestamp": time}
+        for place, pod in enumerate(pods)
+        for name in names
+        for time in times
+    ]
+    body = bodies.PredictBody.model_validate({"historical_metrics": metrics, "predict_ahead": ahead})
+    for request in (1, 2):
+        found = Engine(pool, Instruments(), demo_clock).predict(body)
+        assert {one["judged_by"] for one in found["predictions"]} == {PREDICTIVE_ANALYTICS.name}
+        assert len(pool.forecaster.asked) == request * len(pods)

@@ -40,9 +40,9 @@ def metric_evidence(series: Mapping[str, Series], forecaster: Forecasting | None
         ModelError: a forecast that is not finite.
     """
     by_metric = {metric: rule for rule in LEVEL_RULES for metric in rule.metrics}
-    looked_at = {name: one for name, one in series.items() if _metric(name) in by_metric}
+    looked_at = {name for name in series if _metric(name) in by_metric}
     pieces = [_restarts(one) for name, one in series.items() if _metric(name) == "container_restart_count"]
-    for outlook in outlooks(looked_at, DAY_SECONDS, forecaster):
+    for outlook in outlooks(series, DAY_SECONDS, forecaster, looked_at):
         rule = by_metric[_metric(outlook.name)]
         pieces += [_level(outlook, rule), _forecast(outlook, rule), _leak(outlook, rule)]
         pieces += [

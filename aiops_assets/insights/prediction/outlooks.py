@@ -9,7 +9,7 @@ cannot be asked how right it was lately, a sure line is drawn on for a quarter o
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,34 +70,42 @@ class Outlook:
     exhaustion: Exhaustion | None = None
 
 
-def outlooks(series: Mapping[str, Series], seconds: float, forecaster: Forecasting | None) -> list[Outlook]:
+def outlooks(
+    series: Mapping[str, Series], seconds: float, forecaster: Forecasting | None, names: Collection[str] | None = None
+) -> list[Outlook]:
     """One outlook a name, in the order given.
 
     Args:
         series: name -> its samples, of :func:`~aiops_assets.insights.samples.by_name`.
         seconds: how far ahead, above 0 and at most a day.
         forecaster: of the five metrics; ``None``: all names are judged by lines.
+        names: those of which an outlook is wanted; all by default. The forecaster is shown the others beside them, so
+            that it is asked about the same histories whatever is wanted.
 
     Raises:
         ModelError: a forecast that is not finite.
     """
     told: dict[str, Outlook] = {}
+    wanted = {name: one for name, one in series.items() if names is None or name in names}
     if forecaster is not None:
-        for history, names in histories_of({name: one for name, one in series.items() if name in FORECASTED}):
+        for history, together in histories_of({name: one for name, one in series.items() if name in FORECASTED}):
+            asked = [name for name in together if name in wanted]
+            if not asked:
+                continue
             steps = max(1, math.ceil(seconds / history.step_seconds - 1e-9))
             said = forecaster.forecast(history, steps)
-            for name in names:
+            for name in asked:
                 m = said.metrics.index(FORECASTED[name])
                 sides = said.value[:, m], said.lower[:, m], said.upper[:, m]
                 if not np.isfinite(sides).all():
                     raise ModelError(f"the forecast of {name} is not finite: train the forecaster again")
                 told[name] = _forecast(series[name], history, sides, seconds)
     lines = 0
-    for name, one in series.items():
+    for name, one in wanted.items():
         if name not in told:
             told[name] = _line(one, seconds, fitted=lines < MOST_LINES)
             lines += len(one.values) >= LEAST_FOR_SLOPE
-    return [told[name] for name in series]
+    return [told[name] for name in wanted]
 
 
 def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats], seconds: float) -> Outlook:
