@@ -222,19 +222,21 @@ def write_blocks(scraped: Sequence[Scraped], directory: Path) -> None:
 
 
 @contextmanager
-def running_prometheus(storage: Path, target: str = "") -> Iterator[str]:
+def running_prometheus(storage: Path, target: str = "", configuration: str = "") -> Iterator[str]:
     """Yield the URL of a server over ``storage``; it deletes nothing, and ends with the block.
 
     Args:
         storage: a folder; empty for a server without samples.
         target: host:port that is scraped every second; nothing is by default.
+        configuration: all of it, in place of the one that scrapes ``target``.
 
     Raises:
         RuntimeError: it did not become ready; the message carries its log.
     """
     config, log = storage / "prometheus.yml", storage / "prometheus.log"
     job = f"{{job_name: tested, scrape_interval: 1s, static_configs: [{{targets: ['{target}']}}]}}" if target else ""
-    config.write_text(f"global: {{scrape_interval: 1m, evaluation_interval: 1m}}\nscrape_configs: [{job}]\n")
+    plain = f"global: {{scrape_interval: 1m, evaluation_interval: 1m}}\nscrape_configs: [{job}]\n"
+    config.write_text(configuration or plain)
     port = _free_port()
     command = [
         "prometheus",

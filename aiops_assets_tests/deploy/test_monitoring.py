@@ -1,0 +1,268 @@
+"""Each alert is seen firing once, and each query of rules and dashboard returns data, on a real Prometheus."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pandas as pd
+import pytest
+import requests
+import yaml
+
+from aiops_assets.settings import PROJECT_ROOT
+from aiops_assets_tests.conftest import SHARED
+from aiops_assets_tests.deploy.monitored import (
+    BROKEN,
+    CALM,
+    DETECTOR,
+    SICK,
+    Home,
+    Labels,
+    Server,
+    alert,
+    ask_something,
+    dashboard,
+    manifest,
+    promtool,
+    rules,
+    scores_run,
+    watching,
+)
+
+MODEL = {"cluster": SICK, "model": DETECTOR}
+ALWAYS = {
+    alert("AiopsModelStale", **MODEL),
+    alert("AiopsCoverageLow", **MODEL),
+    alert("AiopsFallbackInProduction", **MODEL, source="synthetic"),
+    alert("AiopsModelNotReady", cluster=SICK, model=BROKEN),
+}
+"""What is wrong with the models, whatever the scores are."""
+PHASES = {
+    "no scores yet": ALWAYS | {alert("AiopsScoresStale", cluster=SICK)},
+    "old scores": ALWAYS
+    | {alert("AiopsScoresStale", cluster=SICK, kind=kind) for kind in ("anomaly", "forecast")}
+    | {alert("AiopsFallbackInProduction", cluster=SICK, source="cached")},
+    "bad scores": ALWAYS
+    | {
+        alert("AiopsFallbackInProduction", cluster=SICK, source="cached"),
+        alert("AiopsAnomaly", **MODEL, pod="cart-1"),
+        alert("AiopsPredictedBreach", cluster=SICK, metric="memory_usage", horizon="1h"),
+    },
+}
+SERVERS = ("honoured", "overridden")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Services that have been through all phases, and still run.
+
+    Attributes:
+        fired: (phase, server) -> what fired.
+        servers: that watch.
+        metrics: names in the services' own /metrics.
+    """
+
+    fired: dict[tuple[str, str], set[Labels]]
+    servers: dict[str, Server]
+    metrics: set[str]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Two replicas over the sick home and one over the calm one, scraped by two servers."""
+    folder = tmp_path_factory.mktemp("monitored")
+    fresh, old = timedelta(), timedelta(hours=2)
+    calm = Home(folder / CALM, CALM).serve(timedelta(days=13), 0.91, "prometheus+synthetic")
+    calm.put(scores_run(CALM, fresh, [0.95, 0.5], False, "prometheus"))
+    sick = Home(folder / SICK, SICK).serve(timedelta(days=15), 0.89, "synthetic").serve_broken()
+    with ExitStack() as stack:
+        both = f"{DETECTOR},{BROKEN}"
+        started = [sick.process(0, both), sick.process(1, both), calm.process(0, DETECTOR)]
+        services = [stack.enter_context(process) for process in started]
+        for running in services:
+            running.wait_for("/v2/health/ready")
+        servers = stack.enter_context(watching(folder, services))
+        fired = {}
+        for phase, expected in PHASES.items():
+            if phase == "old scores":
+                sick.put(scores_run(SICK, old, [0.95, 0.97], True, "cached"))
+            if phase == "bad scores":
+                sick.put(scores_run(SICK, fresh, [0.95, 0.97], True, "cached"))
+            for name, server in servers.items():
+                fired[phase, name] = server.wait_for(expected, services)
+        ask_something(services)
+        text = "".join(requests.get(f"{running.url}/metrics", timeout=10).text for running in services)
+        yield Watched(fired, servers, set(re.findall(r"^([a-z_]+)[{ ]", text, re.MULTILINE)))
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("phase", PHASES)
+def test_each_alert_fires_once_a_thing_and_none_of_the_calm_cluster(watched: Watched, phase: str, server: str) -> None:
+    assert watched.fired[phase, server] == PHASES[phase]
+
+
+def test_the_phases_are_about_every_alert() -> None:
+    assert {dict(one)["alertname"] for found in PHASES.values() for one in found} == {rule["alert"] for rule in rules()}
+
+
+@pytest.mark.needs("prometheus")
+def test_alerts_tell_people_what_it_is_and_what_to_do(watched: Watched) -> None:
+    alerts = watched.servers["honoured"].ask("alerts")["alerts"]
+    summaries = {one["annotations"]["summary"] for one in alerts}
+    assert f"{DETECTOR}: pod cart-1 of {SICK} is not as usual" in summaries
+    assert f"memory_usage of {SICK} will be 95% in 1h" in summaries
+    assert f"Scores of {SICK}: from cached data, in production" in summaries
+    assert f"{DETECTOR} of {SICK}: from synthetic data, in production" in summaries
+    assert f"{DETECTOR} of {SICK} saw 89% of its training window" in summaries
+    assert not [
+        text for one in alerts for text in one["annotations"].values() if "<no value>" in text or "<err" in text
+    ]
+
+
+def test_runbooks_name_chapters_of_the_readme() -> None:
+    chapters = re.findall("^##+ (.*)$", (PROJECT_ROOT / "README.md").read_text(), re.MULTILINE)
+    for rule in rules():
+        _, _, place = rule["annotations"]["description"].partition("README: ")
+        named = re.findall('"(.*?)"', place)
+        assert named, rule["alert"]
+        assert set(named) <= set(chapters)
+        assert rule["labels"]["severity"] in ("warning", "critical")
+
+
+def panels() -> list[dict[str, Any]]:
+    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+
+
+def expressions() -> list[tuple[str, str]]:
+    """Title and PromQL of each query of the dashboard, as Grafana fills its variables in."""
+    fillings = {
+        "$__rate_interval": "1m",
+        "$cluster": f"{SICK}|{CALM}",
+        "$model": ".*",
+        "$metric": ".*",
+        "$horizon": "1h",
+    }
+    found = []
+    for panel in panels():
+        for target in panel["targets"]:
+            text = target["expr"]
+            for name, value in fillings.items():
+                text = text.replace(name, value)
+            assert "$" not in text, f"{panel['title']}: {text}"
+            found.append((panel["title"], text))
+    return found
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize("server", SERVERS)
+def test_each_query_of_the_dashboard_returns_data(watched: Watched, server: str) -> None:
+    for title, text in expressions():
+        result = watched.servers[server].query(text)
+        values = [float(one["value"][1]) for one in result]
+        assert values, f"{title}: no data of {text}"
+        assert all(map(math.isfinite, values)), f"{title}: {values} of {text}"
+
+
+@pytest.mark.needs("prometheus")
+def test_each_variable_of_the_dashboard_has_choices(watched: Watched) -> None:
+    asked = [one["query"]["query"] for one in dashboard()["templating"]["list"] if one["type"] == "query"]
+    for query in asked:
+        found = re.fullmatch(r"label_values\((.*), (\w+)\)", query.replace("$cluster", ".*"))
+        assert found, query
+        assert watched.servers["honoured"].ask(f"label/{found[2]}/values", **{"match[]": found[1]}), query
+    assert len(asked) == 3
+
+
+@pytest.mark.needs("prometheus")
+def test_each_name_in_rules_and_dashboard_is_in_our_metrics(watched: Watched) -> None:
+    text = json.dumps([rules(), dashboard()["templating"], [panel["targets"] for panel in panels()]])
+    named = set(re.findall(r"\baiops_[a-z_]+", text))
+    assert {"aiops_service_info", "aiops_http_request_duration_seconds_bucket"} <= named
+    assert named - watched.metrics - {"aiops_scores_unreadable_total"} == set()
+    assert "aiops_scores_unreadable_total" in watched.metrics
+
+
+def test_the_dashboard_is_one_that_grafana_takes_anywhere() -> None:
+    found = dashboard()
+    assert found["uid"] == "aiops-assets"
+    assert found["schemaVersion"] >= 39  # Grafana 11
+    ids = [panel["id"] for panel in found["panels"]]
+    assert len(ids) == len(set(ids))
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in found["panels"]}
+    assert len(places) == len(ids)
+    assert "://" not in json.dumps(found)
+    for panel in panels():
+        assert {one["datasource"]["uid"] for one in (panel, *panel["targets"])} == {"${datasource}"}
+
+
+SERVICE = 'aiops_service_info{job="s", instance="i", cluster="c", environment="production"}'
+CONDITIONS: dict[str, tuple[str, dict[str, str]]] = {
+    "AiopsAnomaly": ("10m", {'aiops_anomaly_alert{cluster="c", model="m", pod="p"}': "1x90"}),
+    "AiopsPredictedBreach": (
+        "20m",
+        {'aiops_forecast_value{cluster="c", model="m", metric="d", unit="ratio", horizon="24h"}': "0.91x90"},
+    ),
+    "AiopsModelStale": (
+        "1h",
+        {'aiops_model_trained_timestamp_seconds{job="s", instance="i", model="m"}': "-1209601x90"},
+    ),
+    "AiopsCoverageLow": ("15m", {'aiops_model_coverage_ratio{job="s", instance="i", model="m"}': "0.89x90"}),
+    "AiopsFallbackInProduction": (
+        "30m",
+        {'aiops_model_info{job="s", instance="i", model="m", source="cached+synthetic"}': "1x90"},
+    ),
+    "AiopsScoresStale": ("30m", {'aiops_scores_stale{cluster="c", kind="anomaly"}': "1x90"}),
+    "AiopsModelNotReady": ("10m", {'aiops_model_ready{job="s", instance="i", model="m"}': "0x90"}),
+}
+"""Alert -> how long its condition has to hold, and series that meet it from the first minute on."""
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_an_alert_fires_when_its_condition_held_long_enough(name: str, tmp_path: Path) -> None:
+    wait, series = CONDITIONS[name]
+    minutes = int(pd.Timedelta(wait).total_seconds()) // 60
+    (rule,) = (rule for rule in rules() if rule["alert"] == name)
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "aiops", "rules": [rule]}]}))
+    inputs = {SERVICE: "1x90", 'aiops_scores_made_timestamp_seconds{cluster="c"}': "0x90", **series}
+    firing = f'count(ALERTS{{alertname="{name}", alertstate="firing"}})'
+    asked = [
+        {"expr": firing, "eval_time": f"{minutes - 1}m", "exp_samples": []},
+        {"expr": firing, "eval_time": f"{minutes}m", "exp_samples": [{"labels": "{}", "value": 1}]},
+    ]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": one, "values": values} for one, values in inputs.items()],
+        "promql_expr_test": asked,
+    }
+    file = tmp_path / "unit.yml"
+    file.write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [test]}))
+    promtool("test", "rules", str(file))
+
+
+@pytest.mark.needs("prometheus")
+def test_promtool_takes_the_rules(tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(manifest("prometheus-rule")["spec"]))
+    assert f"SUCCESS: {len(CONDITIONS)} rules found" in promtool(
+        "check", "rules", "--lint-fatal", str(tmp_path / "rules.yml")
+    )
+
+
+@pytest.mark.needs("schemas")
+@pytest.mark.parametrize("name", ["servicemonitor", "podmonitor", "prometheus-rule"])
+def test_the_objects_are_those_of_the_operator(name: str) -> None:
+    found = manifest(name)
+    schema = json.loads((SHARED / "schemas" / f"{found['kind']}.monitoring.coreos.com.v1.json").read_text())
+    # Not jsonschema.validate: that reads all patterns first, of which one is written for Go.
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(found)
+    with pytest.raises(jsonschema.ValidationError, match="misspelt"):
+        validator.validate({**found, "spec": {**found["spec"], "misspelt": 1}})
