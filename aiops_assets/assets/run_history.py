@@ -50,7 +50,7 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     Dagster's own run monitoring knows better. A home is one machine's: a container that shares it does not see the
     processes of another.
     """
-    if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
+    if not _launches_here(instance):
         return []
     dead = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=OPEN)):
@@ -58,6 +58,12 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
             instance.report_run_failed(record.dagster_run, "its process was killed")
             dead.append(record.dagster_run.run_id)
     return dead
+
+
+def _launches_here(instance: dg.DagsterInstance) -> bool:
+    """Told by the configuration: a launcher of Kubernetes is made only where there is a cluster to connect to."""
+    launcher = instance.get_ref().run_launcher_data if instance.is_persistent else None
+    return launcher is None or launcher.class_name == dg.DefaultRunLauncher.__name__
 
 
 def _is_dead(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:

@@ -1,13 +1,25 @@
-"""Who may connect to whom, as the NetworkPolicies of production say."""
+"""Who may connect to whom, as the NetworkPolicies of kustomize and of MLflow's chart say."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pytest
+import yaml
 from dagster_k8s.utils import get_common_labels
 
-from aiops_assets_tests.deploy.overlays import ENVIRONMENTS, Object, everything, of_kind, pods, selects
+from aiops_assets_tests.deploy import programs
+from aiops_assets_tests.deploy.overlays import (
+    ENVIRONMENTS,
+    KUSTOMIZE,
+    Object,
+    everything,
+    named,
+    of_kind,
+    pods,
+    selects,
+)
 
 pytestmark = pytest.mark.needs("npm")
 
@@ -24,9 +36,11 @@ FOREIGN = {
     "run": get_common_labels(),  # type: ignore[no-untyped-call]
     "webserver": {**CHART, "app.kubernetes.io/name": "dagster", "component": "dagster-webserver"},
     "code server": {**CHART, "app.kubernetes.io/name": "dagster-user-deployments", "component": "user-deployments"},
-    "mlflow": {"app.kubernetes.io/name": "mlflow"},
+    "migration": {},
 }
-"""Labels of pods that others make: Dagster's launcher, the two charts of Dagster's release, and MLflow's chart."""
+"""Labels of pods that Dagster makes: its launcher, and the two charts of its release."""
+NAMED_PORTS = {"http": 5000}
+"""Of MLflow's chart; kustomize's policies have numbers."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +51,22 @@ class Peer:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+@cache
+def mlflow_chart() -> tuple[Object, ...]:
+    folder = KUSTOMIZE.parent / "mlflow"
+    return tuple(yaml.safe_load_all(programs.run(programs.helm(), "template", "mlflow", str(folder), "-n", NAMESPACE)))
+
+
+def policies_of(environment: str) -> list[Object]:
+    return of_kind((*everything(environment), *mlflow_chart()), "NetworkPolicy")
+
+
 def peers(environment: str) -> dict[str, Peer]:
     ours = {pod.owner: Peer(labels=pod.labels) for pod in pods(everything(environment))}
     foreign = {name: Peer(labels=labels) for name, labels in FOREIGN.items()}
+    foreign["mlflow"] = Peer(
+        labels=named(mlflow_chart(), "Deployment", "mlflow")["spec"]["template"]["metadata"]["labels"]
+    )
     elsewhere = {name: Peer(name) for name in NAMESPACES}
     return {**ours, **foreign, **elsewhere, "engine": Peer(labels={"app": "engine"}), "internet": Peer("")}
 
@@ -59,16 +86,16 @@ def _may(policies: list[Object], direction: str, here: Peer, there: Peer, port: 
 
 
 def _admits(rule: Mapping[str, Any], direction: str, there: Peer, port: int) -> bool:
-    named = rule.get("from" if direction == "Ingress" else "to")
-    ports = [one["port"] for one in rule["ports"] if one["protocol"] == "TCP"]
-    return port in ports and (named is None or any(_is(one, there) for one in named))
+    ends = rule.get("from" if direction == "Ingress" else "to")
+    ports = [NAMED_PORTS.get(one["port"], one["port"]) for one in rule["ports"] if one["protocol"] == "TCP"]
+    return port in ports and (ends is None or any(_is(one, there) for one in ends))
 
 
-def _is(named: Mapping[str, Any], there: Peer) -> bool:
-    if "namespaceSelector" in named:
+def _is(end: Mapping[str, Any], there: Peer) -> bool:
+    if "namespaceSelector" in end:
         labels = {"kubernetes.io/metadata.name": there.namespace}
-        return bool(there.namespace) and selects(named["namespaceSelector"], labels)
-    return there.namespace == NAMESPACE and selects(named["podSelector"], there.labels)
+        return bool(there.namespace) and selects(end["namespaceSelector"], labels)
+    return there.namespace == NAMESPACE and selects(end["podSelector"], there.labels)
 
 
 CONNECTIONS = [
@@ -94,24 +121,26 @@ CONNECTIONS = [
     ("run", "code server", 3030, True),
     ("webserver", "code server", 3030, True),
     ("engine", "code server", 3030, False),
-    ("engine", "webserver", 80, True),
-    ("monitoring", "webserver", 80, False),
+    ("engine", "mlflow", 5000, False),
+    ("mlflow", "internet", 5432, True),
+    ("engine", "webserver", 3000, True),
+    ("monitoring", "webserver", 3000, False),
     ("code server", "internet", 5432, True),
 ]
 
 
 @pytest.mark.parametrize(("source", "target", "port", "allowed"), CONNECTIONS)
 def test_who_may_connect_to_whom(source: str, target: str, port: int, allowed: bool) -> None:
-    policies = of_kind(everything("production"), "NetworkPolicy")
+    policies = policies_of("production")
     known = peers("production")
     assert may_connect(policies, known[source], known[target], port) is allowed
 
 
 @pytest.mark.parametrize(
-    ("source", "allowed"), [("run", True), ("webserver", True), ("mlflow", True), ("Deployment/aiops-service", False)]
+    ("source", "allowed"), [("run", True), ("migration", True), ("mlflow", True), ("monitoring", False)]
 )
 def test_who_may_ask_the_database_of_dev(source: str, allowed: bool) -> None:
-    policies = of_kind(everything("dev"), "NetworkPolicy")
+    policies = policies_of("dev")
     known = peers("dev")
     assert may_connect(policies, known[source], known["StatefulSet/aiops-postgresql"], 5432) is allowed
 
@@ -119,7 +148,7 @@ def test_who_may_ask_the_database_of_dev(source: str, allowed: bool) -> None:
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_label_that_a_policy_names_is_some_pods(environment: str) -> None:
     everyone = list(peers(environment).values())
-    for policy in of_kind(everything(environment), "NetworkPolicy"):
+    for policy in policies_of(environment):
         for selector, of_namespace in _selectors(policy["spec"]):
             for key, value in _pairs(selector):
                 labels = [
