@@ -12,7 +12,7 @@ from aiops_assets_tests.deploy.overlays import ENVIRONMENTS, named, render
 DEPLOY = PROJECT_ROOT / "deploy"
 OURS = {name.upper() for name in Settings.model_fields}
 VARIABLE = re.compile(r"(?<![\w-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?![\w-])")
-FOREIGN = re.compile("(DAGSTER|POSTGRES|PG|PIP|PYTHON|TORCH|TORCHINDUCTOR|NUMBA|GIT|OMP|MLFLOW)_[A-Z0-9_]+")
+FOREIGN = re.compile("(AWS|DAGSTER|GIT|MLFLOW|NUMBA|OMP|PG|PIP|POSTGRES|PYTHON|TORCH|TORCHINDUCTOR)_[A-Z0-9_]+")
 """Variables of programs that are not ours."""
 NO_SETTINGS = {"CLOUD_PACKAGES", "SCIKIT_LEARN", "DO_NOT_TRACK", "DAC_OVERRIDE", "ON_ERROR_STOP"}
 """Build arguments of the Dockerfile, a variable that many programs look at, a capability, psql's own variable."""

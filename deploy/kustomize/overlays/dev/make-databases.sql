@@ -1,3 +1,2 @@
--- The image runs this once, on an empty volume: one database each for Dagster and MLflow, of one user.
-CREATE DATABASE dagster;
+-- The image runs this once, on an empty volume. Dagster's database it makes by itself, of the user's name.
 CREATE DATABASE mlflow;
