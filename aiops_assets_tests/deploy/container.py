@@ -65,7 +65,11 @@ def image_environment() -> dict[str, str]:
 
 @contextmanager
 def contained(
-    command: Sequence[str], scratch: Path, log: Path, variables: Mapping[str, str] | None = None
+    command: Sequence[str],
+    scratch: Path,
+    log: Path,
+    variables: Mapping[str, str] | None = None,
+    mounts: Sequence[str] = (),
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run it until the block ends, and end it by SIGTERM.
 
@@ -74,9 +78,10 @@ def contained(
         scratch: folder that holds the volumes' content below ``volumes``.
         log: file that takes what it says.
         variables: of the environment, beside those of the image.
+        mounts: volumes beside those of the image.
     """
     environment = image_environment()
-    volumes = [environment["AIOPS_HOME"], environment["MODEL_ROOT"]]
+    volumes = [environment["AIOPS_HOME"], environment["MODEL_ROOT"], *mounts]
     (scratch / "root").mkdir(parents=True, exist_ok=True)
     names = {
         "NEW": str(scratch / "root"),
