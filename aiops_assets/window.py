@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -90,7 +90,7 @@ def _uniform(text: str) -> float:
 def read_pods(lake: Lake, window: Window, end: pd.Timestamp, pods: Sequence[str]) -> PodSeries:
     """The engine's metrics of these pods and of all nodes, in the window."""
     drawn = set(pods)
-    frames = {m.name: _read(lake, window, m, drawn if m.per == "pod" else None) for m in ENGINE_METRICS}
+    frames = {metric.name: read_metric(lake, metric, _found(window, metric), drawn) for metric in ENGINE_METRICS}
     return from_metric_frames(frames, ENGINE_METRICS, pd.Timestamp(window.days[0], tz="UTC"), end, pods)
 
 
@@ -105,21 +105,38 @@ def read_cluster(lake: Lake, window: Window, end: pd.Timestamp, metrics: Sequenc
     times = pd.date_range(start, end, freq=step, inclusive="left", unit="us", name="timestamp")
     columns = {}
     for metric in metrics:
-        wide = _read(lake, window, metric).reindex(times)
+        wide = read_metric(lake, metric, _found(window, metric)).reindex(times)
         if wide.shape[1] > 1:
             raise SchemaError(f"{metric.name}: {wide.shape[1]} series for one cluster; the query must aggregate them")
         columns[metric.name] = wide.iloc[:, 0] if wide.shape[1] else pd.Series(np.nan, times)
     return pd.DataFrame(columns).reset_index()
 
 
-def _read(lake: Lake, window: Window, metric: MetricSpec, pods: Set[str] | None = None) -> pd.DataFrame:
-    """A metric's found days, one after the other: a column a series, of all pods or only of these."""
+def read_metric(
+    lake: Lake, metric: MetricSpec, days: Iterable[date], pods: Set[str] | None = None, *, missing_ok: bool = False
+) -> pd.DataFrame:
+    """A metric's days, one after the other: a column a series, of all there are or, of pods, only of these.
+
+    Raises:
+        NotFoundError: one of the days is not there, and that is not ``missing_ok``.
+        IntegrityError: one of the days is damaged.
+    """
     parts = [pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))]
-    for day in window.found:
-        if metric.name in day.metrics:
-            wide = lake.read_day(metric, date.fromisoformat(day.day))[0]
-            parts.append(wide if pods is None else wide[[name for name in wide.columns if pod_of(name) in pods]])
+    for day in days:
+        try:
+            wide = lake.read_day(metric, day)[0]
+        except NotFoundError:
+            if not missing_ok:
+                raise
+            continue
+        if pods is not None and metric.per == "pod":
+            wide = wide[[name for name in wide.columns if pod_of(name) in pods]]
+        parts.append(wide)
     return pd.concat(parts[1:] or parts)
+
+
+def _found(window: Window, metric: MetricSpec) -> list[date]:
+    return [date.fromisoformat(day.day) for day in window.found if metric.name in day.metrics]
 
 
 def _day(day: date, infos: Mapping[str, Mapping[date, DayInfo]]) -> Day:

@@ -7,18 +7,19 @@ does already; from the next time on it is there.
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 
 import pandas as pd
 import structlog
 
-from aiops_assets.errors import AiopsError, NotFoundError
+from aiops_assets.errors import AiopsError
 from aiops_assets.models.deviation_scores import ALERT_DAYS
 from aiops_assets.stores.lake import Lake
-from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU, MetricSpec
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU
 from aiops_assets.timeseries.pod_series import SEGMENT, VALUES, segment_rows
 from aiops_assets.timeseries.series import from_metric_frames, pod_of
+from aiops_assets.window import read_metric
 
 REFRESH_SECONDS = 60.0
 PATIENCE_SECONDS = 1.5
@@ -122,7 +123,7 @@ def newest_week(lake: Lake, pods: Iterable[str], now: datetime) -> dict[str, pd.
         return {}
     days = [last - timedelta(days=back) for back in range(ALERT_DAYS, -1, -1)]
     wanted = set(pods)
-    frames = {metric.name: _frame(lake, metric, days, wanted) for metric in ENGINE_METRICS}
+    frames = {m.name: read_metric(lake, m, days, wanted, missing_ok=True) for m in ENGINE_METRICS}
     there = sorted({pod_of(name) for name in frames[POD_CPU.name].columns})
     if not there:
         return {}
@@ -132,15 +133,3 @@ def newest_week(lake: Lake, pods: Iterable[str], now: datetime) -> dict[str, pd.
     )
     grouped = rows.groupby(SEGMENT, observed=True, sort=False)
     return {str(pod): found[["timestamp", *VALUES]].reset_index(drop=True) for (_, pod), found in grouped}
-
-
-def _frame(lake: Lake, metric: MetricSpec, days: Iterable[date], pods: set[str]) -> pd.DataFrame:
-    """A metric's days, one after the other: a column a series, of these pods or of all nodes."""
-    parts = [pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))]
-    for day in days:
-        try:
-            wide = lake.read_day(metric, day)[0]
-        except NotFoundError:
-            continue
-        parts.append(wide if metric.per == "node" else wide[[name for name in wide.columns if pod_of(name) in pods]])
-    return pd.concat(parts[1:] or parts)
