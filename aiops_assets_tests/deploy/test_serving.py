@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aiops_assets.models.catalog import MODEL_NAMES, MODELS
+from aiops_assets.models.catalog import MODEL_NAMES, MODELS, ModelSpec
 from aiops_assets.models.families import family_of
 from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.stores.served import MODEL_FILE
@@ -58,10 +58,9 @@ def test_each_model_is_served_of_a_version_by_a_runtime_that_reads_it(environmen
 
 
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
-def test_scikit_learns_runtime_is_for_directories_with_a_pipeline(spec: "object") -> None:
-    found = next(one for one in MODELS if one is spec)
-    service = named(render("production/serving"), "InferenceService", found.name)
-    is_pipeline = family_of(found).model_file == MODEL_FILE
+def test_scikit_learns_runtime_is_for_directories_with_a_pipeline(spec: ModelSpec) -> None:
+    service = named(render("production/serving"), "InferenceService", spec.name)
+    is_pipeline = family_of(spec).model_file == MODEL_FILE
     assert (service["spec"]["predictor"]["model"]["runtime"] == "aiops-sklearn") == is_pipeline
 
 
@@ -74,7 +73,7 @@ def test_a_runtime_with_another_scikit_learn_is_refused(runtime: str) -> None:
     assert bool(runtime_problems(service, objects, "1.5.2")) == (runtime not in STOCK_RUNTIMES)
 
 
-def test_a_version_is_a_line_of_an_overlay(tmp_path: Path) -> None:
+def test_a_version_is_a_line_of_an_overlay() -> None:
     for environment in ENVIRONMENTS:
         lines = (KUSTOMIZE / "overlays" / environment / "serving" / "versions.env").read_text().splitlines()
         versions = dict(line.split("=") for line in lines)
