@@ -51,6 +51,7 @@ def chart_instance(values: dict[str, Any]) -> dict[str, Any]:
     assert not daemon["runRetries"]["enabled"], "the chart would write run_retries a second time"
     written = {
         "storage": {
+            "scheme": database["postgresqlScheme"],
             "hostname": database["postgresqlHost"],
             "port": database["service"]["port"],
             "db_name": database["postgresqlDatabase"],
