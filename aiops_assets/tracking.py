@@ -8,7 +8,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 VERSION_TAG = "aiops.version"
 HOST_TAG, PID_TAG, STARTED_TAG = "aiops.host", "aiops.pid", "aiops.started"
-DATA_TAG, MANIFEST_TAG = "data_version", "manifest_sha256"
+DATA_TAG, MANIFEST_TAG, DAGSTER_RUN_TAG = "data_version", "manifest_sha256", "dagster_run_id"
 
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """How MLflow says that there is no such run, model or alias: it depends on which of them is missing."""
@@ -251,15 +251,17 @@ class Tracker:
                 Path(temporary, name).write_bytes(data)
             client.log_artifacts(run_id, temporary, artifact_path=folder)
 
-    def close_orphans(self) -> list[str]:
-        """Mark runs as KILLED whose process on this host is gone, and name them: they must not seem to train."""
+    def close_orphans(self, has_ended: Callable[[str], bool] | None = None) -> list[str]:
+        """Mark runs as KILLED that nobody works on any more, and name them: they must not seem to train.
+
+        Args:
+            has_ended: whether a run of Dagster is over, by its id. It tells of other hosts, such as pods that are gone;
+                without it only processes of this host are looked for.
+        """
         client, experiment_id = self._mlflow.open()
-        host = _literal(socket.gethostname())
         with self._mlflow.errors():
-            running = client.search_runs(
-                [experiment_id], f"attributes.status = 'RUNNING' AND tags.`{HOST_TAG}` = {host}"
-            )
-            orphans = [run.info.run_id for run in running if not _works_on(run.data.tags)]
+            running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
+            orphans = [run.info.run_id for run in running if _is_orphan(run.data.tags, has_ended)]
             for run_id in orphans:
                 client.set_terminated(run_id, "KILLED")
         return orphans
@@ -308,6 +310,14 @@ def _literal(text: str) -> str:
     if "'" in text:
         raise StoreError(f"{text!r} holds a quotation mark, which MLflow cannot search for: choose a name without it")
     return f"'{text}'"
+
+
+def _is_orphan(tags: Mapping[str, str], has_ended: Callable[[str], bool] | None) -> bool:
+    """Whether the process that opened a run is gone; of another host only its run of Dagster can tell."""
+    if tags.get(HOST_TAG) == socket.gethostname():
+        return not _works_on(tags)
+    run_id = tags.get(DAGSTER_RUN_TAG)
+    return bool(run_id and has_ended and has_ended(run_id))
 
 
 def _works_on(tags: Mapping[str, str]) -> bool:

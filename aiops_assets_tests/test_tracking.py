@@ -13,7 +13,7 @@ import pytest
 
 from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
 from aiops_assets.mlflow_connection import Connection
-from aiops_assets.tracking import HOST_TAG, PID_TAG, STARTED_TAG, DatasetInput, Tracker
+from aiops_assets.tracking import DAGSTER_RUN_TAG, HOST_TAG, PID_TAG, STARTED_TAG, DatasetInput, Tracker
 
 DIGEST = "0123456789abcdef0123456789abcdef"
 DATASET = DatasetInput("pod_features", DIGEST, "/data/pod_features", {"rows": 2016, "label_rate": 0.03})
@@ -225,6 +225,21 @@ def test_a_process_number_given_again_does_not_keep_a_run_open(tracker: Tracker,
     recycled, elsewhere = opened(), opened(**{HOST_TAG: "another-host"})
     assert tracker.close_orphans() == [recycled]
     assert mlflow.get_run(elsewhere).info.status == "RUNNING"
+
+
+def test_a_run_of_another_host_is_closed_when_its_run_of_dagster_is_over(tracker: Tracker, mlflow: Any) -> None:
+    experiment = mlflow.get_experiment_by_name("aiops/test").experiment_id
+
+    def opened(pod: str, dagster_run: str) -> str:
+        # In pods processes have the same few numbers.
+        tags = {HOST_TAG: pod, PID_TAG: str(os.getpid()), STARTED_TAG: "1", DAGSTER_RUN_TAG: dagster_run}
+        return str(mlflow.create_run(experiment, tags=tags).info.run_id)
+
+    lost, at_work, of_a_person = opened("pod-1", "over"), opened("pod-2", "under-way"), opened("pod-3", "")
+    assert tracker.close_orphans() == []
+    assert tracker.close_orphans(lambda run_id: run_id == "over") == [lost]
+    states = {run: mlflow.get_run(run).info.status for run in (lost, at_work, of_a_person)}
+    assert states == {lost: "KILLED", at_work: "RUNNING", of_a_person: "RUNNING"}
 
 
 def test_two_processes_may_create_the_store_at_once(creators: tuple[str, list[str]]) -> None:

@@ -60,6 +60,12 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     return dead
 
 
+def has_ended(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether this history knows the run and that it is over: on Kubernetes run monitoring ends those of lost pods."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.is_finished
+
+
 def _launches_here(instance: dg.DagsterInstance) -> bool:
     """Told by the configuration: a launcher of Kubernetes is made only where there is a cluster to connect to."""
     launcher = instance.get_ref().run_launcher_data if instance.is_persistent else None

@@ -2,6 +2,7 @@
 
 import platform
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version as package_version
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from aiops_assets import plots
 from aiops_assets.assets.reporting import picture, source_metadata
-from aiops_assets.assets.run_history import close_dead_runs
+from aiops_assets.assets.run_history import close_dead_runs, has_ended
 from aiops_assets.assets.training_sets import training_set_key
 from aiops_assets.automation.pod_resources import step_tags
 from aiops_assets.cards.forecast_pictures import fan_chart
@@ -27,7 +28,7 @@ from aiops_assets.stores.records import Manifest
 from aiops_assets.stores.served import ServedModels
 from aiops_assets.stores.training_sets import TrainingSets
 from aiops_assets.timeseries.schema import combined_digest
-from aiops_assets.tracking import DATA_TAG, MANIFEST_TAG, DatasetInput, Tracker
+from aiops_assets.tracking import DAGSTER_RUN_TAG, DATA_TAG, MANIFEST_TAG, DatasetInput, Tracker
 
 
 def model_key(spec: ModelSpec) -> dg.AssetKey:
@@ -67,7 +68,7 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[VersionRef]:
         sets, served, tracker = stores.training_sets(), stores.served(), tracking.tracker()
         rows = sets.rows(training_set.view, training_set.data_version)
-        for orphan in tracker.close_orphans():
+        for orphan in tracker.close_orphans(partial(has_ended, context.instance)):
             context.log.warning(f"MLflow run {orphan} was left by a killed process: marked as killed")
         for dead in close_dead_runs(context.instance):
             context.log.warning(f"Dagster run {dead} was left by a killed process: marked as failed")
@@ -139,7 +140,7 @@ def fit_version(
         # The note, the age of cached days, coverage: all that the manifest says of the source.
         "source": training_set.source.model_dump_json(exclude_none=True),
         "data_version": data_version,
-        "dagster_run_id": dagster_run_id,
+        DAGSTER_RUN_TAG: dagster_run_id,
         "code_version": code_version(),
     }
     parameters = {**spec.parameters, "random_seed": seed}
@@ -196,7 +197,7 @@ def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> Vers
         "cluster": manifest.cluster,
         DATA_TAG: manifest.data_version,
         "effective_source": manifest.effective_source,
-        "dagster_run_id": manifest.dagster_run_id,
+        DAGSTER_RUN_TAG: manifest.dagster_run_id,
         "served_directory": served.locate(name, version),
     }
     tracker.register(name, version, served.files(name, version), run_id=manifest.run_id, tags=tags)
