@@ -1,5 +1,6 @@
 """Which model answers: promoted, rolled back, broken, missing. What can answer does, and /health tells the rest."""
 
+import re
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 import requests
 from starlette.testclient import TestClient
 
+from aiops_assets import __version__
 from aiops_assets.errors import SettingsError
 from aiops_assets.models import isolation_forest
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, MODEL_NAMES
@@ -189,6 +191,16 @@ class TestMissing:
             assert client.get("/metrics").status_code == 200
             assert health(client)["status"] == "healthy"
         assert not (tmp_path / "nothing").exists()
+
+
+def test_a_process_tells_what_it_is_and_which_models_it_is_to_serve(tmp_path: Path) -> None:
+    with service(tmp_path, AIOPS_ENV="staging", CLUSTER="east", MODELS=NAME) as client:
+        text = client.get("/metrics").text
+    told = {"cluster": "east", "data_source": "hybrid", "environment": "staging", "version": __version__}
+    labels = ",".join(f'{name}="{value}"' for name, value in told.items())
+    assert re.search(rf"^aiops_service_info{{{labels}}} 1.0$", text, re.MULTILINE)
+    assert f'aiops_model_ready{{model="{NAME}"}} 0.0' in text
+    assert "aiops_model_coverage_ratio{" not in text
 
 
 class TestOneModel:
