@@ -11,11 +11,11 @@ import kubernetes_validate
 import pytest
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
-from kubernetes_validate.utils import all_versions, major_minor
 
 from aiops_assets.service.serving import GRACE_SECONDS, app_of
 from aiops_assets.settings import PROJECT_ROOT, load_settings
 from aiops_assets_tests.conftest import SHARED
+from aiops_assets_tests.deploy.minors import MINORS
 from aiops_assets_tests.deploy.overlays import (
     ENVIRONMENTS,
     FOLDERS,
@@ -32,7 +32,6 @@ from aiops_assets_tests.deploy.overlays import (
 
 pytestmark = pytest.mark.needs("npm")
 
-MINORS = list(dict.fromkeys(major_minor(one) for one in all_versions()))[-2:]
 CORE = re.compile(r"v1|(apps|batch|policy|autoscaling|(networking|rbac\.authorization)\.k8s\.io)/v\d")
 STRANGER = 12345
 """A user that no file belongs to."""
