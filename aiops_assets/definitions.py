@@ -20,6 +20,7 @@ from aiops_assets.assets.shadow import shadow_asset
 from aiops_assets.assets.synthetic_series import synthetic_series
 from aiops_assets.assets.trained import model_asset
 from aiops_assets.assets.training_sets import training_set_asset
+from aiops_assets.automation.executors import steps_executor
 from aiops_assets.automation.jobs import automation_for
 from aiops_assets.resources import resources_for
 from aiops_assets.selection import active_models, training_sets_of
@@ -51,8 +52,8 @@ def definitions_for(settings: Settings, current: Callable[[], Settings] | None =
             *(check(spec) for spec in specs for check in checks),
         ],
         resources=resources_for(settings),
-        # A process a step costs three seconds each and buys nothing on one machine.
-        executor=dg.in_process_executor,
+        # A process a step costs three seconds each and buys nothing on one machine; a GPU has to have one of its own.
+        executor=steps_executor(settings),
     )
     return dg.Definitions.merge(graph, automation_for(settings, current or (lambda: settings)))
 

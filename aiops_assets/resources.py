@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -128,6 +129,25 @@ class HandoffIOManager(dg.ConfigurableIOManager):
         return Handoffs(open_storage(self.home), self.cluster)
 
 
+def settings_of_run(settings: Settings, created: datetime, today: date) -> Settings:
+    """Settings for a run: its window ends on the day on which the run was asked for.
+
+    Each process that works on a run reads its settings anew, and may do so after midnight. A SYNTHETIC_END that was set
+    to another day than today stays.
+    """
+    if settings.synthetic_end != today:
+        return settings
+    return settings.model_copy(update={"synthetic_end": created.astimezone(UTC).date()})
+
+
+def _settings_resource(settings: Settings) -> dg.ResourceDefinition:
+    def of_run(context: dg.InitResourceContext) -> Settings:
+        record = context.instance.get_run_record_by_id(context.run.run_id) if context.instance and context.run else None
+        return settings_of_run(settings, record.create_timestamp, datetime.now(UTC).date()) if record else settings
+
+    return dg.ResourceDefinition(of_run)
+
+
 def stores_of(settings: Settings) -> StoresResource:
     """The stores that the settings name."""
     return StoresResource(home=str(settings.aiops_home), model_root=settings.model_root, cluster=settings.cluster)
@@ -156,7 +176,7 @@ def prometheus_of(settings: Settings) -> PrometheusResource:
 def resources_for(settings: Settings) -> dict[str, object]:
     """All resources of the asset graph: the same keys in every environment."""
     return {
-        "settings": settings,
+        "settings": _settings_resource(settings),
         "stores": stores_of(settings),
         "tracking": tracking_of(settings),
         "prometheus": prometheus_of(settings),

@@ -68,10 +68,10 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[VersionRef]:
         sets, served, tracker = stores.training_sets(), stores.served(), tracking.tracker()
         rows = sets.rows(training_set.view, training_set.data_version)
-        for orphan in tracker.close_orphans(partial(has_ended, context.instance)):
-            context.log.warning(f"MLflow run {orphan} was left by a killed process: marked as killed")
         for dead in close_dead_runs(context.instance):
             context.log.warning(f"Dagster run {dead} was left by a killed process: marked as failed")
+        for orphan in tracker.close_orphans(partial(has_ended, context.instance)):
+            context.log.warning(f"MLflow run {orphan} was left by a killed process: marked as killed")
 
         fingerprint = fingerprint_of(spec, settings.cluster, training_set, settings.random_seed)
         manifest = unchanged_version(served, tracker, spec.name, fingerprint)
@@ -225,7 +225,7 @@ def fingerprint_of(spec: ModelSpec, cluster: str, training_set: TrainingSetRef, 
 
 def unchanged_version(served: ServedModels, tracker: Tracker, name: str, fingerprint: str) -> Manifest | None:
     """The newest version made with this fingerprint that is still what was committed."""
-    recorded = {entry.version: entry.tags.get("manifest_sha256") for entry in tracker.versions(name)}
+    recorded = {entry.version: entry.tags.get(MANIFEST_TAG) for entry in tracker.versions(name)}
     for version in reversed(served.versions(name)):
         try:
             # A version that MLflow does not know yet vouches for itself.

@@ -16,7 +16,7 @@ from aiops_assets.assets.run_history import close_dead_runs, failure_of
 from aiops_assets.assets.scores import SCORES
 from aiops_assets.assets.synthetic_series import SYNTHETIC_SERIES
 from aiops_assets.automation.champion_jobs import champion_jobs
-from aiops_assets.automation.executors import retrain_executor
+from aiops_assets.automation.executors import steps_apart
 from aiops_assets.automation.pod_resources import run_tags
 from aiops_assets.errors import IntegrityError
 from aiops_assets.resources import stores_of
@@ -61,20 +61,24 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
     fetches = _fetches(settings)
     everything = dg.AssetSelection.all() if fetches else dg.AssetSelection.assets(SYNTHETIC_SERIES).downstream()
     ingest = dg.define_asset_job(
-        "ingest", dg.AssetSelection.assets(RAW_METRICS), description="Fetch what is new.", tags=run_tags("ingest")
+        "ingest",
+        dg.AssetSelection.assets(RAW_METRICS),
+        description="Fetch what is new.",
+        tags=run_tags("ingest"),
+        executor_def=dg.in_process_executor,
     )
     score = dg.define_asset_job(
         "score",
         dg.AssetSelection.assets(SCORES),
         description="Ask what is served about now.",
         tags=run_tags("score"),
+        executor_def=dg.in_process_executor,
     )
     retrain = dg.define_asset_job(
         "retrain",
         everything,
         description="Fetch, train, evaluate, and serve if not worse.",
-        tags=run_tags("retrain", steps_apart=bool(settings.gpu_models)),
-        executor_def=retrain_executor(settings),
+        tags=run_tags("retrain", steps_apart=steps_apart(settings)),
     )
 
     @dg.schedule(

@@ -1,7 +1,7 @@
 """What pods ask of Kubernetes: the pod of a run by its job, the pod of a step by its kind of asset.
 
 Tags that dagster-k8s reads, written without it: elsewhere they mean nothing. A step has a pod of its own only where
-the job runs with ``k8s_job_executor``, see :func:`~aiops_assets.automation.executors.retrain_executor`.
+the job runs with ``k8s_job_executor``, see :func:`~aiops_assets.automation.executors.steps_executor`.
 """
 
 from collections.abc import Mapping
