@@ -74,7 +74,8 @@ class MountedSource:
 
         Raises:
             NotFoundError: no manifest in the directory, or no champion record.
-            IntegrityError: the manifest is of another model, was changed, or is of a version that was never champion.
+            IntegrityError: the manifest is of another model, was changed, or is of a version that the record does not
+                know.
         """
         if self._wanted is None:
             self._wanted = self._recorded(name)
@@ -94,8 +95,10 @@ class MountedSource:
         known = [move for move in (record.champion, *record.history) if move.version == manifest.version]
         if not known:
             raise IntegrityError(
-                f"version {manifest.version} of {where} was never champion, so that its digest is not recorded: "
-                f"`aiops promote {name} {manifest.version}`, or mount one that was"
+                f"version {manifest.version} of {where} is not in the champion record (never champion, too long ago, "
+                f"or the record was renewed): `aiops promote {name} {manifest.version}`, or mount one that is in it, "
+                "and restart the process if the record was copied before (predictors on KServe read a copy made at "
+                "their pod's start: delete the pod)"
             )
         move = next((move for move in known if move.manifest_sha256 == digest), None)
         if move is None:

@@ -19,6 +19,7 @@ from aiops_assets.models.evaluation import healthy_rows
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.versions import MountedSource
+from aiops_assets.stores import champion_record
 from aiops_assets.stores.records import SourceReport
 from aiops_assets_tests.registry.champion_home import trap_file
 from aiops_assets_tests.service.running import START_SECONDS, Running, serving
@@ -143,7 +144,10 @@ def test_a_changed_manifest_is_refused(home: ServedHome, mount: Path, tmp_path: 
 
 @pytest.mark.parametrize(
     ("version", "told"),
-    [(3, "version 3 of {mount}/manifest.json was never champion"), (None, "{mount}/manifest.json does not exist")],
+    [
+        (3, "version 3 of {mount}/manifest.json is not in the champion record (never"),
+        (None, "{mount}/manifest.json does not exist"),
+    ],
 )
 def test_what_the_record_does_not_know_is_refused(
     home: ServedHome, mount: Path, version: int | None, told: str
@@ -155,6 +159,28 @@ def test_what_the_record_does_not_know_is_refused(
     assert pool.problems[NAME].startswith(told.format(mount=mount))
     with pytest.raises(ServiceNotReady, match="not ready"):
         pool.get(NAME)
+
+
+@pytest.mark.parametrize("why", ["too long ago", "renewed"])
+def test_a_champion_that_the_record_forgot_is_refused_until_it_is_promoted(
+    home: ServedHome, mount: Path, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if why == "renewed":
+        (home.folder / NAME / "champion.json").unlink()
+        home.served.renew_champion(NAME, 2, home.served.manifest_sha256(NAME, 2), reason="lost", who="a test")
+    else:
+        monkeypatch.setattr(champion_record, "MOST_HISTORY", 1)
+        home.promote(3)
+    mounted(home, 1, mount)
+    pool = pool_of(home, mount)
+    pool.refresh()
+    told = pool.problems[NAME]
+    assert "is not in the champion record (never champion, too long ago, or the record was renewed)" in told
+    assert f"`aiops promote {NAME} 1`, or mount one that is in it" in told
+    assert "restart the process if the record was copied before" in told
+    home.promote(1)
+    pool.refresh()
+    assert pool.get(NAME).champion.version == 1
 
 
 def test_another_models_directory_and_a_missing_or_broken_record_are_refused(home: ServedHome, mount: Path) -> None:
