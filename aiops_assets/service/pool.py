@@ -14,7 +14,15 @@ from typing import Any
 
 import structlog
 
-from aiops_assets.errors import AiopsError, ModelError, ServiceNotReady, UnknownModel
+from aiops_assets.errors import (
+    AiopsError,
+    IntegrityError,
+    ModelError,
+    NotFoundError,
+    ServiceNotReady,
+    StoreError,
+    UnknownModel,
+)
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, ModelSpec, named
 from aiops_assets.models.families import ChainFamily, family_of
 from aiops_assets.registry.loading import load_model
@@ -183,10 +191,11 @@ class ModelPool:
         try:
             loaded = self._load(self.specs[name], champion)
         except AiopsError as error:
-            wait = failed.wait * 2 if failed and failed.sha256 == champion.manifest_sha256 else self._poll_seconds
-            wait = min(wait, MOST_WAIT_SECONDS)
-            self._failed[name] = _Failed(champion.manifest_sha256, wait, monotonic() + wait)
-            self._instruments.load_failures.labels(name).inc()
+            if not _storage_is_away(error):
+                wait = failed.wait * 2 if failed and failed.sha256 == champion.manifest_sha256 else self._poll_seconds
+                wait = min(wait, MOST_WAIT_SECONDS)
+                self._failed[name] = _Failed(champion.manifest_sha256, wait, monotonic() + wait)
+                self._instruments.load_failures.labels(name).inc()
             kept = f"; version {now.champion.version} goes on" if now else ""
             self._note(name, f"version {champion.version} is not served: {error}{kept}")
             return
@@ -217,3 +226,8 @@ class ModelPool:
         if self.problems.get(name) != problem:
             log.warning("model problem", model=name, problem=problem)
         self.problems[name] = problem
+
+
+def _storage_is_away(error: AiopsError) -> bool:
+    """Whether it says nothing about the version, which may load at the next poll; see registry.loading.unloadable."""
+    return isinstance(error, StoreError) and not isinstance(error, NotFoundError | IntegrityError)

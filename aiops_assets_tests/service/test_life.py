@@ -14,7 +14,7 @@ import requests
 from starlette.testclient import TestClient
 
 from aiops_assets import __version__
-from aiops_assets.errors import SettingsError
+from aiops_assets.errors import SettingsError, StoreError
 from aiops_assets.models import isolation_forest
 from aiops_assets.models.catalog import ANOMALY_DETECTOR, MODEL_NAMES
 from aiops_assets.models.evaluation import healthy_rows
@@ -89,13 +89,38 @@ class TestSwaps:
         assert version_of(pool) == 3
         assert pool.problems == {}
 
-    def test_a_failed_version_is_not_read_again_at_once(self, home: ServedHome) -> None:
-        home.promote(home.publish(data=alarming()))
+    @pytest.mark.parametrize("why", ["alarming", "replaced", "gone"])
+    def test_a_failed_version_is_not_read_again_at_once(self, home: ServedHome, why: str) -> None:
+        home.promote(home.publish(data=alarming() if why == "alarming" else None))
+        file = home.folder / NAME / "1" / "model.joblib"
+        if why == "replaced":
+            file.write_bytes(b"another")
+        if why == "gone":
+            file.unlink()
         instruments = Instruments()
         pool = ModelPool(ChampionSource(home.served), [ANOMALY_DETECTOR], instruments, poll_seconds=60)
         for _ in range(3):
             pool.refresh()
         assert instruments.registry.get_sample_value("aiops_model_load_failures_total", {"model": NAME}) == 1
+
+    def test_a_hiccup_of_the_storage_is_no_failure_of_the_version(
+        self, home: ServedHome, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        home.serve([NAME])
+        instruments = Instruments()
+        pool = ModelPool(ChampionSource(home.served), [ANOMALY_DETECTOR], instruments, poll_seconds=60)
+        with monkeypatch.context() as broken:
+
+            def unread(*_: object) -> bytes:
+                raise StoreError("the bucket does not answer")
+
+            broken.setattr(home.served, "load_file", unread)
+            pool.refresh()
+            assert pool.problems[NAME] == "version 1 is not served: the bucket does not answer"
+        pool.refresh()
+        assert version_of(pool) == 1
+        assert pool.problems == {}
+        assert not instruments.registry.get_sample_value("aiops_model_load_failures_total", {"model": NAME})
 
     def test_a_replaced_file_is_not_unpickled(self, home: ServedHome, tmp_path: Path) -> None:
         home.serve([NAME])
