@@ -1,5 +1,6 @@
 """What /metrics says of the service: requests, answers, and which models made them."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -94,14 +95,14 @@ class Instruments:
         name = loaded.spec.name
         if before is not None:
             self.swaps.labels(name).inc()
-            self.model_info.remove(*self._labels(before))
+            _remove(self.model_info, *self._labels(before))
         self.model_info.labels(*self._labels(loaded)).set(1)
         self.model_ready.labels(name).set(1)
         coverage = loaded.manifest.source.coverage
         if coverage is not None:
             self.model_coverage.labels(name).set(coverage)
         else:
-            self.model_coverage.remove(name)
+            _remove(self.model_coverage, name)
         self.model_trained.labels(name).set(loaded.manifest.created.timestamp())
         self.model_loaded.labels(name).set(loaded.loaded.timestamp())
 
@@ -109,3 +110,9 @@ class Instruments:
     def _labels(model: "ReadyModel") -> tuple[str, str, str, str]:
         origin = model.origin
         return (origin["model_name"], origin["model_version"], origin["data_version"], origin["effective_source"])
+
+
+def _remove(gauge: Gauge, *labels: str) -> None:
+    # Before 0.22 prometheus-client raises for labels that were never set: a swap would be told of by half.
+    with suppress(KeyError):
+        gauge.remove(*labels)

@@ -11,6 +11,7 @@ from time import sleep
 import numpy as np
 import pytest
 import requests
+from prometheus_client import Gauge
 from starlette.testclient import TestClient
 
 from aiops_assets import __version__
@@ -169,6 +170,25 @@ class TestSwaps:
         assert value("aiops_model_info", {**labels, "version": "2", "data_version": "data-of-2"}) == 1
         assert value("aiops_model_info", {**labels, "version": "1", "data_version": "data-of-1"}) is None
         assert value("aiops_model_trained_timestamp_seconds", {"model": NAME}) == 1793491200
+
+    def test_a_swap_survives_a_client_that_removes_only_what_was_set(
+        self, home: ServedHome, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def remove(gauge: Gauge, *labels: str) -> None:  # as prometheus-client 0.21 has it
+            del gauge._metrics[labels]
+
+        monkeypatch.setattr(Gauge, "remove", remove)
+        home.serve([NAME])
+        instruments = Instruments()
+        pool = ModelPool(ChampionSource(home.served), [ANOMALY_DETECTOR], instruments)
+        pool.refresh()
+        instruments.model_info.clear()
+        home.promote(home.publish(data=model_file(NAME, seed=1)))
+        pool.refresh()
+        assert pool.problems == {}
+        assert instruments.registry.get_sample_value("aiops_model_loaded_timestamp_seconds", {"model": NAME})
+        labels = {"model": NAME, "source": "synthetic", "version": "2", "data_version": "data-of-2"}
+        assert instruments.registry.get_sample_value("aiops_model_info", labels) == 1
 
 
 class TestMissing:
