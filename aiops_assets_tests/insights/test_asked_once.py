@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aiops_assets.errors import DataError
 from aiops_assets.insights.prediction.asked_once import AskedOnce
 from aiops_assets.models.catalog import PREDICTIVE_ANALYTICS
 from aiops_assets.models.predictive_analytics import PredictiveAnalytics
@@ -61,3 +62,22 @@ def test_a_history_is_asked_about_once_and_any_other_again() -> None:
         once.forecast(other, 12)
         once.forecast(other, 6)
     assert len(forecaster.asked) == 1 + len(others)
+
+
+@pytest.mark.parametrize("step_seconds", [300, 3600])
+def test_a_horizon_outside_a_day_is_refused_by_the_forecaster_itself(
+    served: PredictiveAnalytics, step_seconds: int
+) -> None:
+    once, known = AskedOnce(served), history(20, step_seconds)
+    once.forecast(known, 1)
+    for horizon in (-1, 0, steps_a_day(step_seconds) + 1):
+        with pytest.raises(DataError, match=f"horizon {horizon}: 1 to "):
+            once.forecast(known, horizon)
+
+
+def test_an_answer_cannot_change_the_next_one() -> None:
+    once = AskedOnce(LastValue())
+    said = once.forecast(history(20), 12)
+    for side in (said.value, said.lower, said.upper):
+        with pytest.raises(ValueError, match="read-only"):
+            side[0] = 0.0

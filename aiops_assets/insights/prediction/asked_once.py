@@ -20,11 +20,17 @@ class AskedOnce:
         self._told: dict[tuple[object, ...], Forecast] = {}
 
     def forecast(self, history: History, horizon: int) -> Forecast:
-        """See :class:`~aiops_assets.models.engine_answers.Forecasting`; at most a day's steps."""
+        """See :class:`~aiops_assets.models.engine_answers.Forecasting`; its arrays may be read-only."""
+        day = steps_a_day(history.step_seconds)
+        if not 1 <= horizon <= day:  # a slice would be shorter than asked for; the forecaster says what it refuses
+            return self._forecaster.forecast(history, horizon)
         begins = (history.times[0], history.step_seconds, history.metrics)
         key = (*begins, history.values.tobytes(), history.known.tobytes())
         if key not in self._told:
-            self._told[key] = self._forecaster.forecast(history, steps_a_day(history.step_seconds))
+            said = self._forecaster.forecast(history, day)
+            for side in (said.value, said.lower, said.upper):
+                side.setflags(write=False)  # answers are views of it
+            self._told[key] = said
         said = self._told[key]
         steps = slice(horizon)
         return Forecast(said.metrics, said.times[steps], said.value[steps], said.lower[steps], said.upper[steps])
