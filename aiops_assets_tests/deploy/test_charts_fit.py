@@ -75,11 +75,11 @@ def test_the_database_of_dev_is_the_one_that_dagster_asks(values: Object) -> Non
     assert [port["port"] for port in service["spec"]["ports"]] == [asked["service"]["port"]]
 
 
-def test_policies_open_the_ports_that_dagster_listens_on(values: Object) -> None:
+def test_policies_open_the_code_server_and_not_the_webserver_which_has_no_login(values: Object) -> None:
     (deployment,) = values["dagster-user-deployments"]["deployments"]
     policy = named(render("production"), "NetworkPolicy", "aiops-pipeline")
     opened = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
-    assert opened == {deployment["port"], values["dagsterWebserver"]["service"]["port"]}
+    assert opened == {deployment["port"]} != {values["dagsterWebserver"]["service"]["port"]}
 
 
 def test_names_of_services_are_those_that_settings_ask() -> None:

@@ -124,7 +124,7 @@ CONNECTIONS = [
     ("engine", "code server", 3030, False),
     ("engine", "mlflow", 5000, False),
     ("mlflow", "internet", 5432, True),
-    ("engine", "webserver", 3000, True),
+    ("engine", "webserver", 3000, False),
     ("monitoring", "webserver", 3000, False),
     ("code server", "internet", 5432, True),
 ]
