@@ -7,7 +7,6 @@ of a gauge, and a ``rate(...[5m])`` is the gauge's average over four minutes tha
 """
 
 import http.client
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from aiops_assets.timeseries.catalog import (
     SYNTHETIC_METRICS,
 )
 from aiops_assets.timeseries.series import Floats, PodSeries
+from aiops_assets_tests.ports import free_port
 
 MINUTE = 60
 WARM_UP_MINUTES = 6
@@ -237,7 +237,7 @@ def running_prometheus(storage: Path, target: str = "", configuration: str = "")
     job = f"{{job_name: tested, scrape_interval: 1s, static_configs: [{{targets: ['{target}']}}]}}" if target else ""
     plain = f"global: {{scrape_interval: 1m, evaluation_interval: 1m}}\nscrape_configs: [{job}]\n"
     config.write_text(configuration or plain)
-    port = _free_port()
+    port = free_port()
     command = [
         "prometheus",
         f"--config.file={config}",
@@ -272,12 +272,6 @@ def backfilled_prometheus(series: PodSeries, directory: Path, n_nodes: int = 3) 
     write_blocks(scrape(series, n_nodes), directory)
     with running_prometheus(directory) as url:
         yield url
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _becomes_ready(server: subprocess.Popen[bytes], port: int) -> bool:

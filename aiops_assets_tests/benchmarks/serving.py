@@ -28,6 +28,7 @@ from aiops_assets.models.flat_forest import FlatForest
 from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.benchmarks.rows import Row
+from aiops_assets_tests.ports import free_port
 
 Call = Callable[[], object]
 Found = dict[str, float]
@@ -99,7 +100,7 @@ def rows() -> list[Row]:
         subprocess.run([BIN / "aiops", "run"], env={**os.environ, **variables}, check=True, capture_output=True)
         model_file = home / "models" / NAME / "current" / "model.joblib"
         pipeline = isolation_forest.from_bytes(model_file.read_bytes())
-        port, bare_port = _free_port(), _free_port()
+        port, bare_port = free_port(), free_port()
         service = [str(BIN / "aiops"), "serve", "--host", "127.0.0.1", "--port", str(port)]
         bare = [sys.executable, "-m", BARE_APPS, str(bare_port), str(model_file)]
         in_process = _in_process(FlatForest.from_pipeline(pipeline), pipeline)
@@ -237,12 +238,6 @@ def _becomes_ready(server: subprocess.Popen[bytes], port: int, path: str) -> boo
             pass
         time.sleep(0.1)
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _say(line: str) -> None:

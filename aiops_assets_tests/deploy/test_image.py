@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from docker.utils.build import exclude_paths
 
 from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets_tests.deploy.container import DOCKERFILE, contained, dockerfile, image_environment, stop
-from aiops_assets_tests.service.running import free_port
+from aiops_assets_tests.ports import free_port
+from aiops_assets_tests.service.running import Running
 
 START_SECONDS = 90
 
@@ -104,11 +104,7 @@ def test_service_runs_as_a_user_without_a_name_on_a_read_only_root(tmp_path: Pat
     port, log = free_port(), tmp_path / "log"
     command = [*command_on_loopback(), "--demo", "--port", str(port)]
     with contained(command, tmp_path, log) as process:
-        end = time.monotonic() + START_SECONDS
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            assert process.poll() is None, said(log)
-            assert time.monotonic() < end, said(log)
-            time.sleep(0.1)
+        Running(f"http://127.0.0.1:{port}", process, log).wait_for("/health")
         assert stop(process) == 0, said(log)
     assert "Started server process [1]" in said(log)
     assert "Finished server process [1]" in said(log)
@@ -137,13 +133,6 @@ def test_a_run_trains_and_serves_as_a_user_without_a_name_on_a_read_only_root(tm
         assert process.wait(600) == 0, said(log)
     champions = (tmp_path / "volumes" / "mnt" / "models").glob("*/champion.json")
     assert sorted(one.parent.name for one in champions) == sorted(variables["MODELS"].split(","))
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
-        return False
 
 
 def command_on_loopback() -> list[str]:

@@ -1,7 +1,5 @@
 """MLflow's chart: what helm makes of it, and what it starts, on a real PostgreSQL."""
 
-import subprocess
-import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -11,18 +9,18 @@ import kubernetes_validate
 import pytest
 import requests
 import yaml
-from kubernetes_validate.utils import all_versions, major_minor
 
 from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets_tests.deploy import programs
 from aiops_assets_tests.deploy.container import contained, dockerfile
+from aiops_assets_tests.deploy.minors import MINORS
 from aiops_assets_tests.deploy.pod_security import restricted_problems
+from aiops_assets_tests.ports import free_port
 from aiops_assets_tests.postgres_server import running_postgres
-from aiops_assets_tests.service.running import free_port
+from aiops_assets_tests.service.running import Running
 
 Object = dict[str, Any]
 CHART = PROJECT_ROOT / "deploy" / "mlflow"
-MINORS = list(dict.fromkeys(major_minor(one) for one in all_versions()))[-2:]
 ALL_OPTIONS = """
 image: {repository: registry.example.com/team/aiops-assets, tag: 0.2.0, pullPolicy: Always, pullSecrets: [registry]}
 replicas: 2
@@ -34,7 +32,6 @@ serviceAccount: {annotations: {example.com/role: writer}}
 fsGroup: 1001
 migration: {deadlineSeconds: 60}
 """
-START_SECONDS = 90
 needs_npm = pytest.mark.needs("npm")
 
 
@@ -171,7 +168,7 @@ def test_migration_makes_the_tables_and_the_server_answers_its_own_names(databas
     command = [one.replace("0.0.0.0", "127.0.0.1").replace("=5000", f"={port}") for one in server["command"]]
     fixed = {name: value for name, value in variables_of(server).items() if isinstance(value, str)}
     with contained(command, tmp_path, log, {**fixed, **variables}, ["/var/lib/mlflow"]) as process:
-        wait_for(f"http://127.0.0.1:{port}/health", process, log)
+        Running(f"http://127.0.0.1:{port}", process, log).wait_for("/health")
         search = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search?max_results=1"
         for host in ("mlflow:5000", "mlflow.self-healing-platform.svc:5000"):
             answer = requests.get(search, headers={"Host": host}, timeout=30)
@@ -180,16 +177,3 @@ def test_migration_makes_the_tables_and_the_server_answers_its_own_names(databas
         artifact = f"http://127.0.0.1:{port}/api/2.0/mlflow-artifacts/artifacts/0/one.txt"
         assert requests.put(artifact, data=b"1", headers={"Host": "mlflow:5000"}, timeout=30).status_code == 200
     assert (tmp_path / "volumes" / "var" / "lib" / "mlflow" / "0" / "one.txt").read_bytes() == b"1"
-
-
-def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            if requests.get(url, timeout=5).ok:
-                return
-        except requests.ConnectionError:
-            pass
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < end, log.read_text()
-        time.sleep(0.2)

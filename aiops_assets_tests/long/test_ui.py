@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -20,6 +19,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from aiops_assets_tests.conftest import AFTER_DATA, FEW
+from aiops_assets_tests.ports import free_port
 
 pytestmark = [pytest.mark.long, pytest.mark.needs("chromium")]
 
@@ -189,13 +189,6 @@ def expect_nodes(page: Page, assets: tuple[str, ...]) -> None:
 def environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "PATH", "TMPDIR")}
     return {**kept, **SMALL, "MODELS": ",".join(FEW), "AIOPS_HOME": str(home)}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def wait_until_loaded(ui: Ui, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,9 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import requests
+
+from aiops_assets.settings import Settings
+from aiops_assets_tests.ports import free_port
 
 START_SECONDS = 90
 
@@ -35,7 +37,7 @@ class Running:
                 last = f"{response.status_code} {response.text}"
             except requests.ConnectionError as error:
                 last = str(error)
-            assert self.process.poll() is None, self.log.read_text()
+            assert self.process.poll() is None, self.log.read_text(errors="replace")
             assert monotonic() < end, f"{path}: {last}"
             sleep(0.05)
 
@@ -45,11 +47,10 @@ class Running:
         return self.process.wait(timeout=40)
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+def own_environment() -> dict[str, str]:
+    """This process' variables without the settings of whoever runs the tests."""
+    names = {name.upper() for name in Settings.model_fields}
+    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def serving(home: Path, *arguments: str, **variables: str) -> Iterator[Running]:
     """Start it; killed when the block ends."""
     port, log = free_port(), home / "serve.log"
     home.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "AIOPS_HOME": str(home), "OMP_NUM_THREADS": "1", **variables}
+    environment = {**own_environment(), "AIOPS_HOME": str(home), "OMP_NUM_THREADS": "1", **variables}
     command = [str(Path(sys.executable).parent / "aiops"), "serve", "--port", str(port), *arguments]
     with log.open("wb") as sink, subprocess.Popen(command, env=environment, stderr=sink, stdout=sink) as process:
         try:
