@@ -3,16 +3,19 @@
 import os
 import secrets
 import shutil
-import socket
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiops_assets_tests.ports import free_port
+
 USER = "aiops"
-START_SECONDS = 60
+START_SECONDS, STOP_SECONDS = 60, 10
 
 
 @dataclass(frozen=True)
@@ -69,26 +72,38 @@ def _running(found: Path, folder: Path) -> Iterator[Postgres]:
         for path in (folder, folder / "password"):
             os.chown(path, 65534, 65534)
 
-    def run(program: str, *arguments: str) -> None:
-        command = [*as_other, str(found / program), *arguments]
-        done = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{program}: {done.stderr}{log.read_text() if log.exists() else ''}")
-
     secured = ["--auth=scram-sha-256", f"--pwfile={folder / 'password'}", f"--username={USER}"]
-    run("initdb", f"--pgdata={data}", "--no-sync", "--no-locale", "--encoding=UTF8", *secured)
-    port = _free_port()
+    made = [f"--pgdata={data}", "--no-sync", "--no-locale", "--encoding=UTF8", *secured]
+    initdb = [*as_other, str(found / "initdb"), *made]
+    done = subprocess.run(initdb, cwd=folder, capture_output=True, text=True, timeout=START_SECONDS)
+    if done.returncode:
+        raise RuntimeError(f"initdb: {done.stderr}")
+    port = free_port()
     # Nothing has to survive a crash of this machine, and there is no socket file whose path could be too long.
-    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c fsync=off"
-    server = [f"--pgdata={data}", f"--log={log}", f"--timeout={START_SECONDS}", "--wait"]
-    run("pg_ctl", *server, f"--options={options}", "start")
-    try:
-        yield Postgres("127.0.0.1", port, USER, password, found)
-    finally:
-        run("pg_ctl", *server, "--mode=immediate", "stop")
+    options = ("listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=", "fsync=off")
+    given = [word for option in options for word in ("-c", option)]
+    # Whatever ends this process, by SIGKILL too, ends the server as soon as its clients are gone.
+    dying = as_other or ["setpriv"]
+    command = [*dying, "--pdeathsig=TERM", str(found / "postgres"), "-D", str(data), *given]
+    with log.open("wb") as output, subprocess.Popen(command, cwd=folder, stdout=output, stderr=output) as server:
+        try:
+            if not _becomes_ready(server, found / "pg_isready", port):
+                raise RuntimeError(f"PostgreSQL is not ready: {log.read_text(errors='replace')[-2000:]}")
+            yield Postgres("127.0.0.1", port, USER, password, found)
+        finally:
+            # At once: nobody reads these data again, and a client may still be connected.
+            server.send_signal(signal.SIGQUIT)
+            try:
+                server.wait(timeout=STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _becomes_ready(server: "subprocess.Popen[bytes]", pg_isready: Path, port: int) -> bool:
+    ends = time.monotonic() + START_SECONDS
+    command = [str(pg_isready), "--quiet", "--host=127.0.0.1", f"--port={port}"]
+    while server.poll() is None and time.monotonic() < ends:
+        if subprocess.run(command, timeout=START_SECONDS).returncode == 0:
+            return True
+        time.sleep(0.05)
+    return False
