@@ -1,13 +1,12 @@
 """The shipped instance and a real MLflow server, both on a real PostgreSQL: the chain by its command."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dagster as dg
@@ -16,8 +15,9 @@ import requests
 
 from aiops_assets.assets.run_history import close_dead_runs
 from aiops_assets_tests.deploy.dagster_instance import INSTANCE
+from aiops_assets_tests.ports import free_port
 from aiops_assets_tests.postgres_server import Postgres, running_postgres
-from aiops_assets_tests.service.running import Running, free_port
+from aiops_assets_tests.service.running import Running, own_environment
 
 pytestmark = pytest.mark.needs("postgres")
 
@@ -33,11 +33,16 @@ SECONDS = 300
 
 @dataclass(frozen=True)
 class Deployed:
-    """What a run pod sees: its variables, and the servers that they name."""
+    """What a run pod sees: its variables, and the servers that they name.
+
+    Attributes:
+        run_id: of the run that made the whole chain.
+    """
 
     variables: dict[str, str]
     mlflow: Running
     artifacts: Path
+    run_id: str = ""
 
     def run(self, program: str, *arguments: str) -> str:
         """What a program of this environment says on stdout."""
@@ -62,7 +67,7 @@ def mlflow_server(postgres: Postgres, folder: Path) -> Iterator[Running]:
     postgres.create_database("mlflow")
     port, log = free_port(), folder / "mlflow.log"
     environment = {
-        **os.environ,
+        **own_environment(),
         "MLFLOW_BACKEND_STORE_URI": postgres.uri("mlflow").replace("postgresql:", "postgresql+psycopg2:"),
         "MLFLOW_SERVER_ALLOWED_HOSTS": f"mlflow:5000,127.0.0.1:{port}",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -74,7 +79,8 @@ def mlflow_server(postgres: Postgres, folder: Path) -> Iterator[Running]:
     subprocess.run(upgrade, env=environment, check=True, capture_output=True, timeout=SECONDS)
     listening = ["--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
     artifacts = ["--serve-artifacts", "--artifacts-destination", str(folder / "artifacts")]
-    command = [mlflow, "server", *listening, *artifacts]
+    # PostgreSQL ends with this process, but waits for its clients, of which this is one.
+    command = ["setpriv", "--pdeathsig=TERM", mlflow, "server", *listening, *artifacts]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, cwd=folder, stdout=output, stderr=output)
     running = Running(f"http://127.0.0.1:{port}", process, log)
@@ -108,21 +114,23 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
             "SYNTHETIC_END": "2026-11-01",
             "OMP_NUM_THREADS": "1",
         }
-        deployed = Deployed({**os.environ, **ours}, mlflow, folder / "artifacts")
+        deployed = Deployed({**own_environment(), **ours}, mlflow, folder / "artifacts")
         selection = ["--select", 'key:"synthetic_series"+']
         deployed.run("dagster", "asset", "materialize", "-m", "aiops_assets.definitions", *selection)
-        yield deployed
+        with deployed.instance() as instance:
+            (run,) = instance.get_runs()
+        yield replace(deployed, run_id=run.run_id)
 
 
 def test_the_runs_history_is_in_postgresql(deployed: Deployed) -> None:
     with deployed.instance() as instance:
-        (run,) = instance.get_runs()
+        run = instance.get_run_by_id(deployed.run_id)
+        assert run is not None
         assert run.status == dg.DagsterRunStatus.SUCCESS
         assert {tuple(key.path) for key in instance.all_asset_keys()} >= CHAIN
-        for key in CHAIN:
-            event = instance.get_latest_materialization_event(dg.AssetKey(list(key)))
-            assert event is not None, key
-            assert event.run_id == run.run_id
+        materialized = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        events = [entry.dagster_event for entry in materialized]
+        assert {tuple(event.asset_key.path) for event in events if event and event.asset_key} == CHAIN
         assert type(instance.run_storage).__name__ == "PostgresRunStorage"
         # Whose process is gone is Kubernetes' to say: nothing of a cluster is asked for here.
         assert close_dead_runs(instance) == []
