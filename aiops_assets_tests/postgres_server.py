@@ -82,9 +82,9 @@ def _running(found: Path, folder: Path) -> Iterator[Postgres]:
     # Nothing has to survive a crash of this machine, and there is no socket file whose path could be too long.
     options = ("listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=", "fsync=off")
     given = [word for option in options for word in ("-c", option)]
-    # Whatever ends this process, by SIGKILL too, ends the server as soon as its clients are gone.
+    # Whatever ends this process, by SIGKILL too, ends the server, which then waits for no client.
     dying = as_other or ["setpriv"]
-    command = [*dying, "--pdeathsig=TERM", str(found / "postgres"), "-D", str(data), *given]
+    command = [*dying, "--pdeathsig=INT", str(found / "postgres"), "-D", str(data), *given]
     with log.open("wb") as output, subprocess.Popen(command, cwd=folder, stdout=output, stderr=output) as server:
         try:
             if not _becomes_ready(server, found / "pg_isready", port):
