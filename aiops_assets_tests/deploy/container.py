@@ -32,6 +32,9 @@ READ_ONLY = (
 START = """
 set -e
 mount -t tmpfs -o mode=755 tmpfs "$NEW"
+# First: what is read-only may lie below it, as a checkout in /tmp does.
+mkdir "$NEW/tmp"
+mount -t tmpfs -o mode=1777 tmpfs "$NEW/tmp"
 for one in $READ_ONLY; do
   if [ -d "$one" ]; then mkdir -p "$NEW$one"; else mkdir -p "$(dirname "$NEW$one")"; touch "$NEW$one"; fi
   mount --bind "$one" "$NEW$one"
@@ -39,10 +42,9 @@ for one in $READ_ONLY; do
 done
 for one in bin lib lib64 sbin; do ln -s "usr/$one" "$NEW/$one"; done
 echo root:x:0:0:root:/root:/bin/sh > "$NEW/etc/passwd"
-mkdir -p "$NEW/proc" "$NEW/dev" "$NEW/tmp"
+mkdir -p "$NEW/proc" "$NEW/dev"
 mount -t proc proc "$NEW/proc"
 mount --rbind /dev "$NEW/dev"
-mount -t tmpfs -o mode=1777 tmpfs "$NEW/tmp"
 for one in $VOLUMES; do
   mkdir -p "$NEW$one" "$HELD$one"
   chmod 2775 "$HELD$one"
