@@ -27,7 +27,7 @@ from aiops_assets.models.catalog import ANOMALY_DETECTOR, ModelSpec, named
 from aiops_assets.models.families import ChainFamily, family_of
 from aiops_assets.registry.loading import load_model
 from aiops_assets.service.instruments import Instruments
-from aiops_assets.service.versions import NOTHING, Source
+from aiops_assets.service.versions import NOTHING, VersionSource
 from aiops_assets.stores.records import ChampionMove, Manifest
 
 MOST_WAIT_SECONDS = 300.0
@@ -94,7 +94,7 @@ class ModelPool:
 
     def __init__(
         self,
-        source: Source,
+        source: VersionSource,
         specs: Sequence[ModelSpec],
         instruments: Instruments,
         poll_seconds: float = 5.0,

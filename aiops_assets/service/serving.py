@@ -21,7 +21,7 @@ from aiops_assets.service.exposition import ScoresCollector
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
-from aiops_assets.service.versions import ChampionSource, MountedSource, Source
+from aiops_assets.service.versions import ChampionSource, MountedSource, VersionSource
 from aiops_assets.settings import Settings
 from aiops_assets.stores.lake import Lake
 from aiops_assets.stores.scores import Scores
@@ -62,7 +62,7 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
         if not specs:
             raise SettingsError(f"--model {model}: there are {', '.join(settings.models or MODEL_NAMES)}")
     served = ServedModels(open_storage(settings.model_root))
-    source: Source = MountedSource(directory, served) if directory else ChampionSource(served)
+    source: VersionSource = MountedSource(directory, served) if directory else ChampionSource(served)
     pool = ModelPool(source, specs, instruments, settings.service_poll_seconds, only=bool(model))
     home = open_storage(settings.aiops_home)
     instruments.registry.register(ScoresCollector(Scores(home, settings.cluster)))

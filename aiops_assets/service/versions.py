@@ -21,7 +21,7 @@ NOTHING = "nothing is served yet: run `aiops run`"
 log = structlog.get_logger("aiops.service")
 
 
-class Source(Protocol):
+class VersionSource(Protocol):
     """Where a pool's versions come from.
 
     Attributes:
@@ -46,7 +46,7 @@ class ChampionSource:
         self.served = served
 
     def wanted(self, name: str) -> ChampionMove:
-        """See Source."""
+        """See VersionSource."""
         try:
             record = self.served.champion(name)
         except StoreError as error:
@@ -70,7 +70,7 @@ class MountedSource:
         self._wanted: ChampionMove | None = None
 
     def wanted(self, name: str) -> ChampionMove:
-        """See Source. Once it is told it stays: another version is another directory, and another process.
+        """See VersionSource. Once it is told it stays: another version is another directory, and another process.
 
         Raises:
             NotFoundError: no manifest in the directory, or no champion record.
