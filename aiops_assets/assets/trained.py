@@ -15,7 +15,7 @@ from aiops_assets.assets.run_history import close_dead_runs, has_ended
 from aiops_assets.assets.training_sets import training_set_key
 from aiops_assets.automation.pod_resources import step_tags
 from aiops_assets.cards.forecast_pictures import fan_chart
-from aiops_assets.code_version import code_version
+from aiops_assets.code_digest import code_of
 from aiops_assets.errors import IntegrityError
 from aiops_assets.models.catalog import ModelSpec
 from aiops_assets.models.families import FORECASTER, ChainFamily, family_of
@@ -52,7 +52,7 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
         kinds={family.framework, "mlflow"},
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags=step_tags("model", gpu=gpu),
-        code_version=code_version(),
+        code_version=code_of(family),
         description=(
             f"{spec.description} One immutable, integer-versioned directory a fit. "
             "With unchanged data, code and configuration fitting is skipped."
@@ -141,7 +141,7 @@ def fit_version(
         "source": training_set.source.model_dump_json(exclude_none=True),
         "data_version": data_version,
         DAGSTER_RUN_TAG: dagster_run_id,
-        "code_version": code_version(),
+        "code_version": code_of(family),
     }
     parameters = {**spec.parameters, "random_seed": seed}
     with tracker.run(spec.name, dataset=dataset, params=parameters, tags=tags) as run:
@@ -174,7 +174,7 @@ def fit_version(
                 run_id=run.run_id,
                 run_url=tracker.run_url(run.run_id),
                 dagster_run_id=dagster_run_id,
-                code_version=code_version(),
+                code_version=code_of(family),
                 fingerprint=fingerprint_of(spec, record.cluster, training_set, seed),
                 metrics=metrics,
                 fit=fitted.how,
@@ -215,7 +215,7 @@ def fingerprint_of(spec: ModelSpec, cluster: str, training_set: TrainingSetRef, 
             "cluster": cluster,
             "data": training_set.data_version,
             "source": f"{training_set.source.asked}: {training_set.effective_source}",
-            "code": code_version(),
+            "code": code_of(family_of(spec)),
             "parameters": repr(sorted(spec.parameters.items())),
             "seed": str(seed),
             **_package_versions(family_of(spec)),

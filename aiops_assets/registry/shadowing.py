@@ -4,7 +4,7 @@ from typing import cast
 
 import pandas as pd
 
-from aiops_assets.code_version import code_version
+from aiops_assets.code_digest import code_of
 from aiops_assets.errors import IntegrityError
 from aiops_assets.models import forecast_shadow
 from aiops_assets.models.catalog import ModelSpec
@@ -55,7 +55,7 @@ def window_record(
         effective_source=effective_source,
         window_start=training_set.window_start,
         window_end=training_set.window_end,
-        code_version=code_version(),
+        code_version=code_of(family_of(spec)),
         metrics=family_of(spec).contributors,
     )
 

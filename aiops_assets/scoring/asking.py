@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from aiops_assets.code_version import code_version
+from aiops_assets.code_digest import code_digest
 from aiops_assets.errors import DataError, IntegrityError, ModelError, NotFoundError
 from aiops_assets.models.base import Forecast
 from aiops_assets.models.catalog import ModelSpec
@@ -115,7 +115,7 @@ def ask_champions(
         made_at=made_at,
         source=window.source,
         notes=window.notes,
-        code_version=code_version(),
+        code_version=code_digest(__name__),
         scored_until=scored["timestamp"].max().to_pydatetime() if len(scored) else None,
         forecast_from=min(begins).to_pydatetime() if begins else None,
         pods=int(scored["pod"].nunique()),
