@@ -5,25 +5,25 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from aiops_assets.assets.card import card_asset
-from aiops_assets.assets.checks import (
+from aiops_assets.datasets.selection import active_models, training_sets_of
+from aiops_assets.pipeline.assets.card import card_asset
+from aiops_assets.pipeline.assets.evaluation import evaluation_asset
+from aiops_assets.pipeline.assets.raw_metrics import raw_metrics_asset
+from aiops_assets.pipeline.assets.scores import scores_asset
+from aiops_assets.pipeline.assets.served import served_asset
+from aiops_assets.pipeline.assets.shadow import shadow_asset
+from aiops_assets.pipeline.assets.synthetic_series import synthetic_series
+from aiops_assets.pipeline.assets.trained import model_asset
+from aiops_assets.pipeline.assets.training_sets import training_set_asset
+from aiops_assets.pipeline.automation.jobs import automation_for
+from aiops_assets.pipeline.checks import (
     not_worse_check,
     smoke_check,
     something_is_served_check,
     training_set_checks,
 )
-from aiops_assets.assets.evaluation import evaluation_asset
-from aiops_assets.assets.raw_metrics import raw_metrics_asset
-from aiops_assets.assets.scores import scores_asset
-from aiops_assets.assets.served import served_asset
-from aiops_assets.assets.shadow import shadow_asset
-from aiops_assets.assets.synthetic_series import synthetic_series
-from aiops_assets.assets.trained import model_asset
-from aiops_assets.assets.training_sets import training_set_asset
-from aiops_assets.automation.executors import steps_executor
-from aiops_assets.automation.jobs import automation_for
-from aiops_assets.resources import resources_for
-from aiops_assets.selection import active_models, training_sets_of
+from aiops_assets.pipeline.executors import steps_executor
+from aiops_assets.pipeline.resources import resources_for
 from aiops_assets.settings import Settings, load_settings
 
 

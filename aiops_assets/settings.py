@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from aiops_assets.durations import parse_duration
 from aiops_assets.errors import DataError, SettingsError
-from aiops_assets.insights.durations import parse_duration
-from aiops_assets.models.catalog import LSTM, MODEL_NAMES, MODELS, named
+from aiops_assets.families.catalog import LSTM, MODEL_NAMES, MODELS, named
 from aiops_assets.timeseries.catalog import METRICS, MetricSpec
 from aiops_assets.timeseries.metrics_file import load_metrics
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aiops_assets.models.catalog import MODELS
+from aiops_assets.families.catalog import MODELS
 from aiops_assets.settings import PROJECT_ROOT, Settings, load_settings
-from aiops_assets.timeseries.synthetic import generate
+from aiops_assets.synthetic.pods import generate
 from aiops_assets_tests import postgres_server
 from aiops_assets_tests.deploy import programs
 from aiops_assets_tests.prometheus_server import backfilled_prometheus

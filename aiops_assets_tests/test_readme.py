@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aiops_assets.cli import main
+from aiops_assets.commands.cli import main
 from aiops_assets.settings import PROJECT_ROOT, Settings
-from aiops_assets.timeseries.synthetic import generate
+from aiops_assets.synthetic.pods import generate
 from aiops_assets_tests.prometheus_server import backfilled_prometheus
 
 README = (PROJECT_ROOT / "README.md").read_text()

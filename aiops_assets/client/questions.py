@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from aiops_assets.engine.samples import Sample
 from aiops_assets.errors import DataError
-from aiops_assets.insights.samples import Sample
 
 METRIC_LISTS = ("metrics", "historical_metrics")
 """Keys of a request that hold metrics, of ``issue_context`` too."""

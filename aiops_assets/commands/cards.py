@@ -15,9 +15,9 @@ from aiops_assets.settings import load_settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from aiops_assets.models.forecast_shadow import ForecastsSideBySide
-    from aiops_assets.models.shadow import SideBySide
-    from aiops_assets.stores.shadow import ShadowRecord, ShadowScores
+    from aiops_assets.judging.detection.shadow import SideBySide
+    from aiops_assets.judging.forecasting.shadow import ForecastsSideBySide
+    from aiops_assets.storage.shadow import ShadowRecord, ShadowScores
 
 WINDOW = ("WINDOW END", "CHALLENGER", "CHAMPION")
 DETECTOR_HEAD = (
@@ -61,8 +61,8 @@ class Manner(NamedTuple):
 @one_line_errors
 def card(name: str, version: int | None) -> None:
     """Print the path and the text of the card of model NAME: of VERSION, or else of the champion."""
+    from aiops_assets.pipeline.resources import stores_of
     from aiops_assets.registry import champions
-    from aiops_assets.resources import stores_of
 
     stores, name = stores_of(load_settings(os.environ)), champions.model_named(name).name
     cards = stores.cards()
@@ -87,9 +87,9 @@ def compare(name: str, as_json: bool) -> None:
     Of forecasters: errors to the seasonal naive's, up to 1, 6 and 24 hours ahead, below 1 is better; NEARER is the
     share of steps at which the challenger was nearer to what came.
     """
-    from aiops_assets.models.families import family_of
+    from aiops_assets.families.registry import family_of
+    from aiops_assets.pipeline.resources import stores_of
     from aiops_assets.registry import champions
-    from aiops_assets.resources import stores_of
 
     spec = champions.model_named(name)
     name = spec.name
@@ -114,8 +114,9 @@ def compare(name: str, as_json: bool) -> None:
 
 
 def _manner(kind: str) -> Manner:
-    from aiops_assets.models import forecast_shadow, shadow
-    from aiops_assets.models.families import FORECASTER
+    from aiops_assets.families.registry import FORECASTER
+    from aiops_assets.judging.detection import shadow
+    from aiops_assets.judging.forecasting import shadow as forecast_shadow
 
     if kind == FORECASTER:
         words = forecast_shadow.in_words
@@ -157,7 +158,7 @@ def _detector_cells(both: "SideBySide") -> tuple[str, ...]:
 
 
 def _forecaster_cells(both: "ForecastsSideBySide") -> tuple[str, ...]:
-    from aiops_assets.models.forecast_holdout import HORIZON_HOURS
+    from aiops_assets.judging.forecasting.holdout import HORIZON_HOURS
 
     ratios = [figures.ratios["seasonal_naive"] if figures else {} for figures in (both.challenger, both.champion)]
     inside = both.coverage

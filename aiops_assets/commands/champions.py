@@ -17,8 +17,8 @@ from aiops_assets.settings import load_settings
 
 if TYPE_CHECKING:
     from aiops_assets.registry.listing import VersionLine
-    from aiops_assets.stores.records import ChampionRecord
-    from aiops_assets.stores.served import ServedModels
+    from aiops_assets.storage.records import ChampionRecord
+    from aiops_assets.storage.served import ServedModels
 
 FIGURES = {
     "average_precision": ("AVG PRECISION", "{:.3f}"),
@@ -48,9 +48,9 @@ def promote(name: str, version: int, reason: str) -> None:
 
     It is verified, loaded and asked before anything changes.
     """
+    from aiops_assets.pipeline.resources import stores_of, tracking_of
     from aiops_assets.registry import champions
     from aiops_assets.registry.restoring import doubt
-    from aiops_assets.resources import stores_of, tracking_of
 
     table = load_settings(os.environ)
     served, tracker, spec = stores_of(table).served(), tracking_of(table).tracker(), champions.model_named(name)
@@ -69,9 +69,9 @@ def promote(name: str, version: int, reason: str) -> None:
 @one_line_errors
 def rollback(name: str, to: int | None, reason: str) -> None:
     """Serve an earlier version of model NAME again, and veto the one that is left: no run serves it by itself."""
+    from aiops_assets.pipeline.resources import stores_of, tracking_of
     from aiops_assets.registry import champions
     from aiops_assets.registry.restoring import damage
-    from aiops_assets.resources import stores_of, tracking_of
 
     table = load_settings(os.environ)
     served, tracker, spec = stores_of(table).served(), tracking_of(table).tracker(), champions.model_named(name)
@@ -93,10 +93,10 @@ def models(name: str | None, as_json: bool) -> None:
 
     Exit code 1 where a champion record cannot be read or is wrong, so that nobody can say which is served.
     """
-    from aiops_assets.models.catalog import named
+    from aiops_assets.families.catalog import named
+    from aiops_assets.pipeline.resources import stores_of, tracking_of
     from aiops_assets.registry.listing import names_served, version_lines
     from aiops_assets.registry.restoring import DOCTOR, doubt
-    from aiops_assets.resources import stores_of, tracking_of
 
     table = load_settings(os.environ)
     served, tracker = stores_of(table).served(), tracking_of(table).tracker()
@@ -138,9 +138,9 @@ def _show(served: "ServedModels", listed: "dict[str, list[VersionLine]]") -> Non
 @one_line_errors
 def doctor(dry_run: bool) -> None:
     """Look at what is served, and mend what needs no person; exit code 1 when something is left."""
+    from aiops_assets.datasets.selection import active_models
+    from aiops_assets.pipeline.resources import stores_of, tracking_of
     from aiops_assets.registry.doctor import Doctor
-    from aiops_assets.resources import stores_of, tracking_of
-    from aiops_assets.selection import active_models
 
     table = load_settings(os.environ)
     stores = stores_of(table)
@@ -195,7 +195,7 @@ def table_of(lines: "list[VersionLine]", now: datetime) -> list[str]:
 
 def _against(line: "VersionLine") -> str:
     """What a version was compared with, and how good that was on the same rows."""
-    from aiops_assets.models.forecast_gate import TRIVIAL_NAMES
+    from aiops_assets.judging.forecasting.gate import TRIVIAL_NAMES
 
     theirs = {} if line.opponent == TRIVIAL_NAMES else line.opponent_figures
     shown = [FIGURES[name][1].format(theirs[name]) for name in RANKED_BY if name in theirs]

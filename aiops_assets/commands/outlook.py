@@ -17,8 +17,8 @@ from aiops_assets.settings import load_settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from aiops_assets.models.base import Forecast
-    from aiops_assets.models.breaches import Outlook
+    from aiops_assets.learners.contracts import Forecast
+    from aiops_assets.outlook.breaches import Outlook
     from aiops_assets.timeseries.history import History
 
 MODEL, SEED = "predictive-analytics", 42
@@ -40,8 +40,8 @@ def outlook(series: Path, given: tuple[str, ...], horizon: int | None, as_json: 
     --limit names; without it, columns that end in the name of one of our ratios (memory_usage, disk_usage, ...) get 1.
     predictive-analytics is fitted on them, in steps of five minutes (of the series, if longer).
     """
-    from aiops_assets.models import breaches
-    from aiops_assets.models.forecasters import FORECASTERS
+    from aiops_assets.learners.forecasters.learned import FORECASTERS
+    from aiops_assets.outlook import breaches
     from aiops_assets.timeseries.history import history_of
     from aiops_assets.timeseries.series_file import SPLIT, TIME, read_series
 
@@ -146,7 +146,7 @@ def _breach_in_words(breach: Mapping[str, Any] | None) -> str:
 
 
 def _exhaustion_in_words(exhaustion: Mapping[str, Any]) -> str:
-    from aiops_assets.models.exhaustion import when_in_words
+    from aiops_assets.outlook.exhaustion import when_in_words
 
     return when_in_words(*(exhaustion[f"{name}hours"] for name in ("", "earliest_", "latest_", "not_before_")))
 

@@ -35,10 +35,10 @@ def backtest(
     row, in the order of SERIES. A forecaster is fitted on all rows up to an origin; OUT gets `origin`, `timestamp`,
     `metric`, `value`, and the 80 % interval `lower` to `upper`, in steps of five minutes (of the series, if longer).
     """
-    from aiops_assets.backtesting import backtest_file, forecast_file
-    from aiops_assets.models.backtest import WINDOW_MODELS
-    from aiops_assets.models.catalog import named
-    from aiops_assets.models.forecasters import FORECASTERS
+    from aiops_assets.commands.backtesting import backtest_file, forecast_file
+    from aiops_assets.families.catalog import named
+    from aiops_assets.judging.detection.backtest import WINDOW_MODELS
+    from aiops_assets.learners.forecasters.learned import FORECASTERS
 
     name = named(name)
     if name not in {*WINDOW_MODELS, *FORECASTERS}:
@@ -65,7 +65,7 @@ def evaluate(data: Path | None, names: tuple[str, ...], scores: Path | None, pic
 
     DATA_DIR holds `series/<set>__<name>.parquet` and `labels/<set>__<name>.parquet` (`timestamp`, `split`, `label`).
     """
-    from aiops_assets import reports
+    from aiops_assets.commands import reports
 
     if data is None:
         if names or scores or pictures:

@@ -5,16 +5,16 @@ follows; who was killed in between is made up for by the next one.
 """
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError, StoreError
-from aiops_assets.models.catalog import MODELS, ModelSpec, named
-from aiops_assets.models.families import family_of
+from aiops_assets.families.catalog import MODELS, ModelSpec, named
+from aiops_assets.families.registry import family_of
 from aiops_assets.registry.loading import load_model
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS as CHAMPION_ALIAS
 from aiops_assets.registry.reconciling import reconcile as reconcile
 from aiops_assets.registry.restoring import DOCTOR, damage, doubt, moves_of, recorded_digest, renewed, restore
-from aiops_assets.stores.champion_record import vetoed
-from aiops_assets.stores.records import ChampionRecord
-from aiops_assets.stores.served import ServedModels
-from aiops_assets.tracking import Tracker
+from aiops_assets.storage.champion_record import vetoed
+from aiops_assets.storage.records import ChampionRecord
+from aiops_assets.storage.served import ServedModels
+from aiops_assets.tracking.tracker import Tracker
 
 
 def model_named(name: str) -> ModelSpec:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aiops_assets.errors import AiopsError, IntegrityError, NotFoundError
-from aiops_assets.models.catalog import ModelSpec
+from aiops_assets.families.catalog import ModelSpec
 from aiops_assets.registry.champions import require_servable
 from aiops_assets.registry.reconciling import follow_alias, follow_link
 from aiops_assets.registry.restoring import damage, doubt, moves_of, names_its_manifest, recorded_digest, restore
-from aiops_assets.stores.records import ChampionMove, ChampionRecord, sha256
-from aiops_assets.stores.served import ServedModels
-from aiops_assets.stores.training_sets import ROWS, TrainingSets
-from aiops_assets.tracking import MANIFEST_TAG, Tracker
+from aiops_assets.storage.records import ChampionMove, ChampionRecord, sha256
+from aiops_assets.storage.served import ServedModels
+from aiops_assets.storage.training_sets import ROWS, TrainingSets
+from aiops_assets.tracking.tracker import MANIFEST_TAG, Tracker
 
 State = Literal["ok", "mended", "to mend", "PROBLEM"]
 

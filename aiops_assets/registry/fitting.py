@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError
-from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.families import family_of
+from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.families.registry import family_of
 from aiops_assets.registry.loading import load_model
-from aiops_assets.stores.served import ServedModels
+from aiops_assets.storage.served import ServedModels
 
 ANEW = "fitted anew"
 REFIT = "the full refit"

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from aiops_assets.models import gate
-from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.families import HoldoutFigures, ModelComparison, family_of
-from aiops_assets.models.gate import Decision, Difference
+from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.families.registry import HoldoutFigures, ModelComparison, family_of
+from aiops_assets.judging.detection import gate
+from aiops_assets.judging.detection.gate import Decision, Difference
 from aiops_assets.registry.champions import veto_on
 from aiops_assets.registry.holdouts import holdout_said
 from aiops_assets.registry.loading import unloadable
-from aiops_assets.stores.records import ChampionMove, EvaluationRecord, Gap, Manifest
-from aiops_assets.stores.served import ServedModels
+from aiops_assets.storage.records import ChampionMove, EvaluationRecord, Gap, Manifest
+from aiops_assets.storage.served import ServedModels
 
 NOBODY = "none"
 

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from aiops_assets.errors import IntegrityError, NotFoundError
-from aiops_assets.stores.records import ChampionRecord, Record
-from aiops_assets.stores.served import ServedModels
+from aiops_assets.storage.records import ChampionRecord, Record
+from aiops_assets.storage.served import ServedModels
 
 CHAMPION, VETOED, DAMAGED = "champion", "vetoed", "damaged"
 

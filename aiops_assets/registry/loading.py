@@ -10,11 +10,11 @@ from importlib.metadata import version as installed_version
 from typing import Any
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError
-from aiops_assets.models.base import Family
-from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.families import family_of
-from aiops_assets.stores.records import Manifest
-from aiops_assets.stores.served import ServedModels
+from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.families.registry import family_of
+from aiops_assets.learners.contracts import Family
+from aiops_assets.storage.records import Manifest
+from aiops_assets.storage.served import ServedModels
 
 UNREADABLE = (pickle.PickleError, ImportError, AttributeError, LookupError, TypeError, ValueError, EOFError)
 """What a file raises that this code does not understand, although it is the one that was written."""

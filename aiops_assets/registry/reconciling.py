@@ -3,8 +3,8 @@
 from aiops_assets.registry.restoring import CHAMPION_ALIAS as CHAMPION_ALIAS
 from aiops_assets.registry.restoring import names_its_manifest
 from aiops_assets.registry.restoring import restore as restore
-from aiops_assets.stores.served import CURRENT, ServedModels
-from aiops_assets.tracking import Tracker
+from aiops_assets.storage.served import CURRENT, ServedModels
+from aiops_assets.tracking.tracker import Tracker
 
 ATTEMPTS = 10
 """How often what is derived is compared again because the record moved meanwhile."""

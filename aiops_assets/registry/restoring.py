@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, StoreError
-from aiops_assets.stores.champion_record import ChampionRecords
-from aiops_assets.stores.records import ChampionMove, ChampionRecord
-from aiops_assets.stores.served import CURRENT, ServedModels
-from aiops_assets.tracking import MANIFEST_TAG, Tracker
+from aiops_assets.storage.champion_record import ChampionRecords
+from aiops_assets.storage.records import ChampionMove, ChampionRecord
+from aiops_assets.storage.served import CURRENT, ServedModels
+from aiops_assets.tracking.tracker import MANIFEST_TAG, Tracker
 
 CHAMPION_ALIAS = "champion"
 DOCTOR = "`aiops doctor` mends it"

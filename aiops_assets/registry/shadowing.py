@@ -4,18 +4,18 @@ from typing import cast
 
 import pandas as pd
 
-from aiops_assets.code_digest import code_of
 from aiops_assets.errors import IntegrityError
-from aiops_assets.models import forecast_shadow
-from aiops_assets.models.catalog import ModelSpec
-from aiops_assets.models.detector_families import DetectorFamily
-from aiops_assets.models.families import FORECASTER, family_of
-from aiops_assets.models.shadow import first_contributors, side_by_side
+from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.families.detectors import DetectorFamily
+from aiops_assets.families.registry import FORECASTER, family_of
+from aiops_assets.judging.detection.shadow import first_contributors, side_by_side
+from aiops_assets.judging.forecasting import shadow as forecast_shadow
+from aiops_assets.registry.code_digest import code_of
 from aiops_assets.registry.holdouts import holdout_said
 from aiops_assets.registry.loading import load_model, unloadable
-from aiops_assets.stores.records import TrainingSetRecord
-from aiops_assets.stores.served import ServedModels
-from aiops_assets.stores.shadow import ShadowRecord
+from aiops_assets.storage.records import TrainingSetRecord
+from aiops_assets.storage.served import ServedModels
+from aiops_assets.storage.shadow import ShadowRecord
 
 
 def window_record(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from aiops_assets.insights.samples import Sample
+from aiops_assets.engine.samples import Sample
 
 MOST_NAME = 512
 YEARS = range(1970, 2200)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_assets.models.base import Forecast, Scored
-from aiops_assets.models.catalog import ANOMALY_DETECTOR, MODELS, PREDICTIVE_ANALYTICS, ModelSpec
-from aiops_assets.models.families import FORECASTER, family_of
+from aiops_assets.families.catalog import ANOMALY_DETECTOR, MODELS, PREDICTIVE_ANALYTICS, ModelSpec
+from aiops_assets.families.registry import FORECASTER, family_of
+from aiops_assets.learners.contracts import Forecast, Scored
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool, ReadyModel
-from aiops_assets.stores.records import ChampionMove, Manifest
+from aiops_assets.storage.records import ChampionMove, Manifest
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import STATISTICS
 from aiops_assets.timeseries.history import History

@@ -1,6 +1,6 @@
 """The engine's three questions: what is not normal, what comes next, which patterns are there.
 
-Source: engine contract, section 2.2. The thinking is in :mod:`aiops_assets.insights`; here are the models that it is
+Source: engine contract, section 2.2. The thinking is in :mod:`aiops_assets.engine`; here are the models that it is
 given, and the shape of the answers.
 """
 
@@ -11,16 +11,16 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from aiops_assets.insights.detection.anomalies import Detection, detect
-from aiops_assets.insights.each_pod import detect_each, issues_each, predict_each
-from aiops_assets.insights.pattern_analysis.patterns import analyze
-from aiops_assets.insights.pods import groups_of
-from aiops_assets.insights.prediction.asked_once import AskedOnce
-from aiops_assets.insights.prediction.issues import IssueOutlook, predicted_issues, together
-from aiops_assets.insights.prediction.predictions import Predictions, predict
-from aiops_assets.insights.prediction.sent_histories import require_answerable
-from aiops_assets.insights.samples import Sample
-from aiops_assets.models.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, PREDICTIVE_ANALYTICS
+from aiops_assets.engine.detection.anomalies import Detection, detect
+from aiops_assets.engine.each_pod import detect_each, issues_each, predict_each
+from aiops_assets.engine.pattern_analysis.patterns import analyze
+from aiops_assets.engine.pods import groups_of
+from aiops_assets.engine.prediction.asked_once import AskedOnce
+from aiops_assets.engine.prediction.issues import IssueOutlook, predicted_issues, together
+from aiops_assets.engine.prediction.predictions import Predictions, predict
+from aiops_assets.engine.prediction.sent_histories import require_answerable
+from aiops_assets.engine.samples import Sample
+from aiops_assets.families.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, PREDICTIVE_ANALYTICS
 from aiops_assets.service import answers, bodies
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
@@ -67,7 +67,7 @@ class Engine:
         return len({metric.name for metric in metrics if not metric.labels}) == len(metrics)
 
     def detect(self, body: bodies.DetectBody) -> dict[str, Any]:
-        """See :func:`aiops_assets.insights.detection.anomalies.detect`. Raises ServiceNotReady: no row detector yet."""
+        """See :func:`aiops_assets.engine.detection.anomalies.detect`. Raises ServiceNotReady: no row detector yet."""
         row_detector = self._pool.get(ANOMALY_DETECTOR.name)
         context = {name: str(value) for name, value in (body.context or {}).items() if value is not None}
         used, window, now = [row_detector], self._pool.ready.get(ENSEMBLE_PREDICTOR.name), self.clock()
@@ -144,7 +144,7 @@ class Engine:
         return {**asdict(found), **asdict(outlook), "models": _origins(forecaster, row_detector)}
 
     def analyze(self, body: bodies.AnalyzeBody) -> dict[str, Any]:
-        """See :func:`aiops_assets.insights.pattern_analysis.patterns.analyze`; no model is asked."""
+        """See :func:`aiops_assets.engine.pattern_analysis.patterns.analyze`; no model is asked."""
         span, data = body.time_range, body.historical_data
         found = analyze(
             bodies.samples_of(body.metrics),

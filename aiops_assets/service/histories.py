@@ -13,13 +13,13 @@ from time import monotonic
 import pandas as pd
 import structlog
 
+from aiops_assets.datasets.window import read_metric
 from aiops_assets.errors import AiopsError
-from aiops_assets.models.deviation_scores import ALERT_DAYS
-from aiops_assets.stores.lake import Lake
+from aiops_assets.learners.detectors.deviation_scores import ALERT_DAYS
+from aiops_assets.storage.lake import Lake
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU
-from aiops_assets.timeseries.pod_series import SEGMENT, VALUES, segment_rows
 from aiops_assets.timeseries.series import from_metric_frames, pod_of
-from aiops_assets.window import read_metric
+from aiops_assets.views.pod_series import SEGMENT, VALUES, segment_rows
 
 REFRESH_SECONDS = 60.0
 PATIENCE_SECONDS = 1.5

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aiops_assets.engine.served_rows import Usual, answer, confidence
 from aiops_assets.errors import DataError
-from aiops_assets.models.base import Forecast
-from aiops_assets.models.catalog import ANOMALY_DETECTOR, PREDICTIVE_ANALYTICS
-from aiops_assets.models.engine_answers import Usual, answer, confidence
-from aiops_assets.models.families import FORECASTER
+from aiops_assets.families.catalog import ANOMALY_DETECTOR, PREDICTIVE_ANALYTICS
+from aiops_assets.families.registry import FORECASTER
+from aiops_assets.learners.contracts import Forecast
 from aiops_assets.service.instances import Floats, rows_of, windows_of
 from aiops_assets.service.pool import ReadyModel
 from aiops_assets.timeseries import engine_layouts

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request, Response
 
 from aiops_assets import __version__
 from aiops_assets.errors import SchemaError
-from aiops_assets.models.catalog import ANOMALY_DETECTOR, PREDICTIVE_ANALYTICS
-from aiops_assets.models.families import FORECASTER
+from aiops_assets.families.catalog import ANOMALY_DETECTOR, PREDICTIVE_ANALYTICS
+from aiops_assets.families.registry import FORECASTER
 from aiops_assets.service import answers, bodies
 from aiops_assets.service.inference import Answer, infer, is_quick
 from aiops_assets.service.instances import tensor

@@ -23,12 +23,12 @@ from aiops_assets.errors import (
     StoreError,
     UnknownModel,
 )
-from aiops_assets.models.catalog import ANOMALY_DETECTOR, ModelSpec, named
-from aiops_assets.models.families import ChainFamily, family_of
+from aiops_assets.families.catalog import ANOMALY_DETECTOR, ModelSpec, named
+from aiops_assets.families.registry import ChainFamily, family_of
 from aiops_assets.registry.loading import load_model
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.versions import NOTHING, VersionSource
-from aiops_assets.stores.records import ChampionMove, Manifest
+from aiops_assets.storage.records import ChampionMove, Manifest
 
 MOST_WAIT_SECONDS = 300.0
 """Between tries to load a version that cannot be loaded."""
@@ -209,7 +209,7 @@ class ModelPool:
         if problems := family_of(spec).smoke_problems(model):
             raise ModelError(f"smoke inference: {'; '.join(problems)}")
         if spec.name == ANOMALY_DETECTOR.name:
-            from aiops_assets.models.flat_forest import FlatForest
+            from aiops_assets.learners.detectors.flat_forest import FlatForest
 
             model = FlatForest.from_pipeline(model)
         return ReadyModel(spec, champion, manifest, model)

@@ -11,9 +11,9 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from aiops_assets.datasets.selection import active_models
 from aiops_assets.errors import SettingsError
-from aiops_assets.models.catalog import MODEL_NAMES, named
-from aiops_assets.selection import active_models
+from aiops_assets.families.catalog import MODEL_NAMES, named
 from aiops_assets.service.app import create_app
 from aiops_assets.service.demo import demo_clock, demo_pool
 from aiops_assets.service.engine import Engine
@@ -23,10 +23,10 @@ from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.versions import ChampionSource, MountedSource, VersionSource
 from aiops_assets.settings import Settings
-from aiops_assets.stores.lake import Lake
-from aiops_assets.stores.scores import Scores
-from aiops_assets.stores.served import ServedModels
-from aiops_assets.stores.storage import open_storage
+from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.scores import Scores
+from aiops_assets.storage.served import ServedModels
+from aiops_assets.storage.storage import open_storage
 
 GRACE_SECONDS = 20
 """In which requests are finished after SIGTERM; a kubelet kills after 30."""

@@ -11,10 +11,10 @@ import structlog
 from pydantic import ValidationError
 
 from aiops_assets.errors import IntegrityError, NotFoundError, ServiceNotReady, StoreError
-from aiops_assets.stores.champion_record import vetoed
-from aiops_assets.stores.records import ChampionMove, ChampionRecord, Manifest, sha256
-from aiops_assets.stores.served import MANIFEST, ServedModels
-from aiops_assets.stores.storage import LocalStorage
+from aiops_assets.storage.champion_record import vetoed
+from aiops_assets.storage.records import ChampionMove, ChampionRecord, Manifest, sha256
+from aiops_assets.storage.served import MANIFEST, ServedModels
+from aiops_assets.storage.storage import LocalStorage
 
 NOTHING = "nothing is served yet: run `aiops run`"
 

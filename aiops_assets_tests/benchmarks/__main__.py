@@ -13,8 +13,8 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
+from aiops_assets.synthetic.pods import DAY_MINUTES, generate
 from aiops_assets.timeseries.catalog import SYNTHETIC_METRICS
-from aiops_assets.timeseries.synthetic import DAY_MINUTES, generate
 from aiops_assets_tests.benchmarks import backtesting, fetching, running, serving
 from aiops_assets_tests.benchmarks.rows import Row
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aiops_assets.models.backtest import WINDOW_MODELS
+from aiops_assets.judging.detection.backtest import WINDOW_MODELS
 from aiops_assets_tests.benchmarks.rows import Row
 
 ROWS, METRICS = 50_000, 40
 MOST_SECONDS, MOST_GIGABYTES = 90.0, 6.0
-COMMAND = "import sys; from aiops_assets.cli import main; main(sys.argv[1:], standalone_mode=False); "
+COMMAND = "import sys; from aiops_assets.commands.cli import main; main(sys.argv[1:], standalone_mode=False); "
 COMMAND += "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import click
 import numpy as np
 
-from aiops_assets.models.exhaustion import time_to_exhaustion
+from aiops_assets.outlook.exhaustion import time_to_exhaustion
 from aiops_assets.timeseries.series import Floats
-from aiops_assets_tests.models.exhaustion_series import (
+from aiops_assets_tests.outlook.exhaustion_series import (
     SIMULATED,
     Rng,
     falling,

@@ -20,11 +20,11 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
-from aiops_assets.ingest import ingest_metric
+from aiops_assets.datasets.ingest import ingest_metric
 from aiops_assets.prometheus.client import Chunk, PrometheusClient, plan_chunks
 from aiops_assets.prometheus.transport import RequestsTransport
-from aiops_assets.stores.lake import Lake
-from aiops_assets.stores.storage import open_storage
+from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.storage import open_storage
 from aiops_assets.timeseries.catalog import MetricSpec
 from aiops_assets_tests.benchmarks.rows import Row
 from aiops_assets_tests.prometheus_server import Scraped, running_prometheus, write_blocks

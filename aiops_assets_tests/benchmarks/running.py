@@ -7,8 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from aiops_assets.models.catalog import MODEL_NAMES
-from aiops_assets.resources import stores_of, tracking_of
+from aiops_assets.families.catalog import MODEL_NAMES
+from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.settings import load_settings
 from aiops_assets_tests.benchmarks.rows import Row
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import pytest
 
 from aiops_assets.client import Answer, MLServiceClient
+from aiops_assets.engine.samples import Sample
 from aiops_assets.errors import (
     DataError,
     ServiceRefused,
     ServiceUnavailable,
 )
-from aiops_assets.insights.samples import Sample
 from aiops_assets_tests.client.fake_service import CPU, Reply, Service, counted, fails
 
 

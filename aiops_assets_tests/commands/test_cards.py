@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from aiops_assets.cli import main
-from aiops_assets.models.base import Scored
-from aiops_assets.models.shadow import side_by_side
-from aiops_assets.resources import StoresResource
-from aiops_assets.stores.cards import Cards
-from aiops_assets.stores.shadow import ShadowRecord, ShadowScores
-from aiops_assets.stores.storage import LocalStorage
-from aiops_assets_tests.cards.card_subject import scores
+from aiops_assets.commands.cli import main
+from aiops_assets.judging.detection.shadow import side_by_side
+from aiops_assets.learners.contracts import Scored
+from aiops_assets.pipeline.resources import StoresResource
+from aiops_assets.storage.cards import Cards
+from aiops_assets.storage.shadow import ShadowRecord, ShadowScores
+from aiops_assets.storage.storage import LocalStorage
 from aiops_assets_tests.registry.champion_home import home_of
+from aiops_assets_tests.reporting.card_subject import scores
 
 NAME = "anomaly-detector"
 END = datetime(2026, 11, 1, tzinfo=UTC)

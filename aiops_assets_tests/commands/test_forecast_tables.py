@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from aiops_assets.cli import main
 from aiops_assets.commands.champions import table_of
-from aiops_assets.models.catalog import ANOMALY_DETECTOR, ARIMA_PREDICTOR
-from aiops_assets.models.forecast_gate import TRIVIAL_NAMES
-from aiops_assets.models.forecast_holdout import SIDES
-from aiops_assets.models.forecast_shadow import side_by_side
+from aiops_assets.commands.cli import main
+from aiops_assets.commands.running import _figures
+from aiops_assets.families.catalog import ANOMALY_DETECTOR, ARIMA_PREDICTOR
+from aiops_assets.judging.forecasting.gate import TRIVIAL_NAMES
+from aiops_assets.judging.forecasting.holdout import SIDES
+from aiops_assets.judging.forecasting.shadow import side_by_side
 from aiops_assets.registry.listing import VersionLine
-from aiops_assets.running import _figures
-from aiops_assets.stores.shadow import ShadowRecord, ShadowScores
-from aiops_assets.stores.storage import LocalStorage
-from aiops_assets_tests.cards.forecast_subject import forecasts
+from aiops_assets.storage.shadow import ShadowRecord, ShadowScores
+from aiops_assets.storage.storage import LocalStorage
+from aiops_assets_tests.reporting.forecast_subject import forecasts
 
 NAME = ARIMA_PREDICTOR.name
 END = datetime(2026, 11, 1, tzinfo=UTC)

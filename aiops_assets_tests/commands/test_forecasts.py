@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from aiops_assets.cli import main
-from aiops_assets.models.forecast_backtest import COLUMNS
+from aiops_assets.commands.cli import main
+from aiops_assets.judging.forecasting.backtest import COLUMNS
 
 ROWS = 1200
 

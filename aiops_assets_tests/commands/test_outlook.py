@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from aiops_assets.cli import main
+from aiops_assets.commands.cli import main
 
 ROWS = 240
 

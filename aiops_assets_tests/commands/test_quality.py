@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from aiops_assets import reports
-from aiops_assets.backtesting import backtest_file
-from aiops_assets.cli import main
+from aiops_assets.commands import reports
+from aiops_assets.commands.backtesting import backtest_file
+from aiops_assets.commands.cli import main
 from aiops_assets.errors import DataError, StoreError
-from aiops_assets.models.backtest import WINDOW_MODELS
-from aiops_assets.models.forecasters import FORECASTERS
+from aiops_assets.judging.detection.backtest import WINDOW_MODELS
+from aiops_assets.learners.forecasters.learned import FORECASTERS
 
 EVENTS = ((700, 712), (900, 930))
 

@@ -14,9 +14,9 @@ from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import construct_dagster_k8s_job
 from kubernetes.client import ApiClient
 
-from aiops_assets.automation.pod_resources import JOBS, STEPS
 from aiops_assets.definitions import definitions_for
 from aiops_assets.errors import SettingsError
+from aiops_assets.pipeline.pod_resources import JOBS, STEPS
 from aiops_assets.settings import load_settings
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.deploy.dagster_instance import INSTANCE, POSTGRES, launcher_of

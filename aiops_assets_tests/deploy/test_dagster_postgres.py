@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 import requests
 
-from aiops_assets.assets.run_history import close_dead_runs
+from aiops_assets.pipeline.run_history import close_dead_runs
 from aiops_assets_tests.deploy.dagster_instance import INSTANCE
 from aiops_assets_tests.ports import free_port
 from aiops_assets_tests.postgres_server import Postgres, running_postgres

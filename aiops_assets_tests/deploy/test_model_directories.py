@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aiops_assets.models.catalog import MODEL_NAMES
+from aiops_assets.families.catalog import MODEL_NAMES
 from aiops_assets_tests.deploy.overlays import named, render
 
 pytestmark = pytest.mark.needs("npm")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from aiops_assets.models.catalog import MODEL_NAMES, MODELS, ModelSpec
-from aiops_assets.models.families import family_of
+from aiops_assets.families.catalog import MODEL_NAMES, MODELS, ModelSpec
+from aiops_assets.families.registry import family_of
 from aiops_assets.settings import PROJECT_ROOT
-from aiops_assets.stores.served import MODEL_FILE
+from aiops_assets.storage.served import MODEL_FILE
 from aiops_assets_tests.deploy.overlays import ENVIRONMENTS, KUSTOMIZE, Object, named, names, of_kind, render
 
 pytestmark = pytest.mark.needs("npm")

@@ -22,15 +22,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_assets.assets.raw_metrics import RAW_METRICS
+from aiops_assets.commands.running import dagster_environment, executable, location_arguments
+from aiops_assets.datasets.ingest import OVERLAP
 from aiops_assets.errors import IntegrityError, NotFoundError
-from aiops_assets.ingest import OVERLAP
-from aiops_assets.resources import stores_of
-from aiops_assets.running import dagster_environment, executable, location_arguments
+from aiops_assets.pipeline.assets.raw_metrics import RAW_METRICS
+from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.settings import Settings, load_settings
-from aiops_assets.stores.lake import Lake
+from aiops_assets.storage.lake import Lake
+from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import METRICS, POD_CPU, MetricSpec
-from aiops_assets.timeseries.synthetic import generate
 from aiops_assets_tests.conftest import FEW
 from aiops_assets_tests.prometheus.fault_server import FaultyServer, Params, Reply, faulty
 from aiops_assets_tests.prometheus_server import backfilled_prometheus

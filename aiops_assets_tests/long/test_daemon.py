@@ -20,13 +20,13 @@ import pandas as pd
 import pytest
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, SensorInstigatorData, TickStatus
 
-from aiops_assets.assets import run_history
-from aiops_assets.assets.raw_metrics import RAW_METRICS
-from aiops_assets.automation.jobs import RANGE_END, RANGE_START, RETRAIN_DONE, RUN_KEY, SUNDAY
-from aiops_assets.resources import stores_of
-from aiops_assets.running import dagster_environment, executable, location_arguments
+from aiops_assets.commands.running import dagster_environment, executable, location_arguments
+from aiops_assets.pipeline import run_history
+from aiops_assets.pipeline.assets.raw_metrics import RAW_METRICS
+from aiops_assets.pipeline.automation.jobs import RANGE_END, RANGE_START, RETRAIN_DONE, RUN_KEY, SUNDAY
+from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.settings import Settings, load_settings
-from aiops_assets.timeseries.synthetic import generate
+from aiops_assets.synthetic.pods import generate
 from aiops_assets_tests.conftest import AFTER_DATA, FEW
 from aiops_assets_tests.prometheus.fault_server import Reply, faulty
 from aiops_assets_tests.prometheus_server import backfilled_prometheus

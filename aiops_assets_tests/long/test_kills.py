@@ -20,14 +20,14 @@ import dagster as dg
 import pytest
 
 from aiops_assets.errors import AiopsError
-from aiops_assets.lineage import LineageReader
-from aiops_assets.models import isolation_forest
-from aiops_assets.models.detector_families import RowForest
+from aiops_assets.families.detectors import RowForest
+from aiops_assets.learners.detectors import isolation_forest
+from aiops_assets.pipeline.resources import stores_of, tracking_of
+from aiops_assets.registry.lineage import LineageReader
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS
-from aiops_assets.resources import stores_of, tracking_of
 from aiops_assets.settings import Settings
-from aiops_assets.stores.served import CURRENT, MANIFEST, MODEL_FILE, ServedModels
-from aiops_assets.stores.storage import STAGING
+from aiops_assets.storage.served import CURRENT, MANIFEST, MODEL_FILE, ServedModels
+from aiops_assets.storage.storage import STAGING
 from aiops_assets_tests.conftest import FEW, make_settings
 
 NAME = "anomaly-detector"

@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 
 from aiops_assets.errors import AiopsError, ConflictError
-from aiops_assets.models.families import family_of
+from aiops_assets.families.registry import family_of
 from aiops_assets.registry import champions
 from aiops_assets.registry.loading import load_model
-from aiops_assets.stores.champion_record import CHAMPION
-from aiops_assets.stores.records import ChampionRecord
-from aiops_assets.stores.served import ServedModels
+from aiops_assets.storage.champion_record import CHAMPION
+from aiops_assets.storage.records import ChampionRecord
+from aiops_assets.storage.served import ServedModels
 from aiops_assets_tests.registry.champion_home import ChampionHome, home_of
 
 KILLS = 50

@@ -8,6 +8,7 @@ import pytest
 
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
+from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import (
     ENGINE_METRICS,
     METRICS,
@@ -20,7 +21,6 @@ from aiops_assets.timeseries.catalog import (
     MetricSpec,
 )
 from aiops_assets.timeseries.series import Floats, PodSeries
-from aiops_assets.timeseries.synthetic import generate
 from aiops_assets_tests.conftest import END
 from aiops_assets_tests.prometheus_server import (
     ALLOCATABLE,

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_assets.lineage import LineageReader
+from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
-from aiops_assets.resources import stores_of, tracking_of
+from aiops_assets.registry.lineage import LineageReader
 from aiops_assets.settings import Settings
+from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, NODE_MEMORY, MetricSpec
 from aiops_assets.timeseries.features import FEATURES, STATISTICS, feature_matrix, row_mask
 from aiops_assets.timeseries.series import from_metric_frames
-from aiops_assets.timeseries.synthetic import generate
 from aiops_assets_tests.conftest import END, FEW, make_settings
 from aiops_assets_tests.prometheus_server import running_prometheus, scrape, write_blocks
 

@@ -12,6 +12,7 @@ from aiops_assets.prometheus.answers import series_name
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.matrix import read_matrix
 from aiops_assets.prometheus.transport import RequestsTransport
+from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import (
     ENGINE_METRICS,
     NETWORK_RECEIVE,
@@ -24,7 +25,6 @@ from aiops_assets.timeseries.catalog import (
     MetricSpec,
 )
 from aiops_assets.timeseries.series import Floats, PodSeries, minute_grid
-from aiops_assets.timeseries.synthetic import generate
 from aiops_assets_tests.prometheus_server import CADVISOR, NODE_EXPORTER, backfilled_prometheus
 
 pytestmark = pytest.mark.needs("prometheus")

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_assets.models import isolation_forest
-from aiops_assets.models.catalog import ANOMALY_DETECTOR, ModelSpec
+from aiops_assets.families.catalog import ANOMALY_DETECTOR, ModelSpec
+from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.registry import champions
 from aiops_assets.registry.champions import CHAMPION_ALIAS
-from aiops_assets.stores.records import ChampionRecord, Manifest, TrainingSetRecord
-from aiops_assets.stores.served import CURRENT, ServedModels
-from aiops_assets.stores.storage import LocalStorage
-from aiops_assets.stores.training_sets import TrainingSets
+from aiops_assets.storage.records import ChampionRecord, Manifest, TrainingSetRecord
+from aiops_assets.storage.served import CURRENT, ServedModels
+from aiops_assets.storage.storage import LocalStorage
+from aiops_assets.storage.training_sets import TrainingSets
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.timeseries.schema import content_digest
-from aiops_assets.tracking import DATA_TAG, MANIFEST_TAG, DatasetInput, Tracker
+from aiops_assets.tracking.tracker import DATA_TAG, MANIFEST_TAG, DatasetInput, Tracker
 
 PARAMETERS = {"contamination": 0.03, "n_estimators": 5, "max_samples": 64}
 PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")

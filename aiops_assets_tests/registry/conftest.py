@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aiops_assets.tracking import Tracker
+from aiops_assets.tracking.tracker import Tracker
 from aiops_assets_tests.registry.champion_home import ChampionHome, home_of
 
 _numbers = itertools.count()

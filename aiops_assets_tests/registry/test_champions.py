@@ -11,11 +11,11 @@ from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, St
 from aiops_assets.registry import champions
 from aiops_assets.registry.listing import names_served
 from aiops_assets.registry.loading import load_model
-from aiops_assets.stores.records import ChampionRecord
-from aiops_assets.stores.served import ServedModels
-from aiops_assets.stores.storage import ObjectStorage
+from aiops_assets.storage.records import ChampionRecord
+from aiops_assets.storage.served import ServedModels
+from aiops_assets.storage.storage import ObjectStorage
 from aiops_assets.timeseries.features import FEATURES
-from aiops_assets.tracking import Tracker
+from aiops_assets.tracking.tracker import Tracker
 from aiops_assets_tests.registry.champion_home import ChampionHome, home_of, model_file, promote, rollback
 
 AWAY = Tracker("sqlite:////dev/null/mlflow.db", "aiops/default")

@@ -11,8 +11,8 @@ from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.registry import champions
 from aiops_assets.registry.doctor import Doctor, Finding
 from aiops_assets.registry.restoring import damage
-from aiops_assets.stores.records import ChampionRecord
-from aiops_assets.tracking import Tracker
+from aiops_assets.storage.records import ChampionRecord
+from aiops_assets.tracking.tracker import Tracker
 from aiops_assets_tests.registry.champion_home import ChampionHome, home_of
 
 _numbers = itertools.count()

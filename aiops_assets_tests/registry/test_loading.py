@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError
-from aiops_assets.models.isolation_forest import predict
+from aiops_assets.learners.detectors.isolation_forest import predict
 from aiops_assets.registry.loading import load_model, unloadable
 from aiops_assets.timeseries.features import FEATURES
 from aiops_assets_tests.registry.champion_home import ChampionHome, alarming_file, home_of, promote, rollback, trap_file

@@ -8,7 +8,7 @@ from time import monotonic, sleep
 import pytest
 from starlette.testclient import TestClient
 
-from aiops_assets.models.catalog import MODEL_NAMES
+from aiops_assets.families.catalog import MODEL_NAMES
 from aiops_assets.service.serving import app_of
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.service.served_home import ServedHome

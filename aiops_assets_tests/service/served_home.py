@@ -10,23 +10,23 @@ from typing import Any
 
 import pandas as pd
 
-from aiops_assets.models.catalog import (
+from aiops_assets.families.catalog import (
     ANOMALY_DETECTOR,
     ENSEMBLE_PREDICTOR,
     LSTM_PREDICTOR,
     MODELS,
     ModelSpec,
 )
-from aiops_assets.models.families import family_of
-from aiops_assets.stores.records import Manifest
-from aiops_assets.stores.served import ServedModels
-from aiops_assets.stores.storage import open_storage
-from aiops_assets.timeseries.pod_series import segment_rows
-from aiops_assets.timeseries.synthetic import generate
-from aiops_assets.timeseries.training_rows import labelled_series, synthetic_rows
-from aiops_assets.timeseries.views import CLUSTER_METRICS_VIEW, POD_FEATURES
+from aiops_assets.families.registry import family_of
+from aiops_assets.storage.records import Manifest
+from aiops_assets.storage.served import ServedModels
+from aiops_assets.storage.storage import open_storage
+from aiops_assets.synthetic.pods import generate
+from aiops_assets.views.catalog import CLUSTER_METRICS_VIEW, POD_FEATURES
+from aiops_assets.views.pod_features import labelled_series, synthetic_rows
+from aiops_assets.views.pod_series import segment_rows
 from aiops_assets_tests.conftest import END
-from aiops_assets_tests.models.cluster_rows import cluster_rows
+from aiops_assets_tests.views.cluster_rows import cluster_rows
 
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
 SPECS = {spec.name: spec for spec in MODELS}

@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from aiops_assets.errors import StoreError
 from aiops_assets.service.exposition import ScoresCollector
-from aiops_assets.stores.scores import SCORES, Scores, ScoresRun
-from aiops_assets.stores.storage import LocalStorage
-from aiops_assets_tests.stores.test_scores import NOON, UNTIL, run
+from aiops_assets.storage.scores import SCORES, Scores, ScoresRun
+from aiops_assets.storage.storage import LocalStorage
+from aiops_assets_tests.storage.test_scores import NOON, UNTIL, run
 
 NOW = NOON.timestamp()
 ABOUT = {

@@ -10,8 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from aiops_assets.errors import ModelError, SettingsError
-from aiops_assets.models.catalog import ANOMALY_DETECTOR
-from aiops_assets.models.evaluation import healthy_rows
+from aiops_assets.families.catalog import ANOMALY_DETECTOR
+from aiops_assets.judging.detection.figures import healthy_rows
 from aiops_assets.service.app import create_app
 from aiops_assets.service.demo import demo_clock, demo_pool
 from aiops_assets.service.engine import Engine

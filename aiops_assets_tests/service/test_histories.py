@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_assets.models.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR
+from aiops_assets.families.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR
 from aiops_assets.service import bodies
 from aiops_assets.service.engine import Engine
 from aiops_assets.service.histories import LakeHistories, newest_week
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.versions import ChampionSource
-from aiops_assets.stores.lake import Lake, StoredQuery
-from aiops_assets.stores.storage import LocalStorage
+from aiops_assets.storage.lake import Lake, StoredQuery
+from aiops_assets.storage.storage import LocalStorage
+from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, MetricSpec
-from aiops_assets.timeseries.pod_series import VALUES
 from aiops_assets.timeseries.series import PodSeries
-from aiops_assets.timeseries.synthetic import generate
+from aiops_assets.views.pod_series import VALUES
 from aiops_assets_tests.service.served_home import SPECS, ServedHome
 
 MIDNIGHT = pd.Timestamp("2026-11-02", tz="UTC")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from aiops_assets.models import isolation_forest
-from aiops_assets.models.catalog import ANOMALY_DETECTOR, MODEL_NAMES
-from aiops_assets.models.evaluation import healthy_rows
-from aiops_assets.models.families import FORECASTER, family_of
+from aiops_assets.families.catalog import ANOMALY_DETECTOR, MODEL_NAMES
+from aiops_assets.families.registry import FORECASTER, family_of
+from aiops_assets.judging.detection.figures import healthy_rows
+from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.service import answers
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.engine_layouts import ENGINE_VECTOR

@@ -16,10 +16,10 @@ from starlette.testclient import TestClient
 
 from aiops_assets import __version__
 from aiops_assets.errors import SettingsError, StoreError
-from aiops_assets.models import isolation_forest
-from aiops_assets.models.catalog import ANOMALY_DETECTOR, MODEL_NAMES
-from aiops_assets.models.evaluation import healthy_rows
-from aiops_assets.models.lstm_network import WINDOW
+from aiops_assets.families.catalog import ANOMALY_DETECTOR, MODEL_NAMES
+from aiops_assets.judging.detection.figures import healthy_rows
+from aiops_assets.learners.detectors import isolation_forest
+from aiops_assets.learners.detectors.lstm_network import WINDOW
 from aiops_assets.service import answers
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
@@ -265,7 +265,7 @@ class TestOneModel:
 
 
 def test_lookback_of_the_lstm_is_its_window() -> None:
-    from aiops_assets.models.detector_families import LSTM_ROWS
+    from aiops_assets.families.detectors import LSTM_ROWS
 
     assert LSTM_ROWS == WINDOW + 1
 

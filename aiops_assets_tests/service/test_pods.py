@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
-from aiops_assets.insights.pods import MOST_PODS
-from aiops_assets.models.catalog import MODELS, PREDICTIVE_ANALYTICS
+from aiops_assets.engine.pods import MOST_PODS
+from aiops_assets.families.catalog import MODELS, PREDICTIVE_ANALYTICS
 from aiops_assets.service import bodies
 from aiops_assets.service.demo import DemoPool, demo_clock, demo_pool
 from aiops_assets.service.engine import Engine
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
-from aiops_assets_tests.insights.forecasting import LastValue
+from aiops_assets_tests.engine.forecasting import LastValue
 from aiops_assets_tests.service.conftest import service
 from aiops_assets_tests.service.test_contract import DETECT, PREDICT, ask
 

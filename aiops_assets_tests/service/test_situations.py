@@ -3,7 +3,7 @@
 import pytest
 from starlette.testclient import TestClient
 
-from aiops_assets_tests.insights.situations import SITUATIONS, Situation
+from aiops_assets_tests.engine.situations import SITUATIONS, Situation
 from aiops_assets_tests.service.test_contract import DETECT, PREDICT, ask
 
 SEEDS = range(3)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from aiops_assets.errors import SchemaError
+from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, NODE_CPU, NODE_MEMORY, POD_MEMORY
 from aiops_assets.timeseries.features import (
     ENGINE_DEFAULT,
@@ -16,7 +17,6 @@ from aiops_assets.timeseries.features import (
     nine_statistics,
     row_mask,
 )
-from aiops_assets.timeseries.synthetic import generate
 from aiops_assets_tests.conftest import END
 
 NAN, INF = math.nan, math.inf

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from aiops_assets.models.figures import DetectionFigures, aggregate, figures_of_frames
+from aiops_assets.judging.detection.series_figures import DetectionFigures, aggregate, figures_of_frames
 from aiops_assets_tests.benchmarks.peers import score_files
 from aiops_assets_tests.benchmarks.peers.score_files import Kept
 from aiops_assets_tests.benchmarks.peers.series import series_files

@@ -5,8 +5,8 @@
 
 import sys
 
-from aiops_assets.code_digest import code_digest
-from aiops_assets.models.backtest import WINDOW_MODELS, backtest
+from aiops_assets.judging.detection.backtest import WINDOW_MODELS, backtest
+from aiops_assets.registry.code_digest import code_digest
 from aiops_assets_tests.benchmarks.peers.runner import ScoreFrame, Task, arguments, run, selected
 
 LIMIT_SECONDS = 600.0
@@ -16,7 +16,10 @@ IMPORTS = ("sklearn.ensemble", "sklearn.pipeline")
 def main() -> int:
     """Score by our models; the exit code."""
     asked = arguments("Score a folder of series by the project's window detectors.", LIMIT_SECONDS).parse_args()
-    tasks = [Task(name, _scored_by(name), code_digest("aiops_assets.models.backtest"), IMPORTS) for name in WINDOW_MODELS]
+    tasks = [
+        Task(name, _scored_by(name), code_digest("aiops_assets.judging.detection.backtest"), IMPORTS)
+        for name in WINDOW_MODELS
+    ]
     for problem in run(selected(tasks, asked.only), asked.data, asked.scores, again=asked.again, limit=asked.limit):
         print(problem, flush=True)
     return 0

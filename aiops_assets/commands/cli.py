@@ -1,0 +1,146 @@
+"""The command `aiops`: what people and CI type. Each command says what it did, or in one line why it could not."""
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from aiops_assets import __version__
+from aiops_assets.commands import cards, champions, outlook, quality, serve
+from aiops_assets.commands.errors import one_line_errors
+from aiops_assets.errors import IntegrityError
+from aiops_assets.settings import Settings, allowed, load_settings, origin, shown
+
+
+@click.group()
+@click.version_option(__version__)
+def main() -> None:
+    """Models that learn from your cluster's metrics: train, serve, and say what they were made of."""
+
+
+@main.command()
+@one_line_errors
+def settings() -> None:
+    """Print every setting: its value, where that comes from, and what it means."""
+    table = load_settings(os.environ)
+    rows = [
+        (name.upper(), shown(getattr(table, name)) or "-", origin(name, os.environ), field.description or "", name)
+        for name, field in Settings.model_fields.items()
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for *cells, text, name in rows:
+        left = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        hint = f" ({allowed(name)})" if allowed(name) else ""
+        click.echo(f"{left}  {text}{hint}")
+
+
+@main.command()
+@click.option("--probe", is_flag=True, help="Ask PROMETHEUS_URL how many series each metric has now.")
+@one_line_errors
+def metrics(probe: bool) -> None:
+    """List the metrics that are fetched, METRICS_FILE's among them: name, unit, step, PromQL."""
+    table = load_settings(os.environ)
+    counts = {}
+    if probe:
+        from aiops_assets.pipeline.resources import prometheus_of
+
+        with prometheus_of(table).clients() as (client, _):
+            client.probe()
+            now = datetime.now(UTC)
+            counts = {metric.name: client.count_series(metric.promql, now) for metric in table.metrics}
+    width = max(len(metric.name) for metric in table.metrics)
+    for metric in table.metrics:
+        found = f"{counts[metric.name]:6d} series  " if probe else ""
+        click.echo(f"{metric.name.ljust(width)}  {found}{metric.unit:8s}{metric.step_seconds:4d} s  {metric.promql}")
+    if silent := [name for name, n in counts.items() if not n]:
+        click.echo(f"error: the server answers, but has nothing for {', '.join(silent)}", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@one_line_errors
+def run() -> None:
+    """Materialize the whole chain: metrics, training set, model, evaluation, served directory."""
+    from aiops_assets.commands.running import materialize_all
+
+    materialize_all(load_settings(os.environ))
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3000, show_default=True)
+@one_line_errors
+def ui(host: str, port: int) -> None:
+    """Open the Dagster UI with the history of your runs."""
+    from aiops_assets.commands.running import dagster_environment, executable, location_arguments
+    from aiops_assets.pipeline.run_history import tidy
+
+    environment = dagster_environment(load_settings(os.environ))
+    tidy(environment["DAGSTER_HOME"])
+    command = [executable("dagster"), "dev", *location_arguments(), "--host", host, "--port", str(port)]
+    sys.stdout.flush()
+    os.execve(command[0], command, environment)
+
+
+@main.command()
+@one_line_errors
+def home() -> None:
+    """Make the folder for all state, link Dagster's instance file into it, and print it."""
+    from aiops_assets.commands.running import dagster_environment
+
+    click.echo(dagster_environment(load_settings(os.environ))["DAGSTER_HOME"])
+
+
+@main.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object alone on stdout.")
+@one_line_errors
+def lineage(name: str, as_json: bool) -> None:
+    """Walk from a served model back to its data and re-compute every digest; exit code 1 if one differs."""
+    from aiops_assets.families.catalog import named
+    from aiops_assets.pipeline.resources import stores_of, tracking_of
+    from aiops_assets.registry.lineage import LineageReader
+
+    table = load_settings(os.environ)
+    stores = stores_of(table)
+    reader = LineageReader(stores.served(), stores.training_sets(), stores.lake(), tracking_of(table).tracker())
+    try:
+        chain = reader.trace(named(name))
+    except IntegrityError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    if as_json:
+        click.echo(json.dumps(chain.model_dump(mode="json"), indent=2))
+    else:
+        click.echo(f"served directory  {chain.path} (version {chain.version})")
+        for file in chain.files:
+            click.echo(f"  file            {file.path} {file.sha256[:16]} {'verified' if file.verified else 'DIFFERS'}")
+        click.echo(f"MLflow run        {chain.run_id}  {chain.run_url}")
+        click.echo(f"Dagster run       {chain.dagster_run_id}")
+        click.echo(f"code              {chain.code_version}")
+        click.echo(f"training set      {chain.training_set}")
+        click.echo(f"source            {chain.effective_source}")
+        for query in chain.queries:
+            click.echo(f"  query           {query}")
+        for day in chain.days:
+            click.echo(f"  day             {day.day} {day.source:10s} {day.digest[:16]} {day.state}")
+    if chain.problems:
+        click.echo(f"error: {chain.problems[0]}", err=True)
+        sys.exit(1)
+    if not as_json:
+        revised = sum(day.state == "revised" for day in chain.days)
+        click.echo("every digest verified" + (f"; {revised} days of source data were revised since" if revised else ""))
+
+
+main.add_command(quality.backtest)
+main.add_command(quality.evaluate)
+main.add_command(champions.promote)
+main.add_command(champions.rollback)
+main.add_command(champions.models)
+main.add_command(champions.doctor)
+main.add_command(cards.card)
+main.add_command(cards.compare)
+main.add_command(outlook.outlook)
+main.add_command(serve.serve)

@@ -1,0 +1,160 @@
+"""The tables and pictures of `aiops evaluate`: how good detectors are, on data they never saw."""
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+import pandas as pd
+
+from aiops_assets.commands.backtesting import BackTest, Judged, judge_labelled, known_models, write_whole
+from aiops_assets.errors import DataError, ModelError, NotFoundError
+from aiops_assets.families.catalog import ANOMALY_DETECTOR
+from aiops_assets.judging.detection.backtest import backtest
+from aiops_assets.judging.detection.figures import healthy_rows
+from aiops_assets.judging.detection.generated_days import judge_generated
+from aiops_assets.judging.detection.series_figures import DetectionFigures, aggregate
+from aiops_assets.learners.detectors import isolation_forest
+from aiops_assets.reporting import plots
+from aiops_assets.settings import Settings
+from aiops_assets.timeseries.series_file import LabelledSeries, labelled_folder
+from aiops_assets.views.pod_features import VISIBLE_KINDS, labelled_series
+
+FURTHER_DAYS, FURTHER_PODS = 30, 20
+HEAD = ("series", "rows", "metrics", "events", "VUS-PR", "AUC-PR", "event F1", "alarms/day", "under alert", "delay")
+WIDTHS = (32, 7, 7, 6, 6, 6, 8, 10, 11, 8)
+
+
+def on_generated_days(settings: Settings) -> None:
+    """Judge the served anomaly-detector on days after its window, of another seed, and on healthy rows.
+
+    Raises:
+        NotFoundError: nothing is served.
+        IntegrityError: the served file is not the recorded one.
+        ModelError: this code cannot ask it.
+    """
+    from aiops_assets.pipeline.resources import stores_of
+    from aiops_assets.registry.loading import load_model
+
+    served = stores_of(settings).served()
+    record = served.champion(ANOMALY_DETECTOR.name)
+    if record is None:
+        raise NotFoundError(f"{served.locate(ANOMALY_DETECTOR.name)}: nothing is served, run `aiops run` first")
+    champion = record.champion
+    pipeline = load_model(served, ANOMALY_DETECTOR, champion.version, champion.manifest_sha256)
+    seed = settings.random_seed + 1
+    end = settings.end + pd.Timedelta(days=FURTHER_DAYS)
+    series = labelled_series(FURTHER_PODS, FURTHER_DAYS, end, seed, settings.anomaly_rate, VISIBLE_KINDS)
+    figures, episodes = judge_generated(pipeline, series)
+    healthy = isolation_forest.predict(pipeline, healthy_rows(5000, seed)) == -1
+
+    click.echo(
+        f"{ANOMALY_DETECTOR.name} version {champion.version} ({champion.effective_source}) on {FURTHER_DAYS} further "
+        f"generated days of {FURTHER_PODS} pods, seed {seed}: {figures.rows} rows, {figures.anomalies} anomalous"
+    )
+    click.echo(f"  average precision            {figures.average_precision or float('nan'):.3f}")
+    click.echo(f"  false alarms, normal rows    {figures.false_alarm_rate or 0.0:.1%}")
+    click.echo(f"  false alarms, healthy rows   {healthy.mean():.1%}  (5000 rows as the engine's contract has them)")
+    for kind, share in figures.recall_by_kind.items():
+        click.echo(f"  {kind:<15} caught in {share:.0%} of the rows, {episodes.get(kind, 0.0):.0%} of the episodes")
+
+
+def on_labelled_series(
+    folder: Path,
+    names: Sequence[str],
+    *,
+    pictures: Path,
+    scores: Path | None = None,
+    back_test: BackTest = backtest,
+) -> None:
+    """Back-test models on a folder of labelled series: a table a model, and pictures of its worst and best series.
+
+    Args:
+        folder: ``series/*.parquet`` and ``labels/*.parquet``.
+        names: of models; empty: all that can be back-tested.
+        pictures: folder to write the pictures to.
+        scores: folder to keep scores in, ``<model>/<series>.parquet``.
+        back_test: scores a checked series.
+
+    Raises:
+        DataError: the folder has another layout, a model is not known, or, after all the others were judged, series
+            that cannot be used.
+        StoreError: pictures or scores cannot be written.
+    """
+    models, series = known_models(names), labelled_folder(folder)
+    left_out: list[str] = []
+    for number, name in enumerate(models):
+        begin = time.perf_counter()
+        kept = None if scores is None else scores / name
+        # Without a terminal the bar would be noise in a log.
+        hidden = not sys.stderr.isatty()
+        with click.progressbar(series, label=name, file=sys.stderr, hidden=hidden, item_show_func=_shown) as bar:
+            judged, refused = _judged(name, bar, back_test, kept)
+        click.echo("\n" * bool(number) + f"{name} on {len(series)} series, {time.perf_counter() - begin:.0f} s")
+        if judged:
+            _print_table(judged)
+            _draw_extremes(name, judged, pictures)
+        if kept:
+            click.echo(f"scores: {kept}")
+        left_out += refused
+    if left_out := list(dict.fromkeys(left_out)):
+        raise DataError(f"{len(left_out)} series not judged: {'; '.join(left_out)}")
+
+
+def _judged(
+    name: str, series: Iterable[LabelledSeries], back_test: BackTest, scores: Path | None
+) -> tuple[list[Judged], list[str]]:
+    """What was judged, and why some were not."""
+    judged, refused = [], []
+    for one in series:
+        try:
+            judged.append(judge_labelled(name, one, back_test, scores))
+        except (DataError, ModelError) as error:
+            refused.append(str(error))
+    return judged, refused
+
+
+def _shown(one: LabelledSeries | None) -> str:
+    return one.name if one else ""
+
+
+def _print_table(judged: Sequence[Judged]) -> None:
+    click.echo(_line(HEAD))
+    for one in judged:
+        click.echo(_line((one.name, str(one.figures.rows), str(one.columns), *_cells(one.figures))))
+    summary = aggregate({one.name: one.figures for one in judged})
+    for dataset, figures in summary.datasets.items():
+        click.echo(_line((f"mean of {dataset}", str(figures.rows), "", *_cells(figures))))
+    click.echo(_line(("mean over the sets", str(summary.macro.rows), "", *_cells(summary.macro))))
+
+
+def _cells(figures: DetectionFigures) -> tuple[str, ...]:
+    shown = (
+        (figures.vus_pr, "{:.3f}"),
+        (figures.auc_pr, "{:.3f}"),
+        (figures.event_f1, "{:.3f}"),
+        (figures.false_alarms_per_day, "{:.2f}"),
+        (figures.normal_time_under_alert, "{:.2%}"),
+        (figures.delay_minutes, "{:.0f} min"),
+    )
+    return (str(figures.events), *("-" if value is None else form.format(value) for value, form in shown))
+
+
+def _line(cells: Sequence[str]) -> str:
+    first, *others = zip(cells, WIDTHS, strict=True)
+    name, width = first
+    return f"{name[:width]:<{width}} " + " ".join(f"{cell:>{wide}}" for cell, wide in others)
+
+
+def _draw_extremes(name: str, judged: Sequence[Judged], folder: Path) -> None:
+    """The worst and the best series by VUS-PR; of one alone, one picture."""
+    ranked = sorted((one for one in judged if one.figures.vus_pr is not None), key=lambda one: one.figures.vus_pr or 0)
+    if not ranked:
+        click.echo("no picture: no series has a labelled event")
+    extremes = [("best", one) for one in ranked[-1:]] + [("worst", one) for one in ranked[:-1][:1]]
+    for which, one in extremes:
+        path = folder / f"{name}-{which}.png"
+        title = f"{name}, {which} of {len(ranked)}: {one.name}, VUS-PR {one.figures.vus_pr:.3f}"
+        write_whole(path, plots.score_timeline(one.timeline, title))
+        click.echo(f"{which}: {one.name}, {path}")

@@ -1,0 +1,223 @@
+"""One command from nothing to a served model: `dagster asset materialize` with the right arguments, and a summary."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from aiops_assets.datasets.selection import active_models, training_set_name, training_sets_of
+from aiops_assets.errors import AiopsError, NotFoundError, SettingsError, StoreError
+from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.settings import PROJECT_ROOT, Settings
+from aiops_assets.storage.handoff import Handoffs, TrainingSetRef
+from aiops_assets.storage.served import ServedModels
+from aiops_assets.storage.storage import open_storage
+
+LEAST_FREE_BYTES = 64_000_000
+"""A run writes about 10 MB; SQLite databases that run full are slow to mend."""
+CONSOLE = '{"loggers": {"console": {"config": {"log_level": "INFO"}}}}'
+"""Dagster's own events are debug messages, fifty lines a run; the UI shows them all the same."""
+
+
+class RunFailed(AiopsError):
+    """`dagster asset materialize` did not succeed."""
+
+
+def materialize_all(settings: Settings) -> None:
+    """Materialize everything that DATA_SOURCE needs, as the documented Dagster command does, and sum it up.
+
+    Raises:
+        AiopsError: one line that says why nothing new is served.
+    """
+    check_writable(settings)
+    # The child must not see another day when midnight passes.
+    environment = dagster_environment(settings) | {"SYNTHETIC_END": settings.synthetic_end.isoformat()}
+    arguments = ["asset", "materialize", *location_arguments(), *selection(settings), "--config-json", CONSOLE]
+    click.echo(shlex.join(["dagster", *arguments]))
+    before = _versions(settings)
+    started = time.time()
+    code = subprocess.run([executable("dagster"), *arguments], env=environment, check=False).returncode
+    if code:
+        from aiops_assets.pipeline.run_history import failure_since
+
+        cause = failure_since(environment["DAGSTER_HOME"], started)
+        raise RunFailed(cause or f"dagster ended with exit code {code}")
+    summarize(settings, before)
+
+
+def selection(settings: Settings) -> list[str]:
+    """What to materialize: everything after synthetic_series, and with real data the days of the window and today.
+
+    Raises:
+        SettingsError: a setting that the run needs is missing or wrong.
+    """
+    _ = settings.metrics  # a broken METRICS_FILE is better named here than by a traceback of the child
+    if not settings.fetches:
+        return ["--select", 'key:"synthetic_series"+']
+    # Dagster is heavy; only this branch needs partitions before the child process loads them itself.
+    from aiops_assets.pipeline.partitions import days_to_fetch
+
+    days = days_to_fetch(settings, datetime.now(UTC).date())
+    return ["--select", "*", "--partition-range", f"{days[0]}...{days[-1]}"]
+
+
+def dagster_environment(settings: Settings) -> dict[str, str]:
+    """The environment for Dagster's programs, with a DAGSTER_HOME that holds the shipped dagster.yaml."""
+    home = Path(os.environ.get("DAGSTER_HOME") or settings.aiops_home / "dagster").absolute()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        configuration = home / "dagster.yaml"
+        if not configuration.exists():
+            configuration.unlink(missing_ok=True)
+            configuration.symlink_to(_shipped("dagster.yaml"))
+    except OSError as error:
+        name = "DAGSTER_HOME" if os.environ.get("DAGSTER_HOME") else "AIOPS_HOME"
+        shown = home if name == "DAGSTER_HOME" else settings.aiops_home
+        raise StoreError(f"{name}={shown} is not writable ({error.strerror}): set another folder") from None
+    return {**os.environ, "DAGSTER_HOME": str(home), "AIOPS_HOME": str(settings.aiops_home)}
+
+
+def check_writable(settings: Settings) -> None:
+    """Refuse to start what cannot end well.
+
+    Raises:
+        StoreError: a folder cannot be written, or its disk is nearly full.
+    """
+    folders = {"AIOPS_HOME": str(settings.aiops_home), "MODEL_ROOT": settings.model_root}
+    for name, folder in folders.items():
+        if "://" in folder:
+            continue
+        path = Path(folder)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            probe = path / f".writable-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"{name}={folder} is not writable ({error.strerror}): set it to a folder that is"
+            ) from None
+        free = shutil.disk_usage(path).free
+        if free < LEAST_FREE_BYTES:
+            raise StoreError(
+                f"{name}={folder} has {free / 1e6:.0f} MB free, a run needs {LEAST_FREE_BYTES / 1e6:.0f} MB: "
+                "free some space; nothing was changed"
+            )
+
+
+def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
+    """Say what was trained, where the models lie, how good they are, and how to look further."""
+    served = ServedModels(open_storage(settings.model_root))
+    click.echo("")
+    click.echo(f"this run: {stated_source(settings)}")
+    for spec in active_models(settings):
+        record = served.champion(spec.name)
+        new = [version for version in served.versions(spec.name) if version not in before[spec.name]]
+        trained = f"version {new[-1]} trained" if new else "training skipped, nothing changed"
+        if record is None:
+            click.echo(f"{spec.name}: {trained}; nothing is served: {_reason(served, spec)}")
+            continue
+        champion = record.champion
+        manifest = served.manifest(spec.name, champion.version, champion.manifest_sha256)
+        why, _, figures = champion.reason.partition(": ")
+        click.echo(f"{spec.name}: {trained}; version {champion.version} is served ({why})")
+        if new and new[-1] != champion.version:
+            click.echo(f"  challenger  version {new[-1]} is not served: {_reason(served, spec, new[-1])}")
+        click.echo(f"  directory   {served.locate(spec.name, champion.version)}")
+        click.echo(f"  data        {manifest.effective_source}, data version {manifest.data_version}")
+        click.echo(f"  hold-out    {_figures(spec, manifest.metrics)}")
+        if figures:
+            click.echo(f"  when judged {figures}")
+    click.echo("ask it: `make serve`; look further: `make ui`, `.venv/bin/aiops lineage anomaly-detector`")
+
+
+def stated_source(settings: Settings) -> str:
+    """Where the rows of the newest training sets came from, in one line."""
+    handoffs = Handoffs(open_storage(settings.aiops_home), settings.cluster)
+    refs = []
+    for view, source in training_sets_of(active_models(settings)):
+        # A person may have materialized one model alone.
+        with suppress(NotFoundError):
+            refs.append(handoffs.get(("training_set", training_set_name(view.name, source)), TrainingSetRef))
+    sets = [
+        f"{ref.effective_source} ({', '.join(f'{n:,} rows {source}' for source, n in ref.source.rows.items())})"
+        for ref in refs
+    ]
+    # All views of one fetch have the same to say, but for what is counted.
+    warnings = dict.fromkeys(warning for ref in refs for warning in ref.source.warnings)
+    return "; ".join([" and ".join(sets), *warnings])
+
+
+def _reason(served: ServedModels, spec: ModelSpec, version: int | None = None) -> str:
+    """What the evaluation said of a version, the newest by default."""
+    newest = version or max(served.versions(spec.name), default=0)
+    evaluation = served.evaluation(spec.name, newest)
+    return evaluation.reason if evaluation else "see its evaluation in the UI"
+
+
+def _figures(spec: ModelSpec, metrics: dict[str, float]) -> str:
+    from aiops_assets.families.registry import FORECASTER, family_of
+
+    return _of_forecaster(metrics) if family_of(spec).kind == FORECASTER else _of_detector(metrics)
+
+
+def _of_detector(metrics: dict[str, float]) -> str:
+    if "average_precision" not in metrics:
+        return "no anomalous row to judge by (ANOMALY_RATE=0)"
+    caught = [
+        f"{name.removeprefix('recall_').replace('_', ' ')} {value:.0%}"
+        for name, value in sorted(metrics.items())
+        if name.startswith("recall_")
+    ]
+    return (
+        f"average precision {metrics['average_precision']:.2f}, false alarms "
+        f"{metrics.get('false_alarm_rate', 0):.1%} of normal rows; rows caught: {', '.join(caught)}"
+    )
+
+
+def _of_forecaster(metrics: dict[str, float]) -> str:
+    from aiops_assets.judging.forecasting.holdout import HORIZON_HOURS, TRIVIAL
+
+    labels = [label for label in HORIZON_HOURS if f"coverage_{label}" in metrics]
+    if not labels:
+        return "no moment that an hour of samples follows: nothing to judge by"
+    errors = [f"error to {who}'s {_slashed(metrics, f'mae_to_{name}', labels, '.2f')}" for name, who in TRIVIAL.items()]
+    inside = _slashed(metrics, "coverage", labels, ".0%")
+    hours = " / ".join(label.replace("h", "") for label in labels)
+    return f"{', '.join(errors)}, inside the 80 % interval {inside} ({hours} h ahead)"
+
+
+def _slashed(metrics: dict[str, float], name: str, labels: list[str], form: str) -> str:
+    return " / ".join(format(metrics[f"{name}_{label}"], form) for label in labels)
+
+
+def _versions(settings: Settings) -> dict[str, list[int]]:
+    served = ServedModels(open_storage(settings.model_root))
+    return {spec.name: served.versions(spec.name) for spec in active_models(settings)}
+
+
+def executable(name: str) -> str:
+    """A console script of this environment."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if not found:
+        raise SettingsError(f"{name} is not installed in this environment: pip install aiops-assets[ui]")
+    return found
+
+
+def location_arguments() -> list[str]:
+    """Where Dagster finds the graph, from any working directory."""
+    return ["-m", "aiops_assets.definitions"]
+
+
+def _shipped(name: str) -> Path:
+    """A file at the top of a checkout, or beside the modules of an installed package."""
+    root = PROJECT_ROOT / name
+    return root if root.is_file() else Path(__file__).parent.parent / name

@@ -1,0 +1,1 @@
+"""From the lake and the generators to a training set."""

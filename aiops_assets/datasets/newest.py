@@ -1,0 +1,211 @@
+"""The newest window: a week of pods and two weeks of the cluster, up to now, from the lake or the generator.
+
+Where days are fetched, generated rows never stand in for them: scores of pods that do not exist would call people. A
+server that is away leaves what the lake holds, with its age said.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.datasets.ingest import MetricFetch, ingest_metric
+from aiops_assets.datasets.window import Window, draw_pods, read_cluster, read_pods, read_window
+from aiops_assets.errors import DataError, EmptyDataError, IntegrityError
+from aiops_assets.learners.detectors.deviation_scores import ALERT_DAYS
+from aiops_assets.prometheus.client import PrometheusClient
+from aiops_assets.settings import Settings
+from aiops_assets.storage.lake import Lake
+from aiops_assets.synthetic.cluster import generate_cluster
+from aiops_assets.synthetic.pods import generate
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, POD_CPU, MetricSpec
+from aiops_assets.timeseries.features import ROW_EVERY_MINUTES
+from aiops_assets.timeseries.series import PodSeries, pod_of
+from aiops_assets.views import cluster_metrics as cluster_series
+from aiops_assets.views.pod_series import VALUES
+
+POD_DAYS = ALERT_DAYS
+"""An alert is what passes the quantile of the scores of a week: with a day of history no window detector alerts."""
+CLUSTER_DAYS = 14
+"""What forecasters are trained on."""
+NEWEST = timedelta(hours=1)
+"""A pod without a sample in it is gone."""
+STALE = timedelta(hours=1)
+"""A window that ends earlier tells nothing of now."""
+SYNTHETIC, FETCHED, CACHED = "synthetic", "prometheus", "cached"
+
+
+@dataclass(frozen=True)
+class NewestWindow:
+    """What champions are asked about.
+
+    Attributes:
+        source: "prometheus", "cached" or "synthetic".
+        pods: the five metrics of the engine, of pods that live; ``None`` where nothing is there.
+        cluster: ``timestamp`` and the metrics of ``FORECAST_METRICS`` every five minutes; ``None`` likewise.
+        lacking: "pods" or "cluster" -> why there is nothing.
+        notes: what people should know before they trust scores of it.
+    """
+
+    source: str
+    pods: PodSeries | None = None
+    cluster: pd.DataFrame | None = None
+    lacking: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ends(self) -> dict[str, datetime]:
+        """ "pods" or "cluster" -> the newest instant that is there."""
+        found = {"pods": self.pods.times[-1]} if self.pods else {}
+        found |= {"cluster": self.cluster["timestamp"].iloc[-1]} if self.cluster is not None else {}
+        return {name: pd.Timestamp(end).to_pydatetime() for name, end in found.items()}
+
+    def problems(self, now: datetime) -> list[str]:
+        """Why scores of it tell little of now: what is lacking or old, then the notes."""
+        old = [
+            f"the newest sample of {name} is {(now - end).total_seconds() / 3600:.1f} h old"
+            for name, end in self.ends.items()
+            if now - end > STALE
+        ]
+        return [*self.lacking.values(), *old, *self.notes]
+
+
+def generated_window(settings: Settings, now: datetime) -> NewestWindow:
+    """Healthy generated pods and a generated cluster, up to the present five minutes.
+
+    All windows of a day are cut from the same series, which are generated to its end.
+    """
+    until = pd.Timestamp(now.astimezone(UTC)).floor(f"{ROW_EVERY_MINUTES}min")
+    midnight = until.normalize() + pd.Timedelta(days=1)
+    series = generate(settings.training_pods, POD_DAYS + 1, midnight, settings.random_seed)
+    cluster = generate_cluster(CLUSTER_DAYS + 1, midnight, settings.random_seed)
+    begin = until - pd.Timedelta(days=CLUSTER_DAYS)
+    inside = (cluster["timestamp"] > begin) & (cluster["timestamp"] <= until)
+    return NewestWindow(
+        source=SYNTHETIC,
+        pods=_between(series, until - pd.Timedelta(days=POD_DAYS), until),
+        cluster=cluster[inside].reset_index(drop=True),
+    )
+
+
+def fetch_newest(
+    client: PrometheusClient, lake: Lake, now: datetime, archive: PrometheusClient | None = None
+) -> list[MetricFetch]:
+    """Bring today, and yesterday until it has closed, up to now. Older days are left to ``raw_metrics``.
+
+    Args:
+        client: the server to ask.
+        lake: where the days are.
+        now: with time zone.
+        archive: a server with more history; without it a day that the server forgot in part is closed as it is.
+
+    Raises:
+        PrometheusError: no answer that can be used; what was fetched until then is stored.
+        StoreError: the lake cannot be read or written.
+    """
+    client.probe()
+    today = now.astimezone(UTC).date()
+    fetches: list[MetricFetch] = []
+    away = ""
+    for metric in (*ENGINE_METRICS, *FORECAST_METRICS):
+        days = [day for day in (today - timedelta(days=1), today) if not _closed(lake, metric, day)]
+        fetch = ingest_metric(client, lake, metric, days, now, archive=archive, archive_away=away)
+        away = away or fetch.archive_away
+        fetches.append(fetch)
+    return fetches
+
+
+def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = "") -> NewestWindow:
+    """What the lake holds of the newest days that it has, up to now.
+
+    Args:
+        settings: ``training_pods`` and ``random_seed`` count.
+        lake: of fetched days.
+        now: nothing later is read.
+        problem: why the server could not be reached; empty when it was.
+
+    Raises:
+        StoreError: the lake cannot be read at all.
+    """
+    notes = [f"{problem}; cached days are used"] if problem else []
+    pods, cluster, lacking = None, None, {}
+    try:
+        pods, found = _stored_pods(settings, lake, now)
+        notes += found
+    except DataError as error:
+        lacking["pods"] = str(error)
+    try:
+        cluster, found = _stored_cluster(lake, now)
+        notes += found
+    except DataError as error:
+        lacking["cluster"] = str(error)
+    return NewestWindow(CACHED if problem else FETCHED, pods, cluster, lacking, tuple(dict.fromkeys(notes)))
+
+
+def _stored_pods(settings: Settings, lake: Lake, now: datetime) -> tuple[PodSeries, list[str]]:
+    window = _newest_days(lake, POD_CPU, ENGINE_METRICS, POD_DAYS, now)
+    living = _living_pods(lake, window, now)
+    minutes = {pod: n for pod, n in window.pod_minutes.items() if pod in living}
+    pods = draw_pods(minutes, settings.training_pods, settings.random_seed)
+    if not pods:
+        raise EmptyDataError(
+            f"{POD_CPU.name}: no pod has an hour of samples, some of them in the newest hour of {window.days[-1]}: "
+            f"is cAdvisor scraped? Query: {POD_CPU.promql}"
+        )
+    end = min(pd.Timestamp(window.days[-1], tz="UTC") + pd.Timedelta(days=1), pd.Timestamp(now).ceil("min"))
+    series = read_pods(lake, window, end, pods)
+    # Of the five metrics it settles last: a later row would be judged by what is there of the others.
+    minutes_there = np.flatnonzero(np.isfinite(series.values[POD_CPU.name]).any(axis=(0, 1)))
+    until = pd.Timestamp(series.times[int(minutes_there[-1])])
+    notes = list(window.damaged)
+    if len(minutes) > len(pods):
+        notes.append(f"TRAINING_PODS={settings.training_pods}: {len(pods)} of {len(minutes)} living pods are scored")
+    return _between(series, until - pd.Timedelta(days=POD_DAYS), until), notes
+
+
+def _stored_cluster(lake: Lake, now: datetime) -> tuple[pd.DataFrame, list[str]]:
+    window = _newest_days(lake, FORECAST_METRICS[0], FORECAST_METRICS, CLUSTER_DAYS, now)
+    end = pd.Timestamp(window.days[-1], tz="UTC") + pd.Timedelta(days=1)
+    values = cluster_series.segment_of(read_cluster(lake, window, end, FORECAST_METRICS))
+    values = values[values["timestamp"] <= pd.Timestamp(now)]
+    until = values["timestamp"].iloc[-1]
+    newest = values[values["timestamp"] > until - pd.Timedelta(days=CLUSTER_DAYS)]
+    return newest.reset_index(drop=True), list(window.damaged)
+
+
+def _newest_days(lake: Lake, first: MetricSpec, metrics: Sequence[MetricSpec], n: int, now: datetime) -> Window:
+    """The newest stored day of a metric that has begun, and ``n`` days before it. Raises EmptyDataError."""
+    last = max((day for day in lake.days(first) if day <= now.astimezone(UTC).date()), default=None)
+    if last is None:
+        raise EmptyDataError(f"{first.name}: the lake holds no day of it; materialize raw_metrics first")
+    return read_window(lake, [last - timedelta(days=back) for back in range(n, -1, -1)], metrics)
+
+
+def _living_pods(lake: Lake, window: Window, now: datetime) -> set[str]:
+    """Pods with CPU time in the newest hour that any has it in."""
+    days = [date.fromisoformat(day.day) for day in window.found if POD_CPU.name in day.metrics]
+    if not days:
+        return set()
+    wide = lake.read_day(POD_CPU, days[-1])[0]
+    wide = wide[wide.index <= pd.Timestamp(now)]
+    if wide.empty:
+        return set()
+    newest = wide[wide.index > wide.index[-1] - NEWEST]
+    return {pod_of(name) for name, lives in newest.notna().any().items() if lives}
+
+
+def _between(series: PodSeries, after: pd.Timestamp, until: pd.Timestamp) -> PodSeries:
+    """The minutes in (after, until], views of the arrays."""
+    first, stop = (int(series.times.searchsorted(time, side="right")) for time in (after, until))
+    values = {name: series.values[name][..., first:stop] for name in VALUES}
+    return replace(series, times=series.times[first:stop], values=values, kind=series.kind[:, first:stop])
+
+
+def _closed(lake: Lake, metric: MetricSpec, day: date) -> bool:
+    with suppress(IntegrityError):  # fetched again
+        info = lake.info(metric, day)
+        return info is not None and info.closed
+    return False

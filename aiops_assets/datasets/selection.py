@@ -1,0 +1,43 @@
+"""Which models an environment trains and serves, as its settings want them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from aiops_assets.families.catalog import MODELS, ModelSpec
+from aiops_assets.settings import Settings
+from aiops_assets.views.catalog import VIEWS, View
+
+
+def active_models(settings: Settings) -> tuple[ModelSpec, ...]:
+    """The specs of ``MODELS`` with what settings say of sources and parameters."""
+    return tuple(_as_set(spec, settings) for spec in MODELS if not settings.models or spec.name in settings.models)
+
+
+def training_sets_of(specs: Sequence[ModelSpec]) -> list[tuple[View, str]]:
+    """The training sets that models need, each once: a view, and the source where it is not the environment's."""
+    return [(VIEWS[view], source) for view, source in dict.fromkeys((spec.view, spec.source) for spec in specs)]
+
+
+def training_set_name(view: str, source: str) -> str:
+    """Of a training set, in asset keys and handoffs."""
+    return f"{view}_{source}" if source else view
+
+
+def _as_set(spec: ModelSpec, settings: Settings) -> ModelSpec:
+    set_by = {
+        "trees": settings.forecast_trees,
+        "lookback_window": settings.lookback_window,
+        "forecast_horizon": settings.forecast_horizon,
+    }
+    parameters = {name: set_by.get(name, value) for name, value in spec.parameters.items()}
+    source = settings.model_sources.get(spec.name, "")
+    # The environment's own source said again, or in other words, is no other training set.
+    same = _plain(source, settings) == _plain(settings.data_source, settings)
+    return replace(spec, parameters=parameters, source="" if same else source)
+
+
+def _plain(source: str, settings: Settings) -> str:
+    """What ``auto`` comes to; other sources as they are."""
+    if source != "auto":
+        return source
+    return "prometheus" if settings.prometheus_url else "synthetic"

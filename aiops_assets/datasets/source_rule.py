@@ -1,0 +1,207 @@
+"""Where the rows of a training set come from this time: DATA_SOURCE's blend, or what FALLBACK allows instead.
+
+The rule of the fallback, written once:
+
+1. The last fetch reached the server: the lake is what the server says ("prometheus"). It must have asked for the days
+   of the window that have not closed, after the window's end; else nothing is trained until they are fetched.
+2. It did not: the options of FALLBACK are tried in order. ``cached`` takes the lake as it is, if it holds enough of
+   the window to be trained on. ``synthetic`` generates all rows. ``fail``, or no option left: nothing is trained.
+3. Only "unreachable after retries" comes here. A bad query or a refused token stopped the fetch itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import pandas as pd
+
+from aiops_assets.datasets.blends import (
+    Blend,
+    blended_cluster_rows,
+    blended_pod_rows,
+    generated_cluster_rows,
+    generated_pod_rows,
+)
+from aiops_assets.datasets.window import Window, read_window
+from aiops_assets.errors import NotFoundError, PrometheusUnreachable, SettingsError
+from aiops_assets.settings import Settings
+from aiops_assets.storage.lake import FetchOutcome, Lake
+from aiops_assets.storage.records import Day, SourceReport, SyntheticRecipe, TrainingSetRecord
+from aiops_assets.timeseries.quality import FULL_DAY, too_little
+from aiops_assets.timeseries.schema import content_digest
+from aiops_assets.views.catalog import CLUSTER_METRICS_VIEW, View
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which source stands in for what was asked; ``note`` says why it is another one."""
+
+    source: str
+    note: str = ""
+    cached_age: timedelta | None = None
+
+
+def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now: datetime) -> Choice:
+    """The source that the rule above comes to.
+
+    Args:
+        settings: ``end``, ``fallback`` and ``min_coverage`` count.
+        outcome: of the last fetch.
+        window: what the lake holds.
+        now: for the age of cached days.
+
+    Raises:
+        NotFoundError: the window was not fetched yet.
+        PrometheusUnreachable: the server is away and FALLBACK allows nothing that is there.
+    """
+    if outcome is None:
+        raise NotFoundError("raw_metrics was never materialized: materialize it first, or select it too")
+    if outcome.reached:
+        closed = {day.day for day in window.found if day.closed}
+        stale = [day for day in window.days if day.isoformat() not in closed and not outcome.asked_for(day)]
+        if stale or datetime.fromisoformat(outcome.when) < settings.end:
+            raise NotFoundError(
+                f"the last fetch, at {outcome.when}, asked for {outcome.first_day} to {outcome.last_day}; the window "
+                f"needs {window.days[0]} to {window.days[-1]}: materialize raw_metrics for them"
+            )
+        return Choice("prometheus")
+    problem = outcome.problem
+    refused: list[str] = []
+    for option in settings.fallback:
+        if option == "synthetic":
+            return Choice("synthetic", "; ".join([problem, *refused, "FALLBACK allows synthetic data"]))
+        if option == "cached":
+            lacking = too_little(
+                window.coverage.share, window.coverage.full_days, len(window.days), settings.min_coverage
+            )
+            if window.fetched and not lacking:
+                age = now - window.fetched
+                hours = age.total_seconds() / 3600
+                return Choice("cached", f"{problem}; cached days are used, fetched {hours:.1f} h ago", age)
+            refused.append(f"cached days do not suffice: {lacking or 'there are none'}")
+    allowed = ",".join(settings.fallback)
+    raise PrometheusUnreachable("; ".join([problem, *refused, f"FALLBACK={allowed} allows nothing else"]))
+
+
+def training_set(
+    view: View,
+    settings: Settings,
+    recipe: SyntheticRecipe,
+    announced: str,
+    lake: Lake,
+    days: Sequence[date],
+    now: datetime,
+) -> tuple[pd.DataFrame, TrainingSetRecord]:
+    """Rows of a view and where they come from.
+
+    Args:
+        view: which.
+        settings: of the blend.
+        recipe: of generated rows.
+        announced: data version that synthetic_series stated for it; derived recipes have another.
+        lake: of fetched days.
+        days: of the window, oldest first.
+        now: for the age of cached days.
+
+    Raises:
+        AiopsError: see :func:`choose`, :func:`from_recipe` and :func:`from_window`.
+    """
+    if settings.mode == "synthetic":
+        why = "PROMETHEUS_URL is not set" if settings.data_source == "auto" else ""
+        return from_recipe(view, settings, recipe, announced, len(days), note=why)
+    if settings.end > now:
+        raise SettingsError(f"SYNTHETIC_END={settings.end.date()}: a window of real days cannot end in the future")
+    window = read_window(lake, days, view.metrics)
+    choice = choose(settings, lake.last_fetch(), window, now)
+    if choice.source == "synthetic":
+        return from_recipe(view, settings, recipe, announced, len(days), note=choice.note)
+    return from_window(view, settings, lake, window, choice, recipe)
+
+
+def from_recipe(
+    view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int, note: str
+) -> tuple[pd.DataFrame, TrainingSetRecord]:
+    """Generated rows alone: of pods over the recipe's days, of a cluster over ``n_days``.
+
+    Raises:
+        IntegrityError: the recipe no longer yields the series that was announced.
+    """
+    if view.name == CLUSTER_METRICS_VIEW:
+        blend = generated_cluster_rows(recipe, n_days)
+    else:
+        blend = generated_pod_rows(view, settings, recipe, announced)
+    warnings = (note,) if note and settings.mode != "synthetic" else ()
+    report = SourceReport(asked=settings.data_source, rows=_counts(blend.rows), note=note, warnings=warnings)
+    return blend.rows, _record(view, settings, blend, "synthetic", report, blend.days, {})
+
+
+def from_window(
+    view: View, settings: Settings, lake: Lake, window: Window, choice: Choice, recipe: SyntheticRecipe
+) -> tuple[pd.DataFrame, TrainingSetRecord]:
+    """Rows of fetched days, blended with as many generated ones as the share asks for.
+
+    Raises:
+        EmptyDataError: nothing in the window that a row could be made of.
+        SchemaError: two series of one pod, or of the cluster.
+    """
+    blended = blended_cluster_rows if view.name == CLUSTER_METRICS_VIEW else blended_pod_rows
+    blend = blended(view, settings, lake, window, recipe)
+    coverage = window.coverage
+    report = SourceReport(
+        asked=settings.data_source,
+        rows=_counts(blend.rows),
+        note=choice.note,
+        cached_age_seconds=int(choice.cached_age.total_seconds()) if choice.cached_age is not None else None,
+        coverage=coverage.share,
+        coverage_by_metric=coverage.by_metric,
+        full_days=coverage.full_days,
+        window_days=len(window.days),
+        missing_share=blend.missing,
+        warnings=tuple(_warnings(choice, window, blend)),
+    )
+    effective = choice.source + ("+synthetic" if "synthetic" in report.rows else "")
+    queries = {metric.name: metric.promql for metric in view.metrics}
+    return blend.rows, _record(view, settings, blend, effective, report, (*window.found, *blend.days), queries)
+
+
+def _warnings(choice: Choice, window: Window, blend: Blend) -> list[str]:
+    low = window.coverage.share < FULL_DAY
+    return [
+        *([choice.note] if choice.note else []),
+        *([f"coverage of the window is {window.coverage.stated()}"] if low else []),
+        *blend.warnings,
+        *window.damaged,
+    ]
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, int]:
+    return {str(source): int(n) for source, n in rows["source"].value_counts().sort_index().items()}
+
+
+def _record(
+    view: View,
+    settings: Settings,
+    blend: Blend,
+    effective: str,
+    report: SourceReport,
+    days: Sequence[Day],
+    queries: Mapping[str, str],
+) -> TrainingSetRecord:
+    return TrainingSetRecord(
+        view=view.name,
+        data_version=content_digest(blend.rows),
+        rows_sha256="",
+        cluster=settings.cluster,
+        effective_source=effective,
+        source=report,
+        window_start=blend.start.to_pydatetime(),
+        window_end=settings.end.to_pydatetime(),
+        rows=len(blend.rows),
+        label_rate=float(blend.rows["label"].mean()),
+        anomaly_rate=blend.anomaly_rate,
+        seed=settings.random_seed,
+        pods=blend.pods,
+        queries=dict(queries),
+        days=tuple(days),
+        recipe=blend.recipe,
+    )

@@ -1,0 +1,1 @@
+"""The coordination engine's three questions: detect, predict, analyze."""

@@ -1,0 +1,181 @@
+"""Which of the metrics a client sent are anomalies, and why: the logic behind ``POST /api/v1/anomaly/detect``.
+
+Four detectors have a say, each where it can: the row detector on the newest samples, tables of limits and jumps, each
+name's own history in the request, and the served window detector on the pod's history from the lake. Source: engine
+contract, section 2.2.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import MappingProxyType
+
+import pandas as pd
+
+from aiops_assets.engine.detection.clocks import listed, notes_of_old, without_future
+from aiops_assets.engine.detection.evidence import refuse_impossible, share_told
+from aiops_assets.engine.detection.findings import Anomaly, Finding, Judge, anomaly_of, confidence_of
+from aiops_assets.engine.detection.histories import of_pod, of_series, with_leak
+from aiops_assets.engine.detection.jumps import jumped
+from aiops_assets.engine.detection.limits import OTHERS, beyond_limits, beyond_other_limits
+from aiops_assets.engine.detection.own_history import LEAST_SAMPLES, newest_time
+from aiops_assets.engine.detection.recommendations import recommendations
+from aiops_assets.engine.detection.row_verdict import RowDetector, verdict
+from aiops_assets.engine.detection.sent_row import COLUMNS, SentRow, sent_row
+from aiops_assets.engine.samples import Sample, Series, by_name
+from aiops_assets.errors import DataError
+from aiops_assets.learners.contracts import WindowDetector
+
+DEFAULT_THRESHOLD = 0.5
+"""The confidence at a detector's own bound: all that any detector calls an anomaly is reported."""
+NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
+NOTHING_KNOWN = -math.inf
+SURE_WITHOUT_SCORE = 0.8
+"""That all is well, where limits and histories alone say so: they do not tell how far it is to their bounds."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The answer to one request.
+
+    Attributes:
+        anomaly_detected: whether anything is reported.
+        confidence: 0-1, how sure the verdict is: of the surest anomaly, or that there is none. That is 1 -
+            anomaly_score, times the share of the metrics that were really told; 0 where nothing could be judged.
+        anomaly_score: 0-1, 0.5 at a detector's own bound; the highest of all detectors, below the threshold too.
+        recommendations: what to do, the most severe first; none without an anomaly.
+        anomalies: at most one of each pod, metric and label set, the surest first.
+        total: entries of the request, also of names nobody knows.
+        anomalies_found: how many are reported.
+        high_severity: how many of them are high or critical.
+        judged_by: which detectors had a say.
+        notes: sentences about samples that could not be judged, or not as of now.
+    """
+
+    anomaly_detected: bool
+    confidence: float
+    anomaly_score: float
+    recommendations: list[str]
+    anomalies: list[Anomaly]
+    total: int
+    anomalies_found: int
+    high_severity: int
+    judged_by: tuple[Judge, ...]
+    notes: tuple[str, ...] = ()
+
+
+def detect(
+    samples: Sequence[Sample],
+    row_detector: RowDetector,
+    *,
+    now: datetime,
+    threshold: float | None = None,
+    window: WindowDetector | None = None,
+    history: pd.DataFrame | None = None,
+    context: Mapping[str, str] = NO_CONTEXT,
+) -> Detection:
+    """Judge what a client sent; one sample of one name is enough.
+
+    Args:
+        samples: of any names, in any order; several of one name are its history.
+        row_detector: over the 45 columns.
+        now: the time of samples without one, with an offset. What is old is judged as of its own time; what is more
+            than ten minutes ahead is left out where its name has other samples.
+        threshold: 0-1; anomalies that are less sure are not reported. 0.5 by default, which is all of them.
+        window: the served ensemble-predictor.
+        history: the pod's, five minutes apart, oldest first: ``timestamp`` (UTC) and the columns of ``window``. It
+            counts when its newest row is at most an hour old, for the metrics that were sent.
+        context: ``namespace`` and ``resource``, for the recommendations.
+
+    Raises:
+        DataError: the newest of a count or a ratio is below 0; of one name some samples have a time and some have
+            none; or the threshold is not within 0 and 1.
+        ModelError: the row detector gives no score.
+    """
+    least = DEFAULT_THRESHOLD if threshold is None else threshold
+    if not 0.0 <= least <= 1.0:
+        raise DataError(f"threshold {least}: a confidence is asked for, send a number from 0 to 1")
+    timely, notes = without_future(samples, now)
+    newest, series = _newest(timely, now)
+    refuse_impossible(newest)
+    notes += notes_of_old(newest, now)
+    row = sent_row(newest, series, now)
+    if row.unclear:
+        notes.append(
+            f"{listed(row.unclear)}: above 1 as no share can be, and nothing says that it is a percent; send shares "
+            "from 0 to 1."
+        )
+    excess, found, judges = _judged(newest, series, row, row_detector, now)
+    if window is not None and history is not None and row.sent:
+        of_window = of_pod(window, history, row, now)
+        if of_window is not None:
+            found += of_window
+            judges.append("ensemble-predictor")
+
+    excess = max([excess, *(one.excess for one in found)])
+    score = 0.0 if excess == NOTHING_KNOWN else confidence_of(excess)
+    reported = [anomaly for anomaly in _surest(found) if anomaly.confidence >= least]
+    well = SURE_WITHOUT_SCORE if excess == NOTHING_KNOWN else 1.0 - score
+    confidence = max((one.confidence for one in reported), default=well * _share_told(row, newest, series))
+    return Detection(
+        anomaly_detected=bool(reported),
+        confidence=confidence,
+        anomaly_score=score,
+        recommendations=recommendations(reported, context),
+        anomalies=reported,
+        total=len(samples),
+        anomalies_found=len(reported),
+        high_severity=sum(one.severity in ("high", "critical") for one in reported),
+        judged_by=tuple(judges),
+        notes=tuple(notes),
+    )
+
+
+def _judged(
+    newest: Sequence[Sample], series: Mapping[str, Series], row: SentRow, row_detector: RowDetector, now: datetime
+) -> tuple[float, list[Finding], list[Judge]]:
+    """What row detector, limits and the request's own histories say, the row's excess first."""
+    excess, found, judges = NOTHING_KNOWN, list[Finding](), list[Judge]()
+    if row.sent:
+        excess, found = verdict(row, row_detector)
+        found += beyond_limits(row, row_detector.expected.tolist(), series)
+        found += jumped(row, [name for name, one in series.items() if len(one.values) >= LEAST_SAMPLES])
+        judges += ["anomaly-detector", "limits"]
+    elif any(sample.name in OTHERS for sample in newest):
+        judges.append("limits")
+    found += beyond_other_limits(newest, row.factors, now)
+    if any(len(one.values) >= LEAST_SAMPLES for one in series.values()):
+        found = with_leak(found + of_series(series.values()), row, series)
+        judges.append("history of the request")
+    return excess, found, judges
+
+
+def _share_told(row: SentRow, newest: Iterable[Sample], series: Mapping[str, Series]) -> float:
+    others = [one.name for one in newest if one.name not in COLUMNS and one.name not in row.unclear]
+    judged = [name in OTHERS or (name in series and len(series[name].values) >= LEAST_SAMPLES) for name in others]
+    return share_told(row, sum(judged))
+
+
+def _newest(samples: Sequence[Sample], now: datetime) -> tuple[list[Sample], dict[str, Series]]:
+    """The newest sample of each name, and the series of those that have several."""
+    names = {sample.name for sample in samples}
+    if len(names) == len(samples):
+        return list(samples), {}
+    series = by_name(samples, now)
+    newest = []
+    for name, one in series.items():
+        newest.append(Sample(name, float(one.values[-1]), newest_time(one) if one.timed else now))
+    return newest, {name: one for name, one in series.items() if len(one.values) > 1}
+
+
+def _surest(found: Iterable[Finding]) -> list[Anomaly]:
+    """One anomaly of each metric, the surest first; its reason is the limit, where one is reached: that is plainest."""
+    by_metric: dict[str, list[Finding]] = {}
+    for one in found:
+        by_metric.setdefault(one.metric, []).append(one)
+    best = []
+    for of_metric in by_metric.values():
+        plainest = max(of_metric, key=lambda one: (one.judge == "limits", one.excess))
+        best.append(replace(plainest, excess=max(one.excess for one in of_metric)))
+    return [anomaly_of(one) for one in sorted(best, key=lambda one: -one.excess)]

@@ -1,0 +1,54 @@
+"""What a request tells at all: what cannot be true, and how much of what a verdict is about was really told."""
+
+from collections.abc import Iterable
+
+from aiops_assets.engine.detection.limits import OTHERS, UNITS
+from aiops_assets.engine.detection.sent_row import LEVELS, WIDTH, SentRow
+from aiops_assets.engine.samples import CHANGE, FORECASTED, MEANINGS, Sample
+from aiops_assets.errors import DataError
+from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.features import ENGINE_DEFAULT
+
+SIGNED = ("diff", "pct_change", CHANGE)
+"""Statistics that may be below 0."""
+LEAST_RATIO = -0.05
+"""Prometheus extrapolates rates, so that the share of the CPU that is idle may be a little above 1."""
+
+
+def refuse_impossible(samples: Iterable[Sample]) -> None:
+    """Raises DataError: a count, a ratio or another known amount is below 0.
+
+    For the newest of each name: what is judged. One wrong sample of a history says little of what is usual.
+    """
+    for sample in samples:
+        if sample.value >= 0:
+            continue
+        name, meaning = sample.name, MEANINGS.get(sample.name)
+        if meaning is None and not (name in UNITS or name in OTHERS or name in FORECASTED):
+            continue
+        unit = UNITS.get(name, "") if meaning is None else meaning.metric.unit
+        signed = meaning is not None and meaning.statistic in SIGNED
+        if not signed and not (unit == "ratio" and sample.value >= LEAST_RATIO):
+            raise DataError(f"{name}: {sample.value:g} is below 0, which it cannot be: send what was measured")
+
+
+def share_told(row: SentRow, others: int) -> float:
+    """0-1: how much of what a verdict is about was told.
+
+    It is about the engine's five metrics where any of them was sent, for the row detector takes the engine's default
+    for the rest. A level tells a metric; a change alone, or the default itself, does not.
+
+    Args:
+        row: of the newest samples.
+        others: names without a column that a limit or their own history judged.
+    """
+    told = sum(_is_told(row, metric) for metric in row.sent)
+    about = others + (len(ENGINE_METRICS) if row.sent else 0)
+    return (told + others) / about if about else 0.0
+
+
+def _is_told(row: SentRow, metric: int) -> bool:
+    first = WIDTH * metric
+    if row.values[first : first + WIDTH] == list(ENGINE_DEFAULT):
+        return False
+    return any(one.column.statistic in LEVELS for one in row.sent[metric])

@@ -1,0 +1,143 @@
+"""What histories say: each name's own in the request, and that of the pod from the lake."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.engine.detection.findings import Finding, shown
+from aiops_assets.engine.detection.limits import FILLING, RESTARTING, RISING_FROM, UNITS
+from aiops_assets.engine.detection.own_history import alert_excess, newest_deviation, rise_per_hour
+from aiops_assets.engine.detection.row_verdict import LEAST_SHARE, kind_of
+from aiops_assets.engine.detection.sent_row import MEMORY, SentRow
+from aiops_assets.engine.samples import MEANINGS, Series, unit_factor
+from aiops_assets.errors import DataError, ModelError
+from aiops_assets.learners.contracts import WindowDetector
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_MEMORY, RESTARTS
+
+MOST_HISTORY_AGE = timedelta(hours=1)
+"""A pod's history whose newest row is older says nothing of now."""
+LEAKED = 0.1
+"""Share of the memory limit that a steady rise has taken, for what is full to be called a leak."""
+
+
+def of_series(series: Iterable[Series]) -> list[Finding]:
+    """What each name's own history in the request says of its newest sample."""
+    found = []
+    for one in series:
+        meaning = MEANINGS.get(one.name)
+        metric = one.name if meaning is None else meaning.metric.name
+        deviation = newest_deviation(one, counter=meaning is not None and meaning == MEANINGS[RESTARTS.name])
+        if deviation is None:
+            continue
+        factor = unit_factor(UNITS.get(metric, ""), one.values.tolist())
+        above = deviation.value >= deviation.expected
+        kind = kind_of(metric, deviation.value / factor, above)
+        if metric == RESTARTS.name:
+            if not above:
+                continue  # fewer restarts than usual are none to tell of
+            kind = "restart_storm" if deviation.value - deviation.expected >= RESTARTING.bound else "restart"
+        elif deviation.lasting and kind in ("burst", "drop"):
+            kind = "level_shift"
+        how = "an ensemble fitted on them" if deviation.learned else "a robust deviation from their median"
+        reason = (
+            f"{one.name} is {deviation.value:.4g}, {deviation.expected:.4g} is usual: "
+            f"it does not fit to the {deviation.samples} samples before it, as {how} says."
+        )
+        found.append(
+            Finding(
+                metric,
+                one.name,
+                deviation.value,
+                deviation.expected,
+                deviation.time,
+                kind,
+                deviation.excess,
+                reason,
+                "history of the request",
+            )
+        )
+    return found
+
+
+def with_leak(found: list[Finding], row: SentRow, series: Mapping[str, Series]) -> list[Finding]:
+    """A pod whose memory was sent to rise steadily: what is full is a leak, and so is what will be in an hour."""
+    level = row.level(MEMORY)
+    if level is None or level.name not in series:
+        return found
+    own = series[level.name]
+    rise = rise_per_hour(own)
+    if rise is None or rise / level.factor < RISING_FROM:
+        return found
+    in_an_hour = (level.value + rise) / level.factor
+    if float(np.ptp(own.values)) / level.factor >= LEAKED:
+        found = [replace(f, kind="memory_leak") if f.kind == "memory_saturation" else f for f in found]
+    if in_an_hour < FILLING.bound:
+        return found
+    usual = float(np.median(own.values))
+    reason = (
+        f"{level.name} is {shown(level.value, level.factor)} and rises by {rise:.3g} an hour, as the slope of its "
+        f"{len(own.values)} samples says: {FILLING.why}."
+    )
+    excess = FILLING.excess(in_an_hour)
+    return [
+        *found,
+        Finding(
+            POD_MEMORY.name,
+            level.name,
+            level.value,
+            usual,
+            level.time,
+            FILLING.kind,
+            excess,
+            reason,
+            "history of the request",
+        ),
+    ]
+
+
+def of_pod(window: WindowDetector, history: pd.DataFrame, row: SentRow, now: datetime) -> list[Finding] | None:
+    """What the window detector says of the newest row; ``None`` where it has no say."""
+    if not len(history) or now - history["timestamp"].iloc[-1] > MOST_HISTORY_AGE:
+        return None
+    try:
+        scored = window.score(history)
+    except (DataError, ModelError):
+        return None  # another cadence, or a metric that the cluster lacks: the others have their say
+    if not scored.alert[-1]:
+        return []
+    shares = dict(zip(window.columns, scored.contributions[-1].tolist(), strict=True))
+    first = max(shares, key=shares.__getitem__)
+    excess = alert_excess(scored, len(scored.score) - 1)
+    found = []
+    for metric, spec in enumerate(ENGINE_METRICS):
+        level = row.level(metric)
+        share = shares.get(spec.name, 0.0)
+        if level is None or (spec.name != first and share < LEAST_SHARE):
+            continue
+        column = history[spec.name].to_numpy(dtype=np.float64)
+        known = column[np.isfinite(column)]
+        if not len(known):
+            continue
+        usual = float(np.median(known))
+        kind = "restart" if spec is RESTARTS else kind_of(spec.name, float(known[-1]), bool(known[-1] >= usual))
+        reason = (
+            f"{level.name}: the pod does not behave as in the {len(history)} rows of its history before, as the "
+            f"ensemble-predictor says, and {share:.0%} of that is this metric; its median there is {usual:.4g}."
+        )
+        found.append(
+            Finding(
+                spec.name,
+                level.name,
+                level.value,
+                usual * level.factor,
+                level.time,
+                kind,
+                excess * share / shares[first],
+                reason,
+                "ensemble-predictor",
+            )
+        )
+    return found

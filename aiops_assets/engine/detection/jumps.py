@@ -1,0 +1,69 @@
+"""Metrics that doubled, or fell to a third, within five minutes: what a forest of one row's columns hardly sees.
+
+Each column by itself may be a healthy one, before and after a jump. Noise of 5 % of the level (engine contract, section
+1.1b) changes a metric by less than a third of itself in five minutes.
+"""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from aiops_assets.engine.detection.findings import MEDIUM_FROM, Finding, shown
+from aiops_assets.engine.detection.row_verdict import kind_of
+from aiops_assets.engine.detection.sent_row import LAG_5, VALUE, WIDTH, SentRow
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, NODE_CPU, NODE_MEMORY, POD_CPU, POD_MEMORY
+
+TIMES_UP, TIMES_DOWN = 2.0, 3.0
+
+
+@dataclass(frozen=True)
+class Jump:
+    """What is too much in five minutes.
+
+    Attributes:
+        metric: index in ``ENGINE_METRICS``.
+        rise, fall: the least change that counts, in the metric's unit: an idle pod may double what it uses.
+    """
+
+    metric: int
+    rise: float
+    fall: float
+
+
+JUMPS = (
+    Jump(ENGINE_METRICS.index(NODE_CPU), rise=0.3, fall=0.2),
+    Jump(ENGINE_METRICS.index(NODE_MEMORY), rise=0.2, fall=0.2),
+    Jump(ENGINE_METRICS.index(POD_CPU), rise=0.5, fall=0.3),
+    Jump(ENGINE_METRICS.index(POD_MEMORY), rise=0.3, fall=0.2),
+)
+
+
+def jumped(row: SentRow, judged: Collection[str] = ()) -> list[Finding]:
+    """Metrics whose level jumped: medium, and high from twice the least change on.
+
+    Args:
+        row: of :func:`~aiops_assets.engine.detection.sent_row.sent_row`.
+        judged: names whose own history says what is usual; bursts that come every hour are no anomaly.
+    """
+    found = []
+    for jump in JUMPS:
+        first = WIDTH * jump.metric
+        value, before = row.values[first + VALUE], row.values[first + LAG_5]
+        change = value - before
+        up = change >= jump.rise and value >= TIMES_UP * before
+        down = -change >= jump.fall and TIMES_DOWN * value <= before
+        if not (up or down):
+            continue
+        level = row.level(jump.metric)
+        if level is None or level.name in judged:
+            continue
+        metric = ENGINE_METRICS[jump.metric].name
+        excess = MEDIUM_FROM + math.log2(abs(change) / (jump.rise if up else jump.fall))
+        usual = before * level.factor
+        reason = (
+            f"{level.name} is {shown(level.value, level.factor)}, {usual:.4g} five minutes before: "
+            f"it {'more than doubled' if up else 'fell to less than a third'}, which noise does not do."
+        )
+        kind = kind_of(metric, value, up)
+        found.append(Finding(metric, level.name, level.value, usual, level.time, kind, excess, reason, "limits"))
+    return found

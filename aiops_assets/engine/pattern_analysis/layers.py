@@ -1,0 +1,201 @@
+"""Which layer is in trouble: infrastructure, platform or application.
+
+Every piece of evidence is a metric that is abnormal or an event that tells of a failure, with a probability that
+it means trouble in its layer. Pieces of one layer combine as independent ones do: 1 - prod(1 - p).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from aiops_assets.engine.pattern_analysis.event_patterns import Event
+from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, described
+from aiops_assets.engine.samples import MEANINGS
+
+LAYERS = ("infrastructure", "platform", "application")
+PATTERN_WEIGHT = 0.85
+"""Of a pattern's own confidence: a metric may change without anything being wrong."""
+HIGH_RATIO, HIGH_RATIO_WEIGHT = 0.9, 0.6
+FULL_RATIO, FULL_RATIO_WEIGHT = 0.97, 0.7
+FAILURE_WEIGHT = 0.55
+REPEATED_WEIGHT = 0.2
+"""Of each further event of a type that was already counted: the same thing said again."""
+MOST_REPEATS = 5
+ABNORMAL = ("upward_trend", "change_point", "spike", "dip", "counter_storm")
+
+LAYER_NAMES: Mapping[str, re.Pattern[str]] = MappingProxyType(
+    {
+        "infrastructure": re.compile(
+            r"(?<![a-z])(nodes?|machine\w*|mco|mcd|kernel|kubelet|host|hardware|filesystem|disk|ntp|hypervisor|memorypressure"
+            r"|diskpressure|pidpressure|nodenotready|nodehas\w*|node\w+)(?![a-z])"
+        ),
+        "platform": re.compile(
+            r"(?<![a-z])(\w*operators?|sdn|ovn\w*|ovs|networking|ingress|router|dns|coredns|etcd\w*|apiserver|api-server|"
+            r"scheduler|storage\w*|pvc?s?|persistentvolume\w*|volume\w*|csi|ceph|cluster\w*|registry|certificate|"
+            r"failedmount|failedattachvolume|failedscheduling|network\w*)(?![a-z])"
+        ),
+        "application": re.compile(
+            r"(?<![a-z])(pods?|containers?|deployments?|replicasets?|statefulsets?|workloads?|applications?|app|apps|"
+            r"http|https|requests?|responses?|latency|crashloopbackoff|imagepullbackoff|errimagepull|oomkilled|oomkill\w*"
+            r"|unhealthy|liveness|readiness|backoff)(?![a-z])"
+        ),
+    }
+)
+"""Words of names and events that tell a layer; the first layer, in this order, whose word comes first counts."""
+LAYER_LABELS = (
+    ("application", ("pod", "container", "deployment", "app", "workload")),
+    ("infrastructure", ("node", "machine", "instance", "device")),
+)
+PLATFORM_NAMESPACE = re.compile(r"^(openshift|kube)(-|$)")
+FAILURE = re.compile(
+    r"fail|error|crash|oom|kill|evict|degraded|unavailable|not.?ready|pressure|time.?out|back.?off|unhealthy|panic"
+    r"|lost|unreachable|denied|exceeded|deadlock|corrupt|critical|down\b|outage|refused|stuck|errimage|pullback"
+)
+RECOVERY = re.compile(
+    r"recovered|resolved|succeeded|no longer|restored|hasno|hassufficient|\b(0|no|without) (errors|failures)"
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One sign of trouble.
+
+    Attributes:
+        layer: of :data:`LAYERS`.
+        weight: probability that it means trouble there, 0-1.
+        metric: name as sent; empty for an event.
+        start, end: Unix seconds it covers.
+    """
+
+    layer: str
+    weight: float
+    metric: str
+    start: float
+    end: float
+
+
+def layer_of_metric(name: str, labels: Mapping[str, str]) -> str | None:
+    """The layer a metric belongs to; ``None`` where nothing tells.
+
+    A label ``layer`` says it, then a namespace of the platform's own, then the name, then the other labels.
+    """
+    said = labels.get("layer", "").lower()
+    if said in LAYERS:
+        return said
+    meaning = MEANINGS.get(name)
+    by_name = _layer_of_text(meaning.metric.name if meaning else name)
+    if by_name != "infrastructure" and PLATFORM_NAMESPACE.match(labels.get("namespace", "")):
+        return "platform"
+    return by_name or next((layer for layer, keys in LAYER_LABELS if any(map(labels.get, keys))), None)
+
+
+def _layer_of_text(text: str) -> str | None:
+    # A name's words end at underscores and at capitals, and so do those of a reason such as NodeNotReady.
+    lowered = text.lower().replace("_", " ")
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).lower().replace("_", " ")
+    found = [
+        (match.start(), position, layer)
+        for position, (layer, words) in enumerate(LAYER_NAMES.items())
+        for match in (words.search(lowered), words.search(spaced))
+        if match
+    ]
+    return min(found)[2] if found else None
+
+
+def layer_of_event(event: Event) -> str | None:
+    """The layer of an event that tells of a failure; ``None`` for any other event."""
+    text = event.text.lower()
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", event.text).lower()
+    if not (FAILURE.search(text) or FAILURE.search(spaced)) or RECOVERY.search(text):
+        return None
+    said = event.labels.get("layer", "").lower()
+    if said in LAYERS:
+        return said
+    by_type = _layer_of_text(event.type)
+    if by_type != "infrastructure" and PLATFORM_NAMESPACE.match(event.labels.get("namespace", "")):
+        return "platform"
+    by_labels = next((layer for layer, keys in LAYER_LABELS if any(map(event.labels.get, keys))), None)
+    return by_type or by_labels or _layer_of_text(event.text)
+
+
+def metric_evidence(pattern: Pattern, labels: Mapping[str, str]) -> Evidence | None:
+    """A pattern of one metric as a sign of trouble in its layer."""
+    layer = layer_of_metric(pattern.metrics[0], labels) if pattern.pattern in ABNORMAL else None
+    if layer is None:
+        return None
+    start, end = pattern.start_time.timestamp(), pattern.end_time.timestamp()
+    return Evidence(layer, PATTERN_WEIGHT * pattern.confidence, pattern.metrics[0], start, end)
+
+
+def level_evidence(name: str, labels: Mapping[str, str], value: float, factor: float, time: float) -> Evidence | None:
+    """A ratio near its limit as a sign of trouble, without any history.
+
+    Args:
+        name: as sent.
+        labels: as sent.
+        value: the last one, as sent.
+        factor: what values as sent are divided by to be a ratio.
+        time: Unix seconds.
+    """
+    meaning = MEANINGS.get(name)
+    layer = layer_of_metric(name, labels)
+    levels = ("value", "mean_5m", "min_5m", "max_5m")
+    if layer is None or meaning is None or meaning.metric.unit != "ratio" or meaning.statistic not in levels:
+        return None
+    ratio = value / factor
+    if ratio < HIGH_RATIO:
+        return None
+    return Evidence(layer, FULL_RATIO_WEIGHT if ratio >= FULL_RATIO else HIGH_RATIO_WEIGHT, name, time, time)
+
+
+def event_evidence(events: Sequence[Event], start: float, end: float) -> list[Evidence]:
+    """Events that tell of a failure as signs of trouble; one without a time stands for the whole window."""
+    seen: dict[tuple[str, str], int] = {}
+    evidence = []
+    for event in events:
+        layer = layer_of_event(event)
+        if layer is None:
+            continue
+        repeats = seen.get((layer, event.type), 0)
+        seen[layer, event.type] = repeats + 1
+        weight = FAILURE_WEIGHT if repeats == 0 else REPEATED_WEIGHT if repeats <= MOST_REPEATS else 0.0
+        first = event.time.timestamp() if event.time else start
+        evidence.append(Evidence(layer, weight, "", first, event.time.timestamp() if event.time else end))
+    return evidence
+
+
+def affected_layers(evidence: Sequence[Evidence]) -> tuple[list[Pattern], list[str]]:
+    """A pattern and a sentence for each layer with signs of trouble, the surest first.
+
+    Descriptions count the evidence and name none of it: names of other layers' metrics would read as these layers.
+    """
+    patterns, insights = [], []
+    for layer in LAYERS:
+        pieces = [piece for piece in evidence if piece.layer == layer]
+        if not pieces:
+            continue
+        # Patterns of one metric tell of one thing: its strongest counts.
+        strongest: dict[str, float] = {}
+        clear = 1.0
+        for piece in pieces:
+            if piece.metric:
+                strongest[piece.metric] = max(strongest.get(piece.metric, 0.0), piece.weight)
+            else:
+                clear *= 1 - piece.weight
+        for weight in strongest.values():
+            clear *= 1 - weight
+        patterns.append(
+            described(
+                f"{layer}_layer",
+                tuple(strongest),
+                1 - clear,
+                min(piece.start for piece in pieces),
+                max(piece.end for piece in pieces),
+                abnormal=len(strongest),
+                failures=sum(not piece.metric for piece in pieces),
+            )
+        )
+    patterns.sort(key=lambda pattern: -pattern.confidence)
+    insights = [f"{pattern.description} Confidence {pattern.confidence:.2f}." for pattern in patterns]
+    return patterns, insights

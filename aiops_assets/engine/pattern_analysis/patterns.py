@@ -1,0 +1,293 @@
+"""Patterns in metrics and events: trends, seasons, spikes, changes, correlations and layers in trouble.
+
+Source: engine contract, section 2.2, ``POST /api/v1/pattern/analyze``.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from aiops_assets.durations import parse_duration
+from aiops_assets.engine.pattern_analysis.correlations import MOST_METRICS as MOST_CORRELATED
+from aiops_assets.engine.pattern_analysis.correlations import find_correlations
+from aiops_assets.engine.pattern_analysis.counters import (
+    find_storm,
+    growth_of,
+    is_busy,
+    is_counter,
+    says_the_same,
+    without_resets,
+)
+from aiops_assets.engine.pattern_analysis.event_patterns import (
+    Event,
+    count_text,
+    find_bursts,
+    find_daily_events,
+    find_sequences,
+    read_events,
+)
+from aiops_assets.engine.pattern_analysis.grids import MOST_POINTS, Grid, seconds_of, to_grid
+from aiops_assets.engine.pattern_analysis.layers import (
+    Evidence,
+    affected_layers,
+    event_evidence,
+    level_evidence,
+    metric_evidence,
+)
+from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, PatternAnalysis, moment
+from aiops_assets.engine.pattern_analysis.seasons import find_season
+from aiops_assets.engine.pattern_analysis.spikes import find_spikes
+from aiops_assets.engine.pattern_analysis.trends import find_change_points, find_trend
+from aiops_assets.engine.samples import MEANINGS, Sample, Series, by_name, unit_factor
+from aiops_assets.errors import DataError
+
+__all__ = ["ANALYSIS_TYPES", "PatternAnalysis", "analyze"]
+
+ANALYSIS_TYPES = ("trend", "seasonal", "correlation", "layer_detection")
+MOST_SERIES = 100
+"""Series that are looked at closely; a request may hold thousands."""
+MOST_SENT_SAMPLES, MOST_SENT_SERIES = MOST_SERIES * MOST_POINTS, 20_000
+"""Of one request: 201,600 samples take some two seconds, and clients wait ten."""
+MOST_EVENTS = 10_000
+MOST_PATTERNS = 200
+MOST_INSIGHTS = 30
+
+
+@dataclass(frozen=True)
+class _Window:
+    """What is looked at: ``None`` where nothing limits it; sets of what is wanted."""
+
+    start: datetime | None
+    end: datetime | None
+    now: datetime
+
+    def holds(self, time: datetime | None) -> bool:
+        if time is None:
+            return True
+        return (self.start is None or time >= self.start) and (self.end is None or time <= self.end)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Of one series: its grid, its patterns, and words about what is not sure."""
+
+    grid: Grid
+    labels: Mapping[str, str]
+    patterns: list[Pattern]
+    doubts: list[str]
+
+
+def analyze(
+    samples: Sequence[Sample],
+    *,
+    start: datetime | None,
+    end: datetime | None,
+    analysis_type: str | None = None,
+    events: Sequence[object] = (),
+    event_range: str | None = None,
+    now: datetime,
+) -> PatternAnalysis:
+    """What is regular or remarkable in samples and events.
+
+    Args:
+        samples: those outside ``start`` to ``end`` are left out; series of one name differ by their labels.
+        start, end: with an offset; ``None``, or Go's zero time, where it was not sent.
+        analysis_type: one of :data:`ANALYSIS_TYPES`, which limits what is looked for; ``None`` or empty is all.
+        events: strings, or objects ``{type, timestamp, ...}``.
+        event_range: how far back from ``end`` or ``now`` events with times are looked at: "24h", "7d".
+        now: with an offset; the end of samples that came without times.
+
+    Raises:
+        DataError: an unknown analysis type, a window that ends before it begins, an event or a range that cannot
+            be read, samples of one name of which only some have times, or more samples or series than can be
+            looked at in seconds.
+    """
+    if len(samples) > MOST_SENT_SAMPLES:
+        raise DataError(f"{len(samples)} samples were sent: send at most {MOST_SENT_SAMPLES} at once")
+    wanted = _wanted(analysis_type)
+    window = _Window(_sent(start), _sent(end), now)
+    if window.start and window.end and window.start > window.end:
+        raise DataError("time_range: start is after end: swap them")
+    inside = [sample for sample in samples if window.holds(sample.time)]
+    series = _labelled_series(inside, now)
+    event_window = window
+    if event_range:
+        back = moment((window.end or now).timestamp() - parse_duration(event_range).total_seconds())
+        event_window = _Window(back, window.end, now)
+    happened, event_notes = _events_within(read_events(events), event_window)
+    found, notes = _look(series, wanted)
+    if len(inside) < len(samples):
+        notes.append(f"{len(samples) - len(inside)} samples lie outside time_range and were left out.")
+    notes += event_notes
+    first, last = _bounds(series, happened, window if window.start else event_window)
+    correlations = find_correlations([one.grid for one in found]) if "correlation" in wanted else []
+    layers, layer_insights = _layers(series, found, happened, first, last) if "layers" in wanted else ([], [])
+    patterns = [*layers, *(pattern for one in found for pattern in one.patterns if pattern.type in wanted)]
+    patterns += [pattern for _, pattern in correlations] + _event_patterns(happened, first, last, wanted)
+    patterns.sort(key=lambda pattern: -pattern.confidence)
+    if len(patterns) > MOST_PATTERNS:
+        notes.append(f"Of {len(patterns)} patterns the {MOST_PATTERNS} surest are listed.")
+        patterns = patterns[:MOST_PATTERNS]
+    doubts = [doubt for one in found for doubt in one.doubts if "trend" in wanted]
+    return PatternAnalysis(
+        tuple(patterns),
+        _insights(patterns, layer_insights, doubts, happened, notes, len(series)),
+        len(patterns),
+        max((pattern.confidence for pattern in patterns), default=0.0),
+        tuple(correlation for correlation, _ in correlations),
+    )
+
+
+def _wanted(analysis_type: str | None) -> frozenset[str]:
+    """The types of patterns that an analysis type asks for, and ``layers``."""
+    if not analysis_type:
+        return frozenset({"trend", "seasonal", "spike", "correlation", "layers"})
+    if analysis_type == "layer_detection":
+        return frozenset({"layers"})
+    if analysis_type not in ANALYSIS_TYPES:
+        raise DataError(f"analysis_type {analysis_type[:40]!r} is unknown: send one of {', '.join(ANALYSIS_TYPES)}")
+    return frozenset({analysis_type})
+
+
+def _sent(time: datetime | None) -> datetime | None:
+    """A time as sent; ``None`` for Go's zero time, which stands for none."""
+    return time if time is not None and time.year > 1 else None
+
+
+def _labelled_series(samples: Iterable[Sample], now: datetime) -> list[tuple[Series, Mapping[str, str]]]:
+    """A series for each name and labels, in the order in which they first come: pods must not be mixed."""
+    by_labels: dict[tuple[tuple[str, str], ...], list[Sample]] = {}
+    for sample in samples:
+        by_labels.setdefault(tuple(sorted(sample.labels.items())), []).append(sample)
+    count = sum(len({sample.name for sample in group}) for group in by_labels.values())
+    if count > MOST_SENT_SERIES:
+        raise DataError(f"{count} series were sent: send at most {MOST_SENT_SERIES} at once")
+    return [(one, dict(labels)) for labels, group in by_labels.items() for one in by_name(group, now).values()]
+
+
+def _events_within(events: list[Event], window: _Window) -> tuple[list[Event], list[str]]:
+    inside = [event for event in events if window.holds(event.time)]
+    notes = []
+    if len(inside) < len(events):
+        notes.append(f"{len(events) - len(inside)} events lie outside the time range and were left out.")
+    if len(inside) > MOST_EVENTS:
+        notes.append(f"Of {len(inside)} events the last {MOST_EVENTS} sent were looked at.")
+    return inside[-MOST_EVENTS:], notes
+
+
+def _look(series: list[tuple[Series, Mapping[str, str]]], wanted: frozenset[str]) -> tuple[list[_Found], list[str]]:
+    """Patterns of the longest series, and a word about what was left out."""
+    longest = sorted(series, key=lambda one: -len(one[0].values))[:MOST_SERIES]
+    grids = [_look_at(one, labels, wanted) for one, labels in longest]
+    found = [one for one in grids if one is not None]
+    notes = []
+    if len(series) > MOST_SERIES:
+        notes.append(f"Of {len(series)} series the {MOST_SERIES} with the most samples were looked at.")
+    if len(found) < len(grids):
+        notes.append(f"{len(grids) - len(found)} series have too few samples, or too large values, for a pattern.")
+    thinned = sum(one.grid.thinned for one in found)
+    if thinned:
+        notes.append(f"{thinned} long or uneven series were averaged to an even grid before they were looked at.")
+    if len(found) > MOST_CORRELATED and "correlation" in wanted:
+        notes.append(f"Correlations were looked for among the {MOST_CORRELATED} series with the most samples.")
+    return found, notes
+
+
+def _look_at(series: Series, labels: Mapping[str, str], wanted: frozenset[str]) -> _Found | None:
+    """Patterns of a series, of a counter's growth; ``None`` where there is no grid for it."""
+    counts = is_counter(series)
+    grid = to_grid(without_resets(series) if counts else series, tuple(labels.values()))
+    if grid is None:
+        return None
+    if wanted == {"correlation"} or says_the_same(series.name):
+        return _Found(grid, labels, [], [])
+    if not counts:
+        return _Found(grid, labels, *_patterns_of(grid, wanted))
+    growth = growth_of(grid)
+    if is_busy(series.name, growth):
+        return _Found(grid, labels, *_patterns_of(growth, wanted))
+    return _Found(grid, labels, find_storm(growth, grid.shown, labels), [])
+
+
+def _patterns_of(grid: Grid, wanted: frozenset[str]) -> tuple[list[Pattern], list[str]]:
+    """Patterns, and words about what is not sure."""
+    patterns: list[Pattern] = []
+    doubts: list[str] = []
+    season, period, component = find_season(grid)
+    deseasoned = grid.values - component
+    spikes = find_spikes(grid)
+    patterns += [one for one in (season,) if one] + spikes
+    if wanted & {"trend", "layers"}:
+        changes = find_change_points(grid, period)
+        patterns += changes
+        # Levels that change at once also order in time: that is no trend.
+        trend, doubt = (None, "") if changes else find_trend(grid, deseasoned)
+        patterns += [trend] if trend else []
+        doubts += [doubt] if doubt else []
+    return patterns, doubts
+
+
+def _event_patterns(events: list[Event], first: float, last: float, wanted: frozenset[str]) -> list[Pattern]:
+    patterns: list[Pattern] = []
+    for kind, find in (("spike", find_bursts), ("seasonal", find_daily_events), ("correlation", find_sequences)):
+        if kind in wanted:
+            patterns += find(events, first, last)
+    return patterns
+
+
+def _layers(
+    series: list[tuple[Series, Mapping[str, str]]],
+    found: list[_Found],
+    events: list[Event],
+    first: float,
+    last: float,
+) -> tuple[list[Pattern], list[str]]:
+    """Patterns and sentences of the layers in trouble."""
+    pieces: list[Evidence | None] = [metric_evidence(pattern, one.labels) for one in found for pattern in one.patterns]
+    for one, labels in series:
+        if one.name in MEANINGS:
+            factor = unit_factor(MEANINGS[one.name].metric.unit, one.values.tolist())
+            time = float(seconds_of(one)[-1])
+            pieces.append(level_evidence(one.name, labels, float(one.values[-1]), factor, time))
+    told = [piece for piece in pieces if piece is not None]
+    return affected_layers([*told, *event_evidence(events, first, last)])
+
+
+def _bounds(
+    series: list[tuple[Series, Mapping[str, str]]], events: list[Event], window: _Window
+) -> tuple[float, float]:
+    """Unix seconds of the window, or of what lies in it where it was not sent."""
+    times = [event.time.timestamp() for event in events if event.time]
+    for one, _ in series:
+        seconds = seconds_of(one)
+        times += [float(seconds[0]), float(seconds[-1])]
+    now = window.now.timestamp()
+    first = min(times, default=now)
+    if window.start:
+        # Samples may begin before the range of events does.
+        first = min(first, window.start.timestamp())
+    last = window.end.timestamp() if window.end else max([*times, now] if window.start else times, default=now)
+    return first, max(first, last)
+
+
+def _insights(
+    patterns: list[Pattern],
+    layers: list[str],
+    doubts: list[str],
+    events: list[Event],
+    notes: list[str],
+    series: int,
+) -> tuple[str, ...]:
+    """Sentences: layers, then the surest patterns, counts of several, doubts, and what was left out."""
+    others = [pattern.description for pattern in patterns if not pattern.pattern.endswith("_layer")]
+    counts = Counter("layer" if one.pattern.endswith("_layer") else one.type for one in patterns)
+    if not patterns:
+        head = [f"No pattern was found in {series} series and {len(events)} events."]
+    else:
+        listed = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+        head = [f"Found: {listed}."] if len(patterns) > 1 else []
+    room = max(3, MOST_INSIGHTS - len(layers) - len(notes) - 2)
+    middle = (others + doubts)[:room]
+    said = [count_text(events)] if events else []
+    return (*layers, *middle, *head, *said, *notes)

@@ -1,0 +1,262 @@
+"""Samples of one request by the pod that their labels name, so that pods are never read as one series.
+
+A group is what is judged together: a pod's own samples, and beside them those that name no pod, which are its
+surroundings. Where series of one known name differ in other labels too (containers of a pod, nodes, namespaces), each
+is a group of its own. Beside a pod stands the mean over nodes: so the feature columns are defined (engine contract,
+section 1.1). Series of names nobody knows say nothing of each other: they stay in one group, under names with labels.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from operator import attrgetter
+
+import numpy as np
+
+from aiops_assets.engine.prediction.issue_rules import LEVEL_RULES
+from aiops_assets.engine.prediction.predictions import HOST_LIMITS
+from aiops_assets.engine.prediction.sent_histories import unit_of
+from aiops_assets.engine.samples import (
+    CHANGE,
+    FORECASTED,
+    MEANINGS,
+    PERCENT_TO,
+    SHORT_NAMES,
+    Sample,
+    Series,
+    by_name,
+    in_percent,
+)
+from aiops_assets.errors import DataError
+from aiops_assets.timeseries.catalog import METRICS, POD_MEMORY
+
+POD_LABELS = ("pod", "pod_name", "kubernetes_pod_name")
+MOST_PODS, MOST_GROUPS = 50, 100
+"""A forecast of one takes some 50 ms, and clients wait ten seconds."""
+PCT_CHANGE = "pct_change"
+CHANGES = ("std_5m", "diff", PCT_CHANGE, CHANGE)
+"""Statistics that do not tell the unit."""
+KNOWN = frozenset(
+    [*MEANINGS, *FORECASTED, *HOST_LIMITS]
+    + [metric.name for metric in METRICS]
+    + [name for rule in LEVEL_RULES for name in rule.metrics]
+)
+"""Names that a model, a limit or a rule is for."""
+
+Labels = tuple[tuple[str, str], ...]
+Sets = dict[Labels, list[Sample]]
+"""Samples of one name by their labels, without the pod's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a name of a group is.
+
+    Attributes:
+        name: as sent.
+        pod: that its samples name; empty where they name none.
+        labels: by which they differ from others of this name and pod; empty where there are no others.
+        mean: they are the mean over nodes, which are groups of their own.
+        scale: what its values were divided by: 100 of percents that only other series of the name tell to be such.
+    """
+
+    name: str
+    pod: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    mean: bool = False
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What is judged together.
+
+    Attributes:
+        pod: whose; empty for what names no pod.
+        labels: by which it differs from other groups of the pod; mostly empty.
+        samples: its own, then its surroundings; no two series under one name.
+        own: names that are answered here; the others stand beside.
+        owners: each name in ``samples`` -> whose it is.
+    """
+
+    pod: str
+    labels: Mapping[str, str]
+    samples: list[Sample]
+    own: frozenset[str]
+    owners: Mapping[str, Owner]
+
+    def __str__(self) -> str:
+        """For people: "pod cart-1", "pod cart-1, container=app", "instance=node-a"."""
+        told = [f"pod {self.pod}"] if self.pod else []
+        return ", ".join([*told, *(f"{key}={value}" for key, value in self.labels.items())])
+
+    @property
+    def forecast_samples(self) -> list[Sample]:
+        """Without surroundings that no forecast reads together with its own samples."""
+        told = {FORECASTED.get(name) for name in self.own}
+        return [s for s in self.samples if s.name in self.own or FORECASTED.get(s.name) not in told | {None}]
+
+
+def pod_of(labels: Mapping[str, str]) -> str:
+    """The pod that labels name; empty where they name none."""
+    return next((labels[key] for key in POD_LABELS if labels.get(key)), "")
+
+
+def groups_of(samples: Sequence[Sample], now: datetime) -> list[Group]:
+    """Groups, what names no pod first; none where nothing has to be kept apart: ask for all samples at once then.
+
+    Args:
+        samples: of any names, in any order.
+        now: of samples without a time; with an offset.
+
+    Raises:
+        DataError: more than 50 pods, or 100 groups; or see :func:`~aiops_assets.engine.samples.by_name`.
+    """
+    if not any(map(attrgetter("labels"), samples)):
+        return []
+    by_pod: dict[str, dict[str, Sets]] = {}
+    for sample in samples:
+        sets = by_pod.setdefault(pod_of(sample.labels), {}).setdefault(sample.name, {})
+        sets.setdefault(_rest(sample.labels), []).append(sample)
+    outside = by_pod.pop("", {})
+    if not by_pod and all(len(sets) == 1 for sets in outside.values()):
+        return []
+    if len(by_pod) > MOST_PODS:
+        raise DataError(f"samples of {len(by_pod)} pods: send those of at most {MOST_PODS} pods at once")
+    surroundings, percent = _surroundings(outside, now), _in_percent(samples)
+    found: list[Group] = []
+    for pod, names in [("", outside), *by_pod.items()]:
+        for group in _groups_of_pod(pod, names, surroundings, percent):
+            if len(found) == MOST_GROUPS:
+                raise DataError(
+                    f"known metrics come with more than {MOST_GROUPS} sets of labels: send fewer pods, nodes or "
+                    "containers at once, or a mean over them"
+                )
+            found.append(group)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """Samples under a name that no other series of a group has."""
+
+    key: str
+    owner: Owner
+    samples: Sequence[Sample]
+
+
+def _groups_of_pod(
+    pod: str, names: Mapping[str, Sets], surroundings: Sequence[_Named], percent: frozenset[str]
+) -> Iterator[Group]:
+    """The group of what has one set of labels a name, and one for each other set of labels of known names."""
+    parts: dict[Labels, list[tuple[str, list[Sample]]]] = {}
+    whole: list[_Named] = []
+    for name, sets in names.items():
+        if len(sets) == 1:
+            whole.append(_Named(name, Owner(name, pod), next(iter(sets.values()))))
+        elif name in KNOWN:
+            for labels, found in sets.items():
+                parts.setdefault(labels, []).append((name, found))
+        else:
+            differing = _differing(sets)
+            for labels, found in sets.items():
+                shown = _only(labels, differing)
+                whole.append(_Named(_with_labels(name, shown), Owner(name, pod, shown), found))
+    beside = [one for one in surroundings if not (one.owner.pod == pod and not one.owner.mean)]
+    if whole:
+        yield _group(pod, {}, whole, beside, percent)
+    differing = _differing(parts)
+    joint = [one for one in whole if one.key in KNOWN]
+    beside = joint + _not_told_by(joint, beside)
+    for labels, named in parts.items():
+        shown = _only(labels, differing)
+        own = [_Named(name, Owner(name, pod, shown), found) for name, found in named]
+        yield _group(pod, shown, own, beside, percent)
+
+
+def _group(
+    pod: str, labels: Mapping[str, str], own: Sequence[_Named], beside: Sequence[_Named], percent: frozenset[str]
+) -> Group:
+    named = [*own, *_not_told_by(own, beside)]
+    samples = [replace(s, name=one.key) if s.name != one.key else s for one in named for s in one.samples]
+    owners = {one.key: one.owner for one in named}
+    unseen = percent - _in_percent(samples)
+    if unseen:
+        scaled = {key for key in owners if _family(key) in unseen and not key.endswith(PCT_CHANGE)}
+        samples = [replace(s, value=s.value / PERCENT_TO) if s.name in scaled else s for s in samples]
+        owners |= {key: replace(owners[key], scale=PERCENT_TO) for key in scaled}
+    return Group(pod, labels, samples, frozenset(one.key for one in own), owners)
+
+
+def _not_told_by(own: Iterable[_Named], beside: Iterable[_Named]) -> list[_Named]:
+    """What is told of the pod itself counts, not what surroundings tell of the same metric."""
+    told = {metric_of(one.key) for one in own}
+    return [one for one in beside if metric_of(one.key) not in told]
+
+
+def _in_percent(samples: Iterable[Sample]) -> frozenset[str]:
+    """Families of ratios whose levels came in percent: all series of a name are in one unit."""
+    levels: dict[str, list[float]] = {}
+    for sample in samples:
+        meaning = MEANINGS.get(sample.name)
+        if unit_of(sample.name) == "ratio" and (meaning is None or meaning.statistic not in CHANGES):
+            levels.setdefault(_family(sample.name), []).append(sample.value)
+    percent, _ = in_percent(levels, may_pass_one=[POD_MEMORY.name])
+    return percent
+
+
+def _family(name: str) -> str:
+    """Names of one unit: a metric and its features, or the documents' short names of it."""
+    return f"{metric_of(name)} in short" if name in SHORT_NAMES else metric_of(name)
+
+
+def metric_of(name: str) -> str:
+    """What a name tells of: a metric of the catalogue, or itself."""
+    meaning = MEANINGS.get(name)
+    return name if meaning is None else meaning.metric.name
+
+
+def _surroundings(outside: Mapping[str, Sets], now: datetime) -> list[_Named]:
+    """What a row or a forecast of a pod has a place for; of several nodes the mean."""
+    found = []
+    for name, sets in outside.items():
+        if name not in MEANINGS and name not in FORECASTED:
+            continue
+        if len(sets) == 1:
+            found.append(_Named(name, Owner(name), next(iter(sets.values()))))
+        elif name in MEANINGS and MEANINGS[name].metric.per == "node":
+            found.append(_Named(name, Owner(name, mean=True), _mean(name, sets.values(), now)))
+    return found
+
+
+def _mean(name: str, sets: Iterable[list[Sample]], now: datetime) -> list[Sample]:
+    """The mean over series, at the times of the longest; of each its newest sample until then, else its first."""
+    series = [one for found in sets for one in by_name(found, now).values()]
+    longest: Series = max(series, key=lambda one: len(one.values))
+    places = [np.searchsorted(one.times, longest.times, side="right").clip(1) - 1 for one in series]
+    means = np.mean([one.values[place] for one, place in zip(series, places, strict=True)], axis=0)
+    if not longest.timed:
+        return [Sample(name, value) for value in means.tolist()]
+    times = [time.replace(tzinfo=UTC) for time in longest.times.astype("datetime64[us]").tolist()]
+    return [Sample(name, value, time) for value, time in zip(means.tolist(), times, strict=True)]
+
+
+def _rest(labels: Mapping[str, str]) -> Labels:
+    """Without those that have no value: to Prometheus they are not there."""
+    return tuple(sorted((key, value) for key, value in labels.items() if value and key not in POD_LABELS))
+
+
+def _differing(sets: Iterable[Labels]) -> frozenset[str]:
+    """Keys that not all have with the same value."""
+    first, *others = [set(labels) for labels in sets] or [set()]
+    return frozenset(key for key, _ in first.union(*others) - first.intersection(*others))
+
+
+def _only(labels: Labels, keys: frozenset[str]) -> dict[str, str]:
+    return {key: value for key, value in labels if key in keys}
+
+
+def _with_labels(name: str, labels: Mapping[str, str]) -> str:
+    """As Prometheus writes it: ``queue_length{queue="a"}``."""
+    told = ", ".join(f'{key}="{value}"' for key, value in labels.items())
+    return f"{name}{{{told}}}"

@@ -1,0 +1,153 @@
+"""What samples say of issues: levels, forecasts, trends towards a limit, restarts."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from aiops_assets.engine.prediction.event_evidence import Evidence
+from aiops_assets.engine.prediction.issue_rules import (
+    HOUR,
+    LEVEL_RULES,
+    RESTART_PROBABILITIES,
+    RESTARTS_AN_HOUR,
+    LevelRule,
+)
+from aiops_assets.engine.prediction.outlooks import FORECASTER, Outlook, outlooks
+from aiops_assets.engine.prediction.predictions import probability_at_or_above
+from aiops_assets.engine.samples import CHANGE, MEANINGS, Series, unit_factor
+from aiops_assets.engine.served_rows import Forecasting
+from aiops_assets.timeseries.series import DAY_SECONDS
+
+FORECAST_SHARE, HELD_SHARE = 0.8, 0.5
+"""What a forecast that reaches a level says of the issue; what is left of a level that was held and does not rise."""
+HELD_SAMPLES = 12
+LEAK_SURE, LINE_SURE, LINE_SHORT = 0.9, 0.8, 0.6
+"""Of leaks whose end is told to the minute; of robust lines, of a dozen samples, of fewer."""
+FAR_HOURS = 672.0
+"""What ends half as far away, in 14 days, is half as probable."""
+LINE_WINDOWS, LOAD_WINDOWS, LOAD_SHARE = 4.0, 0.5, 0.5
+"""How far a line is drawn on, in lengths of itself: of leaks, of load; and what the latter says of the issue."""
+LEAST_CHANGE_AN_HOUR, CHANGE_PROBABILITY = 0.02, 0.6
+
+
+def metric_evidence(series: Mapping[str, Series], forecaster: Forecasting | None) -> list[Evidence]:
+    """What samples speak for: of each issue the strongest level now, and the strongest sign of where it goes.
+
+    No more than these two, since metrics of one thing move together. Where it goes is told by forecasts of a day,
+    trends towards a limit, the documents' ``*_trend_*`` changes, and restarts of the newest hour.
+
+    Raises:
+        ModelError: a forecast that is not finite.
+    """
+    by_metric = {metric: rule for rule in LEVEL_RULES for metric in rule.metrics}
+    looked_at = {name for name in series if _metric(name) in by_metric}
+    pieces = [_restarts(one) for name, one in series.items() if _metric(name) == "container_restart_count"]
+    for outlook in outlooks(series, DAY_SECONDS, forecaster, looked_at):
+        rule = by_metric[_metric(outlook.name)]
+        pieces += [_level(outlook, rule), _forecast(outlook, rule), _leak(outlook, rule)]
+        pieces += [
+            _change(outlook, rule, one)
+            for name, one in series.items()
+            if name in MEANINGS
+            and MEANINGS[name].statistic == CHANGE
+            and MEANINGS[name].metric.name == _metric(outlook.name)
+        ]
+    strongest: dict[tuple[str, bool], Evidence] = {}
+    for piece in pieces:
+        if piece is None:
+            continue
+        kind = (piece.issue, piece.measured)
+        if kind not in strongest or piece.probability > strongest[kind].probability:
+            strongest[kind] = piece
+    return list(strongest.values())
+
+
+def _metric(name: str) -> str:
+    """What a name stands for; empty for statistics other than the value itself."""
+    meaning = MEANINGS.get(name)
+    if meaning is None:
+        return name
+    return meaning.metric.name if meaning.statistic == "value" else ""
+
+
+def _percent(name: str) -> float:
+    return 100.0 if name.endswith("_percent") else 1.0
+
+
+def _level(outlook: Outlook, rule: LevelRule) -> Evidence | None:
+    now = outlook.last / _percent(outlook.name)
+    if now < rule.levels[0]:
+        return None
+    probability = float(np.interp(now, rule.levels, rule.probabilities))
+    if outlook.samples >= HELD_SAMPLES and outlook.trend != "increasing" and now < rule.levels[-1]:
+        probability *= HELD_SHARE if _held(outlook, rule) else 1.0
+    minutes = float(np.interp(now, rule.levels, rule.minutes))
+    return Evidence(rule.issue, probability, minutes, False, f"{outlook.name} is {now:.3g}")
+
+
+def _held(outlook: Outlook, rule: LevelRule) -> bool:
+    return outlook.level is not None and outlook.level.median / _percent(outlook.name) >= rule.levels[0]
+
+
+def _forecast(outlook: Outlook, rule: LevelRule) -> Evidence | None:
+    limit = rule.limit * _percent(outlook.name)
+    # Lines tell of one moment alone, and how far they may be drawn on is judged with leaks.
+    if outlook.judged_by != FORECASTER or outlook.last >= limit or outlook.samples < 2:
+        return None
+    reached = np.flatnonzero(outlook.value >= limit)
+    steps = reached if len(reached) else np.flatnonzero(outlook.upper >= limit)
+    if not len(steps):
+        return None
+    probability = FORECAST_SHARE * probability_at_or_above(outlook, limit)
+    minutes = (int(steps[0]) + 1) * outlook.step_minutes
+    return Evidence(rule.issue, probability, minutes, True, f"{outlook.name} is forecast to reach {rule.limit:g}")
+
+
+def _leak(outlook: Outlook, rule: LevelRule) -> Evidence | None:
+    if outlook.exhaustion is not None:
+        leak = outlook.exhaustion
+        if not leak.hours:
+            return None
+        # Half of it goes with the interval: one that has no end leaves the other half.
+        sure = LEAK_SURE * (0.5 + 0.5 * (leak.hours / leak.latest_hours if leak.latest_hours else 0.0))
+        return Evidence(rule.issue, sure * (1 - leak.hours / FAR_HOURS), leak.hours * HOUR, True, leak.in_words())
+    level = outlook.level
+    full = rule.full * _percent(outlook.name)
+    if level is None or level.slope <= 0 or level.level >= full:
+        return None
+    hours = (full - level.level) / level.slope
+    if hours > level.window_hours * (LINE_WINDOWS if rule.leaks else LOAD_WINDOWS) or hours > FAR_HOURS / 2:
+        return None
+    sure = LINE_SURE if level.samples >= HELD_SAMPLES else LINE_SHORT
+    probability = sure * (1 - hours / FAR_HOURS) * (1.0 if rule.leaks else LOAD_SHARE)
+    reason = f"{outlook.name} rises and reaches {rule.full:g} in about {hours:.1f} h"
+    return Evidence(rule.issue, probability, hours * HOUR, True, reason)
+
+
+def _change(outlook: Outlook, rule: LevelRule, one: Series) -> Evidence | None:
+    """Of a level and what it moved by lately; the level's own trend is surer where it has one."""
+    # 1.5 beside a level of 92 is percent too.
+    factor = max(unit_factor(outlook.unit, one.values.tolist()), outlook.factor)
+    change = float(one.values[-1]) / factor / MEANINGS[one.name].hours
+    room = rule.full - outlook.last
+    if change < LEAST_CHANGE_AN_HOUR or room <= 0:
+        return None
+    hours = room / change
+    if hours > LINE_WINDOWS * MEANINGS[one.name].hours:
+        return None
+    probability = CHANGE_PROBABILITY * (1.0 if rule.leaks else LOAD_SHARE)
+    return Evidence(rule.issue, probability, hours * HOUR, True, f"{one.name} is {change:.3g} an hour")
+
+
+def _restarts(one: Series) -> Evidence | None:
+    age = (one.times[-1] - one.times) / np.timedelta64(1, "h")
+    newest = one.values[age <= 1.0] if (age <= 1.0).sum() > 1 else one.values[-2:]
+    span = float(min(age[-len(newest)], age[0])) if len(newest) > 1 else 0.0
+    # A pod that was replaced begins again at zero.
+    restarts = float(np.diff(newest).clip(0.0).sum())
+    if restarts <= 0 or span <= 0:
+        return None
+    an_hour = restarts / max(span, 1.0)
+    probability = float(np.interp(an_hour, RESTARTS_AN_HOUR, RESTART_PROBABILITIES))
+    reason = f"{one.name} rose by {restarts:g} in {span:.2g} h"
+    return Evidence("crash_loop", probability, span / restarts * HOUR, True, reason)

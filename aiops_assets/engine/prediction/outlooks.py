@@ -1,0 +1,208 @@
+"""What comes of each name: the forecaster where it knows the name, else a robust line; leaks are followed.
+
+The served forecaster goes on from a level and the usual shape of days; it does not follow a leak (it was learnt from
+clusters whose memory comes and goes). Where memory or disk surely rises towards its limit, the trend that
+:mod:`aiops_assets.outlook.exhaustion` reads is drawn on instead, as far as :mod:`aiops_assets.engine.prediction.leaks`
+believes it, wherever it lies above the forecast: value, trend and risk then say the same. CPU is not followed: load
+that rises in the morning falls in the evening. Only of less than a day of hourly samples, about which the forecaster
+cannot be asked how right it was lately, a sure line is drawn on for a quarter of its length.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from aiops_assets.engine.prediction.leaks import followed, is_leak
+from aiops_assets.engine.prediction.lines import LEAST_FOR_SLOPE, LEAST_SAMPLES, Level, level_of
+from aiops_assets.engine.prediction.sent_histories import HOUR_SECONDS, METRICS, histories_of, in_unit, unit_of
+from aiops_assets.engine.samples import FORECASTED, Series, unit_factor
+from aiops_assets.engine.served_rows import Forecasting
+from aiops_assets.errors import ModelError
+from aiops_assets.outlook.breaches import Trend, trend_of
+from aiops_assets.outlook.exhaustion import Exhaustion, time_to_exhaustion
+from aiops_assets.timeseries.history import LEAST_ROWS, History
+from aiops_assets.timeseries.series import Floats
+
+MOST_LINES = 500
+"""Names that a line is fitted for, a millisecond each: of further ones the last value goes on."""
+HOURLY_ROWS, HOURLY_SHARE = 24, 0.25
+"""Fewer hours give no errors from which the forecaster could learn how far it may be trusted."""
+FOLLOWED = ("memory_usage", "disk_usage")
+FULL = 1.0
+LEAST_SCALE = 1e-12
+FORECASTER, TREND, LINE, LAST_VALUE = "predictive-analytics", "trend", "robust-line", "last-value"
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What comes of one name; values are as sent divided by ``factor``.
+
+    Attributes:
+        name: as sent.
+        unit: of the catalogue; empty where nobody knows the name.
+        factor: 100 where a ratio came in percent, else 1.
+        samples: how many steps with a sample there are.
+        last: the newest value.
+        scale: what a tenth of is a good forecast: 1 of a ratio, else the largest value sent.
+        value, lower, upper: (n_steps,) median and 80 % interval from the next step to the asked moment.
+        step_minutes: of these.
+        trend: where it goes.
+        judged_by: "predictive-analytics", "trend", "robust-line" or "last-value".
+        level: what a robust line says; ``None`` for names beyond the first 500.
+        exhaustion: of memory and disk with history, and no trend that may be a rhythm; ``None`` otherwise.
+    """
+
+    name: str
+    unit: str
+    factor: float
+    samples: int
+    last: float
+    scale: float
+    value: Floats
+    lower: Floats
+    upper: Floats
+    step_minutes: float
+    trend: Trend
+    judged_by: str
+    level: Level | None = None
+    exhaustion: Exhaustion | None = None
+
+
+def outlooks(
+    series: Mapping[str, Series], seconds: float, forecaster: Forecasting | None, names: Collection[str] | None = None
+) -> list[Outlook]:
+    """One outlook a name, in the order given.
+
+    Args:
+        series: name -> its samples, of :func:`~aiops_assets.engine.samples.by_name`.
+        seconds: how far ahead, above 0 and at most a day.
+        forecaster: of the five metrics; ``None``: all names are judged by lines.
+        names: those of which an outlook is wanted; all by default. The forecaster is shown the others beside them, so
+            that it is asked about the same histories whatever is wanted.
+
+    Raises:
+        ModelError: a forecast that is not finite.
+    """
+    told: dict[str, Outlook] = {}
+    wanted = {name: one for name, one in series.items() if names is None or name in names}
+    if forecaster is not None:
+        for history, together in histories_of({name: one for name, one in series.items() if name in FORECASTED}):
+            asked = [name for name in together if name in wanted]
+            if not asked:
+                continue
+            steps = max(1, math.ceil(seconds / history.step_seconds - 1e-9))
+            said = forecaster.forecast(history, steps)
+            for name in asked:
+                m = said.metrics.index(FORECASTED[name])
+                sides = said.value[:, m], said.lower[:, m], said.upper[:, m]
+                if not np.isfinite(sides).all():
+                    raise ModelError(f"the forecast of {name} is not finite: train the forecaster again")
+                told[name] = _forecast(series[name], history, sides, seconds)
+    lines = 0
+    for name, one in wanted.items():
+        if name not in told:
+            told[name] = _line(one, seconds, fitted=lines < MOST_LINES)
+            lines += len(one.values) >= LEAST_FOR_SLOPE
+    return [told[name] for name in wanted]
+
+
+def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats], seconds: float) -> Outlook:
+    metric, unit = FORECASTED[one.name], unit_of(one.name)
+    values = in_unit(one)
+    known = history.known[:, METRICS.index(metric)]
+    last, ratio = float(values[-1]), unit == "ratio"
+    level = level_of(values, one.times)
+    most = FULL if ratio and values.max() <= FULL else math.inf
+    value, lower, upper = (np.minimum(side, most) for side in sides)
+    judged_by, exhaustion = FORECASTER, None
+    if history.step_seconds == HOUR_SECONDS and len(known) < HOURLY_ROWS and level.slope:
+        hours = np.arange(1, len(value) + 1)
+        drawn = np.array([level.at(float(hour), HOURLY_SHARE) for hour in hours]).clip(0.0, most)
+        value, lower, upper = drawn.T
+        judged_by = LINE
+    trend = _trend(values, level, value, lower, upper)
+    if ratio and metric in FOLLOWED and known.sum() >= LEAST_ROWS:
+        exhaustion = time_to_exhaustion(history, metric, FULL)
+        if is_leak(history, metric, exhaustion):
+            drawn_on = followed(history, metric, exhaustion, (value, lower, upper))
+            if drawn_on is not None:
+                value, lower, upper = drawn_on
+                judged_by = TREND
+            trend = "increasing"
+            exhaustion = replace(exhaustion, metric=one.name)  # people know it by the name they sent
+        elif exhaustion.hours:
+            exhaustion = None
+    return Outlook(
+        name=one.name,
+        unit=unit,
+        factor=unit_factor(unit, one.values.tolist()),
+        samples=int(known.sum()),
+        last=last,
+        scale=1.0 if ratio else _scale(values),
+        value=value,
+        lower=lower,
+        upper=upper,
+        step_minutes=seconds / 60 / len(value),
+        trend=trend,
+        judged_by=judged_by,
+        level=level,
+        exhaustion=exhaustion,
+    )
+
+
+def _line(one: Series, seconds: float, *, fitted: bool) -> Outlook:
+    unit = unit_of(one.name)
+    values = in_unit(one)
+    n, hours = len(values), seconds / HOUR_SECONDS
+    newest = slice(None) if fitted or n < LEAST_FOR_SLOPE else slice(-1, None)
+    level = level_of(values[newest], one.times[newest])
+    by_line = level.samples >= LEAST_SAMPLES
+    value, lower, upper = level.at(hours)
+    if not by_line:
+        last = float(values[-1])
+        value, lower, upper = last, last - (value - lower), last + (upper - value)
+    least = 0.0 if values.min() >= 0 else -math.inf
+    most = FULL if unit == "ratio" and values.max() <= FULL else math.inf
+    sides = [np.clip(np.array([side]), least, most) for side in (value, lower, upper)]
+    return Outlook(
+        name=one.name,
+        unit=unit,
+        factor=unit_factor(unit, one.values.tolist()),
+        samples=n,
+        last=float(values[-1]),
+        scale=1.0 if unit == "ratio" else _scale(values),
+        value=sides[0],
+        lower=sides[1],
+        upper=sides[2],
+        step_minutes=seconds / 60,
+        trend=_direction(level.slope) if by_line else "stable",
+        judged_by=LINE if by_line else LAST_VALUE,
+        level=level if fitted else None,
+    )
+
+
+def _trend(values: Floats, level: Level, value: Floats, lower: Floats, upper: Floats) -> Trend:
+    """Where the forecast goes from the newest level on; where that is nowhere, where the samples surely went.
+
+    A change that is no larger than what usually lies between two samples is none. The samples' own trend counts only
+    where the forecast does not take it back.
+    """
+    now = level.level
+    path, low, high = (np.concatenate([[now], side]) for side in (value, lower, upper))
+    usual = float(np.median(np.abs(np.diff(values)))) if len(values) > 1 else 0.0
+    change = float(value[-1]) - now
+    said = trend_of(path, low, high)
+    if said != "stable" and abs(change) > usual and _direction(change) == said:
+        return said
+    seen = _direction(level.slope)
+    return seen if _direction(change) == seen or abs(change) <= usual else "stable"
+
+
+def _direction(change: float) -> Trend:
+    return "increasing" if change > 0 else "decreasing" if change < 0 else "stable"
+
+
+def _scale(values: Floats) -> float:
+    return max(float(np.abs(values).max()), LEAST_SCALE)

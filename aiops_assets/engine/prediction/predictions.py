@@ -1,0 +1,220 @@
+"""What each metric will be: the answer of ``POST /api/v1/prediction/predict`` to ``historical_metrics``.
+
+Source: engine contract, section 2.2.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from statistics import NormalDist
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+
+from aiops_assets.durations import parse_duration
+from aiops_assets.engine.prediction.lines import HALF_INTERVAL
+from aiops_assets.engine.prediction.outlooks import FORECASTER, LINE, MOST_LINES, TREND, Outlook, outlooks
+from aiops_assets.engine.prediction.sent_histories import series_of
+from aiops_assets.engine.samples import FORECASTED, Sample
+from aiops_assets.engine.served_rows import HALF_TOLD as OF_FORECASTER
+from aiops_assets.engine.served_rows import LEAST_CONFIDENCE, Forecasting, confidence
+from aiops_assets.errors import DataError
+from aiops_assets.outlook.breaches import DEFAULT_THRESHOLDS, Trend
+from aiops_assets.timeseries.series import DAY_SECONDS
+
+Risk = Literal["low", "medium", "high"]
+
+HOST_LIMITS: Mapping[str, float] = MappingProxyType(
+    {
+        "cpu_usage_percent": 80.0,
+        "memory_usage_percent": 90.0,
+        "disk_usage_percent": 90.0,
+        "memory_usage_mb": 7000.0,
+        "error_rate": 0.10,
+        "response_time_p95": 2000.0,
+    }
+)
+"""Thresholds of host metrics in their own units: engine contract, section 4; memory and disk as the ratios'."""
+HIGH_PROBABILITY, MEDIUM_PROBABILITY = 0.5, 0.1
+HIGH_HOURS = 24.0
+DOUBLED, LEAST_FOR_DOUBLED = 2.0, 12
+HALF_TOLD = {FORECASTER: OF_FORECASTER, TREND: OF_FORECASTER, LINE: 6}
+"""So many samples tell half of what there is to know, by who judges; the forecaster was learnt from weeks."""
+HALF_TOLD_LAST = 12
+SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one metric will be.
+
+    Attributes:
+        metric_name: as sent.
+        predicted_value: in the unit as sent.
+        confidence: 0.01-1, see :func:`predict`.
+        timestamp: of the predicted value, UTC: the newest sample of the name and the time ahead.
+        trend: increasing, decreasing or stable.
+        risk: see :func:`risk_of`.
+        judged_by: "predictive-analytics" (the served forecaster), "trend" (a leak, drawn on), "robust-line" or
+            "last-value".
+        pod: that its samples name, "" where they name none.
+        labels: by which its samples differ from others of this name and pod; mostly empty.
+    """
+
+    metric_name: str
+    predicted_value: float
+    confidence: float
+    timestamp: datetime
+    trend: Trend
+    risk: Risk
+    judged_by: str
+    pod: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PredictionSummary:
+    """Of all predictions.
+
+    Attributes:
+        time_range: the time ahead as sent.
+        metrics_count: how many names, of each pod.
+        overall_confidence: mean of the predictions' confidences; 0 without any.
+    """
+
+    time_range: str
+    metrics_count: int
+    overall_confidence: float
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The answer to ``historical_metrics``.
+
+    Attributes:
+        predictions: one a name, in the order in which names first come.
+        summary: of all.
+        notes: what was done otherwise than asked, for people; mostly empty.
+    """
+
+    predictions: tuple[Prediction, ...]
+    summary: PredictionSummary
+    notes: tuple[str, ...] = ()
+
+
+def ahead_seconds(ahead: object) -> float:
+    """The time ahead, in seconds, above 0 and at most a day.
+
+    Raises:
+        DataError: it cannot be read, or is outside that.
+    """
+    allowed = 'write above 0 and at most "24h", such as "5m", "1h" or "1h30m"'
+    try:
+        seconds = parse_duration(ahead).total_seconds() if isinstance(ahead, str) else 0.0
+    except DataError:
+        raise DataError(f"predict_ahead {_shown(ahead)} cannot be read: {allowed}") from None
+    if not 0 < seconds <= DAY_SECONDS:
+        raise DataError(f"predict_ahead {_shown(ahead)} cannot be predicted: {allowed}")
+    return seconds
+
+
+def predict(samples: Iterable[Sample], ahead: str, forecaster: Forecasting | None, *, now: datetime) -> Predictions:
+    """Say what each metric will be a time span after its newest sample.
+
+    Between the steps of a forecast the later one counts. The confidence is the probability that the value comes within
+    a tenth of its scale (0.1 of a ratio, else a tenth of the largest value sent) of the prediction, were errors normal
+    with the 80 % interval (:func:`~aiops_assets.engine.served_rows.confidence`), times n / (n + k) of n samples,
+    with k of :data:`HALF_TOLD`: one sample tells little, whoever judges.
+
+    Args:
+        samples: of any names, in any order; a name nobody knows is no error.
+        ahead: such as "5m", "1h", "24h", "1h30m0s"; at most a day.
+        forecaster: what is served; ``None``: nothing yet, and each prediction's ``judged_by`` says so.
+        now: of samples without a time; with an offset.
+
+    Raises:
+        DataError: the time ahead cannot be read or predicted, or see
+            :func:`~aiops_assets.engine.prediction.sent_histories.series_of`.
+        ModelError: the forecaster gave no forecast that could be used.
+    """
+    seconds = ahead_seconds(ahead)
+    series = series_of(list(samples), now)
+    found = []
+    for outlook in outlooks(series, seconds, forecaster):
+        newest = series[outlook.name].times[-1].astype("datetime64[us]").item().replace(tzinfo=UTC)
+        found.append(
+            Prediction(
+                metric_name=outlook.name,
+                predicted_value=float(outlook.value[-1] * outlook.factor),
+                confidence=_confidence(outlook),
+                timestamp=newest + timedelta(seconds=seconds),
+                trend=outlook.trend,
+                risk=risk_of(outlook),
+                judged_by=outlook.judged_by,
+            )
+        )
+    overall = float(np.mean([one.confidence for one in found])) if found else 0.0
+    return Predictions(tuple(found), PredictionSummary(ahead, len(found), overall), _notes(series, forecaster))
+
+
+def threshold_of(name: str, unit: str) -> float | None:
+    """What a metric must not reach, in its unit; ``None`` where nobody can say."""
+    if unit == "ratio" and name in FORECASTED:
+        return DEFAULT_THRESHOLDS.get(FORECASTED[name])
+    return HOST_LIMITS.get(name)
+
+
+def probability_at_or_above(outlook: Outlook, threshold: float) -> float:
+    """0-1, at the step where it is likeliest; errors normal around the median, each side as wide as the interval's."""
+    likeliest = 0.0
+    for value, lower, upper in zip(outlook.value, outlook.lower, outlook.upper, strict=True):
+        side = float(value - lower if value >= threshold else upper - value) / HALF_INTERVAL
+        above = float(value - threshold)
+        likeliest = max(likeliest, NormalDist().cdf(above / side) if side > 0 else float(above >= 0))
+    return likeliest
+
+
+def risk_of(outlook: Outlook) -> Risk:
+    """How much a metric is at risk up to the asked moment.
+
+    ======  ==============================================================================================
+    high    it is at or above its threshold, will be there with a probability of .5 or more (the median reaches
+            it), or leaks and is full within a day
+    medium  the probability is .1 or more (the 80 % interval reaches it), it leaks and is full within 14 days, or
+            it has no threshold and the interval begins at twice its median of at least 12 samples
+    low     otherwise
+    ======  ==============================================================================================
+
+    Thresholds: .8 of CPU, .9 of memory and disk (:data:`~aiops_assets.outlook.breaches.DEFAULT_THRESHOLDS`), and
+    :data:`HOST_LIMITS`.
+    """
+    threshold = threshold_of(outlook.name, outlook.unit)
+    if threshold is None:
+        usual = outlook.level.median if outlook.level else outlook.last
+        doubled = outlook.samples >= LEAST_FOR_DOUBLED and 0 < DOUBLED * usual <= float(outlook.lower[-1])
+        return "medium" if doubled else "low"
+    probability = probability_at_or_above(outlook, threshold)
+    hours = outlook.exhaustion.hours if outlook.exhaustion else None
+    if outlook.last >= threshold or probability >= HIGH_PROBABILITY or (hours is not None and hours <= HIGH_HOURS):
+        return "high"
+    return "medium" if probability >= MEDIUM_PROBABILITY or hours is not None else "low"
+
+
+def _confidence(outlook: Outlook) -> float:
+    told = outlook.samples / (outlook.samples + HALF_TOLD.get(outlook.judged_by, HALF_TOLD_LAST))
+    sure = confidence(outlook.lower[-1:] / outlook.scale, outlook.upper[-1:] / outlook.scale, told)
+    return max(sure[0], LEAST_CONFIDENCE)
+
+
+def _shown(ahead: object) -> str:
+    return repr(ahead)[:SHOWN]
+
+
+def _notes(series: Mapping[str, object], forecaster: Forecasting | None) -> tuple[str, ...]:
+    notes = []
+    if forecaster is None and any(name in FORECASTED for name in series):
+        notes.append("no forecaster is served yet: all metrics are judged by their own samples alone")
+    if len(series) > MOST_LINES:
+        notes.append(f"trends are looked for in the first {MOST_LINES} unknown names; of others the last value goes on")
+    return tuple(notes)

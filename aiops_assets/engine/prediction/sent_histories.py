@@ -1,0 +1,115 @@
+"""Samples as the forecaster takes them: names of the same span on one regular grid, in the catalogue's units."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.engine.samples import FORECASTED, MEANINGS, Sample, Series, by_name, unit_factor
+from aiops_assets.errors import DataError
+from aiops_assets.timeseries.catalog import FORECAST_METRICS
+from aiops_assets.timeseries.features import LIMIT
+from aiops_assets.timeseries.history import STEP_SECONDS, History
+from aiops_assets.timeseries.series import DAY_SECONDS, Floats
+
+HOUR_SECONDS = 3600
+HOURLY_FROM = 0.9 * HOUR_SECONDS
+"""Samples that far apart are forecast in hours."""
+MOST_DAYS = 28
+"""Older samples tell a forecast nothing, and a trend little."""
+NEWEST_SAMPLES = 2016
+"""Of a series that are looked at: a week of five minutes."""
+MOST_NAMES, MOST_SAMPLES = 20_000, 100_000
+"""Of a request: more take longer than clients wait."""
+METRICS = tuple(metric.name for metric in FORECAST_METRICS)
+UNITS = {metric.name: metric.unit for metric in FORECAST_METRICS}
+LARGEST = 1e300
+"""Of names nobody knows: sums of larger ones are not finite."""
+
+
+def series_of(samples: Sequence[Sample], now: datetime) -> dict[str, Series]:
+    """The newest 2016 samples of each name, see :func:`~aiops_assets.engine.samples.by_name`.
+
+    Raises:
+        DataError: see :func:`require_answerable` and ``by_name``.
+    """
+    require_answerable(samples)
+    newest = slice(-NEWEST_SAMPLES, None)
+    return {
+        name: replace(one, values=one.values[newest], times=one.times[newest])
+        for name, one in by_name(samples, now).items()
+    }
+
+
+def require_answerable(samples: Sequence[Sample]) -> None:
+    """Raise DataError: more than 100,000 samples or 20,000 names."""
+    if len(samples) > MOST_SAMPLES:
+        raise DataError(f"{len(samples)} samples: send at most {MOST_SAMPLES} at once")
+    names = len({sample.name for sample in samples})
+    if names > MOST_NAMES:
+        raise DataError(f"{names} names of metrics: send at most {MOST_NAMES} at once")
+
+
+def unit_of(name: str) -> str:
+    """The catalogue's unit of a name as sent: ratio, cores, count, bytes/s; empty where nobody knows it."""
+    meaning = MEANINGS.get(name)
+    return meaning.metric.unit if meaning else UNITS.get(name, "")
+
+
+def histories_of(series: Mapping[str, Series]) -> list[tuple[History, list[str]]]:
+    """Names of the same span on one grid together; several names of one metric, and other spans, apart."""
+    groups: dict[tuple[int, int, int, int], dict[str, str]] = {}
+    for name, one in series.items():
+        step = _step(one)
+        begins = _begins(one, step)
+        span = (step, int(begins[0]), int(begins[-1]))
+        metric = FORECASTED[name]
+        rank = next(i for i in range(len(series)) if metric not in groups.get((*span, i), {}))
+        groups.setdefault((*span, rank), {})[metric] = name
+    found = []
+    for (step, first, last, _), names in groups.items():
+        rows = last - first + 1
+        values, known = np.zeros((rows, len(METRICS))), np.zeros((rows, len(METRICS)), dtype=bool)
+        for metric, name in names.items():
+            m = METRICS.index(metric)
+            values[:, m], known[:, m] = _on_grid(series[name], step, rows)
+        times = pd.date_range(
+            pd.Timestamp(first * step, unit="s", tz="UTC"), periods=rows, freq=f"{step}s", name="timestamp"
+        )
+        found.append((History(METRICS, times, values, known, step), list(names.values())))
+    return found
+
+
+def _step(one: Series) -> int:
+    """An hour where samples are about that far apart, else five minutes."""
+    if len(one.times) < 2:
+        return STEP_SECONDS
+    distance = float(np.median(np.diff(one.times) / np.timedelta64(1, "s")))
+    return HOUR_SECONDS if distance >= HOURLY_FROM else STEP_SECONDS
+
+
+def _begins(one: Series, step: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Steps since 1970 of the samples, the newest :data:`MOST_DAYS` alone."""
+    begins = one.times.astype("datetime64[s]").astype(np.int64) // step
+    kept: np.ndarray[tuple[int], np.dtype[np.int64]] = begins[begins > begins[-1] - MOST_DAYS * DAY_SECONDS // step]
+    return kept
+
+
+def _on_grid(one: Series, step: int, rows: int) -> tuple[Floats, "np.ndarray[tuple[int], np.dtype[np.bool_]]"]:
+    """(rows,) mean of each step, what lies between the neighbours where none is; and where there was a sample."""
+    begins = _begins(one, step)
+    values = in_unit(one)[-len(begins) :]
+    place = begins - begins[-1] + rows - 1
+    count = np.bincount(place, minlength=rows)
+    known = count > 0
+    mean = np.bincount(place, weights=values, minlength=rows)[known] / count[known]
+    return np.interp(np.arange(rows), np.flatnonzero(known), mean), known
+
+
+def in_unit(one: Series) -> Floats:
+    """A series' values in the catalogue's unit, percent as ratios; what is no true value any more is cut off."""
+    largest = LIMIT if unit_of(one.name) else LARGEST
+    clipped: Floats = np.clip(one.values, -largest, largest)
+    return clipped / unit_factor(unit_of(one.name), one.values.tolist())

@@ -1,0 +1,1 @@
+"""One family a model: how it is fitted, stored, loaded, asked and described."""

@@ -1,1 +1,0 @@
-"""From samples as clients send them to what is worth telling people: anomalies, predicted issues, patterns. Pure."""

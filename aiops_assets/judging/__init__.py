@@ -1,0 +1,1 @@
+"""How good a model is on rows that no model was fitted on, and whether it may be served."""

@@ -1,0 +1,1 @@
+"""Judging detectors: figures on labelled rows, null model, gate, shadow, back-test."""

@@ -1,0 +1,327 @@
+"""Which of two models is served: the challenger, unless it is worse beyond the noise.
+
+Both say something of the same hold-out rows. How much of a difference is luck is told by a paired block bootstrap
+(Kuensch, "The jackknife and the bootstrap for general stationary observations", 1989): whole days of pods are drawn
+anew, since rows of one day are alike, and both models are judged on each draw. The challenger is kept out when the
+95 % interval of a difference lies wholly on the bad side and the difference is more than a trifle; against a champion
+also when a gross difference only touches zero, and when the hold-out is too small to tell.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from aiops_assets.judging.detection.figures import Figures, judge
+from aiops_assets.learners.contracts import Scored
+from aiops_assets.timeseries.series import Floats
+
+REPLICATES = 400
+OUTSIDE = 0.05
+"""Of an interval that is as wide as it says: there are two figures, and each is asked on its bad side alone."""
+AP_TOLERANCE, ALARM_TOLERANCE = 0.02, 0.005
+"""Differences that nobody would notice, however sure."""
+AP_GROSS, ALARM_GROSS = 0.15, 0.02
+"""Differences so bad that the interval need not leave zero behind: that it does not reach beyond is enough."""
+LEAST_ANOMALOUS, LEAST_ANOMALOUS_BLOCKS, LEAST_NORMAL = 10, 5, 100
+"""Rows, blocks and rows without which no champion is replaced: nothing would show that a challenger is worse."""
+LEAST_OVER_CHANCE = 0.1
+"""A first version this far above guessing is no guess, however few anomalous rows show it."""
+BLOCKS = ("1D", "6h", "1h")
+LEAST_BLOCKS = 10
+"""Fewer tell nothing of the noise: then blocks are shorter."""
+MOST_LEVELS = 2000
+"""Distinct scores of anomalous rows beyond which neighbours count as one."""
+SYNTHETIC = "synthetic"
+NULL_MODEL = "the null model"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether the challenger becomes champion, and why; ``equal``: it is the champion, or its twin."""
+
+    promote: bool
+    reason: str
+    equal: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Challenger minus opponent, and the 95 % interval of it that the draws give."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same rows.
+
+    Attributes:
+        opponent: whom the challenger meets, in words.
+        challenger_figures, opponent_figures: of all rows.
+        average_precision: its difference; ``None`` without anomalous rows.
+        false_alarm_rate: the same of the share of normal rows with an alert; ``None`` without normal rows.
+        over_chance: the challenger's average precision minus the share of anomalous rows, which guessing gets.
+        anomalous_blocks: how many blocks have an anomalous row.
+    """
+
+    opponent: str
+    challenger_figures: Figures
+    opponent_figures: Figures
+    average_precision: Difference | None
+    false_alarm_rate: Difference | None
+    over_chance: Difference | None
+    anomalous_blocks: int
+
+    @property
+    def gaps(self) -> dict[str, Difference]:
+        """Name -> difference, as records keep them."""
+        named = {"average_precision": self.average_precision, "false_alarm_rate": self.false_alarm_rate}
+        return {name: found for name, found in named.items() if found}
+
+    @property
+    def too_small(self) -> bool:
+        """Whether the hold-out says too little for a champion to be replaced by it."""
+        figures = self.challenger_figures
+        return (
+            figures.anomalies < LEAST_ANOMALOUS
+            or self.anomalous_blocks < LEAST_ANOMALOUS_BLOCKS
+            or figures.rows - figures.anomalies < LEAST_NORMAL
+        )
+
+
+def compare(rows: pd.DataFrame, challenger: Scored, opponent: Scored, who: str, seed: int) -> Comparison:
+    """Judge both models and say how sure the differences are.
+
+    Args:
+        rows: of the hold-out, with ``timestamp``, ``pod``, ``source``, ``label`` and ``kind``.
+        challenger, opponent: what they said of these rows, in this order.
+        who: the opponent, in words.
+        seed: of the draws.
+    """
+    truth = rows["label"].to_numpy() == 1
+    blocks, weights = _draws(rows, seed)
+    new, old = (_average_precisions(scored.score, truth, blocks, weights) for scored in (challenger, opponent))
+    alarms = [_shares(scored.alert, ~truth, blocks, weights) for scored in (challenger, opponent)]
+    chance = _shares(truth, np.ones_like(truth), blocks, weights)
+    anomalous, normal = (len(np.unique(blocks[among])) for among in (truth, ~truth))
+    return Comparison(
+        opponent=who,
+        challenger_figures=judge(challenger, rows),
+        opponent_figures=judge(opponent, rows),
+        average_precision=difference(new - old, anomalous),
+        false_alarm_rate=difference(alarms[0] - alarms[1], normal),
+        over_chance=difference(new - chance, anomalous) if truth.any() else None,
+        anomalous_blocks=anomalous,
+    )
+
+
+def noise(rows: pd.DataFrame, scored: Scored, seed: int) -> tuple[Difference | None, Difference | None]:
+    """A model's own average precision and false alarm rate, each with the interval of the draws that judge pairs.
+
+    Intervals of two models say less than the interval of their difference: rows that are hard for one are for both.
+    """
+    truth = rows["label"].to_numpy() == 1
+    blocks, weights = _draws(rows, seed)
+    precision = _average_precisions(scored.score, truth, blocks, weights)
+    alarms = _shares(scored.alert, ~truth, blocks, weights)
+    anomalous, normal = (len(np.unique(blocks[among])) for among in (truth, ~truth))
+    return difference(precision, anomalous), difference(alarms, normal)
+
+
+def decide(comparison: Comparison, *, challenger_source: str, champion_source: str | None) -> Decision:
+    """The rule. The opponent is the champion, or the null model where :func:`meets_null_model` says so.
+
+    A version that saw only generated data never replaces one that saw a real cluster, and the first that saw
+    a real cluster meets the null model only: injected anomalies say little about what is normal there. A champion
+    stays where the hold-out is too small to tell; a first version need not wait for more, since nothing is served.
+
+    Args:
+        comparison: on the same hold-out.
+        challenger_source, champion_source: where their rows really came from; anything but "synthetic" has
+            seen a real cluster. ``None``: there is no champion.
+    """
+    if refused := refused_source(challenger_source, champion_source):
+        return refused
+    figures = stated(comparison)
+    meets_null = meets_null_model(challenger_source, champion_source)
+    if comparison.average_precision is None and not meets_null:
+        return Decision(False, "the hold-out has no anomalous row, so nothing shows that it is not worse")
+    worse = worse_in(comparison, gross=not meets_null)
+    chance = comparison.over_chance
+    first = ""
+    if meets_null:
+        first = "first version" if champion_source is None else f"first version that saw {challenger_source} data"
+        if comparison.average_precision is None:
+            unjudged = f"{first}; the hold-out has no anomalous row, so false alarms alone are judged"
+            return Decision(not worse, f"worse: {figures}" if worse else f"{unjudged}: {figures}")
+        if chance and chance.low <= 0 and chance.value < LEAST_OVER_CHANCE:
+            return Decision(
+                False,
+                f"worse: not better than guessing: its average precision is {_gap(chance)} above the share of "
+                f"anomalous rows; {figures}",
+            )
+    if worse:
+        return Decision(False, f"worse ({' and '.join(worse)}) than {comparison.opponent}: {figures}")
+    if comparison.too_small and not meets_null:
+        known = comparison.challenger_figures
+        return Decision(
+            False,
+            f"the hold-out is too small to tell ({known.rows} rows, {known.anomalies} anomalous in "
+            f"{comparison.anomalous_blocks} blocks): raise N_SAMPLES or TRAINING_DAYS; {figures}",
+        )
+    return Decision(True, f"{first + ', ' if first else ''}not worse than {comparison.opponent}: {figures}")
+
+
+def refused_source(challenger_source: str, champion_source: str | None) -> Decision | None:
+    """The decision against a version that saw only generated data where the champion saw a real cluster."""
+    if challenger_source == SYNTHETIC and champion_source not in (SYNTHETIC, None):
+        return Decision(False, f"trained on synthetic data; the champion saw {champion_source} data")
+    return None
+
+
+def meets_null_model(challenger_source: str, champion_source: str | None) -> bool:
+    """Whether there is no champion whose figures would mean something for this challenger."""
+    return champion_source is None or (champion_source == SYNTHETIC and challenger_source != SYNTHETIC)
+
+
+def replace_damaged(damage: str, *, challenger_source: str, champion_source: str) -> Decision:
+    """Whether the challenger stands in for a champion whose files cannot be loaded; ``damage`` says why."""
+    if challenger_source == SYNTHETIC and champion_source != SYNTHETIC:
+        return Decision(
+            False, f"trained on synthetic data; the champion saw {champion_source} data, and cannot be served: {damage}"
+        )
+    return Decision(True, f"the champion cannot be served: {damage}")
+
+
+def worse_in(comparison: Comparison, *, gross: bool) -> list[str]:
+    """The figures in which the challenger is worse beyond noise and tolerance.
+
+    ``gross``: also those in which a gross difference has an interval that ends at zero. Few and equal draws end
+    there; an interval that reaches beyond is what two equals have too, in one hold-out of five with 12 anomalous rows.
+    """
+    worse = []
+    precision, alarms = comparison.average_precision, comparison.false_alarm_rate
+    if precision:
+        if precision.high < 0 and precision.value < -AP_TOLERANCE:
+            worse.append("average precision")
+        elif gross and precision.high <= 0 and precision.value < -AP_GROSS:
+            worse.append("average precision, grossly")
+    if alarms:
+        if alarms.low > 0 and alarms.value > ALARM_TOLERANCE:
+            worse.append("false alarms")
+        elif gross and alarms.low >= 0 and alarms.value > ALARM_GROSS:
+            worse.append("false alarms, grossly")
+    return worse
+
+
+def stated(comparison: Comparison) -> str:
+    """Figures of both and their differences, in words."""
+    new, old = comparison.challenger_figures, comparison.opponent_figures
+    parts = []
+    if comparison.average_precision:
+        parts.append(
+            f"average precision {new.average_precision:.3f} against {old.average_precision:.3f} "
+            f"(difference {_gap(comparison.average_precision)})"
+        )
+    if comparison.false_alarm_rate:
+        parts.append(
+            f"false alarms in {new.false_alarm_rate:.2%} against {old.false_alarm_rate:.2%} of normal rows "
+            f"(difference {_gap(comparison.false_alarm_rate, 100)} points)"
+        )
+    return ", ".join(parts)
+
+
+def blocks_of(rows: pd.DataFrame) -> npt.NDArray[np.intp]:
+    """The number of each row's block, (n_rows,): a UTC day of a pod, or less where that makes too few."""
+    numbers: npt.NDArray[np.intp] = np.zeros(len(rows), dtype=np.intp)
+    for length in BLOCKS:
+        keys = [rows["source"], rows["pod"], rows["timestamp"].dt.floor(length)]
+        numbers = rows.groupby(keys, observed=True, sort=True).ngroup().to_numpy().astype(np.intp)
+        if len(numbers) and numbers.max() + 1 >= LEAST_BLOCKS:
+            break
+    return numbers
+
+
+def _draws(rows: pd.DataFrame, seed: int) -> tuple[npt.NDArray[np.intp], Floats]:
+    """The block of each row, and how often each draw takes each block: (n_draws, n_blocks)."""
+    blocks = blocks_of(rows)
+    return blocks, drawn_weights(int(blocks.max()) + 1 if len(blocks) else 0, seed)
+
+
+def drawn_weights(n_blocks: int, seed: int) -> Floats:
+    """How often each draw takes each block, (n_draws, n_blocks); the first is the hold-out as it is, each once."""
+    weights = np.ones((REPLICATES + 1, n_blocks))
+    if n_blocks:
+        rng = np.random.default_rng([seed, 4])
+        weights[1:] = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=REPLICATES)
+    return weights
+
+
+def _average_precisions(
+    score: Floats, truth: npt.NDArray[np.bool_], blocks: npt.NDArray[np.intp], weights: Floats
+) -> Floats:
+    """Average precision under each draw, NaN for a draw without anomalous rows: (n_draws,).
+
+    sum over thresholds of (recall - recall before) x precision. Only the scores of anomalous rows are thresholds that
+    count; rows are counted once a block and threshold, and a draw is a matrix product.
+    """
+    levels = np.unique(score[truth])[::-1]
+    if len(levels) > MOST_LEVELS:
+        levels = levels[np.linspace(0, len(levels) - 1, MOST_LEVELS).round().astype(int)]
+    found = _counted(score[truth], blocks[truth], levels, weights)
+    wrong = _counted(score[~truth], blocks[~truth], levels, weights)
+    all_found = found[:, -1:] if len(levels) else np.zeros((len(weights), 1))
+    with np.errstate(invalid="ignore"):
+        recall = found / all_found
+        precision = found / (found + wrong)
+    gained = np.diff(recall, axis=1, prepend=0.0)
+    result: Floats = np.where(gained > 0, gained * np.nan_to_num(precision), 0.0).sum(axis=1)
+    return np.where(all_found[:, 0] > 0, result, np.nan)
+
+
+def _counted(score: Floats, blocks: npt.NDArray[np.intp], levels: Floats, weights: Floats) -> Floats:
+    """How many drawn rows score at least each level: (n_draws, n_levels); levels fall."""
+    n_blocks, n_levels = weights.shape[1], len(levels)
+    first = np.searchsorted(-levels, -score, side="left")
+    place = blocks * (n_levels + 1) + first
+    counts = np.bincount(place, minlength=n_blocks * (n_levels + 1)).reshape(n_blocks, n_levels + 1)
+    result: Floats = weights @ np.cumsum(counts, axis=1)[:, :n_levels].astype(np.float64)
+    return result
+
+
+def _shares(
+    flags: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_], blocks: npt.NDArray[np.intp], weights: Floats
+) -> Floats:
+    """Share of flagged rows among some, under each draw: (n_draws,)."""
+    n_blocks = weights.shape[1]
+    flagged = weights @ np.bincount(blocks[flags & among], minlength=n_blocks).astype(np.float64)
+    of = weights @ np.bincount(blocks[among], minlength=n_blocks).astype(np.float64)
+    result: Floats = np.divide(flagged, of, out=np.full(len(weights), np.nan), where=of > 0)
+    return result
+
+
+def difference(draws: Floats, n_blocks: int) -> Difference | None:
+    """The first draw is the value; the others are the noise, of ``n_blocks`` blocks that bear on it.
+
+    Percentiles as they are give too narrow an interval for few blocks. They are moved out by the factor that
+    Student's t gives a mean of as many ("expanded percentile interval": Hesterberg, "What teachers should know about
+    the bootstrap", The American Statistician 69, 2015, section 5.3).
+    """
+    from scipy.stats import norm, t
+
+    if not len(draws) or not np.isfinite(draws[0]):
+        return None
+    n = max(n_blocks, 2)
+    tail = 100 * norm.cdf(t.ppf(OUTSIDE / 2, n - 1) * np.sqrt(n / (n - 1)))
+    low, high = np.nanpercentile(draws, (tail, 100 - tail))
+    return Difference(value=float(draws[0]), low=float(low), high=float(high))
+
+
+def _gap(difference: Difference, scale: float = 1.0) -> str:
+    digits = 3 if scale == 1 else 2
+    value, low, high = (f"{scale * part:+.{digits}f}" for part in (difference.value, difference.low, difference.high))
+    return f"{value}, 95 % interval {low} to {high}"

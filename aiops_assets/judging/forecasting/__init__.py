@@ -1,0 +1,1 @@
+"""Judging forecasters: figures on a hold-out, gate, shadow, back-test."""

@@ -1,0 +1,183 @@
+"""Whether a forecaster is served: it beats a trivial one, its intervals mean what they say, and no champion is better.
+
+As in :mod:`aiops_assets.judging.detection.gate`, how much of a difference is luck is told by a block bootstrap: origins
+of half a day are drawn together, since forecasts from neighbouring moments err alike.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.judging.detection.gate import (
+    Decision,
+    Difference,
+    difference,
+    drawn_weights,
+    meets_null_model,
+    refused_source,
+)
+from aiops_assets.judging.forecasting.holdout import COVERAGE, TRIVIAL, ForecastFigures, errors_of, figures_of
+from aiops_assets.timeseries.series import Floats
+
+BLOCK = "12h"
+ERROR_TOLERANCE = 0.02
+"""Of the mean absolute error: differences that nobody would notice, however sure."""
+ERROR_GROSS = 0.2
+"""A difference so bad that its interval need not leave zero behind: that it does not reach beyond is enough."""
+COVERAGE_TOLERANCE = 0.1
+"""How much farther from 80 % than the champion's the share inside an interval may be."""
+LEAST_COVERAGE = 0.65
+"""Below it an 80 % interval says what is not so. Too much inside is a weakness (a hold-out may be quieter than what was
+learned from), and against a champion it counts by :data:`COVERAGE_TOLERANCE`."""
+TIE = 1e-9
+"""Where nothing moves, all are right alike: nobody loses."""
+LEAST_ORIGINS = 8
+"""Without as many moments no champion is replaced: nothing would show that a challenger is worse."""
+TRIVIAL_NAMES = " and ".join(TRIVIAL.values())
+
+
+@dataclass(frozen=True)
+class ForecastComparison:
+    """Two forecasters from the same moments.
+
+    Attributes:
+        opponent: whom the challenger meets, in words.
+        challenger_figures, opponent_figures: of all moments.
+        error: relative difference of the mean absolute errors (geometric mean over metrics, horizons and moments);
+            ``None`` without a moment that an hour follows.
+        coverage: difference of how far the share inside the interval is from 80 %.
+        inside: the challenger's share inside its interval.
+        trivial: trivial forecaster -> relative difference of the challenger's error to its.
+    """
+
+    opponent: str
+    challenger_figures: ForecastFigures
+    opponent_figures: ForecastFigures
+    error: Difference | None
+    coverage: Difference | None
+    inside: Difference | None
+    trivial: Mapping[str, Difference]
+
+    @property
+    def gaps(self) -> dict[str, Difference]:
+        """Name -> difference, as records keep them."""
+        named = {
+            "mae": self.error,
+            "miscoverage": self.coverage,
+            **{f"mae_to_{name}": found for name, found in self.trivial.items()},
+        }
+        return {name: found for name, found in named.items() if found}
+
+
+def compare(challenger: pd.DataFrame, opponent: pd.DataFrame, who: str, seed: int) -> ForecastComparison:
+    """Judge both and say how sure the differences are.
+
+    Args:
+        challenger, opponent: of ``forecast_holdout.KEYS`` and ``SIDES``, from the same moments.
+        who: the opponent, in words.
+        seed: of the draws.
+    """
+    keys = ["origin", "metric", "horizon"]
+    both = errors_of(challenger).merge(errors_of(opponent), on=keys, suffixes=("", "_theirs"))
+    both["log_error"] = np.log(both["error"] / both["error_theirs"])
+    blocks, n_blocks = blocks_of(both["origin"])
+    weights = drawn_weights(n_blocks, seed)
+
+    def mean(column: str) -> Floats:
+        return block_means(both[column].to_numpy(dtype=np.float64), blocks, weights)
+
+    def relative(column: str) -> Difference | None:
+        return difference(np.expm1(mean(column)), n_blocks)
+
+    inside, theirs = mean("inside"), mean("inside_theirs")
+    trivial = {name: found for name in TRIVIAL if (found := relative(f"log_{name}"))}
+    return ForecastComparison(
+        opponent=who,
+        challenger_figures=figures_of(challenger),
+        opponent_figures=figures_of(opponent),
+        error=relative("log_error"),
+        coverage=difference(np.abs(inside - COVERAGE) - np.abs(theirs - COVERAGE), n_blocks),
+        inside=difference(inside, n_blocks),
+        trivial=trivial,
+    )
+
+
+def decide(comparison: ForecastComparison, *, challenger_source: str, champion_source: str | None) -> Decision:
+    """The rule.
+
+    A forecaster that loses to both trivial ones is never served, nor one whose intervals do not hold. Against a
+    champion it must not be worse beyond the noise. Sources count as in
+    :func:`aiops_assets.judging.detection.gate.decide`.
+    """
+    if refused := refused_source(challenger_source, champion_source):
+        return refused
+    figures = stated(comparison)
+    if comparison.error is None or not comparison.trivial:
+        return Decision(False, "the hold-out has no moment that an hour of samples follows: raise TRAINING_DAYS")
+    beaten = [TRIVIAL[name] for name, found in comparison.trivial.items() if found.value < TIE]
+    if not beaten:
+        return Decision(False, f"worse than {TRIVIAL_NAMES}, which know nothing: {figures}")
+    inside = comparison.inside
+    if inside and inside.high < LEAST_COVERAGE:
+        return Decision(False, f"its 80 % intervals hold {inside.value:.0%} of the values: {figures}")
+    against = "not worse than" if all(found.value > -TIE for found in comparison.trivial.values()) else "better than"
+    against = f"{against} {' and '.join(beaten)}"
+    if meets_null_model(challenger_source, champion_source):
+        first = "first version" if champion_source is None else f"first version that saw {challenger_source} data"
+        return Decision(True, f"{first}, {against}: {figures}")
+    if worse := worse_in(comparison):
+        return Decision(False, f"worse ({' and '.join(worse)}) than {comparison.opponent}: {figures}")
+    if comparison.challenger_figures.origins < LEAST_ORIGINS:
+        origins = comparison.challenger_figures.origins
+        return Decision(False, f"the hold-out is too small to tell ({origins} moments): raise TRAINING_DAYS; {figures}")
+    return Decision(True, f"not worse than {comparison.opponent}, {against}: {figures}")
+
+
+def worse_in(comparison: ForecastComparison) -> list[str]:
+    """The figures in which the challenger is worse beyond noise and tolerance."""
+    worse = []
+    error, coverage = comparison.error, comparison.coverage
+    if error and error.low > 0 and error.value > ERROR_TOLERANCE:
+        worse.append("mean absolute error")
+    elif error and error.low >= 0 and error.value > ERROR_GROSS:
+        worse.append("mean absolute error, grossly")
+    if coverage and coverage.low > 0 and coverage.value > COVERAGE_TOLERANCE:
+        worse.append("coverage")
+    return worse
+
+
+def stated(comparison: ForecastComparison) -> str:
+    """Figures and differences in words."""
+    new = comparison.challenger_figures
+    parts = [
+        f"error to that of {TRIVIAL[name]} {_percent(found)}, by horizon {_by_horizon(new.ratios[name])}"
+        for name, found in comparison.trivial.items()
+    ]
+    if comparison.error and comparison.opponent != TRIVIAL_NAMES:
+        parts.append(f"error to that of {comparison.opponent} {_percent(comparison.error)}")
+    return ", ".join([*parts, f"inside the 80 % interval {_by_horizon(new.coverage)}"])
+
+
+def blocks_of(origins: pd.Series) -> tuple["np.ndarray[tuple[int], np.dtype[np.intp]]", int]:
+    """The number of each origin's block, (n,), and how many blocks there are."""
+    numbers, names = pd.factorize(origins.dt.floor(BLOCK), sort=True)
+    return numbers.astype(np.intp), len(names)
+
+
+def block_means(values: Floats, blocks: "np.ndarray[tuple[int], np.dtype[np.intp]]", weights: Floats) -> Floats:
+    """Mean under each draw: (n_draws,)."""
+    n_blocks = weights.shape[1]
+    total = weights @ np.bincount(blocks, weights=values, minlength=n_blocks)
+    count = weights @ np.bincount(blocks, minlength=n_blocks).astype(np.float64)
+    result: Floats = np.divide(total, count, out=np.full(len(weights), np.nan), where=count > 0)
+    return result
+
+
+def _percent(found: Difference) -> str:
+    return f"{found.value:+.0%} (95 % interval {found.low:+.0%} to {found.high:+.0%})"
+
+
+def _by_horizon(figures: Mapping[str, float]) -> str:
+    return " / ".join(f"{value:.2f} at {label}" for label, value in figures.items())

@@ -1,0 +1,225 @@
+"""What a forecaster says of a hold-out: forecasts from moments in it, beside what came and what the trivial ones say.
+
+The history before each moment is known, hold-out rows too: a forecaster that is fitted on train rows is asked as it
+will be asked when it is served.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.errors import ModelError
+from aiops_assets.learners.contracts import Forecaster
+from aiops_assets.timeseries.history import STEP_SECONDS, History, history_of, steps_a_day
+from aiops_assets.timeseries.series import Floats
+from aiops_assets.views.pod_series import SEGMENT, segments
+
+HORIZON_HOURS = {"1h": 1, "6h": 6, "24h": 24}
+KEYS = ("source", "pod", "origin", "timestamp", "step", "metric", "actual", "seasonal_naive", "median_24h", "scale")
+SIDES = ("value", "lower", "upper")
+MOST_ORIGINS = 24
+ORIGIN_STEPS = (12, 35)
+"""Between two origins: an hour at least; what is no divisor of a day meets it at many times of day."""
+LEAST_AHEAD = 12
+"""Steps: an hour has to follow an origin."""
+TAIL = 0.1
+COVERAGE = 0.8
+SMALL_SHARE, RATIO_BOUNDS = 0.01, (0.05, 20.0)
+"""Of the scale, added to both errors: where nothing moves, being right to the last bit is no merit."""
+Ask = Callable[[History, int], tuple[Floats, Floats, Floats]]
+"""A history and a horizon -> median, lower and upper, each (horizon, n_metrics)."""
+TRIVIAL = {"seasonal_naive": "the seasonal naive", "median_24h": "the 24 h median"}
+
+
+@dataclass(frozen=True)
+class ForecastFigures:
+    """How good forecasts of a hold-out are.
+
+    Attributes:
+        rows: values that were judged.
+        anomalies: none; nobody judges a forecaster by them.
+        origins: moments that were forecast from.
+        ratios: trivial forecaster -> horizon -> geometric mean of the mean absolute error to its, below 1 is better;
+            horizons that do not fit into the hold-out are left out.
+        coverage: horizon -> share of values inside the 80 % interval.
+    """
+
+    rows: int
+    origins: int
+    ratios: Mapping[str, Mapping[str, float]]
+    coverage: Mapping[str, float]
+    anomalies: int = 0
+
+    def as_metrics(self) -> dict[str, float]:
+        """Flat name -> number."""
+        flat = {
+            f"mae_to_{name}_{label}": ratio for name, ratios in self.ratios.items() for label, ratio in ratios.items()
+        }
+        return flat | {f"coverage_{label}": share for label, share in self.coverage.items()}
+
+
+def main_segment(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+    """The segment that a forecaster is fitted on and judged by, and the others: the cluster's own, if there is one.
+
+    Args:
+        rows: of the view ``cluster_metrics``.
+
+    Raises:
+        ModelError: no rows.
+    """
+    found = [segment for _, segment in segments(rows)]
+    if not found:
+        raise ModelError("no training rows: raise TRAINING_DAYS")
+    found.sort(key=lambda segment: (segment["source"].iloc[0] == "synthetic", -len(segment)))
+    return found[0], found[1:]
+
+
+def history_of_segment(segment: pd.DataFrame, metrics: Sequence[str]) -> History:
+    """A segment as a history.
+
+    Raises:
+        ModelError: a metric has no sample.
+        DataError: too few samples.
+    """
+    history = history_of(segment[["timestamp", *metrics]], STEP_SECONDS)
+    if silent := [name for name in metrics if name not in history.metrics]:
+        raise ModelError(f"{', '.join(silent)}: no sample in the training window, is it scraped?")
+    return history
+
+
+def holdout_forecasts(forecaster: Forecaster, rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """Forecasts from up to 24 moments of the hold-out, as far as it reaches and at most a day: KEYS and SIDES."""
+    return _asked(rows, metrics, lambda known, horizon: _sides(forecaster, known, horizon))
+
+
+def trivial_forecasts(rows: pd.DataFrame, metrics: Sequence[str], name: str) -> pd.DataFrame:
+    """The same of a trivial forecaster: its interval is that of the last day's values, or of its own errors."""
+    return _asked(rows, metrics, lambda known, horizon: _trivial_sides(known, horizon, name))
+
+
+def figures_of(said: pd.DataFrame) -> ForecastFigures:
+    """Judge forecasts of KEYS and SIDES."""
+    errors = errors_of(said)
+    ratios: dict[str, dict[str, float]] = {name: {} for name in TRIVIAL}
+    coverage = {}
+    for label in HORIZON_HOURS:
+        of = errors[errors["horizon"] == label]
+        if len(of):
+            coverage[label] = float(of["inside"].mean())
+            for name in TRIVIAL:
+                ratios[name][label] = float(np.exp(of[f"log_{name}"].mean()))
+    known = int(said["actual"].notna().sum())
+    return ForecastFigures(known, said["origin"].nunique(), ratios, coverage)
+
+
+def errors_of(said: pd.DataFrame) -> pd.DataFrame:
+    """A row an origin, metric and horizon that the hold-out holds wholly.
+
+    Returns:
+        ``origin``, ``metric``, ``horizon``, ``error`` (mean absolute, plus a hundredth of the scale), ``inside`` (share
+        in the interval), and ``log_<trivial>``, the logarithm of the error to that of a trivial forecaster.
+    """
+    found = said.assign(
+        error=(said["actual"] - said["value"]).abs(),
+        inside=said["actual"].between(said["lower"], said["upper"]).astype(float).where(said["actual"].notna()),
+        **{f"error_{name}": (said["actual"] - said[name]).abs() for name in TRIVIAL},
+    )
+    parts = []
+    for label, hours in HORIZON_HOURS.items():
+        steps = hours * 3600 // STEP_SECONDS
+        means = (
+            found[found["step"] <= steps]
+            .groupby(["origin", "metric"], sort=True)
+            .agg(
+                last=("step", "max"),
+                scale=("scale", "first"),
+                error=("error", "mean"),
+                inside=("inside", "mean"),
+                **{name: (f"error_{name}", "mean") for name in TRIVIAL},
+            )
+        )
+        whole = means[(means["last"] == steps) & means["error"].notna()].copy()
+        floor = SMALL_SHARE * whole["scale"]
+        whole["error"] += floor
+        for name in TRIVIAL:
+            whole[f"log_{name}"] = np.log((whole["error"] / (whole[name] + floor)).clip(*RATIO_BOUNDS))
+        parts.append(whole.assign(horizon=label).reset_index())
+    columns = ["origin", "metric", "horizon", "error", "inside", *(f"log_{name}" for name in TRIVIAL)]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _asked(rows: pd.DataFrame, metrics: Sequence[str], ask: Ask) -> pd.DataFrame:
+    segment, _ = main_segment(rows)
+    history = history_of_segment(segment, metrics)
+    begin = segment.loc[segment["split"] == "holdout", "timestamp"].min()
+    source, pod = segment[SEGMENT].iloc[0]
+    parts = [_one(history, rows, ask) for rows in _origins(history, begin)]
+    if not parts:  # too short a hold-out: the columns without a row
+        parts = [_one(history, len(history.times) - 1, ask)[:0]]
+    frame = pd.concat(parts, ignore_index=True)
+    return frame.assign(source=source, pod=pod)[[*KEYS, *SIDES]]
+
+
+def _origins(history: History, begin: pd.Timestamp) -> Iterator[int]:
+    """How many rows are known at each."""
+    first = int(history.times.searchsorted(begin)) if pd.notna(begin) else len(history.times)
+    left = len(history.times) - first
+    every = int(np.clip(-(-left // MOST_ORIGINS), *ORIGIN_STEPS))
+    yield from range(max(first, LEAST_AHEAD), len(history.times) - LEAST_AHEAD + 1, every)
+
+
+def _one(history: History, rows: int, ask: Ask) -> pd.DataFrame:
+    known, day = history.until(rows), steps_a_day(history.step_seconds)
+    horizon = min(day, len(history.times) - rows)
+    value, lower, upper = ask(known, horizon)
+    if not all(np.isfinite(side).all() for side in (value, lower, upper)):
+        raise ModelError(f"a forecast after {known.times[-1]} holds values that are not finite")
+    after = slice(rows, rows + horizon)
+    actual = np.where(history.known[after], history.values[after], np.nan)
+    seasonal, median = _seasonal(known, horizon), np.tile(np.median(known.values[-day:], axis=0), (horizon, 1))
+    columns = {"actual": actual, "seasonal_naive": seasonal, "median_24h": median}
+    columns |= {"scale": np.tile(_scale(known), (horizon, 1)), "value": value, "lower": lower, "upper": upper}
+    metrics = len(history.metrics)
+    return pd.DataFrame(
+        {
+            "origin": known.times[-1],
+            "timestamp": np.tile(history.times[after], metrics),
+            "step": np.tile(np.arange(1, horizon + 1), metrics),
+            "metric": np.repeat(np.array(history.metrics, dtype=object), horizon),
+            **{name: array.T.ravel() for name, array in columns.items()},
+        }
+    )
+
+
+def _sides(forecaster: Forecaster, known: History, horizon: int) -> tuple[Floats, Floats, Floats]:
+    forecast = forecaster.forecast(known, horizon)
+    return forecast.value, forecast.lower, forecast.upper
+
+
+def _trivial_sides(known: History, horizon: int, name: str) -> tuple[Floats, Floats, Floats]:
+    day = steps_a_day(known.step_seconds)
+    if name == "median_24h":
+        low, middle, high = np.quantile(known.values[-day:], (TAIL, 0.5, 1 - TAIL), axis=0)
+        value, lower, upper = (np.tile(side, (horizon, 1)) for side in (middle, low, high))
+        return value, lower, upper
+    value = _seasonal(known, horizon)
+    change = known.values[day:] - known.values[:-day] if len(known.values) > day else np.zeros((1, value.shape[1]))
+    low, high = np.quantile(change, (TAIL, 1 - TAIL), axis=0)
+    return value, value + np.minimum(low, 0.0), value + np.maximum(high, 0.0)
+
+
+def _seasonal(known: History, horizon: int) -> Floats:
+    """The values of a day before; the last one where there was none."""
+    day, rows = steps_a_day(known.step_seconds), len(known.times)
+    at = rows + np.arange(horizon) - day
+    return known.values[np.where(at >= 0, at, rows - 1)]
+
+
+def _scale(known: History) -> Floats:
+    """(n_metrics,) mean absolute change from day to day."""
+    day = steps_a_day(known.step_seconds)
+    lag = day if len(known.values) > day else 1
+    scale: Floats = np.abs(known.values[lag:] - known.values[:-lag]).mean(axis=0) + 1e-12
+    return scale

@@ -1,0 +1,101 @@
+"""ensemble-predictor: different kinds of deviation, each normalised on training rows, added up.
+
+What makes it work (measured: README, "How good it is"): changes instead of levels, since levels drift; kinds that
+fail in different ways; sharp terms beside slow ones; scales and alert threshold that keep learning after training.
+
+The six kinds are of :mod:`deviations`; scales, terms, score and alerts are those of :mod:`deviation_detector`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.errors import ModelError
+from aiops_assets.learners.detectors.deviation_detector import USUAL_ARRAYS, DeviationDetector, Kinds, Term, Usual
+from aiops_assets.learners.detectors.deviation_scores import least_scale, training_grids
+from aiops_assets.learners.detectors.deviations import Forecast, deviations, fit_forecast
+from aiops_assets.timeseries.frames import Grid
+
+FORMAT = 1
+TERMS = (
+    Term("change", "all", 0.0),
+    Term("change", "top", 1.0),
+    Term("change_1h", "all", 0.0),
+    Term("seasonal", "all", 0.0),
+    Term("forecast_error", "all", 0.5),
+    Term("volatility", "top", 6.0),
+    Term("level", "all", 6.0),
+)
+KINDS = tuple(dict.fromkeys(term.kind for term in TERMS))
+LEAST_STANDARD = 1e-3
+"""In standard deviations, the unit of a forecast's error: what is too small to count."""
+
+
+class EnsemblePredictor(DeviationDetector):
+    """Six kinds of deviation, added up; arguments as of DeviationDetector."""
+
+    terms = TERMS
+    kinds = KINDS
+    kinds_of_now = tuple(kind for kind in KINDS if kind != "volatility")
+    least_seen_share = 0.1
+    least_spread = 1e-9
+    _forecast: Forecast
+
+    def fit(self, frames: Sequence[pd.DataFrame], step_seconds: int | None = None) -> None:
+        """Learn from training rows what is usual.
+
+        Args:
+            frames: one of each entity (a pod, a server), in order of time: ``timestamp`` and the columns.
+            step_seconds: cadence of the series; that of the longest frame by default.
+
+        Raises:
+            ModelError: fewer than ten rows, or no value at all.
+            SchemaError: a column is missing or holds no numbers.
+            DataError: no cadence between 10 s and 1 h.
+        """
+        grids = training_grids(frames, self.columns, step_seconds)
+        forecast = fit_forecast([grid.values for grid in grids])
+        least = least_scale(np.concatenate([grid.values for grid in grids]))
+        floors = {kind: LEAST_STANDARD if kind == "forecast_error" else least for kind in KINDS}
+        found = [deviations(grid, forecast) for grid in grids]
+        self._forecast, self._usual = forecast, self._calibrated(grids, found, floors)
+
+    def _deviations(self, grid: Grid) -> Kinds:
+        return deviations(grid, self._forecast)
+
+    def to_bytes(self) -> bytes:
+        """The fitted detector as JSON: numbers only, nothing that runs when it is read."""
+        usual = self._fitted()
+        document: dict[str, Any] = {
+            "format": FORMAT,
+            "columns": self.columns,
+            "alert_budget": self.alert_budget,
+            "step_seconds": usual.step_seconds,
+            "forecast": {field.name: getattr(self._forecast, field.name).tolist() for field in fields(Forecast)},
+            "kinds": KINDS,
+            **{name: getattr(usual, name).tolist() for name in USUAL_ARRAYS},
+        }
+        return json.dumps(document, allow_nan=False).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "EnsemblePredictor":
+        """Read a file made by :meth:`to_bytes`.
+
+        Raises:
+            ModelError: it is none, or of another format.
+        """
+        try:
+            document = json.loads(data)
+            if document["format"] != FORMAT or tuple(document["kinds"]) != KINDS:
+                raise ModelError("the model file is of another format: train it again with this release")
+            detector = cls(document["columns"], document["alert_budget"])
+            detector._forecast = Forecast(**{name: np.array(value) for name, value in document["forecast"].items()})
+            arrays = {name: np.array(document[name]) for name in USUAL_ARRAYS}
+            detector._usual = Usual(int(document["step_seconds"]), **arrays)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"not a model file of ensemble-predictor: {error}") from None
+        return detector

@@ -1,0 +1,96 @@
+"""The anomaly-detector's recipe as a window detector: the nine statistics of whatever columns there are.
+
+Six samples, a row of nine statistics a column, robust scaling, Isolation Forest with a contamination of 3 %: what the
+documents train. It alerts where its training rows' most anomalous share begins; the threshold is frozen.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.errors import ModelError
+from aiops_assets.learners.contracts import Scored
+from aiops_assets.timeseries.features import HISTORY, STATISTICS, nine_statistics
+from aiops_assets.timeseries.frames import cadence, on_grid
+from aiops_assets.timeseries.series import Floats
+
+CONTAMINATION = 0.03
+LEAST_TRAIN_ROWS = 10
+MOST_FIT_ROWS = 20_000
+BLOCK_VALUES = 4_000_000
+"""Features at a time: a thousand columns have nine thousand a row."""
+
+
+class ForestWindows:
+    """Isolation Forest over the nine statistics of each column.
+
+    Args:
+        columns: which, in order.
+        alert_budget: share of the training rows that alerts.
+        seed: of the forest.
+    """
+
+    def __init__(self, columns: Sequence[str], alert_budget: float = CONTAMINATION, seed: int = 42) -> None:
+        if not columns:
+            raise ModelError("no numeric column: at least one is needed")
+        self.columns = tuple(columns)
+        self.alert_budget = alert_budget
+        self.seed = seed
+        self._pipeline: Any = None
+        self._step_seconds = 0
+
+    def fit(self, frames: Sequence[pd.DataFrame], step_seconds: int | None = None) -> None:
+        """Fit on training rows, a frame of each entity; of more than 20,000 rows, on evenly spaced ones.
+
+        Raises:
+            ModelError: fewer than ten rows, or no value at all.
+        """
+        from sklearn.ensemble import IsolationForest
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import RobustScaler
+
+        n_rows = sum(map(len, frames))
+        if n_rows < LEAST_TRAIN_ROWS:
+            raise ModelError(f"{n_rows} training rows: at least {LEAST_TRAIN_ROWS} are needed, mark more")
+        self._step_seconds = step_seconds or cadence(max(frames, key=len)["timestamp"])
+        every = max(1, -(-n_rows // MOST_FIT_ROWS))
+        rows = np.concatenate([features for frame in frames for features in self._features(frame, every)])
+        known = np.isfinite(rows).any(axis=1)
+        if not known.any():
+            raise ModelError("no training row has a value: is the metric scraped at all?")
+        forest = IsolationForest(contamination=self.alert_budget, random_state=self.seed)
+        self._pipeline = make_pipeline(RobustScaler(), forest).fit(np.nan_to_num(rows[known], nan=0.0))
+
+    def score(self, frame: pd.DataFrame) -> Scored:
+        """Score and alert of every row; this recipe names no contributions (zeros).
+
+        Raises:
+            ModelError: not fitted.
+        """
+        if self._pipeline is None:
+            raise ModelError("the detector is not fitted")
+        score = np.concatenate([np.zeros(0), *map(self._scores, self._features(frame))])
+        return Scored(score, score > 0, np.zeros((len(frame), len(self.columns))))
+
+    def _scores(self, rows: Floats) -> Floats:
+        known = np.isfinite(rows).any(axis=1)
+        score = np.full(len(rows), -0.5)  # what a forest says of its most normal rows
+        if known.any():
+            score[known] = -self._pipeline.decision_function(np.nan_to_num(rows[known], nan=0.0))
+        return score
+
+    def _features(self, frame: pd.DataFrame, every: int = 1) -> Iterator[Floats]:
+        """Blocks of (n_rows, 9 * n_columns), of each ``every``-th row; all NaN where the windows are empty."""
+        grid = on_grid(frame, self.columns, self._step_seconds)
+        padded = np.concatenate([np.repeat(grid.values[:1], HISTORY - 1, axis=0), grid.values])
+        windows = np.lib.stride_tricks.sliding_window_view(padded, HISTORY, axis=0)
+        taken = grid.position[::every]
+        width = len(self.columns) * len(STATISTICS)
+        rows = max(1, BLOCK_VALUES // width)
+        for first in range(0, len(taken), rows):
+            block = windows[taken[first : first + rows]]
+            features: Floats = nine_statistics(block[:, :, np.newaxis]).reshape(-1, width)
+            features[~np.isfinite(block).any(axis=(1, 2))] = np.nan
+            yield features

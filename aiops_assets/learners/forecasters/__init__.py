@@ -1,0 +1,1 @@
+"""Forecasters: trees over all metrics, ARIMA, Prophet, their calibrated intervals, trivial baselines."""

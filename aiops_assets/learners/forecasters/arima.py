@@ -1,0 +1,239 @@
+"""ARIMA of each metric, with or without its daily profile, on a plain or a compressed scale."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.learners.forecasters.features import NARROW_HOURS, SEASONS, Steps
+from aiops_assets.learners.forecasters.per_metric import UNJUDGED, Metric, PerMetricForecaster, Scale, least_wrong
+from aiops_assets.timeseries.series import Floats
+
+Order = tuple[int, int, int]
+
+ROWS = 1200
+"""The newest that are learnt from: older ones make the likelihood slower, and little better."""
+LEAST_ROWS = 60
+SCALE_DAYS = 14
+HELD_DAYS, HELD_SHARE = 4, 0.5
+ORIGINS = 64
+ORDERS = ((0, 1), (1, 1), (2, 1), (2, 2))
+"""(p, q): AICc chooses."""
+SIGNIFICANT = 0.05
+ITERATIONS = 50
+RANDOM_WALK: Order = (0, 1, 0)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An order and its parameters, as statsmodels' ``ARIMA`` with a concentrated scale takes them."""
+
+    order: Order
+    parameters: list[float]
+
+
+@dataclass(frozen=True)
+class View:
+    """What the ARIMA is of: the metric on a scale, less the shape of the days before, which has no level of its own.
+
+    Attributes:
+        level: (n,) the metric on its scale.
+        usual: (n,) the median of up to seven days before at the same time, each smoothed over an hour and less its
+            own level; NaN on the first day; all 0 in a view without profile.
+        first: the first row with a profile.
+    """
+
+    level: Floats
+    usual: Floats
+    first: int
+
+    @classmethod
+    def of(cls, level: Floats, day: int, seasonal: bool) -> "View":
+        """A view of a metric on a scale."""
+        rows = np.arange(len(level))
+        usual = same_time(level, rows, rows - 1, day) if seasonal else np.zeros(len(level))
+        return cls(level, usual, day if seasonal else 0)
+
+    def remainder(self, begin: int, end: int) -> Floats:
+        """(n,) what is modelled, from row ``begin`` at the earliest."""
+        begin = max(begin, self.first)
+        return self.level[begin:end] - self.usual[begin:end]
+
+
+class ArimaForecaster(PerMetricForecaster):
+    """ARIMA(p, d, q) by maximum likelihood: d by a KPSS test, p and q by AICc (Hyndman & Khandakar 2008).
+
+    Four views of a metric are candidates: plain or compressed by a hyperbolic sine, as it is or less its profile of
+    the day. Each is fitted on the rows before a held-back part and asked from origins in it; the one that is least
+    wrong there is fitted again on the newest :data:`ROWS`. A later history is filtered with these parameters.
+
+    Attributes:
+        orders: metric -> (p, d, q); none where the median of the last hour goes on.
+    """
+
+    kind = "arima"
+    format = 2  # in 1 a profile had a level
+
+    @property
+    def orders(self) -> dict[str, Order]:
+        """What was fitted to each metric."""
+        fitted = zip(self.metrics, self.models, strict=True)
+        return {name: _order(model["order"]) for name, model in fitted if model}
+
+    def _fitted(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
+        values, day, rows = metric.values, metric.day, len(metric.values)
+        if rows < LEAST_ROWS:
+            raise ValueError(f"{rows} rows are too few for ARIMA, which takes {LEAST_ROWS}")
+        if np.ptp(values) == 0:
+            raise ValueError("it never changed")
+        begin = rows - min(HELD_DAYS * day, int(rows * HELD_SHARE))
+        origins = metric.origins(np.linspace(begin - 1, rows - 2, ORIGINS).astype(int))
+        if not len(origins):
+            raise ValueError(UNJUDGED)
+        begin = int(origins[0]) + 1
+        kinds = [(seasonal, compressed) for seasonal in (False, True) for compressed in (False, True)]
+        kinds = [kind for kind in kinds if not kind[0] or begin - day >= LEAST_ROWS]
+        errors, tried = [], []
+        for seasonal, compressed in kinds:
+            scale = Scale.of(values[max(0, begin - SCALE_DAYS * day) : begin], compressed)
+            view = View.of(scale.into(values), day, seasonal)
+            estimate, _ = estimated(view.remainder(begin - ROWS, begin))
+            ahead = forecasts(estimate, view, origins, day, seasonal)
+            tried.append(estimate)
+            errors.append(metric.errors(origins, scale.back(ahead, values[:begin])))
+        best = least_wrong(errors)
+        seasonal, compressed = kinds[best]
+        scale = Scale.of(values[-SCALE_DAYS * day :], compressed)
+        view = View.of(scale.into(values), day, seasonal)
+        order = tried[best].order
+        estimate, note = estimated(view.remainder(rows - ROWS, rows), None if order == RANDOM_WALK else order)
+        profile = np.zeros(day)
+        if seasonal:  # for histories that are too short to have their own
+            profile[slots(metric.times[-day:], day)] = view.usual[-day:]
+        model = {
+            **asdict(estimate), "seasonal": seasonal, "scale": asdict(scale), "profile": profile.tolist() * seasonal,
+        }  # fmt: skip
+        what = f"ARIMA{estimate.order}" + " less the daily profile" * seasonal + ", compressed" * compressed
+        return model, errors[best], f"{what}{note}"
+
+    def _expected(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
+        scale, day, rows = Scale(**model["scale"]), metric.day, len(metric.values)
+        estimate = Estimate(_order(model["order"]), model["parameters"])
+        level, newest = scale.into(metric.values), np.array([rows - 1])
+        if not model["seasonal"] or rows >= day + metric.hour:
+            view = View.of(level, day, model["seasonal"])
+            ahead = forecasts(estimate, view, newest, horizon, model["seasonal"])[0]
+        else:
+            profile, slot = np.array(model["profile"]), slots(metric.times, day)
+            view = View(level, profile[slot], 0)
+            ahead = forecasts(estimate, view, newest, horizon, False)[0]
+            ahead += profile[(slot[-1] + np.arange(1, horizon + 1)) % day]
+        return scale.back(ahead, metric.values)
+
+
+def estimated(remainder: Floats, order: Order | None = None) -> tuple[Estimate, str]:
+    """Fit a series, of a given order if it has a likelihood or of the best one by AICc; and what did not go well."""
+    if len(remainder) < LEAST_ROWS or np.ptp(remainder) == 0:
+        return Estimate(RANDOM_WALK, []), "; a random walk: what is modelled never changed"
+    with contained():
+        if order and (fit := _likeliest(remainder, order)):
+            return fit[1:]
+        d = differences(remainder)
+        fits = [fit for p, q in ORDERS if (fit := _likeliest(remainder, (p, d, q)))]
+    if not fits:
+        return Estimate(RANDOM_WALK, []), f"; a random walk: no likelihood with d = {d}"
+    _, estimate, note = min(fits, key=lambda fit: fit[0])
+    return estimate, note + f"; no likelihood of ARIMA{order}" * bool(order)
+
+
+def differences(remainder: Floats) -> int:
+    """d: 1 where a KPSS test rejects that the series is stationary (Kwiatkowski et al. 1992), else 0."""
+    with contained():
+        from statsmodels.tsa.stattools import kpss
+
+        return int(kpss(remainder, regression="c", nlags="auto", result_object=True).pvalue < SIGNIFICANT)
+
+
+def forecasts(estimate: Estimate, view: View, origins: Steps, horizon: int, seasonal: bool) -> Floats:
+    """(n_origins, horizon) medians on the scale, each from the rows up to its origin and fixed parameters."""
+    first = max(view.first, int(origins[0]) + 1 - ROWS)
+    with contained():
+        model = _arima(view.remainder(first, int(origins[-1]) + 1), estimate.order)
+        found = model.filter(estimate.parameters).filter_results
+    mean = estimate.parameters[0] if estimate.order[1] == 0 else 0.0
+    # The state after a row tells all that follows: one pass over the rows serves every origin.
+    state = found.predicted_state[:, origins + 1 - first]
+    ahead = np.empty((len(origins), horizon))
+    for h in range(horizon):
+        ahead[:, h] = found.design[0, :, 0] @ state + mean
+        state = found.transition[:, :, 0] @ state
+    if seasonal:
+        day, known = view.first, origins[:, None]
+        ahead += same_time(view.level, known + np.arange(1, horizon + 1), known, day)
+    return ahead
+
+
+def same_time(level: Floats, rows: Steps, known: Steps, day: int) -> Floats:
+    """The shape of the day at the time of rows, from rows up to ``known``; NaN where there is no day before.
+
+    A median over days of how far each lay from its own level, the median of the day around the row: where the level
+    shifts, days on either side of the shift still agree, and what is left of a metric carries its level.
+    """
+    half = max(1, round(NARROW_HOURS * day / 24)) // 2
+    smooth = pd.Series(level).rolling(2 * half + 1, center=True, min_periods=1).median().to_numpy()
+    # Smoothing looks ahead by half its window, and must not reach beyond what is known.
+    back = [np.minimum(rows - days * day, known - half) for days in range(1, SEASONS + 1)]
+    own = pd.Series(level).rolling(day, min_periods=1).median().to_numpy()
+    shape = [smooth[np.maximum(at, 0)] - own[np.minimum(np.maximum(at + day // 2, day - 1), known)] for at in back]
+    days = np.stack([np.where(at >= 0, one, np.nan) for at, one in zip(back, shape, strict=True)])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")
+        usual: Floats = np.nanmedian(days, axis=0)
+    return usual
+
+
+def slots(times: pd.DatetimeIndex, day: int) -> Steps:
+    """(n,) which row of the day each time is."""
+    seconds = times.hour * 3600 + times.minute * 60 + times.second
+    return (seconds.to_numpy() * day // 86400).astype(np.int64)
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """What statsmodels warns of is acted on here: no convergence is noted, bad start values are replaced by its own."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # Its import puts filters of its own before all others: inside, so that they go with the context.
+        from statsmodels.tools.sm_exceptions import ModelWarning
+
+        warnings.simplefilter("ignore", ModelWarning)
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"statsmodels\.")
+        yield
+
+
+def _likeliest(remainder: Floats, order: Order) -> tuple[float, Estimate, str] | None:
+    """AICc, parameters and a note; nothing where there is no likelihood."""
+    try:
+        fit = _arima(remainder, order).fit(
+            low_memory=True, cov_type="none", method_kwargs={"maxiter": ITERATIONS, "disp": 0}
+        )
+    except (ValueError, ZeroDivisionError, IndexError):  # numpy's LinAlgError is a ValueError
+        return None
+    if not (np.isfinite(fit.aicc) and np.isfinite(fit.params).all()):
+        return None
+    note = "" if fit.mle_retvals["converged"] else f"; the likelihood still grew after {ITERATIONS} steps"
+    return float(fit.aicc), Estimate(order, [float(one) for one in fit.params]), note
+
+
+def _arima(remainder: Floats, order: Order) -> Any:
+    from statsmodels.tsa.arima.model import ARIMA
+
+    return ARIMA(remainder, order=order, trend="n" if order[1] else "c", concentrate_scale=True)
+
+
+def _order(stored: Any) -> Order:
+    p, d, q = stored
+    return p, d, q

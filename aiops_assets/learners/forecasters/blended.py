@@ -1,0 +1,115 @@
+"""A learned forecaster that asks the history at hand how far it may be trusted.
+
+For what it never learned, another series or a level that has just shifted: it is asked about moments of the history
+itself that later rows tell the truth about, beside the last value. Each counts by how wrong it was so many steps ahead
+(Bates and Granger, "The combination of forecasts", Operational Research Quarterly 20, 1969; with a sharper exponent).
+The interval moves with the median, and where the newest rows lay outside what was told of them, it reaches farther by
+as much as that was wrong.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from aiops_assets.learners.contracts import Flags, Forecast
+from aiops_assets.learners.forecasters.features import REACH_DAYS, MetricFeatures, Steps
+from aiops_assets.learners.forecasters.learned import LearnedForecaster
+from aiops_assets.timeseries.history import History, steps_a_day
+from aiops_assets.timeseries.series import Floats
+
+SHARPNESS = 4
+"""Exponent of the errors in the weights: who errs half as much counts sixteen times."""
+LEAST_ROWS = 24
+"""A shorter history asks too little to tell."""
+MOST_ROWS, ORIGINS = 144, 36
+"""Of the newest rows that are asked about, and how many moments in them: what was right a day ago tells little."""
+NEIGHBOURS = 3
+"""Steps ahead for each one that is counted with its neighbours: far ahead there are few to ask about."""
+NEWEST_ROWS = 12
+SURPRISED = 1.5
+"""Times its margin: an error beyond that is far outside the interval."""
+
+
+@dataclass(frozen=True)
+class Lately:
+    """What was told of rows that are known by now; n pairs of a moment and a row after it.
+
+    Attributes:
+        h: (n,) steps ahead.
+        learned, last: (n,) absolute errors of the learned forecaster and of the last value, in the metric's scale.
+        outside: (n,) whether the row lay far outside the interval that was told for it.
+        newest: (n,) whether the row is one of the newest.
+    """
+
+    h: Steps
+    learned: Floats
+    last: Floats
+    outside: Flags
+    newest: Flags
+
+
+class BlendedForecaster(LearnedForecaster):
+    """See the module."""
+
+    def forecast(self, history: History, horizon: int) -> Forecast:
+        """See DirectForecaster."""
+        said = super().forecast(history, horizon)
+        day = steps_a_day(history.step_seconds)
+        known = history.newest(self.memory or REACH_DAYS * day + MOST_ROWS)
+        if len(known.times) < LEAST_ROWS:
+            return said
+        lower, value, upper = said.lower.copy(), said.value.copy(), said.upper.copy()
+        for m, values in enumerate(known.values.T):
+            one = MetricFeatures(values, day, self._scale(history.values[:, m], m, day), self.memory, known.begin)
+            lately = self._lately(one, m, known.known[:, m])
+            if lately is None:
+                continue
+            value[:, m] += (1 - _trust(lately, horizon)) * (values[-1] - said.value[:, m])
+            reach = _surprise(lately) * one.scale
+            lower[:, m] = value[:, m] - (said.value - said.lower)[:, m] - reach
+            upper[:, m] = value[:, m] + (said.upper - said.value)[:, m] + reach
+            if (history.values[:, m] >= 0).all():
+                lower[:, m] = np.maximum(lower[:, m], 0.0)
+        return replace(said, value=value, lower=np.minimum(lower, value), upper=np.maximum(upper, value))
+
+    def _lately(self, one: MetricFeatures, m: int, known: Flags) -> Lately | None:
+        t, h = _pairs(known)
+        if not len(t):
+            return None
+        error = one.target(t, h) - self._predict(one.matrix(t, np.minimum(h, self.reach)))
+        below, above = self._margins(h) * self.widths[m] * self._local(one, m, t)
+        outside = np.abs(error) > SURPRISED * np.where(error < 0, -below, above)
+        last = np.abs(one.values[t + h] - one.values[t])
+        return Lately(h, np.abs(error) * one.unit[t], last, outside, t + h >= len(known) - NEWEST_ROWS)
+
+
+def _trust(lately: Lately, horizon: int) -> Floats:
+    """(horizon,) 0-1, the weight of what was learned."""
+    trust = np.ones(horizon)
+    for ahead in range(1, horizon + 1):
+        near = np.abs(lately.h - min(ahead, lately.h.max())) <= ahead // NEIGHBOURS
+        if not near.any():
+            trust[ahead - 1] = trust[max(ahead - 2, 0)]
+            continue
+        ours, theirs = (float(wrong[near].mean()) ** SHARPNESS for wrong in (lately.learned, lately.last))
+        trust[ahead - 1] = theirs / (ours + theirs) if ours + theirs > 0 else 1.0
+    return trust
+
+
+def _surprise(lately: Lately) -> float:
+    """The usual error of the newest rows, where most of them lay far outside what was told of them; else 0."""
+    if not lately.newest.any() or lately.outside[lately.newest].mean() <= 0.5:
+        return 0.0
+    return float(np.median(lately.learned[lately.newest]))
+
+
+def _pairs(known: Flags) -> tuple[Steps, Steps]:
+    """Origins in the newer half, at most of :data:`MOST_ROWS`, and the steps after them, up to half as many."""
+    rows = len(known)
+    newest = min(rows // 2, MOST_ROWS)
+    origins = np.unique(np.linspace(rows - newest, rows - 2, min(ORIGINS, newest - 1)).astype(np.int64))
+    t, h = (grid.ravel() for grid in np.meshgrid(origins, np.arange(1, newest // 2 + 1)))
+    inside = t + h < rows
+    t, h = t[inside], h[inside]
+    told = known[t] & known[t + h]
+    return t[told], h[told]

@@ -1,0 +1,246 @@
+"""What forecasters share: one model for all metrics and all horizons up to a day, and intervals from held-back origins.
+
+A metric is taken relative to the median of its last day, in units of its own scale, and how far ahead is a feature
+(the "direct" strategy of multi-step forecasting, as against one step after the other). A kind of forecaster says what
+it predicts for (origin, steps ahead) pairs and how wrong it is on pairs that it has not learnt from. From these errors,
+in units of the spread around their origin, the intervals are read (split conformal prediction; over blocks of time,
+cross-conformal prediction: Vovk 2015).
+"""
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aiops_assets.errors import DataError, ModelError
+from aiops_assets.learners.contracts import Flags, Forecast
+from aiops_assets.learners.forecasters.features import REACH_DAYS, MetricFeatures, Steps, own_scale
+from aiops_assets.timeseries.history import History, steps_a_day
+from aiops_assets.timeseries.series import Floats
+
+COVERAGE = 0.8
+PAIRS = 30_000
+"""(Origin, steps ahead) pairs that are learnt from, of all metrics together."""
+REMEMBERED_PAIRS = 15_000
+"""Where an origin knows little there is less to learn."""
+LEAST_PAIRS = 200
+"""Of each metric, however many there are."""
+LOCAL = 0.5
+"""How much an interval follows the spread around its origin, as an exponent."""
+QUIET_SHARE, LEAST_SPREAD = 0.25, 1e-3
+"""What is added to that spread, of the usual one and at least: a quiet hour does not promise a quiet day."""
+LEAST_STILL = 12
+"""Equal rows from which on a metric counts as one that does not move."""
+BINS = 10
+"""Of the steps ahead, each as wide again as those before it: errors grow fast at first."""
+STATE = ("seed", "memory", "metrics", "step_seconds", "scales", "usual_spread", "reach", "margins", "widths")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What is learnt from: n pairs of an origin and a moment after it.
+
+    Attributes:
+        x: (n, n_features) what is known at the origin, see :mod:`aiops_assets.learners.forecasters.features`.
+        y: (n,) what came.
+        t: (n,) rows of the origins; of other histories counted from the end, which they share.
+        h: (n,) steps ahead, from 1.
+        metric: (n,) positions of the metrics.
+        local: (n,) how unquiet the metric was around the origin.
+        own: (n,) whether the pair is of the history itself, whose errors tell how wide intervals are.
+        first: the first row that may be an origin.
+        rows: of the history.
+        day: rows of a day.
+    """
+
+    x: Floats
+    y: Floats
+    t: Steps
+    h: Steps
+    metric: Steps
+    local: Floats
+    own: Flags
+    first: int
+    rows: int
+    day: int
+
+
+class DirectForecaster(ABC):
+    """Several metrics at once, up to a day ahead; see the module.
+
+    Args:
+        seed: of the pairs that are drawn.
+        memory: rows that an origin knows, it and those before it; all there are by default.
+    """
+
+    def __init__(self, seed: int = 42, memory: int | None = None) -> None:
+        self.seed, self.memory = seed, memory
+        self.metrics: tuple[str, ...] = ()
+        self.step_seconds = 0
+
+    @abstractmethod
+    def _learn(self, pairs: Pairs) -> Floats:
+        """Learn from pairs; (n,) the errors on them of models that did not, NaN: there is none."""
+
+    @abstractmethod
+    def _predict(self, x: Floats) -> Floats:
+        """(n,) what will come."""
+
+    def fit(self, history: History, *, alike: Sequence[History] = (), others: Sequence[History] = ()) -> None:
+        """Learn what comes after what, and how wrong that is.
+
+        Args:
+            history: up to the end of what may be known.
+            alike: of the same series at other instants: learnt from in the same way.
+            others: of other entities, to the same end: learnt from, but no interval is read from them.
+
+        Raises:
+            ModelError: no metric has samples to learn from, or another history has other metrics or steps.
+        """
+        self.metrics, self.step_seconds = history.metrics, history.step_seconds
+        everything = [history, *alike, *others]
+        if any((one.metrics, one.step_seconds) != (self.metrics, self.step_seconds) for one in everything):
+            raise ModelError("the histories are not of the same metrics and steps")
+        rows, day = len(history.times), steps_a_day(history.step_seconds)
+        first = min(day, rows // 3)
+        self.reach = max(1, min(day, rows - 1 - first))
+        rng = np.random.default_rng(self.seed)
+        total = sum(len(one.times) for one in everything)
+        pairs = PAIRS if self.memory is None or self.memory > day else REMEMBERED_PAIRS
+        parts = []
+        for i, one in enumerate(everything):
+            scales = [own_scale(column, day) for column in one.values.T]
+            features = [
+                MetricFeatures(column, day, scale or 1.0, self.memory, one.begin)
+                for column, scale in zip(one.values.T, scales, strict=True)
+            ]
+            if i == 0:
+                self.scales = scales
+                self.usual_spread = [float(np.median(metric.spread)) for metric in features]
+            share = max(round(pairs / len(features) * len(one.times) / total), LEAST_PAIRS)
+            for m, metric in enumerate(features):
+                t, h = drawn(one.known[:, m], min(first, len(one.times) // 3), self.reach, share, rng)
+                at = t + rows - len(one.times)
+                own = np.full(len(t), i <= len(alike))
+                x, y = metric.matrix(t, h), metric.target(t, h)
+                parts.append((x, y, at, h, np.full(len(t), m), self._local(metric, m, t), own))
+        if not any(len(part[0]) for part in parts):
+            raise ModelError("no metric has samples from which a forecast could be learnt: bring a longer history")
+        x, y, t, h, which, local, own = (np.concatenate(column) for column in zip(*parts, strict=True))
+        learnt = Pairs(x, y, t, h, which, local, own, first=first, rows=rows, day=day)
+        self._calibrate(self._learn(learnt) / learnt.local, learnt)
+
+    def forecast(self, history: History, horizon: int) -> Forecast:
+        """Median and interval of the next steps of each metric.
+
+        Args:
+            history: of the same metrics and step, up to the moment of the forecast; one row is enough.
+            horizon: how many steps, 1 to a day's.
+
+        Raises:
+            DataError: a horizon outside that.
+            ModelError: not fitted, or fitted on other metrics or another step.
+        """
+        require_same(self.metrics, self.step_seconds, history)
+        day = steps_a_day(self.step_seconds)
+        require_horizon(horizon, self.step_seconds)
+        whole, history = history, history.newest(self.memory or REACH_DAYS * day)
+        rows = len(whole.times)
+        h = np.arange(1, horizon + 1)
+        t = np.full(horizon, len(history.times) - 1)
+        value, lower, upper = (np.empty((horizon, len(self.metrics))) for _ in range(3))
+        for m, column in enumerate(history.values.T):
+            one = MetricFeatures(column, day, self._scale(whole.values[:, m], m, day), self.memory, history.begin)
+            middle = self._predict(one.matrix(t, np.minimum(h, self.reach)))
+            if rows >= LEAST_STILL and np.ptp(whole.values[:, m]) == 0:
+                middle = np.zeros(horizon)  # what never moved stays where it is
+            below, above = self._margins(h) * self.widths[m] * self._local(one, m, t)
+            # What was never below zero, a rate or a share, will not be.
+            least = 0.0 if whole.values[:, m].min() >= 0 else -np.inf
+            for side, by in ((value, 0.0), (lower, below), (upper, above)):
+                side[:, m] = np.maximum(one.unscaled(t, middle + by), least)
+        return Forecast(history.metrics, history.after(horizon), value, lower, upper)
+
+    def _scale(self, values: Floats, m: int, day: int) -> float:
+        """A day tells a metric's own scale; shorter histories, and what never moves, are taken in that of the fit."""
+        told = len(values) >= day and (self.memory is None or self.memory >= day)
+        return (own_scale(values, day) if told else 0.0) or self.scales[m] or 1.0
+
+    def state(self) -> dict[str, Any]:
+        """All that was learnt, as plain numbers, arrays and a library's own estimators."""
+        return {name: getattr(self, name) for name in STATE}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take what :meth:`state` gave. Raises KeyError: something is missing."""
+        for name in STATE:
+            setattr(self, name, state[name])
+
+    def _local(self, one: MetricFeatures, m: int, t: Steps) -> Floats:
+        local: Floats = (one.spread[t] + QUIET_SHARE * self.usual_spread[m] + LEAST_SPREAD) ** LOCAL
+        return local
+
+    def _calibrate(self, errors: Floats, pairs: Pairs) -> None:
+        """Read margins from errors: of all metrics by how far ahead they are, and how wide each metric's are."""
+        told = np.isfinite(errors) & pairs.own
+        errors, steps, metric = errors[told], pairs.h[told], pairs.metric[told]
+        tail = (1 - COVERAGE) / 2
+        edges = np.unique(np.round(np.geomspace(1, self.reach + 1, BINS + 1)).astype(int))
+        found = []
+        for begin, end in itertools.pairwise(edges):
+            here = (steps >= begin) & (steps < end)
+            if here.any():
+                low, high = np.quantile(errors[here], [tail, 1 - tail])
+                found.append((steps[here].mean(), min(low, 0.0), max(high, 0.0)))
+        ahead, low, high = np.array(found or [(1.0, 0.0, 0.0)]).T
+        # Nobody knows more of what is farther away.
+        self.margins = np.stack([ahead, np.minimum.accumulate(low), np.maximum.accumulate(high)])
+        needed = np.max([_share(errors, margin) for margin in self._margins(steps)], axis=0)
+        self.widths = [_quantile(needed[metric == m]) for m in range(len(self.metrics))]
+
+    def _margins(self, h: Steps) -> Floats:
+        """(2, n): below and above, for so many steps ahead; beyond what was seen they grow as a random walk's."""
+        ahead, *sides = self.margins
+        known = np.minimum(h, self.reach)
+        return np.stack([np.interp(np.log(known), np.log(ahead), side) for side in sides]) * np.sqrt(h / known)
+
+
+def require_same(metrics: tuple[str, ...], step_seconds: int, history: History) -> None:
+    """Refuse a history of other metrics or steps than those fitted, or of values that are none. Raises ModelError."""
+    if not np.isfinite(history.values).all():
+        raise ModelError("the history holds values that are not finite: make it by history_of, which fills gaps")
+    if not metrics or (history.metrics, history.step_seconds) != (metrics, step_seconds):
+        raise ModelError(
+            f"fitted on {', '.join(metrics) or 'nothing'} in steps of {step_seconds} s, asked about "
+            f"{', '.join(history.metrics)} in steps of {history.step_seconds} s: fit it on these first"
+        )
+
+
+def require_horizon(horizon: int, step_seconds: int) -> None:
+    """Refuse a horizon outside 1 to a day's steps. Raises DataError."""
+    day = steps_a_day(step_seconds)
+    if not 1 <= horizon <= day:
+        raise DataError(f"horizon {horizon}: 1 to {day} steps of {step_seconds} s can be forecast, a day")
+
+
+def drawn(known: Flags, first: int, reach: int, how_many: int, rng: np.random.Generator) -> tuple[Steps, Steps]:
+    """Origins, and how far ahead of them, evenly on a logarithmic scale; only what is known is learnt from."""
+    h = np.floor(np.exp(rng.uniform(0, np.log(reach + 1), how_many))).astype(np.int64).clip(1, reach)
+    t = rng.integers(first, max(len(known) - 1, first + 1), how_many)
+    inside = t + h < len(known)
+    t, h = t[inside], h[inside]
+    # In a gap stands what lies between its ends, of which one came later.
+    learnt = known[t] & known[t + h]
+    return t[learnt], h[learnt]
+
+
+def _share(errors: Floats, margin: Floats) -> Floats:
+    """An error as a share of its side's margin: above 1 it is outside; negative on the other side."""
+    share: Floats = np.divide(errors, margin, out=np.zeros_like(errors), where=margin != 0)
+    return share
+
+
+def _quantile(needed: Floats) -> float:
+    return float(np.quantile(needed, COVERAGE)) if len(needed) else 1.0

@@ -1,0 +1,106 @@
+"""The forecasters of all metrics and horizons at once: trees, and the trivial ones that they have to beat."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from aiops_assets.learners.contracts import Forecaster
+from aiops_assets.learners.forecasters.arima import ArimaForecaster
+from aiops_assets.learners.forecasters.direct import DirectForecaster, Pairs
+from aiops_assets.learners.forecasters.features import DAY_BEFORE, HOUR_MEDIAN, LAST
+from aiops_assets.learners.forecasters.prophet import ProphetForecaster
+from aiops_assets.learners.forecasters.trees import TREES, Boosting, RandomForest, Trees
+from aiops_assets.timeseries.series import Floats
+
+BLOCKS = 3
+LEAST_DAYS, LEAST_MEMORIES = 1.5, 2
+"""A shorter history has no season that could be learnt: the median of the last hour goes on."""
+
+
+class LearnedForecaster(DirectForecaster):
+    """Regression trees on what is known at an origin, fitted on all pairs.
+
+    How wrong they are, is told by trees of parts of the history: it is cut into blocks of time, and the origins of a
+    block are forecast by trees of the other blocks.
+
+    Args:
+        seed: of pairs and trees.
+        memory: rows that an origin knows; all there are by default.
+        trees: which.
+        start: a fitted forecaster of the same metrics; boosting goes on from its trees. Errors on rows that it was
+            fitted on are a little too small then.
+    """
+
+    def __init__(
+        self,
+        seed: int = 42,
+        memory: int | None = None,
+        trees: Trees | None = None,
+        start: "LearnedForecaster | None" = None,
+    ) -> None:
+        super().__init__(seed, memory)
+        self.trees = trees or Boosting(seed)
+        self.before = start.trees if start and start.trees.stages else None
+
+    def _learn(self, pairs: Pairs) -> Floats:
+        self.trees = self.trees.anew()
+        # Where an origin knows less than a season, a short history teaches as much as a long one.
+        least = LEAST_DAYS * pairs.day if self.memory is None else LEAST_MEMORIES * self.memory
+        if pairs.rows < least:
+            return pairs.y - self._predict(pairs.x)
+        errors = np.full(len(pairs.y), np.nan)
+        edges = np.linspace(pairs.first, pairs.rows, BLOCKS + 1)
+        block = np.searchsorted(edges, pairs.t, side="right") - 1
+        for k in range(BLOCKS):
+            # Nothing is learnt from an origin in the block, nor from one that is asked about the block.
+            learnt = (block != k) & ~((pairs.t < edges[k]) & (pairs.t + pairs.h >= edges[k]))
+            here = (block == k) & pairs.own
+            if here.any() and learnt.any():
+                fitted = self.trees.fitted(pairs.x[learnt], pairs.y[learnt], self.before)
+                errors[here] = pairs.y[here] - fitted.predict(pairs.x[here])
+        if np.isnan(errors).all():  # nearly all is a gap: nobody could say how wrong a model is
+            return pairs.y - self._predict(pairs.x)
+        self.trees = self.trees.fitted(pairs.x, pairs.y, self.before)
+        return errors
+
+    def _predict(self, x: Floats) -> Floats:
+        return self.trees.predict(x) if self.trees.stages else x[:, HOUR_MEDIAN]
+
+    def state(self) -> dict[str, Any]:
+        """See DirectForecaster; the trees are scikit-learn's own."""
+        return {**super().state(), "trees": self.trees.name, "stages": self.trees.stages}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See DirectForecaster."""
+        super().restore(state)
+        self.trees = TREES[state["trees"]](self.seed, tuple(state["stages"]))
+
+
+class TrivialForecaster(DirectForecaster):
+    """One of the features is the forecast; the last value where it is not known."""
+
+    def __init__(self, column: int | None, seed: int = 42) -> None:
+        super().__init__(seed)
+        self.column = column
+
+    def _learn(self, pairs: Pairs) -> Floats:
+        return pairs.y - self._predict(pairs.x)
+
+    def _predict(self, x: Floats) -> Floats:
+        if self.column is None:  # everything is relative to the median of the last day
+            return np.zeros(len(x))
+        return np.where(np.isnan(x[:, self.column]), x[:, LAST], x[:, self.column])
+
+
+FORECASTERS: Mapping[str, Callable[[int], Forecaster]] = {
+    "predictive-analytics": lambda seed: LearnedForecaster(seed),
+    "random-forest": lambda seed: LearnedForecaster(seed, trees=RandomForest(seed)),
+    "arima-predictor": lambda seed: ArimaForecaster(seed),
+    "prophet-predictor": lambda seed: ProphetForecaster(seed),
+    "last-value": lambda seed: TrivialForecaster(LAST, seed),
+    "median-24h": lambda seed: TrivialForecaster(None, seed),
+    "seasonal-naive": lambda seed: TrivialForecaster(DAY_BEFORE, seed),
+}
+"""Name -> makes an unfitted forecaster from a seed."""
+TRIVIAL = ("last-value", "median-24h", "seasonal-naive")

@@ -1,0 +1,250 @@
+"""What forecasters share that model each metric alone: scales, choice and intervals from held-back origins, one file.
+
+A model of what lies before a held-back part of the history is asked from origins in it. How wrong it is there chooses
+between candidates and gives the intervals (split conformal prediction: Lei et al. 2018); then all rows are fitted.
+"""
+
+import itertools
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.errors import ModelError
+from aiops_assets.learners.contracts import Flags, Forecast
+from aiops_assets.learners.forecasters.direct import BINS, COVERAGE, require_horizon, require_same
+from aiops_assets.learners.forecasters.features import Steps
+from aiops_assets.timeseries.history import History, steps_a_day
+from aiops_assets.timeseries.series import Floats
+
+MOST_ORIGINS = 200
+HOUR_MEDIAN = "median of the last hour"
+UNJUDGED = "too few samples in the part that is held back to judge a model"
+STATE = ("seed", "metrics", "step_seconds", "notes", "models")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of a history: (n,) begins of steps, finite values, whether there was a sample; and rows of a day."""
+
+    times: pd.DatetimeIndex
+    values: Floats
+    known: Flags
+    day: int
+
+    @classmethod
+    def all_of(cls, history: History) -> "list[Metric]":
+        """Each metric of a history."""
+        day = steps_a_day(history.step_seconds)
+        return [cls(history.times, *both, day) for both in zip(history.values.T, history.known.T, strict=True)]
+
+    @property
+    def hour(self) -> int:
+        """Rows of an hour, at least one."""
+        return max(1, round(self.day / 24))
+
+    def origins(self, wished: Steps) -> Steps:
+        """The newest rows with a sample at moments, none before the first: between samples stands what comes next."""
+        newest = np.maximum.accumulate(np.where(self.known, np.arange(len(self.known)), -1))[wished]
+        return np.unique(newest[newest >= max(wished[0], 0)])
+
+    def errors(self, origins: Steps, forecasts: Floats) -> Floats:
+        """(n_origins, horizon) what came less what was forecast after these rows; NaN: not known."""
+        rows = origins[:, None] + np.arange(1, forecasts.shape[1] + 1)
+        came = np.append(np.where(self.known, self.values, np.nan), np.nan)
+        return came[np.minimum(rows, len(self.values))] - forecasts
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A unit for a metric: distance to its median, or its inverse hyperbolic sine: spikes weigh less, medians stay."""
+
+    center: float
+    unit: float
+    compressed: bool
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Floats, compressed: bool) -> Self:
+        """From values of training: the unit is their mean or, for the sine, median distance to their median."""
+        center = float(np.median(values))
+        distance = np.abs(values - center)
+        unit = (float(np.median(distance)) if compressed else 0.0) or float(np.mean(distance)) or 1.0
+        return cls(center, unit, compressed, float(values.min()), float(values.max()))
+
+    def into(self, values: Floats) -> Floats:
+        """Values in this unit."""
+        scaled: Floats = (values - self.center) / self.unit
+        return np.arcsinh(scaled) if self.compressed else scaled
+
+    def back(self, scaled: Floats, values: Floats) -> Floats:
+        """Forecasts in the metric's unit, not much farther out than it was in training or in ``values``."""
+        least, most = min(self.least, values.min()), max(self.most, values.max())
+        room = (most - least) / 2
+        low, high = self.into(np.array([least - room, most + room]))
+        clipped = np.clip(scaled, low, high)
+        return self.center + self.unit * (np.sinh(clipped) if self.compressed else clipped)
+
+
+@dataclass(frozen=True)
+class Margins:
+    """How far from its forecast a metric comes to lie.
+
+    Attributes:
+        ahead: (n_bins,) steps ahead, increasing.
+        below: (n_bins,) the 10 % quantile of the errors, at most 0, never rising.
+        above: (n_bins,) the 90 % quantile, at least 0, never falling.
+        reach: the most steps ahead that errors told of.
+    """
+
+    ahead: list[float]
+    below: list[float]
+    above: list[float]
+    reach: int
+
+    @classmethod
+    def of(cls, errors: Floats) -> Self:
+        """From (n_origins, horizon) errors in the metric's unit; NaN: not known."""
+        told = np.flatnonzero(np.isfinite(errors).any(axis=0))
+        reach = int(told[-1]) + 1 if len(told) else 1
+        found = [(1.0, 0.0, 0.0)]
+        for begin, end in bins(reach):
+            here = errors[:, begin:end]
+            if np.isfinite(here).any():
+                low, high = np.nanquantile(here, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+                found.append(((begin + 1 + end) / 2, min(low, 0.0), max(high, 0.0)))
+        ahead, low, high = np.array(found[1:] or found).T
+        # Nobody knows more of what is farther away.
+        return cls(ahead.tolist(), np.minimum.accumulate(low).tolist(), np.maximum.accumulate(high).tolist(), reach)
+
+    def at(self, h: Steps) -> Floats:
+        """(2, n): below and above for so many steps ahead; beyond what was seen they grow as a random walk's."""
+        known = np.minimum(h, self.reach)
+        sides = [np.interp(np.log(known), np.log(self.ahead), side) for side in (self.below, self.above)]
+        return np.stack(sides) * np.sqrt(h / known)
+
+
+class PerMetricForecaster(ABC):
+    """Several metrics, each modelled alone, up to a day ahead: a JSON document, in a file as when it forecasts.
+
+    Attributes:
+        notes: metric -> what was fitted, and why where it is less than was wanted.
+        models, margins: what was fitted to each metric, nothing: the median of the last hour; and its interval.
+    """
+
+    kind: ClassVar[str]
+    format: ClassVar[int] = 1
+
+    def __init__(self, seed: int = 42) -> None:
+        self.seed = seed
+        self.metrics: tuple[str, ...] = ()
+        self.step_seconds = 0
+        self.notes: dict[str, str] = {}
+        self.models: list[dict[str, Any]] = []
+        self.margins: list[Margins] = []
+
+    @abstractmethod
+    def _fitted(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
+        """A model, its (n_origins, horizon) errors on held-back origins, and a note; ValueError: there is none."""
+
+    @abstractmethod
+    def _expected(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
+        """(horizon,) medians after the newest row."""
+
+    def fit(self, history: History) -> None:
+        """Fit each metric; a note tells what. Raises ModelError: no metric has samples to learn from."""
+        if not history.known.any():
+            raise ModelError("no metric has samples from which a forecast could be learnt: bring a longer history")
+        self.metrics, self.step_seconds = history.metrics, history.step_seconds
+        self.notes, self.models, self.margins = {}, [], []
+        for name, metric in zip(history.metrics, Metric.all_of(history), strict=True):
+            try:
+                model, errors, note = self._fitted(metric)
+                if not np.isfinite(errors).any():
+                    raise ValueError(UNJUDGED)
+            except ValueError as error:  # numpy's LinAlgError is one
+                model, errors, note = {}, hour_median_errors(metric), f"{HOUR_MEDIAN}: {error}"
+            self.models.append(model)
+            self.margins.append(Margins.of(errors))
+            self.notes[name] = note
+
+    def forecast(self, history: History, horizon: int) -> Forecast:
+        """Median and interval of the next steps of each metric, from parameters of the last fit.
+
+        Args:
+            history: of the same metrics and step, up to the moment of the forecast; one row is enough.
+            horizon: how many steps, 1 to a day's; otherwise DataError.
+
+        Raises:
+            ModelError: not fitted, or fitted on other metrics or another step.
+        """
+        require_same(self.metrics, self.step_seconds, history)
+        require_horizon(horizon, self.step_seconds)
+        value, lower, upper = (np.empty((horizon, len(self.metrics))) for _ in range(3))
+        for m, metric in enumerate(Metric.all_of(history)):
+            # What was never below zero, a rate or a share, will not be.
+            least = 0.0 if metric.values.min() >= 0 else -np.inf
+            model = self.models[m]
+            middle = self._expected(model, metric, horizon) if model else np.full(horizon, hour_median(metric)[-1])
+            middle = np.maximum(middle, least)
+            below, above = self.margins[m].at(np.arange(1, horizon + 1))
+            for side, by in ((value, 0.0), (lower, below), (upper, above)):
+                side[:, m] = np.maximum(middle + by, least)
+        return Forecast(history.metrics, history.after(horizon), value, lower, upper)
+
+    def to_bytes(self) -> bytes:
+        """One JSON document."""
+        said = {"kind": self.kind, "format": self.format, **{name: getattr(self, name) for name in STATE}}
+        return json.dumps({**said, "margins": [asdict(one) for one in self.margins]}, allow_nan=False).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Load what :meth:`to_bytes` wrote. Raises ModelError: it is something else."""
+        try:
+            document = json.loads(data)
+            said = (document["kind"], document["format"])
+            if said != (cls.kind, cls.format):
+                raise ModelError(f"a model file of kind {said[0]!r}, format {said[1]}: not {cls.kind!r}, {cls.format}")
+            made = cls()
+            for name in STATE:
+                setattr(made, name, document[name])
+            made.metrics, made.margins = tuple(made.metrics), [Margins(**one) for one in document["margins"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"not a model file of {cls.kind!r}: {error}") from error
+        return made
+
+
+def bins(reach: int) -> list[tuple[int, int]]:
+    """Slices of steps ahead, each as wide again as those before it: errors grow fast at first."""
+    edges = np.unique(np.round(np.geomspace(1, reach + 1, BINS + 1)).astype(int)) - 1
+    return list(itertools.pairwise(edges.tolist()))
+
+
+def least_wrong(candidates: Sequence[Floats]) -> int:
+    """Which of several (n_origins, horizon) errors, on equal origins, is smallest in the mean of all bins alike."""
+    by_bin = [
+        [np.nanmean(np.abs(one[:, begin:end])) for one in candidates]
+        for begin, end in bins(candidates[0].shape[1])
+        if np.isfinite(candidates[0][:, begin:end]).any()
+    ]
+    if not by_bin:
+        return 0
+    wrong = np.array(by_bin)
+    return int(np.argmin((wrong / (wrong.mean(axis=1, keepdims=True) + np.finfo(float).tiny)).sum(axis=0)))
+
+
+def hour_median(metric: Metric) -> Floats:
+    """(n,) the median of the last hour, at each row."""
+    return pd.Series(metric.values).rolling(metric.hour, min_periods=1).median().to_numpy()
+
+
+def hour_median_errors(metric: Metric) -> Floats:
+    """(n_origins, horizon) how wrong the median of the last hour was; NaN: not known."""
+    rows = len(metric.values)
+    origins = metric.origins(np.linspace(0, max(rows - 2, 0), MOST_ORIGINS).astype(int))
+    return metric.errors(origins, np.repeat(hour_median(metric)[origins][:, None], min(metric.day, rows), axis=1))

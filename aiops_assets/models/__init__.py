@@ -1,1 +1,0 @@
-"""Pure ML: one model a file, over DataFrames and arrays. Heavy imports happen inside functions."""

@@ -1,0 +1,1 @@
+"""Beyond a forecast: breaches of thresholds, and the time to exhaustion."""

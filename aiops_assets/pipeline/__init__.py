@@ -1,0 +1,1 @@
+"""The Dagster layer: definitions, resources, partitions, assets, checks, automation."""

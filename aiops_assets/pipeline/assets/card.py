@@ -1,0 +1,101 @@
+"""card/<name>: the model card of the version that was judged, beside the version directories and in MLflow."""
+
+import dagster as dg
+
+from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
+from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.pipeline.assets.evaluation import evaluation_key
+from aiops_assets.pipeline.assets.shadow import AFTER_SERVING, shadow_key
+from aiops_assets.pipeline.metadata import picture
+from aiops_assets.pipeline.pod_resources import step_tags
+from aiops_assets.pipeline.resources import StoresResource, TrackingResource
+from aiops_assets.reporting.cards.rendering import card_files
+from aiops_assets.reporting.cards.subject import Subject
+from aiops_assets.settings import Settings
+from aiops_assets.storage.cards import CARD
+from aiops_assets.storage.handoff import DecisionRef
+from aiops_assets.storage.records import Manifest, TrainingSetRecord
+from aiops_assets.storage.shadow import ShadowRecord
+from aiops_assets.storage.training_sets import TrainingSets
+
+ARTIFACTS = "card"
+"""Folder of the MLflow run."""
+
+
+def card_key(spec: ModelSpec) -> dg.AssetKey:
+    """Key of a model's card."""
+    return dg.AssetKey(["card", spec.name])
+
+
+def card_asset(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset that writes the card of one model's newest version."""
+
+    @dg.asset(
+        key=card_key(spec),
+        ins={"decision": dg.AssetIn(key=evaluation_key(spec)), "shadow": dg.AssetIn(key=shadow_key(spec))},
+        group_name="evaluation",
+        kinds={"markdown", "mlflow"},
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=AFTER_SERVING | step_tags("card"),
+        description=(
+            "What the version is for, what it was made of, how good it is and what speaks against it, written anew at "
+            f"each evaluation. `aiops card {spec.name}` prints it."
+        ),
+    )
+    def card(
+        context: dg.AssetExecutionContext,
+        decision: DecisionRef,
+        shadow: ShadowRecord,
+        settings: dg.ResourceParam[Settings],
+        stores: StoresResource,
+        tracking: TrackingResource,
+    ) -> dg.MaterializeResult[None]:
+        served, cards = stores.served(), stores.cards()
+        version, digest = decision.challenger.version, decision.challenger.manifest_sha256
+        manifest = served.manifest(spec.name, version, digest)
+        files = card_files(
+            Subject(
+                spec=spec,
+                manifest=manifest,
+                manifest_sha256=digest,
+                directory=served.locate(spec.name, version),
+                evaluation=served.evaluation(spec.name, version),
+                training_set=_training_set(stores.training_sets(), manifest),
+                scores=stores.shadow().read(spec.name, shadow.file_name)[1],
+                shadow=shadow,
+                seed=settings.random_seed,
+            )
+        )
+        drawn = [content for file, content in files.items() if file.endswith(".png")]
+        cards.put(spec.name, version, files)
+        try:
+            tracking.tracker().log_files(manifest.run_id, ARTIFACTS, files)
+            kept = f"{manifest.run_url} ({ARTIFACTS}/)"
+        except StoreError as error:
+            # Runs are deleted, and a card that is written is not to be lost for that.
+            kept = f"not kept there: {error}"
+            context.log.warning(f"the card is {kept}")
+        return dg.MaterializeResult(
+            metadata={
+                "version": version,
+                "dagster/uri": cards.locate(spec.name, version),
+                "mlflow": kept,
+                "card": dg.MetadataValue.md(_without_pictures(files[CARD].decode())),
+                **({"plot": picture(drawn[0])} if drawn else {}),
+            }
+        )
+
+    return card
+
+
+def _training_set(sets: TrainingSets, manifest: Manifest) -> TrainingSetRecord | None:
+    """``None`` where it is gone or changed: the lineage says more of that."""
+    try:
+        return sets.record(manifest.view, manifest.data_version, manifest.training_set_sha256)
+    except (NotFoundError, IntegrityError):
+        return None
+
+
+def _without_pictures(card: str) -> str:
+    """The Dagster UI cannot find what lies beside a card."""
+    return "\n".join(line for line in card.splitlines() if not line.startswith("!["))

@@ -1,0 +1,124 @@
+"""evaluation/<name>: challenger and champion on the same untouched hold-out, and what follows from it."""
+
+import dagster as dg
+
+from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.families.registry import FORECASTER, family_of
+from aiops_assets.pipeline.assets.trained import model_key
+from aiops_assets.pipeline.assets.training_sets import training_set_key
+from aiops_assets.pipeline.metadata import picture
+from aiops_assets.pipeline.pod_resources import step_tags
+from aiops_assets.pipeline.resources import StoresResource, TrackingResource
+from aiops_assets.registry.judging import Verdict, evaluation_record, judge_challenger
+from aiops_assets.registry.reconciling import restore
+from aiops_assets.reporting import plots
+from aiops_assets.reporting.cards.forecast_card import AS_GOOD, RATIO
+from aiops_assets.settings import Settings
+from aiops_assets.storage.handoff import DecisionRef, TrainingSetRef, VersionRef
+
+
+def evaluation_key(spec: ModelSpec) -> dg.AssetKey:
+    """Key of a model's evaluation."""
+    return dg.AssetKey(["evaluation", spec.name])
+
+
+def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset that judges one model."""
+
+    @dg.asset(
+        key=evaluation_key(spec),
+        ins={
+            "challenger": dg.AssetIn(key=model_key(spec)),
+            "training_set": dg.AssetIn(key=training_set_key(spec.view, spec.source)),
+        },
+        group_name="evaluation",
+        kinds={family_of(spec).framework},
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=step_tags("evaluation"),
+        description=(
+            "Challenger and champion on the same newest fifth of the rows, unseen by the challenger's fit. It is kept "
+            "out when it is worse beyond the noise of a block bootstrap; a first version meets "
+            f"{family_of(spec).null_name}."
+        ),
+    )
+    def evaluation(
+        context: dg.AssetExecutionContext,
+        challenger: VersionRef,
+        training_set: TrainingSetRef,
+        settings: dg.ResourceParam[Settings],
+        stores: StoresResource,
+        tracking: TrackingResource,
+    ) -> dg.MaterializeResult[DecisionRef]:
+        served = stores.served()
+        rows = stores.training_sets().rows(training_set.view, training_set.data_version)
+        mended = restore(served, tracking.tracker(), spec.name, who=f"dagster run {context.run.run_id}")
+        if mended:
+            context.log.warning(mended)
+        verdict = judge_challenger(
+            served,
+            spec,
+            rows,
+            training_set.data_version,
+            challenger.version,
+            challenger.manifest_sha256,
+            settings.random_seed,
+        )
+        decision, forecasts = verdict.decision, family_of(spec).kind == FORECASTER
+        # An evaluation that only finds the champion again says less than the one that made it champion.
+        if not (decision.equal and served.evaluation(spec.name, challenger.version)):
+            served.put_evaluation(
+                evaluation_record(
+                    verdict,
+                    served.manifest(spec.name, challenger.version, challenger.manifest_sha256),
+                    data_version=training_set.data_version,
+                    effective_source=training_set.effective_source,
+                    dagster_run_id=context.run.run_id,
+                )
+            )
+        return dg.MaterializeResult(
+            value=DecisionRef(
+                challenger=challenger,
+                champion=verdict.champion,
+                promote=decision.promote,
+                equal=decision.equal,
+                reason=decision.reason,
+            ),
+            metadata={
+                "decision": "promote" if decision.promote else "keep",
+                "reason": decision.reason,
+                "opponent": verdict.opponent,
+                "holdout_rows": verdict.figures.rows,
+                **({"anomalous_rows": verdict.figures.anomalies} if not forecasts else {}),
+                **({"mended": mended} if mended else {}),
+                **verdict.figures.as_metrics(),
+                **{f"opponent_{name}": value for name, value in verdict.opponent_figures.items()},
+                **_intervals(verdict),
+                "plot": picture(_bars(verdict, challenger.version, forecasts)),
+            },
+        )
+
+    return evaluation
+
+
+def _intervals(verdict: Verdict) -> dict[str, float]:
+    """The differences and their 95 % intervals, flat."""
+    return {
+        f"{name}_difference{end}": value
+        for name, difference in (verdict.comparison.gaps if verdict.comparison else {}).items()
+        for end, value in (("", difference.value), ("_low", difference.low), ("_high", difference.high))
+    }
+
+
+def _bars(verdict: Verdict, version: int, forecasts: bool) -> bytes:
+    """Of a forecaster its errors alone: lower is better there, and 1 is no limit."""
+    sides = {
+        f"challenger (version {version})": verdict.figures.as_metrics(),
+        verdict.opponent: verdict.opponent_figures,
+    }
+    figures = {
+        who: {name: value for name, value in side.items() if not forecasts or name.startswith(RATIO)}
+        for who, side in sides.items()
+        if side
+    }
+    title = "promoted" if verdict.decision.promote else "kept out or nothing new"
+    return plots.figure_bars(figures, title, AS_GOOD if forecasts else "")

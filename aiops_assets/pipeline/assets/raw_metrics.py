@@ -1,0 +1,187 @@
+"""raw_metrics: what Prometheus says, a partition a UTC day, today among them; only what is new is asked for."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from aiops_assets.datasets.ingest import MetricFetch, Progress, ingest_metric
+from aiops_assets.errors import IntegrityError, PrometheusUnreachable
+from aiops_assets.pipeline.fetch_checks import check_results, check_specs
+from aiops_assets.pipeline.metadata import picture, table_schema
+from aiops_assets.pipeline.partitions import daily
+from aiops_assets.pipeline.pod_resources import step_tags
+from aiops_assets.pipeline.resources import PrometheusResource, StoresResource
+from aiops_assets.reporting import plots
+from aiops_assets.settings import Settings
+from aiops_assets.storage.lake import FetchOutcome, Lake
+from aiops_assets.timeseries.catalog import MetricSpec
+from aiops_assets.timeseries.schema import combined_digest
+
+RAW_METRICS = dg.AssetKey("raw_metrics")
+POOL = "lake"
+"""One run at a time writes the lake: two would ask the server for the same days."""
+PROGRESS_SECONDS = 5.0
+
+
+class FetchConfig(dg.Config):
+    """How to fetch."""
+
+    refetch: bool = Field(False, description="Ask for the whole of each day again, also of days that have closed.")
+
+
+def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
+    """The asset, with partitions from ``FIRST_DAY`` and the metrics of the catalogue and METRICS_FILE."""
+    metrics = settings.metrics
+
+    @dg.asset(
+        key=RAW_METRICS,
+        group_name="data",
+        kinds={"prometheus", "parquet"},
+        partitions_def=daily(settings),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=step_tags("raw_metrics"),
+        pool=POOL,
+        check_specs=check_specs(RAW_METRICS),
+        description=(
+            f"{len(metrics)} metrics and how many series stand behind each, a Parquet file per metric and UTC day "
+            "below `<home>/lake/cluster=<name>/`. Days that have closed are never asked for again; of an open one only "
+            "what is new and the hour before it. A range of days is one run. In synthetic mode it is left alone: an "
+            "empty day marked as done would never be fetched."
+        ),
+        metadata=table_schema(
+            {
+                "timestamp": ("timestamp[us, UTC]", "instant on the metric's grid"),
+                "series": ("string", "labels as JSON"),
+                "value": ("double", "in the unit of the metric's catalogue entry"),
+            }
+        )
+        | {"queries": dg.MetadataValue.json({metric.name: metric.promql for metric in metrics})},
+    )
+    def raw_metrics(
+        context: dg.AssetExecutionContext,
+        config: FetchConfig,
+        settings: dg.ResourceParam[Settings],
+        prometheus: PrometheusResource,
+        stores: StoresResource,
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads None there as a second output
+        lake, now = stores.lake(), datetime.now(UTC)
+        days = [date.fromisoformat(key) for key in context.partition_keys]
+        fetches: list[MetricFetch] = []
+        problem = ""
+        try:
+            fetch_all(prometheus, lake, metrics, days, now, fetches, context.log.info, refetch=config.refetch)
+        except PrometheusUnreachable as error:
+            problem = str(error)
+        lake.note_fetch(
+            FetchOutcome(
+                when=now.isoformat(),
+                reached=not problem,
+                problem=problem,
+                run_id=context.run.run_id,
+                server=prometheus.server,
+                first_day=days[0].isoformat(),
+                last_day=days[-1].isoformat(),
+            )
+        )
+        if problem and settings.fallback == ("fail",):
+            raise PrometheusUnreachable(problem)
+        if problem:
+            context.log.warning(f"{problem}; what was fetched before stays, FALLBACK={','.join(settings.fallback)}")
+        coverage = coverage_of(lake, metrics, days)
+        stands_in = "cached" if any(map(any, coverage.values())) else "none"
+        infos = [info for fetch in fetches for info in fetch.infos.values() if info]
+        for i, day in enumerate(days):
+            day_metadata = {
+                "day_coverage": min(shares[i] for shares in coverage.values()),
+                "day_samples": sum(info.samples for info in infos if info.day == day.isoformat()),
+            }
+            context.add_asset_metadata(day_metadata, partition_key=day.isoformat())
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(combined_digest({f"{i.metric}/{i.day}": i.digest for i in infos})),
+            metadata={
+                "effective_source": stands_in if problem else "prometheus",
+                "server": prometheus.server,
+                "days": len(days),
+                "days_written": len({day for fetch in fetches for day in fetch.fetched}),
+                "instants_asked": sum(fetch.asked for fetch in fetches),
+                "samples_stored": sum(info.samples for info in infos),
+                "points_revised": sum(fetch.revised for fetch in fetches),
+                "not_finite": sum(fetch.not_finite for fetch in fetches),
+                "coverage": picture(plots.coverage_map(coverage, days)),
+            },
+            check_results=check_results(problem, fetches, days, lake),
+        )
+
+    return raw_metrics
+
+
+def fetch_all(
+    prometheus: PrometheusResource,
+    lake: Lake,
+    metrics: Sequence[MetricSpec],
+    days: Sequence[date],
+    now: datetime,
+    fetches: list[MetricFetch],
+    say: Callable[[str], None],
+    *,
+    refetch: bool = False,
+) -> None:
+    """Fetch each metric and its companion, one after the other; ``fetches`` keeps what was done when one fails.
+
+    All queries are tried first, as ``count(<query>)``: a typing error shows before a long fetch, not after it.
+
+    Raises:
+        PrometheusError: no answer that can be used.
+    """
+    wanted = [spec for metric in metrics for spec in (metric, metric.members)]
+    spoken = time.monotonic()
+
+    def progress(step: Progress) -> None:
+        nonlocal spoken
+        if time.monotonic() - spoken > PROGRESS_SECONDS:
+            spoken = time.monotonic()
+            say(
+                f"metric {len(fetches) + 1} of {len(wanted)}: {step.metric}, day {step.days_done} of {step.days_asked}"
+                f" ({step.day}), {step.samples:,} samples"
+            )
+
+    with prometheus.clients() as (client, archive):
+        client.probe()
+        say(f"{prometheus.server} answers; {len(metrics)} metrics, {len(days)} days")
+        settled = {metric.name: now - timedelta(seconds=metric.settle_seconds) for metric in metrics}
+        silent = [m.name for m in metrics if not client.count_series(m.promql, settled[m.name])]
+        if silent:
+            say(f"it has nothing now for {', '.join(silent)}")
+        away = ""
+        for spec in wanted:
+            fetch = ingest_metric(
+                client,
+                lake,
+                spec,
+                days,
+                now,
+                archive=archive,
+                archive_away=away,
+                refetch=refetch,
+                on_progress=progress,
+            )
+            away = away or fetch.archive_away  # one that is away is not asked once a metric
+            fetches.append(fetch)
+    written = sum(len(fetch.fetched) for fetch in fetches)
+    say(f"{written} day files written, {sum(fetch.asked for fetch in fetches):,} instants asked for")
+
+
+def coverage_of(lake: Lake, metrics: Sequence[MetricSpec], days: Sequence[date]) -> dict[str, list[float]]:
+    """Metric -> share of each day's samples that the lake holds."""
+
+    def share(metric: MetricSpec, day: date) -> float:
+        try:
+            info = lake.info(metric, day)
+        except IntegrityError:
+            return 0.0
+        return info.coverage if info else 0.0
+
+    return {metric.name: [share(metric, day) for day in days] for metric in metrics}

@@ -1,0 +1,153 @@
+"""scores: what the served champions say of the newest hour and the next day, for Prometheus to scrape."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+import numpy as np
+
+from aiops_assets.datasets.newest import NewestWindow, fetch_newest, generated_window, stored_window
+from aiops_assets.errors import PrometheusUnreachable
+from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.pipeline.assets.raw_metrics import RAW_METRICS
+from aiops_assets.pipeline.assets.served import served_key
+from aiops_assets.pipeline.metadata import picture, table_schema
+from aiops_assets.pipeline.pod_resources import step_tags
+from aiops_assets.pipeline.resources import PrometheusResource, StoresResource
+from aiops_assets.registry.scoring import NOTHING_SERVED, Answers, ask_champions
+from aiops_assets.reporting import plots
+from aiops_assets.reporting.forecast_pictures import probe_chart
+from aiops_assets.settings import Settings
+from aiops_assets.storage.lake import Lake
+from aiops_assets.timeseries.schema import combined_digest
+
+SCORES = dg.AssetKey("scores")
+NEWEST_WINDOW, CHAMPIONS_ASKED = "newest_window", "champions_asked"
+
+
+def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
+    """The asset that asks all served champions about now."""
+
+    @dg.asset(
+        key=SCORES,
+        deps=[RAW_METRICS, *(served_key(spec) for spec in specs)],
+        group_name="served",
+        kinds={"parquet"},
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=step_tags("scores"),
+        check_specs=[
+            dg.AssetCheckSpec(
+                NEWEST_WINDOW,
+                asset=SCORES,
+                description="Warns when the server is away or the window is old, so that scores tell nothing of now.",
+            ),
+            dg.AssetCheckSpec(
+                CHAMPIONS_ASKED, asset=SCORES, description="Warns when a served model could not be asked."
+            ),
+        ],
+        description=(
+            "Each served model asked about the newest window, each quarter of an hour: scores and alerts of pods over "
+            "the newest hour, forecasts of the cluster's metrics up to a day ahead. Parquet below "
+            "`<home>/scores/cluster=<name>/`, a folder a run, kept for a week; the service's `/metrics` shows the "
+            "newest. A server that is away leaves the cached days, with their age said; generated days never stand in."
+        ),
+        metadata=table_schema(
+            {
+                "timestamp": ("timestamp[us, UTC]", "instant of the row"),
+                "model_name": ("string", "which model"),
+                "model_version": ("int64", "its version"),
+                "pod": ("string", "whose row it is"),
+                "anomaly_score": ("double", "higher is more anomalous; models have scales of their own"),
+                "is_anomaly": ("bool", "the model raises an alert"),
+                "contributing_features": ("string", "JSON: metric to share, the largest first"),
+            }
+        ),
+    )
+    def scores(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        prometheus: PrometheusResource,
+        stores: StoresResource,
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads None there as a second output
+        now = datetime.now(UTC)
+        if settings.fetches:
+            problem = _fetch(prometheus, stores.lake(), now)
+            if problem and settings.fallback == ("fail",):
+                raise PrometheusUnreachable(f"{problem}; FALLBACK=fail: nothing is scored")
+            window = stored_window(settings, stores.lake(), now, problem)
+        else:
+            window = generated_window(settings, now)
+        answers = ask_champions(stores.served(), specs, window, now, settings.cluster)
+        old, broken = _problems(window, answers, now)
+        for line in (*old, *broken):
+            context.log.warning(line)
+        record, gone = stores.scores().put(answers.run)
+        context.log.info(
+            f"{len(answers.run.scores)} scores, {len(answers.run.forecasts)} forecasts; {len(gone)} old runs removed"
+        )
+        alerts = answers.run.scores["is_anomaly"]
+        plot = _plot(answers)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(combined_digest(record.files)),
+            metadata={
+                "dagster/uri": stores.scores().locate(record.run_name),
+                "dagster/row_count": len(answers.run.scores),
+                "effective_source": record.source,
+                **({"notes": "; ".join(old)} if old else {}),
+                **{f"newest_{name}": end.isoformat() for name, end in window.ends.items()},
+                **{f"age_minutes_{name}": (now - end).total_seconds() / 60 for name, end in window.ends.items()},
+                "pods": record.pods,
+                "pods_under_alert": int(answers.run.scores.loc[alerts, "pod"].nunique()),
+                "forecasts": len(answers.run.forecasts),
+                "models": dg.MetadataValue.json([model.model_dump() for model in record.models]),
+                "left_out": dg.MetadataValue.json(record.left_out),
+                "pods_version": record.pods_version,
+                "cluster_version": record.cluster_version,
+                **({"plot": picture(plot)} if plot else {}),
+            },
+            check_results=[_check(NEWEST_WINDOW, old), _check(CHAMPIONS_ASKED, broken)],
+        )
+
+    return scores
+
+
+def _fetch(prometheus: PrometheusResource, lake: Lake, now: datetime) -> str:
+    """Bring the lake up to now; why the server could not be reached, or nothing."""
+    try:
+        with prometheus.clients() as (client, archive):
+            fetch_newest(client, lake, now, archive)
+    except PrometheusUnreachable as error:
+        return str(error)
+    return ""
+
+
+def _problems(window: NewestWindow, answers: Answers, now: datetime) -> tuple[list[str], list[str]]:
+    """What is wrong with the window, and which served models could not be asked."""
+    left_out = answers.run.record.left_out
+    broken = [f"{name}: {why}" for name, why in left_out.items() if why != NOTHING_SERVED]
+    return window.problems(now), broken
+
+
+def _check(name: str, problems: Sequence[str]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(problems) or None,
+    )
+
+
+def _plot(answers: Answers) -> bytes:
+    """The first forecast, or else how high pods score; nothing where nobody answered."""
+    for name, forecast in answers.forecasts.items():
+        return probe_chart(forecast, f"the day to come, {name}")
+    scores = answers.run.scores
+    if scores.empty:
+        return b""
+    first = scores[scores["model_name"] == scores["model_name"].iloc[0]]
+    return plots.score_histogram(
+        first["anomaly_score"].to_numpy(),
+        np.zeros(len(first)),
+        f"scores of the newest hour, {first['model_name'].iloc[0]}",
+        None,
+    )

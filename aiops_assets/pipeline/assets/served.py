@@ -1,0 +1,129 @@
+"""served/<name>: the champion record moved where the evaluation says so, and what is derived from it put right."""
+
+from typing import Any
+
+import dagster as dg
+import numpy as np
+
+from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.families.registry import FORECASTER, family_of
+from aiops_assets.pipeline.assets.evaluation import evaluation_key
+from aiops_assets.pipeline.metadata import picture
+from aiops_assets.pipeline.pod_resources import step_tags
+from aiops_assets.pipeline.resources import StoresResource, TrackingResource
+from aiops_assets.registry import champions
+from aiops_assets.registry.loading import load_model
+from aiops_assets.reporting import plots
+from aiops_assets.reporting.forecast_pictures import probe_chart
+from aiops_assets.settings import Settings
+from aiops_assets.storage.handoff import DecisionRef
+from aiops_assets.storage.served import CURRENT, ServedModels
+
+NOTHING_SERVED = "nothing is served yet"
+
+
+def served_key(spec: ModelSpec) -> dg.AssetKey:
+    """Key of a model's served asset."""
+    return dg.AssetKey(["served", spec.name])
+
+
+def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset that serves one model."""
+
+    @dg.asset(
+        key=served_key(spec),
+        ins={"decision": dg.AssetIn(key=evaluation_key(spec))},
+        group_name="served",
+        kinds={"kserve"},
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=step_tags("served"),
+        description=(
+            "The champion record is the one truth about what is served. MLflow's alias and the local link `current` "
+            "follow it, and the model file is read back, verified and asked before it is called served."
+        ),
+    )
+    def served(
+        context: dg.AssetExecutionContext,
+        decision: DecisionRef,
+        settings: dg.ResourceParam[Settings],
+        stores: StoresResource,
+        tracking: TrackingResource,
+    ) -> dg.MaterializeResult[None]:
+        models, name = stores.served(), spec.name
+        who = f"dagster run {context.run.run_id}"
+        # First what people or killed runs left, so that what this run changes is not called mended.
+        mended = champions.reconcile(models, tracking.tracker(), name, who=who)
+        for line in mended:
+            context.log.warning(line)
+        if decision.promote and _move(models, spec, decision, who):
+            context.log.info(f"{name}: version {decision.challenger.version} is served: {decision.reason}")
+            champions.reconcile(models, tracking.tracker(), name, who=who)
+        found = {"mended": "; ".join(mended)} if mended else {}
+        record = models.champion(name)
+        if record is None:
+            context.log.warning(f"{name}: {NOTHING_SERVED}: {decision.reason}")
+            return dg.MaterializeResult(metadata={"champion": NOTHING_SERVED, "reason": decision.reason, **found})
+
+        champion = record.champion
+        model = load_model(models, spec, champion.version, champion.manifest_sha256)
+        models.sweep(name)
+        retired = champions.retire(models, name, settings.keep_versions)
+        if retired:
+            context.log.info(f"{name}: removed versions {retired}, KEEP_VERSIONS={settings.keep_versions}")
+        probed = _probed_forecaster if family_of(spec).kind == FORECASTER else _probed_detector
+        answer, plot = probed(spec, model)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(champion.manifest_sha256[:32]),
+            metadata={
+                "champion": champion.version,
+                "dagster/uri": models.locate(name, champion.version),
+                "reason": champion.reason,
+                "who": champion.who,
+                "since": champion.when.isoformat(),
+                "effective_source": champion.effective_source,
+                "data_version": champion.data_version,
+                **answer,
+                **found,
+                "plot": picture(plot),
+                "local_link": models.locate(name) + f"/{CURRENT}",
+            },
+        )
+
+    return served
+
+
+def _probed_detector(spec: ModelSpec, model: Any) -> tuple[dict[str, float], bytes]:
+    """What it says of healthy rows, and a picture of it."""
+    family = family_of(spec)
+    probe = family.probe(model)
+    title = "smoke inference: healthy rows"
+    histogram = plots.score_histogram(probe.score, np.zeros(len(probe.score)), title, family.threshold)
+    return {"alarms_on_healthy_rows": float(probe.alert.mean())}, histogram
+
+
+def _probed_forecaster(spec: ModelSpec, model: Any) -> tuple[dict[str, float], bytes]:
+    """What it says after a healthy week, and a picture of it."""
+    return {}, probe_chart(family_of(spec).probe(model), "smoke inference: the day after a week with a clean season")
+
+
+def _move(models: ServedModels, spec: ModelSpec, decision: DecisionRef, who: str) -> bool:
+    """Make the challenger champion; whether there was anything left to move.
+
+    Raises:
+        ModelError: it cannot be loaded, or gives no usable answer.
+        ConflictError: somebody else moved the champion meanwhile, or vetoed this version.
+    """
+    challenger = decision.challenger
+    champions.require_servable(models, spec, challenger.version, challenger.manifest_sha256)
+    current = models.champion(spec.name)
+    if current and current.champion.version == challenger.version:
+        return False
+    models.move_champion(
+        spec.name,
+        challenger.version,
+        challenger.manifest_sha256,
+        reason=decision.reason,
+        who=who,
+        seen=decision.champion,
+    )
+    return True

@@ -1,0 +1,123 @@
+"""shadow/<name>: what challenger and champion said of the newest window, kept to be compared over time."""
+
+import dagster as dg
+import pandas as pd
+
+from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.families.registry import FORECASTER, family_of
+from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION, compare
+from aiops_assets.judging.forecasting import shadow as forecast_shadow
+from aiops_assets.pipeline.assets.evaluation import evaluation_key
+from aiops_assets.pipeline.assets.training_sets import training_set_key
+from aiops_assets.pipeline.metadata import picture
+from aiops_assets.pipeline.pod_resources import step_tags
+from aiops_assets.pipeline.resources import StoresResource
+from aiops_assets.registry.shadowing import score_window, window_record
+from aiops_assets.reporting.forecast_pictures import fan_chart
+from aiops_assets.reporting.pictures import score_timelines
+from aiops_assets.storage.handoff import DecisionRef, TrainingSetRef
+from aiops_assets.storage.shadow import ShadowRecord
+
+AFTER_SERVING: dict[str, object] = {"dagster/priority": "-1"}
+"""What nobody is served by waits until there is nothing else to do."""
+
+
+def shadow_key(spec: ModelSpec) -> dg.AssetKey:
+    """Key of a model's shadow scores."""
+    return dg.AssetKey(["shadow", spec.name])
+
+
+def shadow_asset(spec: ModelSpec) -> dg.AssetsDefinition:
+    """The asset that keeps the scores of one model's challenger and champion."""
+
+    @dg.asset(
+        key=shadow_key(spec),
+        # The champion that the evaluation saw: until this runs, the challenger may have taken its place.
+        ins={
+            "decision": dg.AssetIn(key=evaluation_key(spec)),
+            "training_set": dg.AssetIn(key=training_set_key(spec.view, spec.source)),
+        },
+        group_name="evaluation",
+        kinds={family_of(spec).framework},
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=AFTER_SERVING | step_tags("shadow"),
+        description=(
+            "Challenger beside champion on the newest fifth of the rows, answer by answer. Nothing waits for it and "
+            f"nobody is called by it; `aiops compare {spec.name}` compares the two over the windows kept."
+        ),
+    )
+    def shadow(
+        context: dg.AssetExecutionContext, decision: DecisionRef, training_set: TrainingSetRef, stores: StoresResource
+    ) -> dg.MaterializeResult[ShadowRecord]:
+        sets, served, kept = stores.training_sets(), stores.served(), stores.shadow()
+        record = window_record(
+            served,
+            spec,
+            sets.record(training_set.view, training_set.data_version),
+            effective_source=training_set.effective_source,
+            challenger=decision.challenger.version,
+            challenger_sha256=decision.challenger.manifest_sha256,
+            champion=decision.champion,
+        )
+        if record.note:
+            context.log.warning(f"the champion, version {record.champion}, is not asked: {record.note}")
+        scores = kept.kept(record)
+        if scores is None:
+            scores = score_window(served, spec, record, sets.rows(training_set.view, training_set.data_version))
+            for gone in kept.put(record, scores):
+                context.log.info(f"removed {gone}, the oldest of the windows kept")
+        told = _forecasts_told if family_of(spec).kind == FORECASTER else _scores_told
+        figures, plot = told(record, scores)
+        return dg.MaterializeResult(
+            value=record,
+            metadata={
+                "challenger": record.challenger,
+                "champion": record.champion or "none",
+                **({"note": record.note} if record.note else {}),
+                "dagster/uri": kept.locate(spec.name, record.file_name),
+                "rows": len(scores),
+                **{name: value for name, value in figures.items() if value is not None},
+                **({"plot": picture(plot)} if plot else {}),
+            },
+        )
+
+    return shadow
+
+
+def _scores_told(record: ShadowRecord, scores: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
+    """Figures and picture of two detectors."""
+    both = compare(scores)
+    old = both.champion
+    figures = {
+        "alerts_agree": both.alerts_agree,
+        "rank_correlation": both.rank_correlation,
+        "challenger_average_precision": both.challenger.average_precision,
+        "champion_average_precision": old.average_precision if old else None,
+        "challenger_false_alarm_rate": both.challenger.false_alarm_rate,
+        "champion_false_alarm_rate": old.false_alarm_rate if old else None,
+    }
+    return figures, score_timelines(scores, _titles(record, are_two=old is not None))
+
+
+def _forecasts_told(record: ShadowRecord, frame: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
+    """Figures and picture of two forecasters; without a moment to forecast from there is none."""
+    both = forecast_shadow.compare(frame)
+    sides = ((CHALLENGER, both.challenger), (CHAMPION, both.champion))
+    figures: dict[str, float | None] = {"error_to_champion": both.error, "challenger_nearer": both.nearer}
+    for who, found in sides:
+        figures |= {f"{who}_{name}": value for name, value in found.as_metrics().items()} if found else {}
+    challenger = forecast_shadow.said(frame, CHALLENGER)
+    if challenger is None or challenger.empty:
+        return figures, b""
+    titles = _titles(record, are_two=both.champion is not None)
+    beside = forecast_shadow.said(frame, CHAMPION) if CHAMPION in titles else None
+    return figures, fan_chart(challenger, ", beside ".join(titles.values()), beside)
+
+
+def _titles(record: ShadowRecord, are_two: bool) -> dict[str, str]:
+    if not (record.is_pair and are_two):
+        return {CHALLENGER: f"version {record.challenger}"}
+    return {
+        CHALLENGER: f"challenger, version {record.challenger}",
+        CHAMPION: f"champion, version {record.champion}",
+    }

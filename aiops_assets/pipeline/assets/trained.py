@@ -1,0 +1,249 @@
+"""model/<name>: fit on the training set, write the immutable version directory, record the MLflow run."""
+
+import platform
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version as package_version
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from aiops_assets.errors import IntegrityError
+from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.families.registry import FORECASTER, ChainFamily, family_of
+from aiops_assets.pipeline.assets.training_sets import training_set_key
+from aiops_assets.pipeline.metadata import picture, source_metadata
+from aiops_assets.pipeline.pod_resources import step_tags
+from aiops_assets.pipeline.resources import StoresResource, TrackingResource
+from aiops_assets.pipeline.run_history import close_dead_runs, has_ended
+from aiops_assets.registry.code_digest import code_of
+from aiops_assets.registry.fitting import fit_model
+from aiops_assets.registry.holdouts import holdout_said, remember
+from aiops_assets.reporting import plots
+from aiops_assets.reporting.forecast_pictures import fan_chart
+from aiops_assets.settings import Settings
+from aiops_assets.storage.handoff import TrainingSetRef, VersionRef
+from aiops_assets.storage.records import Manifest
+from aiops_assets.storage.served import ServedModels
+from aiops_assets.storage.training_sets import TrainingSets
+from aiops_assets.timeseries.schema import combined_digest
+from aiops_assets.tracking.tracker import DAGSTER_RUN_TAG, DATA_TAG, MANIFEST_TAG, DatasetInput, Tracker
+
+
+def model_key(spec: ModelSpec) -> dg.AssetKey:
+    """Key of a model's asset."""
+    return dg.AssetKey(["model", spec.name])
+
+
+def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
+    """The asset that fits one model.
+
+    Args:
+        spec: the model.
+        gpu: whether its step asks Kubernetes for a GPU.
+    """
+    family = family_of(spec)
+
+    @dg.asset(
+        key=model_key(spec),
+        ins={"training_set": dg.AssetIn(key=training_set_key(spec.view, spec.source))},
+        group_name="model",
+        kinds={family.framework, "mlflow"},
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=step_tags("model", gpu=gpu),
+        code_version=code_of(family),
+        description=(
+            f"{spec.description} One immutable, integer-versioned directory a fit. "
+            "With unchanged data, code and configuration fitting is skipped."
+        ),
+        metadata={"parameters": spec.parameters},
+    )
+    def model(
+        context: dg.AssetExecutionContext,
+        training_set: TrainingSetRef,
+        settings: dg.ResourceParam[Settings],
+        stores: StoresResource,
+        tracking: TrackingResource,
+    ) -> dg.MaterializeResult[VersionRef]:
+        sets, served, tracker = stores.training_sets(), stores.served(), tracking.tracker()
+        rows = sets.rows(training_set.view, training_set.data_version)
+        for dead in close_dead_runs(context.instance):
+            context.log.warning(f"Dagster run {dead} was left by a killed process: marked as failed")
+        for orphan in tracker.close_orphans(partial(has_ended, context.instance)):
+            context.log.warning(f"MLflow run {orphan} was left by a killed process: marked as killed")
+
+        fingerprint = fingerprint_of(spec, settings.cluster, training_set, settings.random_seed)
+        manifest = unchanged_version(served, tracker, spec.name, fingerprint)
+        if manifest:
+            training, said = f"skipped: data, code and configuration are those of version {manifest.version}", None
+        else:
+            training = "fitted"
+            manifest, said, plot = fit_version(
+                spec, training_set, settings.random_seed, sets, served, tracker, dagster_run_id=context.run.run_id
+            )
+        context.log.info(f"training {training}")
+        # Also for a version found unchanged: a process killed after its commit never came to this.
+        ref = register(served, tracker, manifest)
+        if said is None:
+            said = holdout_said(served, spec, ref.version, ref.manifest_sha256, rows, training_set.data_version)
+            plot = _picture(family, said, rows)
+        else:
+            remember(ref.manifest_sha256, training_set.data_version, said)
+        return dg.MaterializeResult(
+            value=ref,
+            data_version=dg.DataVersion(ref.manifest_sha256[:32]),
+            metadata={
+                "training": training,
+                "version": manifest.version,
+                "dagster/uri": served.locate(spec.name, manifest.version),
+                **source_metadata(manifest.effective_source, manifest.source),
+                "data_version": manifest.data_version,
+                "mlflow_run": manifest.run_url,
+                "mlflow_run_id": manifest.run_id,
+                **({"fit": manifest.fit} if manifest.fit else {}),
+                **manifest.metrics,
+                "plot": picture(plot),
+            },
+        )
+
+    return model
+
+
+def fit_version(
+    spec: ModelSpec,
+    training_set: TrainingSetRef,
+    seed: int,
+    sets: TrainingSets,
+    served: ServedModels,
+    tracker: Tracker,
+    *,
+    dagster_run_id: str,
+) -> tuple[Manifest, Any, bytes]:
+    """Fit on the train rows, judge on the hold-out, commit a new version; all of it in one MLflow run.
+
+    Returns:
+        the manifest, what the model says of the hold-out, and a picture of that.
+    """
+    family, view, data_version = family_of(spec), training_set.view, training_set.data_version
+    rows, record = sets.rows(view, data_version), sets.record(view, data_version)
+    dataset = DatasetInput(
+        name=view,
+        data_version=data_version,
+        source=sets.locate(view, data_version),
+        profile=record.model_dump(mode="json", include={"rows", "label_rate"})
+        | {"effective_source": training_set.effective_source},
+    )
+    tags = {
+        "cluster": record.cluster,
+        "effective_source": training_set.effective_source,
+        # The note, the age of cached days, coverage: all that the manifest says of the source.
+        "source": training_set.source.model_dump_json(exclude_none=True),
+        "data_version": data_version,
+        DAGSTER_RUN_TAG: dagster_run_id,
+        "code_version": code_of(family),
+    }
+    parameters = {**spec.parameters, "random_seed": seed}
+    with tracker.run(spec.name, dataset=dataset, params=parameters, tags=tags) as run:
+        fitted = fit_model(served, spec, rows, data_version, seed)
+        metrics = family.figures(fitted.said, rows).as_metrics()
+        run.log_metrics({**metrics, "fit_seconds": fitted.seconds})
+        plot = _picture(family, fitted.said, rows)
+        run.log_artifact("holdout.png", plot)
+
+        def manifest(version: int, files: dict[str, str]) -> Manifest:
+            return Manifest(
+                name=spec.name,
+                version=version,
+                created=datetime.now(UTC),
+                description=spec.description,
+                cluster=record.cluster,
+                features=family.features,
+                features_digest=combined_digest({f"{i:03d}": name for i, name in enumerate(family.features)}),
+                width=len(family.features),
+                units=dict(family.units),
+                parameters=parameters,
+                packages={"python": platform.python_version(), **_package_versions(family)},
+                view=view,
+                data_version=data_version,
+                training_set_sha256=sets.record_sha256(view, data_version),
+                effective_source=training_set.effective_source,
+                source=training_set.source,
+                window_start=record.window_start,
+                window_end=record.window_end,
+                run_id=run.run_id,
+                run_url=tracker.run_url(run.run_id),
+                dagster_run_id=dagster_run_id,
+                code_version=code_of(family),
+                fingerprint=fingerprint_of(spec, record.cluster, training_set, seed),
+                metrics=metrics,
+                fit=fitted.how,
+                trained_until=rows.loc[rows["split"] == "train", "timestamp"].max().to_pydatetime(),
+                files=files,
+            )
+
+        # Somebody may have emptied the model root; MLflow still knows the numbers that were given.
+        known = max((entry.version for entry in tracker.versions(spec.name)), default=0)
+        files = {family.model_file: fitted.data}
+        return served.publish(spec.name, files, manifest, after=known), fitted.said, plot
+
+
+def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> VersionRef:
+    """Let MLflow know a committed version, byte for byte, with the digest of its manifest."""
+    name, version = manifest.name, manifest.version
+    digest = served.manifest_sha256(name, version)
+    tags = {
+        MANIFEST_TAG: digest,
+        "cluster": manifest.cluster,
+        DATA_TAG: manifest.data_version,
+        "effective_source": manifest.effective_source,
+        DAGSTER_RUN_TAG: manifest.dagster_run_id,
+        "served_directory": served.locate(name, version),
+    }
+    tracker.register(name, version, served.files(name, version), run_id=manifest.run_id, tags=tags)
+    return VersionRef(name=name, version=version, manifest_sha256=digest)
+
+
+def fingerprint_of(spec: ModelSpec, cluster: str, training_set: TrainingSetRef, seed: int) -> str:
+    """What decides a fit: data, code and configuration. The same fingerprint would give the same model.
+
+    What was asked for and the effective source count too: equal rows from the server and from the cache give equal
+    models, but a manifest that says "prometheus" must not stand for a run in which no server answered.
+    """
+    return combined_digest(
+        {
+            "cluster": cluster,
+            "data": training_set.data_version,
+            "source": f"{training_set.source.asked}: {training_set.effective_source}",
+            "code": code_of(family_of(spec)),
+            "parameters": repr(sorted(spec.parameters.items())),
+            "seed": str(seed),
+            **_package_versions(family_of(spec)),
+        }
+    )
+
+
+def unchanged_version(served: ServedModels, tracker: Tracker, name: str, fingerprint: str) -> Manifest | None:
+    """The newest version made with this fingerprint that is still what was committed."""
+    recorded = {entry.version: entry.tags.get(MANIFEST_TAG) for entry in tracker.versions(name)}
+    for version in reversed(served.versions(name)):
+        try:
+            # A version that MLflow does not know yet vouches for itself.
+            manifest = served.manifest(name, version, recorded.get(version))
+        except IntegrityError:
+            continue
+        if manifest.fingerprint == fingerprint and all(check.verified for check in served.check_files(manifest)):
+            return manifest
+    return None
+
+
+def _package_versions(family: ChainFamily) -> dict[str, str]:
+    return {name: package_version(name) for name in family.packages}
+
+
+def _picture(family: ChainFamily, said: Any, rows: pd.DataFrame) -> bytes:
+    """What a model says of the hold-out."""
+    if family.kind == FORECASTER:
+        return fan_chart(said, "forecasts from the hold-out")
+    labels = rows.loc[rows["split"] == "holdout", "label"].to_numpy()
+    return plots.score_histogram(said.score, labels, "hold-out rows by anomaly score", family.threshold)

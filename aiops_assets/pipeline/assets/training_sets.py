@@ -1,0 +1,105 @@
+"""training_set/<view>: rows of a view, blended as DATA_SOURCE says, stored under their digest."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+import pandas as pd
+
+from aiops_assets.datasets import source_rule as sources
+from aiops_assets.datasets.selection import training_set_name
+from aiops_assets.pipeline.assets.raw_metrics import RAW_METRICS
+from aiops_assets.pipeline.assets.synthetic_series import SYNTHETIC_SERIES
+from aiops_assets.pipeline.metadata import picture, source_metadata, table_schema
+from aiops_assets.pipeline.partitions import training_days, window_days
+from aiops_assets.pipeline.pod_resources import step_tags
+from aiops_assets.pipeline.resources import StoresResource
+from aiops_assets.reporting import plots
+from aiops_assets.settings import Settings
+from aiops_assets.storage.handoff import SeriesRef, TrainingSetRef
+from aiops_assets.views.catalog import CLUSTER_METRICS_VIEW, View
+
+
+def training_set_key(view: str, source: str = "") -> dg.AssetKey:
+    """Key of a view's training set; of one with a source of its own, which is not the environment's."""
+    return dg.AssetKey(["training_set", training_set_name(view, source)])
+
+
+def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
+    """The asset that builds the rows of one view, over the longest window that a model of it asks for."""
+
+    @dg.asset(
+        key=training_set_key(view.name, source),
+        ins={"series": dg.AssetIn(key=SYNTHETIC_SERIES)},
+        deps=[RAW_METRICS],
+        group_name="data",
+        kinds={"parquet"},
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        op_tags=step_tags("training_set"),
+        description=(
+            f"{view.about} When Prometheus is away, FALLBACK decides. Stored under the digest of its rows and never "
+            "changed."
+        ),
+        metadata=table_schema(
+            {
+                "timestamp": ("timestamp[us, UTC]", "instant of the row"),
+                "pod": ("string", "whose row it is; cluster: of all pods and nodes together"),
+                "source": ("string", "where the row comes from: synthetic or prometheus"),
+                "split": ("string", "train, or holdout: the newest fifth of the window, fitted by no model"),
+                "label": ("int64", "1: the row's own minute is anomalous"),
+                "kind": ("string", "kind of the anomaly, or normal"),
+                **{name: ("double", text) for name, text in view.columns.items()},
+            }
+        ),
+    )
+    def training_set(
+        context: dg.AssetExecutionContext,
+        series: SeriesRef,
+        settings: dg.ResourceParam[Settings],
+        stores: StoresResource,
+    ) -> dg.MaterializeResult[TrainingSetRef]:
+        days = window_days(settings, training_days(view.name))
+        rows, record = sources.training_set(
+            view,
+            settings.for_source(source),
+            series.recipe,
+            series.data_version,
+            stores.lake(),
+            days,
+            datetime.now(UTC),
+        )
+        view.validate(rows)
+        stores.training_sets().put(rows, record)
+        for warning in record.source.warnings:
+            context.log.warning(warning)
+        context.log.info(f"{len(rows)} rows, effective source {record.effective_source}, data {record.data_version}")
+        return dg.MaterializeResult(
+            value=TrainingSetRef(
+                view=record.view,
+                data_version=record.data_version,
+                effective_source=record.effective_source,
+                source=record.source,
+            ),
+            data_version=dg.DataVersion(record.data_version),
+            metadata={
+                "dagster/row_count": len(rows),
+                "dagster/uri": stores.training_sets().locate(record.view, record.data_version),
+                "data_version": record.data_version,
+                **source_metadata(record.effective_source, record.source),
+                "label_rate": record.label_rate,
+                "pods": len(record.pods),
+                "window": f"{record.window_start} to {record.window_end}",
+                "days": dg.MetadataValue.json({f"{day.source} {day.day}": day.digest for day in record.days}),
+                "plot": picture(_plot(view, rows)),
+            },
+        )
+
+    return training_set
+
+
+def _plot(view: View, rows: pd.DataFrame) -> bytes:
+    """Where the labels are; of a view without any, the segment that was fetched, or else the one generated."""
+    if view.name != CLUSTER_METRICS_VIEW:
+        return plots.label_timeline(rows)
+    source = "prometheus" if (rows["source"] == "prometheus").any() else "synthetic"
+    shown = rows[rows["source"] == source].set_index("timestamp")
+    return plots.metric_lines({name: shown[name] for name in view.values}, view.metrics, f"the cluster, {source}")

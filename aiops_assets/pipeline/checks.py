@@ -1,0 +1,193 @@
+"""Asset checks. Blocking ones are for broken data or a broken model only; the rest warn."""
+
+from collections.abc import Iterable
+
+import dagster as dg
+import pandas as pd
+
+from aiops_assets.datasets.selection import training_set_name
+from aiops_assets.errors import SchemaError, StoreError
+from aiops_assets.families.catalog import MODELS, ModelSpec
+from aiops_assets.families.registry import family_of
+from aiops_assets.pipeline.assets.evaluation import evaluation_key
+from aiops_assets.pipeline.assets.served import NOTHING_SERVED, served_key
+from aiops_assets.pipeline.assets.trained import model_key
+from aiops_assets.pipeline.assets.training_sets import training_set_key
+from aiops_assets.pipeline.pod_resources import step_tags
+from aiops_assets.pipeline.resources import StoresResource
+from aiops_assets.registry.loading import load_model
+from aiops_assets.settings import Settings
+from aiops_assets.storage.handoff import DecisionRef, TrainingSetRef, VersionRef
+from aiops_assets.storage.records import SourceReport
+from aiops_assets.timeseries.drift import NOTABLE_PSI, drifted
+from aiops_assets.timeseries.quality import FULL_DAY, too_little
+from aiops_assets.views.catalog import View
+
+NOTABLE_MISSING = 0.1
+MOST_OUT_OF_BOUNDS = 0.01
+"""Share of rows: single readings are off in every cluster, a hundredth of them is a wrong unit."""
+
+
+def training_set_checks(view: View, source: str = "") -> dg.AssetChecksDefinition:
+    """All checks of a view's training set, in one reading of it."""
+    key = training_set_key(view.name, source)
+
+    def spec(name: str, description: str, blocking: bool = False) -> dg.AssetCheckSpec:
+        return dg.AssetCheckSpec(name, asset=key, blocking=blocking, description=description)
+
+    @dg.multi_asset_check(
+        name=f"{training_set_name(view.name, source)}_checks",
+        op_tags=step_tags("training_set"),
+        specs=[
+            spec("schema", "Columns, order, splits.", blocking=True),
+            spec("bounds", "Values within the catalogue's.", blocking=True),
+            spec("label_rate", "The asked share, but for whole rows or whole episodes.", blocking=True),
+            spec(
+                "window_coverage",
+                "Enough of the window is there: below MIN_COVERAGE or 3 full days training stops, below 90 % it warns.",
+                blocking=True,
+            ),
+            spec("missing_share", f"{view.counted.capitalize()} that gaps in the metrics cost."),
+            spec("effective_source", "Warns when a fallback stands in."),
+            spec("drift", "Against the champion's training set."),
+        ],
+        ins={"training_set": dg.AssetIn(key=key)},
+    )
+    def checks(
+        training_set: TrainingSetRef, settings: dg.ResourceParam[Settings], stores: StoresResource
+    ) -> Iterable[dg.AssetCheckResult]:
+        sets = stores.training_sets()
+        rows = sets.rows(training_set.view, training_set.data_version)
+        record = sets.record(training_set.view, training_set.data_version)
+        source = training_set.source
+
+        def result(name: str, problem: str, *, warn: bool = False, **metadata: float | None) -> dg.AssetCheckResult:
+            return dg.AssetCheckResult(
+                asset_key=key,
+                check_name=name,
+                passed=not problem,
+                severity=dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR,
+                description=problem or None,
+                metadata={key: value for key, value in metadata.items() if value is not None},
+            )
+
+        yield result("schema", _schema_problem(view, rows))
+
+        outside = view.out_of_bounds(rows)
+        share = max(outside.values(), default=0) / len(rows)
+        problem = f"{share:.1%} of rows outside the bounds: {outside}; is a unit wrong?"
+        yield result("bounds", problem if share > MOST_OUT_OF_BOUNDS else "", rows_outside=sum(outside.values()))
+
+        asked, found = record.anomaly_rate, float(rows["label"].mean())
+        wrong = abs(found - asked) * len(rows) > view.label_tolerance(rows, asked)
+        problem = f"{found:.4f} of the rows are anomalous, asked for were {asked:.4f}"
+        yield result("label_rate", problem if wrong else "", label_rate=found, asked=asked)
+
+        stop, note = _coverage_problem(source, settings.min_coverage)
+        full_days = source.full_days
+        yield result("window_coverage", stop or note, warn=not stop, coverage=source.coverage, full_days=full_days)
+        missing = source.missing_share or 0.0
+        problem = f"gaps in the metrics cost {missing:.1%} of the {view.counted}" if missing > NOTABLE_MISSING else ""
+        yield result("missing_share", problem, warn=True, missing_share=missing)
+        yield result("effective_source", source.note, warn=True)
+
+        moved = _moved_since_champion(view, training_set, rows, stores)
+        names = ", ".join(f"{name} (PSI {index:.2f})" for name, index in sorted(moved.items()))
+        problem = f"moved by more than PSI {NOTABLE_PSI}: {names}" if moved else ""
+        yield result("drift", problem, warn=True, columns_moved=len(moved))
+
+    return checks
+
+
+def _schema_problem(view: View, rows: pd.DataFrame) -> str:
+    try:
+        view.validate(rows)
+    except SchemaError as error:
+        return str(error)
+    return ""
+
+
+def _coverage_problem(source: SourceReport, least: float) -> tuple[str, str]:
+    """Why training stops, and else what to know; both empty for a full window and for generated rows."""
+    if source.coverage is None:
+        return "", ""
+    stop = too_little(source.coverage, source.full_days or 0, source.window_days or 0, least)
+    if silent := [name for name, share in source.coverage_by_metric.items() if not share]:
+        return f"no sample in the whole window of {', '.join(silent)}: is its exporter scraped, has a pod a limit?", ""
+    lowest = min(source.coverage_by_metric, key=lambda name: source.coverage_by_metric[name])
+    note = f"{source.coverage:.0%} of the window is there (least: {lowest})" if source.coverage < FULL_DAY else ""
+    return stop and f"{stop} (least: {lowest})", note
+
+
+def _moved_since_champion(
+    view: View, training_set: TrainingSetRef, rows: pd.DataFrame, stores: StoresResource
+) -> dict[str, float]:
+    model = next((spec for spec in MODELS if spec.view == view.name), None)
+    if model is None:
+        return {}
+    try:
+        champion = stores.served().champion(model.name)
+        if champion is None or champion.champion.data_version == training_set.data_version:
+            return {}
+        before = stores.training_sets().rows(view.name, champion.champion.data_version)
+    except StoreError:
+        # A damaged or missing past is the evaluation's and the lineage's to name; there is nothing to compare.
+        return {}
+    return drifted(before, rows, list(view.values))
+
+
+def smoke_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
+    """A model that is asked once before anybody judges or serves it."""
+
+    @dg.asset_check(
+        name="smoke_prediction",
+        asset=model_key(spec),
+        op_tags=step_tags("check"),
+        blocking=True,
+        description="The stored file is read back, verified and asked: what is constant or unknown raises no alarm.",
+    )
+    def smoke(model: VersionRef, stores: StoresResource) -> dg.AssetCheckResult:
+        loaded = load_model(stores.served(), spec, model.version, model.manifest_sha256)
+        problems = family_of(spec).smoke_problems(loaded)
+        return dg.AssetCheckResult(passed=not problems, description="; ".join(problems) or None)
+
+    return smoke
+
+
+def something_is_served_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
+    """Warns as long as no version was good enough: a normal state of a new cluster, never a failed run."""
+
+    @dg.asset_check(
+        name="something_is_served",
+        asset=served_key(spec),
+        op_tags=step_tags("check"),
+        description="Warns when every version so far was refused, so that nothing is served.",
+    )
+    def something_is_served(stores: StoresResource) -> dg.AssetCheckResult:
+        there = stores.served().champion(spec.name) is not None
+        return dg.AssetCheckResult(
+            passed=there,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=None if there else f"{NOTHING_SERVED}: see not_worse_than_champion for the reason",
+        )
+
+    return something_is_served
+
+
+def not_worse_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
+    """A challenger that is kept out is a normal week: a warning, never a failed run."""
+
+    @dg.asset_check(
+        name="not_worse_than_champion",
+        asset=evaluation_key(spec),
+        op_tags=step_tags("check"),
+        description="Warns when the new version is not the one that is served.",
+    )
+    def not_worse(decision: DecisionRef) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(
+            passed=decision.promote or decision.equal,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=decision.reason,
+        )
+
+    return not_worse

@@ -1,0 +1,34 @@
+"""Where the steps of a run are: in its own process, or each in a pod of its own where one needs a GPU."""
+
+import dagster as dg
+
+from aiops_assets.datasets.selection import active_models
+from aiops_assets.errors import SettingsError
+from aiops_assets.settings import Settings
+
+MOST_PODS = 3
+"""Steps of one run at a time: all models at once would ask a namespace for a dozen CPUs."""
+
+
+def steps_apart(settings: Settings) -> bool:
+    """Whether a model that is trained here asks for a GPU."""
+    return any(spec.name in settings.gpu_models for spec in active_models(settings))
+
+
+def steps_executor(settings: Settings) -> dg.ExecutorDefinition:
+    """In process, unless GPU_MODELS names a model: a GPU is held by the step that needs it, not by the whole run.
+
+    Raises:
+        SettingsError: GPU_MODELS is set and dagster-k8s is not installed.
+    """
+    if not steps_apart(settings):
+        return dg.in_process_executor
+    try:
+        from dagster_k8s import k8s_job_executor
+    except ImportError as error:
+        names = ",".join(settings.gpu_models)
+        raise SettingsError(
+            f"GPU_MODELS={names} runs each step in a pod of its own, and dagster-k8s is not installed: "
+            "pip install 'aiops-assets[cluster]', or unset GPU_MODELS"
+        ) from error
+    return k8s_job_executor.configured({"max_concurrent": MOST_PODS}, name="k8s")

@@ -1,0 +1,101 @@
+"""Checks of raw_metrics, made while it is fetched. They warn: a window is judged where it is trained on."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import dagster as dg
+
+from aiops_assets.datasets.ingest import MetricFetch
+from aiops_assets.storage.lake import Lake
+from aiops_assets.timeseries.catalog import MEMBERS
+from aiops_assets.timeseries.quality import FULL_DAY, count_outside
+
+WARNINGS = {
+    "server_reached": "Warns when the server could not be reached, so that nothing new was fetched.",
+    "archive_reached": "Warns when THANOS_URL could not be asked for days that the server forgot. They stay open.",
+    "day_coverage": "Warns of single days with less than 90 % of their samples. The window as a whole is judged where "
+    "it is trained on.",
+    "bounds": "Warns of values outside the catalogue's bounds in what was fetched.",
+    "members": "Warns when a node stood behind an average for a part of the time only.",
+    "stored_files": "Warns of damaged day files, which were fetched again.",
+}
+
+
+def check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """What is looked at in each fetch."""
+    return [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in WARNINGS.items()]
+
+
+def check_results(
+    problem: str, fetches: Sequence[MetricFetch], days: Sequence[date], lake: Lake
+) -> list[dg.AssetCheckResult]:
+    """What was found.
+
+    Args:
+        problem: why the server could not be reached; empty when it was.
+        fetches: of each metric and companion, as far as it came.
+        days: that were asked for.
+        lake: what is stored now.
+    """
+    problems = {
+        "server_reached": problem,
+        "archive_reached": next((fetch.archive_away for fetch in fetches if fetch.archive_away), ""),
+        "day_coverage": _listed(_uncovered(fetches, days)),
+        "bounds": _listed(_out_of_bounds(fetches, lake)),
+        "members": _listed(_missing_members(fetches, lake)),
+        "stored_files": _listed([message for fetch in fetches for message in fetch.damaged]),
+    }
+    return [
+        dg.AssetCheckResult(
+            check_name=name, passed=not text, severity=dg.AssetCheckSeverity.WARN, description=text or None
+        )
+        for name, text in problems.items()
+    ]
+
+
+def _listed(problems: Sequence[str], most: int = 20) -> str:
+    more = [f"and {len(problems) - most} more"] if len(problems) > most else []
+    return "; ".join([*problems[:most], *more])
+
+
+def _is_companion(fetch: MetricFetch) -> bool:
+    return fetch.metric.name.endswith(MEMBERS)
+
+
+def _uncovered(fetches: Sequence[MetricFetch], days: Sequence[date]) -> list[str]:
+    found = []
+    for fetch in (fetch for fetch in fetches if not _is_companion(fetch)):
+        empty = [day for day in days if fetch.infos.get(day) is None]
+        if len(empty) == len(days):
+            found.append(f"{fetch.metric.name}: no sample on any day; is its exporter scraped?")
+            continue
+        found += [f"{fetch.metric.name} {day}: no sample" for day in empty]
+        found += [
+            f"{fetch.metric.name} {day}: {info.coverage:.0%}, {info.reason}"
+            for day, info in fetch.infos.items()
+            if info and info.coverage < FULL_DAY
+        ]
+    return found
+
+
+def _out_of_bounds(fetches: Sequence[MetricFetch], lake: Lake) -> list[str]:
+    """Days just fetched that hold values which cannot be true."""
+    found = []
+    for fetch in fetches:
+        for day in fetch.fetched:
+            if outside := count_outside(lake.read_day(fetch.metric, day)[0], fetch.metric):
+                bounds = f"{fetch.metric.lower} to {fetch.metric.upper}"
+                found.append(f"{fetch.metric.name} {day}: {outside} values outside {bounds}; is a unit wrong?")
+    return found
+
+
+def _missing_members(fetches: Sequence[MetricFetch], lake: Lake) -> list[str]:
+    """Averages over nodes behind which fewer stood for a while. Pods come and go, that is no news."""
+    nodes = {fetch.metric.members.name for fetch in fetches if fetch.metric.per == "node"}
+    found = []
+    for fetch in (fetch for fetch in fetches if fetch.metric.name in nodes):
+        for day in fetch.fetched:
+            counts = lake.read_day(fetch.metric, day)[0].to_numpy()
+            if counts.size and counts.min() < counts.max():
+                found.append(f"{fetch.metric.name} {day}: {counts.min():.0f} of {counts.max():.0f} at the least")
+    return found

@@ -1,0 +1,47 @@
+"""Metadata that people see in the Dagster UI."""
+
+import base64
+from collections.abc import Mapping
+
+import dagster as dg
+
+from aiops_assets.storage.records import SourceReport
+
+MOST_PICTURE_BYTES = 37_000
+"""Base64 makes a third more of it; the UI shows pictures in metadata below 50 kB."""
+
+
+def picture(png: bytes) -> dg.MarkdownMetadataValue:
+    """A PNG that the UI shows in place."""
+    if len(png) > MOST_PICTURE_BYTES:
+        return dg.MetadataValue.md(f"_picture left out: {len(png)} bytes_")
+    return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def table_schema(columns: Mapping[str, tuple[str, str]]) -> dict[str, dg.TableSchema]:
+    """Column name -> (type, description), as metadata of an asset."""
+    return {
+        "dagster/column_schema": dg.TableSchema(
+            columns=[dg.TableColumn(name, kind, description=text) for name, (kind, text) in columns.items()]
+        )
+    }
+
+
+def source_metadata(effective: str, report: SourceReport) -> dict[str, dg.MetadataValue | str | float]:
+    """Where rows really came from, and what to know before one trusts them; what does not apply is left out."""
+    rows = sum(report.rows.values())
+    stated: dict[str, str | float | None] = {
+        "source_note": report.note or None,
+        "cached_age_hours": None if report.cached_age_seconds is None else report.cached_age_seconds / 3600,
+        "coverage": report.coverage,
+        "full_days": report.full_days,
+        "missing_share": report.missing_share,
+        "warnings": "; ".join(report.warnings) or None,
+    }
+    return {
+        "effective_source": effective,
+        "data_source": report.asked,
+        "synthetic_share": report.rows.get("synthetic", 0) / rows if rows else 0.0,
+        "rows_by_source": dg.MetadataValue.json(report.rows),
+        **{name: value for name, value in stated.items() if value is not None},
+    }

@@ -1,0 +1,54 @@
+"""Partitions of the graph: a UTC day of raw metrics."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+import dagster as dg
+
+from aiops_assets.datasets.selection import active_models
+from aiops_assets.errors import SettingsError
+from aiops_assets.families.catalog import MODELS
+from aiops_assets.settings import Settings
+
+UNASKED_DAYS = 14
+"""Window of a view that no model asks for yet; OpenShift keeps 15 days."""
+
+
+def daily(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """The days from ``FIRST_DAY`` to today, which is fetched again at each run until it has ended."""
+    return dg.DailyPartitionsDefinition(start_date=settings.first_day.isoformat(), timezone="UTC", end_offset=1)
+
+
+def window_days(settings: Settings, most: int) -> list[date]:
+    """The UTC days of a training window, oldest first: the newest ones that have ended.
+
+    ``most`` is how many, unless ``TRAINING_DAYS`` says otherwise.
+    """
+    days = settings.training_days or most
+    last = settings.end.date()
+    return [last - timedelta(days=back) for back in range(days, 0, -1)]
+
+
+def days_to_fetch(settings: Settings, today: date) -> list[date]:
+    """The days of the longest window, and today when the window ends with it.
+
+    Raises:
+        SettingsError: the window begins before the first partition, or ends in the future.
+    """
+    days = longest_window(settings)
+    if days[0] < settings.first_day:
+        raise SettingsError(f"FIRST_DAY={settings.first_day}: the window begins on {days[0]}, set it earlier")
+    if days[-1] > today:
+        raise SettingsError(f"SYNTHETIC_END={settings.end.date()}: real days end today, {today}, set it earlier")
+    return [*days, today] if settings.end.date() == today else days
+
+
+def training_days(view: str) -> int:
+    """The longest window that a model of the view asks for, in days."""
+    return max((spec.training_days for spec in MODELS if spec.view == view), default=UNASKED_DAYS)
+
+
+def longest_window(settings: Settings, views: Iterable[str] | None = None) -> list[date]:
+    """The days that the training sets of these views need together, oldest first; by default of those of all models."""
+    wanted = [spec.view for spec in active_models(settings)] if views is None else views
+    return window_days(settings, max(map(training_days, wanted)))

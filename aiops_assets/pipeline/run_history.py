@@ -1,0 +1,81 @@
+"""What Dagster's history tells about runs, and runs in it whose process was killed."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from aiops_assets.tracking.processes import ran_at
+
+START = timedelta(minutes=5)
+"""A launched run has no process to ask for until it has started, which takes seconds on this machine."""
+OPEN = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
+
+def failure_since(dagster_home: str, started: float) -> str:
+    """Why the first run after ``started`` (Unix seconds) that failed did so, in one line; empty when none did."""
+    since = datetime.fromtimestamp(started - 1, UTC)
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=since)
+    with dg.DagsterInstance.from_config(dagster_home) as instance:
+        for record in instance.get_run_records(failed, limit=1, ascending=True):
+            return failure_of(instance, record.dagster_run.run_id)
+    return ""
+
+
+def failure_of(instance: dg.DagsterInstance, run_id: str) -> str:
+    """The checks that stopped it, or else the step that failed first and why, in one line; empty for neither."""
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    checks = [entry.dagster_event.asset_check_evaluation_data for entry in entries if entry.dagster_event]
+    failed = [c for c in checks if not c.passed and c.blocking and c.severity == dg.AssetCheckSeverity.ERROR]
+    if failed:
+        return "; ".join(f"{c.asset_key.to_user_string()}: check {c.check_name}: {c.description}" for c in failed)
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        event = entry.dagster_event
+        error = event.step_failure_data.error if event else None
+        if error:
+            message = (error.cause or error).message.strip().splitlines()[0]
+            return f"{entry.step_key}: {message.rpartition('errors.')[2]}"
+    return ""
+
+
+def tidy(dagster_home: str) -> None:
+    """Close the dead runs of an instance: in the UI's queue they would be in the way for ever."""
+    with dg.DagsterInstance.from_config(dagster_home) as instance:
+        close_dead_runs(instance)
+
+
+def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark runs as failed whose process on this machine is gone or never came, and name them.
+
+    They would hold their pool for ever. Only for runs that a command, the UI or the daemon started here: elsewhere
+    Dagster's own run monitoring knows better. A home is one machine's: a container that shares it does not see the
+    processes of another.
+    """
+    if not _launches_here(instance):
+        return []
+    dead = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=OPEN)):
+        if _is_dead(instance, record):
+            instance.report_run_failed(record.dagster_run, "its process was killed")
+            dead.append(record.dagster_run.run_id)
+    return dead
+
+
+def has_ended(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether this history knows the run and that it is over: on Kubernetes run monitoring ends those of lost pods."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.is_finished
+
+
+def _launches_here(instance: dg.DagsterInstance) -> bool:
+    """Told by the configuration: a launcher of Kubernetes is made only where there is a cluster to connect to."""
+    launcher = instance.get_ref().run_launcher_data if instance.is_persistent else None
+    return launcher is None or launcher.class_name == dg.DefaultRunLauncher.__name__
+
+
+def _is_dead(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    run = record.dagster_run
+    if run.status == dg.DagsterRunStatus.STARTING:
+        return datetime.now(UTC) - record.update_timestamp > START
+    entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    seen = [(e.dagster_event.pid, e.timestamp) for e in entries if e.dagster_event and e.dagster_event.pid]
+    return bool(seen) and not any(ran_at(pid, when) for pid, when in seen)

@@ -1,0 +1,187 @@
+"""From a served directory back to version, MLflow run, training set and source, re-hashing each step."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date
+
+from aiops_assets.errors import AiopsError, NotFoundError, StoreError
+from aiops_assets.storage.lake import Lake, StoredQuery
+from aiops_assets.storage.records import (
+    ChampionMove,
+    Day,
+    FileState,
+    Manifest,
+    Record,
+    TrainingSetRecord,
+)
+from aiops_assets.storage.served import MANIFEST, ServedModels
+from aiops_assets.storage.training_sets import TrainingSets
+from aiops_assets.timeseries.schema import combined_digest, day_digests
+from aiops_assets.tracking.tracker import MANIFEST_TAG, Tracker
+
+
+class DayState(Record):
+    """A day of source data now, and its state.
+
+    "verified": as it was read. "completed": it was read before it was over, and only grew. "revised": values
+    changed since (a later fetch, or other code for generated days). "missing".
+    """
+
+    day: str
+    source: str
+    digest: str
+    state: str
+
+
+class Lineage(Record):
+    """What made a served model. ``problems`` is in the order of the chain; empty means every digest is right."""
+
+    name: str
+    version: int
+    path: str
+    data_version: str
+    run_id: str
+    run_url: str
+    dagster_run_id: str
+    code_version: str
+    effective_source: str
+    training_set: str
+    queries: tuple[str, ...]
+    days: tuple[DayState, ...]
+    files: tuple[FileState, ...]
+    verified: bool
+    problems: tuple[str, ...]
+
+
+@dataclass
+class LineageReader:
+    """Walks one model's chain."""
+
+    served: ServedModels
+    training_sets: TrainingSets
+    lake: Lake
+    tracker: Tracker
+    problems: list[str] = field(default_factory=list)
+
+    def trace(self, name: str) -> Lineage:
+        """The chain of a model's champion.
+
+        Raises:
+            NotFoundError: nothing is served under that name.
+            IntegrityError: the champion record cannot even be read.
+        """
+        record = self.served.champion(name)
+        if record is None:
+            raise NotFoundError(f"{name} is not served from {self.served.locate(name)}: run `aiops run` first")
+        champion = record.champion
+        manifest, files = self._manifest(champion, name)
+        if manifest and champion.data_version != manifest.data_version:
+            self.problems.append("champion record and manifest name different data versions")
+        if manifest and champion.effective_source != manifest.effective_source:
+            self.problems.append("champion record and manifest name different effective sources")
+        if manifest:
+            self._check_run(manifest, champion.manifest_sha256)
+        source = self._training_set(manifest) if manifest else None
+        days = self._days(source) if source else ()
+        return Lineage(
+            name=name,
+            version=champion.version,
+            path=self.served.locate(name, champion.version),
+            data_version=champion.data_version,
+            run_id=manifest.run_id if manifest else "",
+            run_url=manifest.run_url if manifest else "",
+            dagster_run_id=manifest.dagster_run_id if manifest else "",
+            code_version=manifest.code_version if manifest else "",
+            effective_source=champion.effective_source,
+            training_set=self.training_sets.locate(manifest.view, manifest.data_version) if manifest else "",
+            queries=tuple(source.queries.values()) if source else (),
+            days=days,
+            files=files,
+            verified=not self.problems,
+            problems=tuple(self.problems),
+        )
+
+    def _manifest(self, champion: ChampionMove, name: str) -> tuple[Manifest | None, tuple[FileState, ...]]:
+        """The manifest, if it can be read at all, and the state of each file of the directory."""
+        manifest, known = None, False
+        with self._noting():
+            self.served.manifest(name, champion.version, champion.manifest_sha256)
+            known = True
+        files = [FileState(path=MANIFEST, sha256=champion.manifest_sha256, verified=known)]
+        with suppress(StoreError):  # named above
+            manifest = self.served.manifest(name, champion.version)
+        for check in self.served.check_files(manifest) if manifest else []:
+            files.append(FileState(path=check.path, sha256=check.sha256, verified=check.verified))
+            if not check.verified:
+                self.problems.append(f"{self.served.locate(name, champion.version)}/{check.path} differs")
+        folder = f"{name}/{champion.version}"
+        for extra in sorted(set(self.served.storage.names(folder)) - {file.path for file in files}):
+            if manifest:
+                self.problems.append(f"{self.served.storage.locate(f'{folder}/{extra}')} is in no manifest")
+        return manifest, tuple(files)
+
+    def _check_run(self, manifest: Manifest, manifest_sha256: str) -> None:
+        with self._noting():
+            registered = self.tracker.find(manifest.name, manifest.version)
+            if registered is None:
+                raise NotFoundError(f"MLflow knows no version {manifest.version} of {manifest.name}")
+            if registered.tags.get(MANIFEST_TAG) != manifest_sha256:
+                self.problems.append(f"MLflow recorded another manifest for version {manifest.version}")
+            if registered.run_id != manifest.run_id:
+                self.problems.append(f"MLflow names run {registered.run_id}, the manifest {manifest.run_id}")
+            if manifest.data_version not in self.tracker.dataset_digests(manifest.run_id):
+                self.problems.append(f"MLflow run {manifest.run_id} has another dataset than the manifest")
+            tags = self.tracker.run_tags(manifest.run_id) or {}
+            if tags.get("dagster_run_id") != manifest.dagster_run_id:
+                self.problems.append(f"MLflow run {manifest.run_id} names another Dagster run than the manifest")
+
+    def _training_set(self, manifest: Manifest) -> TrainingSetRecord | None:
+        view, data_version = manifest.view, manifest.data_version
+        record = None
+        with self._noting():
+            record = self.training_sets.record(view, data_version, manifest.training_set_sha256)
+        with self._noting():
+            self.training_sets.rows(view, data_version)
+        return record
+
+    def _days(self, source: TrainingSetRecord) -> tuple[DayState, ...]:
+        generated = day_digests(source.recipe.frame()) if source.recipe else {}
+        states = []
+        for day in source.days:
+            if day.origin == "synthetic":
+                found = generated.get(day.day)
+                state = "missing" if found is None else "verified" if found == day.digest else "revised"
+            else:
+                state = self._state_in_lake(day, source.queries)
+            if state == "missing":
+                self.problems.append(f"{day.day}: its {day.origin} data is missing")
+            states.append(DayState(day=day.day, source=day.origin, digest=day.digest, state=state))
+        return tuple(states)
+
+    def _state_in_lake(self, day: Day, queries: Mapping[str, str]) -> str:
+        """The state of a fetched day; a damaged file counts as missing and is named."""
+        now, revised = {}, 0
+        for name in day.metrics:
+            # The catalogue's query may have changed since; the days of this one are where they were.
+            asked = StoredQuery(name, queries[name])
+            try:
+                info = self.lake.read_day(asked, date.fromisoformat(day.day))[1]
+            except NotFoundError:
+                return "missing"
+            except StoreError as error:
+                self.problems.append(str(error))
+                return "missing"
+            now[name] = info.digest
+            revised += info.revised
+        if combined_digest(now) == day.digest:
+            return "verified"
+        return "completed" if not day.closed and revised == day.revised else "revised"
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """A broken link is a finding, not the end of the walk."""
+        try:
+            yield
+        except AiopsError as error:
+            self.problems.append(str(error))

@@ -1,0 +1,224 @@
+"""The served champions asked about the newest window: scores of each pod, forecasts of each metric of the cluster."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.datasets.newest import FETCHED, NEWEST, SYNTHETIC, NewestWindow
+from aiops_assets.errors import DataError, IntegrityError, ModelError, NotFoundError
+from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.families.detectors import DetectorFamily
+from aiops_assets.families.registry import FORECASTER, family_of
+from aiops_assets.judging.forecasting.holdout import history_of_segment
+from aiops_assets.learners.contracts import Forecast
+from aiops_assets.registry.code_digest import code_digest
+from aiops_assets.registry.loading import load_model
+from aiops_assets.storage.records import ChampionMove
+from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS, AskedModel, ScoresRecord, ScoresRun
+from aiops_assets.storage.served import ServedModels
+from aiops_assets.timeseries.features import row_mask
+from aiops_assets.timeseries.history import STEP_SECONDS
+from aiops_assets.timeseries.schema import content_digest
+from aiops_assets.timeseries.series import PodSeries
+from aiops_assets.views import cluster_metrics as cluster_series
+from aiops_assets.views.catalog import POD_FEATURES
+from aiops_assets.views.pod_features import label_frame
+from aiops_assets.views.pod_series import segment_rows
+
+HORIZON = 288
+STEPS_AN_HOUR = 3600 // STEP_SECONDS
+KEPT_STEPS = (*range(1, STEPS_AN_HOUR), *range(STEPS_AN_HOUR, HORIZON + 1, STEPS_AN_HOUR))
+"""Of a forecast: every five minutes of the first hour, then every hour of the day."""
+NOTHING_SERVED = "nothing is served yet"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What champions said.
+
+    Attributes:
+        run: as it is to be stored.
+        forecasts: model -> its whole forecast, for pictures.
+    """
+
+    run: ScoresRun
+    forecasts: dict[str, Forecast]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of pods as the two kinds of detectors read them, and the instants that are reported."""
+
+    features: pd.DataFrame
+    series: pd.DataFrame
+    until: pd.Timestamp
+
+    def of(self, spec: ModelSpec) -> pd.DataFrame:
+        return self.features if spec.view == POD_FEATURES else self.series
+
+    def reported(self, rows: pd.DataFrame) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+        return (rows["timestamp"] > self.until - NEWEST).to_numpy()
+
+
+def ask_champions(
+    served: ServedModels, specs: Sequence[ModelSpec], window: NewestWindow, made_at: datetime, cluster: str
+) -> Answers:
+    """Ask each served champion; one that cannot be asked is left out, and said.
+
+    Args:
+        served: version directories and champion records.
+        specs: which models.
+        window: from :mod:`aiops_assets.datasets.newest`.
+        made_at: now.
+        cluster: whose window it is.
+
+    Raises:
+        StoreError: the storage cannot be read at all.
+    """
+    rows = _rows_of(window.pods, window.source) if window.pods else None
+    scores: list[pd.DataFrame] = []
+    forecasts: dict[str, Forecast] = {}
+    forecast_rows: list[pd.DataFrame] = []
+    asked: list[AskedModel] = []
+    left_out: dict[str, str] = {}
+    for spec in specs:
+        kind = family_of(spec).kind
+        try:
+            champion = _champion(served, spec)
+            if kind == FORECASTER:
+                forecasts[spec.name] = _forecast(served, spec, champion, window)
+                forecast_rows.append(_forecast_rows(spec, champion, forecasts[spec.name], made_at))
+            else:
+                scores.append(_scores(served, spec, champion, rows, window))
+        except (NotFoundError, IntegrityError, ModelError, DataError) as error:
+            left_out[spec.name] = str(error)
+            continue
+        asked.append(
+            AskedModel(
+                name=spec.name,
+                version=champion.version,
+                manifest_sha256=champion.manifest_sha256,
+                kind=kind,
+                data_version=champion.data_version,
+                effective_source=champion.effective_source,
+            )
+        )
+    scored = _together(scores, _NO_SCORES)
+    begins = {forecast.times[0] - pd.Timedelta(seconds=STEP_SECONDS) for forecast in forecasts.values()}
+    record = ScoresRecord(
+        cluster=cluster,
+        made_at=made_at,
+        source=window.source,
+        notes=window.notes,
+        code_version=code_digest(__name__),
+        scored_until=scored["timestamp"].max().to_pydatetime() if len(scored) else None,
+        forecast_from=min(begins).to_pydatetime() if begins else None,
+        pods=int(scored["pod"].nunique()),
+        pods_version=content_digest(rows.series) if rows else "",
+        cluster_version=content_digest(window.cluster) if window.cluster is not None else "",
+        models=tuple(asked),
+        left_out=left_out,
+    )
+    return Answers(ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS)), forecasts)
+
+
+def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:
+    record = served.champion(spec.name)
+    if record is None:
+        raise NotFoundError(NOTHING_SERVED)
+    return record.champion
+
+
+def _rows_of(pods: PodSeries, source: str) -> _Rows | None:
+    """Rows up to the newest; ``None`` where the samples are too few for any."""
+    # Cached days are fetched ones: the same rows have the same digest.
+    source = source if source == SYNTHETIC else FETCHED
+    series = segment_rows(pods, 0, source)
+    if series.empty:
+        return None
+    mask = row_mask(pods)
+    until = pd.Timestamp(series["timestamp"].max())
+    mask[:, : int(pods.times.searchsorted(until - NEWEST, side="right"))] = False
+    return _Rows(label_frame(pods, mask, 0, source), series, until)
+
+
+def _scores(
+    served: ServedModels, spec: ModelSpec, champion: ChampionMove, rows: _Rows | None, window: NewestWindow
+) -> pd.DataFrame:
+    """Rows of SCORE_COLUMNS of the newest hour."""
+    if rows is None:
+        raise DataError(window.lacking.get("pods", "no pod has six minutes of samples"))
+    asked = rows.of(spec)
+    if not rows.reported(asked).any():
+        raise DataError("no row of the newest hour has its six minutes of samples")
+    family = cast(DetectorFamily, family_of(spec))
+    model = load_model(served, spec, champion.version, champion.manifest_sha256)
+    said = family.judge(model, asked)
+    newest = rows.reported(asked)
+    score = said.score[newest]
+    if not np.isfinite(score).all():
+        raise ModelError(f"version {champion.version} gives scores that are not finite")
+    frame = asked.loc[newest, ["timestamp", "pod"]].reset_index(drop=True)
+    frame = frame.assign(
+        model_name=spec.name,
+        model_version=champion.version,
+        anomaly_score=score,
+        is_anomaly=said.alert[newest],
+        contributing_features=[_largest_first(family.contributors, one) for one in said.contributions[newest]],
+    )
+    return frame[list(SCORE_COLUMNS)]
+
+
+def _largest_first(metrics: Sequence[str], shares: "np.ndarray[Any, np.dtype[np.float64]]") -> str:
+    """JSON: metric -> share of those that contribute."""
+    order = np.argsort(-shares, kind="stable")
+    return json.dumps({metrics[i]: round(float(shares[i]), 2) for i in order if shares[i] > 0})
+
+
+def _forecast(served: ServedModels, spec: ModelSpec, champion: ChampionMove, window: NewestWindow) -> Forecast:
+    if window.cluster is None:
+        raise DataError(window.lacking.get("cluster", "no metric of the cluster has a sample"))
+    history = history_of_segment(window.cluster, cluster_series.VALUES)
+    model = load_model(served, spec, champion.version, champion.manifest_sha256)
+    forecast: Forecast = model.forecast(history, HORIZON)
+    if not all(np.isfinite(side).all() for side in (forecast.value, forecast.lower, forecast.upper)):
+        raise ModelError(f"version {champion.version} gives forecasts that are not finite")
+    return forecast
+
+
+def _forecast_rows(spec: ModelSpec, champion: ChampionMove, forecast: Forecast, made_at: datetime) -> pd.DataFrame:
+    """Rows of FORECAST_COLUMNS, a metric after the other."""
+    kept = np.array(KEPT_STEPS) - 1
+    n = len(forecast.metrics)
+    frame = pd.DataFrame(
+        {
+            "made_at": pd.Timestamp(made_at).as_unit("us"),
+            "model_name": spec.name,
+            "model_version": champion.version,
+            "metric_name": np.repeat(np.array(forecast.metrics, dtype=object), len(kept)),
+            "predicted_for": np.tile(forecast.times[kept], n),
+            **{side: getattr(forecast, side)[kept].T.ravel() for side in ("value", "lower", "upper")},
+        }
+    )
+    return frame[list(FORECAST_COLUMNS)]
+
+
+def _together(frames: Sequence[pd.DataFrame], none: dict[str, str]) -> pd.DataFrame:
+    """All rows; without any, the columns of the same types."""
+    if frames:
+        return pd.concat(frames, ignore_index=True)
+    return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in none.items()})
+
+
+_TIME = "datetime64[us, UTC]"
+_NO_SCORES = dict(
+    zip(SCORE_COLUMNS, (_TIME, "str", "int64", "str", "float64", "bool", "str"), strict=True),
+)
+_NO_FORECASTS = dict(
+    zip(FORECAST_COLUMNS, (_TIME, "str", "int64", "str", _TIME, "float64", "float64", "float64"), strict=True),
+)

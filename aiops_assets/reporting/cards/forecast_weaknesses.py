@@ -1,0 +1,111 @@
+"""What a card says against a forecaster: read from its figures and its forecasts of the hold-out."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from aiops_assets.judging.detection.gate import SYNTHETIC
+from aiops_assets.judging.forecasting.gate import ERROR_TOLERANCE, LEAST_ORIGINS
+from aiops_assets.judging.forecasting.holdout import COVERAGE, HORIZON_HOURS, TRIVIAL
+from aiops_assets.judging.forecasting.shadow import by_metric, where_it_came
+from aiops_assets.reporting.cards.weaknesses import of_data
+from aiops_assets.storage.records import EvaluationRecord, Manifest
+
+NOTABLE_COVERAGE = 0.05
+"""How far from 80 % the share inside an interval may be."""
+LEAST_MOMENTS = 2 * LEAST_ORIGINS
+"""Twice what the gate asks for: it compares two, a card says how good one is."""
+LOPSIDED = 0.1
+"""Difference of the shares below and above an interval."""
+
+
+def forecast_weaknesses(
+    manifest: Manifest,
+    evaluation: EvaluationRecord | None,
+    figures: Mapping[str, float],
+    forecasts: pd.DataFrame | None,
+) -> list[str]:
+    """Plain sentences, the most serious kind first; empty when the figures show none.
+
+    Args:
+        manifest, evaluation: of the version.
+        figures: on its hold-out.
+        forecasts: of ``forecast_holdout.KEYS`` and ``SIDES``, of that hold-out; ``None``: not kept.
+    """
+    found = _of_errors(figures)
+    if forecasts is not None and len(forecasts):
+        found += _of_metrics(forecasts)
+    found += _of_coverage(figures)
+    if forecasts is not None and len(forecasts):
+        found += _of_sides(forecasts)
+    if evaluation:
+        found += _of_evaluation(evaluation)
+    return found + _of_holdout(figures, forecasts) + of_data(manifest.effective_source, manifest.source)
+
+
+def _of_errors(figures: Mapping[str, float]) -> list[str]:
+    return [
+        f"It loses to {who} {ahead(label)}: its error is {ratio:.2f} of that."
+        for label in HORIZON_HOURS
+        for name, who in TRIVIAL.items()
+        if (ratio := figures.get(f"mae_to_{name}_{label}", 0.0)) > 1
+    ]
+
+
+def _of_metrics(forecasts: pd.DataFrame) -> list[str]:
+    return [
+        f"Of {metric} it loses to {TRIVIAL[name]}: its error is {ratio:.2f} of that, all horizons together."
+        for metric, ratios in by_metric(forecasts).items()
+        for name, ratio in ratios.items()
+        if ratio > 1
+    ]
+
+
+def _of_coverage(figures: Mapping[str, float]) -> list[str]:
+    shares = {label: figures[f"coverage_{label}"] for label in HORIZON_HOURS if f"coverage_{label}" in figures}
+    found = []
+    for sign, how in ((1, "wider than they need be"), (-1, "narrower than they say")):
+        off = [
+            f"{share:.0%} of the values come inside {ahead(label)}"
+            for label, share in shares.items()
+            if sign * (share - COVERAGE) > NOTABLE_COVERAGE
+        ]
+        if off:
+            found.append(f"Its 80 % intervals are {how}: {', '.join(off)}.")
+    return found
+
+
+def _of_sides(forecasts: pd.DataFrame) -> list[str]:
+    shares = where_it_came(forecasts).groupby("metric", sort=True)[["below", "above"]].mean()
+    return [
+        f"The interval of {metric} is lopsided: {below:.0%} of the values come below it, {above:.0%} above."
+        for metric, below, above in shares.itertuples()
+        if abs(below - above) > LOPSIDED
+    ]
+
+
+def _of_evaluation(evaluation: EvaluationRecord) -> list[str]:
+    found = []
+    gap = evaluation.gaps.get("mae")
+    if gap and gap.value > ERROR_TOLERANCE:
+        sure = "beyond the noise" if gap.low > 0 else "which may be noise"
+        found.append(f"Its error is larger than that of {evaluation.opponent}: by {gap.value:.1%}, {sure}.")
+    if evaluation.effective_source == SYNTHETIC:
+        found.append("It was judged by generated series only: nobody has seen it forecast a real cluster.")
+    return found
+
+
+def _of_holdout(figures: Mapping[str, float], forecasts: pd.DataFrame | None) -> list[str]:
+    found = []
+    missing = [label.replace("h", " h") for label in HORIZON_HOURS if f"coverage_{label}" not in figures]
+    if missing:
+        found.append(f"It was never judged {', '.join(missing)} ahead: the hold-out is too short for that.")
+    moments = 0 if forecasts is None else forecasts["origin"].nunique()
+    if 0 < moments < LEAST_MOMENTS:
+        found.append(f"It was judged from {moments} moments: too few to say how good it is.")
+    return found
+
+
+def ahead(label: str) -> str:
+    """Of which hours a figure is."""
+    return "in the first hour" if label == "1h" else f"in the first {label.removesuffix('h')} hours"

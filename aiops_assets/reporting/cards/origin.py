@@ -1,0 +1,170 @@
+"""The part of a model card that says where a version comes from: data, columns, code and runs, and how to load it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from aiops_assets.families.catalog import ARIMA, LSTM, PREDICTIVE, PROPHET, ROW_FOREST, WINDOW_ENSEMBLE
+from aiops_assets.families.registry import FAMILIES
+from aiops_assets.reporting.cards.markdown import code, table, text
+from aiops_assets.storage.records import EvaluationRecord, Manifest, SourceReport, TrainingSetRecord
+
+LOADS = {
+    ROW_FOREST: [
+        "import joblib",
+        "",
+        'model = joblib.load(folder / "model.joblib")  # model.predict(rows): 1 or -1',
+    ],
+    WINDOW_ENSEMBLE: [
+        "from aiops_assets.learners.detectors.ensemble import EnsemblePredictor",
+        "",
+        'model = EnsemblePredictor.from_bytes((folder / "model.json").read_bytes())  # model.score(frame)',
+    ],
+    LSTM: [
+        "import torch",
+        "from aiops_assets.learners.detectors.lstm_autoencoder import LstmAutoencoder",
+        "",
+        "# The network alone, in plain PyTorch: (n, 17, n_columns) float64 samples -> (n, 2, n_columns) errors.",
+        'network = torch.export.load(folder / "model.pt2").module()',
+        "# With its scales and thresholds:",
+        'model = LstmAutoencoder.from_bytes((folder / "model.pt2").read_bytes())  # model.score(frame)',
+    ],
+    PREDICTIVE: [
+        "import joblib",
+        "from aiops_assets.learners.forecasters.predictive_analytics import PredictiveAnalytics",
+        "",
+        "# What was learnt, without this package: numbers, arrays and scikit-learn's own estimators.",
+        'learnt = joblib.load(folder / "model.joblib")["parts"]["history"]',
+        'model = PredictiveAnalytics.from_bytes((folder / "model.joblib").read_bytes())',
+        "# model.forecast(history, 288), of a history.History of five metrics",
+    ],
+    ARIMA: [
+        "from aiops_assets.learners.forecasters.arima import ArimaForecaster",
+        "",
+        'model = ArimaForecaster.from_bytes((folder / "model.json").read_bytes())  # model.forecast(history, 288)',
+    ],
+    PROPHET: [
+        "from aiops_assets.learners.forecasters.prophet import ProphetForecaster",
+        "",
+        'model = ProphetForecaster.from_bytes((folder / "model.json").read_bytes())  # model.forecast(history, 288)',
+    ],
+}
+"""Family -> Python that loads its model file from ``folder``."""
+
+
+def data_section(
+    manifest: Manifest, record: TrainingSetRecord | None, about_rows: Sequence[tuple[str, str]]
+) -> list[str]:
+    """Which rows it learned from; ``record`` is ``None`` where the training set is gone."""
+    source = manifest.source
+    facts = [
+        ("view", code(manifest.view)),
+        ("cluster", code(manifest.cluster)),
+        ("window", f"{_time(manifest.window_start)} to {_time(manifest.window_end)}"),
+        ("effective source", code(manifest.effective_source)),
+        ("asked for", code(source.asked or "-")),
+        *((f"rows from {text(name)}", f"{count:,}") for name, count in source.rows.items()),
+        *((what, text(said)) for what, said in _source_notes(manifest.source)),
+        ("data version", code(manifest.data_version)),
+        ("digest of its record", code(manifest.training_set_sha256)),
+    ]
+    lines = ["", "## Data", ""]
+    if record is None:
+        return [*lines, *table(["", ""], facts), "", "The training set is not there any more."]
+    facts += [
+        *about_rows,
+        ("days", f"{len(record.days)}, {record.days[0].day} to {record.days[-1].day}" if record.days else "0"),
+        ("queries", str(len(record.queries))),
+    ]
+    lines += table(["", ""], facts)
+    if record.queries:
+        lines += [
+            "",
+            *table(["metric", "PromQL"], [[code(name), code(query)] for name, query in record.queries.items()]),
+        ]
+    return lines
+
+
+def _source_notes(source: SourceReport) -> list[tuple[str, str]]:
+    known = [
+        ("note", source.note or None),
+        ("age of the cached days", None if source.cached_age_seconds is None else f"{source.cached_age_seconds:,} s"),
+        ("coverage", None if source.coverage is None else f"{source.coverage:.1%}"),
+        *((f"coverage of {text(name)}", f"{share:.1%}") for name, share in source.coverage_by_metric.items()),
+        ("full days", None if source.full_days is None else f"{source.full_days} of {source.window_days}"),
+        ("lost to gaps", None if source.missing_share is None else f"{source.missing_share:.1%}"),
+        *(("warning", warning) for warning in source.warnings),
+    ]
+    return [(what, said) for what, said in known if said is not None]
+
+
+def columns_section(manifest: Manifest) -> list[str]:
+    """Each column with its unit, in order."""
+    rows = [[str(place), code(name), _unit(name, manifest.units)] for place, name in enumerate(manifest.features)]
+    return [
+        "",
+        "## Columns",
+        "",
+        f"A row has {manifest.width} columns, in this order (digest {code(manifest.features_digest)}):",
+        "",
+        *table(["place", "column", "unit"], rows),
+    ]
+
+
+def making_section(manifest: Manifest, evaluation: EvaluationRecord | None) -> list[str]:
+    """Code, runs, parameters and packages."""
+    facts = [
+        ("created", _time(manifest.created)),
+        ("code", code(manifest.code_version)),
+        ("fingerprint of data, code and configuration", code(manifest.fingerprint)),
+        ("MLflow run", f"{code(manifest.run_id)} {code(manifest.run_url)}"),
+        ("Dagster run of the fit", code(manifest.dagster_run_id)),
+    ]
+    if evaluation:
+        facts += [
+            ("Dagster run of the evaluation", code(evaluation.dagster_run_id)),
+            (
+                "data of the evaluation",
+                f"{code(evaluation.data_version)}, effective source {code(evaluation.effective_source)}",
+            ),
+        ]
+    facts += [(f"parameter {code(name)}", code(value)) for name, value in manifest.parameters.items()]
+    facts += [(f"package {code(name)}", code(version)) for name, version in manifest.packages.items()]
+    return ["", "## How it was made", "", *table(["", ""], facts)]
+
+
+def loading_section(family: str, manifest: Manifest, manifest_sha256: str, directory: str) -> list[str]:
+    """Python that compares every digest before it loads; of a bucket, a local copy."""
+    digests = {"manifest.json": manifest_sha256, **manifest.files}
+    folder = "local-copy" if "://" in directory else directory
+    lines = ["import hashlib", "import pathlib", "", f"folder = pathlib.Path({folder!r})", "digests = {"]
+    lines += [f"    {name!r}: {digest!r}," for name, digest in digests.items()]
+    lines += [
+        "}",
+        "for name, digest in digests.items():",
+        "    found = hashlib.sha256((folder / name).read_bytes()).hexdigest()",
+        '    assert found == digest, f"{name} is not the file that was committed: do not load it"',
+    ]
+    known = FAMILIES[family].model_file
+    for name in manifest.files:
+        lines += LOADS[family] if name == known else [f"# {name!r}: see aiops_assets.registry.loading.load_model"]
+    return [
+        "",
+        "## Load it and verify it",
+        "",
+        f"It lies in {code(directory)}. {code(f'aiops lineage {manifest.name}')} walks back from the served "
+        f"version to its data; {code(f'aiops models {manifest.name}')} says which version is served today.",
+        "",
+        "```python",
+        *lines,
+        "```",
+    ]
+
+
+def _unit(feature: str, units: Mapping[str, str]) -> str:
+    """That of the metric whose name a column begins with."""
+    metric = max((name for name in units if feature.startswith(name)), key=len, default="")
+    return text(units[metric]) if metric else "-"
+
+
+def _time(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "not known"

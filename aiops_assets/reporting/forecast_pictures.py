@@ -1,0 +1,169 @@
+"""Pictures of what a forecaster says: forecasts beside what came, and whether its intervals hold what they promise."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.judging.forecasting.holdout import COVERAGE, KEYS, SIDES
+from aiops_assets.judging.forecasting.shadow import where_it_came
+from aiops_assets.learners.contracts import Forecast
+from aiops_assets.reporting.pictures import dates
+from aiops_assets.reporting.plots import canvas
+from aiops_assets.timeseries.catalog import METRICS
+from aiops_assets.timeseries.history import STEP_SECONDS
+
+UNITS = {metric.name: metric.unit for metric in METRICS}
+HOURS = (0, 1, 3, 6, 12, 24)
+"""Edges of the steps ahead, in the picture of reliability."""
+MARKS = "osD^vPX*"
+COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:pink", "tab:olive", "tab:cyan")
+"""Of metrics; what is promised is grey."""
+DETAIL = ((2, 144), (1, 144), (1, 48))
+"""Moments, and points of a line: every second step of a day, and less where noise makes too large a picture of it."""
+MOST_BYTES = 37_000
+"""The Dagster UI shows no larger picture."""
+BAND, MEDIAN, THEIRS = "#aac8e8", "tab:blue", "tab:orange"
+
+
+def fan_chart(said: pd.DataFrame, title: str, beside: pd.DataFrame | None = None, whose: str = "champion") -> bytes:
+    """Median and 80 % interval of up to a day, from one or two moments of a hold-out, and what came: an axis a metric.
+
+    Args:
+        said: of ``forecast_holdout.KEYS`` and ``SIDES``, at least one row.
+        title: of the picture.
+        beside: what another forecaster said from the same moments; its median is drawn, over one day.
+        whose: who that is.
+    """
+    origins = shown_origins(said)
+    png = b""
+    # Two forecasters over two days are too many lines.
+    for moments, points in DETAIL[0 if beside is None else 1 :]:
+        png = _fans(said, origins[:moments], points, title, beside, whose)
+        if len(png) <= MOST_BYTES:
+            break
+    return png
+
+
+def probe_chart(forecast: Forecast, title: str) -> bytes:
+    """A forecast alone, of which nobody knows what came: of the first metric, as all were asked about one history."""
+    sides = {"value": forecast.value, "lower": forecast.lower, "upper": forecast.upper}
+    columns = {
+        "origin": forecast.times[0] - pd.Timedelta(seconds=STEP_SECONDS),
+        "timestamp": forecast.times,
+        "step": np.arange(1, len(forecast.times) + 1),
+        "metric": forecast.metrics[0],
+        **{name: side[:, 0] for name, side in sides.items()},
+    }
+    return fan_chart(pd.DataFrame(columns).reindex(columns=[*KEYS, *SIDES]), title)
+
+
+def reliability(said: pd.DataFrame, title: str) -> bytes:
+    """Share of values inside the 80 % interval by hours ahead and metric; below, by how much more on which side.
+
+    Args:
+        said: of ``forecast_holdout.KEYS`` and ``SIDES``, at least one value that came.
+        title: of the picture.
+    """
+    came = where_it_came(said)
+    hours = pd.cut(came["step"] * STEP_SECONDS / 3600, HOURS, labels=range(len(HOURS) - 1))
+    metrics = list(dict.fromkeys(came["metric"].astype(str)))
+    with canvas(height=0.24 * len(metrics) + 3.5, colours=128) as drawing:
+        drawing.axes[0].remove()
+        upper, lower = drawing.figure.subplots(2, height_ratios=[2.1, 0.24 * len(metrics) + 0.5])
+        _inside(upper, came.assign(hours=hours.astype(int)), metrics)
+        upper.set_title(title, fontsize=8)
+        _sides(lower, came, metrics)
+    return drawing.png
+
+
+def shown_origins(said: pd.DataFrame) -> list[pd.Timestamp]:
+    """The first moment from which most is forecast, and the first one after what that covers, if there is any."""
+    steps = said.groupby("origin", sort=True)["step"].max()
+    first = steps.index[int(steps.to_numpy().argmax())]
+    later = steps[steps.index >= first + pd.Timedelta(seconds=STEP_SECONDS * int(steps[first]))]
+    # What is forecast for an hour only, from the end of a hold-out, shows nothing.
+    if later.empty or later.max() * 4 < steps[first]:
+        return [first]
+    return [first, later.index[int(later.to_numpy().argmax())]]
+
+
+def _fans(
+    said: pd.DataFrame, origins: list[pd.Timestamp], points: int, title: str, beside: pd.DataFrame | None, whose: str
+) -> bytes:
+    metrics = list(dict.fromkeys(said["metric"].astype(str)))
+    with canvas(rows=len(metrics), height=1.05 * len(metrics) + 0.95) as drawing:
+        for axis, metric in zip(drawing.axes, metrics, strict=True):
+            for i, origin in enumerate(origins):
+                _fan(axis, _rows(said, origin, metric, points), legend=i == 0)
+            if beside is not None:
+                theirs = _rows(beside, origins[0], metric, points)
+                axis.plot(theirs["time"], theirs["value"], lw=1.0, color=THEIRS, label=f"{whose}'s median")
+            _named(axis, metric)
+        dates(drawing.axes[-1])
+        drawing.axes[0].set_title(title, fontsize=8)
+        drawing.axes[-1].legend(fontsize=6, ncols=6, loc="upper left", bbox_to_anchor=(-0.12, -0.3), frameon=False)
+    return drawing.png
+
+
+def _rows(said: pd.DataFrame, origin: pd.Timestamp, metric: str, points: int) -> pd.DataFrame:
+    rows = said[(said["origin"] == origin) & (said["metric"] == metric)].sort_values("step")
+    drawn = rows.iloc[:: max(1, len(rows) // points)]
+    return drawn.assign(time=drawn["timestamp"].dt.tz_localize(None))
+
+
+def _fan(axis: Any, rows: pd.DataFrame, legend: bool) -> None:
+    times = rows["time"].to_numpy()
+    names = ("80 % interval", "median", "what came") if legend else (None, None, None)
+    axis.fill_between(times, rows["lower"], rows["upper"], color=BAND, lw=0, label=names[0])
+    axis.plot(times, rows["value"], lw=1.1, color=MEDIAN, label=names[1])
+    if rows["actual"].notna().any():
+        axis.plot(times, rows["actual"], lw=0.6, color="0.15", label=names[2])
+    axis.axvline(times[0], color="0.6", lw=0.8, ls=":")
+
+
+def _named(axis: Any, metric: str) -> None:
+    unit = f"\n({UNITS[metric]})" if metric in UNITS else ""
+    axis.set_ylabel(f"{metric.replace('_', ' ')}{unit}", fontsize=6, rotation=0, ha="right", va="center")
+    axis.tick_params(labelsize=6)
+    axis.ticklabel_format(axis="y", style="sci", scilimits=(-3, 5), useOffset=False)
+    axis.yaxis.get_offset_text().set_fontsize(6)
+    axis.margins(x=0.01)
+
+
+def _inside(axis: Any, came: pd.DataFrame, metrics: list[str]) -> None:
+    labels = [f"{begin}-{end} h" for begin, end in pairwise(HOURS)]
+    shares = came.groupby(["metric", "hours"])["inside"].mean()
+    for i, metric in enumerate(metrics):
+        of, colour, marker = shares[metric], COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]
+        axis.plot(of.index, of.to_numpy(), lw=0.9, color=colour, marker=marker, ms=4, label=metric.replace("_", " "))
+    together = came.groupby("hours")["inside"].mean()
+    axis.plot(together.index, together.to_numpy(), lw=2.2, color="0.15", label="all")
+    axis.axhline(COVERAGE, color="0.45", lw=1, ls="--", label="promised")
+    axis.set_xticks(range(len(labels)), [f"{label} ahead" for label in labels], fontsize=6)
+    axis.set_ylim(min(0.5, float(shares.min()) - 0.05), 1.02)
+    axis.set_ylabel("share inside the\n80 % interval", fontsize=7)
+    axis.tick_params(labelsize=6)
+    axis.legend(fontsize=6, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+
+
+def _sides(axis: Any, came: pd.DataFrame, metrics: list[str]) -> None:
+    """How much comes below and above the interval: as long as each other, up to the dotted lines, is as promised."""
+    shares = came.groupby("metric")[["below", "above"]].mean().reindex(metrics)
+    places = np.arange(len(metrics))
+    tail = (1 - COVERAGE) / 2
+    for side, sign, colour in (("below", -1, "tab:blue"), ("above", 1, "tab:green")):
+        axis.barh(places, sign * shares[side].to_numpy(), height=0.7, color=colour)
+        axis.axvline(sign * tail, color="0.45", lw=1, ls="--")
+        for place, share in zip(places, shares[side], strict=True):
+            away = "left" if sign > 0 else "right"
+            axis.annotate(f"{share:.0%}", (sign * share, place), (sign * 3, 0), textcoords="offset points", fontsize=6,
+                          ha=away, va="center")  # fmt: skip
+    axis.axvline(0.0, color="0.3", lw=0.8)
+    reach = 1.25 * max(float(shares.to_numpy().max()), 0.15)
+    axis.set_xlim(-reach, reach)
+    axis.set_yticks(places, [metric.replace("_", " ") for metric in metrics], fontsize=6)
+    axis.invert_yaxis()
+    axis.set_xticks([])
+    axis.set_xlabel(f"below the interval  |  above it (promised: {tail:.0%} each)", fontsize=7)

@@ -1,0 +1,62 @@
+"""Model cards: ``<root>/<name>/cards/<version>/card.md`` and its pictures, beside the version directories.
+
+A version directory never changes, and a card is written anew at each evaluation, so it has a place of its own. That
+is no number: nothing takes it for a version, and a KServe ``storageUri`` names a version's own directory. Cards of
+versions that were retired stay: they are small, and tell what was once served.
+"""
+
+from collections.abc import Mapping
+
+from aiops_assets.errors import NotFoundError
+from aiops_assets.storage.storage import Storage
+
+CARDS, CARD = "cards", "card.md"
+
+
+class Cards:
+    """The cards below one model root."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def put(self, name: str, version: int, files: Mapping[str, bytes]) -> None:
+        """Write a card: the pictures first, then the text that shows them; pictures that it has no more go.
+
+        Args:
+            name, version: of the model.
+            files: file name -> content, ``card.md`` among them.
+        """
+        folder = self._folder(name, version)
+        for path in sorted(files, key=lambda path: path == CARD):
+            self.storage.write(f"{folder}/{path}", files[path])
+        for path in self.storage.names(folder):
+            if path.endswith(".png") and path not in files:
+                self.storage.remove(f"{folder}/{path}")
+        self.storage.sweep(folder)
+
+    def text(self, name: str, version: int) -> str:
+        """The card.
+
+        Raises:
+            NotFoundError: that version has none.
+        """
+        try:
+            return self.storage.read(f"{self._folder(name, version)}/{CARD}").decode()
+        except NotFoundError:
+            known = ", ".join(map(str, self.versions(name))) or "none"
+            raise NotFoundError(
+                f"{name} version {version} has no card (versions with one: {known}): `aiops run` writes that of the "
+                "newest version"
+            ) from None
+
+    def versions(self, name: str) -> list[int]:
+        """Versions that have a card, in order."""
+        found = [int(entry) for entry in self.storage.names(f"{name}/{CARDS}") if entry.isdigit()]
+        return sorted(version for version in found if self.storage.exists(f"{self._folder(name, version)}/{CARD}"))
+
+    def locate(self, name: str, version: int) -> str:
+        """Path or URL of a card, for people."""
+        return self.storage.locate(f"{self._folder(name, version)}/{CARD}")
+
+    def _folder(self, name: str, version: int) -> str:
+        return f"{name}/{CARDS}/{version}"

@@ -1,0 +1,184 @@
+"""The champion record ``<root>/<name>/champion.json``: read, moved by compare-and-swap, renewed when it is damaged."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
+from aiops_assets.storage.records import ChampionMove, ChampionRecord, Veto
+from aiops_assets.storage.storage import Storage
+
+CHAMPION = "champion.json"
+MOST_HISTORY = 100
+MOST_VETOES = 100
+
+FilesOf = Callable[[ChampionMove, str], dict[str, str]]
+
+
+class ChampionRecords:
+    """The records of all models below one root. It knows nothing of the versions they name."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def read(self, name: str) -> ChampionRecord | None:
+        """The record, ``None`` when there is none.
+
+        Raises:
+            IntegrityError: it is no valid record, or that of another model.
+        """
+        return self._read(name)[1]
+
+    def move(
+        self,
+        name: str,
+        move: ChampionMove,
+        files: Mapping[str, str],
+        *,
+        seen: int | None,
+        by_hand: bool,
+        veto_seen: FilesOf | None,
+    ) -> ChampionRecord:
+        """Write the move down, unless somebody was faster.
+
+        Args:
+            name: of the model.
+            move: to be the newest.
+            files: of the version moved to, file -> sha256, to know its vetoes by.
+            seen: the version that was champion when this was decided.
+            by_hand: lifts a veto on the version.
+            veto_seen: yields the files of the version that is left, when that is to be vetoed.
+
+        Raises:
+            ConflictError: the champion is another by now, or the version is vetoed; nothing was changed.
+        """
+        content, record = self._read(name)
+        if (record.champion.version if record else None) != seen:
+            raise _lost(name, record, seen)
+        if record is None:
+            moved = ChampionRecord(name=name, champion=move)
+        else:
+            veto = record.veto_on(move.version, files)
+            if veto and not by_hand:
+                raise ConflictError(vetoed(name, move.version, veto))
+            kept = record.without_veto_on(move.version, files)
+            if veto_seen:
+                left = record.champion
+                theirs = veto_seen(left, name)
+                # Between twins the files tell nothing apart.
+                veto = _veto(left, {} if theirs == dict(files) else theirs, move)
+                kept = (veto, *(other for other in kept if other.version != left.version))
+            history = (record.champion, *record.history)[:MOST_HISTORY]
+            moved = ChampionRecord(name=name, champion=move, history=history, vetoed=kept[:MOST_VETOES])
+        try:
+            self.storage.compare_and_swap(self._path(name), content, moved.to_bytes())
+        except ConflictError:
+            raise _lost(name, self.read(name), seen) from None
+        return moved
+
+    def renew(self, name: str, move: ChampionMove) -> tuple[ChampionRecord, str]:
+        """A record without history in the place of one that is missing or unreadable; the latter is kept aside.
+
+        Returns:
+            The record, and the name of the file that keeps the damaged one (empty: it was missing).
+
+        Raises:
+            ConflictError: a record can be read after all; nothing was changed.
+        """
+        content: bytes | None = None
+        aside = ""
+        try:
+            content = self.storage.read(self._path(name))
+            found = self.read(name)
+        except NotFoundError:
+            found = None
+        except IntegrityError:
+            found = None
+            aside = _aside()
+        if found:
+            raise ConflictError(f"{name}: the champion record can be read, written by {_author(found.champion)}")
+        if aside and content is not None:
+            self.storage.write(f"{name}/{aside}", content)
+        record = ChampionRecord(name=name, champion=move)
+        self.storage.compare_and_swap(self._path(name), content, record.to_bytes())
+        return record, aside
+
+    def correct(
+        self, wrong: ChampionRecord, move: ChampionMove, files: Mapping[str, str]
+    ) -> tuple[ChampionRecord, str]:
+        """Replace the champion of a record that is wrong about it; history and vetoes stay, the old file is kept aside.
+
+        Args:
+            wrong: the record as it was read.
+            move: the champion that it should name. The one that it does name was never served: it enters no history.
+            files: of that version, file -> sha256: a veto on them is lifted.
+
+        Returns:
+            The record, and the name of the file that keeps the wrong one.
+
+        Raises:
+            ConflictError: the record is another by now; nothing was changed.
+        """
+        content, found = self._read(wrong.name)
+        if content is None or found != wrong:
+            raise _lost(wrong.name, found, wrong.champion.version)
+        aside = _aside()
+        self.storage.write(f"{wrong.name}/{aside}", content)
+        kept = wrong.without_veto_on(move.version, files)
+        record = ChampionRecord(name=wrong.name, champion=move, history=wrong.history, vetoed=kept)
+        self.storage.compare_and_swap(self._path(wrong.name), content, record.to_bytes())
+        return record, aside
+
+    def _read(self, name: str) -> tuple[bytes | None, ChampionRecord | None]:
+        path = self._path(name)
+        try:
+            content = self.storage.read(path)
+        except NotFoundError:
+            return None, None
+        where = self.storage.locate(path)
+        try:
+            record = ChampionRecord.model_validate_json(content)
+        except ValidationError as error:
+            raise IntegrityError(f"{where} is no valid champion record: {error.errors()[0]['msg']}") from None
+        if record.name != name:
+            raise IntegrityError(f"{where} is no valid champion record of {name}: it is that of {record.name}")
+        return content, record
+
+    def _path(self, name: str) -> str:
+        return f"{name}/{CHAMPION}"
+
+
+def vetoed(name: str, version: int, veto: Veto) -> str:
+    """Why no run serves a version, and what a person types to serve it all the same."""
+    same = "" if veto.version == version else f" is the same model as version {veto.version}, which"
+    return (
+        f"{name} version {version}{same} was rolled back by {veto.who} on {veto.when:%Y-%m-%d} ({veto.reason}): "
+        f"`aiops promote {name} {version}` lifts the veto"
+    )
+
+
+def _aside() -> str:
+    return f"{CHAMPION}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+
+
+def _veto(left: ChampionMove, files: dict[str, str], move: ChampionMove) -> Veto:
+    return Veto(
+        version=left.version,
+        manifest_sha256=left.manifest_sha256,
+        who=move.who,
+        when=move.when,
+        reason=move.reason,
+        files=files,
+    )
+
+
+def _lost(name: str, found: ChampionRecord | None, seen: int | None) -> ConflictError:
+    version, author = (found.champion.version, f": moved by {_author(found.champion)}") if found else (None, "")
+    return ConflictError(
+        f"{name}: champion is version {version}, was {seen} when this was decided{author}; nothing was changed"
+    )
+
+
+def _author(move: ChampionMove) -> str:
+    return f"{move.who} on {move.when:%Y-%m-%d %H:%M:%S} UTC ({move.reason})"

@@ -1,0 +1,104 @@
+"""What one asset tells the next: small typed references, never the data itself.
+
+A reference is kept by the run that made it, so that two runs at once on one home do not take each other's.
+"""
+
+import json
+from typing import TypeVar
+
+from aiops_assets.errors import ConflictError, NotFoundError, StoreError
+from aiops_assets.storage.records import Record, SourceReport, SyntheticRecipe
+from aiops_assets.storage.storage import Storage
+
+Kind = TypeVar("Kind", bound=Record)
+MOST_RUNS = 10
+"""Runs whose references are kept."""
+ATTEMPTS = 10
+
+
+class SeriesRef(Record):
+    """Generated series: the recipe that yields them again, and their digest."""
+
+    data_version: str
+    recipe: SyntheticRecipe
+
+
+class TrainingSetRef(Record):
+    """A stored training set, and where its rows came from this time: equal rows may be stored since long."""
+
+    view: str
+    data_version: str
+    effective_source: str
+    source: SourceReport
+
+
+class VersionRef(Record):
+    """A committed version of a model."""
+
+    name: str
+    version: int
+    manifest_sha256: str
+
+
+class DecisionRef(Record):
+    """What the evaluation decided of a challenger, and which champion (if any) it saw; ``equal``: the same model."""
+
+    challenger: VersionRef
+    champion: int | None
+    promote: bool
+    equal: bool
+    reason: str
+
+
+class Handoffs:
+    """The newest references of each asset of a cluster."""
+
+    def __init__(self, storage: Storage, cluster: str) -> None:
+        self.storage = storage
+        self.cluster = cluster
+
+    def put(self, key: tuple[str, ...], run_id: str, reference: Record) -> None:
+        """Keep what an asset returned in a run.
+
+        Raises:
+            ConflictError: others wrote it again and again.
+        """
+        for _ in range(ATTEMPTS):
+            before, entries = self._read(key)
+            kept = {run: value for run, value in entries.items() if run != run_id}
+            newest = {run_id: reference.model_dump(mode="json"), **kept}
+            text = json.dumps(dict(list(newest.items())[:MOST_RUNS]), indent=2)
+            try:
+                self.storage.compare_and_swap(self._path(key), before, text.encode())
+            except ConflictError:
+                continue
+            return
+        raise ConflictError(f"{self.storage.locate(self._path(key))} was changed by others {ATTEMPTS} times in a row")
+
+    def get(self, key: tuple[str, ...], kind: type[Kind], run_id: str = "") -> Kind:
+        """What an asset returned in that run, or else last.
+
+        Raises:
+            NotFoundError: it was never materialized.
+        """
+        entries = self._read(key)[1]
+        if not entries:
+            name = "/".join(key)
+            raise NotFoundError(f"{name} was never materialized: materialize it first, or select it too")
+        return kind.model_validate(entries.get(run_id) or next(iter(entries.values())))
+
+    def _read(self, key: tuple[str, ...]) -> tuple[bytes | None, dict[str, object]]:
+        """The file as it is, and run -> reference, newest first."""
+        try:
+            data = self.storage.read(self._path(key))
+        except NotFoundError:
+            return None, {}
+        try:
+            entries = json.loads(data)
+        except ValueError as error:
+            raise StoreError(f"{self.storage.locate(self._path(key))} is no JSON: remove it and run again") from error
+        # A file of older code holds the reference itself.
+        return data, entries if all(isinstance(entry, dict) for entry in entries.values()) else {}
+
+    def _path(self, key: tuple[str, ...]) -> str:
+        return f"handoff/cluster={self.cluster}/{'/'.join(key)}.json"

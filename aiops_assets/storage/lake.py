@@ -1,0 +1,318 @@
+"""The lake: what was fetched, a Parquet file per cluster, metric, query and UTC day.
+
+The query is part of the path: a changed query is a new series, never mixed with the old one. A day grows by
+:meth:`Lake.upsert_day`, whoever else writes it at the same time.
+"""
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import pandas as pd
+from pydantic import ValidationError
+
+from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
+from aiops_assets.storage import day_file
+from aiops_assets.storage.day_file import DaySamples
+from aiops_assets.storage.records import Record
+from aiops_assets.storage.storage import Storage
+from aiops_assets.timeseries.catalog import MetricSpec
+
+ATTEMPTS = 10
+"""How often a write is tried again when somebody else wrote the day meanwhile."""
+
+
+@dataclass(frozen=True)
+class StoredQuery:
+    """A metric as it was fetched once, though the catalogue may have another query for it by now, or none."""
+
+    name: str
+    promql: str
+
+
+class DayInfo(Record):
+    """What a day file says of itself.
+
+    Attributes:
+        day: UTC, ISO.
+        digest: of the rows, 32 hex (:func:`aiops_assets.storage.day_file.wide_digest`).
+        series: how many have a sample.
+        samples: how many values are stored.
+        got: instants of the day's grid at which any series has a sample.
+        expected: instants of the grid up to ``fetched_until``.
+        reason: "complete", or why ``got`` is less than ``expected`` or the day is still open.
+        fetched: ISO time of the last fetch.
+        fetched_until: ISO time, exclusive: the end of what was asked so far.
+        closed: it will not be asked again.
+        revised: points whose value a later fetch changed, summed over fetches.
+        source: "prometheus" or "thanos": which server the newest samples came from.
+    """
+
+    metric: str
+    day: str
+    query: str
+    unit: str
+    step_seconds: int
+    digest: str
+    series: int
+    samples: int
+    got: int
+    expected: int
+    reason: str
+    fetched: str
+    fetched_until: str
+    closed: bool
+    revised: int
+    source: str
+
+    @property
+    def coverage(self) -> float:
+        """The share of the instants asked for at which any series has a sample."""
+        return self.got / self.expected if self.expected else 0.0
+
+    @property
+    def asked_until(self) -> datetime:
+        """``fetched_until`` as a time."""
+        return datetime.fromisoformat(self.fetched_until)
+
+
+class FetchOutcome(Record):
+    """How the last fetch ended, well or not.
+
+    ``when`` is ISO; ``problem`` is empty if there was none; ``server`` is host:port, never more of the URL;
+    ``first_day`` and ``last_day`` are the ends (ISO, inclusive) of the days that were asked for.
+    """
+
+    when: str
+    reached: bool
+    problem: str
+    run_id: str
+    server: str
+    first_day: str
+    last_day: str
+
+    def asked_for(self, day: date) -> bool:
+        """Whether the day was among those asked for."""
+        return self.first_day <= day.isoformat() <= self.last_day
+
+
+class Lake:
+    """Days of metrics of one cluster."""
+
+    def __init__(self, storage: Storage, cluster: str) -> None:
+        self.storage = storage
+        self.cluster = cluster
+
+    def upsert_day(
+        self,
+        metric: MetricSpec,
+        day: date,
+        wide: pd.DataFrame,
+        *,
+        fetched: datetime,
+        fetched_until: datetime,
+        closed: bool,
+        source: str = "prometheus",
+    ) -> tuple[DayInfo | None, int]:
+        """Merge samples into a day, by (series, time): the new value wins, no new value keeps the stored one.
+
+        A file that is damaged or has another step is replaced. Two writers at once are safe: the samples of both
+        are in the file.
+
+        Args:
+            metric: whose query was asked.
+            day: UTC day.
+            wide: (instants, series) float64; index of instants of the day's grid, a column a series named by
+                its labels as JSON; NaN: no sample.
+            fetched: time of the fetch.
+            fetched_until: end (exclusive) of what was asked; an end that is stored and later stays.
+            closed: whether the day will not be asked again.
+            source: which server the samples come from.
+
+        Returns:
+            what the file says of itself now, and how many points this call revised. ``None`` when there is
+            no sample and no stored day: nothing is written, or the empty day would never be fetched.
+
+        Raises:
+            SchemaError: instants off the day's grid, or two series of one name.
+            ConflictError: others wrote the day again and again.
+        """
+        new = day_file.from_wide(wide, day, metric.step_seconds)
+        until = min(day_file.microseconds(fetched_until), new.end)
+        for _ in range(ATTEMPTS):
+            data, stored, known = self._stored(metric, day)
+            if stored is None and not new.names:
+                return None, 0
+            merged, revised = (new, 0) if stored is None else stored.updated(new)
+            asked = max(until, day_file.microseconds(known.asked_until) if known else until)
+            info = _describe(
+                metric,
+                day,
+                merged,
+                asked,
+                fetched=fetched.astimezone(UTC).isoformat() if new.names or known is None else known.fetched,
+                closed=closed,
+                revised=revised + (known.revised if known else 0),
+                source=source if new.names or known is None else known.source,
+            )
+            try:
+                self.storage.compare_and_swap(self._path(metric, day), data, day_file.encode(merged, info.to_bytes()))
+            except ConflictError:
+                continue
+            return info, revised
+        where = self.storage.locate(self._path(metric, day))
+        raise ConflictError(f"{where} was changed by others {ATTEMPTS} times in a row: fetch the day again")
+
+    def read_day(self, metric: MetricSpec | StoredQuery, day: date) -> tuple[pd.DataFrame, DayInfo]:
+        """A day as it was fetched, and what it says of itself.
+
+        Returns:
+            (instants, series) float64: the index ``timestamp`` has the instants (UTC, us) at which any series
+            has a sample, the columns are the series' names, sorted; NaN where a series has none.
+
+        Raises:
+            NotFoundError: that day was never fetched with this query.
+            IntegrityError: the file is damaged, its rows do not have the recorded digest, or the catalogue has
+                another step for the metric by now.
+        """
+        stored, info = self._decode(metric, day, self._read(metric, day))
+        return stored.to_wide(), info
+
+    def info(self, metric: MetricSpec | StoredQuery, day: date) -> DayInfo | None:
+        """What a day says of itself, its rows unread; ``None`` when there is no such day.
+
+        Raises:
+            IntegrityError: the file cannot be read.
+        """
+        try:
+            data = self._read(metric, day)
+        except NotFoundError:
+            return None
+        try:
+            return DayInfo.model_validate_json(day_file.decode_said(data))
+        except (IntegrityError, ValidationError) as error:
+            raise self._damaged(metric, day, error) from None
+
+    def days(self, metric: MetricSpec | StoredQuery) -> list[date]:
+        """Days there are of a metric's present query, in order."""
+        names = self.storage.names(self._folder(metric))
+        days = []
+        for name in names:
+            with suppress(ValueError):  # somebody's own file
+                days.append(datetime.strptime(name, "day=%Y-%m-%d.parquet").date())
+        return sorted(days)
+
+    def sweep(self, metric: MetricSpec) -> None:
+        """Remove what killed writers left beside a metric's days."""
+        self.storage.sweep(self._folder(metric))
+
+    def note_fetch(self, outcome: FetchOutcome) -> None:
+        """Keep how the last fetch ended, in place of the one before."""
+        self.storage.write(self._outcome_path(), outcome.to_bytes())
+
+    def last_fetch(self) -> FetchOutcome | None:
+        """How the last fetch ended; ``None`` before the first.
+
+        Raises:
+            IntegrityError: the record cannot be read.
+        """
+        try:
+            return FetchOutcome.model_validate_json(self.storage.read(self._outcome_path()))
+        except NotFoundError:
+            return None
+        except ValidationError:
+            raise IntegrityError(
+                f"{self.storage.locate(self._outcome_path())} is no valid record: the next fetch replaces it"
+            ) from None
+
+    def _stored(self, metric: MetricSpec, day: date) -> tuple[bytes | None, DaySamples | None, DayInfo | None]:
+        """The file's bytes as a swap must find them, and what they hold; nothing if that is damaged."""
+        try:
+            data = self._read(metric, day)
+        except NotFoundError:
+            return None, None, None
+        try:
+            return data, *self._decode(metric, day, data)
+        except IntegrityError:
+            return data, None, None
+
+    def _read(self, metric: MetricSpec | StoredQuery, day: date) -> bytes:
+        try:
+            return self.storage.read(self._path(metric, day))
+        except NotFoundError:
+            raise NotFoundError(f"{metric.name} of {day}: not in the lake; materialize raw_metrics for it") from None
+
+    def _decode(self, metric: MetricSpec | StoredQuery, day: date, data: bytes) -> tuple[DaySamples, DayInfo]:
+        try:
+            info = DayInfo.model_validate_json(day_file.decode_said(data))
+            if isinstance(metric, MetricSpec) and info.step_seconds != metric.step_seconds:
+                raise IntegrityError(f"it has a step of {info.step_seconds} s, not {metric.step_seconds} s")
+            stored = day_file.decode(data, day, info.step_seconds)
+            if stored.digest != info.digest:
+                raise IntegrityError("its rows differ from the recorded digest")
+        except (IntegrityError, ValidationError) as error:
+            raise self._damaged(metric, day, error) from None
+        return stored, info
+
+    def _damaged(self, metric: MetricSpec | StoredQuery, day: date, error: Exception) -> IntegrityError:
+        where = self.storage.locate(self._path(metric, day))
+        what = error if isinstance(error, IntegrityError) else "its metadata are of another kind"
+        return IntegrityError(f"{where} is damaged ({what}): fetch the day again")
+
+    def _folder(self, metric: MetricSpec | StoredQuery) -> str:
+        query = hashlib.blake2b(metric.promql.encode(), digest_size=4).hexdigest()
+        return f"lake/cluster={self.cluster}/metric={metric.name}/query={query}"
+
+    def _path(self, metric: MetricSpec | StoredQuery, day: date) -> str:
+        return f"{self._folder(metric)}/day={day.isoformat()}.parquet"
+
+    def _outcome_path(self) -> str:
+        return f"lake/cluster={self.cluster}/last_fetch.json"
+
+
+def _describe(
+    metric: MetricSpec,
+    day: date,
+    samples: DaySamples,
+    asked: int,
+    *,
+    fetched: str,
+    closed: bool,
+    revised: int,
+    source: str,
+) -> DayInfo:
+    """What the file of a day will say; ``asked`` is the end of what was asked so far, in Unix microseconds."""
+    return DayInfo(
+        metric=metric.name,
+        day=day.isoformat(),
+        query=metric.promql,
+        unit=metric.unit,
+        step_seconds=metric.step_seconds,
+        digest=samples.digest,
+        series=len(samples.names),
+        samples=samples.count,
+        got=int(samples.covered.sum()),
+        expected=samples.points_until(asked),
+        reason=_reason(samples, asked, closed),
+        fetched=fetched,
+        fetched_until=day_file.time_at(asked).isoformat(),
+        closed=closed,
+        revised=revised,
+        source=source,
+    )
+
+
+def _reason(day: DaySamples, asked: int, closed: bool) -> str:
+    """Why a day has fewer instants with samples than were asked for, in words."""
+    covered = day.covered[: day.points_until(asked)]
+    reasons = []
+    if not closed:
+        reasons.append("the day is not over" if asked < day.end else "the day is not closed yet")
+    first = int(covered.argmax()) if covered.any() else len(covered)
+    if first:
+        clock = day_file.time_at(day.begin + first * day.step).strftime("%H:%M")
+        reasons.append(f"no sample before {clock} (retention or the begin of the history)")
+    if missing := int((~covered[first:]).sum()):
+        reasons.append(f"{missing} instant{'s' if missing > 1 else ''} without a sample")
+    return "; ".join(reasons) or "complete"

@@ -1,0 +1,208 @@
+"""What the champions said of the newest window: a directory a run, two Parquet files and the record of what they are.
+
+``scores/cluster=<cluster>/<made at>/`` holds ``anomaly_scores.parquet``, ``metric_forecasts.parquet`` and, written
+last, ``record.json`` with their digests. Names sort by time, so that the newest is found by one listing. What a file
+is of stands in its own metadata too, so that it can be carried elsewhere.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aiops_assets.errors import IntegrityError, NotFoundError
+from aiops_assets.storage.records import Record, sha256
+from aiops_assets.storage.storage import Storage
+
+SCORES, FORECASTS, RECORD = "anomaly_scores.parquet", "metric_forecasts.parquet", "record.json"
+SCORE_COLUMNS = (
+    "timestamp",
+    "model_name",
+    "model_version",
+    "pod",
+    "anomaly_score",
+    "is_anomaly",
+    "contributing_features",
+)
+FORECAST_COLUMNS = (
+    "made_at",
+    "model_name",
+    "model_version",
+    "metric_name",
+    "predicted_for",
+    "value",
+    "lower",
+    "upper",
+)
+METADATA_KEY = b"aiops"
+KEPT = timedelta(days=7)
+"""Of every fifteen minutes: 700 runs."""
+NAME_FORMAT = "%Y-%m-%dT%H%M%S.%fZ"
+NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}\.\d{6}Z")
+
+
+class AskedModel(Record):
+    """A champion that was asked; ``kind`` is "detector" or "forecaster", the rest is of its training."""
+
+    name: str
+    version: int
+    manifest_sha256: str
+    kind: str
+    data_version: str
+    effective_source: str
+
+
+class ScoresRecord(Record):
+    """Of what the scores and forecasts of a run are.
+
+    Attributes:
+        made_at: when the models were asked.
+        source: where the window came from: "prometheus", "cached" (the server could not be reached) or "synthetic".
+        notes: what people should know of the window before they trust its scores.
+        code_version: of the code that asked.
+        scored_until: newest instant that was scored; ``None`` when no detector answered.
+        forecast_from: instant after which the forecasts begin; ``None`` when no forecaster answered.
+        pods: how many were scored.
+        pods_version, cluster_version: digests of the rows of pods and of the cluster that were read; empty without.
+        models: that answered.
+        left_out: model -> why it did not answer.
+        files: file -> sha256; set when the run is stored.
+    """
+
+    cluster: str
+    made_at: datetime
+    source: str
+    notes: tuple[str, ...] = ()
+    code_version: str
+    scored_until: datetime | None = None
+    forecast_from: datetime | None = None
+    pods: int = 0
+    pods_version: str = ""
+    cluster_version: str = ""
+    models: tuple[AskedModel, ...] = ()
+    left_out: dict[str, str] = {}
+    files: dict[str, str] = {}
+
+    @property
+    def run_name(self) -> str:
+        """Of the run's directory."""
+        return self.made_at.astimezone(UTC).strftime(NAME_FORMAT)
+
+
+@dataclass(frozen=True)
+class ScoresRun:
+    """A stored run.
+
+    Attributes:
+        record: of what it is.
+        scores: :data:`SCORE_COLUMNS`, a row a model, pod and instant; ``contributing_features`` is a JSON object
+            metric -> share, the largest first.
+        forecasts: :data:`FORECAST_COLUMNS`, a row a model, metric and instant; ``value`` is the median, ``lower`` and
+            ``upper`` the 80 % interval, all in the metric's unit of the catalogue.
+    """
+
+    record: ScoresRecord
+    scores: pd.DataFrame
+    forecasts: pd.DataFrame
+
+
+class Scores:
+    """Runs of one cluster."""
+
+    def __init__(self, storage: Storage, cluster: str) -> None:
+        self.storage = storage
+        self.cluster = cluster
+
+    def put(self, run: ScoresRun) -> tuple[ScoresRecord, list[str]]:
+        """Store a run, whole or not at all; runs that are a week older go.
+
+        Returns:
+            the record with the digests of the files, and the names of the runs that went.
+
+        Raises:
+            ConflictError: there is a run of this instant.
+        """
+        record = run.record
+        files = {SCORES: _encoded(run.scores, record), FORECASTS: _encoded(run.forecasts, record)}
+        record = record.model_copy(update={"files": {name: sha256(data) for name, data in files.items()}})
+        files[RECORD] = record.to_bytes()
+        self.storage.commit_directory(f"{self.folder}/{record.run_name}", files, last=RECORD)
+        oldest = (record.made_at.astimezone(UTC) - KEPT).strftime(NAME_FORMAT)
+        old = [name for name in self.names() if name < oldest]
+        for name in old:
+            self.storage.remove_directory(f"{self.folder}/{name}", first=RECORD)
+        return record, old
+
+    def names(self) -> list[str]:
+        """Of the runs, oldest first; on a bucket also of one that is being written."""
+        return [name for name in self.storage.names(self.folder) if NAME.fullmatch(name)]
+
+    def read(self, name: str) -> ScoresRun:
+        """A run, its files compared with their digests.
+
+        Raises:
+            NotFoundError: no such run, or not wholly written yet.
+            IntegrityError: a file is missing or damaged, or the run is another than its name says.
+        """
+        path = f"{self.folder}/{name}"
+        data = self.storage.read(f"{path}/{RECORD}")
+        try:
+            record = ScoresRecord.model_validate_json(data)
+        except ValueError:
+            raise self._damaged(name, RECORD) from None
+        if record.run_name != name or record.cluster != self.cluster:
+            raise IntegrityError(f"{self.locate(name)} holds {record.run_name} of {record.cluster}: remove it")
+        scores = self._frame(record, SCORES, SCORE_COLUMNS)
+        return ScoresRun(record, scores, self._frame(record, FORECASTS, FORECAST_COLUMNS))
+
+    def newest(self) -> ScoresRun | None:
+        """The newest whole run; ``None`` before the first.
+
+        Raises:
+            IntegrityError: it is damaged.
+        """
+        for name in reversed(self.names()):
+            try:
+                return self.read(name)
+            except NotFoundError:  # being written, or removed meanwhile
+                continue
+        return None
+
+    @property
+    def folder(self) -> str:
+        """Of all runs, relative to the storage."""
+        return f"scores/cluster={self.cluster}"
+
+    def locate(self, name: str) -> str:
+        """Path or URL of a run, for people."""
+        return self.storage.locate(f"{self.folder}/{name}")
+
+    def _frame(self, record: ScoresRecord, file: str, columns: tuple[str, ...]) -> pd.DataFrame:
+        try:
+            data = self.storage.read(f"{self.folder}/{record.run_name}/{file}")
+        except NotFoundError:
+            raise self._damaged(record.run_name, file) from None
+        if sha256(data) != record.files.get(file):
+            raise self._damaged(record.run_name, file)
+        try:
+            frame: pd.DataFrame = pq.read_table(pa.BufferReader(data)).to_pandas()
+        except (pa.ArrowException, OSError):
+            raise self._damaged(record.run_name, file) from None
+        if tuple(frame.columns) != columns:
+            raise self._damaged(record.run_name, file)
+        return frame
+
+    def _damaged(self, name: str, file: str) -> IntegrityError:
+        return IntegrityError(f"{self.locate(name)}/{file} is missing or damaged: remove the run, another will come")
+
+
+def _encoded(frame: pd.DataFrame, record: ScoresRecord) -> bytes:
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    said = {**(table.schema.metadata or {}), METADATA_KEY: record.model_dump_json().encode()}
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(said), sink, compression="zstd")
+    data: bytes = sink.getvalue().to_pybytes()
+    return data

@@ -1,0 +1,267 @@
+"""Served directories: ``<root>/<name>/<version>/`` with one model file and its manifest, and the champion record."""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, StoreError
+from aiops_assets.storage.champion_record import ChampionRecords
+from aiops_assets.storage.records import ChampionMove, ChampionRecord, EvaluationRecord, FileState, Manifest, sha256
+from aiops_assets.storage.storage import Storage
+
+MANIFEST = "manifest.json"
+MODEL_FILE = "model.joblib"
+"""The only name that both KServe's scikit-learn server and MLServer load; there must be no second pickle."""
+CURRENT = "current"
+EVALUATIONS = "evaluations"
+CLAIM_ATTEMPTS = 20
+
+
+class ServedModels:
+    """The served directories below one root."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._records = ChampionRecords(storage)
+
+    def versions(self, name: str) -> list[int]:
+        """Versions that are wholly there, in order."""
+        found = [int(entry) for entry in self.storage.names(name) if entry.isdigit()]
+        return sorted(version for version in found if self.storage.exists(f"{name}/{version}/{MANIFEST}"))
+
+    def publish(
+        self,
+        name: str,
+        files: Mapping[str, bytes],
+        manifest: Callable[[int, dict[str, str]], Manifest],
+        *,
+        after: int = 0,
+    ) -> Manifest:
+        """Commit a new version directory: the files, and last the manifest made for its number.
+
+        Args:
+            name: of the model.
+            files: file name -> content.
+            manifest: (version, sha256 of each file) -> the manifest to write.
+            after: the highest number known elsewhere: a number is never given twice.
+
+        Raises:
+            ConflictError: other writers took every number tried.
+            StoreError: it cannot be written; nothing is left behind.
+        """
+        digests = {path: sha256(data) for path, data in files.items()}
+        for _ in range(CLAIM_ATTEMPTS):
+            numbers = [int(entry) for entry in self.storage.names(name) if entry.isdigit()]
+            made = manifest(max([after, *numbers]) + 1, digests)
+            try:
+                self.storage.commit_directory(
+                    f"{name}/{made.version}", {**files, MANIFEST: made.to_bytes()}, last=MANIFEST
+                )
+            except ConflictError:
+                continue
+            return made
+        raise ConflictError(f"{self.locate(name)}: {CLAIM_ATTEMPTS} version numbers were taken by other writers")
+
+    def locate(self, name: str, version: int | None = None) -> str:
+        """Path or URL of a model's directory, or of one version: KServe's ``storageUri`` ends like this."""
+        return self.storage.locate(name if version is None else f"{name}/{version}")
+
+    def manifest(self, name: str, version: int, expected_sha256: str | None = None) -> Manifest:
+        """A version's manifest, compared with the digest recorded outside its directory if one is given.
+
+        Raises:
+            NotFoundError: no such version.
+            IntegrityError: not a manifest, or not the recorded one.
+        """
+        path = f"{name}/{version}/{MANIFEST}"
+        data = self.storage.read(path)
+        if expected_sha256 is not None and sha256(data) != expected_sha256:
+            raise IntegrityError(f"{self.storage.locate(path)} is not the manifest that was recorded: do not load it")
+        where = self.storage.locate(path)
+        try:
+            manifest = Manifest.model_validate_json(data)
+        except ValidationError as error:
+            raise IntegrityError(f"{where} is no valid manifest: {error.errors()[0]['msg']}") from None
+        if (manifest.name, manifest.version) != (name, version):
+            raise IntegrityError(f"{where} is the manifest of {manifest.name} version {manifest.version}")
+        return manifest
+
+    def manifest_sha256(self, name: str, version: int) -> str:
+        """Digest of a version's manifest, to be recorded outside its directory."""
+        return sha256(self.storage.read(f"{name}/{version}/{MANIFEST}"))
+
+    def check_files(self, manifest: Manifest) -> list[FileState]:
+        """Re-hash each file that a manifest names."""
+        checks = []
+        for path, expected in sorted(manifest.files.items()):
+            try:
+                found = sha256(self.storage.read(f"{manifest.name}/{manifest.version}/{path}"))
+            except NotFoundError:
+                found = ""
+            checks.append(FileState(path=path, sha256=expected, verified=found == expected))
+        return checks
+
+    def verified(self, name: str, version: int, manifest_sha256: str) -> Manifest:
+        """A version's manifest, when it is the recorded one and every file has the digest that it names.
+
+        Raises:
+            NotFoundError: no such version.
+            IntegrityError: naming what differs.
+        """
+        manifest = self.manifest(name, version, manifest_sha256)
+        broken = [check.path for check in self.check_files(manifest) if not check.verified]
+        if broken:
+            raise IntegrityError(f"{self.locate(name, version)}: {broken[0]} differs from its manifest: not served")
+        return manifest
+
+    def files(self, name: str, version: int) -> dict[str, bytes]:
+        """All files of a version, its manifest among them, as they are."""
+        folder = f"{name}/{version}"
+        return {path: self.storage.read(f"{folder}/{path}") for path in self.storage.names(folder)}
+
+    def load_file(self, name: str, version: int, path: str, manifest_sha256: str) -> bytes:
+        """A model file, only when manifest and file have the digests recorded for them.
+
+        Raises:
+            IntegrityError: naming the file that differs. Nothing of it has been unpickled.
+        """
+        manifest = self.manifest(name, version, manifest_sha256)
+        data = self.storage.read(f"{name}/{version}/{path}")
+        if sha256(data) != manifest.files.get(path):
+            where = self.storage.locate(f"{name}/{version}/{path}")
+            raise IntegrityError(f"{where} is not the file its manifest names: do not load it")
+        return data
+
+    def champion(self, name: str) -> ChampionRecord | None:
+        """Which version is served, or ``None``.
+
+        Raises:
+            IntegrityError: the record cannot be read.
+        """
+        return self._records.read(name)
+
+    def move_champion(
+        self,
+        name: str,
+        version: int,
+        manifest_sha256: str,
+        *,
+        reason: str,
+        who: str,
+        seen: int | None,
+        by_hand: bool = False,
+        veto_seen: bool = False,
+    ) -> ChampionRecord:
+        """Serve another version from now on.
+
+        Args:
+            name: of the model.
+            version: must be wholly there.
+            manifest_sha256: of the manifest that was judged.
+            reason, who: for the record.
+            seen: the version that was champion when the decision was made.
+            by_hand: a person names this version, which lifts a veto on it.
+            veto_seen: the version that is left is vetoed, with this reason.
+
+        Raises:
+            ConflictError: somebody moved it meanwhile, or vetoed this version; nothing was changed.
+            NotFoundError: no such version.
+            IntegrityError: it is not, or not wholly, what was judged.
+        """
+        manifest = self.verified(name, version, manifest_sha256)
+        move = _move(manifest, manifest_sha256, reason, who)
+        return self._records.move(
+            name, move, manifest.files, seen=seen, by_hand=by_hand, veto_seen=self._files_of if veto_seen else None
+        )
+
+    def renew_champion(
+        self, name: str, version: int, manifest_sha256: str, *, reason: str, who: str
+    ) -> tuple[ChampionRecord, str]:
+        """Write a new record in the place of one that is missing or unreadable, which is kept aside.
+
+        Returns:
+            The record, and the name of the file that keeps the damaged one (empty: it was missing).
+
+        Raises:
+            ConflictError: a record can be read after all; nothing was changed.
+            NotFoundError, IntegrityError: the version is not there, or not what is recorded of it.
+        """
+        manifest = self.verified(name, version, manifest_sha256)
+        return self._records.renew(name, _move(manifest, manifest_sha256, reason, who))
+
+    def put_evaluation(self, record: EvaluationRecord) -> None:
+        """Keep the newest evaluation of a version, beside the version directories, which never change."""
+        self.storage.write(f"{record.name}/{EVALUATIONS}/{record.version}.json", record.to_bytes())
+
+    def evaluation(self, name: str, version: int) -> EvaluationRecord | None:
+        """The newest evaluation of a version; ``None`` when it was never judged, or by code of another time."""
+        try:
+            return EvaluationRecord.model_validate_json(self.storage.read(f"{name}/{EVALUATIONS}/{version}.json"))
+        except (NotFoundError, ValidationError):
+            return None
+
+    def remove(self, name: str, version: int) -> None:
+        """Remove a version's directory: it is gone at once, or still wholly there."""
+        self.storage.remove_directory(f"{name}/{version}", first=MANIFEST)
+
+    def halves(self, name: str) -> list[int]:
+        """Numbers of directories without a manifest: a bucket's writer at work, or what a killed one left."""
+        numbers = {int(entry) for entry in self.storage.names(name) if entry.isdigit()}
+        return sorted(numbers - set(self.versions(name)))
+
+    def sweep(self, name: str, *, remove: bool = True) -> list[str]:
+        """Name what killed writers left beside the versions of a model, and remove it unless asked only to look."""
+        folders = (name, f"{name}/{EVALUATIONS}")
+        return [left for folder in folders for left in self.storage.sweep(folder, remove=remove)]
+
+    def current(self, name: str) -> str | None:
+        """Where the local link ``current`` points; ``None`` without a link, empty where something else has its name."""
+        folder = self.storage.local_path(name)
+        if folder is None or not os.path.lexists(folder / CURRENT):
+            return None
+        return str((folder / CURRENT).readlink()) if (folder / CURRENT).is_symlink() else ""
+
+    def link_current(self, name: str, version: int) -> bool:
+        """Let ``current`` beside the versions point at one, where the storage has links; whether it changed.
+
+        For people and local tools: derived from the champion record, never read by this package.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        folder = self.storage.local_path(name)
+        if folder is None or self.current(name) == str(version):
+            return False
+        link = folder / CURRENT
+        temporary = folder / f".{CURRENT}.{os.getpid()}.tmp"
+        try:
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(str(version))
+            temporary.replace(link)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise StoreError(f"{link} cannot be made a link ({error.strerror}): move away what is there") from error
+        return True
+
+    def _files_of(self, move: ChampionMove, name: str) -> dict[str, str]:
+        """Digests of a version's files as recorded; empty when that cannot be told any more."""
+        try:
+            return self.manifest(name, move.version, move.manifest_sha256).files
+        except (NotFoundError, IntegrityError):
+            return {}
+
+
+def _move(manifest: Manifest, manifest_sha256: str, reason: str, who: str) -> ChampionMove:
+    return ChampionMove(
+        version=manifest.version,
+        manifest_sha256=manifest_sha256,
+        data_version=manifest.data_version,
+        effective_source=manifest.effective_source,
+        reason=reason,
+        who=who,
+        when=datetime.now(UTC),
+    )

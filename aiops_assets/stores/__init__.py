@@ -1,1 +1,0 @@
-"""What is kept: days of metrics, training sets, served models. All writes are atomic."""

@@ -1,0 +1,1 @@
+"""Generated data: pods, a cluster, habits of other series, anomalies and their injection."""

@@ -1,0 +1,328 @@
+"""MLflow: one run a fit with the data it read, and one registered version, byte for byte what is served.
+
+MLflow is imported on first use: it is heavy, and a code location loads this module.
+"""
+
+import json
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
+from aiops_assets.tracking.connection import Connection, accepting, without_password
+from aiops_assets.tracking.processes import started, started_then
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+VERSION_TAG = "aiops.version"
+HOST_TAG, PID_TAG, STARTED_TAG = "aiops.host", "aiops.pid", "aiops.started"
+DATA_TAG, MANIFEST_TAG, DAGSTER_RUN_TAG = "data_version", "manifest_sha256", "dagster_run_id"
+
+UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""How MLflow says that there is no such run, model or alias: it depends on which of them is missing."""
+
+
+@dataclass(frozen=True)
+class DatasetInput:
+    """What a fit read.
+
+    Attributes:
+        name: the view, e.g. ``pod_features``.
+        data_version: content digest, 32 hex; MLflow's dataset digest (which holds at most 36 characters).
+        source: path or URL of the training set.
+        profile: rows, label rate, effective source; anything JSON can hold.
+    """
+
+    name: str
+    data_version: str
+    source: str
+    profile: dict[str, object]
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A version in MLflow's registry: ``registry_version`` is MLflow's own number, ``version`` the served one."""
+
+    name: str
+    registry_version: str
+    version: int
+    run_id: str
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """A run that is being recorded. Its methods raise StoreError."""
+
+    run_id: str
+    _mlflow: Connection
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Record figures by name."""
+        client, _ = self._mlflow.open()
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        with self._mlflow.errors():
+            client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, 0) for k, v in metrics.items()])
+
+    def log_artifact(self, name: str, data: bytes) -> None:
+        """Record a small file under a plain file name: a picture, a JSON document."""
+        client, _ = self._mlflow.open()
+        with tempfile.TemporaryDirectory() as folder, self._mlflow.errors():
+            path = Path(folder) / name
+            path.write_bytes(data)
+            client.log_artifact(self.run_id, str(path))
+
+
+class Tracker:
+    """Runs and registered versions of one experiment. Nothing is imported or connected before the first use.
+
+    Args:
+        uri: ``sqlite:///...`` or ``http(s)://...``.
+        experiment: name; made when it is missing.
+        artifact_root: path or URL where a new experiment of a SQLite store keeps its artifacts, by default
+            ``artifacts`` beside the database. A server decides itself.
+
+    Raises:
+        StoreError: from any method, when MLflow cannot be reached or refuses something.
+    """
+
+    def __init__(self, uri: str, experiment: str, artifact_root: str | None = None) -> None:
+        self._mlflow = Connection(uri, experiment, artifact_root)
+
+    def absence(self) -> str:
+        """Why MLflow cannot be asked anything; empty when it can. A database that is missing is not made."""
+        if self._mlflow.is_missing:
+            return f"MLflow has no database at {self._mlflow.shown_uri}: check MLFLOW_TRACKING_URI"
+        try:
+            self._mlflow.open()
+        except StoreError as error:
+            return str(error)
+        return ""
+
+    @contextmanager
+    def run(
+        self, model: str, *, dataset: DatasetInput, params: Mapping[str, object], tags: Mapping[str, str]
+    ) -> Iterator[TrackedRun]:
+        """A run around a fit: FINISHED when the block ends, FAILED when it raises, KILLED when it is interrupted."""
+        client, experiment_id = self._mlflow.open()
+        owner = {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid()), STARTED_TAG: str(started(os.getpid()))}
+        with self._mlflow.errors():
+            every_tag = {**tags, **owner, "model": model}
+            run_id = client.create_run(experiment_id, run_name=model, tags=every_tag).info.run_id
+        try:
+            with self._mlflow.errors():
+                _log_inputs(client, run_id, dataset, params)
+            yield TrackedRun(run_id, self._mlflow)
+        except BaseException as error:
+            # The reason why the block ended matters more than a server that is gone as well.
+            with suppress(StoreError), self._mlflow.errors():
+                client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        with self._mlflow.errors():
+            client.set_terminated(run_id, "FINISHED")
+
+    def register(
+        self, name: str, version: int, files: Mapping[str, bytes], *, run_id: str, tags: Mapping[str, str]
+    ) -> RegisteredVersion:
+        """Register the files of a served directory as they are.
+
+        Called again it finds what is there, so it mends a run that was killed after its commit.
+
+        Raises:
+            IntegrityError: that version is registered with another ``manifest_sha256``.
+        """
+        if found := self.find(name, version):
+            recorded, given = found.tags.get(MANIFEST_TAG), tags.get(MANIFEST_TAG)
+            if recorded and given and recorded != given:
+                raise IntegrityError(
+                    f"{name} version {version} is in MLflow's registry with other content (manifest {recorded[:12]}, "
+                    f"here {given[:12]}): restore that version, or give this MODEL_ROOT a registry of its own"
+                )
+            return found
+        client, experiment_id = self._mlflow.open()
+        with self._mlflow.errors(), tempfile.TemporaryDirectory() as folder:
+            with accepting("RESOURCE_ALREADY_EXISTS"):
+                client.create_registered_model(name)
+            for path, data in files.items():
+                Path(folder, path).parent.mkdir(parents=True, exist_ok=True)
+                Path(folder, path).write_bytes(data)
+            title = f"{name}-{version}"
+            left_by_killed = client.search_logged_models(
+                [experiment_id], f"name = {_literal(title)} AND source_run_id = {_literal(run_id)}"
+            )
+            model = next(iter(left_by_killed), None) or client.create_logged_model(
+                experiment_id, name=title, source_run_id=run_id
+            )
+            client.log_model_artifacts(model.model_id, folder)
+            model = client.finalize_logged_model(model.model_id, "READY")
+            # Not models:/<id>: MLflow's SQL registry resolves that through its global tracking URI.
+            client.create_model_version(
+                name,
+                source=model.artifact_location,
+                run_id=run_id,
+                tags={**tags, VERSION_TAG: str(version)},
+                model_id=model.model_id,
+                await_creation_for=0,
+            )
+        # Read back: of two processes that registered at once both get the same, first one.
+        made = self.find(name, version)
+        if made is None:
+            raise StoreError(f"MLflow accepted {name} version {version} and does not list it: ask its administrator")
+        return made
+
+    def find(self, name: str, version: int) -> RegisteredVersion | None:
+        """The registered version of a served one; ``None`` when it was not registered."""
+        found = self._search(f"name = {_literal(name)} AND tags.`{VERSION_TAG}` = '{version}'")
+        return next(iter(found), None)
+
+    def versions(self, name: str) -> list[RegisteredVersion]:
+        """All registered versions of a model, by served version."""
+        return self._search(f"name = {_literal(name)}")
+
+    def versions_of_data(self, data_version: str) -> list[RegisteredVersion]:
+        """Which models came of this data, by name and served version."""
+        return self._search(f"tags.{DATA_TAG} = {_literal(data_version)}")
+
+    def set_alias(self, name: str, alias: str, version: int) -> bool:
+        """Let an alias point at a served version; whether that changed anything.
+
+        Raises:
+            NotFoundError: that version is not registered.
+        """
+        registered = self.find(name, version)
+        if registered is None:
+            raise NotFoundError(f"MLflow knows no version {version} of {name}: materialize model/{name} again")
+        if self.alias(name, alias) == version:
+            return False
+        client, _ = self._mlflow.open()
+        with self._mlflow.errors():
+            client.set_registered_model_alias(name, alias, registered.registry_version)
+        return True
+
+    def alias(self, name: str, alias: str) -> int | None:
+        """The served version that an alias points at, ``None`` without such an alias."""
+        client, _ = self._mlflow.open()
+        with self._mlflow.errors(), accepting(*UNKNOWN):
+            tags = client.get_model_version_by_alias(name, alias).tags
+            return int(tags[VERSION_TAG]) if VERSION_TAG in tags else None
+        return None
+
+    def dataset_digests(self, run_id: str) -> list[str]:
+        """Digests of the data a run read; empty for an unknown run."""
+        found = self._run(run_id)
+        return [] if found is None else [entry.dataset.digest for entry in found.inputs.dataset_inputs]
+
+    def run_metrics(self, run_id: str) -> dict[str, float]:
+        """Figures of a run; empty for an unknown run."""
+        found = self._run(run_id)
+        return {} if found is None else dict(found.data.metrics)
+
+    def run_tags(self, run_id: str) -> dict[str, str] | None:
+        """Tags of a run, ``None`` when there is no such run."""
+        found = self._run(run_id)
+        return None if found is None else dict(found.data.tags)
+
+    def log_files(self, run_id: str, folder: str, files: Mapping[str, bytes]) -> None:
+        """Keep small files with a run, also one that ended; those of the same names are replaced.
+
+        Args:
+            run_id: of the run.
+            folder: of its artifacts.
+            files: plain file name -> content.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        if self._run(run_id) is None:
+            raise NotFoundError(f"MLflow knows no run {run_id}")
+        client, _ = self._mlflow.open()
+        with tempfile.TemporaryDirectory() as temporary, self._mlflow.errors():
+            for name, data in files.items():
+                Path(temporary, name).write_bytes(data)
+            client.log_artifacts(run_id, temporary, artifact_path=folder)
+
+    def close_orphans(self, has_ended: Callable[[str], bool] | None = None) -> list[str]:
+        """Mark runs as KILLED that nobody works on any more, and name them: they must not seem to train.
+
+        Args:
+            has_ended: whether a run of Dagster is over, by its id. It tells of other hosts, such as pods that are gone;
+                without it only processes of this host are looked for.
+        """
+        client, experiment_id = self._mlflow.open()
+        with self._mlflow.errors():
+            running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
+            orphans = [run.info.run_id for run in running if _is_orphan(run.data.tags, has_ended)]
+            for run_id in orphans:
+                client.set_terminated(run_id, "KILLED")
+        return orphans
+
+    def run_url(self, run_id: str) -> str:
+        """Where a person finds a run; never with a password."""
+        if self._mlflow.is_sqlite:
+            return f"{self._mlflow.shown_uri}#runs/{run_id}"
+        return f"{self._mlflow.shown_uri}/#/experiments/{self._mlflow.open()[1]}/runs/{run_id}"
+
+    def _run(self, run_id: str) -> Any:
+        client, _ = self._mlflow.open()
+        with self._mlflow.errors(), accepting(*UNKNOWN):
+            return client.get_run(run_id)
+        return None
+
+    def _search(self, condition: str) -> list[RegisteredVersion]:
+        client, _ = self._mlflow.open()
+        with self._mlflow.errors():
+            entries = client.search_model_versions(condition)
+        found = [
+            RegisteredVersion(entry.name, str(entry.version), int(tag), entry.run_id or "", dict(entry.tags))
+            for entry in entries
+            if (tag := entry.tags.get(VERSION_TAG))
+        ]
+        return sorted(found, key=lambda entry: (entry.name, entry.version, int(entry.registry_version)))
+
+
+def _log_inputs(client: "MlflowClient", run_id: str, dataset: DatasetInput, params: Mapping[str, object]) -> None:
+    from mlflow.entities import Dataset, InputTag, Param
+    from mlflow.entities import DatasetInput as MlflowDatasetInput
+
+    entity = Dataset(
+        name=dataset.name,
+        digest=dataset.data_version,
+        source_type=urlsplit(dataset.source).scheme or "local",
+        source=json.dumps({"uri": without_password(dataset.source)}),
+        profile=json.dumps(dataset.profile),
+    )
+    client.log_inputs(run_id, [MlflowDatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
+    client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
+
+
+def _literal(text: str) -> str:
+    """A string in MLflow's filter language, which knows no escape."""
+    if "'" in text:
+        raise StoreError(f"{text!r} holds a quotation mark, which MLflow cannot search for: choose a name without it")
+    return f"'{text}'"
+
+
+def _is_orphan(tags: Mapping[str, str], has_ended: Callable[[str], bool] | None) -> bool:
+    """Whether the process that opened a run is gone; of another host only its run of Dagster can tell."""
+    if tags.get(HOST_TAG) == socket.gethostname():
+        return not _works_on(tags)
+    run_id = tags.get(DAGSTER_RUN_TAG)
+    return bool(run_id and has_ended and has_ended(run_id))
+
+
+def _works_on(tags: Mapping[str, str]) -> bool:
+    """Whether the process that opened a run is still there."""
+    try:
+        return started_then(int(tags[PID_TAG]), float(tags[STARTED_TAG]))
+    except (KeyError, ValueError):
+        return False

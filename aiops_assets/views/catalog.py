@@ -1,0 +1,111 @@
+"""The views there are: which columns a training set has, and what must be true of its rows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from aiops_assets.synthetic.anomalies import ANOMALIES
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, MetricSpec
+from aiops_assets.timeseries.features import ROW_EVERY_MINUTES, STATISTICS
+from aiops_assets.views import cluster_metrics as cluster_series
+from aiops_assets.views import pod_features as training_rows
+from aiops_assets.views import pod_series
+
+POD_FEATURES, POD_SERIES, CLUSTER_METRICS_VIEW = "pod_features", "pod_series", "cluster_metrics"
+POD_VIEWS = (POD_FEATURES, POD_SERIES)
+"""Made of whole pods, and labelled."""
+LONGEST_EPISODE = max(anomaly.minutes[1] for anomaly in ANOMALIES.values()) // ROW_EVERY_MINUTES
+"""In rows of a segment."""
+LABEL_TOLERANCE = 0.25
+"""Share of the asked rate: episodes are whole, and rows in gaps, which have no label, are rows of a segment too."""
+
+LABELLED = "The asked share of rows is anomalous and labelled with its kind."
+
+
+@dataclass(frozen=True)
+class View:
+    """One view.
+
+    Attributes:
+        name: of the training set, and of its folder.
+        about: what a row is, for people.
+        columns: numeric column -> (unit or statistic in words) of the columns after
+            :data:`~aiops_assets.views.pod_features.ROW_COLUMNS`.
+        metrics: that must have been fetched for it.
+        values: the columns that hold the metrics' own values, in the order of ``metrics``.
+        counted: what gaps cost: "rows" or "samples".
+        validate: raises SchemaError.
+        out_of_bounds: metric -> rows outside the catalogue's bounds.
+        most_pods: most pods of a cluster, where TRAINING_PODS allows more; ``None``: it alone decides.
+    """
+
+    name: str
+    about: str
+    columns: Mapping[str, str]
+    metrics: tuple[MetricSpec, ...]
+    values: tuple[str, ...]
+    counted: str
+    validate: Callable[[pd.DataFrame], None]
+    out_of_bounds: Callable[[pd.DataFrame], dict[str, int]]
+    most_pods: int | None = None
+
+    def label_tolerance(self, rows: pd.DataFrame, asked: float) -> float:
+        """By how many rows the number of anomalous ones may differ from the asked rate's."""
+        if self.name == POD_FEATURES:
+            # Each side of the hold-out of each source is rounded to whole rows.
+            return float(rows["source"].nunique())
+        return LABEL_TOLERANCE * asked * len(rows) + LONGEST_EPISODE * (asked > 0)
+
+
+VIEWS = {
+    view.name: view
+    for view in (
+        View(
+            name=POD_FEATURES,
+            about=(
+                "A row is one pod at one time: the 45 columns of the anomaly-detector. Real rows are all kept, every "
+                f"five minutes; generated ones are added as the blend asks. {LABELLED}"
+            ),
+            columns={
+                f"{metric.name}_{statistic}": f"{statistic} of: {metric.description} ({metric.unit})"
+                for metric in ENGINE_METRICS
+                for statistic in STATISTICS
+            },
+            metrics=ENGINE_METRICS,
+            values=tuple(f"{metric.name}_value" for metric in ENGINE_METRICS),
+            counted="rows",
+            validate=training_rows.validate,
+            out_of_bounds=training_rows.out_of_bounds,
+        ),
+        View(
+            name=POD_SERIES,
+            about=(
+                "An unbroken segment a pod, every five minutes: the engine's five metrics as they are, for detectors "
+                f"that look back. At most {pod_series.MOST_PODS} pods of the same draw, and as many generated pods as "
+                f"the blend asks. Missing samples stay missing. {LABELLED}"
+            ),
+            columns={metric.name: f"{metric.description} ({metric.unit})" for metric in ENGINE_METRICS},
+            metrics=ENGINE_METRICS,
+            values=pod_series.VALUES,
+            counted="samples",
+            validate=pod_series.validate,
+            out_of_bounds=pod_series.out_of_bounds,
+            most_pods=pod_series.MOST_PODS,
+        ),
+        View(
+            name=CLUSTER_METRICS_VIEW,
+            about=(
+                "The cluster every five minutes, for forecasters: five metrics in an unbroken segment, and a generated "
+                "one beside it as the blend asks. Missing samples stay missing. Nothing is injected and no row is "
+                "labelled: nobody judges a forecaster by anomalies, and they would teach it futures that never come."
+            ),
+            columns={metric.name: f"{metric.description} ({metric.unit})" for metric in FORECAST_METRICS},
+            metrics=FORECAST_METRICS,
+            values=cluster_series.VALUES,
+            counted="samples",
+            validate=cluster_series.validate,
+            out_of_bounds=cluster_series.out_of_bounds,
+        ),
+    )
+}

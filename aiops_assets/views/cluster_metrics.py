@@ -1,0 +1,112 @@
+"""Rows of the view ``cluster_metrics``: five metrics of the whole cluster, in unbroken segments for forecasters.
+
+A training set is a frame of :data:`COLUMNS`: the segment that was fetched, and the one that was generated, each every
+five minutes from its first to its last sample. Nothing is left out: where no sample is there is NaN. ``label`` is 0
+and ``kind`` "normal" everywhere: nothing is injected, because nobody judges a forecaster by anomalies, and injected
+ones would teach it futures that never come. ``split`` is "train" or "holdout", the newest fifth of the time that has
+rows; both segments of a blend change sides at one instant.
+"""
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.errors import EmptyDataError, SchemaError
+from aiops_assets.timeseries.catalog import FORECAST_METRICS
+from aiops_assets.timeseries.quality import count_outside
+from aiops_assets.timeseries.schema import require_no_infinity, require_rows
+from aiops_assets.views.pod_features import ROW_COLUMNS, holdout_start, require_chronology
+from aiops_assets.views.pod_series import SEGMENT, require_unbroken
+
+VALUES = tuple(metric.name for metric in FORECAST_METRICS)
+COLUMNS = (*ROW_COLUMNS, *VALUES)
+FETCHED, GENERATED = "cluster", "synthetic-000"
+"""What stands in the column ``pod``."""
+
+
+def segment_of(values: pd.DataFrame) -> pd.DataFrame:
+    """What lies between the first and the last sample.
+
+    Args:
+        values: ``timestamp``, on a regular grid, and :data:`VALUES`; NaN where no sample is.
+
+    Raises:
+        EmptyDataError: no metric has a sample.
+    """
+    there = np.flatnonzero(values[list(VALUES)].notna().any(axis=1))
+    if not len(there):
+        raise EmptyDataError("no metric of the cluster has a sample in the window: is the history too short?")
+    return values.iloc[there[0] : there[-1] + 1].reset_index(drop=True)
+
+
+def holdout_of(segment: pd.DataFrame) -> pd.Timestamp:
+    """The instant at which the hold-out of a segment begins: its newest fifth."""
+    return pd.Timestamp(segment["timestamp"].iloc[holdout_start(len(segment))])
+
+
+def segment_rows(segment: pd.DataFrame, cut: pd.Timestamp, source: str) -> pd.DataFrame:
+    """Rows of :data:`COLUMNS`; from ``cut`` on they are hold-out. ``source`` is "prometheus" or "synthetic"."""
+    said = {
+        "timestamp": segment["timestamp"],
+        "pod": FETCHED if source == "prometheus" else GENERATED,
+        "source": source,
+        "split": np.where(segment["timestamp"] < cut, "train", "holdout"),
+        "label": 0,
+        "kind": "normal",
+    }
+    return pd.DataFrame({**said, **{name: segment[name].astype(np.float64) for name in VALUES}})
+
+
+def blended_segments(
+    real: pd.DataFrame, generated: pd.DataFrame | None, synthetic_share: float
+) -> tuple[pd.DataFrame, float]:
+    """A fetched segment, and beside it as much of a generated one as the share asks for: its newest part.
+
+    Args:
+        real: from :func:`segment_of`.
+        generated: from :func:`~aiops_assets.synthetic.cluster.generate_cluster`, on the same window; one
+            that is shorter than what is asked for is taken whole.
+        synthetic_share: of all rows, 0 to below 1.
+
+    Returns:
+        the frame, and the share of the real samples that is missing.
+    """
+    cut = holdout_of(real)
+    frames = [segment_rows(real, cut, source="prometheus")]
+    missing = missing_samples(frames[0])
+    if generated is not None and (wanted := generated_rows(real, synthetic_share)):
+        newest = generated.iloc[-wanted:].reset_index(drop=True)
+        frames.append(segment_rows(newest, cut, source="synthetic"))
+    return pd.concat(frames, ignore_index=True), missing
+
+
+def generated_rows(real: pd.DataFrame, synthetic_share: float) -> int:
+    """How many generated rows bring the share of all rows that is asked for."""
+    return round(len(real) * synthetic_share / (1 - synthetic_share))
+
+
+def missing_samples(rows: pd.DataFrame) -> float:
+    """Share of samples that are missing, of the metrics that there are at all."""
+    there = rows[[name for name in VALUES if rows[name].notna().any()]].notna().to_numpy()
+    return float(1.0 - there.mean()) if there.size else 0.0
+
+
+def validate(frame: pd.DataFrame) -> None:
+    """Check columns, values, both splits, that segments are whole and unbroken, and that nothing is labelled.
+
+    Raises:
+        SchemaError: naming the first thing that is wrong.
+    """
+    require_rows(frame, COLUMNS)
+    require_no_infinity(frame, VALUES)
+    if (frame["label"] != 0).any() or (frame["kind"] != "normal").any():
+        raise SchemaError("rows are labelled as anomalous: nothing is injected into what forecasters learn from")
+    if len(frame[SEGMENT].drop_duplicates()) != frame["source"].nunique():
+        raise SchemaError("a source has more than one segment")
+    require_unbroken(frame)
+    require_chronology(frame)
+
+
+def out_of_bounds(frame: pd.DataFrame) -> dict[str, int]:
+    """Metric -> how many rows have a value outside the catalogue's bounds; metrics without any left out."""
+    counts = {metric.name: count_outside(frame[metric.name], metric) for metric in FORECAST_METRICS}
+    return {name: n for name, n in counts.items() if n}

@@ -1,0 +1,244 @@
+"""Days of the lake from a server: one that keeps to the client's contract, and a real one."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aiops_assets.datasets.ingest import Progress, ingest_metric
+from aiops_assets.errors import PrometheusUnreachable
+from aiops_assets.prometheus.client import PrometheusClient
+from aiops_assets.prometheus.transport import RequestsTransport
+from aiops_assets.storage.day_file import wide_digest
+from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.storage import LocalStorage
+from aiops_assets.timeseries.catalog import CLUSTER_METRICS, POD_CPU, MetricSpec
+from aiops_assets_tests.datasets.server import (
+    DAY,
+    DAYS,
+    FIRST,
+    HOUR,
+    LATER,
+    METRIC,
+    N_DAYS,
+    STEP,
+    Server,
+    digests_of,
+    end_of,
+    expected_of,
+)
+
+
+@pytest.mark.parametrize("chunk", [DAY, 7 * DAY, timedelta(hours=5), 2 * STEP])
+def test_missing_days_are_one_stream_however_it_is_cut(server: Server, lake: Lake, chunk: timedelta) -> None:
+    server.chunk = chunk
+    seen: list[Progress] = []
+    done = ingest_metric(server, lake, METRIC, DAYS, LATER, on_progress=seen.append)
+    assert server.asked == [(FIRST, FIRST + N_DAYS * DAY)]
+    assert digests_of(lake) == expected_of(server.truth)
+    assert done.fetched == tuple(DAYS)
+    assert (done.asked, done.revised, done.damaged) == (N_DAYS * 288, 0, ())
+    assert done.not_finite > 0
+    assert [(p.metric, p.day, p.days_done, p.days_asked) for p in seen] == [
+        (METRIC.name, day, i + 1, N_DAYS) for i, day in enumerate(DAYS)
+    ]
+    infos = [info for info in done.infos.values() if info]
+    assert [info.samples for info in infos] == [p.samples for p in seen]
+    assert all(info.closed and info.source == "prometheus" for info in infos)
+    assert list(done.infos) == DAYS
+
+
+def test_closed_days_are_not_asked_again(server: Server, lake: Lake) -> None:
+    first = ingest_metric(server, lake, METRIC, DAYS, LATER)
+    server.asked.clear()
+    server.counted.clear()
+    again = ingest_metric(server, lake, METRIC, DAYS, LATER + DAY)
+    assert (server.asked, server.counted) == ([], [])
+    assert again.infos == first.infos
+    assert (again.asked, again.fetched) == (0, ())
+
+
+def test_a_history_grown_at_the_live_edge_equals_one_fetch(server: Server, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    grown, whole = (Lake(LocalStorage(tmp_path / name), "default") for name in ("grown", "whole"))
+    delay = pd.to_timedelta(np.where(rng.random(server.truth.shape) < 0.1, 55, 0).ravel(), unit="min")
+    arrival = server.truth.index.repeat(3) + delay
+    server.arrives = pd.DataFrame(
+        np.asarray(arrival, dtype=object).reshape(-1, 3), server.truth.index, server.truth.columns
+    ).apply(pd.to_datetime)
+    server.wrong = timedelta(minutes=40)
+    revised, now = 0, FIRST + timedelta(minutes=7)
+    while now < LATER:
+        server.now = now
+        days = [day for day in DAYS if day <= now.date()]
+        revised += ingest_metric(server, grown, METRIC, days, now).revised
+        now += timedelta(minutes=int(rng.choice([61, 7 * 60 + 1, 13 * 60, 29 * 60, 3])))
+    server.now = LATER
+    ingest_metric(server, whole, METRIC, DAYS, LATER)
+    assert digests_of(grown) == digests_of(whole) == expected_of(server.truth)
+    assert revised > 50
+    infos = [info for day in DAYS if (info := grown.info(METRIC, day))]
+    assert sum(info.revised for info in infos) == revised
+    assert all(info.closed and info.asked_until == end_of(info.day) for info in infos)
+
+
+def test_a_gap_in_an_open_day_is_asked_for_until_it_closes(lake: Lake) -> None:
+    """Remote write is three hours behind at noon, and has caught up when the day closes."""
+    grid = pd.date_range(FIRST, periods=288, freq="300s", unit="us", name="timestamp")
+    server = Server(pd.DataFrame({"{}": np.arange(288.0)}, index=grid))
+    noon = FIRST + timedelta(hours=12)
+    late = grid.to_series().where(grid < pd.Timestamp(FIRST + timedelta(hours=9)), noon + timedelta(hours=1))
+    server.arrives = late.to_frame("{}")
+    server.now = noon
+    info = ingest_metric(server, lake, METRIC, DAYS[:1], noon).infos[DAYS[0]]
+    assert info
+    assert (info.got, info.closed) == (108, False)
+    server.now = FIRST + DAY + timedelta(hours=2)
+    info = ingest_metric(server, lake, METRIC, DAYS[:1], server.now).infos[DAYS[0]]
+    assert info
+    assert (info.got, info.closed, info.reason) == (288, True, "complete")
+    assert server.asked[1] == (FIRST + timedelta(hours=8), FIRST + DAY)
+
+
+def test_nothing_new_asks_the_last_hour_only(server: Server, lake: Lake) -> None:
+    now = FIRST + timedelta(hours=30, minutes=8)
+    first = ingest_metric(server, lake, METRIC, DAYS, now)
+    edge = FIRST + timedelta(hours=30)
+    assert server.asked == [(FIRST, edge)]
+    assert server.counted == [edge - STEP]
+    assert server.sized == [int(server.truth.loc[[edge - STEP]].count().sum())]
+    again = ingest_metric(server, lake, METRIC, DAYS, now)
+    assert server.asked[1:] == [(edge - HOUR, edge)]
+    assert server.sized[1] == 2  # what the stored day has: a short span is not counted
+    assert len(server.counted) == 1
+    assert (again.fetched, again.asked, again.revised) == ((DAYS[1],), 12, 0)
+    today = again.infos[DAYS[1]]
+    assert first.infos[DAYS[1]] == today
+    assert today
+    assert (today.closed, today.expected) == (False, 72)
+    assert today.reason.startswith("the day is not over")
+    assert [again.infos[day] for day in DAYS[2:]] == [None] * 4
+
+
+@pytest.mark.parametrize(("minutes", "closed"), [(64, False), (65, False), (66, True)])
+def test_a_day_closes_when_settle_and_overlap_have_passed(
+    server: Server, lake: Lake, minutes: int, closed: bool
+) -> None:
+    now = FIRST + DAY + timedelta(minutes=minutes)
+    info = ingest_metric(server, lake, METRIC, DAYS[:1], now).infos[DAYS[0]]
+    assert info
+    assert (info.closed, info.asked_until) == (closed, FIRST + DAY)
+    ingest_metric(server, lake, METRIC, DAYS[:1], now + timedelta(hours=9))
+    assert server.asked[1:] == ([] if closed else [(FIRST + DAY - HOUR, FIRST + DAY)])
+    again = lake.info(METRIC, DAYS[0])
+    assert again
+    assert again.closed
+
+
+@pytest.mark.parametrize(("minutes", "points"), [(4, 0), (5, 0), (9, 0), (10, 1), (14, 1), (15, 2)])
+def test_nothing_younger_than_the_settle_time_is_asked(server: Server, lake: Lake, minutes: int, points: int) -> None:
+    done = ingest_metric(server, lake, METRIC, DAYS, FIRST + timedelta(minutes=minutes))
+    assert done.asked == points
+    assert all(end == FIRST + points * STEP for _, end in server.asked)
+
+
+def test_yesterday_and_today_touch_at_midnight(server: Server, lake: Lake) -> None:
+    ingest_metric(server, lake, METRIC, DAYS[:1], FIRST + DAY - HOUR)
+    server.asked.clear()
+    ingest_metric(server, lake, METRIC, DAYS[:2], FIRST + DAY + timedelta(minutes=35))
+    assert server.asked == [(FIRST + DAY - 2 * HOUR - STEP, FIRST + DAY + timedelta(minutes=30))]
+
+
+def test_days_apart_are_streams_apart(server: Server, lake: Lake) -> None:
+    ingest_metric(server, lake, METRIC, [DAYS[4], DAYS[0], DAYS[1], DAYS[0]], LATER)
+    assert server.asked == [(FIRST, FIRST + 2 * DAY), (FIRST + 4 * DAY, FIRST + 5 * DAY)]
+    assert len(server.counted) == 1
+
+
+def test_series_that_are_gone_today_are_counted_at_the_begin(server: Server, lake: Lake) -> None:
+    server.truth = server.truth.iloc[: 3 * 288]
+    ingest_metric(server, lake, METRIC, DAYS, LATER)
+    assert server.counted == [FIRST + N_DAYS * DAY - STEP, FIRST]
+    assert server.sized == [2]
+
+
+@pytest.mark.parametrize("chunk", [DAY, timedelta(hours=5)])
+def test_a_stream_that_breaks_keeps_what_is_finished_and_goes_on_there(
+    server: Server, lake: Lake, chunk: timedelta
+) -> None:
+    server.chunk = chunk
+    server.fails_after = 3 if chunk == DAY else 17
+    with pytest.raises(PrometheusUnreachable):
+        ingest_metric(server, lake, METRIC, DAYS, LATER)
+    assert lake.days(METRIC) == DAYS[:3]
+    server.fails_after = None
+    done = ingest_metric(server, lake, METRIC, DAYS, LATER)
+    assert server.asked[1:] == [(FIRST + 3 * DAY, FIRST + N_DAYS * DAY)]
+    assert done.fetched == tuple(DAYS[3:])
+    assert digests_of(lake) == expected_of(server.truth)
+
+
+def test_a_day_without_samples_is_asked_again_and_never_stored(server: Server, lake: Lake) -> None:
+    whole = server.truth
+    server.truth = whole.drop(whole.index[288:576])
+    done = ingest_metric(server, lake, METRIC, DAYS, LATER)
+    assert done.infos[DAYS[1]] is None
+    assert DAYS[1] not in lake.days(METRIC)
+    assert DAYS[1] not in done.fetched
+    server.asked.clear()
+    server.truth = whole
+    assert ingest_metric(server, lake, METRIC, DAYS, LATER).fetched == (DAYS[1],)
+    assert server.asked == [(FIRST + DAY, FIRST + 2 * DAY)]
+    assert digests_of(lake) == expected_of(whole)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_damaged_day_is_named_and_fetched_whole(server: Server, lake: Lake, tmp_path: Path, closed: bool) -> None:
+    now = LATER if closed else FIRST + timedelta(hours=13)
+    ingest_metric(server, lake, METRIC, DAYS[:2], now)
+    good = digests_of(lake)
+    file = tmp_path / lake._path(METRIC, DAYS[0])
+    file.write_bytes(file.read_bytes()[:-9])
+    server.asked.clear()
+    done = ingest_metric(server, lake, METRIC, DAYS[:2], now)
+    assert [message.split(" is damaged")[0] for message in done.damaged] == [str(file)]
+    assert server.asked[0][0] == FIRST
+    assert done.fetched == (DAYS[0],)
+    assert digests_of(lake) == good
+
+
+def test_a_naive_now_is_refused(server: Server, lake: Lake) -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        ingest_metric(server, lake, METRIC, DAYS, LATER.replace(tzinfo=None))
+
+
+def test_no_day_at_all(server: Server, lake: Lake) -> None:
+    done = ingest_metric(server, lake, CLUSTER_METRICS[0], [], LATER)
+    assert (done.infos, done.asked, server.asked) == ({}, 0, [])
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize("metric", [POD_CPU, CLUSTER_METRICS[0]], ids=lambda metric: metric.name)
+def test_day_by_day_equals_one_fetch_of_a_real_server(prometheus_url: str, tmp_path: Path, metric: MetricSpec) -> None:
+    grown, whole = (Lake(LocalStorage(tmp_path / name), "default") for name in ("grown", "whole"))
+    end = datetime(2026, 11, 1, tzinfo=UTC)
+    days = [(end - i * DAY).date() for i in range(9, 0, -1)]
+    with RequestsTransport(prometheus_url) as transport:
+        client = PrometheusClient(transport)
+        now, revised = end - 9 * DAY, 0
+        while now < end + 2 * DAY:
+            revised += ingest_metric(client, grown, metric, [day for day in days if day <= now.date()], now).revised
+            now += timedelta(hours=13, minutes=7)
+        one = ingest_metric(client, whole, metric, days, end + DAY)
+        frame = client.query_range(metric.promql, end - 9 * DAY, end, metric.step_seconds)
+    for day, info in one.infos.items():
+        assert info
+        assert (info.reason, info.closed, info.coverage) == ("complete", True, 1.0)
+        begin = pd.Timestamp(day, tz="UTC")
+        assert info.digest == wide_digest(frame.loc[begin : begin + DAY - timedelta(seconds=1)])
+        again = grown.info(metric, day)
+        assert again
+        assert (again.digest, again.reason, again.closed, again.revised) == (info.digest, "complete", True, 0)
+    assert revised == 0

@@ -1,0 +1,92 @@
+"""A run of the whole graph in process over real days, and what it left."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from aiops_assets.commands.running import dagster_environment
+from aiops_assets.definitions import definitions_for
+from aiops_assets.pipeline.partitions import days_to_fetch
+from aiops_assets.pipeline.resources import stores_of
+from aiops_assets.settings import Settings
+from aiops_assets.storage.records import Manifest
+
+NAME, ENSEMBLE = "anomaly-detector", "ensemble-predictor"
+VIEWS = {NAME: "pod_features", ENSEMBLE: "pod_series"}
+CLOSED = "http://127.0.0.1:9"
+"""The discard port: nothing listens."""
+Result = dg.ExecuteInProcessResult
+
+
+def chain(name: str) -> list[str]:
+    """The assets of one model, in order."""
+    return [f"training_set/{VIEWS[name]}", f"model/{name}", f"evaluation/{name}", f"served/{name}"]
+
+
+def aside(name: str) -> list[str]:
+    """What nobody is served by, in order."""
+    return [f"shadow/{name}", f"card/{name}"]
+
+
+def keys(*models: str, fetched: bool = False, told: bool = False) -> list[dg.AssetKey]:
+    """The assets that these models need to be served, and with ``told`` also those that tell people of them."""
+    sources = ["synthetic_series", "raw_metrics"] if fetched else ["synthetic_series"]
+    needed = [key for name in models for key in [*chain(name), *(aside(name) if told else ())]]
+    return [dg.AssetKey(key.split("/")) for key in [*sources, *needed]]
+
+
+def generate(settings: Settings, *models: str, told: bool = False, raise_on_error: bool = True) -> Result:
+    """What is served of these models (both by default) downstream of synthetic_series; ``told``: all, as `make run`."""
+    job = definitions_for(settings).resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
+        return job.execute_in_process(
+            instance=instance, asset_selection=keys(*(models or VIEWS), told=told), raise_on_error=raise_on_error
+        )
+
+
+def materialize(settings: Settings, raise_on_error: bool = True, models: Sequence[str] = (NAME,)) -> Result:
+    """Assets over the days of the window in one run, as `aiops run` does, of one model unless others are named."""
+    days = days_to_fetch(settings, datetime.now(UTC).date())
+    tags = {
+        "dagster/asset_partition_range_start": days[0].isoformat(),
+        "dagster/asset_partition_range_end": days[-1].isoformat(),
+    }
+    job = definitions_for(settings).resolve_job_def("retrain")
+    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
+        return job.execute_in_process(
+            instance=instance,
+            tags=tags,
+            asset_selection=keys(*models, fetched=settings.mode != "synthetic"),
+            raise_on_error=raise_on_error,
+        )
+
+
+def metadata(result: Result, key: str) -> dict[str, object]:
+    events = result.get_asset_materialization_events()
+    event = next(e for e in events if e.asset_key == dg.AssetKey(key.split("/")))
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def checks(result: Result, name: str = NAME) -> dict[str, dg.AssetCheckEvaluation]:
+    """Check name -> what it said, of one model's chain and what all share."""
+    others = {key for other in VIEWS if other != name for key in chain(other)}
+    evaluations = result.get_asset_check_evaluations()
+    return {e.check_name: e for e in evaluations if e.asset_key.to_user_string() not in others}
+
+
+def failure(result: Result) -> str:
+    data = next(event.step_failure_data for event in result.all_events if event.is_step_failure)
+    assert data.error
+    return (data.error.cause or data.error).message
+
+
+def newest(settings: Settings, name: str = NAME) -> Manifest:
+    served = stores_of(settings).served()
+    return served.manifest(name, served.versions(name)[-1])
+
+
+def champion(settings: Settings, name: str = NAME) -> int:
+    record = stores_of(settings).served().champion(name)
+    assert record
+    return record.champion.version

@@ -1,0 +1,184 @@
+"""Worse, better, equal, vetoed: what the gate makes of real challengers in the real graph."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from dagster import AssetCheckSeverity
+
+from aiops_assets.commands.running import summarize
+from aiops_assets.families.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, MODELS
+from aiops_assets.families.detectors import RowForest, WindowEnsemble
+from aiops_assets.pipeline.resources import stores_of, tracking_of
+from aiops_assets.registry import champions
+from aiops_assets.timeseries.features import FEATURES
+from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.pipeline.graph import ENSEMBLE, NAME, champion, checks, generate, metadata, newest
+
+SPECS = {NAME: ANOMALY_DETECTOR, ENSEMBLE: ENSEMBLE_PREDICTOR}
+small = partial(make_settings, TRAINING_DAYS="3", N_SAMPLES="2000")
+"""Three days and the default number of rows are enough to be judged by."""
+Fit = Callable[[Any, pd.DataFrame, Mapping[str, object], int], Any]
+FOREST, WINDOWS = RowForest.fit, WindowEnsemble.fit
+
+
+def blind(family: RowForest, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
+    """All it ever saw is one row."""
+    return FOREST(family, rows.assign(**dict.fromkeys(FEATURES, 0.4)), parameters, seed)
+
+
+def shuffled(
+    family: RowForest, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None
+) -> Any:
+    """It takes each column for another one."""
+    names = list(np.random.default_rng(1).permutation(FEATURES))
+    return FOREST(family, rows.assign(**dict(zip(FEATURES, rows[names].to_numpy().T, strict=True))), parameters, seed)
+
+
+def loud(
+    family: WindowEnsemble, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None
+) -> Any:
+    """It alerts a third of the time."""
+    return WINDOWS(family, rows, {**parameters, "alert_budget": 0.3}, seed)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("gate")
+    generate(small(home))
+    return home
+
+
+@pytest.fixture
+def home(filled: Path, tmp_path: Path) -> Path:
+    shutil.copytree(filled, tmp_path / "home", symlinks=True)
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "fit", "reason"),
+    [
+        (NAME, RowForest, blind, "worse (average precision) than champion version 1: average precision 0.0"),
+        (NAME, RowForest, shuffled, "worse ("),
+        (ENSEMBLE, WindowEnsemble, loud, "worse ("),
+    ],
+)
+def test_a_worse_challenger_is_kept_out_with_a_warning(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, family: type, fit: Fit, reason: str
+) -> None:
+    monkeypatch.setattr(family, "fit", fit)
+    settings = small(home, RANDOM_SEED="43")
+    result = generate(settings, name)
+    assert result.success
+    decision = checks(result, name)["not_worse_than_champion"]
+    assert (decision.passed, decision.severity) == (False, AssetCheckSeverity.WARN)
+    assert (decision.description or "").startswith(reason)
+    assert "95 % interval" in (decision.description or "")
+    served = stores_of(settings).served()
+    assert served.versions(name) == [1, 2]
+    assert champion(settings, name) == 1
+    shown = metadata(result, f"evaluation/{name}")
+    assert (shown["decision"], shown["opponent"]) == ("keep", "champion version 1")
+    record = served.evaluation(name, 2)
+    assert record
+    assert (record.decision, record.opponent, record.reason) == ("keep", "champion version 1", decision.description)
+    assert record.figures == newest(settings, name).metrics
+    assert record.opponent_figures["false_alarm_rate"] == shown["opponent_false_alarm_rate"]
+    assert record.holdout_rows == shown["holdout_rows"]
+    gap = record.gaps["average_precision"]
+    assert gap
+    assert gap.low <= gap.value <= gap.high
+    # Nothing changed: the same challenger comes before the gate again, with the same end, and is not fitted again.
+    again = generate(settings, name)
+    assert metadata(again, f"model/{name}")["training"].startswith("skipped")  # type: ignore[attr-defined]
+    assert metadata(again, f"evaluation/{name}")["reason"] == decision.description
+
+
+@pytest.mark.parametrize("name", [NAME, ENSEMBLE])
+def test_one_that_is_not_worse_is_served(home: Path, name: str) -> None:
+    settings = small(home, RANDOM_SEED="44")
+    result = generate(settings, name)
+    assert checks(result, name)["not_worse_than_champion"].passed
+    assert champion(settings, name) == 2
+    assert str(metadata(result, f"served/{name}")["reason"]).startswith("not worse than champion version 1")
+    assert tracking_of(settings).tracker().alias(name, "champion") == 2
+
+
+def test_a_first_version_that_is_no_good_leaves_nothing_served_until_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = small(tmp_path)
+    before: dict[str, list[int]] = {spec.name: [] for spec in MODELS}
+    with monkeypatch.context() as patched:
+        patched.setattr(RowForest, "fit", blind)
+        patched.setattr(WindowEnsemble, "fit", loud)
+        result = generate(settings)
+        assert result.success
+        for name, why in ((NAME, "worse: not better than guessing"), (ENSEMBLE, "worse (false alarms) than the null")):
+            shown = metadata(result, f"served/{name}")
+            assert shown["champion"] == "nothing is served yet"
+            assert str(shown["reason"]).startswith(why)
+            there = checks(result, name)["something_is_served"]
+            assert (there.passed, there.severity) == (False, AssetCheckSeverity.WARN)
+            assert stores_of(settings).served().champion(name) is None
+    summarize(settings, before)
+    said = capsys.readouterr().out
+    assert "anomaly-detector: version 1 trained; nothing is served: worse: not better than guessing" in said
+    assert "ensemble-predictor: version 1 trained; nothing is served: worse (false alarms)" in said
+    good = small(tmp_path, RANDOM_SEED="43")
+    result = generate(good)
+    for name in SPECS:
+        assert champion(good, name) == 2
+        assert checks(result, name)["something_is_served"].passed
+    summarize(good, {name: [1] for name in SPECS})
+    assert "version 2 is served (first version, not worse than the null model)" in capsys.readouterr().out
+
+
+def test_a_version_that_people_rolled_back_is_not_served_again(home: Path) -> None:
+    settings = small(home, RANDOM_SEED="44")
+    generate(settings, NAME)
+    served, tracker = stores_of(settings).served(), tracking_of(settings).tracker()
+    champions.rollback(served, tracker, ANOMALY_DETECTOR, None, reason="it slept through an outage", who="ada")
+    result = generate(settings, NAME)
+    reason = checks(result)["not_worse_than_champion"].description or ""
+    assert "rolled back by ada" in reason
+    assert "it slept through an outage" in reason
+    assert f"`aiops promote {NAME} 2`" in reason
+    assert champion(settings) == 1
+    # A fit of the same rows to the same bytes is no way around it.
+    manifest = home / "models" / NAME / "2" / "manifest.json"
+    shutil.copytree(manifest.parent, home / "aside")
+    shutil.rmtree(manifest.parent)
+    result = generate(settings, NAME)
+    assert champion(settings) == 1
+    assert "rolled back by ada" in (checks(result)["not_worse_than_champion"].description or "")
+
+
+def test_what_disagrees_with_the_champion_record_is_mended_and_said(home: Path) -> None:
+    settings = small(home)
+    (home / "models" / NAME / "current").unlink()
+    result = generate(settings, NAME)
+    assert "the link current is missing" in str(metadata(result, f"served/{NAME}")["mended"])
+    assert (home / "models" / NAME / "current").resolve().name == "1"
+    record = home / "models" / NAME / "champion.json"
+    record.write_text("{")
+    result = generate(settings, NAME)
+    assert "champion.json" in str(metadata(result, f"evaluation/{NAME}")["mended"])
+    assert champion(settings) == 1
+    assert "mended" not in metadata(generate(settings, NAME), f"served/{NAME}")
+
+
+def test_old_versions_are_retired_by_the_run(home: Path) -> None:
+    settings = small(home, KEEP_VERSIONS="2")
+    for seed in ("43", "44", "45"):
+        generate(small(home, KEEP_VERSIONS="2", RANDOM_SEED=seed), NAME)
+    left = stores_of(settings).served().versions(NAME)
+    assert left[-2:] == [3, 4]
+    assert len(left) <= 4
+    assert 1 not in left or champion(settings) == 1
+    assert champion(settings) in left

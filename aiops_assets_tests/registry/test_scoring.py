@@ -1,0 +1,181 @@
+"""Champions asked about the newest window: what each says is its own answer, and who cannot answer is said."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aiops_assets.datasets.newest import NewestWindow, generated_window
+from aiops_assets.families.catalog import MODEL_NAMES, MODELS
+from aiops_assets.families.registry import family_of
+from aiops_assets.judging.forecasting.holdout import history_of_segment
+from aiops_assets.learners.detectors.isolation_forest import anomaly_score
+from aiops_assets.registry.scoring import NOTHING_SERVED, Answers, ask_champions
+from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, POD_CPU
+from aiops_assets.timeseries.features import feature_row
+from aiops_assets.views.pod_series import segment_rows
+from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.service.served_home import SPECS, ServedHome, model_file
+
+NOW = datetime(2026, 11, 1, 10, 2, 30, tzinfo=UTC)
+UNTIL = datetime(2026, 11, 1, 10, 0, tzinfo=UTC)
+DETECTOR, ENSEMBLE, ARIMA = "anomaly-detector", "ensemble-predictor", "arima-predictor"
+SERVED = (DETECTOR, ENSEMBLE, ARIMA)
+SPIKING = "synthetic-001"
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> NewestWindow:
+    """Five pods, one of which uses more CPU time in the newest half hour than any healthy one."""
+    settings = make_settings(tmp_path_factory.mktemp("window"), TRAINING_PODS="5")
+    made = generated_window(settings, NOW)
+    assert made.pods
+    values = {name: array.copy() for name, array in made.pods.values.items()}
+    values[POD_CPU.name][made.pods.pods.index(SPIKING), 0, -30:] += 3.0
+    return replace(made, pods=replace(made.pods, values=values))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> ServedHome:
+    return ServedHome(tmp_path / "models").serve(SERVED)
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory, window: NewestWindow) -> Answers:
+    home = ServedHome(tmp_path_factory.mktemp("answers") / "models").serve(SERVED)
+    return ask_champions(home.served, MODELS, window, NOW, "prod")
+
+
+def test_the_run_says_what_it_is_of(answers: Answers, window: NewestWindow) -> None:
+    record = answers.run.record
+    assert (record.cluster, record.made_at, record.source, record.pods) == ("prod", NOW, "synthetic", 5)
+    assert (record.scored_until, record.forecast_from) == (UNTIL, UNTIL)
+    assert [(m.name, m.version, m.kind, m.data_version, m.effective_source) for m in record.models] == [
+        (DETECTOR, 1, "detector", "data-of-1", "synthetic"),
+        (ENSEMBLE, 1, "detector", "data-of-1", "synthetic"),
+        (ARIMA, 1, "forecaster", "data-of-1", "synthetic"),
+    ]
+    assert record.left_out == dict.fromkeys([name for name in MODEL_NAMES if name not in SERVED], NOTHING_SERVED)
+    assert len(record.pods_version) == len(record.cluster_version) == 32
+    assert tuple(answers.run.scores.columns) == SCORE_COLUMNS
+    assert tuple(answers.run.forecasts.columns) == FORECAST_COLUMNS
+
+
+@pytest.mark.parametrize("name", [DETECTOR, ENSEMBLE])
+def test_every_five_minutes_of_the_newest_hour_of_every_pod_is_scored(answers: Answers, name: str) -> None:
+    rows = answers.run.scores[answers.run.scores["model_name"] == name]
+    instants = [UNTIL - timedelta(minutes=5 * back) for back in range(11, -1, -1)]
+    assert {pod: list(of["timestamp"].sort_values()) for pod, of in rows.groupby("pod")} == {
+        f"synthetic-{i:03d}": instants for i in range(5)
+    }
+    assert set(rows["model_version"]) == {1}
+
+
+def test_a_row_detectors_score_is_that_of_the_row_of_the_instant(answers: Answers, window: NewestWindow) -> None:
+    family = family_of(SPECS[DETECTOR])
+    model = family.from_bytes(model_file(DETECTOR))
+    assert window.pods
+    rows = answers.run.scores[answers.run.scores["model_name"] == DETECTOR]
+    for _, row in rows.iloc[[0, 17, -1]].iterrows():
+        at = int(window.pods.times.searchsorted(row["timestamp"]))
+        i = window.pods.pods.index(row["pod"])
+        history = {m.name: window.pods.per_pod(m.name)[i, 0, at - 5 : at + 1] for m in ENGINE_METRICS}
+        expected = anomaly_score(model, feature_row(history)[np.newaxis])[0]
+        assert row["anomaly_score"] == pytest.approx(expected, abs=1e-12)
+        assert row["is_anomaly"] == (expected > 0)
+
+
+def test_a_window_detector_reads_the_whole_week_before_it_answers(answers: Answers, window: NewestWindow) -> None:
+    family = family_of(SPECS[ENSEMBLE])
+    assert window.pods
+    series = segment_rows(window.pods, 0, "synthetic")
+    said = family.judge(family.from_bytes(model_file(ENSEMBLE)), series)  # type: ignore[attr-defined]
+    newest = (series["timestamp"] > UNTIL - timedelta(hours=1)).to_numpy()
+    rows = answers.run.scores[answers.run.scores["model_name"] == ENSEMBLE]
+    np.testing.assert_array_equal(rows["anomaly_score"], said.score[newest])
+    np.testing.assert_array_equal(rows["is_anomaly"], said.alert[newest])
+
+
+@pytest.mark.parametrize("name", [DETECTOR, ENSEMBLE])
+def test_a_spike_scores_highest_raises_an_alert_and_names_its_metric(answers: Answers, name: str) -> None:
+    rows = answers.run.scores[(answers.run.scores["model_name"] == name)]
+    spiking = rows[(rows["pod"] == SPIKING) & (rows["timestamp"] > UNTIL - timedelta(minutes=25))]
+    assert spiking["is_anomaly"].any()
+    highest = spiking.iloc[int(spiking["anomaly_score"].to_numpy().argmax())]
+    shares = json.loads(highest["contributing_features"])
+    assert next(iter(shares)) == POD_CPU.name
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    assert sum(shares.values()) == pytest.approx(1.0, abs=0.03)
+    assert highest["anomaly_score"] > rows.loc[rows["pod"] != SPIKING, "anomaly_score"].max()
+
+
+def test_forecasts_are_the_models_own_every_five_minutes_of_an_hour_and_every_hour_of_a_day(
+    answers: Answers, window: NewestWindow
+) -> None:
+    metrics = [metric.name for metric in FORECAST_METRICS]
+    assert window.cluster is not None
+    model = family_of(SPECS[ARIMA]).from_bytes(model_file(ARIMA))
+    forecast = model.forecast(history_of_segment(window.cluster, metrics), 288)
+    rows = answers.run.forecasts
+    assert set(rows["model_name"]) == {ARIMA}
+    assert set(rows["made_at"]) == {pd.Timestamp(NOW)}
+    minutes = [*range(5, 60, 5), *range(60, 1441, 60)]
+    for i, metric in enumerate(metrics):
+        of = rows[rows["metric_name"] == metric]
+        assert of["predicted_for"].tolist() == [UNTIL + timedelta(minutes=m) for m in minutes]
+        steps = [m // 5 - 1 for m in minutes]
+        for side in ("value", "lower", "upper"):
+            np.testing.assert_array_equal(of[side], getattr(forecast, side)[steps, i])
+
+
+def test_a_model_that_cannot_be_loaded_is_left_out_and_the_others_answer(
+    home: ServedHome, window: NewestWindow
+) -> None:
+    (home.folder / ENSEMBLE / "1" / "model.json").write_bytes(b"{}")
+    (home.folder / ARIMA / "champion.json").write_bytes(b"{")
+    run = ask_champions(home.served, MODELS, window, NOW, "prod").run
+    assert "model.json is not the file its manifest names" in run.record.left_out[ENSEMBLE]
+    assert str(home.folder / ARIMA) in run.record.left_out[ARIMA]
+    assert [model.name for model in run.record.models] == [DETECTOR]
+    assert set(run.scores["model_name"]) == {DETECTOR}
+    assert run.forecasts.empty
+    assert (run.record.scored_until, run.record.forecast_from) == (UNTIL, None)
+
+
+def test_without_pods_only_forecasters_answer_and_without_a_cluster_only_detectors(
+    home: ServedHome, window: NewestWindow
+) -> None:
+    specs = [SPECS[name] for name in SERVED]
+    podless = replace(window, pods=None, lacking={"pods": "no pod lives"})
+    run = ask_champions(home.served, specs, podless, NOW, "prod").run
+    assert run.record.left_out == {DETECTOR: "no pod lives", ENSEMBLE: "no pod lives"}
+    assert (run.record.scored_until, run.record.pods, len(run.scores)) == (None, 0, 0)
+    assert tuple(run.scores.columns) == SCORE_COLUMNS
+    clusterless = replace(window, cluster=None, lacking={"cluster": "no metric"})
+    run = ask_champions(home.served, specs, clusterless, NOW, "prod").run
+    assert run.record.left_out == {ARIMA: "no metric"}
+    assert len(run.scores) == 2 * 5 * 12
+
+
+def test_a_metric_that_is_not_scraped_leaves_the_forecasters_out(home: ServedHome, window: NewestWindow) -> None:
+    assert window.cluster is not None
+    silent = replace(window, cluster=window.cluster.assign(disk_usage=np.nan))
+    run = ask_champions(home.served, [SPECS[ARIMA]], silent, NOW, "prod").run
+    assert "disk_usage: no sample" in run.record.left_out[ARIMA]
+
+
+def test_a_pod_that_was_away_in_the_newest_hour_is_not_scored(home: ServedHome, window: NewestWindow) -> None:
+    assert window.pods
+    values = {name: array.copy() for name, array in window.pods.values.items()}
+    for metric in ENGINE_METRICS:
+        if metric.per == "pod":
+            values[metric.name][0, :, -90:] = np.nan
+    gone = replace(window, pods=replace(window.pods, values=values))
+    run = ask_champions(home.served, [SPECS[DETECTOR], SPECS[ENSEMBLE]], gone, NOW, "prod").run
+    assert sorted(set(run.scores["pod"])) == [f"synthetic-{i:03d}" for i in range(1, 5)]
+    assert run.record.pods == 4
