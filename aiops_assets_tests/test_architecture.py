@@ -5,19 +5,46 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from aiops_assets.settings import PROJECT_ROOT
 
 PACKAGE = PROJECT_ROOT / "aiops_assets"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-DAGSTER_LAYER = ("definitions.py", "resources.py", "assets/", "automation/")
-PURE = ("timeseries/", "prometheus/", "models/", "insights/")
-FRAMEWORKS = {"dagster", "mlflow", "fastapi"}
+GROUND = ("errors", "durations", "http_client")
+STREET = (
+    "timeseries",
+    "synthetic",
+    "views",
+    "learners",
+    "outlook",
+    "judging",
+    "families",
+    "settings",
+    "storage",
+    "tracking",
+    "prometheus",
+    "datasets",
+    "registry",
+    "engine",
+    "reporting",
+    "service",
+    "pipeline",
+    "commands",
+)
+"""Each room may import the ground and what stands before it."""
+BESIDE = {"client": GROUND, "definitions": ("pipeline",)}
+"""Off the street: what each may import of ours."""
+APART = {
+    "tracking": {"storage"},
+    "prometheus": {"storage", "tracking"},
+    "pipeline": {"service"},
+    "settings": {"judging"},
+}
+"""Neighbours that do not import each other."""
+PURE = ("timeseries", "synthetic", "views", "prometheus", "learners", "outlook", "judging", "families", "engine")
+FRAMEWORKS = {"dagster", "mlflow", "fastapi", "sqlalchemy"}
 HEAVY = {"torch", "mlflow", "sklearn", "kubernetes", "matplotlib", "scipy"}
-BELOW_PURE = {f"aiops_assets.{name}" for name in ("errors", "http_client", "timeseries", "prometheus", "models")}
-BELOW_CLIENT = {f"aiops_assets.{name}" for name in ("errors", "http_client", "settings", "insights", "client")}
 LONGEST = 400
+MOST_CLIENT_MODULES = 350
 
 
 def imports(path: Path) -> set[str]:
@@ -28,58 +55,84 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
+            if node.module == "aiops_assets":
+                found |= {f"aiops_assets.{alias.name}" for alias in node.names if alias.name != "__version__"}
     return found
 
 
-def _name(path: Path) -> str:
-    return path.relative_to(PACKAGE).as_posix()
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_only_the_dagster_layer_imports_dagster(path: Path) -> None:
-    top = {name.partition(".")[0] for name in imports(path)}
-    if not _name(path).startswith(DAGSTER_LAYER):
-        assert "dagster" not in top
+def rooms_imported(path: Path) -> set[str]:
+    """The rooms of ours from which a file imports."""
+    return {name.split(".")[1] for name in imports(path) if name.startswith("aiops_assets.")}
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if _name(p).startswith(PURE)], ids=_name)
-def test_the_pure_part_imports_no_framework_and_nothing_above_it(path: Path) -> None:
-    found = imports(path)
-    assert not {name.partition(".")[0] for name in found} & FRAMEWORKS
-    ours = {".".join(name.split(".")[:2]) for name in found if name.startswith("aiops_assets")}
-    assert ours <= BELOW_PURE | ({"aiops_assets.insights"} if _name(path).startswith("insights/") else set())
-    if _name(path).startswith("timeseries/"):
-        assert ours <= {"aiops_assets.errors", "aiops_assets.timeseries"}
+def allowed(room: str) -> set[str]:
+    """What a room may import of ours."""
+    if room in BESIDE:
+        return {room, *BESIDE[room]}
+    if room in GROUND or room == "__init__":
+        return {"errors"}
+    return {room, *GROUND, *STREET[: STREET.index(room)]} - APART.get(room, set())
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if _name(p).startswith("stores/")], ids=_name)
-def test_stores_know_time_series_and_nothing_else_of_ours(path: Path) -> None:
-    ours = {".".join(name.split(".")[:2]) for name in imports(path) if name.startswith("aiops_assets.")}
-    assert ours <= {"aiops_assets.errors", "aiops_assets.timeseries", "aiops_assets.stores"}
+def test_each_file_imports_only_what_stands_before_it() -> None:
+    wrong = {
+        path.relative_to(PACKAGE).as_posix(): sorted(found)
+        for path in MODULES
+        if (found := rooms_imported(path) - allowed(room_of(path)))
+    }
+    assert wrong == {}
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if not _name(p).startswith("service/")], ids=_name)
-def test_only_the_command_imports_the_service(path: Path) -> None:
-    if _name(path) != "commands/serve.py":
-        assert not any(name.startswith("aiops_assets.service") for name in imports(path))
+def test_every_room_has_its_place_in_the_street() -> None:
+    assert {room_of(path) for path in MODULES} == {"__init__", *GROUND, *STREET, *BESIDE}
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if _name(p).startswith("client/")], ids=_name)
-def test_the_client_is_light(path: Path) -> None:
-    ours = {".".join(name.split(".")[:2]) for name in imports(path) if name.startswith("aiops_assets.")}
-    assert ours <= BELOW_CLIENT
+def test_no_two_modules_import_each_other() -> None:
+    names = {".".join(path.relative_to(PROJECT_ROOT).with_suffix("").parts): path for path in MODULES}
+    ahead = {name: {one for one in imports(path) if one in names} for name, path in names.items()}
+    while free := [name for name, needs in ahead.items() if not needs & ahead.keys()]:
+        for name in free:
+            del ahead[name]
+    assert ahead == {}
 
 
-def test_what_http_clients_share_imports_nothing_of_ours() -> None:
-    assert not any(name.startswith("aiops_assets") for name in imports(PACKAGE / "http_client.py"))
+def test_only_the_dagster_layer_imports_dagster() -> None:
+    layer = {"pipeline", "definitions"}
+    found = [path for path in MODULES if "dagster" in {name.partition(".")[0] for name in imports(path)}]
+    assert {room_of(path) for path in found} <= layer
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_no_module_is_too_long(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= LONGEST
+def test_the_pure_part_imports_no_framework() -> None:
+    wrong = [
+        path
+        for path in MODULES
+        if room_of(path) in PURE and {name.partition(".")[0] for name in imports(path)} & FRAMEWORKS
+    ]
+    assert wrong == []
+
+
+def test_only_the_command_imports_the_service() -> None:
+    users = {path.relative_to(PACKAGE).as_posix() for path in MODULES if "service" in rooms_imported(path)}
+    assert {name for name in users if not name.startswith("service/")} == {"commands/serve.py"}
+
+
+def test_no_module_is_too_long() -> None:
+    assert [path for path in MODULES if len(path.read_text().splitlines()) > LONGEST] == []
 
 
 def test_the_code_location_is_light() -> None:
     script = f"import sys, aiops_assets.definitions; print(sorted({HEAVY} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_importing_the_client_loads_little() -> None:
+    script = "import sys, aiops_assets.client; print(len(sys.modules), *{'dagster', 'pandas', 'numpy', 'pydantic'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    count, *heavy = done.stdout.split()
+    assert not heavy
+    assert int(count) < MOST_CLIENT_MODULES
