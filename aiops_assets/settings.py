@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from aiops_assets.durations import parse_duration
 from aiops_assets.errors import DataError, SettingsError
-from aiops_assets.families.catalog import LSTM, MODEL_NAMES, MODELS, named
+from aiops_assets.families.catalog import MODEL_NAMES, MODELS, named
 from aiops_assets.timeseries.catalog import METRICS, MetricSpec
 from aiops_assets.timeseries.metrics_file import load_metrics
 
@@ -36,7 +36,7 @@ ENVIRONMENT_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """What ``AIOPS_ENV`` decides where the variable itself is not set."""
 
-GPU_CAPABLE = tuple(spec.name for spec in MODELS if spec.family == LSTM)
+GPU_CAPABLE = tuple(spec.name for spec in MODELS if spec.family.computes_on_gpu)
 """Models of PyTorch: the others compute nothing on a GPU."""
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent

@@ -10,10 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from aiops_assets.errors import DataError, ModelError, StoreError
+from aiops_assets.families import backtests
 from aiops_assets.families.catalog import named
-from aiops_assets.judging.detection import backtest
 from aiops_assets.judging.detection.series_figures import DetectionFigures, figures_of_frames
-from aiops_assets.judging.forecasting.backtest import forecasts
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.timeseries.history import history_of
 from aiops_assets.timeseries.series_file import SPLIT, TIME, LabelledSeries, read_labels, read_series
@@ -45,7 +44,7 @@ def known_models(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         DataError: one of them is not known.
     """
-    known = tuple(backtest.WINDOW_MODELS)
+    known = tuple(backtests.DETECTORS)
     for name in names:
         if name not in known:
             raise DataError(f"no detector {name!r}: choose from {', '.join(known)}")
@@ -77,7 +76,7 @@ def backtest_file(
     begin = time.perf_counter()
     frame = read_series(series)
     with _naming(series):
-        scored = backtest.backtest(name, frame, alert_budget=alert_budget, explain=explain)
+        scored = backtests.backtest(name, frame, alert_budget=alert_budget, explain=explain)
     write_scores(out, scored)
     columns, alerts = frame.shape[1] - 2, int(scored["alert"].sum())
     return (
@@ -93,7 +92,7 @@ def forecast_file(name: str, series: Path, out: Path, *, horizon: int, origins: 
         name: of a forecaster.
         series: Parquet file, see :mod:`aiops_assets.timeseries.series_file`; all its rows are history. Rows nearer than
             five minutes are averaged over five.
-        out: Parquet file to write, see :func:`aiops_assets.judging.forecasting.backtest.forecasts`.
+        out: Parquet file to write, see :func:`aiops_assets.judging.forecasting.backtest.forecast_origins`.
         horizon: steps ahead, up to a day.
         origins: how many, a horizon apart.
 
@@ -110,7 +109,7 @@ def forecast_file(name: str, series: Path, out: Path, *, horizon: int, origins: 
     frame = read_series(series, to_fit=False).drop(columns=SPLIT)
     with _naming(series):
         history = history_of(frame)
-        made = pd.concat(list(forecasts(name, history, horizon, origins)), ignore_index=True)
+        made = pd.concat(list(backtests.forecasts(name, history, horizon, origins)), ignore_index=True)
     write_scores(out, made)
     metrics = len(history.metrics)
     return (

@@ -2,9 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +12,8 @@ from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.settings import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
     from aiops_assets.judging.detection.shadow import SideBySide
@@ -20,39 +21,6 @@ if TYPE_CHECKING:
     from aiops_assets.storage.shadow import ShadowRecord, ShadowScores
 
 WINDOW = ("WINDOW END", "CHALLENGER", "CHAMPION")
-DETECTOR_HEAD = (
-    "ROWS",
-    "ANOMALOUS",
-    "AVG PRECISION",
-    "CHAMPION'S",
-    "FALSE ALARMS",
-    "CHAMPION'S",
-    "ALERTS AGREE",
-    "RANKS",
-)
-FORECASTER_HEAD = (
-    "MOMENTS",
-    "TO SEASONAL 1H",
-    "6H",
-    "24H",
-    "CHAMPION'S 1H",
-    "6H",
-    "24H",
-    "ERROR TO CHAMPION'S",
-    "NEARER",
-    "INSIDE 80 %",
-    "CHAMPION'S",
-)
-
-
-class Manner(NamedTuple):
-    """How two models of a kind are compared: judged, summed up, written as cells; ``counts`` of figures for JSON."""
-
-    judge: "Callable[[pd.DataFrame], Any]"
-    in_words: "Callable[[list[tuple[bool, Any]]], str]"
-    head: tuple[str, ...]
-    cells: Callable[[Any], tuple[str, ...]]
-    counts: tuple[str, ...]
 
 
 @click.command()
@@ -87,23 +55,30 @@ def compare(name: str, as_json: bool) -> None:
     Of forecasters: errors to the seasonal naive's, up to 1, 6 and 24 hours ahead, below 1 is better; NEARER is the
     share of steps at which the challenger was nearer to what came.
     """
-    from aiops_assets.families.registry import family_of
     from aiops_assets.pipeline.resources import stores_of
     from aiops_assets.registry import champions
+    from aiops_assets.reporting.reports import report_of
 
     spec = champions.model_named(name)
     name = spec.name
     kept = stores_of(load_settings(os.environ)).shadow()
-    manner = _manner(family_of(spec).kind)
-    windows = _windows(kept, name, manner.judge)
+    task, report = spec.family.task, report_of(spec)
+    windows = _windows(kept, name, task.compare_side_by_side)
     if not windows:
         raise NotFoundError(f"{kept.locate(name)} holds no window of {name}: run `aiops run` first")
-    summary = manner.in_words([(record.is_pair, both) for record, both in windows])
+    summary = task.summarize_windows([(record.is_pair, both) for record, both in windows])
     if as_json:
-        found = {"name": name, "windows": [_as_json(*window, manner.counts) for window in windows], "summary": summary}
+        found = {
+            "name": name,
+            "windows": [_as_json(*window, report.window_counts) for window in windows],
+            "summary": summary,
+        }
         click.echo(json.dumps(found, indent=2))
         return
-    rows = [(*WINDOW, *manner.head), *((*_window(record), *manner.cells(both)) for record, both in windows)]
+    rows = [
+        (*WINDOW, *report.window_head),
+        *((*_window(record), *report.window_cells(both)) for record, both in windows),
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -111,17 +86,6 @@ def compare(name: str, as_json: bool) -> None:
         if record.note:
             click.echo(f"{record.window_end:%Y-%m-%d}: champion version {record.champion} was not asked: {record.note}")
     click.echo(summary)
-
-
-def _manner(kind: str) -> Manner:
-    from aiops_assets.families.registry import FORECASTER
-    from aiops_assets.judging.detection import shadow
-    from aiops_assets.judging.forecasting import shadow as forecast_shadow
-
-    if kind == FORECASTER:
-        words = forecast_shadow.in_words
-        return Manner(forecast_shadow.compare, words, FORECASTER_HEAD, _forecaster_cells, ("rows", "origins"))
-    return Manner(shadow.compare, shadow.in_words, DETECTOR_HEAD, _detector_cells, ("rows", "anomalies"))
 
 
 def _windows(
@@ -143,34 +107,6 @@ def _window(record: "ShadowRecord") -> tuple[str, ...]:
     return f"{record.window_end:%Y-%m-%d}", str(record.challenger), str(record.champion or "-")
 
 
-def _detector_cells(both: "SideBySide") -> tuple[str, ...]:
-    new, old = both.challenger, both.champion
-    return (
-        str(new.rows),
-        str(new.anomalies),
-        _shown(new.average_precision, "{:.3f}"),
-        _shown(old.average_precision if old else None, "{:.3f}"),
-        _shown(new.false_alarm_rate, "{:.2%}"),
-        _shown(old.false_alarm_rate if old else None, "{:.2%}"),
-        _shown(both.alerts_agree, "{:.1%}"),
-        _shown(both.rank_correlation, "{:.2f}"),
-    )
-
-
-def _forecaster_cells(both: "ForecastsSideBySide") -> tuple[str, ...]:
-    from aiops_assets.judging.forecasting.holdout import HORIZON_HOURS
-
-    ratios = [figures.ratios["seasonal_naive"] if figures else {} for figures in (both.challenger, both.champion)]
-    inside = both.coverage
-    return (
-        str(both.challenger.origins),
-        *(_shown(by_horizon.get(label), "{:.2f}") for by_horizon in ratios for label in HORIZON_HOURS),
-        _shown(both.error, "{:+.1%}"),
-        _shown(both.nearer, "{:.1%}"),
-        *(_shown(share, "{:.1%}") for share in inside),
-    )
-
-
 def _as_json(
     record: "ShadowRecord", both: "SideBySide | ForecastsSideBySide", counts: tuple[str, ...]
 ) -> dict[str, object]:
@@ -184,7 +120,3 @@ def _as_json(
         "champion_figures": old.as_metrics() if old else None,
         **between,
     }
-
-
-def _shown(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiops_assets.commands.errors import one_line_errors
+from aiops_assets.engine.models import FORECASTER
 from aiops_assets.errors import DataError
 from aiops_assets.settings import load_settings
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from aiops_assets.outlook.breaches import Outlook
     from aiops_assets.timeseries.history import History
 
-MODEL, SEED = "predictive-analytics", 42
+SEED = 42
 HEADINGS = ("metric", "limit", "now", "in 1 h", "at the end", "forecast reaches it", "trend reaches it")
 
 
@@ -40,7 +41,7 @@ def outlook(series: Path, given: tuple[str, ...], horizon: int | None, as_json: 
     --limit names; without it, columns that end in the name of one of our ratios (memory_usage, disk_usage, ...) get 1.
     predictive-analytics is fitted on them, in steps of five minutes (of the series, if longer).
     """
-    from aiops_assets.learners.forecasters.learned import FORECASTERS
+    from aiops_assets.families.backtests import FORECASTERS
     from aiops_assets.outlook import breaches
     from aiops_assets.timeseries.history import history_of
     from aiops_assets.timeseries.series_file import SPLIT, TIME, read_series
@@ -51,14 +52,14 @@ def outlook(series: Path, given: tuple[str, ...], horizon: int | None, as_json: 
     history = history_of(frame[[TIME, *limits]])
     if missing := [name for name in limits if name not in history.metrics]:
         raise DataError(f"{series}: column {missing[0]!r} has no sample: leave out its limit or export it again")
-    forecaster = FORECASTERS[MODEL](SEED)
+    forecaster = FORECASTERS[FORECASTER](SEED)
     forecaster.fit(history)
     forecast = forecaster.forecast(history, horizon or load_settings(os.environ).forecast_horizon)
     rows = [_row(one, history, forecast) for one in breaches.outlook(history, forecast, limits)]
     if as_json:
         head = {
             "series": str(series),
-            "model": MODEL,
+            "model": FORECASTER,
             "timestamp": _iso(history.times[-1]),
             "step_seconds": history.step_seconds,
             "horizon": len(forecast.times),
@@ -66,7 +67,7 @@ def outlook(series: Path, given: tuple[str, ...], horizon: int | None, as_json: 
         click.echo(json.dumps({**head, "metrics": rows}, indent=2, allow_nan=False))
     else:
         hours = len(forecast.times) * history.step_seconds / 3600
-        click.echo(f"from {_iso(history.times[-1])}, {MODEL} {hours:.3g} h ahead; in parentheses 80 % intervals")
+        click.echo(f"from {_iso(history.times[-1])}, {FORECASTER} {hours:.3g} h ahead; in parentheses 80 % intervals")
         _print_table([HEADINGS, *(_cells(row) for row in rows)])
 
 

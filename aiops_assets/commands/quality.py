@@ -36,13 +36,12 @@ def backtest(
     `metric`, `value`, and the 80 % interval `lower` to `upper`, in steps of five minutes (of the series, if longer).
     """
     from aiops_assets.commands.backtesting import backtest_file, forecast_file
+    from aiops_assets.families.backtests import DETECTORS, FORECASTERS
     from aiops_assets.families.catalog import named
-    from aiops_assets.judging.detection.backtest import WINDOW_MODELS
-    from aiops_assets.learners.forecasters.learned import FORECASTERS
 
     name = named(name)
-    if name not in {*WINDOW_MODELS, *FORECASTERS}:
-        raise DataError(f"no model {name!r} to back-test: choose from {', '.join((*WINDOW_MODELS, *FORECASTERS))}")
+    if name not in {*DETECTORS, *FORECASTERS}:
+        raise DataError(f"no model {name!r} to back-test: choose from {', '.join((*DETECTORS, *FORECASTERS))}")
     if name in FORECASTERS:
         if alert_budget is not None or explain:
             raise click.UsageError(f"--alert-budget and --explain belong to detectors, {name} is a forecaster")

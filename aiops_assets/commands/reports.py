@@ -10,14 +10,14 @@ import pandas as pd
 
 from aiops_assets.commands.backtesting import BackTest, Judged, judge_labelled, known_models, write_whole
 from aiops_assets.errors import DataError, ModelError, NotFoundError
+from aiops_assets.families.backtests import backtest
 from aiops_assets.families.catalog import ANOMALY_DETECTOR
-from aiops_assets.judging.detection.backtest import backtest
-from aiops_assets.judging.detection.figures import healthy_rows
 from aiops_assets.judging.detection.generated_days import judge_generated
 from aiops_assets.judging.detection.series_figures import DetectionFigures, aggregate
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.reporting import plots
 from aiops_assets.settings import Settings
+from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets.timeseries.series_file import LabelledSeries, labelled_folder
 from aiops_assets.views.pod_features import VISIBLE_KINDS, labelled_series
 

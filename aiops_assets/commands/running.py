@@ -14,7 +14,7 @@ import click
 
 from aiops_assets.datasets.selection import active_models, training_set_name, training_sets_of
 from aiops_assets.errors import AiopsError, NotFoundError, SettingsError, StoreError
-from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets.storage.handoff import Handoffs, TrainingSetRef
 from aiops_assets.storage.served import ServedModels
@@ -114,6 +114,8 @@ def check_writable(settings: Settings) -> None:
 
 def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
     """Say what was trained, where the models lie, how good they are, and how to look further."""
+    from aiops_assets.reporting.reports import report_of
+
     served = ServedModels(open_storage(settings.model_root))
     click.echo("")
     click.echo(f"this run: {stated_source(settings)}")
@@ -132,7 +134,7 @@ def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
             click.echo(f"  challenger  version {new[-1]} is not served: {_reason(served, spec, new[-1])}")
         click.echo(f"  directory   {served.locate(spec.name, champion.version)}")
         click.echo(f"  data        {manifest.effective_source}, data version {manifest.data_version}")
-        click.echo(f"  hold-out    {_figures(spec, manifest.metrics)}")
+        click.echo(f"  hold-out    {report_of(spec).summary(manifest.metrics)}")
         if figures:
             click.echo(f"  when judged {figures}")
     click.echo("ask it: `make serve`; look further: `make ui`, `.venv/bin/aiops lineage anomaly-detector`")
@@ -160,42 +162,6 @@ def _reason(served: ServedModels, spec: ModelSpec, version: int | None = None) -
     newest = version or max(served.versions(spec.name), default=0)
     evaluation = served.evaluation(spec.name, newest)
     return evaluation.reason if evaluation else "see its evaluation in the UI"
-
-
-def _figures(spec: ModelSpec, metrics: dict[str, float]) -> str:
-    from aiops_assets.families.registry import FORECASTER, family_of
-
-    return _of_forecaster(metrics) if family_of(spec).kind == FORECASTER else _of_detector(metrics)
-
-
-def _of_detector(metrics: dict[str, float]) -> str:
-    if "average_precision" not in metrics:
-        return "no anomalous row to judge by (ANOMALY_RATE=0)"
-    caught = [
-        f"{name.removeprefix('recall_').replace('_', ' ')} {value:.0%}"
-        for name, value in sorted(metrics.items())
-        if name.startswith("recall_")
-    ]
-    return (
-        f"average precision {metrics['average_precision']:.2f}, false alarms "
-        f"{metrics.get('false_alarm_rate', 0):.1%} of normal rows; rows caught: {', '.join(caught)}"
-    )
-
-
-def _of_forecaster(metrics: dict[str, float]) -> str:
-    from aiops_assets.judging.forecasting.holdout import HORIZON_HOURS, TRIVIAL
-
-    labels = [label for label in HORIZON_HOURS if f"coverage_{label}" in metrics]
-    if not labels:
-        return "no moment that an hour of samples follows: nothing to judge by"
-    errors = [f"error to {who}'s {_slashed(metrics, f'mae_to_{name}', labels, '.2f')}" for name, who in TRIVIAL.items()]
-    inside = _slashed(metrics, "coverage", labels, ".0%")
-    hours = " / ".join(label.replace("h", "") for label in labels)
-    return f"{', '.join(errors)}, inside the 80 % interval {inside} ({hours} h ahead)"
-
-
-def _slashed(metrics: dict[str, float], name: str, labels: list[str], form: str) -> str:
-    return " / ".join(format(metrics[f"{name}_{label}"], form) for label in labels)
 
 
 def _versions(settings: Settings) -> dict[str, list[int]]:

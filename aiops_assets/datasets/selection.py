@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aiops_assets.families.catalog import MODELS, ModelSpec
+from aiops_assets.families.catalog import MODELS
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.settings import Settings
 from aiops_assets.views.catalog import VIEWS, View
 

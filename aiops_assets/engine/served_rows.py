@@ -4,22 +4,19 @@ Source: engine contract, sections 1.2 and 2.1. Everything that is given out is a
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from aiops_assets.errors import ModelError, SchemaError
+from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Forecast
+from aiops_assets.learners.forecasters.usual import ANSWERED, DAY_HOURS, Usual
 from aiops_assets.timeseries import engine_layouts as layouts
 from aiops_assets.timeseries.history import History, steps_a_day
 from aiops_assets.timeseries.series import Floats
 
-ANSWERED = ("cpu_usage", "memory_usage")
-"""Metrics with a forecast in the answer; the third and fourth column of a row of four."""
-DAY_HOURS = 24
 POINTS = 0.1
 """Confidence is of a value within ten points (0.1) of the forecast."""
 INTERVAL_SIGMAS = 2 * 1.2815515655446004
@@ -32,11 +29,6 @@ HALF_TOLD = 2
 SANE = (-0.1, 2.0)
 """Ratios outside were sent in percent or another unit: what they clip to is no forecast. Forecasts may miss 0."""
 
-USUAL_QUANTILE = 0.98
-NEIGHBOURS = (-1, 0, 1)
-"""Hours around an hour whose rows tell what is usual at it."""
-MARGIN_SHARE, LEAST_MARGIN = 0.2, 0.02
-"""Beyond the quantile: the engine asks about a scenario of 15 % more of everything, which is no issue by itself."""
 MEMORY_FULL = 0.95
 SCENARIO = 1.15
 NORMAL, ISSUE = 1, -1
@@ -49,70 +41,6 @@ class Forecasting(Protocol):
 
     def forecast(self, history: History, horizon: int) -> Forecast:
         """The ``horizon`` steps after a history."""
-
-
-@dataclass(frozen=True)
-class Usual:
-    """What training rows said is usual, by metric: 24 values, of the hours of the day (UTC).
-
-    Attributes:
-        upper: above it is an issue; cores or ratio. A metric that is absent is never one.
-        middle: medians.
-    """
-
-    upper: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    middle: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, dict[str, list[float]]]:
-        """As JSON has it."""
-        return {
-            "upper": {name: list(values) for name, values in self.upper.items()},
-            "middle": {name: list(values) for name, values in self.middle.items()},
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Mapping[str, Sequence[float]]]) -> "Usual":
-        """What :meth:`to_dict` gave. Raises SchemaError: a part is missing, or not 24 finite numbers a metric."""
-        parts = []
-        for part in ("upper", "middle"):
-            try:
-                values = {name: tuple(map(float, hours)) for name, hours in data[part].items()}
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                raise SchemaError(f"usual values: {part!r} is missing or unreadable: {error!r}") from error
-            for name, hours in values.items():
-                if len(hours) != DAY_HOURS or not np.isfinite(hours).all():
-                    raise SchemaError(f"usual values: {part} of {name} are not {DAY_HOURS} finite numbers")
-            parts.append(values)
-        return cls(*parts)
-
-
-def usual_of(frame: pd.DataFrame) -> Usual:
-    """Learn what is usual from training rows.
-
-    The upper bound of an hour is the 98 % quantile of the rows of it and its two neighbours, so that rare peaks do
-    not count, and a fifth of it, at least 0.02, more. An hour without rows has the bound of the whole.
-
-    Args:
-        frame: ``timestamp`` (UTC) and any of ``cpu_usage`` (cores) and ``memory_usage`` (ratio); gaps may be NaN.
-    """
-    hours = pd.DatetimeIndex(frame["timestamp"]).hour.to_numpy()
-    upper, middle = {}, {}
-    for name in ANSWERED:
-        if name not in frame.columns:
-            continue
-        values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
-        finite = np.isfinite(values)
-        if not finite.any():
-            continue
-        highs, middles = [], []
-        for hour in range(DAY_HOURS):
-            around = np.isin(hours, [(hour + by) % DAY_HOURS for by in NEIGHBOURS]) & finite
-            rows = values[around if around.any() else finite]
-            high = float(np.quantile(rows, USUAL_QUANTILE))
-            highs.append(high + max(MARGIN_SHARE * abs(high), LEAST_MARGIN))
-            middles.append(float(np.median(rows)))
-        upper[name], middle[name] = tuple(highs), tuple(middles)
-    return Usual(upper, middle)
 
 
 def answer(

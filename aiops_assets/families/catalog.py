@@ -1,84 +1,25 @@
-"""Which models there are. A spec is all that the asset chain of a model needs to know."""
+"""Which models there are: the built-in ones, and those that other packages register.
 
-from dataclasses import dataclass, field
+A package registers a model by an entry point of the group ``aiops_assets.families`` that names a ModelSpec::
 
-from aiops_assets.learners.detectors.deviation_scores import ALERT_BUDGET
-from aiops_assets.views.catalog import CLUSTER_METRICS_VIEW, POD_FEATURES, POD_SERIES
+    [project.entry-points."aiops_assets.families"]
+    my-model = "my_package.my_model:MY_MODEL"
+"""
 
-ROW_FOREST, WINDOW_ENSEMBLE, LSTM = "row_forest", "window_ensemble", "lstm"
-PREDICTIVE, ARIMA, PROPHET = "predictive", "arima", "prophet"
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
 
+from aiops_assets.errors import ModelError
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
+from aiops_assets.families.arima_predictor import ARIMA_PREDICTOR
+from aiops_assets.families.contract import ModelSpec, check_complete
+from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
+from aiops_assets.families.lstm_predictor import LSTM_PREDICTOR
+from aiops_assets.families.predictive_analytics import PREDICTIVE_ANALYTICS
+from aiops_assets.families.prophet_predictor import PROPHET_PREDICTOR
 
-@dataclass(frozen=True)
-class ModelSpec:
-    """One model.
-
-    Attributes:
-        name: also its directory, its InferenceService and its registered model.
-        view: which training set it fits.
-        training_days: window, unless ``TRAINING_DAYS`` says otherwise.
-        description: one line for people.
-        family: which kind of model it is, see :func:`~aiops_assets.families.registry.family_of`.
-        parameters: hyperparameters, recorded with each fit.
-        source: DATA_SOURCE of this model; empty: the environment's.
-    """
-
-    name: str
-    view: str
-    training_days: int
-    description: str
-    family: str = ROW_FOREST
-    parameters: dict[str, object] = field(default_factory=dict)
-    source: str = ""
-
-
-ANOMALY_DETECTOR = ModelSpec(
-    name="anomaly-detector",
-    view=POD_FEATURES,
-    training_days=7,
-    description="Tells from one row of 45 features of a pod and its nodes whether this is not normal.",
-    family=ROW_FOREST,
-    parameters={"contamination": 0.03, "n_estimators": 200, "max_samples": 512},
-)
-ENSEMBLE_PREDICTOR = ModelSpec(
-    name="ensemble-predictor",
-    view=POD_SERIES,
-    training_days=7,
-    description="Tells from the history of a pod's metrics when it stops behaving as it did: changes, season, windows.",
-    family=WINDOW_ENSEMBLE,
-    parameters={"alert_budget": ALERT_BUDGET},
-)
-LSTM_PREDICTOR = ModelSpec(
-    name="lstm-predictor",
-    view=POD_SERIES,
-    training_days=7,
-    description="Tells from the history of a pod's metrics when an autoencoder that learned it cannot follow any more.",
-    family=LSTM,
-    parameters={"alert_budget": ALERT_BUDGET},
-)
-PREDICTIVE_ANALYTICS = ModelSpec(
-    name="predictive-analytics",
-    view=CLUSTER_METRICS_VIEW,
-    training_days=14,
-    description="Says how the five metrics of a cluster go on, up to a day ahead, with an 80 % interval.",
-    family=PREDICTIVE,
-    parameters={"trees": "boosting", "lookback_window": 24, "forecast_horizon": 12},
-)
-ARIMA_PREDICTOR = ModelSpec(
-    name="arima-predictor",
-    view=CLUSTER_METRICS_VIEW,
-    training_days=14,
-    description="Says how each metric of a cluster goes on by an ARIMA model of its own, with an 80 % interval.",
-    family=ARIMA,
-)
-PROPHET_PREDICTOR = ModelSpec(
-    name="prophet-predictor",
-    view=CLUSTER_METRICS_VIEW,
-    training_days=14,
-    description="Says how each metric of a cluster goes on by a Prophet model of its own, with an 80 % interval.",
-    family=PROPHET,
-)
-MODELS = (
+GROUP = "aiops_assets.families"
+BUILT_IN = (
     ANOMALY_DETECTOR,
     ENSEMBLE_PREDICTOR,
     LSTM_PREDICTOR,
@@ -86,11 +27,40 @@ MODELS = (
     ARIMA_PREDICTOR,
     PROPHET_PREDICTOR,
 )
+"""In the order in which people see them. A new model is one file in this folder and one line here."""
+
+
+def registered(built_in: Iterable[ModelSpec], others: Iterable[EntryPoint]) -> tuple[ModelSpec, ...]:
+    """All models, each checked.
+
+    Raises:
+        ModelError: one is incomplete or cannot be imported, or two share a name; the message names the entry point.
+    """
+    found = [(check_complete(spec, f"model {spec.name}"), "aiops_assets") for spec in built_in]
+    for entry in sorted(others, key=lambda one: one.name):
+        where = f"entry point {entry.name} of {entry.dist.name if entry.dist else entry.value}"
+        try:
+            loaded = entry.load()
+        except Exception as error:
+            raise ModelError(
+                f"{where} cannot be imported ({type(error).__name__}: {error}): mend or uninstall that package"
+            ) from error
+        found.append((check_complete(loaded, where), where))
+    owners: dict[str, str] = {}
+    for spec, where in found:
+        for name in (spec.name, *spec.aliases):
+            if name in owners:
+                raise ModelError(f"{where}: the name {name} is taken by {owners[name]}: choose another")
+            owners[name] = where
+    return tuple(spec for spec, _ in found)
+
+
+MODELS = registered(BUILT_IN, entry_points(group=GROUP))
 MODEL_NAMES = tuple(spec.name for spec in MODELS)
-ALIASES = {"timeseries-predictor": (ARIMA_PREDICTOR.name, PROPHET_PREDICTOR.name)}
-"""Older name -> the models that it stood for; the first is meant."""
+ALIASES = {alias: spec.name for spec in MODELS for alias in spec.aliases}
+"""Older name -> the model that it stands for."""
 
 
 def named(name: str) -> str:
     """The model that a name, older ones too, stands for; other names as they are."""
-    return ALIASES.get(name, (name,))[0]
+    return ALIASES.get(name, name)

@@ -1,95 +1,78 @@
-"""The forecasters that the asset chain can fit, judge, store and serve, over the view ``cluster_metrics``."""
+"""What forecasters share, over the view ``cluster_metrics``."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.errors import DataError
-from aiops_assets.families.detectors import ALWAYS_ANEW
-from aiops_assets.judging.detection.gate import Decision
-from aiops_assets.judging.forecasting import gate as forecast_gate
-from aiops_assets.judging.forecasting.gate import ForecastComparison
-from aiops_assets.judging.forecasting.holdout import (
-    ForecastFigures,
-    figures_of,
-    history_of_segment,
-    holdout_forecasts,
-    main_segment,
-    trivial_forecasts,
-)
+from aiops_assets.families.contract import Asking, Family
+from aiops_assets.judging.forecasting.holdout import holdout_forecasts, trivial_forecasts
+from aiops_assets.judging.forecasting.task import FORECASTING
+from aiops_assets.judging.task import Task
 from aiops_assets.learners.contracts import Forecast, Forecaster
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 from aiops_assets.timeseries.history import LEAST_ROWS, STEP_SECONDS, History
 from aiops_assets.timeseries.series import Floats
+from aiops_assets.views.cluster_metrics import history_of_segment, main_segment
 
 METRICS = tuple(metric.name for metric in FORECAST_METRICS)
 UNITS = {metric.name: metric.unit for metric in FORECAST_METRICS}
-NULL = "median_24h"
+BASELINE = "median_24h"
 PROBE_END = pd.Timestamp("2026-01-12", tz="UTC")
 PROBE_ROWS = 2016
 HORIZON = 288
 STILL, ROUNDING = "a week in which nothing moved", 1e-6
+INTERVALS = (
+    "An interval of 80 % leaves one value in five outside, also when all is well; it says nothing of what has never "
+    "happened in the training window."
+)
+SERIES_ALONE = "It looks at one metric at a time: what another one is about to cause, it does not see."
 
 
-class ForecastFamily(ABC):
-    """What forecasters share."""
+class StoredForecaster(Forecaster, Protocol):
+    """A forecaster that can be stored."""
 
-    kind = "forecaster"
-    features: tuple[str, ...] = METRICS
+    def to_bytes(self) -> bytes:
+        """The model file."""
+
+
+Model = TypeVar("Model", bound=StoredForecaster)
+
+
+class ForecastFamily(Family[Model, pd.DataFrame]):
+    """Models that forecast the five metrics of a cluster."""
+
+    task: Task[pd.DataFrame] = FORECASTING
+    features = METRICS
     units: Mapping[str, str] = UNITS
-    contributors: tuple[str, ...] = METRICS
-    threshold: float | None = None
-    null_name = forecast_gate.TRIVIAL_NAMES
+    contributors = METRICS
     takes_any_size = False
     """Whether a metric may be of another size than it was in training: a model of one series is of that size."""
+    asking = Asking.WINDOWS
     least_rows = LEAST_ROWS
 
-    @abstractmethod
-    def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
-        """See Family."""
-
-    def why_anew(self, start: Any, parameters: Mapping[str, object]) -> str:
-        """See ChainFamily."""
-        return ALWAYS_ANEW
-
-    def judge_holdout(self, model: Any, rows: pd.DataFrame) -> pd.DataFrame:
-        """See ChainFamily: a frame of ``forecast_holdout.KEYS`` and ``SIDES``."""
+    @override
+    def predict_holdout(self, model: Model, rows: pd.DataFrame) -> pd.DataFrame:
+        """A frame of ``holdout.KEYS`` and ``holdout.SIDES``."""
         return holdout_forecasts(model, rows, METRICS)
 
-    def null(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """See ChainFamily. What the seasonal naive says is in every frame beside it."""
-        return trivial_forecasts(rows, METRICS, NULL)
+    @override
+    def baseline(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The 24 h median; forecasts of the seasonal naive stand in every frame beside it."""
+        return trivial_forecasts(rows, METRICS, BASELINE)
 
-    def figures(self, said: pd.DataFrame, rows: pd.DataFrame) -> ForecastFigures:
-        """See ChainFamily."""
-        return figures_of(said)
+    @override
+    def probe(self, model: Model) -> Forecast:
+        """The forecast of a day after a week with a clean season."""
+        return model.forecast(_history(_season(PROBE_ROWS)), HORIZON)
 
-    def compare(
-        self, rows: pd.DataFrame, challenger: pd.DataFrame, opponent: pd.DataFrame, who: str, seed: int
-    ) -> ForecastComparison:
-        """See ChainFamily."""
-        return forecast_gate.compare(challenger, opponent, who, seed)
-
-    def decide(
-        self, comparison: ForecastComparison, *, challenger_source: str, champion_source: str | None
-    ) -> Decision:
-        """See ChainFamily."""
-        return forecast_gate.decide(comparison, challenger_source=challenger_source, champion_source=champion_source)
-
-    def worse(self, comparison: ForecastComparison) -> list[str]:
-        """See ChainFamily."""
-        return forecast_gate.worse_in(comparison)
-
-    def probe(self, model: Any) -> Forecast:
-        """See ChainFamily: a day after a week with a clean season."""
-        forecast: Forecast = model.forecast(_history(_season(PROBE_ROWS)), HORIZON)
-        return forecast
-
-    def smoke_problems(self, model: Any) -> list[str]:
-        """See Family: whatever is known, a forecast is finite and inside its interval, which does not shrink."""
+    @override
+    def smoke_problems(self, model: Model) -> list[str]:
+        """Whatever is known, a forecast is finite and inside its interval, which does not shrink."""
         problems = []
         for name, values in (
             ("a week with a season", _season(PROBE_ROWS)),
@@ -101,99 +84,30 @@ class ForecastFamily(ABC):
                 problems.append(f"after {name}: {problem}")
         return problems
 
-    def to_bytes(self, model: Any) -> bytes:
-        """See Family."""
+    @override
+    def to_bytes(self, model: Model) -> bytes:
         return bytes(model.to_bytes())
 
 
-class PredictiveFamily(ForecastFamily):
-    """Trees over all metrics at once."""
-
-    takes_any_size = True
-    least_rows = 1
-    model_file = "model.joblib"
-    packages: tuple[str, ...] = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
-    pickled_by = "scikit-learn"
-    framework = "scikitlearn"
-    how_refitted = (
-        "A fit with a champion is done twice, anew and from the champion's booster, which is boosted further; the "
-        "latter is kept unless the gate finds it worse. A random forest is always fitted anew."
-    )
-
-    def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
-        """See Family. Generated segments beside the cluster's own are learnt from, too."""
-        from aiops_assets.learners.forecasters.predictive_analytics import PredictiveAnalytics
-
-        own, others = main_segment(rows)
-        model = PredictiveAnalytics(seed, str(parameters["trees"]), int(str(parameters["lookback_window"])), start)
-        model.fit(history_of_segment(own, METRICS), [history_of_segment(other, METRICS) for other in others])
-        return model
-
-    def why_anew(self, start: Any, parameters: Mapping[str, object]) -> str:
-        """See ChainFamily."""
-        return str(start.why_anew(str(parameters["trees"]), int(str(parameters["lookback_window"]))))
-
-    def from_bytes(self, data: bytes) -> Any:
-        """See Family."""
-        from aiops_assets.learners.forecasters.predictive_analytics import PredictiveAnalytics
-
-        return PredictiveAnalytics.from_bytes(data)
-
-
-class SingleSeriesFamily(ForecastFamily):
+class SingleSeriesFamily(ForecastFamily[Model]):
     """Each metric alone, from the cluster's own history: generated segments beside it are not looked at."""
 
     model_file = "model.json"
-    pickled_by = ""
     how_refitted = "Each fit starts anew, on the cluster's own series alone."
 
     @abstractmethod
-    def unfitted(self, seed: int) -> Forecaster:
+    def unfitted(self, seed: int) -> Model:
         """A forecaster that is to be fitted."""
 
-    def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
-        """See Family."""
+    @override
+    def forecaster(self, seed: int) -> Forecaster:
+        return self.unfitted(seed)
+
+    @override
+    def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Model | None = None) -> Model:
         model = self.unfitted(seed)
         model.fit(history_of_segment(main_segment(rows)[0], METRICS))
         return model
-
-
-class ArimaFamily(SingleSeriesFamily):
-    """ARIMA models of statsmodels."""
-
-    packages: tuple[str, ...] = ("statsmodels", "numpy", "scipy", "pandas")
-    framework = "statsmodels"
-
-    def unfitted(self, seed: int) -> Forecaster:
-        """See SingleSeriesFamily."""
-        from aiops_assets.learners.forecasters.arima import ArimaForecaster
-
-        return ArimaForecaster(seed)
-
-    def from_bytes(self, data: bytes) -> Any:
-        """See Family."""
-        from aiops_assets.learners.forecasters.arima import ArimaForecaster
-
-        return ArimaForecaster.from_bytes(data)
-
-
-class ProphetFamily(SingleSeriesFamily):
-    """Prophet models."""
-
-    packages: tuple[str, ...] = ("prophet", "numpy", "pandas")
-    framework = "prophet"
-
-    def unfitted(self, seed: int) -> Forecaster:
-        """See SingleSeriesFamily."""
-        from aiops_assets.learners.forecasters.prophet import ProphetForecaster
-
-        return ProphetForecaster(seed)
-
-    def from_bytes(self, data: bytes) -> Any:
-        """See Family."""
-        from aiops_assets.learners.forecasters.prophet import ProphetForecaster
-
-        return ProphetForecaster.from_bytes(data)
 
 
 def _history(values: Floats) -> History:
@@ -207,9 +121,9 @@ def _season(rows: int) -> Floats:
     return 0.5 + 0.2 * np.sin(2 * np.pi * np.arange(rows) / HORIZON)
 
 
-def _problem(model: Any, history: History, *, is_still: bool) -> str:
+def _problem(model: Forecaster, history: History, *, is_still: bool) -> str:
     try:
-        forecast: Forecast = model.forecast(history, HORIZON)
+        forecast = model.forecast(history, HORIZON)
     except DataError as error:
         return str(error)
     sides = (forecast.lower, forecast.value, forecast.upper)

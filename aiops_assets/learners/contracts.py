@@ -1,12 +1,12 @@
-"""The two contracts of a model: what a window detector is, and what the asset chain asks of any model.
+"""What detectors and forecasters are.
 
 A high score is an anomaly, everywhere. A *row detector* maps one row to -1 or 1 without history; a *window
 detector* gives a score and an alert for every row of a frame from that row's causal past.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -76,34 +76,3 @@ class Forecaster(Protocol):
 
     def forecast(self, history: History, horizon: int) -> Forecast:
         """The ``horizon`` steps after a history of the same metrics, from the newest it has."""
-
-
-class Family(Protocol):
-    """How the asset chain handles models of one kind; ``rows`` are those of the training set's view.
-
-    Attributes:
-        model_file: the only model file of a version directory.
-        features: columns in order, as the manifest names them.
-        units: metric -> unit.
-        packages: distributions whose versions the manifest records.
-        pickled_by: the distribution whose minor version must be the one that wrote the model file; empty when
-            the file holds no pickle.
-    """
-
-    model_file: str
-    features: tuple[str, ...]
-    units: Mapping[str, str]
-    packages: tuple[str, ...]
-    pickled_by: str
-
-    def fit(self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Any = None) -> Any:
-        """A fitted model; labels are not looked at. ``start``: an earlier one that some kinds go on from."""
-
-    def smoke_problems(self, model: Any) -> list[str]:
-        """What is wrong with a model that must not be served: empty when nothing is."""
-
-    def to_bytes(self, model: Any) -> bytes:
-        """The model file."""
-
-    def from_bytes(self, data: bytes) -> Any:
-        """Load a model file, whose digest was verified before."""

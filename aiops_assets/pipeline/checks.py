@@ -7,8 +7,8 @@ import pandas as pd
 
 from aiops_assets.datasets.selection import training_set_name
 from aiops_assets.errors import SchemaError, StoreError
-from aiops_assets.families.catalog import MODELS, ModelSpec
-from aiops_assets.families.registry import family_of
+from aiops_assets.families.catalog import MODELS
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.pipeline.assets.evaluation import evaluation_key
 from aiops_assets.pipeline.assets.served import NOTHING_SERVED, served_key
 from aiops_assets.pipeline.assets.trained import model_key
@@ -148,7 +148,7 @@ def smoke_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
     )
     def smoke(model: VersionRef, stores: StoresResource) -> dg.AssetCheckResult:
         loaded = load_model(stores.served(), spec, model.version, model.manifest_sha256)
-        problems = family_of(spec).smoke_problems(loaded)
+        problems = spec.family.smoke_problems(loaded)
         return dg.AssetCheckResult(passed=not problems, description="; ".join(problems) or None)
 
     return smoke

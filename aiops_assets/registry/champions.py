@@ -5,8 +5,8 @@ follows; who was killed in between is made up for by the next one.
 """
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError, StoreError
-from aiops_assets.families.catalog import MODELS, ModelSpec, named
-from aiops_assets.families.registry import family_of
+from aiops_assets.families.catalog import MODELS, named
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.registry.loading import load_model
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS as CHAMPION_ALIAS
 from aiops_assets.registry.reconciling import reconcile as reconcile
@@ -108,7 +108,7 @@ def require_servable(served: ServedModels, spec: ModelSpec, version: int, manife
     """
     served.verified(spec.name, version, manifest_sha256)
     model = load_model(served, spec, version, manifest_sha256)
-    if problems := family_of(spec).smoke_problems(model):
+    if problems := spec.family.smoke_problems(model):
         raise ModelError(f"{spec.name} version {version} is not served: {'; '.join(problems)}")
 
 

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 
 OUR_PACKAGE = "aiops_assets"
-NOT_FITTING = ("aiops_assets.judging.detection.gate", "aiops_assets.judging.forecasting.gate")
-"""Modules that judge a fitted model. A family names them as its judge; its fit does not run them."""
+NOT_FITTING = "aiops_assets.judging"
+"""The room that judges fitted models. A family names its judge; its fit does not run it."""
 
 
 @cache
@@ -45,7 +45,7 @@ def reachable(module: str, packages: frozenset[str]) -> set[str]:
     ahead = [module]
     while ahead:
         name = ahead.pop()
-        if name in found or name in NOT_FITTING or _path(name) is None:
+        if name in found or f"{name}.".startswith(f"{NOT_FITTING}.") or _path(name) is None:
             continue
         found.add(name)
         ahead.extend(one for one in _tree(name).imports if one.partition(".")[0] in packages)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aiops_assets.errors import AiopsError, IntegrityError, NotFoundError
-from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.registry.champions import require_servable
 from aiops_assets.registry.reconciling import follow_alias, follow_link
 from aiops_assets.registry.restoring import damage, doubt, moves_of, names_its_manifest, recorded_digest, restore

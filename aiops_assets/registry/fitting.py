@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError
-from aiops_assets.families.catalog import ModelSpec
-from aiops_assets.families.registry import family_of
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.registry.loading import load_model
 from aiops_assets.storage.served import ServedModels
 
@@ -49,12 +48,12 @@ def fit_model(served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_ve
     Raises:
         ModelError: nothing can be fitted on the train rows.
     """
-    family, train = family_of(spec), rows[rows["split"] == "train"]
+    family, train = spec.family, rows[rows["split"] == "train"]
 
     def fitted(start: Any = None) -> tuple[bytes, Any, float]:
         begin = time.perf_counter()
         data = family.to_bytes(family.fit(train, spec.parameters, seed, start=start))
-        said = family.judge_holdout(family.from_bytes(data), rows)
+        said = family.predict_holdout(family.from_bytes(data), rows)
         return data, said, time.perf_counter() - begin
 
     data, said, seconds = fitted()
@@ -67,7 +66,7 @@ def fit_model(served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_ve
     except ModelError as error:
         return Fitted(data, said, f"{ANEW}: version {version} cannot be gone on from: {error}", seconds)
     seconds += more
-    if worse := family.worse(family.compare(rows, says, said, REFIT, seed)):
+    if worse := family.task.worse(family.task.compare(rows, says, said, REFIT, seed)):
         return Fitted(data, said, f"{ANEW}: going on from version {version} is worse ({' and '.join(worse)})", seconds)
     return Fitted(further, says, f"went on from version {version}, not worse than {REFIT}", seconds)
 
@@ -76,7 +75,7 @@ def _champion(
     served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_version: str
 ) -> tuple[tuple[int, Any] | None, str]:
     """The champion's version and model, or why there is none to go on from."""
-    family = family_of(spec)
+    family = spec.family
     try:
         record = served.champion(spec.name)
         if record is None:

@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from aiops_assets.families.catalog import ModelSpec
-from aiops_assets.families.registry import family_of
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.registry.loading import load_model
 from aiops_assets.storage.served import ServedModels
 
@@ -37,7 +36,7 @@ def holdout_said(
     model = load_model(served, spec, version, manifest_sha256)
     known = _said.get((manifest_sha256, data_version))
     if known is None:
-        known = family_of(spec).judge_holdout(model, rows)
+        known = spec.family.predict_holdout(model, rows)
         remember(manifest_sha256, data_version, known)
     return known
 

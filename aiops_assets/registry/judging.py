@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from aiops_assets.families.catalog import ModelSpec
-from aiops_assets.families.registry import HoldoutFigures, ModelComparison, family_of
-from aiops_assets.judging.detection import gate
-from aiops_assets.judging.detection.gate import Decision, Difference
+from aiops_assets.families.contract import ModelSpec
+from aiops_assets.judging.bootstrap import Difference
+from aiops_assets.judging.decision import Decision, meets_null_model, replace_damaged
+from aiops_assets.judging.task import Comparison, HoldoutFigures
 from aiops_assets.registry.champions import veto_on
 from aiops_assets.registry.holdouts import holdout_said
 from aiops_assets.registry.loading import unloadable
@@ -33,7 +33,7 @@ class Verdict:
     decision: Decision
     champion: int | None
     figures: HoldoutFigures
-    comparison: ModelComparison | None
+    comparison: Comparison | None
 
     @property
     def opponent(self) -> str:
@@ -69,23 +69,23 @@ def judge_challenger(
         IntegrityError: the challenger is not what was recorded, or the champion record cannot be read.
         ModelError: the challenger cannot be loaded here.
     """
-    family = family_of(spec)
+    family = spec.family
     said = holdout_said(served, spec, version, manifest_sha256, rows, data_version)
     record = served.champion(spec.name)
     champion = record.champion if record else None
     manifest = served.manifest(spec.name, version, manifest_sha256)
     decision = _without_comparison(served, spec, manifest, manifest_sha256, champion)
     if decision:
-        return Verdict(decision, champion.version if champion else None, family.figures(said, rows), None)
+        return Verdict(decision, champion.version if champion else None, family.task.figures(said, rows), None)
 
     source = champion.effective_source if champion else None
-    if champion is None or gate.meets_null_model(manifest.effective_source, source):
-        opponent, who = family.null(rows), family.null_name
+    if champion is None or meets_null_model(manifest.effective_source, source):
+        opponent, who = family.baseline(rows), family.task.baseline_name
     else:
         opponent = holdout_said(served, spec, champion.version, champion.manifest_sha256, rows, data_version)
         who = f"champion version {champion.version}"
-    comparison = family.compare(rows, said, opponent, who, seed)
-    decision = family.decide(comparison, challenger_source=manifest.effective_source, champion_source=source)
+    comparison = family.task.compare(rows, said, opponent, who, seed)
+    decision = family.task.decide(comparison, challenger_source=manifest.effective_source, champion_source=source)
     return Verdict(decision, champion.version if champion else None, comparison.challenger_figures, comparison)
 
 
@@ -124,7 +124,7 @@ def _without_comparison(
     if veto := veto_on(served, spec.name, manifest.version):
         return Decision(False, veto)
     if damage := unloadable(served, spec, champion.version, champion.manifest_sha256):
-        return gate.replace_damaged(
+        return replace_damaged(
             damage, challenger_source=manifest.effective_source, champion_source=champion.effective_source
         )
     theirs = served.manifest(spec.name, champion.version, champion.manifest_sha256)

@@ -10,9 +10,7 @@ from importlib.metadata import version as installed_version
 from typing import Any
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError
-from aiops_assets.families.catalog import ModelSpec
-from aiops_assets.families.registry import family_of
-from aiops_assets.learners.contracts import Family
+from aiops_assets.families.contract import Family, ModelSpec
 from aiops_assets.storage.records import Manifest
 from aiops_assets.storage.served import ServedModels
 
@@ -35,7 +33,7 @@ def load_model(served: ServedModels, spec: ModelSpec, version: int, manifest_sha
         ModelError: other columns, order, width, units or another minor version of the package that wrote the file
             (nothing was unpickled), or a file that cannot be read.
     """
-    family = family_of(spec)
+    family = spec.family
     manifest = served.manifest(spec.name, version, manifest_sha256)
     data = served.load_file(spec.name, version, family.model_file, manifest_sha256)
     what = f"{spec.name} version {version}"

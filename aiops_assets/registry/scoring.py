@@ -4,17 +4,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from aiops_assets.datasets.newest import FETCHED, NEWEST, SYNTHETIC, NewestWindow
 from aiops_assets.errors import DataError, IntegrityError, ModelError, NotFoundError
-from aiops_assets.families.catalog import ModelSpec
-from aiops_assets.families.detectors import DetectorFamily
-from aiops_assets.families.registry import FORECASTER, family_of
-from aiops_assets.judging.forecasting.holdout import history_of_segment
+from aiops_assets.families.contract import ModelSpec
+from aiops_assets.judging.detection.task import DETECTION
+from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.registry.code_digest import code_digest
 from aiops_assets.registry.loading import load_model
@@ -27,6 +26,7 @@ from aiops_assets.timeseries.schema import content_digest
 from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.views import cluster_metrics as cluster_series
 from aiops_assets.views.catalog import POD_FEATURES
+from aiops_assets.views.cluster_metrics import history_of_segment
 from aiops_assets.views.pod_features import label_frame
 from aiops_assets.views.pod_series import segment_rows
 
@@ -84,17 +84,21 @@ def ask_champions(
     scores: list[pd.DataFrame] = []
     forecasts: dict[str, Forecast] = {}
     forecast_rows: list[pd.DataFrame] = []
+
+    def ask_detector(spec: ModelSpec, champion: ChampionMove) -> None:
+        scores.append(_scores(served, spec, champion, rows, window))
+
+    def ask_forecaster(spec: ModelSpec, champion: ChampionMove) -> None:
+        forecasts[spec.name] = _forecast(served, spec, champion, window)
+        forecast_rows.append(_forecast_rows(spec, champion, forecasts[spec.name], made_at))
+
+    ask = {DETECTION.name: ask_detector, FORECASTING.name: ask_forecaster}
     asked: list[AskedModel] = []
     left_out: dict[str, str] = {}
     for spec in specs:
-        kind = family_of(spec).kind
         try:
             champion = _champion(served, spec)
-            if kind == FORECASTER:
-                forecasts[spec.name] = _forecast(served, spec, champion, window)
-                forecast_rows.append(_forecast_rows(spec, champion, forecasts[spec.name], made_at))
-            else:
-                scores.append(_scores(served, spec, champion, rows, window))
+            ask[spec.family.task.name](spec, champion)
         except (NotFoundError, IntegrityError, ModelError, DataError) as error:
             left_out[spec.name] = str(error)
             continue
@@ -103,7 +107,7 @@ def ask_champions(
                 name=spec.name,
                 version=champion.version,
                 manifest_sha256=champion.manifest_sha256,
-                kind=kind,
+                kind=spec.family.task.name,
                 data_version=champion.data_version,
                 effective_source=champion.effective_source,
             )
@@ -156,9 +160,9 @@ def _scores(
     asked = rows.of(spec)
     if not rows.reported(asked).any():
         raise DataError("no row of the newest hour has its six minutes of samples")
-    family = cast(DetectorFamily, family_of(spec))
+    family = spec.family
     model = load_model(served, spec, champion.version, champion.manifest_sha256)
-    said = family.judge(model, asked)
+    said = family.explain(model, asked)
     newest = rows.reported(asked)
     score = said.score[newest]
     if not np.isfinite(score).all():

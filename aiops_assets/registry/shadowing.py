@@ -1,15 +1,11 @@
 """A challenger in the shadow of the champion: which two versions stand side by side, and what both say."""
 
-from typing import cast
+from typing import Any
 
 import pandas as pd
 
 from aiops_assets.errors import IntegrityError
-from aiops_assets.families.catalog import ModelSpec
-from aiops_assets.families.detectors import DetectorFamily
-from aiops_assets.families.registry import FORECASTER, family_of
-from aiops_assets.judging.detection.shadow import first_contributors, side_by_side
-from aiops_assets.judging.forecasting import shadow as forecast_shadow
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.registry.code_digest import code_of
 from aiops_assets.registry.holdouts import holdout_said
 from aiops_assets.registry.loading import load_model, unloadable
@@ -55,8 +51,8 @@ def window_record(
         effective_source=effective_source,
         window_start=training_set.window_start,
         window_end=training_set.window_end,
-        code_version=code_of(family_of(spec)),
-        metrics=family_of(spec).contributors,
+        code_version=code_of(spec.family),
+        metrics=spec.family.contributors,
     )
 
 
@@ -72,7 +68,7 @@ def score_window(served: ServedModels, spec: ModelSpec, record: ShadowRecord, ro
     Raises:
         NotFoundError, IntegrityError, ModelError: the challenger cannot be loaded any more.
     """
-    family = family_of(spec)
+    family = spec.family
     data = record.data_version
     said = holdout_said(served, spec, record.challenger, record.challenger_sha256, rows, data)
     if record.champion_sha256 == record.challenger_sha256:
@@ -81,11 +77,11 @@ def score_window(served: ServedModels, spec: ModelSpec, record: ShadowRecord, ro
         beside = holdout_said(served, spec, record.champion, record.champion_sha256, rows, data)
     else:
         beside = None
-    if family.kind == FORECASTER:
-        return forecast_shadow.side_by_side(said, beside)
-    holdout = rows[rows["split"] == "holdout"]
-    model = load_model(served, spec, record.challenger, record.challenger_sha256)
-    return side_by_side(holdout, said, beside, first_contributors(cast(DetectorFamily, family), model, holdout, said))
+
+    def explain(some: pd.DataFrame) -> Any:
+        return family.explain(load_model(served, spec, record.challenger, record.challenger_sha256), some)
+
+    return family.task.side_by_side(rows, said, beside, explain, family.contributors)
 
 
 def _digest(served: ServedModels, name: str, version: int) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_assets.judging.detection.gate import Difference
+from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.detection.shadow import busiest
 from aiops_assets.reporting.plots import KIND_COLOURS, canvas, mark_level
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_assets.families.catalog import ANOMALY_DETECTOR, MODELS, PREDICTIVE_ANALYTICS, ModelSpec
-from aiops_assets.families.registry import FORECASTER, family_of
+from aiops_assets.families.catalog import MODELS
+from aiops_assets.families.contract import Asking, ModelSpec
+from aiops_assets.judging.detection.task import DETECTION
+from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast, Scored
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool, ReadyModel
@@ -86,6 +88,9 @@ class DemoForecaster:
         return Forecast(history.metrics, history.after(horizon), value, value - margin, value + margin)
 
 
+STANDS_FOR: dict[str, Callable[[], Any]] = {DETECTION.name: DemoWindow, FORECASTING.name: DemoForecaster}
+
+
 class DemoPool(ModelPool):
     """All models, ready from the beginning; nothing is read and nothing is swapped."""
 
@@ -111,12 +116,8 @@ def demo_pool(instruments: Instruments) -> DemoPool:
 
 
 def _ready(spec: ModelSpec) -> ReadyModel:
-    family = family_of(spec)
-    made: Callable[[], Any] = DemoWindow
-    if spec.name == ANOMALY_DETECTOR.name:
-        made = DemoRows
-    elif family.kind == FORECASTER or spec.name == PREDICTIVE_ANALYTICS.name:
-        made = DemoForecaster
+    family = spec.family
+    made = DemoRows if family.asking is Asking.ROWS else STANDS_FOR[family.task.name]
     champion = ChampionMove(
         version=1,
         manifest_sha256=DIGEST,

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 
 from aiops_assets.engine.detection.anomalies import Detection, detect
 from aiops_assets.engine.each_pod import detect_each, issues_each, predict_each
+from aiops_assets.engine.models import FORECASTER, ROW_DETECTOR, WINDOW_DETECTOR
 from aiops_assets.engine.pattern_analysis.patterns import analyze
 from aiops_assets.engine.pods import groups_of
 from aiops_assets.engine.prediction.asked_once import AskedOnce
@@ -20,7 +21,6 @@ from aiops_assets.engine.prediction.issues import IssueOutlook, predicted_issues
 from aiops_assets.engine.prediction.predictions import Predictions, predict
 from aiops_assets.engine.prediction.sent_histories import require_answerable
 from aiops_assets.engine.samples import Sample
-from aiops_assets.families.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, PREDICTIVE_ANALYTICS
 from aiops_assets.service import answers, bodies
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
@@ -68,9 +68,9 @@ class Engine:
 
     def detect(self, body: bodies.DetectBody) -> dict[str, Any]:
         """See :func:`aiops_assets.engine.detection.anomalies.detect`. Raises ServiceNotReady: no row detector yet."""
-        row_detector = self._pool.get(ANOMALY_DETECTOR.name)
+        row_detector = self._pool.get(ROW_DETECTOR)
         context = {name: str(value) for name, value in (body.context or {}).items() if value is not None}
-        used, window, now = [row_detector], self._pool.ready.get(ENSEMBLE_PREDICTOR.name), self.clock()
+        used, window, now = [row_detector], self._pool.ready.get(WINDOW_DETECTOR), self.clock()
 
         samples = bodies.samples_of(body.metrics)
         groups, resource = groups_of(samples, now), context.get("resource", "")
@@ -116,10 +116,10 @@ class Engine:
 
     def predict(self, body: bodies.PredictBody) -> dict[str, Any]:
         """See ``insights.prediction``; without a forecaster statistics answer, and say so."""
-        forecaster = self._pool.ready.get(PREDICTIVE_ANALYTICS.name)
+        forecaster = self._pool.ready.get(FORECASTER)
         context = body.issue_context
         model, now = AskedOnce(forecaster.model) if forecaster else None, self.clock()
-        row_detector = self._pool.ready.get(ANOMALY_DETECTOR.name)
+        row_detector = self._pool.ready.get(ROW_DETECTOR)
         events: list[object] = list(context.recent_events) if context else []
         state = context.current_state if context else None
 

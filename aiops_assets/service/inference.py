@@ -3,6 +3,7 @@
 Source: engine contract, section 2.1. Detectors give -1 (anomaly) and 1 (normal), forecasters an object by metric.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_assets.engine.served_rows import Usual, answer, confidence
+from aiops_assets.engine.served_rows import answer, confidence
 from aiops_assets.errors import DataError
-from aiops_assets.families.catalog import ANOMALY_DETECTOR, PREDICTIVE_ANALYTICS
-from aiops_assets.families.registry import FORECASTER
+from aiops_assets.families.contract import Asking
+from aiops_assets.judging.detection.task import DETECTION
+from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast
+from aiops_assets.learners.forecasters.usual import Usual
 from aiops_assets.service.instances import Floats, rows_of, windows_of
 from aiops_assets.service.pool import ReadyModel
 from aiops_assets.timeseries import engine_layouts
@@ -48,7 +51,7 @@ def is_quick(ready: ReadyModel, body: dict[str, Any]) -> bool:
     """Whether asking takes microseconds, and no thread is needed."""
     instances = body.get("instances")
     return (
-        ready.spec.name == ANOMALY_DETECTOR.name
+        ready.family.is_quick
         and type(instances) is list
         and len(instances) <= INLINE_ROWS
         and all(type(row) is list and len(row) <= ready.manifest.width for row in instances)
@@ -68,38 +71,41 @@ def infer(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> 
         SchemaError, DataError: instances that the model cannot be asked about; the message says what is expected.
         ModelError: no usable answer.
     """
-    if ready.spec.name == ANOMALY_DETECTOR.name:
-        return _rows_judged(ready, rows_of(instances, (ready.manifest.width, len(LAYERS))))
-    if ready.spec.name == PREDICTIVE_ANALYTICS.name:
-        rows = rows_of(instances, engine_layouts.WIDTHS)
-        return Answer(answer(ready.model, rows, horizon, ready.model.usual or Usual(), pd.Timestamp(now)))
-    windows = windows_of(instances, ready.manifest.width, ready.family.least_rows)
-    if len(windows) > MOST_WINDOWS or sum(map(len, windows)) > MOST_WINDOW_ROWS:
-        raise DataError(f"{len(windows)} windows: at most {MOST_WINDOWS}, of {MOST_WINDOW_ROWS} rows together, at once")
-    if ready.family.kind == FORECASTER:
-        return _forecast(ready, windows[-1], len(windows), horizon, now)
-    return _windows_judged(ready, windows, now)
+    return _ASK[ready.family.asking](ready, instances, horizon, now)
 
 
-def _rows_judged(ready: ReadyModel, rows: Floats) -> Answer:
+def _rows(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> Answer:
+    rows = rows_of(instances, (ready.manifest.width, len(LAYERS)))
     if rows.shape[1] == len(LAYERS):  # which layer is asked about, whatever it holds, is no evidence of an issue
         return Answer([NORMAL] * len(rows))
     scores = ready.model.score(rows).tolist()
     return Answer([ANOMALY if score > 0 else NORMAL for score in scores], tuple(scores))
 
 
-def _windows_judged(ready: ReadyModel, windows: list[Floats], now: datetime) -> Answer:
+def _engine_rows(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> Answer:
+    rows = rows_of(instances, engine_layouts.WIDTHS)
+    return Answer(answer(ready.model, rows, horizon, ready.model.usual or Usual(), pd.Timestamp(now)))
+
+
+def _windows(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> Answer:
+    windows = windows_of(instances, ready.manifest.width, ready.family.least_rows)
+    if len(windows) > MOST_WINDOWS or sum(map(len, windows)) > MOST_WINDOW_ROWS:
+        raise DataError(f"{len(windows)} windows: at most {MOST_WINDOWS}, of {MOST_WINDOW_ROWS} rows together, at once")
+    return _ASK_WINDOWS[ready.family.task.name](ready, windows, horizon, now)
+
+
+def _windows_judged(ready: ReadyModel, windows: list[Floats], horizon: int, now: datetime) -> Answer:
     newest = [ready.model.score(_frame(ready, window, now)) for window in windows]
     return Answer(
         [ANOMALY if scored.alert[-1] else NORMAL for scored in newest], tuple(float(one.score[-1]) for one in newest)
     )
 
 
-def _forecast(ready: ReadyModel, window: Floats, of: int, horizon: int, now: datetime) -> Answer:
+def _forecast(ready: ReadyModel, windows: list[Floats], horizon: int, now: datetime) -> Answer:
     """Of several windows the last is answered: the contract has room for one forecast."""
-    history = history_of(_frame(ready, window, now), STEP_SECONDS)
+    history = history_of(_frame(ready, windows[-1], now), STEP_SECONDS)
     said = ready.model.forecast(history, min(horizon, steps_a_day(STEP_SECONDS)))
-    place = {"forecast_horizon": len(said.times), "step_seconds": STEP_SECONDS, "instance": of - 1}
+    place = {"forecast_horizon": len(said.times), "step_seconds": STEP_SECONDS, "instance": len(windows) - 1}
     predictions = {}
     for column, metric in enumerate(said.metrics):
         value, lower, upper = (side[:, column] for side in (said.value, said.lower, said.upper))
@@ -118,3 +124,14 @@ def _frame(ready: ReadyModel, window: Floats, now: datetime) -> pd.DataFrame:
     end = pd.Timestamp(now).floor(f"{STEP_SECONDS}s")
     times = pd.date_range(end=end, periods=len(window), freq=f"{STEP_SECONDS}s", unit="us")
     return pd.DataFrame(window, columns=list(ready.manifest.features)).assign(timestamp=times)
+
+
+_ASK: dict[Asking, Callable[[ReadyModel, object, int, datetime], Answer]] = {
+    Asking.ROWS: _rows,
+    Asking.ENGINE_ROWS: _engine_rows,
+    Asking.WINDOWS: _windows,
+}
+_ASK_WINDOWS: dict[str, Callable[[ReadyModel, list[Floats], int, datetime], Answer]] = {
+    DETECTION.name: _windows_judged,
+    FORECASTING.name: _forecast,
+}

@@ -12,8 +12,9 @@ from fastapi import APIRouter, Request, Response
 
 from aiops_assets import __version__
 from aiops_assets.errors import SchemaError
-from aiops_assets.families.catalog import ANOMALY_DETECTOR, PREDICTIVE_ANALYTICS
-from aiops_assets.families.registry import FORECASTER
+from aiops_assets.families.contract import Asking
+from aiops_assets.judging.detection.task import DETECTION
+from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.service import answers, bodies
 from aiops_assets.service.inference import Answer, infer, is_quick
 from aiops_assets.service.instances import tensor
@@ -26,6 +27,17 @@ SERVER = "aiops-assets"
 QUICK_BYTES = 2**17
 """Of a body that is read in less time than a thread is started in."""
 PLATFORMS = {"scikitlearn": "sklearn"}
+INPUT_SHAPES: dict[Asking, Callable[[int], list[int]]] = {
+    Asking.ROWS: lambda width: [width],
+    Asking.ENGINE_ROWS: lambda width: [-1],  # 3264, 5, 4 or 3
+    Asking.WINDOWS: lambda width: [-1, width],
+}
+"""Of one instance, from the manifest's width."""
+OUTPUTS = {
+    DETECTION.name: (("predictions", "INT64", False), ("scores", "FP64", False)),
+    FORECASTING.name: (("forecast", "FP64", True),),
+}
+"""Name, type, and whether there is one for each metric."""
 
 
 def kserve_routes(
@@ -75,7 +87,7 @@ def kserve_routes(
             if is_quick(ready, body):
                 return json_answer(protocol(ready, body))
         # The forest needs no forecaster's queue.
-        threads = workers.light if ready.spec.name == ANOMALY_DETECTOR.name else workers.heavy
+        threads = workers.light if ready.family.is_quick else workers.heavy
         return await workers.run(threads, lambda: protocol(ready, json_object(data)))
 
     @router.get("/v1/models", response_model=answers.Models, tags=["KServe V1"])
@@ -141,23 +153,19 @@ def kserve_routes(
 
 def metadata(ready: ReadyModel) -> dict[str, Any]:
     """What ``GET /v1/models/{name}`` says, and V2's metadata."""
-    manifest, windows = ready.manifest, _takes_windows(ready)
-    width = manifest.width
-    takes_shape = [-1, -1, width] if windows else [-1, width]
-    if ready.spec.name == PREDICTIVE_ANALYTICS.name:
-        takes_shape = [-1, -1]  # 3264, 5, 4 or 3
-    if ready.family.kind == FORECASTER:
-        outputs = [{"name": "forecast", "datatype": "FP64", "shape": [-1, len(ready.family.contributors)]}]
-    else:
-        outputs = [
-            {"name": "predictions", "datatype": "INT64", "shape": [-1]},
-            {"name": "scores", "datatype": "FP64", "shape": [-1]},
-        ]
+    manifest = ready.manifest
+    metrics = len(ready.family.contributors)
+    outputs = [
+        {"name": name, "datatype": datatype, "shape": [-1, metrics] if by_metric else [-1]}
+        for name, datatype, by_metric in OUTPUTS[ready.family.task.name]
+    ]
     return {
         "name": ready.spec.name,
         "versions": [ready.origin["model_version"]],
         "platform": PLATFORMS.get(ready.family.framework, ready.family.framework),
-        "inputs": [{"name": "instances", "datatype": "FP64", "shape": takes_shape}],
+        "inputs": [
+            {"name": "instances", "datatype": "FP64", "shape": [-1, *INPUT_SHAPES[ready.family.asking](manifest.width)]}
+        ],
         "outputs": outputs,
         "ready": True,
         "lookback": ready.family.least_rows,
@@ -169,7 +177,7 @@ def metadata(ready: ReadyModel) -> dict[str, Any]:
 
 
 def _takes_windows(ready: ReadyModel) -> bool:
-    return ready.spec.name not in (ANOMALY_DETECTOR.name, PREDICTIVE_ANALYTICS.name)
+    return ready.family.asking is Asking.WINDOWS
 
 
 def _depth(nested: object) -> int:
@@ -209,7 +217,7 @@ def _count(instruments: Instruments, ready: ReadyModel, answer: Answer) -> None:
         instruments.predictions.labels(name, "anomaly").inc(anomalies)
     if anomalies < len(answer.predictions):
         instruments.predictions.labels(name, "normal").inc(len(answer.predictions) - anomalies)
-    if name == ANOMALY_DETECTOR.name:
+    if ready.family.threshold is not None:  # of others a score means nothing without its time
         observe = instruments.scores.labels(name).observe
         for score in answer.scores[:64]:  # a sample is enough of a batch
             observe(score)

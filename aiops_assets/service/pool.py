@@ -23,8 +23,8 @@ from aiops_assets.errors import (
     StoreError,
     UnknownModel,
 )
-from aiops_assets.families.catalog import ANOMALY_DETECTOR, ModelSpec, named
-from aiops_assets.families.registry import ChainFamily, family_of
+from aiops_assets.families.catalog import named
+from aiops_assets.families.contract import Family, ModelSpec
 from aiops_assets.registry.loading import load_model
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.versions import NOTHING, VersionSource
@@ -57,9 +57,9 @@ class ReadyModel:
     loaded: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def family(self) -> ChainFamily:
+    def family(self) -> Family[Any, Any]:
         """How the model is asked."""
-        return family_of(self.spec)
+        return self.spec.family
 
     @cached_property
     def origin(self) -> dict[str, str]:
@@ -206,13 +206,9 @@ class ModelPool:
         served = self._source.served
         manifest = served.manifest(spec.name, champion.version, champion.manifest_sha256)
         model = load_model(served, spec, champion.version, champion.manifest_sha256)
-        if problems := family_of(spec).smoke_problems(model):
+        if problems := spec.family.smoke_problems(model):
             raise ModelError(f"smoke inference: {'; '.join(problems)}")
-        if spec.name == ANOMALY_DETECTOR.name:
-            from aiops_assets.learners.detectors.flat_forest import FlatForest
-
-            model = FlatForest.from_pipeline(model)
-        return ReadyModel(spec, champion, manifest, model)
+        return ReadyModel(spec, champion, manifest, spec.family.for_serving(model))
 
     def _swap(self, name: str, loaded: ReadyModel) -> None:
         before = self._ready.get(name)

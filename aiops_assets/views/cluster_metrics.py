@@ -7,15 +7,18 @@ ones would teach it futures that never come. ``split`` is "train" or "holdout", 
 rows; both segments of a blend change sides at one instant.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from aiops_assets.errors import EmptyDataError, SchemaError
+from aiops_assets.errors import EmptyDataError, ModelError, SchemaError
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
+from aiops_assets.timeseries.history import STEP_SECONDS, History, history_of
 from aiops_assets.timeseries.quality import count_outside
 from aiops_assets.timeseries.schema import require_no_infinity, require_rows
 from aiops_assets.views.pod_features import ROW_COLUMNS, holdout_start, require_chronology
-from aiops_assets.views.pod_series import SEGMENT, require_unbroken
+from aiops_assets.views.pod_series import SEGMENT, require_unbroken, segments
 
 VALUES = tuple(metric.name for metric in FORECAST_METRICS)
 COLUMNS = (*ROW_COLUMNS, *VALUES)
@@ -110,3 +113,32 @@ def out_of_bounds(frame: pd.DataFrame) -> dict[str, int]:
     """Metric -> how many rows have a value outside the catalogue's bounds; metrics without any left out."""
     counts = {metric.name: count_outside(frame[metric.name], metric) for metric in FORECAST_METRICS}
     return {name: n for name, n in counts.items() if n}
+
+
+def main_segment(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+    """The segment that a forecaster is fitted on and judged by, and the others: the cluster's own, if there is one.
+
+    Args:
+        rows: of the view ``cluster_metrics``.
+
+    Raises:
+        ModelError: no rows.
+    """
+    found = [segment for _, segment in segments(rows)]
+    if not found:
+        raise ModelError("no training rows: raise TRAINING_DAYS")
+    found.sort(key=lambda segment: (segment["source"].iloc[0] == "synthetic", -len(segment)))
+    return found[0], found[1:]
+
+
+def history_of_segment(segment: pd.DataFrame, metrics: Sequence[str]) -> History:
+    """A segment as a history.
+
+    Raises:
+        ModelError: a metric has no sample.
+        DataError: too few samples.
+    """
+    history = history_of(segment[["timestamp", *metrics]], STEP_SECONDS)
+    if silent := [name for name in metrics if name not in history.metrics]:
+        raise ModelError(f"{', '.join(silent)}: no sample in the training window, is it scraped?")
+    return history

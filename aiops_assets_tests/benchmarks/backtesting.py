@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aiops_assets.judging.detection.backtest import WINDOW_MODELS
+from aiops_assets.families.backtests import DETECTORS
 from aiops_assets_tests.benchmarks.rows import Row
 
 ROWS, METRICS = 50_000, 40
@@ -23,7 +23,7 @@ def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         series = Path(folder) / "series.parquet"
         _write_series(series)
-        return [row for name in WINDOW_MODELS for row in _measured(name, series)]
+        return [row for name in DETECTORS for row in _measured(name, series)]
 
 
 def _measured(name: str, series: Path) -> list[Row]:

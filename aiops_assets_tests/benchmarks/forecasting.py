@@ -33,8 +33,8 @@ def judge(data: Path, *arguments: object) -> str:
 def forecast_series(model: str, path: Path, metric: str, counts: list[int], out: Path) -> float:
     """Forecast one series from all its origins; seconds of a fit and a forecast."""
     os.environ["OMP_NUM_THREADS"] = "1"  # read when the boosting is first imported: one core a series
+    from aiops_assets.families.backtests import FORECASTERS
     from aiops_assets.judging.forecasting.backtest import as_frame
-    from aiops_assets.learners.forecasters.learned import FORECASTERS
     from aiops_assets.timeseries.history import history_of
 
     history = history_of(pd.read_parquet(path, columns=["timestamp", metric]))
@@ -104,7 +104,7 @@ def engine_ratios(path: Path, metric: str) -> list[float]:
 @cache
 def generated_model() -> Any:
     """predictive-analytics of generated days."""
-    from aiops_assets.families.forecasters import PredictiveFamily
+    from aiops_assets.families.predictive_analytics import PredictiveFamily
     from aiops_assets.synthetic.cluster import generate_cluster
     from aiops_assets.views.cluster_metrics import holdout_of, segment_rows
 
@@ -131,7 +131,7 @@ def measure_engine(data: Path) -> str:
 @click.argument("data", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def main(data: Path) -> None:
     """Print the table of all forecasters."""
-    from aiops_assets.learners.forecasters.learned import FORECASTERS
+    from aiops_assets.families.backtests import FORECASTERS
 
     click.echo(
         "| forecaster | MAE to seasonal naive at 1 h / 6 h / 24 h | share inside the 80 % interval | s a forecast |"

@@ -22,9 +22,9 @@ import numpy as np
 import psutil
 
 from aiops_assets.families.catalog import ANOMALY_DETECTOR
-from aiops_assets.judging.detection.figures import healthy_rows
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.learners.detectors.flat_forest import FlatForest
+from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.benchmarks.rows import Row

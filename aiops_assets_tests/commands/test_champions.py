@@ -60,7 +60,7 @@ def lines(result: Result) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", [NAME, OLDER])
 def test_promote_and_rollback_say_what_they_did(home: ChampionHome, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ALIASES, OLDER, (NAME, "ensemble-predictor"))
+    monkeypatch.setitem(ALIASES, OLDER, NAME)
     done = call(home, "promote", name, "3", "--reason", "fewer pages")
     assert (done.exit_code, done.stdout) == (
         0,

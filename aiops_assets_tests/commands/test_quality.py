@@ -12,8 +12,7 @@ from aiops_assets.commands import reports
 from aiops_assets.commands.backtesting import backtest_file
 from aiops_assets.commands.cli import main
 from aiops_assets.errors import DataError, StoreError
-from aiops_assets.judging.detection.backtest import WINDOW_MODELS
-from aiops_assets.learners.forecasters.learned import FORECASTERS
+from aiops_assets.families.backtests import DETECTORS, FORECASTERS
 
 EVENTS = ((700, 712), (900, 930))
 
@@ -82,7 +81,7 @@ def test_every_row_gets_a_score_and_an_alert_in_the_order_of_the_file(tmp_path: 
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("model", list(WINDOW_MODELS))
+@pytest.mark.parametrize("model", list(DETECTORS))
 def test_a_thousand_columns_are_scored(tmp_path: Path, model: str) -> None:
     _series(columns=1000).to_parquet(tmp_path / "wide.parquet", index=False)
     done = _backtest(tmp_path / "wide.parquet", tmp_path / "scores.parquet", model)
@@ -93,13 +92,13 @@ def test_a_thousand_columns_are_scored(tmp_path: Path, model: str) -> None:
 
 
 def test_a_model_that_is_not_known_is_refused_with_those_that_are(series: Path, tmp_path: Path) -> None:
-    detectors = ", ".join(WINDOW_MODELS)
+    detectors = ", ".join(DETECTORS)
     done = _backtest(series, tmp_path / "out.parquet", "lstm")
     known = f"{detectors}, {', '.join(FORECASTERS)}"
     assert (done.exit_code, done.stderr) == (2, f"error: no model 'lstm' to back-test: choose from {known}\n")
     done = _call("evaluate", tmp_path, "--model", "ensemble-predictor", "--model", "lstm")
     assert (done.exit_code, done.stderr) == (2, f"error: no detector 'lstm': choose from {detectors}\n")
-    assert {"ensemble-predictor", "anomaly-detector"} <= set(WINDOW_MODELS)
+    assert {"ensemble-predictor", "anomaly-detector"} <= set(DETECTORS)
 
 
 def test_input_that_cannot_be_used_ends_in_one_line_and_leaves_the_old_scores(series: Path, tmp_path: Path) -> None:
@@ -200,7 +199,7 @@ def test_each_model_has_a_table_and_the_worst_series_is_the_worst(
 
     reports.on_labelled_series(folder, [], pictures=tmp_path, back_test=blind_on_one)
     printed = capsys.readouterr().out
-    for model in WINDOW_MODELS:
+    for model in DETECTORS:
         assert f"{model} on 3 series, " in printed
         assert f"worst: a__two, {tmp_path / model}-worst.png" in printed
         assert f"best: a__one, {tmp_path / model}-best.png" in printed

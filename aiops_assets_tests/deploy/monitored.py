@@ -16,11 +16,11 @@ import requests
 import yaml
 
 from aiops_assets.families.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR
-from aiops_assets.judging.detection.figures import healthy_rows
 from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.storage.records import SourceReport
 from aiops_assets.storage.scores import AskedModel, Scores, ScoresRecord, ScoresRun
 from aiops_assets.storage.storage import open_storage
+from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets_tests.prometheus_server import running_prometheus
 from aiops_assets_tests.service.running import Running, serving
 from aiops_assets_tests.service.served_home import ServedHome

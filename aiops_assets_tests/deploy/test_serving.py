@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from aiops_assets.families.catalog import MODEL_NAMES, MODELS, ModelSpec
-from aiops_assets.families.registry import family_of
+from aiops_assets.families.catalog import MODEL_NAMES, MODELS
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.storage.served import MODEL_FILE
 from aiops_assets_tests.deploy.overlays import ENVIRONMENTS, KUSTOMIZE, Object, named, names, of_kind, render
@@ -60,7 +60,7 @@ def test_each_model_is_served_of_a_version_by_a_runtime_that_reads_it(environmen
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
 def test_scikit_learns_runtime_is_for_directories_with_a_pipeline(spec: ModelSpec) -> None:
     service = named(render("production/serving"), "InferenceService", spec.name)
-    is_pipeline = family_of(spec).model_file == MODEL_FILE
+    is_pipeline = spec.family.model_file == MODEL_FILE
     assert (service["spec"]["predictor"]["model"]["runtime"] == "aiops-sklearn") == is_pipeline
 
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from aiops_assets.engine.detection.findings import Kind
 from aiops_assets.engine.samples import Sample
-from aiops_assets.judging.detection.figures import HEALTHY_LEVELS, healthy_histories, rows_of
 from aiops_assets.synthetic.anomalies import ANOMALIES
+from aiops_assets.synthetic.healthy import HEALTHY_LEVELS, healthy_histories, rows_of
 from aiops_assets.timeseries.features import ENGINE_DEFAULT, FEATURES
 from aiops_assets.timeseries.series import Floats
 

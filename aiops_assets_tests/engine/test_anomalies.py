@@ -14,8 +14,8 @@ from aiops_assets.engine.detection.limits import beyond_limits
 from aiops_assets.engine.detection.sent_row import sent_row
 from aiops_assets.engine.samples import Sample
 from aiops_assets.errors import DataError
-from aiops_assets.judging.detection.figures import healthy_rows
 from aiops_assets.learners.detectors.ensemble import EnsemblePredictor
+from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import FEATURES

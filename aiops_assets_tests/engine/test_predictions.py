@@ -11,7 +11,8 @@ from aiops_assets.engine.prediction.issues import predicted_issues
 from aiops_assets.engine.prediction.predictions import Prediction, ahead_seconds, predict
 from aiops_assets.engine.samples import FORECASTED, Sample
 from aiops_assets.errors import DataError, ModelError
-from aiops_assets.families.forecasters import METRICS, PredictiveFamily
+from aiops_assets.families.forecasters import METRICS
+from aiops_assets.families.predictive_analytics import PredictiveFamily
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.learners.forecasters.predictive_analytics import PredictiveAnalytics
 from aiops_assets.timeseries.history import History

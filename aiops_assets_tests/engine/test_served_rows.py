@@ -10,10 +10,11 @@ import pytest
 
 from aiops_assets.engine.prediction.predictions import predict
 from aiops_assets.engine.samples import Sample
-from aiops_assets.engine.served_rows import Usual, answer, confidence, usual_of
+from aiops_assets.engine.served_rows import answer, confidence
 from aiops_assets.errors import DataError, ModelError, SchemaError
+from aiops_assets.families.backtests import FORECASTERS
 from aiops_assets.learners.contracts import Forecast
-from aiops_assets.learners.forecasters.learned import FORECASTERS
+from aiops_assets.learners.forecasters.usual import Usual, usual_of
 from aiops_assets.timeseries.engine_layouts import (
     METRICS,
     SILENT_ROW,

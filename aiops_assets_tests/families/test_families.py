@@ -17,13 +17,14 @@ from aiops_assets.families.catalog import (
     MODELS,
     PREDICTIVE_ANALYTICS,
     PROPHET_PREDICTOR,
-    ModelSpec,
 )
-from aiops_assets.families.detectors import DetectorFamily, WindowEnsemble
-from aiops_assets.families.registry import DETECTOR, FAMILIES, FORECASTER, ChainFamily, family_of
-from aiops_assets.judging.detection.figures import healthy_rows
+from aiops_assets.families.contract import ModelSpec
+from aiops_assets.families.detectors import DetectorFamily
+from aiops_assets.families.ensemble_predictor import WindowEnsemble
+from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast, Scored
 from aiops_assets.learners.detectors import isolation_forest
+from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets.timeseries.features import ENGINE_DEFAULT, FEATURES
 from aiops_assets.timeseries.history import History
 from aiops_assets.views.pod_features import VISIBLE_KINDS, holdout_start, labelled_series, synthetic_rows
@@ -31,8 +32,8 @@ from aiops_assets.views.pod_series import VALUES, segment_rows
 from aiops_assets_tests.conftest import END
 from aiops_assets_tests.views.cluster_rows import cluster_rows
 
-Fitted = tuple[ChainFamily, Any, pd.DataFrame]
-Detector = tuple[DetectorFamily, Any, pd.DataFrame]
+Fitted = tuple[Family[Any, Any], Any, pd.DataFrame]
+Detector = tuple[DetectorFamily[Any], Any, pd.DataFrame]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def prophet(cluster: pd.DataFrame) -> Fitted:
 
 
 def _fitted(spec: ModelSpec, rows: pd.DataFrame) -> Fitted:
-    family = family_of(spec)
+    family = spec.family
     return family, family.fit(rows[rows["split"] == "train"], spec.parameters, 42), rows
 
 
@@ -97,17 +98,9 @@ def fitted(request: pytest.FixtureRequest) -> Fitted:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
 
-def test_each_model_has_a_family_and_an_unknown_one_is_named() -> None:
-    assert [family_of(spec) for spec in MODELS] == list(FAMILIES.values())
-    assert {family_of(spec).kind for spec in MODELS} == {DETECTOR, FORECASTER}
-    strange = ModelSpec("strange", "pod_features", 7, "", family="oracle")
-    with pytest.raises(ModelError, match=r"family oracle: known are \['arima', 'lstm'"):
-        family_of(strange)
-
-
 def test_every_row_gets_score_alert_and_contributions(detector: Detector) -> None:
     family, model, rows = detector
-    scored = family.judge(model, rows)
+    scored = family.explain(model, rows)
     assert scored.score.shape == scored.alert.shape == (len(rows),)
     assert scored.contributions.shape == (len(rows), len(family.contributors))
     assert np.isfinite(scored.score).all()
@@ -118,16 +111,16 @@ def test_every_row_gets_score_alert_and_contributions(detector: Detector) -> Non
 def test_the_hold_out_is_judged_as_part_of_the_whole(detector: Detector) -> None:
     family, model, rows = detector
     holdout = (rows["split"] == "holdout").to_numpy()
-    whole, part = family.judge(model, rows), family.judge_holdout(model, rows)
+    whole, part = family.explain(model, rows), family.predict_holdout(model, rows)
     assert (whole.score[holdout] == part.score).all()
     assert (whole.alert[holdout] == part.alert).all()
 
 
 def test_the_file_holds_the_whole_model(fitted: Fitted) -> None:
     family, model, rows = fitted
-    said = family.judge_holdout(model, rows)
-    again = family.judge_holdout(family.from_bytes(family.to_bytes(model)), rows)
-    if family.kind == FORECASTER:
+    said = family.predict_holdout(model, rows)
+    again = family.predict_holdout(family.from_bytes(family.to_bytes(model)), rows)
+    if family.task is FORECASTING:
         for side in ("value", "lower", "upper"):
             assert again[side].to_numpy() == pytest.approx(said[side].to_numpy(), rel=1e-9)
     else:
@@ -136,18 +129,18 @@ def test_the_file_holds_the_whole_model(fitted: Fitted) -> None:
 
 def test_labels_do_not_reach_the_fit(detector: Detector) -> None:
     family, model, rows = detector
-    parameters = next(spec.parameters for spec in MODELS if cast(object, family_of(spec)) is family)
+    parameters = next(spec.parameters for spec in MODELS if cast(object, spec.family) is family)
     train = rows[rows["split"] == "train"]
     hidden = train.assign(label=1 - train["label"], kind="normal")
     again = family.fit(hidden, parameters, 42)
-    assert (family.judge_holdout(again, rows).score == family.judge_holdout(model, rows).score).all()
+    assert (family.predict_holdout(again, rows).score == family.predict_holdout(model, rows).score).all()
 
 
 def test_a_good_model_has_no_smoke_problem_and_a_quiet_probe(fitted: Fitted) -> None:
     family, model, _ = fitted
     assert family.smoke_problems(model) == []
     probe = family.probe(model)
-    if family.kind == FORECASTER:
+    if family.task is FORECASTING:
         assert np.isfinite(probe.value).all()
     else:
         assert probe.alert.mean() < 0.1
@@ -155,22 +148,22 @@ def test_a_good_model_has_no_smoke_problem_and_a_quiet_probe(fitted: Fitted) -> 
 
 def test_each_is_compared_with_what_knows_nothing(fitted: Fitted) -> None:
     family, model, rows = fitted
-    said, null = family.judge_holdout(model, rows), family.null(rows)
-    comparison = family.compare(rows, said, null, family.null_name, 42)
-    assert comparison.opponent == family.null_name
-    assert comparison.challenger_figures.as_metrics() == family.figures(said, rows).as_metrics()
-    assert comparison.opponent_figures.as_metrics() == family.figures(null, rows).as_metrics()
+    said, null = family.predict_holdout(model, rows), family.baseline(rows)
+    comparison = family.task.compare(rows, said, null, family.task.baseline_name, 42)
+    assert comparison.opponent == family.task.baseline_name
+    assert comparison.challenger_figures.as_metrics() == family.task.figures(said, rows).as_metrics()
+    assert comparison.opponent_figures.as_metrics() == family.task.figures(null, rows).as_metrics()
     assert comparison.gaps
-    decision = family.decide(comparison, challenger_source="synthetic", champion_source=None)
+    decision = family.task.decide(comparison, challenger_source="synthetic", champion_source=None)
     assert decision.reason
-    same = family.compare(rows, said, said, "itself", 42)
-    assert family.worse(same) == []
+    same = family.task.compare(rows, said, said, "itself", 42)
+    assert family.task.worse(same) == []
 
 
 def test_a_forecaster_that_says_nonsense_does_not_pass_the_smoke_test(forecaster: Fitted) -> None:
     family, model, _ = forecaster
     ways = {"nan": "not finite", "outside": "outside its interval", "shrinking": "shrink"}
-    if family is family_of(PREDICTIVE_ANALYTICS):
+    if family is PREDICTIVE_ANALYTICS.family:
         ways["off"] = "not in the interval"
     for how, problem in ways.items():
         assert problem in family.smoke_problems(Nonsense(model, how))[0]
@@ -197,19 +190,19 @@ class Nonsense:
 def test_rows_are_judged_wherever_they_stand(ensemble: Detector) -> None:
     """The order of the frame is not the order of time, and pods of one name in two sources are two."""
     family, model, rows = ensemble
-    scored = family.judge(model, rows)
+    scored = family.explain(model, rows)
     shuffled = rows.sample(frac=1, random_state=3)
-    again = family.judge(model, shuffled)
+    again = family.explain(model, shuffled)
     assert (again.score == scored.score[shuffled.index]).all()
     assert (again.alert == scored.alert[shuffled.index]).all()
     twice = pd.concat([rows.assign(source="prometheus"), rows], ignore_index=True)
-    assert (family.judge(model, twice).score == np.tile(scored.score, 2)).all()
+    assert (family.explain(model, twice).score == np.tile(scored.score, 2)).all()
 
 
 def test_what_comes_later_changes_nothing_before(ensemble: Detector) -> None:
     family, model, rows = ensemble
     early = rows[rows["timestamp"] < END - pd.Timedelta(hours=12)]
-    assert (family.judge(model, early).score == family.judge(model, rows).score[early.index]).all()
+    assert (family.explain(model, early).score == family.explain(model, rows).score[early.index]).all()
 
 
 @pytest.mark.parametrize(
@@ -224,14 +217,14 @@ def test_the_metric_that_is_odd_contributes_most_to_a_row(
     for column in (0, 1, 3, 4, 5, 6):
         matrix[:, 9 * metric + column] = change(matrix[:, 9 * metric + column])
     rows = pd.DataFrame(matrix, columns=list(FEATURES))
-    contributions = family.judge(model, rows).contributions
+    contributions = family.explain(model, rows).contributions
     assert (contributions.argmax(axis=1) == metric).mean() >= 0.9
 
 
 def test_a_row_of_which_nothing_is_known_has_no_contribution(forest: Detector) -> None:
     family, model, _ = forest
     rows = pd.DataFrame([ENGINE_DEFAULT * 5], columns=list(FEATURES))
-    assert family.judge(model, rows).contributions.sum() == 0.0
+    assert family.explain(model, rows).contributions.sum() == 0.0
 
 
 class Broken:

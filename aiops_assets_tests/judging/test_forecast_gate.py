@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import ModelError
+from aiops_assets.families.backtests import FORECASTERS
 from aiops_assets.judging.forecasting import gate as forecast_gate
 from aiops_assets.judging.forecasting.holdout import (
     KEYS,
@@ -12,13 +13,11 @@ from aiops_assets.judging.forecasting.holdout import (
     errors_of,
     figures_of,
     holdout_forecasts,
-    main_segment,
     trivial_forecasts,
 )
 from aiops_assets.learners.contracts import Forecast
-from aiops_assets.learners.forecasters.learned import FORECASTERS
 from aiops_assets.timeseries.history import History, history_of
-from aiops_assets.views.cluster_metrics import VALUES
+from aiops_assets.views.cluster_metrics import VALUES, main_segment
 from aiops_assets_tests.views.cluster_rows import cluster_rows
 
 DAY = 288

@@ -8,20 +8,17 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
+from aiops_assets.judging.bootstrap import Difference, difference
+from aiops_assets.judging.decision import Decision, meets_null_model, replace_damaged
 from aiops_assets.judging.detection.figures import judge
 from aiops_assets.judging.detection.gate import (
     AP_TOLERANCE,
     NULL_MODEL,
     Comparison,
-    Decision,
-    Difference,
     _average_precisions,
     blocks_of,
     compare,
     decide,
-    difference,
-    meets_null_model,
-    replace_damaged,
     worse_in,
 )
 from aiops_assets.learners.contracts import Scored

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import ModelError
-from aiops_assets.families.detectors import RowForest, WindowEnsemble
+from aiops_assets.families.anomaly_detector import RowForest
+from aiops_assets.families.ensemble_predictor import WindowEnsemble
 from aiops_assets.judging.detection import gate
 from aiops_assets.judging.detection.figures import Figures
 from aiops_assets.judging.detection.shadow import (

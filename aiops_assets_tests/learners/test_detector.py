@@ -3,13 +3,14 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import ModelError
+from aiops_assets.families.anomaly_detector import RowForest
 from aiops_assets.families.catalog import ANOMALY_DETECTOR
-from aiops_assets.families.detectors import RowForest
-from aiops_assets.judging.detection.figures import healthy_histories, healthy_rows, judge, rows_of
+from aiops_assets.judging.detection.figures import judge
 from aiops_assets.judging.detection.generated_days import judge_generated
 from aiops_assets.learners.contracts import Scored
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.storage.records import sha256
+from aiops_assets.synthetic.healthy import healthy_histories, healthy_rows, rows_of
 from aiops_assets.timeseries.features import ENGINE_DEFAULT
 from aiops_assets.views.pod_features import VISIBLE_KINDS, labelled_series, synthetic_rows
 from aiops_assets_tests.conftest import END

@@ -12,12 +12,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from aiops_assets.errors import ModelError
+from aiops_assets.families.anomaly_detector import RowForest
 from aiops_assets.families.catalog import ANOMALY_DETECTOR
-from aiops_assets.families.detectors import RowForest
-from aiops_assets.judging.detection.figures import healthy_rows
 from aiops_assets.learners.detectors import flat_forest, isolation_forest
 from aiops_assets.learners.detectors.flat_forest import FlatForest
 from aiops_assets.learners.detectors.forest_steps import ScaledColumn, Step, raw_thresholds
+from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets.timeseries.features import ENGINE_DEFAULT, FEATURES
 from aiops_assets.timeseries.series import Floats
 from aiops_assets.views.pod_features import labelled_series, synthetic_rows

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError, ModelError
-from aiops_assets.judging.forecasting.backtest import COLUMNS, forecasts
+from aiops_assets.families.backtests import FORECASTERS, forecasts
+from aiops_assets.judging.forecasting.backtest import COLUMNS
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.learners.forecasters.features import DAY_BEFORE, HOUR_MEDIAN, LAST, MetricFeatures
-from aiops_assets.learners.forecasters.learned import FORECASTERS, TRIVIAL
+from aiops_assets.learners.forecasters.trivial import TRIVIAL
 from aiops_assets.timeseries.history import History, history_of
 from aiops_assets.timeseries.series import Floats
 

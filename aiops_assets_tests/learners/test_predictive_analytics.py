@@ -10,8 +10,9 @@ import pytest
 
 from aiops_assets.engine.served_rows import answer
 from aiops_assets.errors import DataError, ModelError
-from aiops_assets.families.forecasters import METRICS, PredictiveFamily
-from aiops_assets.judging.forecasting.holdout import figures_of, history_of_segment, holdout_forecasts
+from aiops_assets.families.forecasters import METRICS
+from aiops_assets.families.predictive_analytics import PredictiveFamily
+from aiops_assets.judging.forecasting.holdout import figures_of, holdout_forecasts
 from aiops_assets.learners.forecasters.direct import drawn
 from aiops_assets.learners.forecasters.learned import LearnedForecaster
 from aiops_assets.learners.forecasters.predictive_analytics import HOURLY, LOOKBACK, SAMPLE, PredictiveAnalytics
@@ -19,6 +20,7 @@ from aiops_assets.learners.forecasters.trees import Boosting, RandomForest, Tree
 from aiops_assets.timeseries.engine_layouts import history_of_row
 from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import Floats
+from aiops_assets.views.cluster_metrics import history_of_segment
 from aiops_assets_tests.views.cluster_rows import cluster_rows
 
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError, ModelError, SchemaError
-from aiops_assets.judging.detection.backtest import WINDOW_MODELS, backtest
+from aiops_assets.families.backtests import DETECTORS, backtest
 from aiops_assets.learners.detectors.ensemble import EnsemblePredictor
 
-BOTH = pytest.mark.parametrize("name", list(WINDOW_MODELS))
+BOTH = pytest.mark.parametrize("name", list(DETECTORS))
 
 
 def series(n: int = 3000, columns: int = 4, step: str = "5min", train: float = 0.5, seed: int = 1) -> pd.DataFrame:

@@ -20,7 +20,7 @@ import dagster as dg
 import pytest
 
 from aiops_assets.errors import AiopsError
-from aiops_assets.families.detectors import RowForest
+from aiops_assets.families.anomaly_detector import RowForest
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.registry.lineage import LineageReader

@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 
 from aiops_assets.errors import AiopsError, ConflictError
-from aiops_assets.families.registry import family_of
 from aiops_assets.registry import champions
 from aiops_assets.registry.loading import load_model
 from aiops_assets.storage.champion_record import CHAMPION
@@ -141,7 +140,7 @@ def champion_problems(home: ChampionHome, before: int, what: Act) -> Any:
         return
     champion = record.champion
     model = load_model(home.served, home.spec, champion.version, champion.manifest_sha256)
-    yield from family_of(home.spec).smoke_problems(model)
+    yield from home.spec.family.smoke_problems(model)
     if champion.version == before:
         return
     if what.version is not None and champion.version != what.version:

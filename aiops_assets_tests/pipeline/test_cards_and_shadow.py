@@ -102,7 +102,7 @@ def test_each_version_has_a_card_in_the_store_and_in_mlflow(
         assert "![" not in str(shown["card"])
     assert stores.served().versions(name) == [1, 2]
     assert sorted(path.name for path in (home / "models" / name / "2").iterdir()) == sorted(
-        ["manifest.json", families.family_of(champions.model_named(name)).model_file]
+        ["manifest.json", families.champions.model_named(name).family.model_file]
     )
 
 

@@ -11,13 +11,12 @@ import pytest
 
 from aiops_assets.datasets.newest import NewestWindow, generated_window
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS
-from aiops_assets.families.registry import family_of
-from aiops_assets.judging.forecasting.holdout import history_of_segment
 from aiops_assets.learners.detectors.isolation_forest import anomaly_score
 from aiops_assets.registry.scoring import NOTHING_SERVED, Answers, ask_champions
 from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, POD_CPU
 from aiops_assets.timeseries.features import feature_row
+from aiops_assets.views.cluster_metrics import history_of_segment
 from aiops_assets.views.pod_series import segment_rows
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.service.served_home import SPECS, ServedHome, model_file
@@ -77,7 +76,7 @@ def test_every_five_minutes_of_the_newest_hour_of_every_pod_is_scored(answers: A
 
 
 def test_a_row_detectors_score_is_that_of_the_row_of_the_instant(answers: Answers, window: NewestWindow) -> None:
-    family = family_of(SPECS[DETECTOR])
+    family = SPECS[DETECTOR].family
     model = family.from_bytes(model_file(DETECTOR))
     assert window.pods
     rows = answers.run.scores[answers.run.scores["model_name"] == DETECTOR]
@@ -91,10 +90,10 @@ def test_a_row_detectors_score_is_that_of_the_row_of_the_instant(answers: Answer
 
 
 def test_a_window_detector_reads_the_whole_week_before_it_answers(answers: Answers, window: NewestWindow) -> None:
-    family = family_of(SPECS[ENSEMBLE])
+    family = SPECS[ENSEMBLE].family
     assert window.pods
     series = segment_rows(window.pods, 0, "synthetic")
-    said = family.judge(family.from_bytes(model_file(ENSEMBLE)), series)  # type: ignore[attr-defined]
+    said = family.explain(family.from_bytes(model_file(ENSEMBLE)), series)  # type: ignore[attr-defined]
     newest = (series["timestamp"] > UNTIL - timedelta(hours=1)).to_numpy()
     rows = answers.run.scores[answers.run.scores["model_name"] == ENSEMBLE]
     np.testing.assert_array_equal(rows["anomaly_score"], said.score[newest])
@@ -119,7 +118,7 @@ def test_forecasts_are_the_models_own_every_five_minutes_of_an_hour_and_every_ho
 ) -> None:
     metrics = [metric.name for metric in FORECAST_METRICS]
     assert window.cluster is not None
-    model = family_of(SPECS[ARIMA]).from_bytes(model_file(ARIMA))
+    model = SPECS[ARIMA].family.from_bytes(model_file(ARIMA))
     forecast = model.forecast(history_of_segment(window.cluster, metrics), 288)
     rows = answers.run.forecasts
     assert set(rows["model_name"]) == {ARIMA}

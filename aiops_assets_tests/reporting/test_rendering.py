@@ -11,14 +11,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from aiops_assets.errors import ModelError
-from aiops_assets.families.catalog import MODELS, ModelSpec
-from aiops_assets.families.registry import FAMILIES
+from aiops_assets.families.catalog import MODELS
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.reporting.cards.markdown import code, text
-from aiops_assets.reporting.cards.origin import LOADS
 from aiops_assets.reporting.cards.rendering import card_files
 from aiops_assets.reporting.cards.text import card_text
-from aiops_assets.reporting.cards.uses import USES
 from aiops_assets_tests.reporting.card_subject import EVALUATION, MANIFEST, TRAINING_SET, scores, subject
 
 CELL = re.compile(r"(?<!\\)\|")
@@ -228,18 +225,12 @@ def test_odd_scores_still_make_a_card(frame: pd.DataFrame) -> None:
     assert ("contributions.png" in files) == bool((frame["label"] == 1).any())
 
 
-def test_every_family_has_its_use_and_its_code() -> None:
-    assert set(USES) == set(LOADS) == set(FAMILIES)
-    with pytest.raises(ModelError, match="of family new"):
-        card_text(subject(spec=ModelSpec("x", "pod_series", 7, "", family="new")))
-
-
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
 def test_a_card_says_how_its_kind_of_model_is_used_retrained_and_loaded(spec: ModelSpec) -> None:
-    family = FAMILIES[spec.family]
+    family = spec.family
     files = {family.model_file: "cd" * 32, "other.bin": "00"}
     card = card_text(subject(spec=spec, manifest=MANIFEST.model_copy(update={"files": files}), scores=None))
-    for paragraph in (*USES[spec.family], text(family.how_refitted)):
+    for paragraph in (family.use, family.limits, text(family.how_refitted)):
         assert f"\n{paragraph}\n" in card
     assert "\nThis version: fitted anew; there was no \\<champion\\>.\n" in card
     program = card.partition("```python\n")[2].partition("```")[0]

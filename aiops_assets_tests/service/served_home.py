@@ -10,14 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from aiops_assets.families.catalog import (
-    ANOMALY_DETECTOR,
-    ENSEMBLE_PREDICTOR,
-    LSTM_PREDICTOR,
-    MODELS,
-    ModelSpec,
-)
-from aiops_assets.families.registry import family_of
+from aiops_assets.families.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, LSTM_PREDICTOR, MODELS
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.storage.records import Manifest
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import open_storage
@@ -50,7 +44,7 @@ def model_file(name: str, seed: int = 42) -> bytes:
     if name == ANOMALY_DETECTOR.name:
         parameters["n_estimators"] = 50
     rows = rows_of(spec.view)
-    family = family_of(spec)
+    family = spec.family
     return family.to_bytes(family.fit(rows[rows["split"] == "train"], parameters, seed))
 
 
@@ -64,7 +58,7 @@ class ServedHome:
     def publish(self, name: str = ANOMALY_DETECTOR.name, data: bytes | None = None, **changes: object) -> int:
         """Commit a version that is not served yet; ``changes`` are of its manifest."""
         spec = SPECS[name]
-        family = family_of(spec)
+        family = spec.family
 
         def manifest(version: int, files: dict[str, str]) -> Manifest:
             plain = Manifest(
@@ -111,7 +105,7 @@ WINDOW_DETECTORS = (ENSEMBLE_PREDICTOR.name, LSTM_PREDICTOR.name)
 
 def alarming(spec: ModelSpec = ANOMALY_DETECTOR) -> bytes:
     """A detector that fails its smoke inference: everything is an anomaly to it."""
-    family = family_of(spec)
+    family = spec.family
     pipeline: Any = family.from_bytes(model_file(spec.name))
     pipeline["forest"].offset_ = 1.0
     return family.to_bytes(pipeline)

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from aiops_assets.families.catalog import ANOMALY_DETECTOR
-from aiops_assets.judging.detection.figures import healthy_rows
 from aiops_assets.service import answers
+from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets.timeseries.features import ENGINE_DEFAULT, FEATURES
 from aiops_assets_tests.service.conftest import service
 

@@ -11,13 +11,13 @@ from starlette.testclient import TestClient
 
 from aiops_assets.errors import ModelError, SettingsError
 from aiops_assets.families.catalog import ANOMALY_DETECTOR
-from aiops_assets.judging.detection.figures import healthy_rows
 from aiops_assets.service.app import create_app
 from aiops_assets.service.demo import demo_clock, demo_pool
 from aiops_assets.service.engine import Engine
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.serving import app_of
 from aiops_assets.service.workers import HEAVY_THREADS
+from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.service.conftest import service
 from aiops_assets_tests.service.running import serving

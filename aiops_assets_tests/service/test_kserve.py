@@ -8,10 +8,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from aiops_assets.families.catalog import ANOMALY_DETECTOR, MODEL_NAMES
-from aiops_assets.families.registry import FORECASTER, family_of
-from aiops_assets.judging.detection.figures import healthy_rows
+from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.service import answers
+from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.engine_layouts import ENGINE_VECTOR
 from aiops_assets.timeseries.features import ENGINE_DEFAULT
@@ -19,7 +19,7 @@ from aiops_assets_tests.service.served_home import SPECS, WINDOW_DETECTORS, mode
 
 DEFAULT = [float(value) for value in ENGINE_DEFAULT] * len(ENGINE_METRICS)
 FAR = [1e6] * 45
-FORECASTERS = [name for name in MODEL_NAMES if family_of(SPECS[name]).kind == FORECASTER]
+FORECASTERS = [name for name in MODEL_NAMES if SPECS[name].family.task is FORECASTING]
 
 
 def predict(client: TestClient, name: str, instances: object, key: str = "instances") -> Any:
@@ -94,7 +94,7 @@ class TestWindows:
     def test_a_window_is_forecast_metric_by_metric(self, whole: TestClient, name: str) -> None:
         rows = [[0.3, 0.4, 0.5, 2e5, 1e5] for _ in range(48)]
         predictions = answered(whole, name, [rows])["predictions"]
-        assert set(predictions) == set(family_of(SPECS[name]).features)
+        assert set(predictions) == set(SPECS[name].family.features)
         for metric, said in predictions.items():
             assert said["forecast_horizon"] == len(said["forecast"]) == 12
             assert all(0 < sure <= 1 for sure in said["confidence"])
@@ -179,7 +179,7 @@ class TestMetadata:
         assert found["versions"] == ["1"]
         assert found["inputs"][0]["datatype"] == "FP64"
         assert all(type(size) is int for tensor in found["inputs"] + found["outputs"] for size in tensor["shape"])
-        assert found["features"] == list(family_of(SPECS[name]).features)
+        assert found["features"] == list(SPECS[name].family.features)
 
     def test_health_of_v2(self, whole: TestClient) -> None:
         assert whole.get("/v2").json()["name"] == "aiops-assets"
@@ -214,7 +214,7 @@ class TestV2:
         outputs = {one["name"]: one for one in infer(whole, "arima-predictor", [24, 5], window(24)).json()["outputs"]}
         assert outputs["forecast"]["shape"] == [12, 5]
         assert len(outputs["forecast"]["data"]) == 60
-        assert outputs["metrics"]["data"] == list(family_of(SPECS["arima-predictor"]).features)
+        assert outputs["metrics"]["data"] == list(SPECS["arima-predictor"].family.features)
 
     @pytest.mark.parametrize(
         ("shape", "data", "datatype"),

@@ -17,13 +17,13 @@ from starlette.testclient import TestClient
 from aiops_assets import __version__
 from aiops_assets.errors import SettingsError, StoreError
 from aiops_assets.families.catalog import ANOMALY_DETECTOR, MODEL_NAMES
-from aiops_assets.judging.detection.figures import healthy_rows
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.learners.detectors.lstm_network import WINDOW
 from aiops_assets.service import answers
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.versions import ChampionSource
+from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.registry.champion_home import trap_file
 from aiops_assets_tests.service.conftest import service, wait_until

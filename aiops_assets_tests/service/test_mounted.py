@@ -15,12 +15,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from aiops_assets.commands.cli import main
 from aiops_assets.errors import ServiceNotReady
 from aiops_assets.families.catalog import ANOMALY_DETECTOR
-from aiops_assets.judging.detection.figures import healthy_rows
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.versions import MountedSource
 from aiops_assets.storage import champion_record
 from aiops_assets.storage.records import SourceReport
+from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets_tests.registry.champion_home import trap_file
 from aiops_assets_tests.service.running import START_SECONDS, Running, serving
 from aiops_assets_tests.service.served_home import SPECS, ServedHome, model_file

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError
-from aiops_assets.judging.detection.figures import HEALTHY_LEVELS
+from aiops_assets.synthetic.healthy import HEALTHY_LEVELS
 from aiops_assets.synthetic.pods import DAY_MINUTES, NOISE, WEEK_MINUTES, generate, sine_table
 from aiops_assets.timeseries.catalog import RESTARTS, SYNTHETIC_METRICS
 from aiops_assets.timeseries.schema import content_digest

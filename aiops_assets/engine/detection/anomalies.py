@@ -23,6 +23,7 @@ from aiops_assets.engine.detection.own_history import LEAST_SAMPLES, newest_time
 from aiops_assets.engine.detection.recommendations import recommendations
 from aiops_assets.engine.detection.row_verdict import RowDetector, verdict
 from aiops_assets.engine.detection.sent_row import COLUMNS, SentRow, sent_row
+from aiops_assets.engine.models import ROW_DETECTOR, WINDOW_DETECTOR
 from aiops_assets.engine.samples import Sample, Series, by_name
 from aiops_assets.errors import DataError
 from aiops_assets.learners.contracts import WindowDetector
@@ -111,7 +112,7 @@ def detect(
         of_window = of_pod(window, history, row, now)
         if of_window is not None:
             found += of_window
-            judges.append("ensemble-predictor")
+            judges.append(WINDOW_DETECTOR)
 
     excess = max([excess, *(one.excess for one in found)])
     score = 0.0 if excess == NOTHING_KNOWN else confidence_of(excess)
@@ -141,7 +142,7 @@ def _judged(
         excess, found = verdict(row, row_detector)
         found += beyond_limits(row, row_detector.expected.tolist(), series)
         found += jumped(row, [name for name, one in series.items() if len(one.values) >= LEAST_SAMPLES])
-        judges += ["anomaly-detector", "limits"]
+        judges += [ROW_DETECTOR, "limits"]
     elif any(sample.name in OTHERS for sample in newest):
         judges.append("limits")
     found += beyond_other_limits(newest, row.factors, now)

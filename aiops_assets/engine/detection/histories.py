@@ -12,6 +12,7 @@ from aiops_assets.engine.detection.limits import FILLING, RESTARTING, RISING_FRO
 from aiops_assets.engine.detection.own_history import alert_excess, newest_deviation, rise_per_hour
 from aiops_assets.engine.detection.row_verdict import LEAST_SHARE, kind_of
 from aiops_assets.engine.detection.sent_row import MEMORY, SentRow
+from aiops_assets.engine.models import WINDOW_DETECTOR
 from aiops_assets.engine.samples import MEANINGS, Series, unit_factor
 from aiops_assets.errors import DataError, ModelError
 from aiops_assets.learners.contracts import WindowDetector
@@ -137,7 +138,7 @@ def of_pod(window: WindowDetector, history: pd.DataFrame, row: SentRow, now: dat
                 kind,
                 excess * share / shares[first],
                 reason,
-                "ensemble-predictor",
+                WINDOW_DETECTOR,
             )
         )
     return found

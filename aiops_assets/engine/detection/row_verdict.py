@@ -8,6 +8,7 @@ import numpy as np
 from aiops_assets.engine.detection.findings import Finding, Kind, shown
 from aiops_assets.engine.detection.limits import RESTART, RESTARTING, growth
 from aiops_assets.engine.detection.sent_row import CHANGES, VALUE, WIDTH, Sent, SentRow
+from aiops_assets.engine.models import ROW_DETECTOR
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, NODE_CPU, NODE_MEMORY, POD_CPU, POD_MEMORY
 from aiops_assets.timeseries.features import STATISTICS
 from aiops_assets.timeseries.series import Floats
@@ -105,7 +106,7 @@ def _finding(
         f"{one.name} is {shown(one.value, one.factor)}, {usual:.4g} is usual: "
         f"the anomaly-detector was trained on rows unlike this one, and {share:.0%} of that is this metric."
     )
-    return Finding(metric, one.name, one.value, usual, one.time, kind, excess, reason, "anomaly-detector")
+    return Finding(metric, one.name, one.value, usual, one.time, kind, excess, reason, ROW_DETECTOR)
 
 
 def _kind(row: SentRow, one: Sent, expected: Sequence[float], spread: Sequence[float]) -> Kind:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from aiops_assets.engine.models import FORECASTER
 from aiops_assets.engine.prediction.event_evidence import Evidence
 from aiops_assets.engine.prediction.issue_rules import (
     HOUR,
@@ -12,7 +13,7 @@ from aiops_assets.engine.prediction.issue_rules import (
     RESTARTS_AN_HOUR,
     LevelRule,
 )
-from aiops_assets.engine.prediction.outlooks import FORECASTER, Outlook, outlooks
+from aiops_assets.engine.prediction.outlooks import Outlook, outlooks
 from aiops_assets.engine.prediction.predictions import probability_at_or_above
 from aiops_assets.engine.samples import CHANGE, MEANINGS, Series, unit_factor
 from aiops_assets.engine.served_rows import Forecasting

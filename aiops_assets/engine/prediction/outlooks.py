@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aiops_assets.engine.models import FORECASTER
 from aiops_assets.engine.prediction.leaks import followed, is_leak
 from aiops_assets.engine.prediction.lines import LEAST_FOR_SLOPE, LEAST_SAMPLES, Level, level_of
 from aiops_assets.engine.prediction.sent_histories import HOUR_SECONDS, METRICS, histories_of, in_unit, unit_of
@@ -32,7 +33,7 @@ HOURLY_ROWS, HOURLY_SHARE = 24, 0.25
 FOLLOWED = ("memory_usage", "disk_usage")
 FULL = 1.0
 LEAST_SCALE = 1e-12
-FORECASTER, TREND, LINE, LAST_VALUE = "predictive-analytics", "trend", "robust-line", "last-value"
+TREND, LINE, LAST_VALUE = "trend", "robust-line", "last-value"
 
 
 @dataclass(frozen=True)

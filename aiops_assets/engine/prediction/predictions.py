@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from aiops_assets.durations import parse_duration
+from aiops_assets.engine.models import FORECASTER
 from aiops_assets.engine.prediction.lines import HALF_INTERVAL
-from aiops_assets.engine.prediction.outlooks import FORECASTER, LINE, MOST_LINES, TREND, Outlook, outlooks
+from aiops_assets.engine.prediction.outlooks import LINE, MOST_LINES, TREND, Outlook, outlooks
 from aiops_assets.engine.prediction.sent_histories import series_of
 from aiops_assets.engine.samples import FORECASTED, Sample
 from aiops_assets.engine.served_rows import HALF_TOLD as OF_FORECASTER

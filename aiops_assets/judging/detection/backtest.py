@@ -1,6 +1,6 @@
 """A detector on a series that it never saw: fitted on its train rows without labels, scored on every row."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,37 +8,20 @@ import pandas as pd
 
 from aiops_assets.errors import DataError
 from aiops_assets.learners.contracts import Flags, WindowDetector
-from aiops_assets.learners.detectors.deviation_scores import ALERT_BUDGET
-from aiops_assets.learners.detectors.ensemble import EnsemblePredictor
-from aiops_assets.learners.detectors.forest_windows import CONTAMINATION, ForestWindows
-from aiops_assets.learners.detectors.lstm_autoencoder import LstmAutoencoder
 from aiops_assets.timeseries.frames import cadence
 
 TIME_COLUMNS = ("timestamp", "split")
-Factory = Callable[[Sequence[str], float | None, int], WindowDetector]
-
-WINDOW_MODELS: Mapping[str, Factory] = {
-    "ensemble-predictor": lambda columns, budget, _: EnsemblePredictor(columns, budget or ALERT_BUDGET),
-    "anomaly-detector": lambda columns, budget, seed: ForestWindows(columns, budget or CONTAMINATION, seed),
-    "lstm-predictor": lambda columns, budget, seed: LstmAutoencoder(columns, budget or ALERT_BUDGET, seed),
-}
-"""Name -> makes an unfitted detector from columns, alert budget and seed.
-
-``anomaly-detector`` is its recipe over any columns, not the served row detector.
-"""
 
 
-def backtest(
-    name: str, frame: pd.DataFrame, seed: int = 42, *, alert_budget: float | None = None, explain: bool = False
+def score_series(
+    make: Callable[[Sequence[str]], WindowDetector], frame: pd.DataFrame, *, explain: bool = False
 ) -> pd.DataFrame:
-    """Fit a model on the train rows of a series and score all its rows.
+    """Fit a detector on the train rows of a series and score all its rows.
 
     Args:
-        name: one of :data:`WINDOW_MODELS`.
+        make: makes an unfitted detector from the names of the numeric columns.
         frame: ``timestamp`` (UTC), ``split`` ("train" or "test"), and numeric columns. Rows may be in any order
             and repeat; train rows may be younger than test rows: then they are what went before.
-        seed: of models that draw.
-        alert_budget: share of the time that may be under alert, above 0 to 0.5; each model's own by default.
         explain: also say which column contributes most to each row.
 
     Returns:
@@ -46,16 +29,14 @@ def backtest(
         where nothing is known) and ``first_contribution``, its share, 0-1.
 
     Raises:
-        DataError: unknown model, or no train row.
+        DataError: no train row.
         ModelError: nothing can be fitted on the train rows.
         SchemaError: a column holds no numbers.
     """
-    if name not in WINDOW_MODELS:
-        raise DataError(f"no model {name!r} to back-test: there are {', '.join(WINDOW_MODELS)}")
     columns = [column for column in frame.columns if column not in TIME_COLUMNS]
     order, train = stream_order(frame)
     stream = frame.iloc[order]
-    detector = WINDOW_MODELS[name](columns, alert_budget, seed)
+    detector = make(columns)
     detector.fit([stream[train]], _cadence(frame))
     scored = detector.score(stream)
     back = np.argsort(order)

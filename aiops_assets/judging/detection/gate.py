@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from aiops_assets.judging.bootstrap import Difference, block_shares, difference, drawn_weights
+from aiops_assets.judging.decision import Decision, meets_null_model, refused_source
 from aiops_assets.judging.detection.figures import Figures, judge
 from aiops_assets.learners.contracts import Scored
 from aiops_assets.timeseries.series import Floats
 
-REPLICATES = 400
-OUTSIDE = 0.05
-"""Of an interval that is as wide as it says: there are two figures, and each is asked on its bad side alone."""
 AP_TOLERANCE, ALARM_TOLERANCE = 0.02, 0.005
 """Differences that nobody would notice, however sure."""
 AP_GROSS, ALARM_GROSS = 0.15, 0.02
@@ -33,26 +32,7 @@ LEAST_BLOCKS = 10
 """Fewer tell nothing of the noise: then blocks are shorter."""
 MOST_LEVELS = 2000
 """Distinct scores of anomalous rows beyond which neighbours count as one."""
-SYNTHETIC = "synthetic"
 NULL_MODEL = "the null model"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether the challenger becomes champion, and why; ``equal``: it is the champion, or its twin."""
-
-    promote: bool
-    reason: str
-    equal: bool = False
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Challenger minus opponent, and the 95 % interval of it that the draws give."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -105,8 +85,8 @@ def compare(rows: pd.DataFrame, challenger: Scored, opponent: Scored, who: str, 
     truth = rows["label"].to_numpy() == 1
     blocks, weights = _draws(rows, seed)
     new, old = (_average_precisions(scored.score, truth, blocks, weights) for scored in (challenger, opponent))
-    alarms = [_shares(scored.alert, ~truth, blocks, weights) for scored in (challenger, opponent)]
-    chance = _shares(truth, np.ones_like(truth), blocks, weights)
+    alarms = [block_shares(scored.alert, ~truth, blocks, weights) for scored in (challenger, opponent)]
+    chance = block_shares(truth, np.ones_like(truth), blocks, weights)
     anomalous, normal = (len(np.unique(blocks[among])) for among in (truth, ~truth))
     return Comparison(
         opponent=who,
@@ -127,7 +107,7 @@ def noise(rows: pd.DataFrame, scored: Scored, seed: int) -> tuple[Difference | N
     truth = rows["label"].to_numpy() == 1
     blocks, weights = _draws(rows, seed)
     precision = _average_precisions(scored.score, truth, blocks, weights)
-    alarms = _shares(scored.alert, ~truth, blocks, weights)
+    alarms = block_shares(scored.alert, ~truth, blocks, weights)
     anomalous, normal = (len(np.unique(blocks[among])) for among in (truth, ~truth))
     return difference(precision, anomalous), difference(alarms, normal)
 
@@ -174,27 +154,6 @@ def decide(comparison: Comparison, *, challenger_source: str, champion_source: s
             f"{comparison.anomalous_blocks} blocks): raise N_SAMPLES or TRAINING_DAYS; {figures}",
         )
     return Decision(True, f"{first + ', ' if first else ''}not worse than {comparison.opponent}: {figures}")
-
-
-def refused_source(challenger_source: str, champion_source: str | None) -> Decision | None:
-    """The decision against a version that saw only generated data where the champion saw a real cluster."""
-    if challenger_source == SYNTHETIC and champion_source not in (SYNTHETIC, None):
-        return Decision(False, f"trained on synthetic data; the champion saw {champion_source} data")
-    return None
-
-
-def meets_null_model(challenger_source: str, champion_source: str | None) -> bool:
-    """Whether there is no champion whose figures would mean something for this challenger."""
-    return champion_source is None or (champion_source == SYNTHETIC and challenger_source != SYNTHETIC)
-
-
-def replace_damaged(damage: str, *, challenger_source: str, champion_source: str) -> Decision:
-    """Whether the challenger stands in for a champion whose files cannot be loaded; ``damage`` says why."""
-    if challenger_source == SYNTHETIC and champion_source != SYNTHETIC:
-        return Decision(
-            False, f"trained on synthetic data; the champion saw {champion_source} data, and cannot be served: {damage}"
-        )
-    return Decision(True, f"the champion cannot be served: {damage}")
 
 
 def worse_in(comparison: Comparison, *, gross: bool) -> list[str]:
@@ -252,15 +211,6 @@ def _draws(rows: pd.DataFrame, seed: int) -> tuple[npt.NDArray[np.intp], Floats]
     return blocks, drawn_weights(int(blocks.max()) + 1 if len(blocks) else 0, seed)
 
 
-def drawn_weights(n_blocks: int, seed: int) -> Floats:
-    """How often each draw takes each block, (n_draws, n_blocks); the first is the hold-out as it is, each once."""
-    weights = np.ones((REPLICATES + 1, n_blocks))
-    if n_blocks:
-        rng = np.random.default_rng([seed, 4])
-        weights[1:] = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=REPLICATES)
-    return weights
-
-
 def _average_precisions(
     score: Floats, truth: npt.NDArray[np.bool_], blocks: npt.NDArray[np.intp], weights: Floats
 ) -> Floats:
@@ -291,34 +241,6 @@ def _counted(score: Floats, blocks: npt.NDArray[np.intp], levels: Floats, weight
     counts = np.bincount(place, minlength=n_blocks * (n_levels + 1)).reshape(n_blocks, n_levels + 1)
     result: Floats = weights @ np.cumsum(counts, axis=1)[:, :n_levels].astype(np.float64)
     return result
-
-
-def _shares(
-    flags: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_], blocks: npt.NDArray[np.intp], weights: Floats
-) -> Floats:
-    """Share of flagged rows among some, under each draw: (n_draws,)."""
-    n_blocks = weights.shape[1]
-    flagged = weights @ np.bincount(blocks[flags & among], minlength=n_blocks).astype(np.float64)
-    of = weights @ np.bincount(blocks[among], minlength=n_blocks).astype(np.float64)
-    result: Floats = np.divide(flagged, of, out=np.full(len(weights), np.nan), where=of > 0)
-    return result
-
-
-def difference(draws: Floats, n_blocks: int) -> Difference | None:
-    """The first draw is the value; the others are the noise, of ``n_blocks`` blocks that bear on it.
-
-    Percentiles as they are give too narrow an interval for few blocks. They are moved out by the factor that
-    Student's t gives a mean of as many ("expanded percentile interval": Hesterberg, "What teachers should know about
-    the bootstrap", The American Statistician 69, 2015, section 5.3).
-    """
-    from scipy.stats import norm, t
-
-    if not len(draws) or not np.isfinite(draws[0]):
-        return None
-    n = max(n_blocks, 2)
-    tail = 100 * norm.cdf(t.ppf(OUTSIDE / 2, n - 1) * np.sqrt(n / (n - 1)))
-    low, high = np.nanpercentile(draws, (tail, 100 - tail))
-    return Difference(value=float(draws[0]), low=float(low), high=float(high))
 
 
 def _gap(difference: Difference, scale: float = 1.0) -> str:

@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 
-from aiops_assets.families.detectors import scored_rows
 from aiops_assets.judging.detection.figures import Figures, judge
+from aiops_assets.learners.detectors.isolation_forest import scored_rows
 from aiops_assets.timeseries.features import FEATURES, row_mask
 from aiops_assets.timeseries.series import KINDS, PodSeries
 from aiops_assets.views.pod_features import label_frame

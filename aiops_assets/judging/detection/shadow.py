@@ -4,16 +4,14 @@ A challenger runs in the shadow of the champion: its scores are kept, and nobody
 windows are not comparable (other rows), figures of one window are, so comparing over time means counting windows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.errors import ModelError
-from aiops_assets.families.detectors import DetectorFamily
 from aiops_assets.judging.detection.figures import Figures, judge
 from aiops_assets.judging.detection.gate import AP_TOLERANCE
 from aiops_assets.learners.contracts import Scored
@@ -67,11 +65,14 @@ def side_by_side(rows: pd.DataFrame, challenger: Scored, champion: Scored | None
     return frame[list(COLUMNS)]
 
 
-def first_contributors(family: DetectorFamily, model: Any, holdout: pd.DataFrame, scored: Scored) -> Names:
+def first_contributors(
+    explain: Callable[[pd.DataFrame], Scored], contributors: Sequence[str], holdout: pd.DataFrame, scored: Scored
+) -> Names:
     """The metric that contributes most to each row that is anomalous or under alert, (n_rows,); elsewhere "".
 
     Args:
-        family, model: of the challenger.
+        explain: the challenger's scores of some rows, with contributions.
+        contributors: what the columns of contributions are.
         holdout: n rows.
         scored: what it said of them. Where that holds no contributions (they cost a row detector six times as much),
             it is asked again about the rows that people would look at.
@@ -79,10 +80,10 @@ def first_contributors(family: DetectorFamily, model: Any, holdout: pd.DataFrame
     looked_at = scored.alert | (holdout["label"].to_numpy() == 1)
     shares = scored.contributions[looked_at]
     if looked_at.any() and not scored.contributions.any():
-        shares = family.judge(model, holdout[looked_at]).contributions
+        shares = explain(holdout[looked_at]).contributions
     first = np.full(len(holdout), "", dtype=object)
     if looked_at.any():
-        names = np.array([*family.contributors, ""], dtype=object)
+        names = np.array([*contributors, ""], dtype=object)
         first[looked_at] = names[np.where(shares.any(axis=1), shares.argmax(axis=1), len(names) - 1)]
     return first
 

@@ -1,13 +1,12 @@
 """A forecaster on a history: fitted on what was known at each origin, asked what came after it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import DataError
-from aiops_assets.learners.contracts import Forecast
-from aiops_assets.learners.forecasters.learned import FORECASTERS
+from aiops_assets.learners.contracts import Forecast, Forecaster
 from aiops_assets.timeseries.history import LEAST_ROWS, History
 
 COLUMNS = ("origin", "timestamp", "metric", "value", "lower", "upper")
@@ -29,28 +28,27 @@ def origin_rows(history: History, horizon: int, origins: int) -> list[int]:
     return [rows - horizon * back for back in range(origins - 1, -1, -1)]
 
 
-def forecasts(name: str, history: History, horizon: int, origins: int = 1, seed: int = 42) -> Iterator[pd.DataFrame]:
+def forecast_origins(
+    make: Callable[[], Forecaster], history: History, horizon: int, origins: int = 1
+) -> Iterator[pd.DataFrame]:
     """Fit and ask a forecaster at each origin, oldest first, without anything that came later.
 
     Args:
-        name: one of :data:`~aiops_assets.learners.forecasters.learned.FORECASTERS`.
+        make: makes an unfitted forecaster.
         history: from :func:`~aiops_assets.timeseries.history.history_of`.
         horizon: steps ahead, up to a day.
         origins: how many.
-        seed: of models that draw.
 
     Yields:
         of each origin :data:`COLUMNS`: ``origin`` (the last step known) and ``timestamp`` in UTC, ``metric``, and
         ``value``, ``lower``, ``upper`` in its unit; metric by metric.
 
     Raises:
-        DataError: unknown model, or a horizon or origins that the history does not allow.
+        DataError: a horizon or origins that the history does not allow.
     """
-    if name not in FORECASTERS:
-        raise DataError(f"no forecaster {name!r}: there are {', '.join(FORECASTERS)}")
     for rows in origin_rows(history, horizon, origins):
         known = history.until(rows)
-        forecaster = FORECASTERS[name](seed)
+        forecaster = make()
         forecaster.fit(known)
         yield as_frame(known.times[-1], forecaster.forecast(known, horizon))
 

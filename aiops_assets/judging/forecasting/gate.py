@@ -10,14 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from aiops_assets.judging.detection.gate import (
-    Decision,
-    Difference,
-    difference,
-    drawn_weights,
-    meets_null_model,
-    refused_source,
-)
+from aiops_assets.judging.bootstrap import Difference, block_means, difference, drawn_weights
+from aiops_assets.judging.decision import Decision, meets_null_model, refused_source
 from aiops_assets.judging.forecasting.holdout import COVERAGE, TRIVIAL, ForecastFigures, errors_of, figures_of
 from aiops_assets.timeseries.series import Floats
 
@@ -164,15 +158,6 @@ def blocks_of(origins: pd.Series) -> tuple["np.ndarray[tuple[int], np.dtype[np.i
     """The number of each origin's block, (n,), and how many blocks there are."""
     numbers, names = pd.factorize(origins.dt.floor(BLOCK), sort=True)
     return numbers.astype(np.intp), len(names)
-
-
-def block_means(values: Floats, blocks: "np.ndarray[tuple[int], np.dtype[np.intp]]", weights: Floats) -> Floats:
-    """Mean under each draw: (n_draws,)."""
-    n_blocks = weights.shape[1]
-    total = weights @ np.bincount(blocks, weights=values, minlength=n_blocks)
-    count = weights @ np.bincount(blocks, minlength=n_blocks).astype(np.float64)
-    result: Floats = np.divide(total, count, out=np.full(len(weights), np.nan), where=count > 0)
-    return result
 
 
 def _percent(found: Difference) -> str:

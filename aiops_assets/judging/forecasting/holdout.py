@@ -12,9 +12,10 @@ import pandas as pd
 
 from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Forecaster
-from aiops_assets.timeseries.history import STEP_SECONDS, History, history_of, steps_a_day
+from aiops_assets.timeseries.history import STEP_SECONDS, History, steps_a_day
 from aiops_assets.timeseries.series import Floats
-from aiops_assets.views.pod_series import SEGMENT, segments
+from aiops_assets.views.cluster_metrics import history_of_segment, main_segment
+from aiops_assets.views.pod_series import SEGMENT
 
 HORIZON_HOURS = {"1h": 1, "6h": 6, "24h": 24}
 KEYS = ("source", "pod", "origin", "timestamp", "step", "metric", "actual", "seasonal_naive", "median_24h", "scale")
@@ -58,35 +59,6 @@ class ForecastFigures:
             f"mae_to_{name}_{label}": ratio for name, ratios in self.ratios.items() for label, ratio in ratios.items()
         }
         return flat | {f"coverage_{label}": share for label, share in self.coverage.items()}
-
-
-def main_segment(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
-    """The segment that a forecaster is fitted on and judged by, and the others: the cluster's own, if there is one.
-
-    Args:
-        rows: of the view ``cluster_metrics``.
-
-    Raises:
-        ModelError: no rows.
-    """
-    found = [segment for _, segment in segments(rows)]
-    if not found:
-        raise ModelError("no training rows: raise TRAINING_DAYS")
-    found.sort(key=lambda segment: (segment["source"].iloc[0] == "synthetic", -len(segment)))
-    return found[0], found[1:]
-
-
-def history_of_segment(segment: pd.DataFrame, metrics: Sequence[str]) -> History:
-    """A segment as a history.
-
-    Raises:
-        ModelError: a metric has no sample.
-        DataError: too few samples.
-    """
-    history = history_of(segment[["timestamp", *metrics]], STEP_SECONDS)
-    if silent := [name for name in metrics if name not in history.metrics]:
-        raise ModelError(f"{', '.join(silent)}: no sample in the training window, is it scraped?")
-    return history
 
 
 def holdout_forecasts(forecaster: Forecaster, rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import ModelError
-from aiops_assets.judging.detection.gate import Difference, difference, drawn_weights
+from aiops_assets.judging.bootstrap import Difference, block_means, difference, drawn_weights
 from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION
-from aiops_assets.judging.forecasting.gate import ERROR_TOLERANCE, block_means, blocks_of
+from aiops_assets.judging.forecasting.gate import ERROR_TOLERANCE, blocks_of
 from aiops_assets.judging.forecasting.holdout import (
     HORIZON_HOURS,
     KEYS,

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from aiops_assets.errors import ModelError
-from aiops_assets.judging.detection.figures import healthy_rows
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.learners.detectors.forest_steps import (
     OTHER_KIND,
@@ -28,6 +27,7 @@ from aiops_assets.learners.detectors.forest_steps import (
     scaled,
 )
 from aiops_assets.learners.detectors.isolation_forest import Labels
+from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import ENGINE_DEFAULT, LIMIT, STATISTICS
 from aiops_assets.timeseries.series import Floats

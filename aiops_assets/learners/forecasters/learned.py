@@ -1,16 +1,13 @@
 """The forecasters of all metrics and horizons at once: trees, and the trivial ones that they have to beat."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from aiops_assets.learners.contracts import Forecaster
-from aiops_assets.learners.forecasters.arima import ArimaForecaster
 from aiops_assets.learners.forecasters.direct import DirectForecaster, Pairs
-from aiops_assets.learners.forecasters.features import DAY_BEFORE, HOUR_MEDIAN, LAST
-from aiops_assets.learners.forecasters.prophet import ProphetForecaster
-from aiops_assets.learners.forecasters.trees import TREES, Boosting, RandomForest, Trees
+from aiops_assets.learners.forecasters.features import HOUR_MEDIAN
+from aiops_assets.learners.forecasters.trees import TREES, Boosting, Trees
 from aiops_assets.timeseries.series import Floats
 
 BLOCKS = 3
@@ -75,32 +72,3 @@ class LearnedForecaster(DirectForecaster):
         """See DirectForecaster."""
         super().restore(state)
         self.trees = TREES[state["trees"]](self.seed, tuple(state["stages"]))
-
-
-class TrivialForecaster(DirectForecaster):
-    """One of the features is the forecast; the last value where it is not known."""
-
-    def __init__(self, column: int | None, seed: int = 42) -> None:
-        super().__init__(seed)
-        self.column = column
-
-    def _learn(self, pairs: Pairs) -> Floats:
-        return pairs.y - self._predict(pairs.x)
-
-    def _predict(self, x: Floats) -> Floats:
-        if self.column is None:  # everything is relative to the median of the last day
-            return np.zeros(len(x))
-        return np.where(np.isnan(x[:, self.column]), x[:, LAST], x[:, self.column])
-
-
-FORECASTERS: Mapping[str, Callable[[int], Forecaster]] = {
-    "predictive-analytics": lambda seed: LearnedForecaster(seed),
-    "random-forest": lambda seed: LearnedForecaster(seed, trees=RandomForest(seed)),
-    "arima-predictor": lambda seed: ArimaForecaster(seed),
-    "prophet-predictor": lambda seed: ProphetForecaster(seed),
-    "last-value": lambda seed: TrivialForecaster(LAST, seed),
-    "median-24h": lambda seed: TrivialForecaster(None, seed),
-    "seasonal-naive": lambda seed: TrivialForecaster(DAY_BEFORE, seed),
-}
-"""Name -> makes an unfitted forecaster from a seed."""
-TRIVIAL = ("last-value", "median-24h", "seasonal-naive")

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_assets.engine.served_rows import Usual, usual_of
 from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.learners.forecasters.blended import BlendedForecaster
 from aiops_assets.learners.forecasters.learned import LEAST_DAYS, LearnedForecaster
 from aiops_assets.learners.forecasters.trees import TREES
+from aiops_assets.learners.forecasters.usual import Usual, usual_of
 from aiops_assets.synthetic.habits import varied_series
 from aiops_assets.timeseries.history import STEP_SECONDS, History, steps_a_day
 

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
-from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.pipeline.assets.evaluation import evaluation_key
 from aiops_assets.pipeline.assets.shadow import AFTER_SERVING, shadow_key
 from aiops_assets.pipeline.metadata import picture

@@ -1,9 +1,10 @@
 """evaluation/<name>: challenger and champion on the same untouched hold-out, and what follows from it."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
-from aiops_assets.families.catalog import ModelSpec
-from aiops_assets.families.registry import FORECASTER, family_of
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.pipeline.assets.trained import model_key
 from aiops_assets.pipeline.assets.training_sets import training_set_key
 from aiops_assets.pipeline.metadata import picture
@@ -11,8 +12,7 @@ from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
 from aiops_assets.registry.judging import Verdict, evaluation_record, judge_challenger
 from aiops_assets.registry.reconciling import restore
-from aiops_assets.reporting import plots
-from aiops_assets.reporting.cards.forecast_card import AS_GOOD, RATIO
+from aiops_assets.reporting.reports import report_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import DecisionRef, TrainingSetRef, VersionRef
 
@@ -32,13 +32,13 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             "training_set": dg.AssetIn(key=training_set_key(spec.view, spec.source)),
         },
         group_name="evaluation",
-        kinds={family_of(spec).framework},
+        kinds={spec.family.framework},
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags=step_tags("evaluation"),
         description=(
             "Challenger and champion on the same newest fifth of the rows, unseen by the challenger's fit. It is kept "
             "out when it is worse beyond the noise of a block bootstrap; a first version meets "
-            f"{family_of(spec).null_name}."
+            f"{spec.family.task.baseline_name}."
         ),
     )
     def evaluation(
@@ -63,7 +63,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             challenger.manifest_sha256,
             settings.random_seed,
         )
-        decision, forecasts = verdict.decision, family_of(spec).kind == FORECASTER
+        decision, report = verdict.decision, report_of(spec)
         # An evaluation that only finds the champion again says less than the one that made it champion.
         if not (decision.equal and served.evaluation(spec.name, challenger.version)):
             served.put_evaluation(
@@ -87,13 +87,12 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "decision": "promote" if decision.promote else "keep",
                 "reason": decision.reason,
                 "opponent": verdict.opponent,
-                "holdout_rows": verdict.figures.rows,
-                **({"anomalous_rows": verdict.figures.anomalies} if not forecasts else {}),
+                **report.counts(verdict.figures),
                 **({"mended": mended} if mended else {}),
                 **verdict.figures.as_metrics(),
                 **{f"opponent_{name}": value for name, value in verdict.opponent_figures.items()},
                 **_intervals(verdict),
-                "plot": picture(_bars(verdict, challenger.version, forecasts)),
+                "plot": picture(report.decision_picture(*_sides(verdict, challenger.version))),
             },
         )
 
@@ -109,16 +108,11 @@ def _intervals(verdict: Verdict) -> dict[str, float]:
     }
 
 
-def _bars(verdict: Verdict, version: int, forecasts: bool) -> bytes:
-    """Of a forecaster its errors alone: lower is better there, and 1 is no limit."""
+def _sides(verdict: Verdict, version: int) -> tuple[dict[str, Mapping[str, float]], str]:
+    """Who was judged and by which figures, and what came of it."""
     sides = {
         f"challenger (version {version})": verdict.figures.as_metrics(),
         verdict.opponent: verdict.opponent_figures,
     }
-    figures = {
-        who: {name: value for name, value in side.items() if not forecasts or name.startswith(RATIO)}
-        for who, side in sides.items()
-        if side
-    }
     title = "promoted" if verdict.decision.promote else "kept out or nothing new"
-    return plots.figure_bars(figures, title, AS_GOOD if forecasts else "")
+    return {who: side for who, side in sides.items() if side}, title

@@ -8,7 +8,7 @@ import numpy as np
 
 from aiops_assets.datasets.newest import NewestWindow, fetch_newest, generated_window, stored_window
 from aiops_assets.errors import PrometheusUnreachable
-from aiops_assets.families.catalog import ModelSpec
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.pipeline.assets.raw_metrics import RAW_METRICS
 from aiops_assets.pipeline.assets.served import served_key
 from aiops_assets.pipeline.metadata import picture, table_schema

@@ -1,20 +1,15 @@
 """served/<name>: the champion record moved where the evaluation says so, and what is derived from it put right."""
 
-from typing import Any
-
 import dagster as dg
-import numpy as np
 
-from aiops_assets.families.catalog import ModelSpec
-from aiops_assets.families.registry import FORECASTER, family_of
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.pipeline.assets.evaluation import evaluation_key
 from aiops_assets.pipeline.metadata import picture
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
 from aiops_assets.registry import champions
 from aiops_assets.registry.loading import load_model
-from aiops_assets.reporting import plots
-from aiops_assets.reporting.forecast_pictures import probe_chart
+from aiops_assets.reporting.reports import report_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import DecisionRef
 from aiops_assets.storage.served import CURRENT, ServedModels
@@ -70,8 +65,7 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         retired = champions.retire(models, name, settings.keep_versions)
         if retired:
             context.log.info(f"{name}: removed versions {retired}, KEEP_VERSIONS={settings.keep_versions}")
-        probed = _probed_forecaster if family_of(spec).kind == FORECASTER else _probed_detector
-        answer, plot = probed(spec, model)
+        answer, plot = report_of(spec).probe(spec.family.probe(model), spec.family.threshold)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(champion.manifest_sha256[:32]),
             metadata={
@@ -90,20 +84,6 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         )
 
     return served
-
-
-def _probed_detector(spec: ModelSpec, model: Any) -> tuple[dict[str, float], bytes]:
-    """What it says of healthy rows, and a picture of it."""
-    family = family_of(spec)
-    probe = family.probe(model)
-    title = "smoke inference: healthy rows"
-    histogram = plots.score_histogram(probe.score, np.zeros(len(probe.score)), title, family.threshold)
-    return {"alarms_on_healthy_rows": float(probe.alert.mean())}, histogram
-
-
-def _probed_forecaster(spec: ModelSpec, model: Any) -> tuple[dict[str, float], bytes]:
-    """What it says after a healthy week, and a picture of it."""
-    return {}, probe_chart(family_of(spec).probe(model), "smoke inference: the day after a week with a clean season")
 
 
 def _move(models: ServedModels, spec: ModelSpec, decision: DecisionRef, who: str) -> bool:

@@ -1,20 +1,15 @@
 """shadow/<name>: what challenger and champion said of the newest window, kept to be compared over time."""
 
 import dagster as dg
-import pandas as pd
 
-from aiops_assets.families.catalog import ModelSpec
-from aiops_assets.families.registry import FORECASTER, family_of
-from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION, compare
-from aiops_assets.judging.forecasting import shadow as forecast_shadow
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.pipeline.assets.evaluation import evaluation_key
 from aiops_assets.pipeline.assets.training_sets import training_set_key
 from aiops_assets.pipeline.metadata import picture
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource
 from aiops_assets.registry.shadowing import score_window, window_record
-from aiops_assets.reporting.forecast_pictures import fan_chart
-from aiops_assets.reporting.pictures import score_timelines
+from aiops_assets.reporting.reports import report_of
 from aiops_assets.storage.handoff import DecisionRef, TrainingSetRef
 from aiops_assets.storage.shadow import ShadowRecord
 
@@ -38,7 +33,7 @@ def shadow_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             "training_set": dg.AssetIn(key=training_set_key(spec.view, spec.source)),
         },
         group_name="evaluation",
-        kinds={family_of(spec).framework},
+        kinds={spec.family.framework},
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags=AFTER_SERVING | step_tags("shadow"),
         description=(
@@ -66,8 +61,7 @@ def shadow_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             scores = score_window(served, spec, record, sets.rows(training_set.view, training_set.data_version))
             for gone in kept.put(record, scores):
                 context.log.info(f"removed {gone}, the oldest of the windows kept")
-        told = _forecasts_told if family_of(spec).kind == FORECASTER else _scores_told
-        figures, plot = told(record, scores)
+        figures, plot = report_of(spec).shadow(record, scores)
         return dg.MaterializeResult(
             value=record,
             metadata={
@@ -82,42 +76,3 @@ def shadow_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         )
 
     return shadow
-
-
-def _scores_told(record: ShadowRecord, scores: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
-    """Figures and picture of two detectors."""
-    both = compare(scores)
-    old = both.champion
-    figures = {
-        "alerts_agree": both.alerts_agree,
-        "rank_correlation": both.rank_correlation,
-        "challenger_average_precision": both.challenger.average_precision,
-        "champion_average_precision": old.average_precision if old else None,
-        "challenger_false_alarm_rate": both.challenger.false_alarm_rate,
-        "champion_false_alarm_rate": old.false_alarm_rate if old else None,
-    }
-    return figures, score_timelines(scores, _titles(record, are_two=old is not None))
-
-
-def _forecasts_told(record: ShadowRecord, frame: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
-    """Figures and picture of two forecasters; without a moment to forecast from there is none."""
-    both = forecast_shadow.compare(frame)
-    sides = ((CHALLENGER, both.challenger), (CHAMPION, both.champion))
-    figures: dict[str, float | None] = {"error_to_champion": both.error, "challenger_nearer": both.nearer}
-    for who, found in sides:
-        figures |= {f"{who}_{name}": value for name, value in found.as_metrics().items()} if found else {}
-    challenger = forecast_shadow.said(frame, CHALLENGER)
-    if challenger is None or challenger.empty:
-        return figures, b""
-    titles = _titles(record, are_two=both.champion is not None)
-    beside = forecast_shadow.said(frame, CHAMPION) if CHAMPION in titles else None
-    return figures, fan_chart(challenger, ", beside ".join(titles.values()), beside)
-
-
-def _titles(record: ShadowRecord, are_two: bool) -> dict[str, str]:
-    if not (record.is_pair and are_two):
-        return {CHALLENGER: f"version {record.challenger}"}
-    return {
-        CHALLENGER: f"challenger, version {record.challenger}",
-        CHAMPION: f"champion, version {record.champion}",
-    }

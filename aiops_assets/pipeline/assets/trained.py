@@ -7,11 +7,9 @@ from importlib.metadata import version as package_version
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
 from aiops_assets.errors import IntegrityError
-from aiops_assets.families.catalog import ModelSpec
-from aiops_assets.families.registry import FORECASTER, ChainFamily, family_of
+from aiops_assets.families.contract import Family, ModelSpec
 from aiops_assets.pipeline.assets.training_sets import training_set_key
 from aiops_assets.pipeline.metadata import picture, source_metadata
 from aiops_assets.pipeline.pod_resources import step_tags
@@ -20,8 +18,7 @@ from aiops_assets.pipeline.run_history import close_dead_runs, has_ended
 from aiops_assets.registry.code_digest import code_of
 from aiops_assets.registry.fitting import fit_model
 from aiops_assets.registry.holdouts import holdout_said, remember
-from aiops_assets.reporting import plots
-from aiops_assets.reporting.forecast_pictures import fan_chart
+from aiops_assets.reporting.reports import report_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import TrainingSetRef, VersionRef
 from aiops_assets.storage.records import Manifest
@@ -43,7 +40,7 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
         spec: the model.
         gpu: whether its step asks Kubernetes for a GPU.
     """
-    family = family_of(spec)
+    family = spec.family
 
     @dg.asset(
         key=model_key(spec),
@@ -87,7 +84,7 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
         ref = register(served, tracker, manifest)
         if said is None:
             said = holdout_said(served, spec, ref.version, ref.manifest_sha256, rows, training_set.data_version)
-            plot = _picture(family, said, rows)
+            plot = report_of(spec).holdout_picture(said, rows, family.threshold)
         else:
             remember(ref.manifest_sha256, training_set.data_version, said)
         return dg.MaterializeResult(
@@ -125,7 +122,7 @@ def fit_version(
     Returns:
         the manifest, what the model says of the hold-out, and a picture of that.
     """
-    family, view, data_version = family_of(spec), training_set.view, training_set.data_version
+    family, view, data_version = spec.family, training_set.view, training_set.data_version
     rows, record = sets.rows(view, data_version), sets.record(view, data_version)
     dataset = DatasetInput(
         name=view,
@@ -146,9 +143,9 @@ def fit_version(
     parameters = {**spec.parameters, "random_seed": seed}
     with tracker.run(spec.name, dataset=dataset, params=parameters, tags=tags) as run:
         fitted = fit_model(served, spec, rows, data_version, seed)
-        metrics = family.figures(fitted.said, rows).as_metrics()
+        metrics = family.task.figures(fitted.said, rows).as_metrics()
         run.log_metrics({**metrics, "fit_seconds": fitted.seconds})
-        plot = _picture(family, fitted.said, rows)
+        plot = report_of(spec).holdout_picture(fitted.said, rows, family.threshold)
         run.log_artifact("holdout.png", plot)
 
         def manifest(version: int, files: dict[str, str]) -> Manifest:
@@ -215,10 +212,10 @@ def fingerprint_of(spec: ModelSpec, cluster: str, training_set: TrainingSetRef, 
             "cluster": cluster,
             "data": training_set.data_version,
             "source": f"{training_set.source.asked}: {training_set.effective_source}",
-            "code": code_of(family_of(spec)),
+            "code": code_of(spec.family),
             "parameters": repr(sorted(spec.parameters.items())),
             "seed": str(seed),
-            **_package_versions(family_of(spec)),
+            **_package_versions(spec.family),
         }
     )
 
@@ -237,13 +234,5 @@ def unchanged_version(served: ServedModels, tracker: Tracker, name: str, fingerp
     return None
 
 
-def _package_versions(family: ChainFamily) -> dict[str, str]:
+def _package_versions(family: Family[Any, Any]) -> dict[str, str]:
     return {name: package_version(name) for name in family.packages}
-
-
-def _picture(family: ChainFamily, said: Any, rows: pd.DataFrame) -> bytes:
-    """What a model says of the hold-out."""
-    if family.kind == FORECASTER:
-        return fan_chart(said, "forecasts from the hold-out")
-    labels = rows.loc[rows["split"] == "holdout", "label"].to_numpy()
-    return plots.score_histogram(said.score, labels, "hold-out rows by anomaly score", family.threshold)

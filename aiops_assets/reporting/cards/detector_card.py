@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from aiops_assets.judging.detection.gate import Difference, noise
+from aiops_assets.judging.bootstrap import Difference
+from aiops_assets.judging.detection.gate import noise
 from aiops_assets.judging.detection.shadow import (
     CHALLENGER,
     CHAMPION,

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from aiops_assets.families.forecasters import NULL
-from aiops_assets.judging.detection.gate import Difference
+from aiops_assets.families.forecasters import BASELINE
+from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION
 from aiops_assets.judging.forecasting.gate import TRIVIAL_NAMES
 from aiops_assets.judging.forecasting.holdout import TRIVIAL
@@ -34,7 +34,7 @@ class ForecastCard:
         """See CardKind."""
         forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
         moments = "" if forecasts is None else f", forecast from {forecasts['origin'].nunique()} moments"
-        whose = f" (its column is of {TRIVIAL[NULL]})" if evaluation.opponent == TRIVIAL_NAMES else ""
+        whose = f" (its column is of {TRIVIAL[BASELINE]})" if evaluation.opponent == TRIVIAL_NAMES else ""
         return (
             f"{evaluation.holdout_rows:,} values{moments}, as far ahead as the hold-out reaches and at most a day. "
             "An error is a mean absolute one, and a ratio of two the geometric mean over metrics and moments: below 1 "
@@ -122,7 +122,7 @@ class ForecastCard:
                 self._ratios(subject.opponent_figures, theirs),
                 {self.name(name): gap for name, gap in _gaps(subject).items() if not name.startswith(RATIO)},
                 title=subject.title,
-                against=TRIVIAL[NULL] if subject.opponent == TRIVIAL_NAMES else subject.opponent,
+                against=TRIVIAL[BASELINE] if subject.opponent == TRIVIAL_NAMES else subject.opponent,
                 level=AS_GOOD,
             )
         forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from aiops_assets.judging.detection.gate import SYNTHETIC
+from aiops_assets.judging.decision import SYNTHETIC
 from aiops_assets.judging.forecasting.gate import ERROR_TOLERANCE, LEAST_ORIGINS
 from aiops_assets.judging.forecasting.holdout import COVERAGE, HORIZON_HOURS, TRIVIAL
 from aiops_assets.judging.forecasting.shadow import by_metric, where_it_came

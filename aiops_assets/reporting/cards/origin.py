@@ -2,53 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from aiops_assets.families.catalog import ARIMA, LSTM, PREDICTIVE, PROPHET, ROW_FOREST, WINDOW_ENSEMBLE
-from aiops_assets.families.registry import FAMILIES
+from aiops_assets.families.contract import Family
 from aiops_assets.reporting.cards.markdown import code, table, text
 from aiops_assets.storage.records import EvaluationRecord, Manifest, SourceReport, TrainingSetRecord
-
-LOADS = {
-    ROW_FOREST: [
-        "import joblib",
-        "",
-        'model = joblib.load(folder / "model.joblib")  # model.predict(rows): 1 or -1',
-    ],
-    WINDOW_ENSEMBLE: [
-        "from aiops_assets.learners.detectors.ensemble import EnsemblePredictor",
-        "",
-        'model = EnsemblePredictor.from_bytes((folder / "model.json").read_bytes())  # model.score(frame)',
-    ],
-    LSTM: [
-        "import torch",
-        "from aiops_assets.learners.detectors.lstm_autoencoder import LstmAutoencoder",
-        "",
-        "# The network alone, in plain PyTorch: (n, 17, n_columns) float64 samples -> (n, 2, n_columns) errors.",
-        'network = torch.export.load(folder / "model.pt2").module()',
-        "# With its scales and thresholds:",
-        'model = LstmAutoencoder.from_bytes((folder / "model.pt2").read_bytes())  # model.score(frame)',
-    ],
-    PREDICTIVE: [
-        "import joblib",
-        "from aiops_assets.learners.forecasters.predictive_analytics import PredictiveAnalytics",
-        "",
-        "# What was learnt, without this package: numbers, arrays and scikit-learn's own estimators.",
-        'learnt = joblib.load(folder / "model.joblib")["parts"]["history"]',
-        'model = PredictiveAnalytics.from_bytes((folder / "model.joblib").read_bytes())',
-        "# model.forecast(history, 288), of a history.History of five metrics",
-    ],
-    ARIMA: [
-        "from aiops_assets.learners.forecasters.arima import ArimaForecaster",
-        "",
-        'model = ArimaForecaster.from_bytes((folder / "model.json").read_bytes())  # model.forecast(history, 288)',
-    ],
-    PROPHET: [
-        "from aiops_assets.learners.forecasters.prophet import ProphetForecaster",
-        "",
-        'model = ProphetForecaster.from_bytes((folder / "model.json").read_bytes())  # model.forecast(history, 288)',
-    ],
-}
-"""Family -> Python that loads its model file from ``folder``."""
 
 
 def data_section(
@@ -132,7 +90,7 @@ def making_section(manifest: Manifest, evaluation: EvaluationRecord | None) -> l
     return ["", "## How it was made", "", *table(["", ""], facts)]
 
 
-def loading_section(family: str, manifest: Manifest, manifest_sha256: str, directory: str) -> list[str]:
+def loading_section(family: Family[Any, Any], manifest: Manifest, manifest_sha256: str, directory: str) -> list[str]:
     """Python that compares every digest before it loads; of a bucket, a local copy."""
     digests = {"manifest.json": manifest_sha256, **manifest.files}
     folder = "local-copy" if "://" in directory else directory
@@ -144,9 +102,12 @@ def loading_section(family: str, manifest: Manifest, manifest_sha256: str, direc
         "    found = hashlib.sha256((folder / name).read_bytes()).hexdigest()",
         '    assert found == digest, f"{name} is not the file that was committed: do not load it"',
     ]
-    known = FAMILIES[family].model_file
     for name in manifest.files:
-        lines += LOADS[family] if name == known else [f"# {name!r}: see aiops_assets.registry.loading.load_model"]
+        lines += (
+            family.loading
+            if name == family.model_file
+            else [f"# {name!r}: see aiops_assets.registry.loading.load_model"]
+        )
     return [
         "",
         "## Load it and verify it",

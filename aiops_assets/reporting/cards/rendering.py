@@ -1,18 +1,14 @@
 """The files of a model card: its text and its pictures, all of them read from records. Equal records, equal files."""
 
-from aiops_assets.reporting.cards.kinds import kind_of
 from aiops_assets.reporting.cards.subject import Subject
 from aiops_assets.reporting.cards.text import card_text
+from aiops_assets.reporting.reports import report_of
 from aiops_assets.storage.cards import CARD
 
 
 def card_files(subject: Subject) -> dict[str, bytes]:
-    """The card and its pictures: file name -> content.
-
-    Raises:
-        ModelError: the model is of a family that is not known here.
-    """
-    kind = kind_of(subject.spec)
+    """The card and its pictures: file name -> content."""
+    kind = report_of(subject.spec).card
     intervals = kind.intervals(subject)
     drawn = kind.pictures(subject, intervals)
     return {**drawn, CARD: card_text(subject, intervals, tuple(drawn)).encode()}

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from aiops_assets.families.catalog import ModelSpec
-from aiops_assets.judging.detection.gate import Difference
+from aiops_assets.families.contract import ModelSpec
+from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.storage.records import EvaluationRecord, Manifest, TrainingSetRecord
 from aiops_assets.storage.shadow import ShadowRecord
 

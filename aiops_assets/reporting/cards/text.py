@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-from aiops_assets.families.registry import family_of
-from aiops_assets.judging.detection.gate import Difference
-from aiops_assets.reporting.cards.kinds import CardKind, kind_of
+from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.reporting.cards.markdown import table, text
 from aiops_assets.reporting.cards.origin import columns_section, data_section, loading_section, making_section
 from aiops_assets.reporting.cards.subject import Subject
-from aiops_assets.reporting.cards.uses import USES
+from aiops_assets.reporting.reports import report_of
+from aiops_assets.reporting.task_report import CardReport
 
 
 def card_text(
@@ -20,17 +19,22 @@ def card_text(
         subject: the version.
         intervals: figure -> its 95 % interval, where that is known.
         pictures: file names of those that lie beside it.
-
-    Raises:
-        ModelError: the model is of a family that is not known here.
     """
-    manifest, kind = subject.manifest, kind_of(subject.spec)
-    use, limits = USES[subject.spec.family]
+    manifest, family, kind = subject.manifest, subject.spec.family, report_of(subject.spec).card
     lines = [
         f"# {text(manifest.name)}, version {manifest.version}",
         "",
         f"Purpose: {text(manifest.description)}",
-        *["", "## Use and limits", "", use, "", limits, "", "Nothing should be shut down on its word alone."],
+        *[
+            "",
+            "## Use and limits",
+            "",
+            family.use,
+            "",
+            family.limits,
+            "",
+            "Nothing should be shut down on its word alone.",
+        ],
         *_quality(subject, kind, intervals or {}, pictures),
         *["", "## Known weaknesses", "", "Read from the figures above and from its records:", ""],
         *(f"- {text(sentence)}" for sentence in kind.weaknesses(subject)),
@@ -38,13 +42,13 @@ def card_text(
         *columns_section(manifest),
         *making_section(manifest, subject.evaluation),
         *_refits(subject),
-        *loading_section(subject.spec.family, manifest, subject.manifest_sha256, subject.directory),
+        *loading_section(family, manifest, subject.manifest_sha256, subject.directory),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _quality(
-    subject: Subject, kind: CardKind, intervals: Mapping[str, Difference], pictures: tuple[str, ...]
+    subject: Subject, kind: CardReport, intervals: Mapping[str, Difference], pictures: tuple[str, ...]
 ) -> list[str]:
     evaluation = subject.evaluation
     lines = ["", "## How good it is", ""]
@@ -77,7 +81,7 @@ def _quality(
 
 
 def _refits(subject: Subject) -> list[str]:
-    lines = ["", "## How it is retrained", "", text(family_of(subject.spec).how_refitted)]
+    lines = ["", "## How it is retrained", "", text(subject.spec.family.how_refitted)]
     return [*lines, "", f"This version: {text(subject.manifest.fit)}."] if subject.manifest.fit else lines
 
 

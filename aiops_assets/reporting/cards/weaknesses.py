@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from aiops_assets.judging.detection.gate import AP_TOLERANCE, SYNTHETIC
+from aiops_assets.judging.decision import SYNTHETIC
+from aiops_assets.judging.detection.gate import AP_TOLERANCE
 from aiops_assets.storage.records import EvaluationRecord, Manifest, SourceReport
 from aiops_assets.synthetic.anomalies import ANOMALIES
 from aiops_assets.timeseries.features import ROW_EVERY_MINUTES

@@ -5,7 +5,7 @@
 
 import sys
 
-from aiops_assets.judging.detection.backtest import WINDOW_MODELS, backtest
+from aiops_assets.families.backtests import DETECTORS, backtest
 from aiops_assets.registry.code_digest import code_digest
 from aiops_assets_tests.benchmarks.peers.runner import ScoreFrame, Task, arguments, run, selected
 
@@ -18,7 +18,7 @@ def main() -> int:
     asked = arguments("Score a folder of series by the project's window detectors.", LIMIT_SECONDS).parse_args()
     tasks = [
         Task(name, _scored_by(name), code_digest("aiops_assets.judging.detection.backtest"), IMPORTS)
-        for name in WINDOW_MODELS
+        for name in DETECTORS
     ]
     for problem in run(selected(tasks, asked.only), asked.data, asked.scores, again=asked.again, limit=asked.limit):
         print(problem, flush=True)

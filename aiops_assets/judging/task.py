@@ -1,0 +1,109 @@
+"""What kinds of question a model answers, and what judging has to know of each: detection and forecasting.
+
+The two are not copies of each other and are not merged. Each is one object with the same methods, so that whoever
+handles models asks that object, and never which kind it is.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import pandas as pd
+
+from aiops_assets.judging.bootstrap import Difference
+from aiops_assets.judging.decision import Decision
+
+Prediction = TypeVar("Prediction")
+"""What a model predicts for a hold-out: :class:`~aiops_assets.learners.contracts.Scored` of a detector, a frame of
+forecasts of a forecaster."""
+
+
+class HoldoutFigures(Protocol):
+    """How good a model is on a hold-out.
+
+    Attributes:
+        rows, anomalies: how many rows or values were judged, how many of them are anomalous.
+    """
+
+    @property
+    def rows(self) -> int: ...  # noqa: D102
+
+    @property
+    def anomalies(self) -> int: ...  # noqa: D102
+
+    def as_metrics(self) -> dict[str, float]:
+        """Flat name -> number."""
+
+
+class Comparison(Protocol):
+    """Two models on the same hold-out: who the opponent is, figures of both, and differences with their noise."""
+
+    @property
+    def opponent(self) -> str: ...  # noqa: D102
+
+    @property
+    def challenger_figures(self) -> HoldoutFigures: ...  # noqa: D102
+
+    @property
+    def opponent_figures(self) -> HoldoutFigures: ...  # noqa: D102
+
+    @property
+    def gaps(self) -> Mapping[str, Difference]: ...  # noqa: D102
+
+
+class SideBySide(Protocol):
+    """Challenger and champion on the rows of one window; figures of a side that gave no answer are ``None``."""
+
+    @property
+    def challenger(self) -> HoldoutFigures | None: ...  # noqa: D102
+
+    @property
+    def champion(self) -> HoldoutFigures | None: ...  # noqa: D102
+
+
+class Task(Protocol[Prediction]):
+    """Judging of one kind of prediction.
+
+    Attributes:
+        name: "detector" or "forecaster", as records name the models of the task.
+        baseline_name: whom a first version meets, in words.
+    """
+
+    name: str
+    baseline_name: str
+
+    def figures(self, predictions: Prediction, rows: pd.DataFrame) -> HoldoutFigures:
+        """How good predictions are; ``rows`` are those of the training set, train and hold-out."""
+
+    def compare(
+        self, rows: pd.DataFrame, challenger: Prediction, opponent: Prediction, who: str, seed: int
+    ) -> Comparison:
+        """Two models by their predictions; ``who`` is the opponent in words, ``seed`` is of the draws."""
+
+    def decide(self, comparison: Any, *, challenger_source: str, champion_source: str | None) -> Decision:
+        """Whether the challenger is served. ``comparison`` is one of this task's own."""
+
+    def worse(self, comparison: Any) -> list[str]:
+        """The figures in which the challenger is worse beyond noise and tolerance."""
+
+    def side_by_side(
+        self,
+        rows: pd.DataFrame,
+        challenger: Prediction,
+        champion: Prediction | None,
+        explain: Callable[[pd.DataFrame], Prediction],
+        contributors: Sequence[str],
+    ) -> pd.DataFrame:
+        """Predictions of both for the hold-out, row by row, as shadow records keep them.
+
+        Args:
+            rows: of the training set.
+            challenger, champion: their predictions; ``None``: the champion was not asked.
+            explain: the challenger's predictions of some rows with contributions, where those were left out.
+            contributors: what the columns of contributions are.
+        """
+
+    def compare_side_by_side(self, frame: pd.DataFrame) -> SideBySide:
+        """Both on the rows of one window, from :meth:`side_by_side`."""
+
+    def summarize_windows(self, windows: Sequence[tuple[bool, Any]]) -> str:
+        """One sentence on several windows; of each whether two versions were compared, and the comparison."""

@@ -1,0 +1,103 @@
+"""Pictures and tables of detectors."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION, SideBySide, compare
+from aiops_assets.judging.task import HoldoutFigures
+from aiops_assets.learners.contracts import Scored
+from aiops_assets.reporting import plots
+from aiops_assets.reporting.cards.detector_card import DetectorCard
+from aiops_assets.reporting.pictures import score_timelines
+from aiops_assets.reporting.task_report import CardReport, written
+from aiops_assets.storage.shadow import ShadowRecord
+
+
+class DetectionReport:
+    """See TaskReport."""
+
+    card: CardReport = DetectorCard()
+    window_head = (
+        "ROWS",
+        "ANOMALOUS",
+        "AVG PRECISION",
+        "CHAMPION'S",
+        "FALSE ALARMS",
+        "CHAMPION'S",
+        "ALERTS AGREE",
+        "RANKS",
+    )
+    window_counts = ("rows", "anomalies")
+
+    def holdout_picture(self, predictions: Scored, rows: pd.DataFrame, threshold: float | None) -> bytes:
+        """See TaskReport: a histogram of scores, by label."""
+        labels = rows.loc[rows["split"] == "holdout", "label"].to_numpy()
+        return plots.score_histogram(predictions.score, labels, "hold-out rows by anomaly score", threshold)
+
+    def probe(self, prediction: Scored, threshold: float | None) -> tuple[dict[str, float], bytes]:
+        """See TaskReport: scores of healthy rows."""
+        title = "smoke inference: healthy rows"
+        histogram = plots.score_histogram(prediction.score, np.zeros(len(prediction.score)), title, threshold)
+        return {"alarms_on_healthy_rows": float(prediction.alert.mean())}, histogram
+
+    def counts(self, figures: HoldoutFigures) -> dict[str, int]:
+        """See TaskReport."""
+        return {"holdout_rows": figures.rows, "anomalous_rows": figures.anomalies}
+
+    def decision_picture(self, figures: Mapping[str, Mapping[str, float]], title: str) -> bytes:
+        """See TaskReport."""
+        return plots.figure_bars({who: dict(side) for who, side in figures.items()}, title, "")
+
+    def summary(self, metrics: Mapping[str, float]) -> str:
+        """See TaskReport."""
+        if "average_precision" not in metrics:
+            return "no anomalous row to judge by (ANOMALY_RATE=0)"
+        caught = [
+            f"{name.removeprefix('recall_').replace('_', ' ')} {value:.0%}"
+            for name, value in sorted(metrics.items())
+            if name.startswith("recall_")
+        ]
+        return (
+            f"average precision {metrics['average_precision']:.2f}, false alarms "
+            f"{metrics.get('false_alarm_rate', 0):.1%} of normal rows; rows caught: {', '.join(caught)}"
+        )
+
+    def shadow(self, record: ShadowRecord, frame: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
+        """Figures and picture of two detectors."""
+        both = compare(frame)
+        old = both.champion
+        figures = {
+            "alerts_agree": both.alerts_agree,
+            "rank_correlation": both.rank_correlation,
+            "challenger_average_precision": both.challenger.average_precision,
+            "champion_average_precision": old.average_precision if old else None,
+            "challenger_false_alarm_rate": both.challenger.false_alarm_rate,
+            "champion_false_alarm_rate": old.false_alarm_rate if old else None,
+        }
+        return figures, score_timelines(frame, titles(record, are_two=old is not None))
+
+    def window_cells(self, both: SideBySide) -> tuple[str, ...]:
+        """See TaskReport."""
+        new, old = both.challenger, both.champion
+        return (
+            str(new.rows),
+            str(new.anomalies),
+            written(new.average_precision, "{:.3f}"),
+            written(old.average_precision if old else None, "{:.3f}"),
+            written(new.false_alarm_rate, "{:.2%}"),
+            written(old.false_alarm_rate if old else None, "{:.2%}"),
+            written(both.alerts_agree, "{:.1%}"),
+            written(both.rank_correlation, "{:.2f}"),
+        )
+
+
+def titles(record: ShadowRecord, are_two: bool) -> dict[str, str]:
+    """Challenger and champion of a window, for a picture's legend."""
+    if not (record.is_pair and are_two):
+        return {CHALLENGER: f"version {record.challenger}"}
+    return {
+        CHALLENGER: f"challenger, version {record.challenger}",
+        CHAMPION: f"champion, version {record.champion}",
+    }

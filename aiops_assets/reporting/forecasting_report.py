@@ -1,0 +1,100 @@
+"""Pictures and tables of forecasters."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION
+from aiops_assets.judging.forecasting import shadow as forecast_shadow
+from aiops_assets.judging.forecasting.holdout import HORIZON_HOURS, TRIVIAL
+from aiops_assets.judging.forecasting.shadow import ForecastsSideBySide
+from aiops_assets.judging.task import HoldoutFigures
+from aiops_assets.learners.contracts import Forecast
+from aiops_assets.reporting import plots
+from aiops_assets.reporting.cards.forecast_card import AS_GOOD, RATIO, ForecastCard
+from aiops_assets.reporting.detection_report import titles
+from aiops_assets.reporting.forecast_pictures import fan_chart, probe_chart
+from aiops_assets.reporting.task_report import CardReport, written
+from aiops_assets.storage.shadow import ShadowRecord
+
+
+class ForecastingReport:
+    """See TaskReport."""
+
+    card: CardReport = ForecastCard()
+    window_head = (
+        "MOMENTS",
+        "TO SEASONAL 1H",
+        "6H",
+        "24H",
+        "CHAMPION'S 1H",
+        "6H",
+        "24H",
+        "ERROR TO CHAMPION'S",
+        "NEARER",
+        "INSIDE 80 %",
+        "CHAMPION'S",
+    )
+    window_counts = ("rows", "origins")
+
+    def holdout_picture(self, predictions: pd.DataFrame, rows: pd.DataFrame, threshold: float | None) -> bytes:
+        """See TaskReport: a fan chart."""
+        return fan_chart(predictions, "forecasts from the hold-out")
+
+    def probe(self, prediction: Forecast, threshold: float | None) -> tuple[dict[str, float], bytes]:
+        """See TaskReport: a forecast after a healthy week."""
+        return {}, probe_chart(prediction, "smoke inference: the day after a week with a clean season")
+
+    def counts(self, figures: HoldoutFigures) -> dict[str, int]:
+        """See TaskReport."""
+        return {"holdout_rows": figures.rows}
+
+    def decision_picture(self, figures: Mapping[str, Mapping[str, float]], title: str) -> bytes:
+        """See TaskReport: errors alone, of which lower is better, and 1 is no limit."""
+        errors = {
+            who: {name: value for name, value in side.items() if name.startswith(RATIO)}
+            for who, side in figures.items()
+        }
+        return plots.figure_bars(errors, title, AS_GOOD)
+
+    def summary(self, metrics: Mapping[str, float]) -> str:
+        """See TaskReport."""
+        labels = [label for label in HORIZON_HOURS if f"coverage_{label}" in metrics]
+        if not labels:
+            return "no moment that an hour of samples follows: nothing to judge by"
+        errors = [
+            f"error to {who}'s {_slashed(metrics, f'mae_to_{name}', labels, '.2f')}" for name, who in TRIVIAL.items()
+        ]
+        inside = _slashed(metrics, "coverage", labels, ".0%")
+        hours = " / ".join(label.replace("h", "") for label in labels)
+        return f"{', '.join(errors)}, inside the 80 % interval {inside} ({hours} h ahead)"
+
+    def shadow(self, record: ShadowRecord, frame: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
+        """Figures and picture of two forecasters; without a moment to forecast from there is none."""
+        both = forecast_shadow.compare(frame)
+        sides = ((CHALLENGER, both.challenger), (CHAMPION, both.champion))
+        figures: dict[str, float | None] = {"error_to_champion": both.error, "challenger_nearer": both.nearer}
+        for who, found in sides:
+            figures |= {f"{who}_{name}": value for name, value in found.as_metrics().items()} if found else {}
+        challenger = forecast_shadow.said(frame, CHALLENGER)
+        if challenger is None or challenger.empty:
+            return figures, b""
+        shown = titles(record, are_two=both.champion is not None)
+        beside = forecast_shadow.said(frame, CHAMPION) if CHAMPION in shown else None
+        return figures, fan_chart(challenger, ", beside ".join(shown.values()), beside)
+
+    def window_cells(self, both: ForecastsSideBySide) -> tuple[str, ...]:
+        """See TaskReport."""
+        ratios = [figures.ratios["seasonal_naive"] if figures else {} for figures in (both.challenger, both.champion)]
+        inside = both.coverage
+        return (
+            str(both.challenger.origins),
+            *(written(by_horizon.get(label), "{:.2f}") for by_horizon in ratios for label in HORIZON_HOURS),
+            written(both.error, "{:+.1%}"),
+            written(both.nearer, "{:.1%}"),
+            *(written(share, "{:.1%}") for share in inside),
+        )
+
+
+def _slashed(metrics: Mapping[str, float], name: str, labels: list[str], form: str) -> str:
+    return " / ".join(format(metrics[f"{name}_{label}"], form) for label in labels)
