@@ -18,7 +18,7 @@ from aiops_assets.families.catalog import (
     PREDICTIVE_ANALYTICS,
     PROPHET_PREDICTOR,
 )
-from aiops_assets.families.contract import ModelSpec
+from aiops_assets.families.contract import Family, ModelSpec
 from aiops_assets.families.detectors import DetectorFamily
 from aiops_assets.families.ensemble_predictor import WindowEnsemble
 from aiops_assets.judging.forecasting.task import FORECASTING

@@ -7,8 +7,6 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import ModelError
-from aiops_assets.families.anomaly_detector import RowForest
-from aiops_assets.families.ensemble_predictor import WindowEnsemble
 from aiops_assets.judging.detection import gate
 from aiops_assets.judging.detection.figures import Figures
 from aiops_assets.judging.detection.shadow import (
@@ -25,7 +23,6 @@ from aiops_assets.judging.detection.shadow import (
 )
 from aiops_assets.learners.contracts import Scored
 from aiops_assets.timeseries.catalog import POD_CPU, POD_MEMORY, RESTARTS
-from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.views.pod_series import VALUES
 
 STEP = pd.Timedelta(minutes=5)
@@ -121,29 +118,30 @@ def test_a_challenger_without_scores_is_an_error() -> None:
         compare(frame)
 
 
+def nobody_is_asked_again(rows: pd.DataFrame) -> Scored:
+    raise AssertionError(rows)
+
+
 def test_the_loudest_metric_is_named_where_people_would_look() -> None:
     shares = np.zeros((4, 5))
     shares[0] = shares[2] = [0.1, 0.0, 0.6, 0.3, 0.0]
-    found = first_contributors(WindowEnsemble(), None, rows_of("nncn"), scored([0.0] * 4, "...!", shares))
-    # The second row is normal and quiet, the last one is under alert and says nothing.
+    found = first_contributors(nobody_is_asked_again, VALUES, rows_of("nncn"), scored([0.0] * 4, "...!", shares))
+    # The second row is normal and quiet, the last one is under alert and its contributions are not known.
     assert found.tolist() == ["", "", VALUES[2], ""]
 
 
-def test_a_row_detector_is_asked_again_about_the_rows_that_people_would_look_at(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_contributions_that_were_left_out_are_computed_for_the_rows_that_people_would_look_at() -> None:
     asked = []
 
-    def judge(family: RowForest, model: object, rows: pd.DataFrame) -> Scored:
+    def explain(rows: pd.DataFrame) -> Scored:
         asked.append(rows["kind"].tolist())
         return scored([0.0] * len(rows), "." * len(rows), np.eye(5)[: len(rows)])
 
-    monkeypatch.setattr(RowForest, "judge", judge)
-    rows = rows_of("ncnn").assign(**dict.fromkeys(FEATURES, 0.5))
-    found = first_contributors(RowForest(), None, rows, scored([0.0] * 4, "...!"))
+    rows = rows_of("ncnn")
+    found = first_contributors(explain, VALUES, rows, scored([0.0] * 4, "...!"))
     assert asked == [["cpu_spike", "normal"]]
-    assert found.tolist() == ["", RowForest.contributors[0], "", RowForest.contributors[1]]
-    assert first_contributors(RowForest(), None, rows[:1], scored([0.0], ".")).tolist() == [""]
+    assert found.tolist() == ["", VALUES[0], "", VALUES[1]]
+    assert first_contributors(explain, VALUES, rows[:1], scored([0.0], ".")).tolist() == [""]
     assert len(asked) == 1
 
 

@@ -112,7 +112,7 @@ def test_raw_thresholds_are_the_last_values_that_go_left() -> None:
 def test_contributions_are_the_familys(forest: FlatForest, pipeline: Any, rows: pd.DataFrame) -> None:
     asked = rows.sort_values("label").tail(60)
     found = [forest.contributions(row) for row in asked[list(FEATURES)].to_numpy()]
-    expected = RowForest().judge(pipeline, asked).contributions
+    expected = RowForest().explain(pipeline, asked).contributions
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
     assert max(share.max() for share in found) > 0.9
     assert forest.contributions(NOTHING_KNOWN).tolist() == [0.0] * 5
