@@ -1,9 +1,11 @@
 """The rows of one view, made of what was generated and of what the lake holds, and what they were made of."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import pandas as pd
 
+from aiops_assets.datasets.generation import frame_of, series_of
 from aiops_assets.datasets.window import LEAST_POD_MINUTES, Window, draw_pods, read_cluster, read_pods
 from aiops_assets.errors import EmptyDataError, IntegrityError
 from aiops_assets.settings import Settings
@@ -12,8 +14,8 @@ from aiops_assets.storage.records import Day, SyntheticRecipe
 from aiops_assets.timeseries.catalog import POD_CPU
 from aiops_assets.timeseries.schema import combined_digest, day_digests
 from aiops_assets.timeseries.series import PodSeries
-from aiops_assets.views import cluster_metrics as cluster_series
-from aiops_assets.views.catalog import POD_SERIES, View
+from aiops_assets.views import cluster_metrics
+from aiops_assets.views.catalog import CLUSTER_METRICS_VIEW, POD_FEATURES, POD_SERIES, View
 from aiops_assets.views.pod_features import (
     VISIBLE_KINDS,
     blended_rows,
@@ -52,32 +54,126 @@ class Blend:
     warnings: tuple[str, ...] = ()
 
 
-def generated_pod_rows(view: View, settings: Settings, recipe: SyntheticRecipe, announced: str) -> Blend:
-    """Generated pods alone: N_SAMPLES drawn rows, or whole pods where the view has segments.
+class Blender(Protocol):
+    """How the rows of one view are made."""
 
-    Raises:
-        IntegrityError: the recipe no longer yields the series that was announced.
-    """
-    derived = view.name == POD_SERIES
-    if derived:
-        recipe = recipe.model_copy(update={"n_pods": MOST_PODS, "kinds": VISIBLE_KINDS})
-    series = recipe.series()
-    days = _generated_days(series.to_frame())
-    if not derived and combined_digest({day.day: day.digest for day in days}) != announced:
-        raise IntegrityError("synthetic_series was made by other code: materialize it again")
-    if derived:
-        rows = segment_rows(series, holdout_start(len(series.times)), source="synthetic")
-    else:
+    def generated(self, view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int) -> Blend:
+        """Generated rows alone.
+
+        Args:
+            view: of the training set.
+            settings: of the blend.
+            recipe: of generated pods.
+            announced: data version that synthetic_series stated for it; derived recipes have another.
+            n_days: of the window, where the recipe's own days do not count.
+
+        Raises:
+            IntegrityError: the recipe no longer yields the series that was announced.
+        """
+
+    def blended(self, view: View, settings: Settings, lake: Lake, window: Window, recipe: SyntheticRecipe) -> Blend:
+        """Rows of fetched days, blended with as many generated ones as the share asks for.
+
+        Raises:
+            EmptyDataError: nothing in the window that a row could be made of.
+            SchemaError: two series of one pod, or of the cluster.
+        """
+
+
+class PodFeatures:
+    """Rows of 45 columns: N_SAMPLES drawn ones where there are no real ones."""
+
+    def generated(self, view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int) -> Blend:
+        """See Blender."""
+        series = series_of(recipe)
+        days = _generated_days(series.to_frame())
+        if combined_digest({day.day: day.digest for day in days}) != announced:
+            raise IntegrityError("synthetic_series was made by other code: materialize it again")
         rows = synthetic_rows(series, settings.n_samples, recipe.anomaly_rate, recipe.seed)
-    return Blend(rows, series.pods, recipe, days, series.times[0], settings.anomaly_rate)
+        return Blend(rows, series.pods, recipe, days, series.times[0], settings.anomaly_rate)
+
+    def blended(self, view: View, settings: Settings, lake: Lake, window: Window, recipe: SyntheticRecipe) -> Blend:
+        """See Blender. All rows of drawn pods."""
+        drawn = _drawn(view, settings, lake, window)
+        share, rate, seed = settings.synthetic_share, settings.anomaly_rate, settings.random_seed
+        n_pods = max(recipe.n_pods, LEAST_BLEND_PODS)
+        blend = _beside(recipe, drawn, len(window.days), n_pods) if share else None
+        generated = series_of(blend) if blend else None
+        rows, missing = blended_rows(drawn.real, generated, share, rate, seed, drawn.cut)
+        return _pod_blend(drawn, rows, missing, blend, generated, rate)
 
 
-def blended_pod_rows(view: View, settings: Settings, lake: Lake, window: Window, recipe: SyntheticRecipe) -> Blend:
-    """All rows of drawn pods of fetched days, blended with as many generated ones as the share asks for.
+class PodSegments:
+    """Unbroken segments of whole pods."""
 
-    Raises:
-        EmptyDataError: no pod, no node or no complete row in the window.
-    """
+    def generated(self, view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int) -> Blend:
+        """See Blender. Of as many pods as window detectors need."""
+        recipe = recipe.model_copy(update={"n_pods": MOST_PODS, "kinds": VISIBLE_KINDS})
+        series = series_of(recipe)
+        days = _generated_days(series.to_frame())
+        rows = segment_rows(series, holdout_start(len(series.times)), source="synthetic")
+        return Blend(rows, series.pods, recipe, days, series.times[0], settings.anomaly_rate)
+
+    def blended(self, view: View, settings: Settings, lake: Lake, window: Window, recipe: SyntheticRecipe) -> Blend:
+        """See Blender. All rows of drawn pods, whole pods beside them."""
+        drawn = _drawn(view, settings, lake, window)
+        share, rate, seed = settings.synthetic_share, settings.anomaly_rate, settings.random_seed
+        blend = _beside(recipe, drawn, len(window.days), generated_pods(drawn.real, share)) if share else None
+        generated = series_of(blend) if blend else None
+        rows, missing = blended_segments(drawn.real, generated, rate, seed, drawn.cut)
+        return _pod_blend(drawn, rows, missing, blend, generated, rate)
+
+
+class ClusterMetrics:
+    """The five metrics of a cluster, nothing injected."""
+
+    def generated(self, view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int) -> Blend:
+        """See Blender. A generated cluster over ``n_days``."""
+        recipe = recipe.cluster(n_days)
+        values = frame_of(recipe)
+        rows = cluster_metrics.segment_rows(values, cluster_metrics.holdout_of(values), source="synthetic")
+        start = pd.Timestamp(values["timestamp"].iloc[0])
+        return Blend(rows, (cluster_metrics.GENERATED,), recipe, _generated_days(values), start, 0.0)
+
+    def blended(self, view: View, settings: Settings, lake: Lake, window: Window, recipe: SyntheticRecipe) -> Blend:
+        """See Blender. All fetched rows, and beside them the newest of a generated cluster."""
+        fetched = read_cluster(lake, window, settings.end, view.metrics)
+        real = cluster_metrics.segment_of(fetched)
+        share = settings.synthetic_share
+        blend = recipe.cluster(len(window.days)) if share else None
+        generated = frame_of(blend) if blend else None
+        rows, missing = cluster_metrics.blended_segments(real, generated, share)
+        lacking = 0 if generated is None else cluster_metrics.generated_rows(real, share) - len(generated)
+        warnings: tuple[str, ...] = ()
+        if lacking > 0:
+            got = (rows["source"] == "synthetic").mean()
+            warnings = (
+                f"SYNTHETIC_RATIO={share:g}: a generated cluster has no more rows than its window, {got:.0%} are",
+            )
+        days = () if generated is None else _generated_days(generated)
+        start = pd.Timestamp(fetched["timestamp"].iloc[0])
+        return Blend(rows, tuple(rows["pod"].unique()), blend, days, start, 0.0, missing, warnings)
+
+
+BLENDERS: dict[str, Blender] = {
+    POD_FEATURES: PodFeatures(),
+    POD_SERIES: PodSegments(),
+    CLUSTER_METRICS_VIEW: ClusterMetrics(),
+}
+"""View -> how its rows are made."""
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Fetched series of the drawn pods, and the minute at which their hold-out begins."""
+
+    pods: tuple[str, ...]
+    real: PodSeries
+    cut: int
+
+
+def _drawn(view: View, settings: Settings, lake: Lake, window: Window) -> _Drawn:
+    """Raises EmptyDataError: no pod, no node or no complete row in the window."""
     n_pods = min(settings.training_pods, view.most_pods or settings.training_pods)
     pods = draw_pods(window.pod_minutes, n_pods, settings.random_seed)
     if not pods:
@@ -87,58 +183,26 @@ def blended_pod_rows(view: View, settings: Settings, lake: Lake, window: Window,
             f"retention? Query: {POD_CPU.promql}"
         )
     real = read_pods(lake, window, settings.end, pods)
-    cut = holdout_of(real)
-    share, rate, seed = settings.synthetic_share, settings.anomaly_rate, settings.random_seed
-    blend = _blend_recipe(view, recipe, real, len(window.days), cut, share) if share else None
-    generated = blend.series() if blend else None
-    if view.name == POD_SERIES:
-        rows, missing = blended_segments(real, generated, rate, seed, cut)
-    else:
-        rows, missing = blended_rows(real, generated, share, rate, seed, cut)
-    n_silent = len(pods) - rows.loc[rows["source"] == "prometheus", "pod"].nunique()
-    warnings = (f"{n_silent} of {len(pods)} pods gave no row: gaps in their metrics",) if n_silent else ()
-    days = _generated_days(generated.to_frame()) if generated else ()
-    return Blend(rows, pods, blend, days, real.times[0], rate, missing, warnings)
+    return _Drawn(pods, real, holdout_of(real))
 
 
-def generated_cluster_rows(recipe: SyntheticRecipe, n_days: int) -> Blend:
-    """A generated cluster alone, over so many days."""
-    recipe = recipe.cluster(n_days)
-    values = recipe.frame()
-    rows = cluster_series.segment_rows(values, cluster_series.holdout_of(values), source="synthetic")
-    start = pd.Timestamp(values["timestamp"].iloc[0])
-    return Blend(rows, (cluster_series.GENERATED,), recipe, _generated_days(values), start, 0.0)
-
-
-def blended_cluster_rows(view: View, settings: Settings, lake: Lake, window: Window, recipe: SyntheticRecipe) -> Blend:
-    """All fetched rows of the window, and beside them the newest of a generated cluster as the share asks for.
-
-    Raises:
-        EmptyDataError: no sample in the window.
-        SchemaError: a metric has more than one series.
-    """
-    fetched = read_cluster(lake, window, settings.end, view.metrics)
-    real = cluster_series.segment_of(fetched)
-    share = settings.synthetic_share
-    blend = recipe.cluster(len(window.days)) if share else None
-    generated = blend.frame() if blend else None
-    rows, missing = cluster_series.blended_segments(real, generated, share)
-    lacking = 0 if generated is None else cluster_series.generated_rows(real, share) - len(generated)
-    warnings: tuple[str, ...] = ()
-    if lacking > 0:
-        got = (rows["source"] == "synthetic").mean()
-        warnings = (f"SYNTHETIC_RATIO={share:g}: a generated cluster has no more rows than its window, {got:.0%} are",)
-    days = () if generated is None else _generated_days(generated)
-    start = pd.Timestamp(fetched["timestamp"].iloc[0])
-    return Blend(rows, tuple(rows["pod"].unique()), blend, days, start, 0.0, missing, warnings)
-
-
-def _blend_recipe(
-    view: View, recipe: SyntheticRecipe, real: PodSeries, days: int, cut: int, share: float
-) -> SyntheticRecipe:
+def _beside(recipe: SyntheticRecipe, drawn: _Drawn, days: int, n_pods: int) -> SyntheticRecipe:
     """The recipe on the minutes of fetched series, with their hold-out and the kinds that rows can show."""
-    n_pods = generated_pods(real, share) if view.name == POD_SERIES else max(recipe.n_pods, LEAST_BLEND_PODS)
-    return recipe.model_copy(update={"days": days, "cut": cut, "kinds": VISIBLE_KINDS, "n_pods": n_pods})
+    return recipe.model_copy(update={"days": days, "cut": drawn.cut, "kinds": VISIBLE_KINDS, "n_pods": n_pods})
+
+
+def _pod_blend(
+    drawn: _Drawn,
+    rows: pd.DataFrame,
+    missing: float,
+    recipe: SyntheticRecipe | None,
+    generated: PodSeries | None,
+    rate: float,
+) -> Blend:
+    n_silent = len(drawn.pods) - rows.loc[rows["source"] == "prometheus", "pod"].nunique()
+    warnings = (f"{n_silent} of {len(drawn.pods)} pods gave no row: gaps in their metrics",) if n_silent else ()
+    days = _generated_days(generated.to_frame()) if generated else ()
+    return Blend(rows, drawn.pods, recipe, days, drawn.real.times[0], rate, missing, warnings)
 
 
 def _generated_days(frame: pd.DataFrame) -> tuple[Day, ...]:

@@ -15,13 +15,7 @@ from datetime import date, datetime, timedelta
 
 import pandas as pd
 
-from aiops_assets.datasets.blends import (
-    Blend,
-    blended_cluster_rows,
-    blended_pod_rows,
-    generated_cluster_rows,
-    generated_pod_rows,
-)
+from aiops_assets.datasets.blends import BLENDERS, Blend
 from aiops_assets.datasets.window import Window, read_window
 from aiops_assets.errors import NotFoundError, PrometheusUnreachable, SettingsError
 from aiops_assets.settings import Settings
@@ -29,7 +23,7 @@ from aiops_assets.storage.lake import FetchOutcome, Lake
 from aiops_assets.storage.records import Day, SourceReport, SyntheticRecipe, TrainingSetRecord
 from aiops_assets.timeseries.quality import FULL_DAY, too_little
 from aiops_assets.timeseries.schema import content_digest
-from aiops_assets.views.catalog import CLUSTER_METRICS_VIEW, View
+from aiops_assets.views.catalog import View
 
 
 @dataclass(frozen=True)
@@ -126,10 +120,7 @@ def from_recipe(
     Raises:
         IntegrityError: the recipe no longer yields the series that was announced.
     """
-    if view.name == CLUSTER_METRICS_VIEW:
-        blend = generated_cluster_rows(recipe, n_days)
-    else:
-        blend = generated_pod_rows(view, settings, recipe, announced)
+    blend = BLENDERS[view.name].generated(view, settings, recipe, announced, n_days)
     warnings = (note,) if note and settings.mode != "synthetic" else ()
     report = SourceReport(asked=settings.data_source, rows=_counts(blend.rows), note=note, warnings=warnings)
     return blend.rows, _record(view, settings, blend, "synthetic", report, blend.days, {})
@@ -144,8 +135,7 @@ def from_window(
         EmptyDataError: nothing in the window that a row could be made of.
         SchemaError: two series of one pod, or of the cluster.
     """
-    blended = blended_cluster_rows if view.name == CLUSTER_METRICS_VIEW else blended_pod_rows
-    blend = blended(view, settings, lake, window, recipe)
+    blend = BLENDERS[view.name].blended(view, settings, lake, window, recipe)
     coverage = window.coverage
     report = SourceReport(
         asked=settings.data_source,

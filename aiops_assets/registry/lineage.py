@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 
+from aiops_assets.datasets.generation import frame_of
 from aiops_assets.errors import AiopsError, NotFoundError, StoreError
 from aiops_assets.storage.lake import Lake, StoredQuery
 from aiops_assets.storage.records import (
@@ -146,7 +147,7 @@ class LineageReader:
         return record
 
     def _days(self, source: TrainingSetRecord) -> tuple[DayState, ...]:
-        generated = day_digests(source.recipe.frame()) if source.recipe else {}
+        generated = day_digests(frame_of(source.recipe)) if source.recipe else {}
         states = []
         for day in source.days:
             if day.origin == "synthetic":

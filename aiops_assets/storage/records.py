@@ -5,13 +5,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from aiops_assets.synthetic.anomalies import ANOMALIES
-from aiops_assets.synthetic.cluster import generate_cluster
-from aiops_assets.timeseries.series import PodSeries
-from aiops_assets.views.pod_features import labelled_series
 
 
 class Record(BaseModel):
@@ -91,22 +87,10 @@ class SyntheticRecipe(Record):
     kinds: tuple[str, ...] = tuple(ANOMALIES)
     cut: int | None = None
 
-    def series(self) -> PodSeries:
-        """The labelled series of pods that the recipe yields with today's code."""
-        return labelled_series(
-            self.n_pods, self.days, pd.Timestamp(self.end), self.seed, self.anomaly_rate, self.kinds, self.cut
-        )
-
     def cluster(self, days: int) -> "SyntheticRecipe":
         """The recipe of a cluster over so many days, with the same seed and end."""
         update = {"what": "cluster", "days": days, "n_pods": 1, "anomaly_rate": 0.0, "kinds": (), "cut": None}
         return self.model_copy(update=update)
-
-    def frame(self) -> pd.DataFrame:
-        """The rows that its days' digests are made of, in order of ``timestamp``."""
-        if self.what == "cluster":
-            return generate_cluster(self.days, pd.Timestamp(self.end), self.seed)
-        return self.series().to_frame()
 
 
 class TrainingSetRecord(Record):

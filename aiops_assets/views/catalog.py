@@ -37,7 +37,9 @@ class View:
         counted: what gaps cost: "rows" or "samples".
         validate: raises SchemaError.
         out_of_bounds: metric -> rows outside the catalogue's bounds.
+        label_tolerance: (rows, asked rate) -> by how many rows the number of anomalous ones may differ from it.
         most_pods: most pods of a cluster, where TRAINING_PODS allows more; ``None``: it alone decides.
+        is_labelled: whether anomalies are injected, and rows labelled.
     """
 
     name: str
@@ -48,14 +50,18 @@ class View:
     counted: str
     validate: Callable[[pd.DataFrame], None]
     out_of_bounds: Callable[[pd.DataFrame], dict[str, int]]
+    label_tolerance: Callable[[pd.DataFrame, float], float]
     most_pods: int | None = None
+    is_labelled: bool = True
 
-    def label_tolerance(self, rows: pd.DataFrame, asked: float) -> float:
-        """By how many rows the number of anomalous ones may differ from the asked rate's."""
-        if self.name == POD_FEATURES:
-            # Each side of the hold-out of each source is rounded to whole rows.
-            return float(rows["source"].nunique())
-        return LABEL_TOLERANCE * asked * len(rows) + LONGEST_EPISODE * (asked > 0)
+
+def _rounding(rows: pd.DataFrame, asked: float) -> float:
+    """Each side of the hold-out of each source is rounded to whole rows."""
+    return float(rows["source"].nunique())
+
+
+def _whole_episodes(rows: pd.DataFrame, asked: float) -> float:
+    return LABEL_TOLERANCE * asked * len(rows) + LONGEST_EPISODE * (asked > 0)
 
 
 VIEWS = {
@@ -77,6 +83,7 @@ VIEWS = {
             counted="rows",
             validate=training_rows.validate,
             out_of_bounds=training_rows.out_of_bounds,
+            label_tolerance=_rounding,
         ),
         View(
             name=POD_SERIES,
@@ -91,6 +98,7 @@ VIEWS = {
             counted="samples",
             validate=pod_series.validate,
             out_of_bounds=pod_series.out_of_bounds,
+            label_tolerance=_whole_episodes,
             most_pods=pod_series.MOST_PODS,
         ),
         View(
@@ -104,8 +112,10 @@ VIEWS = {
             metrics=FORECAST_METRICS,
             values=cluster_series.VALUES,
             counted="samples",
+            is_labelled=False,
             validate=cluster_series.validate,
             out_of_bounds=cluster_series.out_of_bounds,
+            label_tolerance=_whole_episodes,
         ),
     )
 }

@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 
 from aiops_assets.commands.champions import age, person
 from aiops_assets.commands.cli import main
-from aiops_assets.definitions import definitions_for
 from aiops_assets.errors import NotFoundError
 from aiops_assets.families.catalog import ALIASES
+from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.storage.records import EvaluationRecord
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.registry.champion_home import ChampionHome, home_of, model_file

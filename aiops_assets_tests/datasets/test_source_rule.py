@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aiops_assets.datasets.generation import frame_of, series_of
 from aiops_assets.datasets.source_rule import choose, training_set
 from aiops_assets.datasets.window import LEAST_POD_MINUTES, Window, draw_pods
 from aiops_assets.errors import NotFoundError, PrometheusUnreachable, SchemaError, SettingsError
@@ -208,7 +209,7 @@ def test_the_cluster_is_generated_over_its_own_window(tmp_path: Path) -> None:
     assert record.queries == {}
     assert rows["timestamp"].max() == END - timedelta(minutes=5)
     assert record.recipe
-    assert day_digests(record.recipe.frame()) == {day.day: day.digest for day in record.days}
+    assert day_digests(frame_of(record.recipe)) == {day.day: day.digest for day in record.days}
     assert len(record.days) == 14
 
 
@@ -316,7 +317,7 @@ def test_a_recipe_of_older_code_is_one_of_pods() -> None:
     del older["what"]
     recipe = SyntheticRecipe.model_validate(older)
     assert recipe == RECIPE
-    assert content_digest(recipe.frame()) == content_digest(RECIPE.series().to_frame())
+    assert content_digest(frame_of(recipe)) == content_digest(series_of(RECIPE).to_frame())
 
 
 def test_the_longer_window_of_the_forecasters_is_not_the_pods(tmp_path: Path) -> None:
@@ -336,9 +337,9 @@ def test_the_longer_window_of_the_forecasters_is_not_the_pods(tmp_path: Path) ->
 def test_generated_rows_of_pods_are_those_that_the_figures_were_measured_on(tmp_path: Path) -> None:
     """Columns of features differ between machines in the last bit; what they are computed from does not."""
     settings = make_settings(tmp_path)
-    announced = combined_digest(day_digests(RECIPE.frame()))
+    announced = combined_digest(day_digests(frame_of(RECIPE)))
     digests = {
-        POD_FEATURES: content_digest(synthetic_rows(RECIPE.series(), settings.n_samples, 0.03, 42)),
+        POD_FEATURES: content_digest(synthetic_rows(series_of(RECIPE), settings.n_samples, 0.03, 42)),
         POD_SERIES: "7b50347a4638d636e5f6940cc1091a9a",
     }
     for view, digest in digests.items():

@@ -14,8 +14,8 @@ from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import construct_dagster_k8s_job
 from kubernetes.client import ApiClient
 
-from aiops_assets.definitions import definitions_for
 from aiops_assets.errors import SettingsError
+from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.pod_resources import JOBS, STEPS
 from aiops_assets.settings import load_settings
 from aiops_assets_tests.conftest import make_settings
@@ -28,7 +28,7 @@ WITH_GPU = {"GPU_MODELS": "lstm-predictor"}
 WITHOUT_DAGSTER_K8S = """
 import sys
 sys.modules["dagster_k8s"] = None
-from aiops_assets.definitions import definitions_for
+from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.errors import SettingsError
 from aiops_assets.settings import load_settings
 definitions_for(load_settings({"AIOPS_HOME": sys.argv[1]}))

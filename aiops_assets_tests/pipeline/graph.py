@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from aiops_assets.commands.running import dagster_environment
-from aiops_assets.definitions import definitions_for
+from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.partitions import days_to_fetch
 from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.settings import Settings

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from aiops_assets.commands.running import dagster_environment
-from aiops_assets.definitions import definitions_for
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.pipeline.assets.raw_metrics import POOL
 from aiops_assets.pipeline.automation import jobs
+from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.records import Manifest, SourceReport

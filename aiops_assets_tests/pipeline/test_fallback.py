@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from aiops_assets.commands.running import stated_source
-from aiops_assets.definitions import definitions_for
+from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.registry.lineage import LineageReader
 from aiops_assets.storage.records import sha256

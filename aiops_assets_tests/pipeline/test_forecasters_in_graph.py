@@ -9,8 +9,8 @@ import pytest
 
 from aiops_assets.commands.running import dagster_environment, selection, stated_source
 from aiops_assets.datasets.selection import active_models
-from aiops_assets.definitions import definitions_for
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS
+from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.registry.lineage import LineageReader
 from aiops_assets.registry.loading import load_model

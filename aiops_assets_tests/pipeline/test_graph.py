@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aiops_assets.definitions import definitions_for
+from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.resources import StoresResource, stores_of, tracking_of
 from aiops_assets.registry.lineage import LineageReader
 from aiops_assets.settings import Settings

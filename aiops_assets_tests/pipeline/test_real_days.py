@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from aiops_assets.commands.running import dagster_environment, stated_source
-from aiops_assets.definitions import definitions_for
+from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.partitions import days_to_fetch
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.pipeline.run_history import failure_of

@@ -15,9 +15,9 @@ import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 
 from aiops_assets.commands.running import dagster_environment
-from aiops_assets.definitions import definitions_for
 from aiops_assets.families.catalog import MODEL_NAMES
 from aiops_assets.pipeline.automation import jobs
+from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.service.exposition import HORIZONS, ScoresCollector
 from aiops_assets.settings import Settings

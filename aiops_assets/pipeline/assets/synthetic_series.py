@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from aiops_assets.datasets.generation import frame_of
 from aiops_assets.pipeline.metadata import picture, table_schema
 from aiops_assets.pipeline.partitions import longest_window
 from aiops_assets.pipeline.pod_resources import step_tags
@@ -44,7 +45,7 @@ def synthetic_series(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResu
         seed=settings.random_seed,
         anomaly_rate=settings.anomaly_rate,
     )
-    frame = recipe.frame()
+    frame = frame_of(recipe)
     data_version = combined_digest(day_digests(frame))
     return dg.MaterializeResult(
         value=SeriesRef(data_version=data_version, recipe=recipe),

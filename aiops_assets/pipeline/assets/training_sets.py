@@ -16,7 +16,7 @@ from aiops_assets.pipeline.resources import StoresResource
 from aiops_assets.reporting import plots
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import SeriesRef, TrainingSetRef
-from aiops_assets.views.catalog import CLUSTER_METRICS_VIEW, View
+from aiops_assets.views.catalog import View
 
 
 def training_set_key(view: str, source: str = "") -> dg.AssetKey:
@@ -98,7 +98,7 @@ def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
 
 def _plot(view: View, rows: pd.DataFrame) -> bytes:
     """Where the labels are; of a view without any, the segment that was fetched, or else the one generated."""
-    if view.name != CLUSTER_METRICS_VIEW:
+    if view.is_labelled:
         return plots.label_timeline(rows)
     source = "prometheus" if (rows["source"] == "prometheus").any() else "synthetic"
     shown = rows[rows["source"] == source].set_index("timestamp")
