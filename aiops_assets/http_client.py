@@ -1,6 +1,36 @@
-"""What every HTTP client of ours does alike: the token that it sends, and what it says of a failure."""
+"""What every HTTP client of ours does alike: the URL it takes, the token that it sends, what it shows of a failure."""
 
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
+
+
+def plain_url(url: str, token_setting: str) -> str:
+    """An http or https URL without credentials and query, and without a slash at its end.
+
+    Args:
+        url: as people wrote it.
+        token_setting: the variable that names the file of the server's token, for the message.
+
+    Raises:
+        ValueError: what the URL must be instead; it shows nothing of it.
+    """
+    if set(url) & set("@?#"):
+        raise ValueError(f"must be a URL without user, password or query: put a bearer token in {token_setting}")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be an http:// or https:// URL")
+    return url.rstrip("/")
+
+
+def without_secrets(text: str) -> str:
+    """A URL, or any other value, as people may see it: nothing before an @, nothing from a ? or # on."""
+    text = re.sub(r"[?#].*", "?***", text)
+    return re.sub(r"^([a-z0-9+.-]+://)?.*@", r"\1***@", text)
 
 
 def read_token(path: Path, what: str, setting: str, error: type[Exception]) -> str:

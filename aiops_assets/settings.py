@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from aiops_assets.durations import parse_duration
 from aiops_assets.errors import DataError, SettingsError
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS, named
+from aiops_assets.http_client import plain_url, without_secrets
 from aiops_assets.timeseries.catalog import METRICS, MetricSpec
 from aiops_assets.timeseries.metrics_file import load_metrics
 
@@ -176,13 +176,8 @@ class Settings(BaseModel):
     def _plain_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
-        if set(value) & set("@?#"):
-            file = "ML_SERVICE_TOKEN_FILE" if info.field_name == "ml_service_url" else "PROMETHEUS_TOKEN_FILE"
-            raise ValueError(f"must be a URL without user, password or query: put a bearer token in {file}")
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an http:// or https:// URL")
-        return value.rstrip("/")
+        file = "ML_SERVICE_TOKEN_FILE" if info.field_name == "ml_service_url" else "PROMETHEUS_TOKEN_FILE"
+        return plain_url(value, file)
 
     @field_validator("model_root")
     @classmethod
@@ -274,7 +269,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     try:
         return Settings.model_validate({**defaults, **derived, **given, "aiops_home": home})
     except ValidationError as error:
-        raise SettingsError("; ".join(_explain(problem) for problem in error.errors())) from None
+        raise SettingsError("; ".join(_explain(problem, given) for problem in error.errors())) from None
 
 
 def origin(name: str, environment: Mapping[str, str]) -> str:
@@ -292,8 +287,7 @@ def shown(value: object) -> str:
         return ",".join(map(str, value))
     if isinstance(value, dict):
         return ",".join(f"{name}={one}" for name, one in value.items())
-    text = re.sub(r"[?#].*", "?***", str(value))
-    return re.sub(r"^([a-z0-9+.-]+://)?.*@", r"\1***@", text)
+    return without_secrets(str(value))
 
 
 def allowed(name: str) -> str:
@@ -313,9 +307,10 @@ def _options(annotation: object) -> list[str]:
     return [str(option) for option in get_args(annotation)] if "Literal" in str(type(annotation)) else []
 
 
-def _explain(problem: Any) -> str:
-    name = str(problem["loc"][0])
-    value = problem["input"]
+def _explain(problem: Any, given: Mapping[str, str]) -> str:
+    name, *inside = map(str, problem["loc"])
+    # As it was written: pydantic tells of seconds where that was a duration. Of a list it tells which entry is wrong.
+    value = problem["input"] if inside else given.get(name, problem["input"])
     # A validator of ours says more than the list of what its type takes.
     ours = "" if problem["type"] == "value_error" else allowed(name)
     hint = ours or problem["msg"].removeprefix("Value error, ")

@@ -1,5 +1,6 @@
 """For programs that ask an ML service: :class:`MLServiceClient`."""
 
+from aiops_assets.client.questions import Sample
 from aiops_assets.client.service_client import Answer, MLServiceClient
 
-__all__ = ["Answer", "MLServiceClient"]
+__all__ = ["Answer", "MLServiceClient", "Sample"]

@@ -14,6 +14,11 @@ from aiops_assets.errors import ServiceCircuitOpen, ServiceError, ServiceRefused
 T = TypeVar("T")
 State = Literal["closed", "open", "half-open"]
 
+THRESHOLD = 3
+"""Failures in a row that open the breaker of a client, unless it is told."""
+RESET_SECONDS = 30.0
+"""How long it then stays open before the trial, unless it is told."""
+
 
 class _MonotonicStorage(pybreaker.CircuitMemoryStorage):
     """Keeps the moment of opening by a clock that never goes back, and shows it as the time pybreaker wants."""

@@ -4,8 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Protocol, runtime_checkable
 
-from aiops_assets.engine.samples import Sample
 from aiops_assets.errors import DataError
 
 METRIC_LISTS = ("metrics", "historical_metrics")
@@ -13,21 +13,55 @@ METRIC_LISTS = ("metrics", "historical_metrics")
 CHANGING_OF_METRIC = frozenset({"value", "timestamp"})
 CHANGING_OF_TIME_RANGE = frozenset({"start", "end"})
 """What differs from one minute to the next though the question is the same."""
+
+
+@runtime_checkable
+class Sample(Protocol):
+    """One value of one metric: any object with these attributes, such as a data class of the caller's."""
+
+    @property
+    def name(self) -> str:
+        """One that the service knows, or any other."""
+
+    @property
+    def value(self) -> float:
+        """Finite."""
+
+    @property
+    def time(self) -> datetime | None:
+        """With an offset; ``None``: now."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Such as ``{"pod": "api-0"}``; may be empty."""
+
+
 Metric = Mapping[str, object] | Sample
 
 
 def written(metrics: Iterable[Metric]) -> list[Mapping[str, object]]:
-    """Metrics as objects, whichever way they were given."""
-    return [_object(metric) if isinstance(metric, Sample) else metric for metric in metrics]
+    """Metrics as objects, whichever way they were given.
+
+    Raises:
+        DataError: one is neither a mapping nor a sample.
+    """
+    return [_object(metric) for metric in metrics]
 
 
-def _object(sample: Sample) -> Mapping[str, object]:
-    told: dict[str, object] = {"name": sample.name, "value": sample.value}
-    if sample.time is not None:
-        told["timestamp"] = sample.time
-    if sample.labels:
-        told["labels"] = dict(sample.labels)
-    return told
+def _object(metric: Metric) -> Mapping[str, object]:
+    if isinstance(metric, Mapping):
+        return metric
+    if not isinstance(metric, Sample):
+        raise DataError(
+            f"a metric is a {type(metric).__name__}: send {{name, value, timestamp?, labels?}}, or an object with "
+            "name, value, time and labels"
+        )
+    written: dict[str, object] = {"name": metric.name, "value": metric.value}
+    if metric.time is not None:
+        written["timestamp"] = metric.time
+    if metric.labels:
+        written["labels"] = dict(metric.labels)
+    return written
 
 
 def encoded(request: Mapping[str, object]) -> bytes:

@@ -19,16 +19,14 @@ from typing import Any, Literal, Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from aiops_assets.client.breaker import Breaker, State
+from aiops_assets.client.breaker import RESET_SECONDS, THRESHOLD, Breaker, State
 from aiops_assets.client.connection import POOL_SIZE, TIMEOUT_SECONDS, Connection
+from aiops_assets.client.environment import ClientSettings, read_variables
 from aiops_assets.client.questions import Metric, encoded, question, written
 from aiops_assets.errors import ServiceCircuitOpen, ServiceRefused, ServiceUnavailable, SettingsError
-from aiops_assets.settings import Settings, load_settings
 
 DETECT, PREDICT, ANALYZE = "/api/v1/anomaly/detect", "/api/v1/prediction/predict", "/api/v1/pattern/analyze"
 HEALTH = "/health"
-THRESHOLD = 3
-RESET_SECONDS = 30.0
 MOST_CACHED = 256
 OLDEST_CACHED_SECONDS = 3600.0
 """An older answer says nothing of now."""
@@ -112,13 +110,15 @@ class MLServiceClient:
     def from_environment(cls, environment: Mapping[str, str], **more: Any) -> Self:
         """A client as the environment's ``ML_`` variables say; ``more`` goes to the constructor.
 
+        Other variables are not looked at.
+
         Raises:
             SettingsError: a variable has a wrong value, or ML_SERVICE_URL none.
         """
-        return cls.from_settings(load_settings(environment), **more)
+        return cls.from_settings(read_variables(environment), **more)
 
     @classmethod
-    def from_settings(cls, settings: Settings, **more: Any) -> Self:
+    def from_settings(cls, settings: ClientSettings, **more: Any) -> Self:
         """A client as settings say.
 
         Raises:

@@ -4,13 +4,14 @@ import json
 import os
 import sys
 from datetime import UTC, datetime
+from importlib.util import find_spec
 
 import click
 
 from aiops_assets import __version__
 from aiops_assets.commands import cards, champions, outlook, quality, serve
 from aiops_assets.commands.errors import one_line_errors
-from aiops_assets.errors import IntegrityError
+from aiops_assets.errors import IntegrityError, SettingsError
 from aiops_assets.settings import Settings, allowed, load_settings, origin, shown
 
 
@@ -77,6 +78,8 @@ def ui(host: str, port: int) -> None:
     from aiops_assets.commands.running import dagster_environment, executable, location_arguments
     from aiops_assets.pipeline.run_history import tidy
 
+    if find_spec("dagster_webserver") is None:
+        raise SettingsError("the UI is not installed in this environment: pip install 'aiops-assets[ui]'")
     environment = dagster_environment(load_settings(os.environ))
     tidy(environment["DAGSTER_HOME"])
     command = [executable("dagster"), "dev", *location_arguments(), "--host", host, "--port", str(port)]

@@ -174,7 +174,7 @@ def executable(name: str) -> str:
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if not found:
-        raise SettingsError(f"{name} is not installed in this environment: pip install aiops-assets[ui]")
+        raise SettingsError(f"{name} is not installed in this environment: pip install 'aiops-assets[pipeline]'")
     return found
 
 

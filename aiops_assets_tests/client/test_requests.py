@@ -3,7 +3,9 @@
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +17,38 @@ from aiops_assets.errors import (
     ServiceUnavailable,
 )
 from aiops_assets_tests.client.fake_service import CPU, Reply, Service, counted, fails
+
+
+@dataclass
+class Reading:
+    """A sample as another program has it."""
+
+    name: str
+    value: float
+    time: datetime | None
+    labels: dict[str, str]
+
+
+def test_a_program_sends_objects_of_its_own_or_mappings(client: MLServiceClient, service: Service) -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    given = ("m", 1.0, moment, {"pod": "a"})
+    mapping = {"name": "m", "value": 1.0, "timestamp": moment, "labels": {"pod": "a"}}
+    for metric in (Sample(*given), Reading(*given), mapping):
+        client.detect([metric])
+    client.detect([Reading("m", 1.0, None, {})])
+    *same, bare = [body for _, _, body, _ in service.asked]
+    assert same[0] == same[1] == same[2]
+    assert bare == {"metrics": [{"name": "m", "value": 1.0}]}
+
+
+@pytest.mark.parametrize("metric", ["m", ("m", 1.0), SimpleNamespace(name="m", value=1.0), None])
+def test_what_is_no_sample_is_refused_before_it_is_sent(
+    client: MLServiceClient, service: Service, metric: object
+) -> None:
+    for ask in (client.detect, client.predict, client.analyze):
+        with pytest.raises(DataError):
+            ask([metric])  # type: ignore[operator]
+    assert service.asked == []
 
 
 def test_requests_hold_what_was_given_and_nothing_else(client: MLServiceClient, service: Service) -> None:

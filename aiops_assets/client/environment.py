@@ -1,0 +1,124 @@
+"""The client's environment variables, read by the client itself: it is installed without the project's settings.
+
+They mean, hold and are refused the same as in the settings' table (``aiops settings``); a test compares the two.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiops_assets.client.breaker import RESET_SECONDS, THRESHOLD
+from aiops_assets.client.connection import TIMEOUT_SECONDS
+from aiops_assets.durations import parse_duration
+from aiops_assets.errors import DataError, SettingsError
+from aiops_assets.http_client import plain_url, without_secrets
+
+LEAST_SECONDS = 0.01
+MOST_TIMEOUT_SECONDS = 3600
+MOST_RESET_SECONDS = 86_400
+LEAST_THRESHOLD, MOST_THRESHOLD = 1, 1000
+UNITS = ("s", "m", "h", "d")
+"""Last letters of a duration: what ends otherwise is a number of seconds."""
+_WHOLE = re.compile(r"[+-]?\d+(_\d+)*(\.0+)?", re.ASCII)
+
+
+class ClientSettings(Protocol):
+    """What a client is made of: :class:`ClientVariables`, or the project's settings."""
+
+    @property
+    def ml_service_url(self) -> str | None:
+        """Of the service, without credentials."""
+
+    @property
+    def ml_service_timeout(self) -> float:
+        """Seconds, of a whole request."""
+
+    @property
+    def ml_service_token_file(self) -> Path | None:
+        """Holds the API key."""
+
+    @property
+    def ml_circuit_breaker_threshold(self) -> int:
+        """Failures in a row after which the service is not asked any more."""
+
+    @property
+    def ml_circuit_breaker_timeout(self) -> float:
+        """Seconds for which it is then not asked."""
+
+
+@dataclass(frozen=True)
+class ClientVariables:
+    """The variables' values: a field is an environment variable in lower case; see :class:`ClientSettings`."""
+
+    ml_service_url: str | None = None
+    ml_service_timeout: float = TIMEOUT_SECONDS
+    ml_service_token_file: Path | None = None
+    ml_circuit_breaker_threshold: int = THRESHOLD
+    ml_circuit_breaker_timeout: float = RESET_SECONDS
+
+
+def read_variables(environment: Mapping[str, str]) -> ClientVariables:
+    """The client's variables; one that is empty is not set, and no other variable is looked at.
+
+    Raises:
+        SettingsError: one line that names each variable with a wrong value and what is allowed.
+    """
+    found: dict[str, Any] = {}
+    problems = []
+    for name, read in _READERS.items():
+        if not (text := environment.get(name.upper())):
+            continue
+        try:
+            found[name] = read(text)
+        except ValueError as problem:
+            problems.append(f"{name.upper()}={without_secrets(text)}: not allowed, {problem}")
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return ClientVariables(**found)
+
+
+def _url(text: str) -> str:
+    return plain_url(text, "ML_SERVICE_TOKEN_FILE")
+
+
+def _seconds(text: str, most: int) -> float:
+    written = text.strip()
+    allowed = f"must be {LEAST_SECONDS} to {most}"
+    if written.endswith(UNITS):
+        try:
+            seconds = parse_duration(written).total_seconds()
+        except DataError:
+            raise ValueError("must be a duration such as 30s or 1m30s, or seconds") from None
+    else:
+        try:
+            # Python reads the digits of any script; the settings' table reads those of ASCII.
+            seconds = float(written.encode("ascii"))
+        except ValueError:
+            raise ValueError(allowed) from None
+    if not LEAST_SECONDS <= seconds <= most:
+        raise ValueError(allowed)
+    return seconds
+
+
+def _threshold(text: str) -> int:
+    written = text.strip()
+    try:
+        number = int(written.partition(".")[0]) if _WHOLE.fullmatch(written) else 0
+    except ValueError:
+        # Python refuses to read thousands of digits.
+        number = 0
+    if not LEAST_THRESHOLD <= number <= MOST_THRESHOLD:
+        raise ValueError(f"must be {LEAST_THRESHOLD} to {MOST_THRESHOLD}")
+    return number
+
+
+_READERS: Mapping[str, Callable[[str], object]] = {
+    "ml_service_url": _url,
+    "ml_service_timeout": partial(_seconds, most=MOST_TIMEOUT_SECONDS),
+    "ml_service_token_file": Path,
+    "ml_circuit_breaker_threshold": _threshold,
+    "ml_circuit_breaker_timeout": partial(_seconds, most=MOST_RESET_SECONDS),
+}
