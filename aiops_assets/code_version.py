@@ -11,7 +11,7 @@ PURE = ("timeseries", "models")
 
 @cache
 def code_version() -> str:
-    """For example ``0.1.0+3f2a91c04b7e``.
+    """For example ``0.2.0+3f2a91c04b7e``.
 
     The digest makes sure that an edit, also an uncommitted one, is another version: training that is
     skipped because "nothing changed" would otherwise skip it after a fix of the features.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from docker.utils.build import exclude_paths
 
+from aiops_assets import __version__
 from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets_tests.deploy.container import DOCKERFILE, contained, dockerfile, image_environment, stop
 from aiops_assets_tests.locks import locked, missing_from_lock
@@ -42,7 +43,7 @@ def test_base_is_one_exact_release_of_the_python_that_the_package_wants() -> Non
 def test_versions_are_those_of_the_package_and_its_constraints() -> None:
     labels = dockerfile().labels
     assert labels["aiops-assets.scikit-learn"] == pinned()["scikit-learn"]
-    tag = f"{project()['version']}-sklearn{pinned()['scikit-learn']}"
+    tag = f"{__version__}-sklearn{pinned()['scikit-learn']}"
     assert labels["org.opencontainers.image.version"] == tag
     assert f"-t aiops-assets:{tag} ." in DOCKERFILE.read_text()
     assert labels["org.opencontainers.image.licenses"] == project()["license"]

@@ -2,7 +2,6 @@
 
 import re
 from copy import deepcopy
-from importlib.metadata import version
 from pathlib import Path
 
 import kubernetes_validate
@@ -10,6 +9,7 @@ import pytest
 import yaml
 from jsonschema import ValidationError
 
+from aiops_assets import __version__
 from aiops_assets.service.serving import GRACE_SECONDS, app_of
 from aiops_assets.settings import PROJECT_ROOT, load_settings
 from aiops_assets_tests.deploy.custom_resources import validator_of
@@ -74,7 +74,7 @@ def test_images_are_pinned_and_ours_names_what_is_in_it(environment: str) -> Non
     constraints = (PROJECT_ROOT / "constraints.txt").read_text()
     scikit_learn = re.search(r"^scikit-learn==(\S+)$", constraints, re.M)
     assert scikit_learn
-    tag = f"{version('aiops-assets')}-sklearn{scikit_learn[1]}"
+    tag = f"{__version__}-sklearn{scikit_learn[1]}"
     for pod in pods(everything(environment)):
         for container in pod.containers:
             repository, _, found = container["image"].rpartition(":")
