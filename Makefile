@@ -3,31 +3,44 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-BENCH  := $(VENV)/.bench-installed
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+# Has the CPU build of torch. Where it cannot be reached, pip takes the wheel from its --find-links, if it is there.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PYTEST := $(BIN)/python -m pytest
 PEERS  := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 PEERS_FILES := aiops_assets_tests/benchmarks/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui serve test test-long bench evaluate peers forecasts exhaustion deploy-check lint types docs clean
+.PHONY: help setup lock run ui serve test test-long bench evaluate peers forecasts exhaustion deploy-check lint types docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: $(STAMP) ## make .venv with everything in it (pip, aiops, dagster)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml requirements.lock torch.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) --retries 1 --require-hashes --index-url $(TORCH_INDEX) -r torch.lock
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-build-isolation -e .
+	@$(BIN)/python -m pip check || { echo "pyproject.toml wants what the lock does not hold: make lock"; exit 1; }
 	$(BIN)/python -m compileall -qq $(VENV)/lib || true
 	@$(BIN)/aiops home > /dev/null
 	@touch $@
 
-# Also the package that fetching is compared with.
-$(BENCH): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	@touch $@
+# What stands in a lock already is kept while it fits; UPGRADE=--upgrade takes the newest of everything.
+COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --generate-hashes --no-emit-package torch --no-annotate \
+    --python-version 3.11 --python-platform x86_64-manylinux_2_28 --custom-compile-command 'make lock' $(UPGRADE)
+
+$(BIN)/uv:
+	$(MAKE) setup
+
+# Not after `setup`, which fails while the lock lacks something.
+lock: $(BIN)/uv ## requirements.lock and the image's anew, from pyproject.toml and constraints.txt
+	$(COMPILE) --extra dev --extra bench -c constraints.txt -o requirements.lock
+	$(COMPILE) --extra train --extra service --extra cluster --extra ui --extra build -c requirements.lock \
+	    -o deploy/image/requirements.lock
 
 run: setup ## from metrics to a served model: the whole chain, then a summary
 	@$(BIN)/aiops run
@@ -44,7 +57,7 @@ test: setup ## the quick tests (a quarter of an hour on 2 cores)
 test-long: setup ## kills, browser, fresh environments, every documented command
 	$(PYTEST) -m long
 
-bench: $(BENCH) ## time limits, as ratios measured in one run (some minutes)
+bench: setup ## time limits, as ratios measured in one run (some minutes)
 	$(BIN)/python -m aiops_assets_tests.benchmarks
 
 evaluate: setup ## how good the detector is: on 30 generated days, or on labelled series (DATA=folder)

@@ -1,3 +1,3 @@
 """aiops_assets: models that learn from a cluster's own metrics, as a Dagster asset graph."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -50,7 +50,6 @@ PARTS: dict[str, tuple[str, Callable[[], bool]]] = {
         "the programs of a PostgreSQL server (apt-get install postgresql)",
         lambda: postgres_server.programs() is not None and shutil.which("setpriv") is not None,
     ),
-    "schemas": ("../shared/schemas, the schemas of custom resources", (SHARED / "schemas").is_dir),
     "git": ("git and a checkout", lambda: (PROJECT_ROOT / ".git").exists() and shutil.which("git") is not None),
 }
 

@@ -10,6 +10,7 @@ import yaml
 from dagster._core.errors import DagsterInvalidConfigError
 from dagster._core.instance.ref import InstanceRef
 
+from aiops_assets import __version__
 from aiops_assets_tests.deploy.dagster_instance import (
     INSTANCE,
     POSTGRES,
@@ -97,7 +98,7 @@ def test_what_the_chart_writes_is_an_instance(values: Any, tmp_path: Path) -> No
 def test_one_image_of_ours_and_every_tag_is_pinned(values: Any) -> None:
     (deployment,) = values["dagster-user-deployments"]["deployments"]
     image = deployment["image"]
-    tag = f"{version('aiops-assets')}-sklearn{version('scikit-learn')}"
+    tag = f"{__version__}-sklearn{version('scikit-learn')}"
     assert (image["repository"], image["tag"]) == ("aiops-assets", tag)
     assert values["dagsterWebserver"]["image"] == values["dagsterDaemon"]["image"] == image
     text = VALUES.read_text()

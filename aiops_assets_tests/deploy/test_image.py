@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from docker.utils.build import exclude_paths
 
+from aiops_assets import __version__
 from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets_tests.deploy.container import DOCKERFILE, contained, dockerfile, image_environment, stop
+from aiops_assets_tests.locks import locked, missing_from_lock
 from aiops_assets_tests.ports import free_port
 from aiops_assets_tests.service.running import Running
 
@@ -41,7 +43,7 @@ def test_base_is_one_exact_release_of_the_python_that_the_package_wants() -> Non
 def test_versions_are_those_of_the_package_and_its_constraints() -> None:
     labels = dockerfile().labels
     assert labels["aiops-assets.scikit-learn"] == pinned()["scikit-learn"]
-    tag = f"{project()['version']}-sklearn{pinned()['scikit-learn']}"
+    tag = f"{__version__}-sklearn{pinned()['scikit-learn']}"
     assert labels["org.opencontainers.image.version"] == tag
     assert f"-t aiops-assets:{tag} ." in DOCKERFILE.read_text()
     assert labels["org.opencontainers.image.licenses"] == project()["license"]
@@ -50,16 +52,20 @@ def test_versions_are_those_of_the_package_and_its_constraints() -> None:
 def test_torch_comes_from_the_index_that_is_asked_for_and_nothing_else_does() -> None:
     installs = [line for one in instructions("RUN") for line in one.split("&&") if "pip install" in line]
     (torch,) = (line for line in installs if "$TORCH_INDEX" in line)
-    assert torch.split()[-1] == "torch"
-    assert "--no-deps" in torch
+    assert torch.split()[-2:] == ["-r", "torch.lock"]
     assert "TORCH_INDEX=https://download.pytorch.org/whl/cpu" in instructions("ARG")
+    from_locks = [line for line in installs if "-r " in line]
+    assert len(from_locks) == 2
+    assert all({"--no-deps", "--require-hashes"} <= set(line.split()) for line in from_locks)
     assert all("-c constraints.txt" in line or "--no-deps" in line for line in installs)
 
 
-def test_extras_that_are_installed_exist() -> None:
-    (extras,) = re.findall(r"'\.\[([a-z,]+)]'", DOCKERFILE.read_text())
-    assert set(extras.split(",")) <= set(project()["optional-dependencies"])
-    assert not {"dev", "bench"} & set(extras.split(","))
+def test_the_lock_has_what_the_image_does_and_no_tools_of_tests() -> None:
+    here = locked("deploy/image/requirements.lock")
+    assert missing_from_lock(("train", "service", "cluster", "ui", "build"), here | locked("torch.lock")) == []
+    assert not {"pytest", "mypy", "ruff", "playwright"} & set(here)
+    everything = locked("requirements.lock")
+    assert here == {name: everything[name] for name in here}
 
 
 def test_user_is_a_number_in_group_0_and_its_folders_are_those_of_the_settings() -> None:
@@ -84,7 +90,7 @@ def test_the_build_sees_what_it_copies_and_no_more() -> None:
         for file in [PROJECT_ROOT / source, *(PROJECT_ROOT / source).rglob("*")]
         if "__pycache__" not in file.parts
     }
-    assert {"aiops_assets/definitions.py", "constraints.txt", "dagster.yaml"} <= wanted
+    assert {"aiops_assets/definitions.py", "constraints.txt", "dagster.yaml", "torch.lock"} <= wanted
     assert seen - {"deploy/image/Dockerfile"} == wanted
 
 

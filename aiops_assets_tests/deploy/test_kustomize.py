@@ -1,20 +1,18 @@
 """deploy/kustomize renders to objects that Kubernetes takes, and that name each other rightly."""
 
-import json
 import re
 from copy import deepcopy
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import ValidationError
 
+from aiops_assets import __version__
 from aiops_assets.service.serving import GRACE_SECONDS, app_of
 from aiops_assets.settings import PROJECT_ROOT, load_settings
-from aiops_assets_tests.conftest import SHARED
+from aiops_assets_tests.deploy.custom_resources import validator_of
 from aiops_assets_tests.deploy.minors import MINORS
 from aiops_assets_tests.deploy.overlays import (
     ENVIRONMENTS,
@@ -41,13 +39,6 @@ def is_core(found: Object) -> bool:
     return CORE.fullmatch(found["apiVersion"]) is not None
 
 
-@cache
-def validator_of(kind: str, api_version: str) -> Draft202012Validator:
-    """The schema itself is not checked: that takes seconds, and its patterns are of another dialect."""
-    group, _, minor = api_version.partition("/")
-    return Draft202012Validator(json.loads((SHARED / "schemas" / f"{kind}.{group}.{minor}.json").read_text()))
-
-
 @pytest.mark.parametrize("minor", MINORS)
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_core_objects_are_what_kubernetes_takes(folder: str, minor: str) -> None:
@@ -63,7 +54,6 @@ def test_a_misspelt_key_of_a_core_object_is_an_error(minor: str) -> None:
         kubernetes_validate.validate(found, minor, strict=True)
 
 
-@pytest.mark.needs("schemas")
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_custom_resources_are_what_their_definitions_take(folder: str) -> None:
     custom = [found for found in render(folder) if not is_core(found)]
@@ -72,7 +62,6 @@ def test_custom_resources_are_what_their_definitions_take(folder: str) -> None:
         validator_of(found["kind"], found["apiVersion"]).validate(found)
 
 
-@pytest.mark.needs("schemas")
 def test_a_misspelt_key_of_a_custom_resource_is_an_error() -> None:
     found = deepcopy(named(render("dev/serving"), "InferenceService", "anomaly-detector"))
     found["spec"]["predictor"]["model"]["storageURI"] = found["spec"]["predictor"]["model"].pop("storageUri")
@@ -85,7 +74,7 @@ def test_images_are_pinned_and_ours_names_what_is_in_it(environment: str) -> Non
     constraints = (PROJECT_ROOT / "constraints.txt").read_text()
     scikit_learn = re.search(r"^scikit-learn==(\S+)$", constraints, re.M)
     assert scikit_learn
-    tag = f"{version('aiops-assets')}-sklearn{scikit_learn[1]}"
+    tag = f"{__version__}-sklearn{scikit_learn[1]}"
     for pod in pods(everything(environment)):
         for container in pod.containers:
             repository, _, found = container["image"].rpartition(":")

@@ -48,7 +48,7 @@ MANIFEST = Manifest(
     run_id="mlflowrun1",
     run_url="https://mlflow.example/#/experiments/1/runs/mlflowrun1",
     dagster_run_id="dagster-fit",
-    code_version="0.1.0+abc",
+    code_version="0.2.0+abc",
     fingerprint="f1" * 16,
     metrics={"average_precision": 0.1},
     fit="fitted anew; there was no <champion>",
@@ -107,7 +107,7 @@ SHADOW = ShadowRecord(
     effective_source="cached+synthetic",
     window_start=BEGIN,
     window_end=END,
-    code_version="0.1.0+abc",
+    code_version="0.2.0+abc",
     metrics=METRICS,
 )
 
