@@ -2,20 +2,27 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.settings import PROJECT_ROOT, Settings, load_settings
 from aiops_assets.synthetic.pods import generate
-from aiops_assets_tests import postgres_server
+from aiops_assets.tracking.connection import Connection
+from aiops_assets_tests import changed, postgres_server
 from aiops_assets_tests.deploy import programs
-from aiops_assets_tests.prometheus_server import backfilled_prometheus
+from aiops_assets_tests.once import made_once, share_in
+from aiops_assets_tests.prometheus_server import running_prometheus, scrape, write_blocks
 
 SHARED = PROJECT_ROOT.parent / "shared"
 END = pd.Timestamp("2026-11-01", tz="UTC")
@@ -65,6 +72,44 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"this machine lacks {what}")
 
 
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """How long files took, for `make test-changed`; a part of a file's tests tells nothing of it."""
+    chosen = config.option.keyword or config.option.lf or any("::" in argument for argument in config.args)
+    if hasattr(config, "workerinput") or chosen:
+        return
+    seconds: Counter[str] = Counter()
+    for report in (one for reports in terminalreporter.stats.values() for one in reports):
+        if isinstance(report, pytest.TestReport):
+            seconds[report.nodeid.partition("::")[0]] += report.duration
+    changed.remember(seconds, config.rootpath)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_by_workers(tmp_path_factory: pytest.TempPathFactory) -> None:
+    own = tmp_path_factory.getbasetemp()
+    share_in((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made-once")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_databases(_shared_by_workers: None) -> Iterator[None]:
+    """SQLite that need not survive a crash of this machine, and MLflow's made once: 60 migrations take seconds."""
+    create = Connection._create
+
+    def copy(connection: Connection, file: Path) -> None:
+        made = made_once("mlflow", lambda folder: create(connection, folder / "mlflow.db"))
+        shutil.copyfile(made / "mlflow.db", file)
+
+    def forget_to_wait(connection: Any, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(Engine, "connect", forget_to_wait)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Connection, "_create", copy)
+        yield
+    event.remove(Engine, "connect", forget_to_wait)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Small synthetic settings with all state below tmp_path."""
@@ -79,8 +124,10 @@ def make_settings(home: Path, **variables: str) -> Settings:
 @pytest.fixture(scope="session")
 def prometheus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real server with 10 days of 3 nodes and 5 pods; tests that use it are marked ``needs("prometheus")``."""
-    storage = tmp_path_factory.mktemp("prometheus") / "tsdb"
-    with backfilled_prometheus(generate(5, 10, END, seed=7), storage) as url:
+    blocks = made_once("prometheus", lambda folder: write_blocks(scrape(generate(5, 10, END, seed=7)), folder))
+    # A server locks its storage: each worker has one of its own.
+    storage = shutil.copytree(blocks, tmp_path_factory.mktemp("prometheus") / "tsdb")
+    with running_prometheus(storage) as url:
         yield url
 
 

@@ -156,6 +156,7 @@ def test_dagsters_configuration_keeps_a_runs_history(
         assert instance.get_runs_count() == 1
 
 
+@pytest.mark.long
 @pytest.mark.needs("postgres", "tmpfs")
 def test_migration_reads_its_password_from_the_secret(databases: Postgres, tmp_path: Path) -> None:
     service = services()["mlflow-migration"]

@@ -19,7 +19,7 @@ from aiops_assets_tests.ports import free_port
 from aiops_assets_tests.postgres_server import Postgres, running_postgres
 from aiops_assets_tests.service.running import Running, own_environment
 
-pytestmark = pytest.mark.needs("postgres")
+pytestmark = [pytest.mark.long, pytest.mark.needs("postgres")]
 
 MODEL = "anomaly-detector"
 CHAIN = {

@@ -153,6 +153,7 @@ def database() -> Iterator[str]:
 
 
 @needs_npm
+@pytest.mark.long
 @pytest.mark.needs("postgres", "tmpfs")
 def test_migration_makes_the_tables_and_the_server_answers_its_own_names(database: str, tmp_path: Path) -> None:
     variables = {"MLFLOW_BACKEND_STORE_URI": database}

@@ -98,6 +98,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         yield Watched(fired, servers, set(re.findall(r"^([a-z_]+)[{ ]", text, re.MULTILINE)))
 
 
+@pytest.mark.long
 @pytest.mark.needs("prometheus")
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("phase", PHASES)
@@ -109,6 +110,7 @@ def test_the_phases_are_about_every_alert() -> None:
     assert {dict(one)["alertname"] for found in PHASES.values() for one in found} == {rule["alert"] for rule in rules()}
 
 
+@pytest.mark.long
 @pytest.mark.needs("prometheus")
 def test_alerts_tell_people_what_it_is_and_what_to_do(watched: Watched) -> None:
     alerts = watched.servers["honoured"].ask("alerts")["alerts"]
@@ -157,6 +159,7 @@ def expressions() -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.needs("prometheus")
 @pytest.mark.parametrize("server", SERVERS)
 def test_each_query_of_the_dashboard_returns_data(watched: Watched, server: str) -> None:
@@ -167,6 +170,7 @@ def test_each_query_of_the_dashboard_returns_data(watched: Watched, server: str)
         assert all(map(math.isfinite, values)), f"{title}: {values} of {text}"
 
 
+@pytest.mark.long
 @pytest.mark.needs("prometheus")
 def test_each_variable_of_the_dashboard_has_choices(watched: Watched) -> None:
     asked = [one["query"]["query"] for one in dashboard()["templating"]["list"] if one["type"] == "query"]
@@ -177,6 +181,7 @@ def test_each_variable_of_the_dashboard_has_choices(watched: Watched) -> None:
     assert len(asked) == 3
 
 
+@pytest.mark.long
 @pytest.mark.needs("prometheus")
 def test_each_name_in_rules_and_dashboard_is_in_our_metrics(watched: Watched) -> None:
     text = json.dumps([rules(), dashboard()["templating"], [panel["targets"] for panel in panels()]])

@@ -100,6 +100,7 @@ def drawn(seed: int, n: int = 400, n_anomalous: int = 12) -> pd.DataFrame:
     return rows.assign(label=label, kind=np.where(label == 1, "cpu_spike", "normal"))
 
 
+@pytest.mark.long
 def test_equals_are_seldom_kept_out_and_the_less_skilled_mostly_on_the_default_hold_out() -> None:
     """Shares of 100 pairs that share no noise at all; of 400 they were 5 % and 79 %."""
     equal, less = (

@@ -35,6 +35,7 @@ def test_a_season_below_noise_is_learnt(kind: Callable[[], PerMetricForecaster])
     assert wrong < 0.9 * np.abs(values[-2 * DAY : -DAY] - values[-DAY:]).mean()
 
 
+@pytest.mark.long
 @both
 def test_about_eight_of_ten_values_lie_in_the_interval(kind: Callable[[], PerMetricForecaster]) -> None:
     inside = []

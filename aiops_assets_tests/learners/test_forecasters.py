@@ -81,7 +81,9 @@ def test_boosting_learns_the_season_that_noise_hides() -> None:
     assert wrong[BOOSTED] < 0.9 * min(wrong[name] for name in TRIVIAL)
 
 
-@pytest.mark.parametrize(("name", "draws"), [(BOOSTED, 3), ("seasonal-naive", 12), ("median-24h", 12)])
+@pytest.mark.parametrize(
+    ("name", "draws"), [pytest.param(BOOSTED, 3, marks=pytest.mark.long), ("seasonal-naive", 12), ("median-24h", 12)]
+)
 def test_about_eight_of_ten_values_lie_in_the_interval(name: str, draws: int) -> None:
     rng = np.random.default_rng(3)
     inside = []

@@ -28,7 +28,7 @@ from aiops_assets.registry.reconciling import CHAMPION_ALIAS
 from aiops_assets.settings import Settings
 from aiops_assets.storage.served import CURRENT, MANIFEST, MODEL_FILE, ServedModels
 from aiops_assets.storage.storage import STAGING
-from aiops_assets_tests.conftest import FEW, make_settings
+from aiops_assets_tests.conftest import make_settings
 
 NAME = "anomaly-detector"
 KILLS = 50
@@ -40,7 +40,7 @@ SMALL = {
     "N_SAMPLES": "2000",
     "TRAINING_DAYS": "3",
     "KEEP_VERSIONS": "1000",
-    "MODELS": ",".join(FEW),
+    "MODELS": NAME,
 }
 JUDGING = threading.Lock()
 """MLflow and warnings filters are the process's own: one lane judges at a time."""

@@ -18,7 +18,6 @@ import numpy.typing as npt
 import pytest
 
 from aiops_assets.settings import PROJECT_ROOT
-from aiops_assets_tests.conftest import FEW
 
 Floats = npt.NDArray[np.float64]
 
@@ -175,7 +174,7 @@ def serving_python(folder: Path) -> Path:
 def served_directory(aiops: str, home: Path) -> Path:
     """The champion of one run with the default settings."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    environment = {**inherited, "AIOPS_HOME": str(home), "SYNTHETIC_END": "2026-11-01", "MODELS": ",".join(FEW)}
+    environment = {**inherited, "AIOPS_HOME": str(home), "SYNTHETIC_END": "2026-11-01", "MODELS": NAME}
     run = subprocess.run([aiops, "run"], env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return home / "models" / NAME / "1"

@@ -1,24 +1,52 @@
-"""A home that a real server filled once; a test that changes it takes its own copy."""
+"""Homes that were filled once, and runs of the graph that leave out what only costs time."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
+from aiops_assets.families.catalog import ANOMALY_DETECTOR
 from aiops_assets_tests.conftest import make_settings
-from aiops_assets_tests.pipeline.graph import VIEWS, materialize
+from aiops_assets_tests.once import made_once
+from aiops_assets_tests.pipeline.graph import VIEWS, Result, materialize, remembered
+
+NOTHING = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000a49444154789c63600000000200"
+    "0148afa4710000000049454e44ae426082"
+)
+"""A PNG of one pixel."""
 
 
-@pytest.fixture(scope="session")
-def filled(prometheus_url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dg.ExecuteInProcessResult]:
+@pytest.fixture(scope="package", autouse=True)
+def _small_forest() -> Iterator[None]:
+    """A quarter of the trees: a run reads them eight times."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(ANOMALY_DETECTOR.parameters, "n_estimators", 50)
+        yield
+
+
+@pytest.fixture(scope="package")
+def filled(prometheus_url: str) -> tuple[Path, Result]:
     """A home whose champions saw a real server, and the run that made them."""
-    home = tmp_path_factory.mktemp("filled")
-    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url)
-    return home, materialize(settings, models=list(VIEWS))
+
+    def make(folder: Path) -> None:
+        settings = make_settings(folder, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url)
+        materialize(settings, models=list(VIEWS), lasting=True)
+
+    home = made_once("real", make)
+    (run,) = remembered(make_settings(home))
+    return home, run
 
 
 @pytest.fixture
-def home(filled: tuple[Path, dg.ExecuteInProcessResult], tmp_path: Path) -> Path:
+def home(filled: tuple[Path, Result], tmp_path: Path) -> Path:
+    """A copy of it, to be changed by a test."""
     shutil.copytree(filled[0], tmp_path / "home", symlinks=True)
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def _unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of a test's own runs are drawn and not rendered, a quarter of the time; those of the homes are."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, file, **__: file.write(NOTHING))

@@ -1,7 +1,11 @@
 """A run of the whole graph in process over real days, and what it left."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
 import dagster as dg
 
@@ -11,12 +15,16 @@ from aiops_assets.pipeline.partitions import days_to_fetch
 from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.records import Manifest
+from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.once import made_once
 
 NAME, ENSEMBLE = "anomaly-detector", "ensemble-predictor"
 VIEWS = {NAME: "pod_features", ENSEMBLE: "pod_series"}
 CLOSED = "http://127.0.0.1:9"
 """The discard port: nothing listens."""
 Result = dg.ExecuteInProcessResult
+small = partial(make_settings, TRAINING_DAYS="3")
+"""Three days and the default number of rows are enough to be judged by."""
 
 
 def chain(name: str) -> list[str]:
@@ -36,16 +44,42 @@ def keys(*models: str, fetched: bool = False, told: bool = False) -> list[dg.Ass
     return [dg.AssetKey(key.split("/")) for key in [*sources, *needed]]
 
 
-def generate(settings: Settings, *models: str, told: bool = False, raise_on_error: bool = True) -> Result:
-    """What is served of these models (both by default) downstream of synthetic_series; ``told``: all, as `make run`."""
-    job = definitions_for(settings).resolve_implicit_global_asset_job_def()
+@contextmanager
+def shipped_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The one of a home, with the instance file that is shipped."""
     with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
+        yield instance
+
+
+@contextmanager
+def _instance_of(settings: Settings, lasting: bool) -> Iterator[dg.DagsterInstance]:
+    # A home's own takes seconds of a run, to make databases and to write each event into a file.
+    with shipped_instance(settings) if lasting else dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def generate(
+    settings: Settings, *models: str, told: bool = False, raise_on_error: bool = True, lasting: bool = False
+) -> Result:
+    """What is served of these models (both by default) downstream of synthetic_series.
+
+    Args:
+        settings: of the home.
+        models: names.
+        told: also shadow and card, as `make run`.
+        raise_on_error: or return the failed result.
+        lasting: keep the run's events in the home.
+    """
+    job = definitions_for(settings).resolve_implicit_global_asset_job_def()
+    with _instance_of(settings, lasting) as instance:
         return job.execute_in_process(
             instance=instance, asset_selection=keys(*(models or VIEWS), told=told), raise_on_error=raise_on_error
         )
 
 
-def materialize(settings: Settings, raise_on_error: bool = True, models: Sequence[str] = (NAME,)) -> Result:
+def materialize(
+    settings: Settings, raise_on_error: bool = True, models: Sequence[str] = (NAME,), lasting: bool = False
+) -> Result:
     """Assets over the days of the window in one run, as `aiops run` does, of one model unless others are named."""
     days = days_to_fetch(settings, datetime.now(UTC).date())
     tags = {
@@ -53,13 +87,44 @@ def materialize(settings: Settings, raise_on_error: bool = True, models: Sequenc
         "dagster/asset_partition_range_end": days[-1].isoformat(),
     }
     job = definitions_for(settings).resolve_job_def("retrain")
-    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
+    with _instance_of(settings, lasting) as instance:
         return job.execute_in_process(
             instance=instance,
             tags=tags,
             asset_selection=keys(*models, fetched=settings.mode != "synthetic"),
             raise_on_error=raise_on_error,
         )
+
+
+def remembered(settings: Settings) -> list[Result]:
+    """The runs of a home as its history has them, the oldest first; other processes may have made them."""
+    job = definitions_for(settings).resolve_implicit_global_asset_job_def()
+    with shipped_instance(settings) as instance:
+        runs = [record.dagster_run for record in instance.get_run_records(ascending=True)]
+        logs = [instance.all_logs(run.run_id) for run in runs]
+    return [
+        Result([entry.dagster_event for entry in log if entry.dagster_event], run, None, job)
+        for run, log in zip(runs, logs, strict=True)
+    ]
+
+
+def told_home() -> Path:
+    """With two versions of each model, made of two seeds in small settings; ``first_home`` is as it was after one."""
+    return _two_versions() / "home"
+
+
+def first_home() -> Path:
+    """With one served version of each model, and a card."""
+    return _two_versions() / "first"
+
+
+def _two_versions() -> Path:
+    def make(folder: Path) -> None:
+        generate(small(folder / "home"), told=True, lasting=True)
+        shutil.copytree(folder / "home", folder / "first", symlinks=True)
+        generate(small(folder / "home", RANDOM_SEED="44"), told=True, lasting=True)
+
+    return made_once("generated", make)
 
 
 def metadata(result: Result, key: str) -> dict[str, object]:

@@ -1,11 +1,9 @@
 """Shadow scores and cards of two versions, made by the real graph."""
 
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from aiops_assets.families import registry as families
@@ -14,23 +12,31 @@ from aiops_assets.judging.detection.shadow import compare
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.registry import champions
 from aiops_assets.settings import Settings
-from aiops_assets_tests.conftest import make_settings
-from aiops_assets_tests.pipeline.graph import ENSEMBLE, NAME, VIEWS, aside, champion, generate, metadata
+from aiops_assets_tests.pipeline.graph import (
+    ENSEMBLE,
+    NAME,
+    VIEWS,
+    Result,
+    aside,
+    champion,
+    generate,
+    metadata,
+    remembered,
+    small,
+    told_home,
+)
 
-small = partial(make_settings, TRAINING_DAYS="3", N_SAMPLES="1000")
-"""Three days are enough to be judged by."""
 DAY = "2026-11-01"
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dg.ExecuteInProcessResult]]:
+def filled() -> tuple[Path, list[Result]]:
     """A home with two versions of each model, made of two seeds, and the runs that made them."""
-    home = tmp_path_factory.mktemp("told")
-    return home, [generate(small(home, RANDOM_SEED=seed), told=True) for seed in ("42", "44")]
+    return told_home(), remembered(small(told_home()))
 
 
 @pytest.fixture
-def home(filled: tuple[Path, list[dg.ExecuteInProcessResult]], tmp_path: Path) -> Path:
+def home(filled: tuple[Path, list[Result]], tmp_path: Path) -> Path:
     shutil.copytree(filled[0], tmp_path / "home", symlinks=True)
     return tmp_path / "home"
 
@@ -40,9 +46,7 @@ def _newer(home: Path) -> Settings:
 
 
 @pytest.mark.parametrize("name", [NAME, ENSEMBLE])
-def test_a_window_is_kept_for_each_pair_of_versions(
-    filled: tuple[Path, list[dg.ExecuteInProcessResult]], name: str
-) -> None:
+def test_a_window_is_kept_for_each_pair_of_versions(filled: tuple[Path, list[Result]], name: str) -> None:
     home, (first, second) = filled
     stores = stores_of(small(home))
     shadow, served = stores.shadow(), stores.served()
@@ -75,9 +79,7 @@ def test_a_window_is_kept_for_each_pair_of_versions(
 
 
 @pytest.mark.parametrize("name", [NAME, ENSEMBLE])
-def test_each_version_has_a_card_in_the_store_and_in_mlflow(
-    filled: tuple[Path, list[dg.ExecuteInProcessResult]], name: str
-) -> None:
+def test_each_version_has_a_card_in_the_store_and_in_mlflow(filled: tuple[Path, list[Result]], name: str) -> None:
     home, runs = filled
     stores, tracker = stores_of(small(home)), tracking_of(small(home)).tracker()
     for version, run in zip((1, 2), runs, strict=True):
@@ -106,7 +108,7 @@ def test_each_version_has_a_card_in_the_store_and_in_mlflow(
     )
 
 
-def test_the_code_of_a_card_loads_its_model(filled: tuple[Path, list[dg.ExecuteInProcessResult]]) -> None:
+def test_the_code_of_a_card_loads_its_model(filled: tuple[Path, list[Result]]) -> None:
     for name in VIEWS:
         card = stores_of(small(filled[0])).cards().text(name, 2)
         found: dict[str, object] = {}
@@ -115,7 +117,7 @@ def test_the_code_of_a_card_loads_its_model(filled: tuple[Path, list[dg.ExecuteI
 
 
 def test_with_nothing_new_the_champion_stands_alone_and_the_card_stays(
-    filled: tuple[Path, list[dg.ExecuteInProcessResult]], home: Path, monkeypatch: pytest.MonkeyPatch
+    filled: tuple[Path, list[Result]], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = _newer(home)
     assert champion(settings, ENSEMBLE) == 2

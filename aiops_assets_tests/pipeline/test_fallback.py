@@ -67,7 +67,7 @@ def test_both_views_take_the_same_fallback(home: Path) -> None:
 
 
 def test_on_an_empty_lake_dev_generates_and_says_so(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path, DATA_SOURCE="hybrid", PROMETHEUS_URL=CLOSED)
+    settings = make_settings(tmp_path, DATA_SOURCE="hybrid", PROMETHEUS_URL=CLOSED, TRAINING_DAYS="3")
     result = materialize(settings)
     rows = metadata(result, "training_set/pod_features")
     assert rows["effective_source"] == "synthetic"
@@ -119,7 +119,7 @@ def test_a_synthetic_fallback_never_replaces_a_champion_that_saw_real_data(home:
 )
 def test_auto_looks_for_a_server(tmp_path: Path, prometheus_url: str, variables: dict[str, str], expected: str) -> None:
     given = {name: value.replace("the real one", prometheus_url) for name, value in variables.items()}
-    settings = make_settings(tmp_path, DATA_SOURCE="auto", **given)
+    settings = make_settings(tmp_path, DATA_SOURCE="auto", TRAINING_DAYS="3", **given)
     result = materialize(settings)
     assert metadata(result, "training_set/pod_features")["effective_source"] == expected
     assert metadata(result, "training_set/pod_features")["data_source"] == "auto"

@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aiops_assets.commands.running import dagster_environment, selection, stated_source
+from aiops_assets.commands.running import selection, stated_source
 from aiops_assets.datasets.selection import active_models
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS
 from aiops_assets.pipeline.definitions import definitions_for
@@ -28,7 +28,7 @@ def run(settings: Settings, raise_on_error: bool = True) -> Result:
     definitions = definitions_for(settings)
     job = definitions.resolve_implicit_global_asset_job_def()
     keys = [key for key in definitions.resolve_asset_graph().get_all_asset_keys() if key != dg.AssetKey("raw_metrics")]
-    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         return job.execute_in_process(instance=instance, asset_selection=keys, raise_on_error=raise_on_error)
 
 

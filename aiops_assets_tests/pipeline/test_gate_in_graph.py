@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,19 @@ from aiops_assets.families.ensemble_predictor import WindowEnsemble
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.registry import champions
 from aiops_assets.timeseries.features import FEATURES
-from aiops_assets_tests.conftest import make_settings
-from aiops_assets_tests.pipeline.graph import ENSEMBLE, NAME, champion, checks, generate, metadata, newest
+from aiops_assets_tests.pipeline.graph import (
+    ENSEMBLE,
+    NAME,
+    champion,
+    checks,
+    first_home,
+    generate,
+    metadata,
+    newest,
+    small,
+)
 
 SPECS = {NAME: ANOMALY_DETECTOR, ENSEMBLE: ENSEMBLE_PREDICTOR}
-small = partial(make_settings, TRAINING_DAYS="3", N_SAMPLES="2000")
-"""Three days and the default number of rows are enough to be judged by."""
 Fit = Callable[[Any, pd.DataFrame, Mapping[str, object], int], Any]
 FOREST, WINDOWS = RowForest.fit, WindowEnsemble.fit
 
@@ -48,16 +54,9 @@ def loud(
     return WINDOWS(family, rows, {**parameters, "alert_budget": 0.3}, seed)
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("gate")
-    generate(small(home))
-    return home
-
-
 @pytest.fixture
-def home(filled: Path, tmp_path: Path) -> Path:
-    shutil.copytree(filled, tmp_path / "home", symlinks=True)
+def home(tmp_path: Path) -> Path:
+    shutil.copytree(first_home(), tmp_path / "home", symlinks=True)
     return tmp_path / "home"
 
 

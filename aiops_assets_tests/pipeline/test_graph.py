@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from aiops_assets.pipeline.definitions import definitions_for
@@ -13,27 +12,39 @@ from aiops_assets.pipeline.resources import StoresResource, stores_of, tracking_
 from aiops_assets.registry.lineage import LineageReader
 from aiops_assets.settings import Settings
 from aiops_assets.storage.records import Manifest, sha256
-from aiops_assets_tests.conftest import make_settings
-from aiops_assets_tests.pipeline.graph import ENSEMBLE, NAME, VIEWS, aside, chain, checks, generate, metadata
+from aiops_assets_tests.pipeline.graph import (
+    ENSEMBLE,
+    NAME,
+    VIEWS,
+    Result,
+    aside,
+    chain,
+    checks,
+    first_home,
+    generate,
+    metadata,
+    remembered,
+    small,
+)
 
 BOTH = ["synthetic_series", *(key for name in VIEWS for key in [*chain(name), *aside(name)])]
 FILES = {NAME: "model.joblib", ENSEMBLE: "model.json"}
 
 
-def materialize(settings: Settings, raise_on_error: bool = True) -> dg.ExecuteInProcessResult:
+def materialize(settings: Settings, raise_on_error: bool = True) -> Result:
     """One model's chain: most of what is tested here is the same for all."""
     return generate(settings, NAME, raise_on_error=raise_on_error)
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dg.ExecuteInProcessResult]:
+def filled() -> tuple[Path, Result]:
     """A home with one served version of each model, and the run that made them."""
-    home = tmp_path_factory.mktemp("filled")
-    return home, generate(make_settings(home), told=True)
+    (run,) = remembered(small(first_home()))
+    return first_home(), run
 
 
 @pytest.fixture
-def home(filled: tuple[Path, dg.ExecuteInProcessResult], tmp_path: Path) -> Path:
+def home(filled: tuple[Path, Result], tmp_path: Path) -> Path:
     """A copy of the filled home, MLflow store and all, to be changed by a test."""
     shutil.copytree(filled[0], tmp_path / "home", symlinks=True)
     return tmp_path / "home"
@@ -45,7 +56,7 @@ def _reader(settings: Settings) -> LineageReader:
 
 
 @pytest.mark.parametrize(("name", "width"), [(NAME, 45), (ENSEMBLE, 5)])
-def test_from_nothing_to_a_served_model(filled: tuple[Path, dg.ExecuteInProcessResult], name: str, width: int) -> None:
+def test_from_nothing_to_a_served_model(filled: tuple[Path, Result], name: str, width: int) -> None:
     home, result = filled
     order = [e.asset_key.to_user_string() for e in result.get_asset_materialization_events() if e.asset_key]
     assert sorted(order) == sorted(BOTH)
@@ -62,15 +73,15 @@ def test_from_nothing_to_a_served_model(filled: tuple[Path, dg.ExecuteInProcessR
     assert (home / "models" / name / "current").resolve() == directory.resolve()
 
 
-def test_every_asset_shows_a_plot_and_a_description(filled: tuple[Path, dg.ExecuteInProcessResult]) -> None:
+def test_every_asset_shows_a_plot_and_a_description(filled: tuple[Path, Result]) -> None:
     for key in BOTH:
         assert str(metadata(filled[1], key)["plot"]).startswith("![plot](data:image/png;base64,")
-    for spec in definitions_for(make_settings(filled[0])).resolve_all_asset_specs():
+    for spec in definitions_for(small(filled[0])).resolve_all_asset_specs():
         assert spec.description
 
 
 @pytest.mark.parametrize("name", [NAME, ENSEMBLE])
-def test_all_checks_ran_and_passed(filled: tuple[Path, dg.ExecuteInProcessResult], name: str) -> None:
+def test_all_checks_ran_and_passed(filled: tuple[Path, Result], name: str) -> None:
     found = {check: evaluation.passed for check, evaluation in checks(filled[1], name).items()}
     of_rows = {"schema", "bounds", "label_rate", "window_coverage", "missing_share", "effective_source", "drift"}
     of_model = {"smoke_prediction", "not_worse_than_champion", "something_is_served"}
@@ -78,11 +89,9 @@ def test_all_checks_ran_and_passed(filled: tuple[Path, dg.ExecuteInProcessResult
 
 
 @pytest.mark.parametrize("name", [NAME, ENSEMBLE])
-def test_one_data_version_in_dagster_store_manifest_and_mlflow(
-    filled: tuple[Path, dg.ExecuteInProcessResult], name: str
-) -> None:
+def test_one_data_version_in_dagster_store_manifest_and_mlflow(filled: tuple[Path, Result], name: str) -> None:
     home, result = filled
-    settings = make_settings(home)
+    settings = small(home)
     chain = _reader(settings).trace(name)
     assert chain.verified, chain.problems
     event = result.asset_materializations_for_node(f"training_set__{VIEWS[name]}")[0]
@@ -95,11 +104,11 @@ def test_one_data_version_in_dagster_store_manifest_and_mlflow(
     assert tags["dagster_run_id"] == chain.dagster_run_id == result.run_id
     assert tags["effective_source"] == chain.effective_source == "synthetic"
     assert {day.state for day in chain.days} == {"verified"}
-    assert len(chain.days) == 7
+    assert len(chain.days) == 3
 
 
 def test_a_second_run_with_nothing_changed_skips_training_of_both(home: Path) -> None:
-    settings = make_settings(home)
+    settings = small(home)
     before = {path: path.read_bytes() for path in (home / "models").rglob("*.json")}
     result = generate(settings)
     for name in VIEWS:
@@ -112,16 +121,14 @@ def test_a_second_run_with_nothing_changed_skips_training_of_both(home: Path) ->
     assert {path: path.read_bytes() for path in (home / "models").rglob("*.json")} == before
 
 
-def test_one_seed_gives_equal_digests_and_another_does_not(
-    filled: tuple[Path, dg.ExecuteInProcessResult], tmp_path: Path
-) -> None:
+def test_one_seed_gives_equal_digests_and_another_does_not(filled: tuple[Path, Result], tmp_path: Path) -> None:
     def digests(home: Path, name: str, **variables: str) -> tuple[str, str]:
-        settings = make_settings(home, **variables)
+        settings = small(home, **variables)
         manifest = stores_of(settings).served().manifest(name, 1)
         return manifest.data_version, manifest.files[FILES[name]]
 
-    generate(make_settings(tmp_path / "again"))
-    generate(make_settings(tmp_path / "other", RANDOM_SEED="43"))
+    generate(small(tmp_path / "again"))
+    generate(small(tmp_path / "other", RANDOM_SEED="43"))
     for name in VIEWS:
         assert digests(tmp_path / "again", name) == digests(filled[0], name)
         other = digests(tmp_path / "other", name, RANDOM_SEED="43")
@@ -138,12 +145,12 @@ def test_one_seed_gives_equal_digests_and_another_does_not(
     ],
 )
 def test_bad_input_stops_the_run_and_the_champion_stays(home: Path, variables: dict[str, str], message: str) -> None:
-    result = materialize(make_settings(home, RANDOM_SEED="5", **variables), raise_on_error=False)
+    result = materialize(small(home, RANDOM_SEED="5", **variables), raise_on_error=False)
     assert not result.success
     failure = next(event.step_failure_data for event in result.all_events if event.is_step_failure)
     assert failure.error
     assert message in (failure.error.cause or failure.error).message
-    assert _reader(make_settings(home)).trace(NAME).verified
+    assert _reader(small(home)).trace(NAME).verified
 
 
 def _flip(path: Path, position: int | None = None) -> None:
@@ -168,7 +175,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Path], str]] = {
 def test_one_flipped_byte_is_named_by_the_lineage(home: Path, what: str) -> None:
     path, name = DAMAGES[what]
     _flip(path(home), position=-4 if what == "manifest" else None)
-    chain = _reader(make_settings(home)).trace(NAME)
+    chain = _reader(small(home)).trace(NAME)
     assert not chain.verified
     assert name in chain.problems[0]
 
@@ -179,7 +186,7 @@ def test_file_and_manifest_replaced_together_are_refused_and_the_next_run_heals(
     manifest = json.loads((directory / "manifest.json").read_text())
     manifest["files"]["model.joblib"] = sha256(b"evil")
     (directory / "manifest.json").write_text(json.dumps(manifest))
-    settings = make_settings(home)
+    settings = small(home)
     chain = _reader(settings).trace(NAME)
     assert "not the manifest that was recorded" in chain.problems[0]
     materialize(settings)
@@ -197,12 +204,12 @@ def test_mlflow_notices_when_the_champion_record_is_replaced_as_well(home: Path)
     champion = json.loads((directory.parent / "champion.json").read_text())
     champion["champion"]["manifest_sha256"] = sha256((directory / "manifest.json").read_bytes())
     (directory.parent / "champion.json").write_text(json.dumps(champion))
-    assert _reader(make_settings(home)).trace(NAME).problems == ("MLflow recorded another manifest for version 1",)
+    assert _reader(small(home)).trace(NAME).problems == ("MLflow recorded another manifest for version 1",)
 
 
 def test_a_version_that_mlflow_never_heard_of_is_registered_by_the_next_run(home: Path) -> None:
     shutil.rmtree(home / "mlflow")
-    settings = make_settings(home)
+    settings = small(home)
     assert "MLflow knows no version 1" in _reader(settings).trace(NAME).problems[0]
     materialize(settings)
     assert tracking_of(settings).tracker().find(NAME, 1) is not None
@@ -210,21 +217,21 @@ def test_a_version_that_mlflow_never_heard_of_is_registered_by_the_next_run(home
 
 def test_a_number_is_not_given_again_when_the_model_root_was_emptied(home: Path) -> None:
     shutil.rmtree(home / "models")
-    materialize(make_settings(home))
-    assert stores_of(make_settings(home)).served().versions(NAME) == [2]
-    assert _reader(make_settings(home)).trace(NAME).verified
+    materialize(small(home))
+    assert stores_of(small(home)).served().versions(NAME) == [2]
+    assert _reader(small(home)).trace(NAME).verified
 
 
 def test_without_anomalies_nothing_is_judged_and_the_first_version_is_served(tmp_path: Path) -> None:
-    result = materialize(make_settings(tmp_path, ANOMALY_RATE="0"))
+    result = materialize(small(tmp_path, ANOMALY_RATE="0"))
     assert result.success
-    metrics = stores_of(make_settings(tmp_path)).served().manifest(NAME, 1).metrics
+    metrics = stores_of(small(tmp_path)).served().manifest(NAME, 1).metrics
     assert "false_alarm_rate" in metrics
     assert "average_precision" not in metrics
 
 
 def test_another_cluster_gets_a_version_of_its_own(home: Path) -> None:
-    settings = make_settings(home, CLUSTER="second")
+    settings = small(home, CLUSTER="second")
     materialize(settings)
     assert stores_of(settings).served().manifest(NAME, 2).cluster == "second"
     assert _reader(settings).trace(NAME).verified
@@ -232,18 +239,18 @@ def test_another_cluster_gets_a_version_of_its_own(home: Path) -> None:
 
 def test_a_damaged_training_set_is_put_back_by_the_next_run(home: Path) -> None:
     _flip(_training_set(home) / "rows.parquet")
-    materialize(make_settings(home))
-    assert _reader(make_settings(home)).trace(NAME).verified
+    materialize(small(home))
+    assert _reader(small(home)).trace(NAME).verified
 
 
 def test_a_foreign_file_in_the_served_directory_is_named(home: Path) -> None:
     (home / "models" / NAME / "1" / "second.pkl").write_bytes(b"evil")
-    assert "second.pkl is in no manifest" in _reader(make_settings(home)).trace(NAME).problems[0]
+    assert "second.pkl is in no manifest" in _reader(small(home)).trace(NAME).problems[0]
 
 
 def test_asset_keys_are_the_same_in_every_environment(tmp_path: Path) -> None:
     keys = [
-        definitions_for(make_settings(tmp_path, AIOPS_ENV=name)).resolve_asset_graph().get_all_asset_keys()
+        definitions_for(small(tmp_path, AIOPS_ENV=name)).resolve_asset_graph().get_all_asset_keys()
         for name in ("dev", "ci", "staging", "production")
     ]
     assert all(found == keys[0] for found in keys)
@@ -251,7 +258,7 @@ def test_asset_keys_are_the_same_in_every_environment(tmp_path: Path) -> None:
 
 
 def test_resources_follow_the_settings(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path, CLUSTER="prod-1", MODEL_ROOT="s3://bucket/models")
+    settings = small(tmp_path, CLUSTER="prod-1", MODEL_ROOT="s3://bucket/models")
     stores = (definitions_for(settings).resources or {})["stores"]
     assert isinstance(stores, StoresResource)
     assert stores.model_root == "s3://bucket/models"

@@ -59,6 +59,6 @@ def test_a_fit_of_a_host_that_is_gone_is_closed_by_the_next_run(tmp_path: Path) 
         client.create_run(experiment, tags={HOST_TAG: "a-pod", DAGSTER_RUN_TAG: run}).info.run_id
         for run in (over, "under-way")
     )
-    generate(settings, NAME)
+    generate(settings, NAME, lasting=True)
     assert client.get_run(lost).info.status == "KILLED"
     assert client.get_run(at_work).info.status == "RUNNING"

@@ -81,9 +81,8 @@ def test_the_pods_of_a_server_become_segments_with_one_generated_pod_beside_five
 
 def test_five_days_of_history_train_and_warn(tmp_path: Path, prometheus_url: str) -> None:
     """The server's history begins on 22 October: a window that ends on the 27th has five days of seven."""
-    settings = make_settings(
-        tmp_path, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url, SYNTHETIC_END="2026-10-27"
-    )
+    variables = {"SYNTHETIC_END": "2026-10-27", "TRAINING_DAYS": "7"}
+    settings = make_settings(tmp_path, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url, **variables)
     result = materialize(settings)
     assert result.success
     coverage = checks(result)["window_coverage"]
@@ -102,15 +101,21 @@ def test_five_days_of_history_train_and_warn(tmp_path: Path, prometheus_url: str
 @pytest.mark.parametrize(
     ("variables", "problem"),
     [
-        ({"SYNTHETIC_END": "2026-10-25"}, "43% of the window is there, MIN_COVERAGE asks for 50%"),
-        ({"SYNTHETIC_END": "2026-10-24", "MIN_COVERAGE": "0.1"}, "2 full days are there, at least 3 are needed"),
+        (
+            {"SYNTHETIC_END": "2026-10-25", "TRAINING_DAYS": "7"},
+            "43% of the window is there, MIN_COVERAGE asks for 50%",
+        ),
+        (
+            {"SYNTHETIC_END": "2026-10-24", "TRAINING_DAYS": "7", "MIN_COVERAGE": "0.1"},
+            "2 full days are there, at least 3 are needed",
+        ),
     ],
 )
 def test_too_short_a_history_stops_before_training(
     tmp_path: Path, prometheus_url: str, variables: dict[str, str], problem: str
 ) -> None:
     settings = make_settings(tmp_path, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url, **variables)
-    result = materialize(settings, raise_on_error=False)
+    result = materialize(settings, raise_on_error=False, lasting=True)
     assert not result.success
     coverage = checks(result)["window_coverage"]
     assert (coverage.passed, coverage.severity) == (False, dg.AssetCheckSeverity.ERROR)
@@ -225,9 +230,8 @@ def test_metrics_of_a_file_are_fetched_too(tmp_path: Path, prometheus_url: str) 
         "    unit: count\n"
         "    description: gigabytes of all root file systems\n"
     )
-    settings = make_settings(
-        tmp_path / "home", DATA_SOURCE="hybrid", PROMETHEUS_URL=prometheus_url, METRICS_FILE=str(file)
-    )
+    variables = {"PROMETHEUS_URL": prometheus_url, "METRICS_FILE": str(file), "TRAINING_DAYS": "3"}
+    settings = make_settings(tmp_path / "home", DATA_SOURCE="hybrid", **variables)
     assert materialize(settings).success
     lake = stores_of(settings).lake()
     wide, info = lake.read_day(settings.metrics[-1], date(2026, 10, 31))

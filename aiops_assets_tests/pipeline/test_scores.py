@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 
-from aiops_assets.commands.running import dagster_environment
 from aiops_assets.families.catalog import MODEL_NAMES
 from aiops_assets.pipeline.automation import jobs
 from aiops_assets.pipeline.definitions import definitions_for
@@ -53,7 +52,7 @@ def living_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def score(settings: Settings, raise_on_error: bool = True) -> Result:
     """A run of the schedule's job."""
     job = definitions_for(settings).resolve_job_def("score")
-    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         return job.execute_in_process(instance=instance, raise_on_error=raise_on_error)
 
 

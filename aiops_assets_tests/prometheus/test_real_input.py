@@ -1,7 +1,5 @@
 """From a real Prometheus to a served model, and the 45 columns held against the engine's own queries."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aiops_assets.commands.running import stated_source
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
@@ -20,7 +19,8 @@ from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, NODE_MEMORY, MetricSpec
 from aiops_assets.timeseries.features import FEATURES, STATISTICS, feature_matrix, row_mask
 from aiops_assets.timeseries.series import from_metric_frames
-from aiops_assets_tests.conftest import END, FEW, make_settings
+from aiops_assets_tests.conftest import END, make_settings
+from aiops_assets_tests.pipeline.graph import champion, materialize
 from aiops_assets_tests.prometheus_server import running_prometheus, scrape, write_blocks
 
 pytestmark = pytest.mark.needs("prometheus")
@@ -33,23 +33,14 @@ EXACT = 1e-9
 
 
 @pytest.fixture(scope="module", params=["prometheus", "hybrid"])
-def real(
-    request: pytest.FixtureRequest, prometheus_url: str, aiops: str, tmp_path_factory: pytest.TempPathFactory
-) -> Settings:
-    """One command on real input, in each mode that blends."""
-    home = tmp_path_factory.mktemp("real")
-    variables = {
-        "DATA_SOURCE": request.param,
-        "PROMETHEUS_URL": prometheus_url,
-        "TRAINING_PODS": "4",
-        "MODELS": ",".join(FEW),
-    }
-    environment = {**os.environ, **variables, "AIOPS_HOME": str(home), "SYNTHETIC_END": "2026-11-01"}
-    done = subprocess.run([aiops, "run"], env=environment, cwd=home, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "version 1 trained; version 1 is served" in done.stdout
-    assert "this run: prometheus+synthetic" in done.stdout
-    return make_settings(home, **variables)
+def real(request: pytest.FixtureRequest, prometheus_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """One run on real input, in each mode that blends."""
+    variables = {"DATA_SOURCE": request.param, "PROMETHEUS_URL": prometheus_url, "TRAINING_PODS": "4"}
+    settings = make_settings(tmp_path_factory.mktemp("real"), **variables)
+    materialize(settings)
+    assert champion(settings) == 1
+    assert stated_source(settings).startswith("prometheus+synthetic (")
+    return settings
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from aiops_assets.views.catalog import CLUSTER_METRICS_VIEW, POD_FEATURES
 from aiops_assets.views.pod_features import labelled_series, synthetic_rows
 from aiops_assets.views.pod_series import segment_rows
 from aiops_assets_tests.conftest import END
+from aiops_assets_tests.once import bytes_once
 from aiops_assets_tests.views.cluster_rows import cluster_rows
 
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -38,7 +39,11 @@ def rows_of(view: str) -> pd.DataFrame:
 
 @cache
 def model_file(name: str, seed: int = 42) -> bytes:
-    """A fitted model as it is stored."""
+    """A fitted model as it is stored: six fits take half a minute, so workers share the files."""
+    return bytes_once(f"{name}-{seed}", lambda: _fitted_file(name, seed))
+
+
+def _fitted_file(name: str, seed: int) -> bytes:
     spec = SPECS[name]
     parameters: dict[str, object] = dict(spec.parameters)
     if name == ANOMALY_DETECTOR.name:

@@ -1,0 +1,170 @@
+"""Test files that a change can break, the nearest first: ``python -m aiops_assets_tests.changed [BASE]``.
+
+A test file depends on what it imports and what that imports, also inside functions, on the conftest.py of its folders,
+and, where it starts our commands, on all of them. What stands between a test and the changed file are steps; files at
+few steps come first, until a minute is full, by how long each took when it last ran.
+
+Recording what each test executes would be finer, and would miss what matters here: homes and models are made once, in
+another test, another worker or another process.
+"""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("aiops_assets", "aiops_assets_tests")
+COMMANDS = ("aiops_assets/cli.py", "aiops_assets/definitions.py")
+STARTS_COMMANDS = re.compile(r'\baiops: str\b|"aiops"|"dagster"|executable\(')
+"""In a test file: the fixture that names the program, or the program's name."""
+READ_BY: tuple[tuple[str, str], ...] = (
+    ("deploy/", "aiops_assets_tests/deploy/"),
+    ("README.md", "aiops_assets_tests/test_readme.py"),
+    ("Makefile", "aiops_assets_tests/test_readme.py"),
+)
+"""Beginning of a file that is no module -> beginning of the test files that read it; other such files are of all."""
+SILENT = (".md", ".txt", ".gitignore", "LICENSE")
+"""Ends of files that no test reads, but for those in ``READ_BY``."""
+IS_TEST = re.compile(r"^(?!.*/long/).*/test_[^/]*\.py$")
+"""Of a path; what is long is not for a minute."""
+FAR = 99
+"""Steps to what is not imported."""
+WORKERS, BUDGET_SECONDS, UNKNOWN_SECONDS = 2, 60.0, 3.0
+DURATIONS = Path(".pytest_cache") / "seconds-of-test-files.json"
+
+
+def selected(changed: Iterable[str], durations: Mapping[str, float]) -> tuple[list[str], list[str]]:
+    """Test files that fit into the budget, and those that do not; a change of a test itself always fits.
+
+    Args:
+        changed: paths from the root.
+        durations: test file -> seconds.
+    """
+    reached = steps(changed)
+    fit: list[str] = []
+    left: list[str] = []
+    seconds = 0.0
+    for name in sorted(reached, key=lambda name: (reached[name], durations.get(name, UNKNOWN_SECONDS), name)):
+        seconds += durations.get(name, UNKNOWN_SECONDS)
+        (fit if reached[name] == 0 or seconds <= WORKERS * BUDGET_SECONDS else left).append(name)
+    return fit, left
+
+
+def steps(changed: Iterable[str]) -> dict[str, int]:
+    """Test file -> how many imports lie between it and the nearest changed file; only those that reach one."""
+    files = set(changed)
+    everything = {name for name in files if _is_of_all(name)}
+    found = {}
+    for test in filter(IS_TEST.search, graph()):
+        read = [beginning for beginning, tests in READ_BY if test.startswith(tests)]
+        distance = 0 if any(name.startswith(tuple(read)) for name in files) else _distance(test, files)
+        if distance is None and everything:
+            distance = FAR
+        if distance is not None:
+            found[test] = distance
+    return found
+
+
+def _is_of_all(name: str) -> bool:
+    # A module that is not there was removed: whoever imported it has changed too.
+    module = name.endswith(".py") and name.startswith(PACKAGES)
+    read = module or any(name.startswith(beginning) for beginning, _ in READ_BY)
+    return name == "constraints.txt" or not (read or name.endswith(SILENT))
+
+
+def _distance(test: str, files: set[str]) -> int | None:
+    """Breadth first."""
+    seen, front, distance = {test}, {test}, 0
+    while front:
+        if front & files:
+            return distance
+        front = {name for one in front for name in graph()[one]} - seen
+        seen |= front
+        distance += 1
+    return None
+
+
+@cache
+def graph() -> dict[str, frozenset[str]]:
+    """File -> files that it imports, of our two packages; paths from the root."""
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    return {_name(path): frozenset(_imported(path)) for path in files}
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _imported(path: Path) -> set[str]:
+    text = path.read_text()
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    found = {file for name in names for file in _files_of(name)}
+    if _name(path).startswith(PACKAGES[1]):
+        folders = [folder for folder in path.parents if folder.is_relative_to(ROOT / PACKAGES[1])]
+        found |= {_name(folder / "conftest.py") for folder in folders if (folder / "conftest.py").exists()}
+        found |= set(COMMANDS) if STARTS_COMMANDS.search(text) else set()
+    return found - {_name(path)}
+
+
+def _files_of(module: str) -> list[str]:
+    """The file of a module, or of a package."""
+    if module.partition(".")[0] not in PACKAGES:
+        return []
+    path = ROOT / module.replace(".", "/")
+    return [_name(file) for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()]
+
+
+def remember(seconds: Mapping[str, float], folder: Path) -> None:
+    """Keep how long test files took, beside what is known of others; conftest.py tells of each run."""
+    file = folder / DURATIONS
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps({**durations(folder), **seconds}, indent=1, sort_keys=True))
+
+
+def durations(folder: Path) -> dict[str, float]:
+    """What was kept."""
+    try:
+        found: dict[str, float] = json.loads((folder / DURATIONS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _git(*arguments: str) -> list[str]:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def changed_since(base: str) -> set[str]:
+    """Files that differ from a commit, also new ones; without ``base`` from HEAD, or from HEAD~ if nothing does."""
+    new = set(_git("ls-files", "--others", "--exclude-standard"))
+    if base:
+        return new | set(_git("diff", "--name-only", "--no-renames", base))
+    return new | set(_git("diff", "--name-only", "--no-renames", "HEAD")) or set(
+        _git("diff", "--name-only", "--no-renames", "HEAD~")
+    )
+
+
+def main(base: str = "") -> None:
+    """Print the files; what does not fit goes to stderr."""
+    changed = changed_since(base)
+    fit, left = selected(changed, durations(ROOT))
+    print(f"changed: {', '.join(sorted(changed))}", file=sys.stderr)
+    print(f"{len(fit)} test files, nearest first", file=sys.stderr)
+    if left:
+        print(f"left to `make test`, for they do not fit into a minute: {' '.join(left)}", file=sys.stderr)
+    print("\n".join(fit))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

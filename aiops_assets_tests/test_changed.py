@@ -1,0 +1,91 @@
+"""Which test files `make test-changed` runs."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from aiops_assets.judging.detection import gate
+from aiops_assets_tests import changed
+from aiops_assets_tests.changed import changed_since, graph, selected, steps
+from aiops_assets_tests.judging import test_gate
+
+CLI, THIS = "aiops_assets_tests/test_cli.py", "aiops_assets_tests/test_changed.py"
+DEPLOYED = "aiops_assets_tests/deploy/"
+
+
+def name_of(file: str | None) -> str:
+    assert file
+    return Path(file).relative_to(changed.ROOT).as_posix()
+
+
+def quick_tests() -> set[str]:
+    return {name for name in graph() if changed.IS_TEST.search(name)}
+
+
+def test_a_test_that_changed_is_nearest_and_nothing_else_is_reached() -> None:
+    assert steps({CLI}) == {CLI: 0}
+
+
+def test_what_imports_a_module_itself_is_nearer_than_what_does_through_others() -> None:
+    found = steps({name_of(gate.__file__)})
+    assert found[name_of(test_gate.__file__)] == found[THIS] == 1
+    assert found[CLI] > 1
+
+
+def test_whoever_starts_commands_depends_on_them() -> None:
+    for command in changed.COMMANDS:
+        assert steps({command})[CLI] == 1
+
+
+def test_files_that_are_no_modules_reach_who_reads_them() -> None:
+    assert steps({"README.md"}) == {"aiops_assets_tests/test_readme.py": 0}
+    below = steps({f"{DEPLOYED.removeprefix('aiops_assets_tests/')}compose/compose.yaml"})
+    assert set(below) == {name for name in quick_tests() if name.startswith(DEPLOYED)}
+    assert steps({"LICENSE"}) == steps({"aiops_assets/gone.py"}) == {}
+    assert steps({"dagster.yaml"}) == dict.fromkeys(quick_tests(), changed.FAR)
+    assert set(steps({"constraints.txt"})) == quick_tests()
+
+
+def test_what_does_not_fit_into_a_minute_is_left_the_farthest_first() -> None:
+    module = name_of(gate.__file__)
+    near = {name for name, distance in steps({module}).items() if distance == 1}
+    seconds = dict.fromkeys(quick_tests(), changed.WORKERS * changed.BUDGET_SECONDS / len(near))
+    fit, left = selected({module}, seconds)
+    assert set(fit) == near
+    assert set(left) == set(steps({module})) - near
+    assert selected({CLI}, {CLI: 1000.0}) == ([CLI], [])
+
+
+@pytest.mark.needs("git")
+def test_changes_are_those_of_the_folder_or_else_of_the_last_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changed, "ROOT", tmp_path)
+
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    def commit(name: str, content: str) -> None:
+        (tmp_path / name).write_text(content)
+        git("add", "-A")
+        git("commit", "-m", name)
+
+    git("init")
+    commit("one", "1")
+    commit("two", "2")
+    commit("three", "3")
+    assert changed_since("") == {"three"}
+    assert changed_since("HEAD~2") == {"two", "three"}
+    (tmp_path / "one").write_text("changed")
+    (tmp_path / "new").touch()
+    assert changed_since("") == {"one", "new"}
+    assert changed_since("HEAD~2") == {"one", "two", "three", "new"}
+
+
+def test_how_long_files_took_is_kept_until_they_run_again(tmp_path: Path) -> None:
+    assert changed.durations(tmp_path) == {}
+    changed.remember({"a": 1.0, "b": 2.0}, tmp_path)
+    changed.remember({"b": 3.0}, tmp_path)
+    assert changed.durations(tmp_path) == {"a": 1.0, "b": 3.0}
