@@ -43,7 +43,7 @@ sys.meta_path[:] = [Installed(list(sys.meta_path), sys.argv.pop(1).split(","))]
 AIOPS = f"{BLOCK}\nfrom aiops_assets.commands.entry import main; main()"
 GRAPH = f"{BLOCK}\nimport aiops_assets.definitions, aiops_assets.commands.cli"
 ASK = """
-import json, sys
+import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from aiops_assets.client import MLServiceClient
@@ -53,7 +53,7 @@ with MLServiceClient.from_environment({"ML_SERVICE_URL": "http://127.0.0.1:9", "
     try:
         client.detect([sample])
     except ServiceUnavailable:
-        print(json.dumps({"modules": len(sys.modules), "state": client.breaker_state}))
+        print(json.dumps({"state": client.breaker_state}))
 """
 
 

@@ -29,7 +29,8 @@ def main() -> None:
 
         run()
     except ModuleNotFoundError as error:
+        extra = EXTRAS.get(error.name or "")
         # A module inside an installed package, or one that we know nothing of, is a bug: shown as it is.
-        if error.name not in EXTRAS:
+        if extra is None:
             raise
-        sys.exit(f"error: {error.name} is not installed: pip install 'aiops-assets[{EXTRAS[error.name]}]'")
+        sys.exit(f"error: {error.name} is not installed: pip install 'aiops-assets[{extra}]'")

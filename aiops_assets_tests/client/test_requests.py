@@ -47,7 +47,7 @@ def test_what_is_no_sample_is_refused_before_it_is_sent(
 ) -> None:
     for ask in (client.detect, client.predict, client.analyze):
         with pytest.raises(DataError):
-            ask([metric])  # type: ignore[operator]
+            ask([metric])  # type: ignore[list-item]
     assert service.asked == []
 
 
