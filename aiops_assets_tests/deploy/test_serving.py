@@ -14,6 +14,7 @@ from aiops_assets.families.contract import ModelSpec
 from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.storage.served import MODEL_FILE
 from aiops_assets_tests.deploy.overlays import ENVIRONMENTS, KUSTOMIZE, Object, named, names, of_kind, render
+from aiops_assets_tests.families.other_package import HOUR_MEAN, Z_SCORE
 
 pytestmark = pytest.mark.needs("npm")
 
@@ -57,11 +58,24 @@ def test_each_model_is_served_of_a_version_by_a_runtime_that_reads_it(environmen
         assert runtime_problems(service, objects, pinned_scikit_learn()) == []
 
 
+def runtime_for(spec: ModelSpec) -> str:
+    """Which runtime reads what a family writes: scikit-learn's where that is a Pipeline, else the project's service."""
+    return "aiops-sklearn" if spec.family.model_file == MODEL_FILE else "aiops-predictor"
+
+
 @pytest.mark.parametrize("spec", MODELS, ids=lambda spec: spec.name)
 def test_scikit_learns_runtime_is_for_directories_with_a_pipeline(spec: ModelSpec) -> None:
     service = named(render("production/serving"), "InferenceService", spec.name)
-    is_pipeline = spec.family.model_file == MODEL_FILE
-    assert (service["spec"]["predictor"]["model"]["runtime"] == "aiops-sklearn") == is_pipeline
+    assert service["spec"]["predictor"]["model"]["runtime"] == runtime_for(spec)
+
+
+@pytest.mark.parametrize("spec", [Z_SCORE, HOUR_MEAN], ids=lambda spec: spec.name)
+def test_models_of_other_packages_have_a_runtime_that_reads_them(spec: ModelSpec) -> None:
+    objects = render("production/serving")
+    like = next(one for one in MODELS if runtime_for(one) == runtime_for(spec))
+    service = deepcopy(named(objects, "InferenceService", like.name))
+    service["metadata"]["name"] = spec.name
+    assert runtime_problems(service, objects, pinned_scikit_learn()) == []
 
 
 @pytest.mark.parametrize("runtime", ["kserve-sklearnserver", "kserve-mlserver"])
