@@ -17,6 +17,7 @@ from aiops_assets.families.detectors import WindowFamily
 from aiops_assets_tests.families import other_package
 from aiops_assets_tests.families.other_package import HOUR_MEAN, Z_SCORE, ZScoreFamily
 
+MODULE = other_package.__name__
 WALK = """
 import json, os, sys
 from datetime import UTC, datetime
@@ -65,9 +66,7 @@ def test_a_models_package_is_found_by_its_entry_point() -> None:
     assert found == (*MODELS, HOUR_MEAN, Z_SCORE)
 
 
-@pytest.mark.parametrize(
-    "value", ["no_such_module:X", f"{other_package.__name__}:NOTHING", f"{other_package.__name__}:ZScore"]
-)
+@pytest.mark.parametrize("value", ["no_such_module:X", f"{MODULE}:NOTHING", f"{MODULE}:ZScore"])
 def test_an_entry_point_that_is_no_model_is_named(value: str) -> None:
     with pytest.raises(ModelError, match="entry point mine"):
         registered(BUILT_IN, [entry("mine", value)])
