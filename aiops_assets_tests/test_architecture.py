@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from aiops_assets.families.catalog import ALIASES, MODEL_NAMES
 from aiops_assets.settings import PROJECT_ROOT
 
 PACKAGE = PROJECT_ROOT / "aiops_assets"
@@ -137,3 +138,28 @@ def test_importing_the_client_loads_little() -> None:
     count, *found = done.stdout.split()
     assert not found
     assert int(count) < MOST_CLIENT_MODULES
+
+
+def test_models_are_named_in_families_alone() -> None:
+    """But for the names by which the coordination engine calls three of them, which stand in one place."""
+    named = {*MODEL_NAMES, *ALIASES}
+    wrong = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in named
+    }
+    assert {name for name in wrong if not name.startswith("families/")} == {"engine/models.py"}
+
+
+def test_nobody_asks_which_kind_a_model_is() -> None:
+    """Its task and its family answer; records and findings may have kinds of their own."""
+    wrong = [
+        (path.relative_to(PACKAGE).as_posix(), node.lineno)
+        for path in MODULES
+        if room_of(path) not in ("judging", "families")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Compare)
+        and ast.unparse(node.left).endswith(("family.kind", "task.name", "family.task", "spec.family", "view.name"))
+    ]
+    assert wrong == []

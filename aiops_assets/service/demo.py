@@ -16,7 +16,8 @@ from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast, Scored
 from aiops_assets.service.instruments import Instruments
-from aiops_assets.service.pool import ModelPool, ReadyModel
+from aiops_assets.service.pool import ModelPool
+from aiops_assets.service.ready import ReadyModel
 from aiops_assets.storage.records import ChampionMove, Manifest
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import STATISTICS

@@ -24,7 +24,8 @@ from aiops_assets.engine.samples import Sample
 from aiops_assets.service import answers, bodies
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
-from aiops_assets.service.pool import ModelPool, ReadyModel
+from aiops_assets.service.pool import ModelPool
+from aiops_assets.service.ready import ReadyModel
 from aiops_assets.service.wire import PROBLEMS, json_answer, parsed, takes
 from aiops_assets.service.workers import Workers
 

@@ -19,7 +19,7 @@ from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.learners.forecasters.usual import Usual
 from aiops_assets.service.instances import Floats, rows_of, windows_of
-from aiops_assets.service.pool import ReadyModel
+from aiops_assets.service.ready import ReadyModel
 from aiops_assets.timeseries import engine_layouts
 from aiops_assets.timeseries.engine_layouts import LAYERS
 from aiops_assets.timeseries.history import STEP_SECONDS, history_of, steps_a_day

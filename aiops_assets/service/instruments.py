@@ -1,17 +1,14 @@
 """What /metrics says of the service: requests, answers, and which models made them."""
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from aiops_assets import __version__
+from aiops_assets.service.ready import ReadyModel
 from aiops_assets.settings import Settings
-
-if TYPE_CHECKING:
-    from aiops_assets.service.pool import ReadyModel
 
 LATENCIES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SCORES = (-0.3, -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
@@ -90,7 +87,7 @@ class Instruments:
         told = (settings.aiops_env, settings.data_source, settings.cluster, __version__)
         self.service_info.labels(*told).set(1)
 
-    def swapped(self, loaded: "ReadyModel", before: "ReadyModel | None") -> None:
+    def swapped(self, loaded: ReadyModel, before: ReadyModel | None) -> None:
         """Tell of a version that answers from now on."""
         name = loaded.spec.name
         if before is not None:
@@ -107,7 +104,7 @@ class Instruments:
         self.model_loaded.labels(name).set(loaded.loaded.timestamp())
 
     @staticmethod
-    def _labels(model: "ReadyModel") -> tuple[str, str, str, str]:
+    def _labels(model: ReadyModel) -> tuple[str, str, str, str]:
         origin = model.origin
         return (origin["model_name"], origin["model_version"], origin["data_version"], origin["effective_source"])
 

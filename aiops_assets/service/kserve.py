@@ -19,7 +19,8 @@ from aiops_assets.service import answers, bodies
 from aiops_assets.service.inference import Answer, infer, is_quick
 from aiops_assets.service.instances import tensor
 from aiops_assets.service.instruments import Instruments
-from aiops_assets.service.pool import ModelPool, ReadyModel
+from aiops_assets.service.pool import ModelPool
+from aiops_assets.service.ready import ReadyModel
 from aiops_assets.service.wire import PROBLEMS, json_answer, json_object, takes
 from aiops_assets.service.workers import Workers
 

@@ -6,11 +6,8 @@ keeps the earlier version in place, and says why. Requests hold the :class:`Read
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import cached_property
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 import structlog
 
@@ -24,11 +21,12 @@ from aiops_assets.errors import (
     UnknownModel,
 )
 from aiops_assets.families.catalog import named
-from aiops_assets.families.contract import Family, ModelSpec
+from aiops_assets.families.contract import ModelSpec
 from aiops_assets.registry.loading import load_model
 from aiops_assets.service.instruments import Instruments
+from aiops_assets.service.ready import ReadyModel
 from aiops_assets.service.versions import NOTHING, VersionSource
-from aiops_assets.storage.records import ChampionMove, Manifest
+from aiops_assets.storage.records import ChampionMove
 
 MOST_WAIT_SECONDS = 300.0
 """Between tries to load a version that cannot be loaded."""
@@ -36,40 +34,6 @@ ONLY_MODEL = "model"
 """The name by which the engine asks a predictor that holds one model."""
 
 log = structlog.get_logger("aiops.service")
-
-
-@dataclass(frozen=True)
-class ReadyModel:
-    """A version that answered its smoke inference.
-
-    Attributes:
-        spec: which model.
-        champion: the champion record's entry: version, digest, source.
-        manifest: of the version.
-        model: as its family reads it; the fast form of the row forest.
-        loaded: when.
-    """
-
-    spec: ModelSpec
-    champion: ChampionMove
-    manifest: Manifest
-    model: Any
-    loaded: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    @property
-    def family(self) -> Family[Any, Any]:
-        """How the model is asked."""
-        return self.spec.family
-
-    @cached_property
-    def origin(self) -> dict[str, str]:
-        """What every answer says of who made it."""
-        return {
-            "model_name": self.spec.name,
-            "model_version": str(self.champion.version),
-            "data_version": self.manifest.data_version,
-            "effective_source": self.manifest.effective_source,
-        }
 
 
 @dataclass

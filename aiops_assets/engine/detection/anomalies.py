@@ -15,7 +15,7 @@ import pandas as pd
 
 from aiops_assets.engine.detection.clocks import listed, notes_of_old, without_future
 from aiops_assets.engine.detection.evidence import refuse_impossible, share_told
-from aiops_assets.engine.detection.findings import Anomaly, Finding, Judge, anomaly_of, confidence_of
+from aiops_assets.engine.detection.findings import Anomaly, Finding, anomaly_of, confidence_of
 from aiops_assets.engine.detection.histories import of_pod, of_series, with_leak
 from aiops_assets.engine.detection.jumps import jumped
 from aiops_assets.engine.detection.limits import OTHERS, beyond_limits, beyond_other_limits
@@ -23,7 +23,7 @@ from aiops_assets.engine.detection.own_history import LEAST_SAMPLES, newest_time
 from aiops_assets.engine.detection.recommendations import recommendations
 from aiops_assets.engine.detection.row_verdict import RowDetector, verdict
 from aiops_assets.engine.detection.sent_row import COLUMNS, SentRow, sent_row
-from aiops_assets.engine.models import ROW_DETECTOR, WINDOW_DETECTOR
+from aiops_assets.engine.models import ROW_DETECTOR, WINDOW_DETECTOR, Judge
 from aiops_assets.engine.samples import Sample, Series, by_name
 from aiops_assets.errors import DataError
 from aiops_assets.learners.contracts import WindowDetector

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from aiops_assets.engine.models import Judge
 from aiops_assets.outlook.breaches import SEVERITIES, Severity
 
 Kind = Literal[
@@ -29,7 +30,6 @@ Kind = Literal[
 ]
 """What an anomaly is. ``burst`` and ``drop`` are of metrics without a kind of their own, and of any that falls;
 ``level_shift``: the newest samples keep a new level; ``swing``: only the changes are unusual."""
-Judge = Literal["anomaly-detector", "limits", "history of the request", "ensemble-predictor"]
 
 MEDIUM_FROM, HIGH_FROM, CRITICAL_FROM = 1.0, 2.0, 4.0
 """Excesses at which severities begin."""
