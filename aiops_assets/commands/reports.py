@@ -10,8 +10,8 @@ import pandas as pd
 
 from aiops_assets.commands.backtesting import BackTest, Judged, judge_labelled, known_models, write_whole
 from aiops_assets.errors import DataError, ModelError, NotFoundError
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.backtests import backtest
-from aiops_assets.families.catalog import ANOMALY_DETECTOR
 from aiops_assets.judging.detection.generated_days import judge_generated
 from aiops_assets.judging.detection.series_figures import DetectionFigures, aggregate
 from aiops_assets.learners.detectors import isolation_forest

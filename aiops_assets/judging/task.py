@@ -12,7 +12,7 @@ import pandas as pd
 from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.decision import Decision
 
-Prediction = TypeVar("Prediction")
+Prediction = TypeVar("Prediction", contravariant=True)
 """What a model predicts for a hold-out: :class:`~aiops_assets.learners.contracts.Scored` of a detector, a frame of
 forecasts of a forecaster."""
 

@@ -60,7 +60,7 @@ def unloadable(served: ServedModels, spec: ModelSpec, version: int, manifest_sha
     return ""
 
 
-def _other_columns(manifest: Manifest, family: Family) -> str:
+def _other_columns(manifest: Manifest, family: Family[Any, Any]) -> str:
     """What differs between the row a model was fitted on and the row that this code makes."""
     trained, ours = manifest.features, family.features
     cure = "serve it with the code that trained it, or train it again"
@@ -77,7 +77,7 @@ def _other_columns(manifest: Manifest, family: Family) -> str:
     return ""
 
 
-def _other_package(manifest: Manifest, family: Family) -> str:
+def _other_package(manifest: Manifest, family: Family[Any, Any]) -> str:
     """Why the file must not be unpickled by the packages that are installed."""
     package = family.pickled_by
     if not package:

@@ -19,7 +19,7 @@ class DetectionReport:
     """See TaskReport."""
 
     card: CardReport = DetectorCard()
-    window_head = (
+    window_head: tuple[str, ...] = (
         "ROWS",
         "ANOMALOUS",
         "AVG PRECISION",
@@ -29,7 +29,7 @@ class DetectionReport:
         "ALERTS AGREE",
         "RANKS",
     )
-    window_counts = ("rows", "anomalies")
+    window_counts: tuple[str, ...] = ("rows", "anomalies")
 
     def holdout_picture(self, predictions: Scored, rows: pd.DataFrame, threshold: float | None) -> bytes:
         """See TaskReport: a histogram of scores, by label."""

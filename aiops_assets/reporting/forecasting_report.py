@@ -22,7 +22,7 @@ class ForecastingReport:
     """See TaskReport."""
 
     card: CardReport = ForecastCard()
-    window_head = (
+    window_head: tuple[str, ...] = (
         "MOMENTS",
         "TO SEASONAL 1H",
         "6H",
@@ -35,7 +35,7 @@ class ForecastingReport:
         "INSIDE 80 %",
         "CHAMPION'S",
     )
-    window_counts = ("rows", "origins")
+    window_counts: tuple[str, ...] = ("rows", "origins")
 
     def holdout_picture(self, predictions: pd.DataFrame, rows: pd.DataFrame, threshold: float | None) -> bytes:
         """See TaskReport: a fan chart."""

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from aiops_assets.families.catalog import ANOMALY_DETECTOR
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.learners.detectors.flat_forest import FlatForest
 from aiops_assets.synthetic.healthy import healthy_rows

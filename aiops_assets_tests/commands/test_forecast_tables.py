@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from aiops_assets.commands.champions import table_of
 from aiops_assets.commands.cli import main
 from aiops_assets.commands.running import _figures
-from aiops_assets.families.catalog import ANOMALY_DETECTOR, ARIMA_PREDICTOR
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
+from aiops_assets.families.arima_predictor import ARIMA_PREDICTOR
 from aiops_assets.judging.forecasting.gate import TRIVIAL_NAMES
 from aiops_assets.judging.forecasting.holdout import SIDES
 from aiops_assets.judging.forecasting.shadow import side_by_side

@@ -15,7 +15,8 @@ import pandas as pd
 import requests
 import yaml
 
-from aiops_assets.families.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
+from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
 from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.storage.records import SourceReport
 from aiops_assets.storage.scores import AskedModel, Scores, ScoresRecord, ScoresRun

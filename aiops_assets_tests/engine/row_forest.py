@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from aiops_assets.families.catalog import ANOMALY_DETECTOR
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.learners.detectors.flat_forest import FlatForest
 from aiops_assets.views.pod_features import labelled_series, synthetic_rows

@@ -6,7 +6,7 @@ import pytest
 
 from aiops_assets.engine.prediction.asked_once import AskedOnce
 from aiops_assets.errors import DataError
-from aiops_assets.families.catalog import PREDICTIVE_ANALYTICS
+from aiops_assets.families.predictive_analytics import PREDICTIVE_ANALYTICS
 from aiops_assets.learners.forecasters.predictive_analytics import PredictiveAnalytics
 from aiops_assets.timeseries.history import History, steps_a_day
 from aiops_assets.views.cluster_metrics import VALUES

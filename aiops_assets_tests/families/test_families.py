@@ -9,18 +9,15 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import ModelError
-from aiops_assets.families.catalog import (
-    ANOMALY_DETECTOR,
-    ARIMA_PREDICTOR,
-    ENSEMBLE_PREDICTOR,
-    LSTM_PREDICTOR,
-    MODELS,
-    PREDICTIVE_ANALYTICS,
-    PROPHET_PREDICTOR,
-)
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
+from aiops_assets.families.arima_predictor import ARIMA_PREDICTOR
+from aiops_assets.families.catalog import MODELS
 from aiops_assets.families.contract import Family, ModelSpec
 from aiops_assets.families.detectors import DetectorFamily
-from aiops_assets.families.ensemble_predictor import WindowEnsemble
+from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR, WindowEnsemble
+from aiops_assets.families.lstm_predictor import LSTM_PREDICTOR
+from aiops_assets.families.predictive_analytics import PREDICTIVE_ANALYTICS
+from aiops_assets.families.prophet_predictor import PROPHET_PREDICTOR
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast, Scored
 from aiops_assets.learners.detectors import isolation_forest

@@ -3,8 +3,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import ModelError
-from aiops_assets.families.anomaly_detector import RowForest
-from aiops_assets.families.catalog import ANOMALY_DETECTOR
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR, RowForest
 from aiops_assets.judging.detection.figures import judge
 from aiops_assets.judging.detection.generated_days import judge_generated
 from aiops_assets.learners.contracts import Scored

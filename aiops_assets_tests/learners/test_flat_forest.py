@@ -12,8 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from aiops_assets.errors import ModelError
-from aiops_assets.families.anomaly_detector import RowForest
-from aiops_assets.families.catalog import ANOMALY_DETECTOR
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR, RowForest
 from aiops_assets.learners.detectors import flat_forest, isolation_forest
 from aiops_assets.learners.detectors.flat_forest import FlatForest
 from aiops_assets.learners.detectors.forest_steps import ScaledColumn, Step, raw_thresholds

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aiops_assets.families.catalog import ANOMALY_DETECTOR
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.once import made_once
 from aiops_assets_tests.pipeline.graph import VIEWS, Result, materialize, remembered

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aiops_assets.families import registry as families
-from aiops_assets.families.catalog import ENSEMBLE_PREDICTOR
+from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
 from aiops_assets.judging.detection.shadow import compare
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.registry import champions

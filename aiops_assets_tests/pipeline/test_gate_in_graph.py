@@ -11,9 +11,9 @@ import pytest
 from dagster import AssetCheckSeverity
 
 from aiops_assets.commands.running import summarize
-from aiops_assets.families.anomaly_detector import RowForest
-from aiops_assets.families.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, MODELS
-from aiops_assets.families.ensemble_predictor import WindowEnsemble
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR, RowForest
+from aiops_assets.families.catalog import MODELS
+from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR, WindowEnsemble
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.registry import champions
 from aiops_assets.timeseries.features import FEATURES

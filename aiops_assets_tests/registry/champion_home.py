@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_assets.families.catalog import ANOMALY_DETECTOR
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.registry import champions

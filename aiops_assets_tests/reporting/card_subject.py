@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from aiops_assets.families.catalog import ENSEMBLE_PREDICTOR
+from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
 from aiops_assets.judging.detection.shadow import side_by_side
 from aiops_assets.learners.contracts import Scored
 from aiops_assets.reporting.cards.subject import Subject

@@ -5,8 +5,8 @@ from functools import cache
 
 import pandas as pd
 
-from aiops_assets.families.catalog import PREDICTIVE_ANALYTICS
 from aiops_assets.families.forecasters import METRICS, UNITS
+from aiops_assets.families.predictive_analytics import PREDICTIVE_ANALYTICS
 from aiops_assets.judging.forecasting import gate as forecast_gate
 from aiops_assets.judging.forecasting.holdout import SIDES, trivial_forecasts
 from aiops_assets.judging.forecasting.shadow import compare as compare_windows

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from aiops_assets.families.catalog import ARIMA_PREDICTOR, PROPHET_PREDICTOR
+from aiops_assets.families.arima_predictor import ARIMA_PREDICTOR
 from aiops_assets.families.forecasters import HORIZON, METRICS
+from aiops_assets.families.prophet_predictor import PROPHET_PREDICTOR
 from aiops_assets.judging.forecasting.gate import TRIVIAL_NAMES
 from aiops_assets.judging.forecasting.shadow import by_metric, noise, side_by_side
 from aiops_assets.learners.contracts import Forecast

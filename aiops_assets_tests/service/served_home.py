@@ -10,8 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from aiops_assets.families.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR, LSTM_PREDICTOR, MODELS
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
+from aiops_assets.families.catalog import MODELS
 from aiops_assets.families.contract import ModelSpec
+from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
+from aiops_assets.families.lstm_predictor import LSTM_PREDICTOR
 from aiops_assets.storage.records import Manifest
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import open_storage

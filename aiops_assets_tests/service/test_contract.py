@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from aiops_assets.families.catalog import ANOMALY_DETECTOR
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.service import answers
 from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets.timeseries.features import ENGINE_DEFAULT, FEATURES

@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from aiops_assets.errors import ModelError, SettingsError
-from aiops_assets.families.catalog import ANOMALY_DETECTOR
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.service.app import create_app
 from aiops_assets.service.demo import demo_clock, demo_pool
 from aiops_assets.service.engine import Engine

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_assets.families.catalog import ANOMALY_DETECTOR, ENSEMBLE_PREDICTOR
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
+from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
 from aiops_assets.service import bodies
 from aiops_assets.service.engine import Engine
 from aiops_assets.service.histories import LakeHistories, newest_week

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from aiops_assets.families.catalog import ANOMALY_DETECTOR, MODEL_NAMES
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
+from aiops_assets.families.catalog import MODEL_NAMES
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.service import answers

@@ -16,7 +16,8 @@ from starlette.testclient import TestClient
 
 from aiops_assets import __version__
 from aiops_assets.errors import SettingsError, StoreError
-from aiops_assets.families.catalog import ANOMALY_DETECTOR, MODEL_NAMES
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
+from aiops_assets.families.catalog import MODEL_NAMES
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.learners.detectors.lstm_network import WINDOW
 from aiops_assets.service import answers

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from aiops_assets.commands.cli import main
 from aiops_assets.errors import ServiceNotReady
-from aiops_assets.families.catalog import ANOMALY_DETECTOR
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.versions import MountedSource

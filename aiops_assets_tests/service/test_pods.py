@@ -10,7 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from aiops_assets.engine.pods import MOST_PODS
-from aiops_assets.families.catalog import MODELS, PREDICTIVE_ANALYTICS
+from aiops_assets.families.catalog import MODELS
+from aiops_assets.families.predictive_analytics import PREDICTIVE_ANALYTICS
 from aiops_assets.service import bodies
 from aiops_assets.service.demo import DemoPool, demo_clock, demo_pool
 from aiops_assets.service.engine import Engine

@@ -14,7 +14,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from aiops_assets.families.catalog import ANOMALY_DETECTOR, PREDICTIVE_ANALYTICS
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
+from aiops_assets.families.predictive_analytics import PREDICTIVE_ANALYTICS
 from aiops_assets.service.serving import app_of
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.service.running import serving
