@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aiops_assets.families.catalog import MODELS
 from aiops_assets.registry.code_digest import OUR_PACKAGE, code_digest, reachable
 
 FILES = {
@@ -71,3 +72,30 @@ def test_our_release_number_does_not_count() -> None:
 def test_a_digest_is_short_and_stable() -> None:
     assert code_digest("aiops_assets.errors") == code_digest("aiops_assets.errors")
     assert len(code_digest("aiops_assets.errors")) == 12
+
+
+LEARNERS = {
+    "detectors.isolation_forest": {"anomaly-detector"},
+    "detectors.ensemble": {"ensemble-predictor"},
+    "detectors.deviation_scores": {"ensemble-predictor", "lstm-predictor"},
+    "detectors.lstm_network": {"lstm-predictor"},
+    "forecasters.arima": {"arima-predictor"},
+    "forecasters.prophet": {"prophet-predictor"},
+    "forecasters.per_metric": {"arima-predictor", "prophet-predictor"},
+    "forecasters.trees": {"predictive-analytics"},
+}
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_learner_counts_for_the_models_that_are_fitted_by_it_alone(learner: str) -> None:
+    ours = frozenset({OUR_PACKAGE})
+    name = f"aiops_assets.learners.{learner}"
+    found = {spec.name for spec in MODELS if name in reachable(type(spec.family).__module__, ours)}
+    assert found == LEARNERS[learner]
+
+
+def test_judging_reporting_and_serving_count_for_no_model() -> None:
+    rooms = {"judging", "reporting", "service", "registry", "pipeline", "settings"}
+    for spec in MODELS:
+        found = reachable(type(spec.family).__module__, frozenset({OUR_PACKAGE}))
+        assert not rooms & {name.split(".")[1] for name in found}, spec.name
