@@ -11,13 +11,13 @@ from click.testing import CliRunner, Result
 
 from aiops_assets.commands.champions import table_of
 from aiops_assets.commands.cli import main
-from aiops_assets.commands.running import _figures
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.arima_predictor import ARIMA_PREDICTOR
 from aiops_assets.judging.forecasting.gate import TRIVIAL_NAMES
 from aiops_assets.judging.forecasting.holdout import SIDES
 from aiops_assets.judging.forecasting.shadow import side_by_side
 from aiops_assets.registry.listing import VersionLine
+from aiops_assets.reporting.reports import report_of
 from aiops_assets.storage.shadow import ShadowRecord, ShadowScores
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets_tests.reporting.forecast_subject import forecasts
@@ -130,14 +130,14 @@ def test_versions_are_listed_with_errors_and_what_they_met() -> None:
 
 
 def test_the_summary_of_a_run_has_a_line_for_each_kind() -> None:
-    assert _figures(ARIMA_PREDICTOR, FIGURES) == (
+    assert report_of(ARIMA_PREDICTOR).summary(FIGURES) == (
         "error to the seasonal naive's 0.63 / 0.68 / 0.74, error to the 24 h median's 0.49 / 0.53 / 0.57, inside the "
         "80 % interval 89% / 87% / 87% (1 / 6 / 24 h ahead)"
     )
     short = {name: value for name, value in FIGURES.items() if not name.endswith("_24h")}
-    assert _figures(ARIMA_PREDICTOR, short).endswith("inside the 80 % interval 89% / 87% (1 / 6 h ahead)")
-    assert _figures(ARIMA_PREDICTOR, {}) == "no moment that an hour of samples follows: nothing to judge by"
-    assert _figures(ANOMALY_DETECTOR, {}) == "no anomalous row to judge by (ANOMALY_RATE=0)"
+    assert report_of(ARIMA_PREDICTOR).summary(short).endswith("inside the 80 % interval 89% / 87% (1 / 6 h ahead)")
+    assert report_of(ARIMA_PREDICTOR).summary({}) == "no moment that an hour of samples follows: nothing to judge by"
+    assert report_of(ANOMALY_DETECTOR).summary({}) == "no anomalous row to judge by (ANOMALY_RATE=0)"
 
 
 def test_sides_are_what_is_kept(kept: Path) -> None:

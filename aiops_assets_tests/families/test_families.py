@@ -241,7 +241,7 @@ class Broken:
     [("nan", "scores that are not finite"), ("always", "raises 600 alerts"), ("too few", "gets (599,) scores")],
 )
 def test_a_broken_window_detector_does_not_pass_the_smoke_test(how: str, problem: str) -> None:
-    problems = WindowEnsemble().smoke_problems(Broken(how))
+    problems = WindowEnsemble().smoke_problems(Broken(how))  # type: ignore[arg-type]
     assert problem in problems[0]
     assert "a constant series" in problems[0]
 

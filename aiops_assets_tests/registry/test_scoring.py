@@ -93,7 +93,7 @@ def test_a_window_detector_reads_the_whole_week_before_it_answers(answers: Answe
     family = SPECS[ENSEMBLE].family
     assert window.pods
     series = segment_rows(window.pods, 0, "synthetic")
-    said = family.explain(family.from_bytes(model_file(ENSEMBLE)), series)  # type: ignore[attr-defined]
+    said = family.explain(family.from_bytes(model_file(ENSEMBLE)), series)
     newest = (series["timestamp"] > UNTIL - timedelta(hours=1)).to_numpy()
     rows = answers.run.scores[answers.run.scores["model_name"] == ENSEMBLE]
     np.testing.assert_array_equal(rows["anomaly_score"], said.score[newest])

@@ -18,6 +18,7 @@ from aiops_assets import __version__
 from aiops_assets.errors import SettingsError, StoreError
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.catalog import MODEL_NAMES
+from aiops_assets.families.lstm_predictor import LSTM_PREDICTOR
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.learners.detectors.lstm_network import WINDOW
 from aiops_assets.service import answers
@@ -266,9 +267,7 @@ class TestOneModel:
 
 
 def test_lookback_of_the_lstm_is_its_window() -> None:
-    from aiops_assets.families.detectors import LSTM_ROWS
-
-    assert LSTM_ROWS == WINDOW + 1
+    assert LSTM_PREDICTOR.family.least_rows == WINDOW + 1
 
 
 def test_fifty_clients_see_no_failure_while_champions_move(home: ServedHome, tmp_path: Path) -> None:
