@@ -13,7 +13,8 @@ from aiops_assets.storage.storage import Storage
 from aiops_assets.timeseries.schema import content_digest
 
 ROWS, RECORD = "rows.parquet", "record.json"
-MOST_SETS = 4
+MOST_SETS = 6
+"""Of each view the newest, and that of its champion; 10 MB each."""
 _read: Remembered[tuple[str, str], tuple[str, pd.DataFrame]] = Remembered(MOST_SETS)
 """URL of the storage and path -> digest of the file, rows."""
 

@@ -45,6 +45,15 @@ def generate(settings: Settings, *models: str, told: bool = False, raise_on_erro
         )
 
 
+def run(settings: Settings, raise_on_error: bool = True) -> Result:
+    """Everything that these settings train, as `aiops run` selects it in synthetic mode."""
+    definitions = definitions_for(settings)
+    job = definitions.resolve_implicit_global_asset_job_def()
+    keys = [key for key in definitions.resolve_asset_graph().get_all_asset_keys() if key != dg.AssetKey("raw_metrics")]
+    with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
+        return job.execute_in_process(instance=instance, asset_selection=keys, raise_on_error=raise_on_error)
+
+
 def materialize(settings: Settings, raise_on_error: bool = True, models: Sequence[str] = (NAME,)) -> Result:
     """Assets over the days of the window in one run, as `aiops run` does, of one model unless others are named."""
     days = days_to_fetch(settings, datetime.now(UTC).date())
