@@ -35,14 +35,14 @@ def on_generated_days(settings: Settings) -> None:
         ModelError: this code cannot ask it.
     """
     from aiops_assets.pipeline.resources import stores_of
-    from aiops_assets.registry.loading import load_model
+    from aiops_assets.registry.version import version_of
 
     served = stores_of(settings).served()
     record = served.champion(ANOMALY_DETECTOR.name)
     if record is None:
         raise NotFoundError(f"{served.locate(ANOMALY_DETECTOR.name)}: nothing is served, run `aiops run` first")
     champion = record.champion
-    pipeline = load_model(served, ANOMALY_DETECTOR, champion.version, champion.manifest_sha256)
+    pipeline = version_of(served, ANOMALY_DETECTOR, champion).model()
     seed = settings.random_seed + 1
     end = settings.end + pd.Timedelta(days=FURTHER_DAYS)
     series = labelled_series(FURTHER_PODS, FURTHER_DAYS, end, seed, settings.anomaly_rate, VISIBLE_KINDS)

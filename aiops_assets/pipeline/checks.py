@@ -15,7 +15,7 @@ from aiops_assets.pipeline.assets.trained import model_key
 from aiops_assets.pipeline.assets.training_sets import training_set_key
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource
-from aiops_assets.registry.loading import load_model
+from aiops_assets.registry.version import version_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import DecisionRef, TrainingSetRef, VersionRef
 from aiops_assets.storage.records import SourceReport
@@ -147,8 +147,7 @@ def smoke_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
         description="The stored file is read back, verified and asked: what is constant or unknown raises no alarm.",
     )
     def smoke(model: VersionRef, stores: StoresResource) -> dg.AssetCheckResult:
-        loaded = load_model(stores.served(), spec, model.version, model.manifest_sha256)
-        problems = spec.family.smoke_problems(loaded)
+        problems = version_of(stores.served(), spec, model).smoke_test()
         return dg.AssetCheckResult(passed=not problems, description="; ".join(problems) or None)
 
     return smoke

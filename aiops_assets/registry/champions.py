@@ -7,11 +7,12 @@ follows; who was killed in between is made up for by the next one.
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError, StoreError
 from aiops_assets.families.catalog import MODELS, named
 from aiops_assets.families.contract import ModelSpec
-from aiops_assets.registry.loading import load_model
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS as CHAMPION_ALIAS
 from aiops_assets.registry.reconciling import reconcile as reconcile
 from aiops_assets.registry.restoring import DOCTOR, damage, doubt, moves_of, recorded_digest, renewed, restore
+from aiops_assets.registry.version import version_of
 from aiops_assets.storage.champion_record import vetoed
+from aiops_assets.storage.handoff import VersionRef
 from aiops_assets.storage.records import ChampionRecord
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.tracking.tracker import Tracker
@@ -50,7 +51,7 @@ def promote(
         raise NotFoundError(_no_version(served, name, version))
     moves = moves_of(record) if is_right or record is None else record.history
     digest = recorded_digest(tracker, moves, name, version)
-    require_servable(served, spec, version, digest)
+    version_of(served, spec, VersionRef(name=name, version=version, manifest_sha256=digest)).require_servable()
     if not is_right:
         record = renewed(served, record, name, version, digest, reason=reason, who=who)[0]
     elif record is None or record.champion.version != version:
@@ -92,24 +93,12 @@ def rollback(
         if to not in served.versions(name):
             raise NotFoundError(_no_version(served, name, to))
         digest = recorded_digest(tracker, moves_of(record), name, to)
-        require_servable(served, spec, to, digest)
+        version_of(served, spec, VersionRef(name=name, version=to, manifest_sha256=digest)).require_servable()
     if to != champion:
         record = served.move_champion(
             name, to, digest, reason=reason, who=who, seen=champion, by_hand=True, veto_seen=True
         )
     return _followed(served, tracker, record)
-
-
-def require_servable(served: ServedModels, spec: ModelSpec, version: int, manifest_sha256: str) -> None:
-    """Verify, load and ask a version.
-
-    Raises:
-        NotFoundError, IntegrityError, ModelError: why it must not be served.
-    """
-    served.verified(spec.name, version, manifest_sha256)
-    model = load_model(served, spec, version, manifest_sha256)
-    if problems := spec.family.smoke_problems(model):
-        raise ModelError(f"{spec.name} version {version} is not served: {'; '.join(problems)}")
 
 
 def veto_on(served: ServedModels, name: str, version: int) -> str:
@@ -163,14 +152,15 @@ def _newest_servable(served: ServedModels, spec: ModelSpec, record: ChampionReco
     champion_files = _files(served, name, record.champion.version, record.champion.manifest_sha256)
     for move in record.earlier:
         try:
-            files = served.verified(name, move.version, move.manifest_sha256).files
+            version = version_of(served, spec, move)
+            files = version.verify().files
             if files == champion_files:
                 wrong.append(f"version {move.version} is the same model")
                 continue
             if veto := record.veto_on(move.version, files):
                 wrong.append(f"version {move.version} was rolled back by {veto.who} ({veto.reason})")
                 continue
-            require_servable(served, spec, move.version, move.manifest_sha256)
+            version.require_servable()
         except (NotFoundError, IntegrityError, ModelError) as error:
             wrong.append(f"version {move.version}: {error}")
             continue

@@ -6,9 +6,9 @@ from typing import Literal
 
 from aiops_assets.errors import AiopsError, IntegrityError, NotFoundError
 from aiops_assets.families.contract import ModelSpec
-from aiops_assets.registry.champions import require_servable
 from aiops_assets.registry.reconciling import follow_alias, follow_link
 from aiops_assets.registry.restoring import damage, doubt, moves_of, names_its_manifest, recorded_digest, restore
+from aiops_assets.registry.version import version_of
 from aiops_assets.storage.records import ChampionMove, ChampionRecord, sha256
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.training_sets import ROWS, TrainingSets
@@ -100,7 +100,7 @@ class Doctor:
         def servable() -> str:
             if asks_mlflow:
                 recorded_digest(self.tracker, moves_of(record), name, move.version)
-            require_servable(self.served, spec, move.version, move.manifest_sha256)
+            version_of(self.served, spec, move).require_servable()
             return ""
 
         fine = f"version {move.version} is what was recorded, loads and answers"

@@ -1,14 +1,14 @@
 """A fit as a retrain does it: anew, and where the kind of model allows it also on from the champion."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError
 from aiops_assets.families.contract import ModelSpec
-from aiops_assets.registry.loading import load_model
+from aiops_assets.registry.version import Version, version_of
 from aiops_assets.storage.served import ServedModels
 
 ANEW = "fitted anew"
@@ -21,12 +21,14 @@ class Fitted:
 
     Attributes:
         data: the model file.
-        said: what the model in that file says of the hold-out.
+        model: read back from that file.
+        said: what it says of the hold-out.
         how: anew, or from which version, and what that was compared with.
         seconds: of all fits together: learning, writing, reading back and asking about the hold-out.
     """
 
     data: bytes
+    model: Any
     said: Any
     how: str
     seconds: float
@@ -50,44 +52,44 @@ def fit_model(served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_ve
     """
     family, train = spec.family, rows[rows["split"] == "train"]
 
-    def fitted(start: Any = None) -> tuple[bytes, Any, float]:
+    def fitted(how: str, start: Any = None) -> Fitted:
         begin = time.perf_counter()
         data = family.to_bytes(family.fit(train, spec.parameters, seed, start=start))
-        said = family.predict_holdout(family.from_bytes(data), rows)
-        return data, said, time.perf_counter() - begin
+        model = family.from_bytes(data)
+        said = family.predict_holdout(model, rows)
+        return Fitted(data, model, said, how, time.perf_counter() - begin)
 
-    data, said, seconds = fitted()
+    anew = fitted(ANEW)
     champion, why_anew = _champion(served, spec, rows, data_version)
     if champion is None:
-        return Fitted(data, said, f"{ANEW}: {why_anew}", seconds)
-    version, start = champion
+        return replace(anew, how=f"{ANEW}: {why_anew}")
+    number = champion.number
     try:
-        further, says, more = fitted(start)
+        further = fitted(f"went on from version {number}, not worse than {REFIT}", champion.model())
     except ModelError as error:
-        return Fitted(data, said, f"{ANEW}: version {version} cannot be gone on from: {error}", seconds)
-    seconds += more
-    if worse := family.task.worse(family.task.compare(rows, says, said, REFIT, seed)):
-        return Fitted(data, said, f"{ANEW}: going on from version {version} is worse ({' and '.join(worse)})", seconds)
-    return Fitted(further, says, f"went on from version {version}, not worse than {REFIT}", seconds)
+        return replace(anew, how=f"{ANEW}: version {number} cannot be gone on from: {error}")
+    seconds = anew.seconds + further.seconds
+    if worse := family.task.worse(family.task.compare(rows, further.said, anew.said, REFIT, seed)):
+        how = f"{ANEW}: going on from version {number} is worse ({' and '.join(worse)})"
+        return replace(anew, how=how, seconds=seconds)
+    return replace(further, seconds=seconds)
 
 
 def _champion(
     served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_version: str
-) -> tuple[tuple[int, Any] | None, str]:
-    """The champion's version and model, or why there is none to go on from."""
-    family = spec.family
+) -> tuple[Version[Any, Any] | None, str]:
+    """The champion, or why there is none to go on from."""
     try:
         record = served.champion(spec.name)
         if record is None:
             return None, "there was no champion"
-        version, digest = record.champion.version, record.champion.manifest_sha256
+        version = version_of(served, spec, record.champion)
         if record.champion.data_version == data_version:
-            return None, f"version {version} has seen the same rows"
-        until = served.manifest(spec.name, version, digest).trained_until
+            return None, f"version {version.number} has seen the same rows"
+        until = version.manifest.trained_until
         if until is None or until >= rows.loc[rows["split"] == "holdout", "timestamp"].min():
-            return None, f"version {version} may have seen rows of the hold-out"
-        model = load_model(served, spec, version, digest)
+            return None, f"version {version.number} may have seen rows of the hold-out"
+        why_anew = spec.family.why_anew(version.model(), spec.parameters)
     except (NotFoundError, IntegrityError, ModelError) as error:
         return None, f"the champion cannot be gone on from: {error}"
-    why_anew = family.why_anew(model, spec.parameters)
-    return (None, why_anew) if why_anew else ((version, model), "")
+    return (None, why_anew) if why_anew else (version, "")

@@ -3,18 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pandas as pd
 
-from aiops_assets.families.contract import ModelSpec
 from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.decision import Decision, meets_null_model, replace_damaged
 from aiops_assets.judging.task import Comparison, HoldoutFigures
 from aiops_assets.registry.champions import veto_on
-from aiops_assets.registry.holdouts import holdout_said
-from aiops_assets.registry.loading import unloadable
+from aiops_assets.registry.version import Version
 from aiops_assets.storage.records import ChampionMove, EvaluationRecord, Gap, Manifest
-from aiops_assets.storage.served import ServedModels
 
 NOBODY = "none"
 
@@ -46,35 +44,25 @@ class Verdict:
         return self.comparison.opponent_figures.as_metrics() if self.comparison else {}
 
 
-def judge_challenger(
-    served: ServedModels,
-    spec: ModelSpec,
-    rows: pd.DataFrame,
-    data_version: str,
-    version: int,
-    manifest_sha256: str,
-    seed: int,
-) -> Verdict:
+def judge_challenger(challenger: Version[Any, Any], rows: pd.DataFrame, data_version: str, seed: int) -> Verdict:
     """Decide whether a version becomes champion.
 
     Args:
-        served: version directories and champion records.
-        spec: of the model.
+        challenger: the version; it meets the champion in the store that it lies in.
         rows: of the training set, train and hold-out: a window detector reads the one before the other.
         data_version: of these rows.
-        version, manifest_sha256: the challenger.
         seed: of the bootstrap.
 
     Raises:
         IntegrityError: the challenger is not what was recorded, or the champion record cannot be read.
         ModelError: the challenger cannot be loaded here.
     """
-    family = spec.family
-    said = holdout_said(served, spec, version, manifest_sha256, rows, data_version)
-    record = served.champion(spec.name)
+    family = challenger.family
+    said = challenger.predict_holdout(rows, data_version)
+    record = challenger.served.champion(challenger.name)
     champion = record.champion if record else None
-    manifest = served.manifest(spec.name, version, manifest_sha256)
-    decision = _without_comparison(served, spec, manifest, manifest_sha256, champion)
+    manifest = challenger.manifest
+    decision = _without_comparison(challenger, manifest, champion)
     if decision:
         return Verdict(decision, champion.version if champion else None, family.task.figures(said, rows), None)
 
@@ -82,7 +70,7 @@ def judge_challenger(
     if champion is None or meets_null_model(manifest.effective_source, source):
         opponent, who = family.baseline(rows), family.task.baseline_name
     else:
-        opponent = holdout_said(served, spec, champion.version, champion.manifest_sha256, rows, data_version)
+        opponent = challenger.beside(champion).predict_holdout(rows, data_version)
         who = f"champion version {champion.version}"
     comparison = family.task.compare(rows, said, opponent, who, seed)
     decision = family.task.decide(comparison, challenger_source=manifest.effective_source, champion_source=source)
@@ -114,20 +102,20 @@ def evaluation_record(
 
 
 def _without_comparison(
-    served: ServedModels, spec: ModelSpec, manifest: Manifest, manifest_sha256: str, champion: ChampionMove | None
+    challenger: Version[Any, Any], manifest: Manifest, champion: ChampionMove | None
 ) -> Decision | None:
     """What is decided before anybody looks at figures."""
     if champion is None:
         return None
-    if champion.manifest_sha256 == manifest_sha256:
+    if champion.manifest_sha256 == challenger.digest:
         return Decision(False, f"version {manifest.version} is the champion already", equal=True)
-    if veto := veto_on(served, spec.name, manifest.version):
+    if veto := veto_on(challenger.served, challenger.name, manifest.version):
         return Decision(False, veto)
-    if damage := unloadable(served, spec, champion.version, champion.manifest_sha256):
+    if damage := challenger.beside(champion).load_problem():
         return replace_damaged(
             damage, challenger_source=manifest.effective_source, champion_source=champion.effective_source
         )
-    theirs = served.manifest(spec.name, champion.version, champion.manifest_sha256)
+    theirs = challenger.beside(champion).manifest
     if (theirs.cluster, theirs.files) == (manifest.cluster, manifest.files):
         return Decision(False, f"the same model as the champion, version {champion.version}", equal=True)
     return None

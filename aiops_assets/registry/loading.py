@@ -1,7 +1,7 @@
-"""From a version directory to a model that answers: everything is compared before a byte of it is unpickled.
+"""From a verified model file to a model that answers: what it was made for is compared before it is unpickled.
 
-A pickle runs code, and a model given other columns than it was fitted on answers all the same. So the digests,
-the columns, the units and the package that wrote the file come first, and a refusal names what differs.
+A pickle runs code, and a model given other columns than it was fitted on answers all the same. So the columns, the
+units and the package that wrote the file come first, and a refusal names what differs.
 """
 
 import pickle
@@ -9,55 +9,35 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import Any
 
-from aiops_assets.errors import IntegrityError, ModelError, NotFoundError
+from aiops_assets.errors import ModelError
 from aiops_assets.families.contract import Family, ModelSpec
 from aiops_assets.storage.records import Manifest
-from aiops_assets.storage.served import ServedModels
 
 UNREADABLE = (pickle.PickleError, ImportError, AttributeError, LookupError, TypeError, ValueError, EOFError)
 """What a file raises that this code does not understand, although it is the one that was written."""
 
 
-def load_model(served: ServedModels, spec: ModelSpec, version: int, manifest_sha256: str) -> Any:
-    """A version's model, when it is what was recorded and fits the code that is to ask it.
+def read_model(spec: ModelSpec, manifest: Manifest, data: bytes) -> Any:
+    """The model in a file whose digest was compared, when it fits the code that is to ask it.
 
     Args:
-        served: the version directories.
         spec: of the model.
-        version: which.
-        manifest_sha256: of its manifest, recorded outside the directory.
+        manifest: of the version, whose digest was compared too.
+        data: the model file.
 
     Raises:
-        NotFoundError: no such version.
-        IntegrityError: manifest or file differ from their recorded digests; nothing was unpickled.
         ModelError: other columns, order, width, units or another minor version of the package that wrote the file
             (nothing was unpickled), or a file that cannot be read.
     """
-    family = spec.family
-    manifest = served.manifest(spec.name, version, manifest_sha256)
-    data = served.load_file(spec.name, version, family.model_file, manifest_sha256)
-    what = f"{spec.name} version {version}"
-    if problem := _other_columns(manifest, family) or _other_package(manifest, family):
+    what = f"{spec.name} version {manifest.version}"
+    if problem := _other_columns(manifest, spec.family) or _other_package(manifest, spec.family):
         raise ModelError(f"{what} is not loaded: {problem}")
     try:
-        return family.from_bytes(data)
+        return spec.family.from_bytes(data)
     except UNREADABLE as error:
         raise ModelError(
             f"{what} cannot be read ({type(error).__name__}: {str(error).partition(chr(10))[0]}): train it again"
         ) from error
-
-
-def unloadable(served: ServedModels, spec: ModelSpec, version: int, manifest_sha256: str) -> str:
-    """Why a version cannot be loaded; empty when it can.
-
-    Raises:
-        StoreError: the storage cannot be read at all, which says nothing about the version.
-    """
-    try:
-        load_model(served, spec, version, manifest_sha256)
-    except (NotFoundError, IntegrityError, ModelError) as error:
-        return str(error)
-    return ""
 
 
 def _other_columns(manifest: Manifest, family: Family[Any, Any]) -> str:

@@ -16,7 +16,7 @@ from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.registry.code_digest import code_digest
-from aiops_assets.registry.loading import load_model
+from aiops_assets.registry.version import version_of
 from aiops_assets.storage.records import ChampionMove
 from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS, AskedModel, ScoresRecord, ScoresRun
 from aiops_assets.storage.served import ServedModels
@@ -160,9 +160,7 @@ def _scores(
     asked = rows.of(spec)
     if not rows.reported(asked).any():
         raise DataError("no row of the newest hour has its six minutes of samples")
-    family = spec.family
-    model = load_model(served, spec, champion.version, champion.manifest_sha256)
-    said = family.explain(model, asked)
+    said = version_of(served, spec, champion).explain(asked)
     newest = rows.reported(asked)
     score = said.score[newest]
     if not np.isfinite(score).all():
@@ -173,7 +171,7 @@ def _scores(
         model_version=champion.version,
         anomaly_score=score,
         is_anomaly=said.alert[newest],
-        contributing_features=[_largest_first(family.contributors, one) for one in said.contributions[newest]],
+        contributing_features=[_largest_first(spec.family.contributors, one) for one in said.contributions[newest]],
     )
     return frame[list(SCORE_COLUMNS)]
 
@@ -188,8 +186,7 @@ def _forecast(served: ServedModels, spec: ModelSpec, champion: ChampionMove, win
     if window.cluster is None:
         raise DataError(window.lacking.get("cluster", "no metric of the cluster has a sample"))
     history = history_of_segment(window.cluster, cluster_series.VALUES)
-    model = load_model(served, spec, champion.version, champion.manifest_sha256)
-    forecast: Forecast = model.forecast(history, HORIZON)
+    forecast: Forecast = version_of(served, spec, champion).model().forecast(history, HORIZON)
     if not all(np.isfinite(side).all() for side in (forecast.value, forecast.lower, forecast.upper)):
         raise ModelError(f"version {champion.version} gives forecasts that are not finite")
     return forecast

@@ -1,14 +1,12 @@
 """A challenger in the shadow of the champion: which two versions stand side by side, and what both say."""
 
-from typing import Any
-
 import pandas as pd
 
 from aiops_assets.errors import IntegrityError
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.registry.code_digest import code_of
-from aiops_assets.registry.holdouts import holdout_said
-from aiops_assets.registry.loading import load_model, unloadable
+from aiops_assets.registry.version import version_of
+from aiops_assets.storage.handoff import VersionRef
 from aiops_assets.storage.records import TrainingSetRecord
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.shadow import ShadowRecord
@@ -39,7 +37,8 @@ def window_record(
     """
     digest, note = _digest(served, spec.name, champion) if champion else ("", "")
     if champion and not note:
-        note = unloadable(served, spec, champion, digest)
+        there = VersionRef(name=spec.name, version=champion, manifest_sha256=digest)
+        note = version_of(served, spec, there).load_problem()
     return ShadowRecord(
         name=spec.name,
         challenger=challenger,
@@ -70,18 +69,20 @@ def score_window(served: ServedModels, spec: ModelSpec, record: ShadowRecord, ro
     """
     family = spec.family
     data = record.data_version
-    said = holdout_said(served, spec, record.challenger, record.challenger_sha256, rows, data)
+    challenger = version_of(
+        served,
+        spec,
+        VersionRef(name=spec.name, version=record.challenger, manifest_sha256=record.challenger_sha256),
+    )
+    said = challenger.predict_holdout(rows, data)
     if record.champion_sha256 == record.challenger_sha256:
         beside = said
     elif record.champion and not record.note:
-        beside = holdout_said(served, spec, record.champion, record.champion_sha256, rows, data)
+        champion = VersionRef(name=spec.name, version=record.champion, manifest_sha256=record.champion_sha256)
+        beside = challenger.beside(champion).predict_holdout(rows, data)
     else:
         beside = None
-
-    def explain(some: pd.DataFrame) -> Any:
-        return family.explain(load_model(served, spec, record.challenger, record.challenger_sha256), some)
-
-    return family.task.side_by_side(rows, said, beside, explain, family.contributors)
+    return family.task.side_by_side(rows, said, beside, challenger.explain, family.contributors)
 
 
 def _digest(served: ServedModels, name: str, version: int) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 import structlog
 
@@ -22,7 +23,7 @@ from aiops_assets.errors import (
 )
 from aiops_assets.families.catalog import named
 from aiops_assets.families.contract import ModelSpec
-from aiops_assets.registry.loading import load_model
+from aiops_assets.registry.version import Version
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.ready import ReadyModel
 from aiops_assets.service.versions import NOTHING, VersionSource
@@ -167,12 +168,12 @@ class ModelPool:
 
     def _load(self, spec: ModelSpec, champion: ChampionMove) -> ReadyModel:
         """Read and ask a version. Raises AiopsError: it must not be served."""
-        served = self._source.served
-        manifest = served.manifest(spec.name, champion.version, champion.manifest_sha256)
-        model = load_model(served, spec, champion.version, champion.manifest_sha256)
-        if problems := spec.family.smoke_problems(model):
+        # Of its own: a process that serves for months keeps no model but the one it answers from.
+        version: Version[Any, Any] = Version(self._source.served, spec, champion)
+        manifest = version.manifest
+        if problems := version.smoke_test():
             raise ModelError(f"smoke inference: {'; '.join(problems)}")
-        return ReadyModel(spec, champion, manifest, spec.family.for_serving(model))
+        return ReadyModel(spec, champion, manifest, spec.family.for_serving(version.model()))
 
     def _swap(self, name: str, loaded: ReadyModel) -> None:
         before = self._ready.get(name)
@@ -189,5 +190,5 @@ class ModelPool:
 
 
 def _storage_is_away(error: AiopsError) -> bool:
-    """Whether it says nothing about the version, which may load at the next poll; see registry.loading.unloadable."""
+    """Whether it says nothing about the version, which may load at the next poll; see Version.load_problem."""
     return isinstance(error, StoreError) and not isinstance(error, NotFoundError | IntegrityError)

@@ -126,6 +126,10 @@ class _MountedVersion(LocalStorage):
         """See Storage."""
         return super().read(PurePosixPath(path).name)
 
+    def signature(self, path: str) -> str:
+        """See Storage."""
+        return super().signature(PurePosixPath(path).name)
+
     def locate(self, path: str) -> str:
         """See Storage."""
         return super().locate(PurePosixPath(path).name)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, StoreError
 from aiops_assets.storage.champion_record import ChampionRecords
+from aiops_assets.storage.digests import digest_of, read_hashed
 from aiops_assets.storage.records import ChampionMove, ChampionRecord, EvaluationRecord, FileState, Manifest, sha256
 from aiops_assets.storage.storage import Storage
 
@@ -94,11 +95,11 @@ class ServedModels:
         return sha256(self.storage.read(f"{name}/{version}/{MANIFEST}"))
 
     def check_files(self, manifest: Manifest) -> list[FileState]:
-        """Re-hash each file that a manifest names."""
+        """Compare each file with the digest that a manifest names."""
         checks = []
         for path, expected in sorted(manifest.files.items()):
             try:
-                found = sha256(self.storage.read(f"{manifest.name}/{manifest.version}/{path}"))
+                found = digest_of(self.storage, f"{manifest.name}/{manifest.version}/{path}")
             except NotFoundError:
                 found = ""
             checks.append(FileState(path=path, sha256=expected, verified=found == expected))
@@ -120,7 +121,7 @@ class ServedModels:
     def files(self, name: str, version: int) -> dict[str, bytes]:
         """All files of a version, its manifest among them, as they are."""
         folder = f"{name}/{version}"
-        return {path: self.storage.read(f"{folder}/{path}") for path in self.storage.names(folder)}
+        return {path: read_hashed(self.storage, f"{folder}/{path}")[0] for path in self.storage.names(folder)}
 
     def load_file(self, name: str, version: int, path: str, manifest_sha256: str) -> bytes:
         """A model file, only when manifest and file have the digests recorded for them.
@@ -129,8 +130,8 @@ class ServedModels:
             IntegrityError: naming the file that differs. Nothing of it has been unpickled.
         """
         manifest = self.manifest(name, version, manifest_sha256)
-        data = self.storage.read(f"{name}/{version}/{path}")
-        if sha256(data) != manifest.files.get(path):
+        data, digest = read_hashed(self.storage, f"{name}/{version}/{path}")
+        if digest != manifest.files.get(path):
             where = self.storage.locate(f"{name}/{version}/{path}")
             raise IntegrityError(f"{where} is not the file its manifest names: do not load it")
         return data

@@ -29,6 +29,8 @@ YOUNG_SECONDS = 600
 """Younger leftovers may still have a writer."""
 UNLOCKED_SECONDS = 2
 """How long a writer may need from making its lock file to locking it."""
+TICK_SECONDS = 0.02
+"""Longer than the ticks of the clock by which local file systems date a change."""
 
 
 class Storage(ABC):
@@ -39,6 +41,10 @@ class Storage(ABC):
     @abstractmethod
     def read(self, path: str) -> bytes:
         """The whole content. Raises NotFoundError."""
+
+    @abstractmethod
+    def signature(self, path: str) -> str:
+        """What changes whenever a file does, without reading it; empty: nothing tells. Raises NotFoundError."""
 
     @abstractmethod
     def write(self, path: str, data: bytes) -> None:
@@ -114,6 +120,23 @@ class LocalStorage(Storage):
                 return (self.root / path).read_bytes()
             except FileNotFoundError:
                 raise NotFoundError(f"{self.root / path} does not exist") from None
+
+    def signature(self, path: str) -> str:
+        """See Storage. Size, times of change, inode; a file that was written just now is waited for.
+
+        Within one tick of the clock a second change would not show.
+        """
+        with _os_errors(self.root / path):
+            try:
+                found = (self.root / path).stat()
+            except FileNotFoundError:
+                raise NotFoundError(f"{self.root / path} does not exist") from None
+        age = time.time() - found.st_ctime
+        if age < 0:  # dated by another clock
+            return ""
+        if age < TICK_SECONDS:
+            time.sleep(TICK_SECONDS)
+        return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
 
     def write(self, path: str, data: bytes) -> None:
         """See Storage."""
@@ -216,6 +239,14 @@ class ObjectStorage(Storage):
         """See Storage."""
         with self._errors(path):
             return bytes(self.store.get(path).bytes())
+
+    def signature(self, path: str) -> str:
+        """See Storage. The entity tag, where the bucket gives one, and what else it says of the object."""
+        with self._errors(path):
+            found = self.store.head(path)
+        if not found["e_tag"]:
+            return ""
+        return f"{found['e_tag']} {found['version']} {found['size']} {found['last_modified'].isoformat()}"
 
     def write(self, path: str, data: bytes) -> None:
         """See Storage."""

@@ -6,11 +6,17 @@ import pandas as pd
 from pydantic import ValidationError
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
+from aiops_assets.storage.digests import digest_of, read_hashed
 from aiops_assets.storage.records import TrainingSetRecord, sha256
+from aiops_assets.storage.remembered import Remembered
 from aiops_assets.storage.storage import Storage
 from aiops_assets.timeseries.schema import content_digest
 
 ROWS, RECORD = "rows.parquet", "record.json"
+MOST_SETS = 6
+"""Of each view the newest, and that of its champion; 10 MB each."""
+_read: Remembered[tuple[str, str], tuple[str, pd.DataFrame]] = Remembered(MOST_SETS)
+"""URL of the storage and path -> digest of the file, rows."""
 
 
 class TrainingSets:
@@ -81,7 +87,7 @@ class TrainingSets:
         return sha256(self.storage.read(f"{self.path(view, data_version)}/{RECORD}"))
 
     def rows(self, view: str, data_version: str) -> pd.DataFrame:
-        """The rows, file and content re-hashed on the way.
+        """The rows, when file and content have their recorded digests; read once a process unless the file changes.
 
         Raises:
             NotFoundError: not stored.
@@ -89,15 +95,23 @@ class TrainingSets:
         """
         path = f"{self.path(view, data_version)}/{ROWS}"
         where = self.storage.locate(path)
-        data = self.storage.read(path)
-        if sha256(data) != self.record(view, data_version).rows_sha256:
+        known = _read.get((self.storage.url, path))
+        if known and known[0] == digest_of(self.storage, path):
+            digest, rows = known
+        else:
+            data, digest = read_hashed(self.storage, path)
+            rows = None
+        if digest != self.record(view, data_version).rows_sha256:
             raise IntegrityError(
                 f"{where} differs from its recorded digest: remove {self.locate(view, data_version)} and run again"
             )
-        rows = from_parquet(data)
-        if content_digest(rows) != data_version:
-            raise IntegrityError(f"{where} holds rows with digest {content_digest(rows)}")
-        return rows
+        if rows is None:
+            rows = from_parquet(data)
+            if content_digest(rows) != data_version:
+                raise IntegrityError(f"{where} holds rows with digest {content_digest(rows)}")
+            _read.put((self.storage.url, path), (digest, rows))
+        # Lazy: pandas copies a column when somebody writes to it, and nobody else sees that.
+        return rows.copy(deep=False)
 
 
 def to_parquet(rows: pd.DataFrame) -> bytes:

@@ -132,11 +132,23 @@ class Tracker:
             client.set_terminated(run_id, "FINISHED")
 
     def register(
-        self, name: str, version: int, files: Mapping[str, bytes], *, run_id: str, tags: Mapping[str, str]
+        self,
+        name: str,
+        version: int,
+        files: Callable[[], Mapping[str, bytes]],
+        *,
+        run_id: str,
+        tags: Mapping[str, str],
     ) -> RegisteredVersion:
         """Register the files of a served directory as they are.
 
         Called again it finds what is there, so it mends a run that was killed after its commit.
+
+        Args:
+            name, version: of the directory.
+            files: reads them; not called where the version is registered already.
+            run_id: that made them.
+            tags: of the version.
 
         Raises:
             IntegrityError: that version is registered with another ``manifest_sha256``.
@@ -153,7 +165,7 @@ class Tracker:
         with self._mlflow.errors(), tempfile.TemporaryDirectory() as folder:
             with accepting("RESOURCE_ALREADY_EXISTS"):
                 client.create_registered_model(name)
-            for path, data in files.items():
+            for path, data in files().items():
                 Path(folder, path).parent.mkdir(parents=True, exist_ok=True)
                 Path(folder, path).write_bytes(data)
             title = f"{name}-{version}"

@@ -21,7 +21,7 @@ import pytest
 
 from aiops_assets.errors import AiopsError, ConflictError
 from aiops_assets.registry import champions
-from aiops_assets.registry.loading import load_model
+from aiops_assets.registry.version import version_of
 from aiops_assets.storage.champion_record import CHAMPION
 from aiops_assets.storage.records import ChampionRecord
 from aiops_assets.storage.served import ServedModels
@@ -139,7 +139,7 @@ def champion_problems(home: ChampionHome, before: int, what: Act) -> Any:
         yield "nothing is served"
         return
     champion = record.champion
-    model = load_model(home.served, home.spec, champion.version, champion.manifest_sha256)
+    model = version_of(home.served, home.spec, champion).model()
     yield from home.spec.family.smoke_problems(model)
     if champion.version == before:
         return

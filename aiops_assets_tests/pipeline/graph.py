@@ -77,6 +77,15 @@ def generate(
         )
 
 
+def run(settings: Settings, raise_on_error: bool = True) -> Result:
+    """Everything that these settings train, as `aiops run` selects it in synthetic mode."""
+    definitions = definitions_for(settings)
+    job = definitions.resolve_implicit_global_asset_job_def()
+    keys = [key for key in definitions.resolve_asset_graph().get_all_asset_keys() if key != dg.AssetKey("raw_metrics")]
+    with dg.DagsterInstance.ephemeral() as instance:
+        return job.execute_in_process(instance=instance, asset_selection=keys, raise_on_error=raise_on_error)
+
+
 def materialize(
     settings: Settings, raise_on_error: bool = True, models: Sequence[str] = (NAME,), lasting: bool = False
 ) -> Result:

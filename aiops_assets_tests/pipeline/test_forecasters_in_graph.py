@@ -4,7 +4,6 @@ import json
 from functools import partial
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from aiops_assets.commands.running import selection, stated_source
@@ -13,23 +12,15 @@ from aiops_assets.families.catalog import MODEL_NAMES, MODELS
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.registry.lineage import LineageReader
-from aiops_assets.registry.loading import load_model
+from aiops_assets.registry.version import version_of
 from aiops_assets.settings import Settings
+from aiops_assets.storage.handoff import VersionRef
 from aiops_assets_tests.conftest import make_settings
-from aiops_assets_tests.pipeline.graph import CLOSED, Result, champion, metadata, newest
+from aiops_assets_tests.pipeline.graph import CLOSED, Result, champion, metadata, newest, run
 
 PREDICTIVE, LSTM, ARIMA = "predictive-analytics", "lstm-predictor", "arima-predictor"
 KINDS = ("model", "evaluation", "served", "shadow", "card")
 small = partial(make_settings, TRAINING_DAYS="5", N_SAMPLES="500", TRAINING_PODS="5")
-
-
-def run(settings: Settings, raise_on_error: bool = True) -> Result:
-    """Everything that these settings train, as `aiops run` selects it in synthetic mode."""
-    definitions = definitions_for(settings)
-    job = definitions.resolve_implicit_global_asset_job_def()
-    keys = [key for key in definitions.resolve_asset_graph().get_all_asset_keys() if key != dg.AssetKey("raw_metrics")]
-    with dg.DagsterInstance.ephemeral() as instance:
-        return job.execute_in_process(instance=instance, asset_selection=keys, raise_on_error=raise_on_error)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +73,8 @@ def test_a_second_run_has_nothing_to_do_and_a_new_window_goes_on_from_the_champi
     assert metadata(result, f"model/{PREDICTIVE}")["fit"] == fit
     served = stores_of(later).served()
     spec = next(spec for spec in MODELS if spec.name == PREDICTIVE)
-    model = load_model(served, spec, 2, served.manifest_sha256(PREDICTIVE, 2))
+    second = VersionRef(name=PREDICTIVE, version=2, manifest_sha256=served.manifest_sha256(PREDICTIVE, 2))
+    model = version_of(served, spec, second).model()
     assert len(model.parts["history"].trees.stages) == (2 if fit.startswith("went on") else 1)
     assert metadata(result, f"evaluation/{PREDICTIVE}")["opponent"] == "champion version 1"
 

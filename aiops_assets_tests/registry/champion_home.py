@@ -18,6 +18,8 @@ from aiops_assets.families.contract import ModelSpec
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.registry import champions
 from aiops_assets.registry.champions import CHAMPION_ALIAS
+from aiops_assets.registry.version import Version, version_of
+from aiops_assets.storage.handoff import VersionRef
 from aiops_assets.storage.records import ChampionRecord, Manifest, TrainingSetRecord
 from aiops_assets.storage.served import CURRENT, ServedModels
 from aiops_assets.storage.storage import LocalStorage
@@ -121,8 +123,7 @@ class ChampionHome:
         """Let MLflow know a version, as the graph does."""
         manifest = self.served.manifest(self.name, version)
         known = {MANIFEST_TAG: self.digest(version), DATA_TAG: manifest.data_version, **(tags or {})}
-        files = self.served.files(self.name, version)
-        self.tracker.register(self.name, version, files, run_id=manifest.run_id, tags=known)
+        self.tracker.register(self.name, version, lambda: self.bytes_of(version), run_id=manifest.run_id, tags=known)
 
     def add(self, data: bytes | None = None, **changes: object) -> int:
         """A committed and registered version; by default a sound one, another each time."""
@@ -140,6 +141,11 @@ class ChampionHome:
 
     def digest(self, version: int) -> str:
         return self.served.manifest_sha256(self.name, version)
+
+    def version(self, number: int, digest: str = "") -> Version[Any, Any]:
+        """A version as the process shares it, by default with the digest that its manifest has now."""
+        ref = VersionRef(name=self.name, version=number, manifest_sha256=digest or self.digest(number))
+        return version_of(self.served, self.spec, ref)
 
     def champion(self) -> int | None:
         record = self.served.champion(self.name)

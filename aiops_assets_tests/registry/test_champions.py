@@ -10,7 +10,6 @@ from obstore.store import MemoryStore
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, StoreError
 from aiops_assets.registry import champions
 from aiops_assets.registry.listing import names_served
-from aiops_assets.registry.loading import load_model
 from aiops_assets.storage.records import ChampionRecord
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import ObjectStorage
@@ -50,7 +49,7 @@ def test_a_rollback_restores_the_very_same_bytes(home: ChampionHome) -> None:
     assert {path.name: path.read_bytes() for path in link.iterdir()} == first
     assert home.said() == (2, 2, "2")
     digest = record.champion.manifest_sha256
-    assert load_model(home.served, home.spec, 2, digest).predict([[0.5] * len(FEATURES)]).shape == (1,)
+    assert home.version(2, digest).model().predict([[0.5] * len(FEATURES)]).shape == (1,)
 
 
 def test_the_version_that_is_left_is_vetoed_until_a_person_promotes_it(home: ChampionHome) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError
 from aiops_assets.learners.detectors.isolation_forest import predict
-from aiops_assets.registry.loading import load_model, unloadable
 from aiops_assets.timeseries.features import FEATURES
 from aiops_assets_tests.registry.champion_home import ChampionHome, alarming_file, home_of, promote, rollback, trap_file
 
@@ -45,7 +44,7 @@ def test_a_model_of_other_columns_or_packages_is_refused_by_name_before_unpickli
             act(home, version)
         assert says in str(caught.value)
         assert f"{home.name} version {version} is not loaded" in str(caught.value)
-    assert says in unloadable(home.served, home.spec, version, home.digest(version))
+    assert says in home.version(version).load_problem()
     assert not touched.exists()
     assert home.said() == (2, 2, "2")
 
@@ -53,19 +52,19 @@ def test_a_model_of_other_columns_or_packages_is_refused_by_name_before_unpickli
 def test_the_trap_of_these_tests_works(home: ChampionHome, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     version = home.add(trap_file(touched))
-    load_model(home.served, home.spec, version, home.digest(version))
+    home.version(version).model()
     assert touched.exists()
 
 
 def test_a_replaced_file_is_refused_before_unpickling(home: ChampionHome, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
-    digest = home.digest(3)
+    version = home.version(3)
     (home.model_folder / "3" / "model.joblib").write_bytes(trap_file(touched))
     for act in (promote, rollback):
         with pytest.raises(IntegrityError, match=r"model\.joblib differs from its manifest"):
             act(home, 3)
     with pytest.raises(IntegrityError, match=r"model\.joblib is not the file its manifest names: do not load it"):
-        load_model(home.served, home.spec, 3, digest)
+        version.model()
     assert not touched.exists()
     assert home.said() == (2, 2, "2")
 
@@ -105,11 +104,11 @@ def test_a_file_that_cannot_be_read_is_an_error_of_ours(home: ChampionHome) -> N
     version = home.add(b"no pickle at all")
     with pytest.raises(ModelError, match=r"cannot be read \(.*\): train it again"):
         promote(home, version)
-    assert "cannot be read" in unloadable(home.served, home.spec, version, home.digest(version))
+    assert "cannot be read" in home.version(version).load_problem()
 
 
 def test_a_sound_version_loads_and_answers(home: ChampionHome) -> None:
-    assert unloadable(home.served, home.spec, 1, home.digest(1)) == ""
-    model = load_model(home.served, home.spec, 1, home.digest(1))
+    assert home.version(1).load_problem() == ""
+    model = home.version(1).model()
     assert predict(model, [[0.4] * len(FEATURES)]).tolist() in ([1], [-1])
-    assert "does not exist" in unloadable(home.served, home.spec, 9, home.digest(1))
+    assert "does not exist" in home.version(9, home.digest(1)).load_problem()

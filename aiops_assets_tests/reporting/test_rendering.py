@@ -236,6 +236,6 @@ def test_a_card_says_how_its_kind_of_model_is_used_retrained_and_loaded(spec: Mo
     program = card.partition("```python\n")[2].partition("```")[0]
     compile(program, spec.name, "exec")
     assert family.model_file in program
-    assert "# 'other.bin': see aiops_assets.registry.loading.load_model" in program
+    assert "# 'other.bin': see aiops_assets.registry.version.version_of" in program
     unknown = card_text(subject(spec=spec, manifest=MANIFEST.model_copy(update={"fit": ""}), scores=None))
     assert "This version:" not in unknown

@@ -121,7 +121,7 @@ def test_a_run_that_mlflow_refuses_does_not_stay_open(tracker: Tracker, mlflow: 
 def test_what_is_registered_is_what_is_served(tracker: Tracker, mlflow: Any, tmp_path: Path) -> None:
     run_id = fitted(tracker)
     tags = {"data_version": DIGEST, "manifest_sha256": "a" * 64}
-    made = tracker.register("bytes", 7, FILES, run_id=run_id, tags=tags)
+    made = tracker.register("bytes", 7, lambda: FILES, run_id=run_id, tags=tags)
     assert (made.version, made.registry_version, made.run_id) == (7, "1", run_id)
     assert tags.items() <= made.tags.items()
     folder = Path(mlflow.get_model_version_download_uri("bytes", "1").removeprefix("file://"))
@@ -130,11 +130,11 @@ def test_what_is_registered_is_what_is_served(tracker: Tracker, mlflow: Any, tmp
 
 def test_registering_twice_changes_nothing(tracker: Tracker, mlflow: Any) -> None:
     run_id = fitted(tracker)
-    first = tracker.register("twice", 1, FILES, run_id=run_id, tags={"manifest_sha256": "a"})
-    assert tracker.register("twice", 1, {}, run_id=run_id, tags={"manifest_sha256": "a"}) == first
+    first = tracker.register("twice", 1, lambda: FILES, run_id=run_id, tags={"manifest_sha256": "a"})
+    assert tracker.register("twice", 1, lambda: {}, run_id=run_id, tags={"manifest_sha256": "a"}) == first
     assert len(mlflow.search_model_versions("name = 'twice'")) == 1
     with pytest.raises(IntegrityError, match=r"twice version 1 .* other content"):
-        tracker.register("twice", 1, FILES, run_id=run_id, tags={"manifest_sha256": "b"})
+        tracker.register("twice", 1, lambda: FILES, run_id=run_id, tags={"manifest_sha256": "b"})
 
 
 def test_a_registration_that_was_killed_is_completed(tracker: Tracker, mlflow: Any, uri: str) -> None:
@@ -144,14 +144,14 @@ MlflowClient.create_model_version = lambda *args, **more: os._exit(9)
 with tracker.run("m", dataset=dataset, params={}, tags={}) as run:
     pass
 print(run.run_id, flush=True)
-tracker.register("killed", 1, {"model.joblib": b"half"}, run_id=run.run_id, tags={})
+tracker.register("killed", 1, lambda: {"model.joblib": b"half"}, run_id=run.run_id, tags={})
 """
     process = in_another_process(script, uri)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 9, err
     run_id = out.strip()
     assert tracker.find("killed", 1) is None
-    assert tracker.register("killed", 1, FILES, run_id=run_id, tags={}).run_id == run_id
+    assert tracker.register("killed", 1, lambda: FILES, run_id=run_id, tags={}).run_id == run_id
     folder = Path(mlflow.get_model_version_download_uri("killed", "1").removeprefix("file://"))
     assert (folder / "model.joblib").read_bytes() == FILES["model.joblib"]
     experiment = mlflow.get_experiment_by_name("aiops/test").experiment_id
@@ -161,7 +161,7 @@ tracker.register("killed", 1, {"model.joblib": b"half"}, run_id=run.run_id, tags
 def test_an_alias_follows(tracker: Tracker) -> None:
     run_id = fitted(tracker)
     for version in (3, 12):
-        tracker.register("aliased", version, FILES, run_id=run_id, tags={})
+        tracker.register("aliased", version, lambda: FILES, run_id=run_id, tags={})
     assert tracker.alias("aliased", "champion") is None
     assert tracker.alias("unknown", "champion") is None
     assert tracker.set_alias("aliased", "champion", 12)
@@ -178,7 +178,7 @@ def test_which_models_came_of_this_data(tracker: Tracker) -> None:
     run_id = fitted(tracker)
     digest = "f" * 32
     for name, version, data in (("one", 2, digest), ("two", 1, digest), ("two", 2, "e" * 32)):
-        tracker.register(name, version, FILES, run_id=run_id, tags={"data_version": data})
+        tracker.register(name, version, lambda: FILES, run_id=run_id, tags={"data_version": data})
     assert [(entry.name, entry.version) for entry in tracker.versions_of_data(digest)] == [("one", 2), ("two", 1)]
     assert tracker.versions_of_data("d" * 32) == []
 
@@ -272,7 +272,7 @@ def test_nothing_is_written_to_the_working_directory(uri: str, tmp_path: Path, m
     fresh = Tracker(uri, "aiops/elsewhere", artifact_root=str(tmp_path / "artifacts"))
     with fresh.run("m", dataset=DATASET, params={}, tags={}) as run:
         run.log_artifact("a.txt", b"a")
-    fresh.register("elsewhere", 1, FILES, run_id=run.run_id, tags={})
+    fresh.register("elsewhere", 1, lambda: FILES, run_id=run.run_id, tags={})
     assert [path.name for path in tmp_path.iterdir()] == ["artifacts"]
 
 

@@ -9,6 +9,7 @@ from aiops_assets.pipeline.assets.shadow import AFTER_SERVING, shadow_key
 from aiops_assets.pipeline.metadata import picture
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
+from aiops_assets.registry.version import version_of
 from aiops_assets.reporting.cards.rendering import card_files
 from aiops_assets.reporting.cards.subject import Subject
 from aiops_assets.settings import Settings
@@ -51,13 +52,13 @@ def card_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         tracking: TrackingResource,
     ) -> dg.MaterializeResult[None]:
         served, cards = stores.served(), stores.cards()
-        version, digest = decision.challenger.version, decision.challenger.manifest_sha256
-        manifest = served.manifest(spec.name, version, digest)
+        judged = version_of(served, spec, decision.challenger)
+        version, manifest = judged.number, judged.manifest
         files = card_files(
             Subject(
                 spec=spec,
                 manifest=manifest,
-                manifest_sha256=digest,
+                manifest_sha256=judged.digest,
                 directory=served.locate(spec.name, version),
                 evaluation=served.evaluation(spec.name, version),
                 training_set=_training_set(stores.training_sets(), manifest),

@@ -12,6 +12,7 @@ from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
 from aiops_assets.registry.judging import Verdict, evaluation_record, judge_challenger
 from aiops_assets.registry.reconciling import restore
+from aiops_assets.registry.version import version_of
 from aiops_assets.reporting.reports import report_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import DecisionRef, TrainingSetRef, VersionRef
@@ -50,26 +51,19 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         tracking: TrackingResource,
     ) -> dg.MaterializeResult[DecisionRef]:
         served = stores.served()
+        version = version_of(served, spec, challenger)
         rows = stores.training_sets().rows(training_set.view, training_set.data_version)
         mended = restore(served, tracking.tracker(), spec.name, who=f"dagster run {context.run.run_id}")
         if mended:
             context.log.warning(mended)
-        verdict = judge_challenger(
-            served,
-            spec,
-            rows,
-            training_set.data_version,
-            challenger.version,
-            challenger.manifest_sha256,
-            settings.random_seed,
-        )
+        verdict = judge_challenger(version, rows, training_set.data_version, settings.random_seed)
         decision, report = verdict.decision, report_of(spec)
         # An evaluation that only finds the champion again says less than the one that made it champion.
         if not (decision.equal and served.evaluation(spec.name, challenger.version)):
             served.put_evaluation(
                 evaluation_record(
                     verdict,
-                    served.manifest(spec.name, challenger.version, challenger.manifest_sha256),
+                    version.manifest,
                     data_version=training_set.data_version,
                     effective_source=training_set.effective_source,
                     dagster_run_id=context.run.run_id,

@@ -8,7 +8,7 @@ from aiops_assets.pipeline.metadata import picture
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
 from aiops_assets.registry import champions
-from aiops_assets.registry.loading import load_model
+from aiops_assets.registry.version import version_of
 from aiops_assets.reporting.reports import report_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import DecisionRef
@@ -60,12 +60,12 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             return dg.MaterializeResult(metadata={"champion": NOTHING_SERVED, "reason": decision.reason, **found})
 
         champion = record.champion
-        model = load_model(models, spec, champion.version, champion.manifest_sha256)
+        probe = version_of(models, spec, champion).probe()
         models.sweep(name)
         retired = champions.retire(models, name, settings.keep_versions)
         if retired:
             context.log.info(f"{name}: removed versions {retired}, KEEP_VERSIONS={settings.keep_versions}")
-        answer, plot = report_of(spec).probe(spec.family.probe(model), spec.family.threshold)
+        answer, plot = report_of(spec).probe(probe, spec.family.threshold)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(champion.manifest_sha256[:32]),
             metadata={
@@ -94,7 +94,7 @@ def _move(models: ServedModels, spec: ModelSpec, decision: DecisionRef, who: str
         ConflictError: somebody else moved the champion meanwhile, or vetoed this version.
     """
     challenger = decision.challenger
-    champions.require_servable(models, spec, challenger.version, challenger.manifest_sha256)
+    version_of(models, spec, challenger).require_servable()
     current = models.champion(spec.name)
     if current and current.champion.version == challenger.version:
         return False

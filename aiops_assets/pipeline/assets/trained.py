@@ -16,8 +16,8 @@ from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
 from aiops_assets.pipeline.run_history import close_dead_runs, has_ended
 from aiops_assets.registry.code_digest import code_of
-from aiops_assets.registry.fitting import fit_model
-from aiops_assets.registry.holdouts import holdout_said, remember
+from aiops_assets.registry.fitting import Fitted, fit_model
+from aiops_assets.registry.version import version_of
 from aiops_assets.reporting.reports import report_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import TrainingSetRef, VersionRef
@@ -71,22 +71,22 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
             context.log.warning(f"MLflow run {orphan} was left by a killed process: marked as killed")
 
         fingerprint = fingerprint_of(spec, settings.cluster, training_set, settings.random_seed)
-        manifest = unchanged_version(served, tracker, spec.name, fingerprint)
+        manifest = unchanged_version(served, tracker, spec, fingerprint)
         if manifest:
-            training, said = f"skipped: data, code and configuration are those of version {manifest.version}", None
+            training, fitted = f"skipped: data, code and configuration are those of version {manifest.version}", None
         else:
             training = "fitted"
-            manifest, said, plot = fit_version(
+            manifest, fitted = fit_version(
                 spec, training_set, settings.random_seed, sets, served, tracker, dagster_run_id=context.run.run_id
             )
         context.log.info(f"training {training}")
         # Also for a version found unchanged: a process killed after its commit never came to this.
         ref = register(served, tracker, manifest)
-        if said is None:
-            said = holdout_said(served, spec, ref.version, ref.manifest_sha256, rows, training_set.data_version)
-            plot = report_of(spec).holdout_picture(said, rows, family.threshold)
-        else:
-            remember(ref.manifest_sha256, training_set.data_version, said)
+        version = version_of(served, spec, ref)
+        if fitted:
+            version.adopt(fitted.model, fitted.said, training_set.data_version)
+        said = version.predict_holdout(rows, training_set.data_version)
+        plot = report_of(spec).holdout_picture(said, rows, family.threshold)
         return dg.MaterializeResult(
             value=ref,
             data_version=dg.DataVersion(ref.manifest_sha256[:32]),
@@ -116,11 +116,11 @@ def fit_version(
     tracker: Tracker,
     *,
     dagster_run_id: str,
-) -> tuple[Manifest, Any, bytes]:
+) -> tuple[Manifest, Fitted]:
     """Fit on the train rows, judge on the hold-out, commit a new version; all of it in one MLflow run.
 
     Returns:
-        the manifest, what the model says of the hold-out, and a picture of that.
+        the manifest, and what was fitted.
     """
     family, view, data_version = spec.family, training_set.view, training_set.data_version
     rows, record = sets.rows(view, data_version), sets.record(view, data_version)
@@ -145,8 +145,7 @@ def fit_version(
         fitted = fit_model(served, spec, rows, data_version, seed)
         metrics = family.task.figures(fitted.said, rows).as_metrics()
         run.log_metrics({**metrics, "fit_seconds": fitted.seconds})
-        plot = report_of(spec).holdout_picture(fitted.said, rows, family.threshold)
-        run.log_artifact("holdout.png", plot)
+        run.log_artifact("holdout.png", report_of(spec).holdout_picture(fitted.said, rows, family.threshold))
 
         def manifest(version: int, files: dict[str, str]) -> Manifest:
             return Manifest(
@@ -182,7 +181,7 @@ def fit_version(
         # Somebody may have emptied the model root; MLflow still knows the numbers that were given.
         known = max((entry.version for entry in tracker.versions(spec.name)), default=0)
         files = {family.model_file: fitted.data}
-        return served.publish(spec.name, files, manifest, after=known), fitted.said, plot
+        return served.publish(spec.name, files, manifest, after=known), fitted
 
 
 def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> VersionRef:
@@ -197,7 +196,7 @@ def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> Vers
         DAGSTER_RUN_TAG: manifest.dagster_run_id,
         "served_directory": served.locate(name, version),
     }
-    tracker.register(name, version, served.files(name, version), run_id=manifest.run_id, tags=tags)
+    tracker.register(name, version, lambda: served.files(name, version), run_id=manifest.run_id, tags=tags)
     return VersionRef(name=name, version=version, manifest_sha256=digest)
 
 
@@ -220,17 +219,19 @@ def fingerprint_of(spec: ModelSpec, cluster: str, training_set: TrainingSetRef, 
     )
 
 
-def unchanged_version(served: ServedModels, tracker: Tracker, name: str, fingerprint: str) -> Manifest | None:
+def unchanged_version(served: ServedModels, tracker: Tracker, spec: ModelSpec, fingerprint: str) -> Manifest | None:
     """The newest version made with this fingerprint that is still what was committed."""
+    name = spec.name
     recorded = {entry.version: entry.tags.get(MANIFEST_TAG) for entry in tracker.versions(name)}
     for version in reversed(served.versions(name)):
         try:
             # A version that MLflow does not know yet vouches for itself.
             manifest = served.manifest(name, version, recorded.get(version))
+            if manifest.fingerprint == fingerprint:
+                digest = recorded.get(version) or served.manifest_sha256(name, version)
+                return version_of(served, spec, VersionRef(name=name, version=version, manifest_sha256=digest)).verify()
         except IntegrityError:
             continue
-        if manifest.fingerprint == fingerprint and all(check.verified for check in served.check_files(manifest)):
-            return manifest
     return None
 
 

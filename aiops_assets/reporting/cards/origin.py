@@ -106,7 +106,7 @@ def loading_section(family: Family[Any, Any], manifest: Manifest, manifest_sha25
         lines += (
             family.loading
             if name == family.model_file
-            else [f"# {name!r}: see aiops_assets.registry.loading.load_model"]
+            else [f"# {name!r}: see aiops_assets.registry.version.version_of"]
         )
     return [
         "",
