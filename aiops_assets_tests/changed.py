@@ -1,8 +1,8 @@
 """Test files that a change can break, the nearest first: ``python -m aiops_assets_tests.changed [BASE]``.
 
 A test file depends on what it imports or names and what that does, also inside functions, on the conftest.py of its
-folders, and, where it starts our commands, on all of them. What stands between a test and the changed file are steps; files at
-few steps come first, until a minute is full, by how long each took when it last ran.
+folders, and, where it starts our commands, on all of them. Imports between a test and the changed file are steps; what
+is at few steps comes first, until a minute is full, by how long each file took when it last ran.
 
 Recording what each test executes would be finer, and would miss what matters here: homes and models are made once, in
 another test, another worker or another process.
