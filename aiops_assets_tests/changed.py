@@ -1,8 +1,8 @@
 """Test files that a change can break, the nearest first: ``python -m aiops_assets_tests.changed [BASE]``.
 
-A test file depends on what it imports and what that imports, also inside functions, on the conftest.py of its folders,
-and, where it starts our commands, on all of them. What stands between a test and the changed file are steps; files at
-few steps come first, until a minute is full, by how long each took when it last ran.
+A test file depends on what it imports or names and what that does, also inside functions, on the conftest.py of its
+folders, and, where it starts our commands, on all of them. Imports between a test and the changed file are steps; what
+is at few steps comes first, until a minute is full, by how long each file took when it last ran.
 
 Recording what each test executes would be finer, and would miss what matters here: homes and models are made once, in
 another test, another worker or another process.
@@ -13,23 +13,25 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("aiops_assets", "aiops_assets_tests")
-COMMANDS = ("aiops_assets/cli.py", "aiops_assets/definitions.py")
 STARTS_COMMANDS = re.compile(r'\baiops: str\b|"aiops"|"dagster"|executable\(')
 """In a test file: the fixture that names the program, or the program's name."""
-READ_BY: tuple[tuple[str, str], ...] = (
-    ("deploy/", "aiops_assets_tests/deploy/"),
-    ("README.md", "aiops_assets_tests/test_readme.py"),
-    ("Makefile", "aiops_assets_tests/test_readme.py"),
+READ_BY: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile("^deploy/"), "aiops_assets_tests/deploy/"),
+    (re.compile(r"\.md$|^Makefile$"), "aiops_assets_tests/test_readme.py"),
+    (re.compile(r"\.md$|^Makefile$"), "aiops_assets_tests/test_documents.py"),
+    (re.compile("^CHANGELOG.md$"), "aiops_assets_tests/test_version.py"),
+    (re.compile(r"^LICENSE$|(^|/)\.gitignore$"), "none"),
 )
-"""Beginning of a file that is no module -> beginning of the test files that read it; other such files are of all."""
-SILENT = (".md", ".txt", ".gitignore", "LICENSE")
-"""Ends of files that no test reads, but for those in ``READ_BY``."""
+"""Files that are no modules -> the beginning of the test files that read them. Whatever else changes, all depend on."""
+OURS = re.compile(r"(aiops_assets|aiops_assets_tests)(\.\w+)+(:\w+)?$")
+"""A text that names a module or what is in one: models are looked up by such names."""
 IS_TEST = re.compile(r"^(?!.*/long/).*/test_[^/]*\.py$")
 """Of a path; what is long is not for a minute."""
 FAR = 99
@@ -61,8 +63,9 @@ def steps(changed: Iterable[str]) -> dict[str, int]:
     everything = {name for name in files if _is_of_all(name)}
     found = {}
     for test in filter(IS_TEST.search, graph()):
-        read = [beginning for beginning, tests in READ_BY if test.startswith(tests)]
-        distance = 0 if any(name.startswith(tuple(read)) for name in files) else _distance(test, files)
+        read = [pattern for pattern, tests in READ_BY if test.startswith(tests)]
+        reads = any(pattern.search(name) for pattern in read for name in files)
+        distance = 0 if reads else _distance(test, files)
         if distance is None and everything:
             distance = FAR
         if distance is not None:
@@ -73,8 +76,7 @@ def steps(changed: Iterable[str]) -> dict[str, int]:
 def _is_of_all(name: str) -> bool:
     # A module that is not there was removed: whoever imported it has changed too.
     module = name.endswith(".py") and name.startswith(PACKAGES)
-    read = module or any(name.startswith(beginning) for beginning, _ in READ_BY)
-    return name == "constraints.txt" or not (read or name.endswith(SILENT))
+    return not module and not any(pattern.search(name) for pattern, _ in READ_BY)
 
 
 def _distance(test: str, files: set[str]) -> int | None:
@@ -96,6 +98,15 @@ def graph() -> dict[str, frozenset[str]]:
     return {_name(path): frozenset(_imported(path)) for path in files}
 
 
+@cache
+def commands() -> frozenset[str]:
+    """Files of our programs, and what Dagster's programs load."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    entries = [entry.partition(":")[0] for entry in project["project"]["scripts"].values()]
+    location = project["tool"]["dg"]["project"]["code_location_target_module"]
+    return frozenset(file for module in (*entries, location) for file in _files_of(module))
+
+
 def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -108,20 +119,23 @@ def _imported(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and OURS.match(node.value):
+            names.add(node.value.partition(":")[0])
     found = {file for name in names for file in _files_of(name)}
     if _name(path).startswith(PACKAGES[1]):
         folders = [folder for folder in path.parents if folder.is_relative_to(ROOT / PACKAGES[1])]
         found |= {_name(folder / "conftest.py") for folder in folders if (folder / "conftest.py").exists()}
-        found |= set(COMMANDS) if STARTS_COMMANDS.search(text) else set()
+        found |= commands() if STARTS_COMMANDS.search(text) else set()
     return found - {_name(path)}
 
 
 def _files_of(module: str) -> list[str]:
-    """The file of a module, or of a package."""
-    if module.partition(".")[0] not in PACKAGES:
+    """The file of a module, and of the packages that it is in."""
+    parts = module.split(".")
+    if parts[0] not in PACKAGES:
         return []
-    path = ROOT / module.replace(".", "/")
-    return [_name(file) for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()]
+    packages = [ROOT.joinpath(*parts[:n], "__init__.py") for n in range(1, len(parts) + 1)]
+    return [_name(file) for file in (ROOT.joinpath(*parts).with_suffix(".py"), *packages) if file.exists()]
 
 
 def remember(seconds: Mapping[str, float], folder: Path) -> None:

@@ -74,7 +74,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """How long files took, for `make test-changed`; a part of a file's tests tells nothing of it."""
-    chosen = config.option.keyword or config.option.lf or any("::" in argument for argument in config.args)
+    options = config.option
+    chosen = options.keyword or getattr(options, "lf", False) or any("::" in one for one in config.args)
     if hasattr(config, "workerinput") or chosen:
         return
     seconds: Counter[str] = Counter()

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError, ModelError
+from aiops_assets.learners.forecasters import arima
 from aiops_assets.learners.forecasters.arima import ArimaForecaster
 from aiops_assets.learners.forecasters.per_metric import Metric, PerMetricForecaster, Scale
 from aiops_assets.learners.forecasters.prophet import LOGGERS, ProphetForecaster, corrected
@@ -70,8 +71,10 @@ ODD: dict[str, tuple[Any, Any]] = {
 @both
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_histories_have_sensible_forecasts_with_intervals_that_widen(
-    kind: Callable[[], PerMetricForecaster], odd: str
+    kind: Callable[[], PerMetricForecaster], odd: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Which order is the best one, is not asked here: two of four take half the time.
+    monkeypatch.setattr(arima, "ORDERS", arima.ORDERS[:2])
     values, keep = ODD[odd]
     said = forecast_of(kind, history(values, keep=keep))
     assert np.isfinite(said.value).all()

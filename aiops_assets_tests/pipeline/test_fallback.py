@@ -120,7 +120,7 @@ def test_a_synthetic_fallback_never_replaces_a_champion_that_saw_real_data(home:
 def test_auto_looks_for_a_server(tmp_path: Path, prometheus_url: str, variables: dict[str, str], expected: str) -> None:
     given = {name: value.replace("the real one", prometheus_url) for name, value in variables.items()}
     settings = make_settings(tmp_path, DATA_SOURCE="auto", TRAINING_DAYS="3", **given)
-    result = materialize(settings)
+    result = materialize(settings, until="training_set")
     assert metadata(result, "training_set/pod_features")["effective_source"] == expected
     assert metadata(result, "training_set/pod_features")["data_source"] == "auto"
 

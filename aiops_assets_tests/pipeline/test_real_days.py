@@ -136,8 +136,8 @@ def test_the_archive_has_the_days_that_the_server_forgot(tmp_path: Path, prometh
             THANOS_URL=prometheus_url,
             TRAINING_DAYS="7",
         )
-        result = materialize(settings)
-    assert newest(settings).source.coverage == pytest.approx(1.0, abs=1e-3)
+        result = materialize(settings, until="training_set")
+    assert metadata(result, "training_set/pod_features")["coverage"] == pytest.approx(1.0, abs=1e-3)
     assert checks(result)["day_coverage"].passed
     lake = stores_of(settings).lake()
     sources = [info.source for day in lake.days(CLUSTER_METRICS[0]) if (info := lake.info(CLUSTER_METRICS[0], day))]
@@ -149,15 +149,15 @@ def test_an_archive_that_is_away_costs_only_what_the_server_forgot(tmp_path: Pat
     with faulty(prometheus_url, lambda *_: Reply(change=partial(forget, keep_from=27))) as short:
         variables = {"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": short.url, "TRAINING_DAYS": "7"}
         settings = make_settings(tmp_path, THANOS_URL=CLOSED, **variables)
-        result = materialize(settings)
-        assert newest(settings).effective_source == "prometheus+synthetic"
+        result = materialize(settings, until="training_set")
+        assert metadata(result, "training_set/pod_features")["effective_source"] == "prometheus+synthetic"
         away = checks(result)["archive_reached"]
         assert not away.passed
         assert "check THANOS_URL" in (away.description or "")
         lake = stores_of(settings).lake()
         assert lake.days(ENGINE_METRICS[0]) == [date(2026, 10, day) for day in range(27, 32)]
         back = make_settings(tmp_path, THANOS_URL=prometheus_url, **variables)
-        assert checks(materialize(back))["archive_reached"].passed
+        assert checks(materialize(back, until="training_set"))["archive_reached"].passed
     assert lake.days(ENGINE_METRICS[0]) == [date(2026, 10, day) for day in range(25, 32)]
 
 
@@ -232,7 +232,7 @@ def test_metrics_of_a_file_are_fetched_too(tmp_path: Path, prometheus_url: str) 
     )
     variables = {"PROMETHEUS_URL": prometheus_url, "METRICS_FILE": str(file), "TRAINING_DAYS": "3"}
     settings = make_settings(tmp_path / "home", DATA_SOURCE="hybrid", **variables)
-    assert materialize(settings).success
+    assert materialize(settings, until="training_set").success
     lake = stores_of(settings).lake()
     wide, info = lake.read_day(settings.metrics[-1], date(2026, 10, 31))
     assert (info.metric, info.step_seconds, wide.shape) == ("filesystem_size", 300, (288, 1))
