@@ -195,7 +195,7 @@ def table_of(lines: "list[VersionLine]", now: datetime) -> list[str]:
 
 def _against(line: "VersionLine") -> str:
     """What a version was compared with, and how good that was on the same rows."""
-    from aiops_assets.judging.forecasting.gate import TRIVIAL_NAMES
+    from aiops_assets.judging.forecasting.holdout import TRIVIAL_NAMES
 
     theirs = {} if line.opponent == TRIVIAL_NAMES else line.opponent_figures
     shown = [FIGURES[name][1].format(theirs[name]) for name in RANKED_BY if name in theirs]

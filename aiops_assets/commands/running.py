@@ -17,6 +17,7 @@ from aiops_assets.errors import AiopsError, NotFoundError, SettingsError, StoreE
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets.storage.handoff import Handoffs, TrainingSetRef
+from aiops_assets.storage.records import ChampionMove
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import open_storage
 
@@ -128,7 +129,7 @@ def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
             continue
         champion = record.champion
         manifest = served.manifest(spec.name, champion.version, champion.manifest_sha256)
-        why, _, figures = champion.reason.partition(": ")
+        why, figures = _why_served(served, spec, champion)
         click.echo(f"{spec.name}: {trained}; version {champion.version} is served ({why})")
         if new and new[-1] != champion.version:
             click.echo(f"  challenger  version {new[-1]} is not served: {_reason(served, spec, new[-1])}")
@@ -155,6 +156,17 @@ def stated_source(settings: Settings) -> str:
     # All views of one fetch have the same to say, but for what is counted.
     warnings = dict.fromkeys(warning for ref in refs for warning in ref.source.warnings)
     return "; ".join([" and ".join(sets), *warnings])
+
+
+def _why_served(served: ServedModels, spec: ModelSpec, champion: ChampionMove) -> tuple[str, str]:
+    """Why a version is served, and the figures it was judged by: only its evaluation knows the two apart.
+
+    A person's own reason, and that of a record of older code, is shown as it is.
+    """
+    evaluation = served.evaluation(spec.name, champion.version)
+    if evaluation and evaluation.code and evaluation.reason == champion.reason:
+        return evaluation.head, evaluation.stated_figures
+    return champion.reason, ""
 
 
 def _reason(served: ServedModels, spec: ModelSpec, version: int | None = None) -> str:

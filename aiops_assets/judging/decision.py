@@ -1,9 +1,41 @@
 """Whether a challenger is served, and what is decided before anybody looks at figures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from aiops_assets.judging.wording import Words, words_of
 
 SYNTHETIC = "synthetic"
 """An effective source; anything else has seen a real cluster."""
+
+
+@dataclass(frozen=True, init=False)
+class Reason:
+    """Why something was decided.
+
+    Attributes:
+        code: one of ``wording.WORDINGS``.
+        facts: what the decision rests on, figures as numbers.
+    """
+
+    code: str
+    facts: Mapping[str, Any]
+
+    def __init__(self, code: str, **facts: Any) -> None:
+        object.__setattr__(self, "code", code)
+        object.__setattr__(self, "facts", MappingProxyType(facts))
+
+    @property
+    def words(self) -> Words:
+        """The reason in words, its figures apart."""
+        return words_of(self.code, self.facts)
+
+    @property
+    def text(self) -> str:
+        """The reason as one sentence."""
+        return self.words.text
 
 
 @dataclass(frozen=True)
@@ -11,14 +43,14 @@ class Decision:
     """Whether the challenger becomes champion, and why; ``equal``: it is the champion, or its twin."""
 
     promote: bool
-    reason: str
+    because: Reason
     equal: bool = False
 
 
 def refused_source(challenger_source: str, champion_source: str | None) -> Decision | None:
     """The decision against a version that saw only generated data where the champion saw a real cluster."""
     if challenger_source == SYNTHETIC and champion_source not in (SYNTHETIC, None):
-        return Decision(False, f"trained on synthetic data; the champion saw {champion_source} data")
+        return Decision(False, Reason("synthetic_after_real", champion_source=champion_source))
     return None
 
 
@@ -30,7 +62,5 @@ def meets_null_model(challenger_source: str, champion_source: str | None) -> boo
 def replace_damaged(damage: str, *, challenger_source: str, champion_source: str) -> Decision:
     """Whether the challenger stands in for a champion whose files cannot be loaded; ``damage`` says why."""
     if challenger_source == SYNTHETIC and champion_source != SYNTHETIC:
-        return Decision(
-            False, f"trained on synthetic data; the champion saw {champion_source} data, and cannot be served: {damage}"
-        )
-    return Decision(True, f"the champion cannot be served: {damage}")
+        return Decision(False, Reason("synthetic_after_real", champion_source=champion_source, damage=damage))
+    return Decision(True, Reason("champion_damaged", damage=damage))

@@ -32,9 +32,18 @@ def failure_of(instance: dg.DagsterInstance, run_id: str) -> str:
         event = entry.dagster_event
         error = event.step_failure_data.error if event else None
         if error:
-            message = (error.cause or error).message.strip().splitlines()[0]
-            return f"{entry.step_key}: {message.rpartition('errors.')[2]}"
+            first = error.cause or error
+            return f"{entry.step_key}: {named_failure(first.cls_name, first.message)}"
     return ""
+
+
+def named_failure(cls_name: str | None, message: str) -> str:
+    """Class and message of an exception as Dagster keeps it, in one line: ``message`` begins with the class's path."""
+    line = message.strip().splitlines()[0]
+    path, _, rest = line.partition(": ")
+    if cls_name and path.rpartition(".")[2] == cls_name:
+        return f"{cls_name}: {rest}" if rest else cls_name
+    return line
 
 
 def tidy(dagster_home: str) -> None:

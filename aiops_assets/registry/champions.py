@@ -7,6 +7,7 @@ follows; who was killed in between is made up for by the next one.
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError, StoreError
 from aiops_assets.families.catalog import MODELS, named
 from aiops_assets.families.contract import ModelSpec
+from aiops_assets.judging.decision import Reason
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS as CHAMPION_ALIAS
 from aiops_assets.registry.reconciling import reconcile as reconcile
 from aiops_assets.registry.restoring import DOCTOR, damage, doubt, moves_of, recorded_digest, renewed, restore
@@ -101,16 +102,16 @@ def rollback(
     return _followed(served, tracker, record)
 
 
-def veto_on(served: ServedModels, name: str, version: int) -> str:
+def veto_on(served: ServedModels, name: str, version: int) -> Reason | None:
     """Why no run may serve a version: who rolled it (or the same model) back, when, and how to serve it all the same.
 
-    Empty when nobody did.
+    ``None`` when nobody did.
     """
     record = served.champion(name)
     if record is None:
-        return ""
+        return None
     veto = record.veto_on(version, served.manifest(name, version).files)
-    return vetoed(name, version, veto) if veto else ""
+    return vetoed(name, version, veto) if veto else None
 
 
 def retire(served: ServedModels, name: str, keep: int) -> list[int]:

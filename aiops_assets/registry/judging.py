@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from aiops_assets.judging.bootstrap import Difference
-from aiops_assets.judging.decision import Decision, meets_null_model, replace_damaged
+from aiops_assets.judging.decision import Decision, Reason, meets_null_model, replace_damaged
 from aiops_assets.judging.task import Comparison, HoldoutFigures
 from aiops_assets.registry.champions import veto_on
 from aiops_assets.registry.version import Version
@@ -81,7 +81,7 @@ def evaluation_record(
     verdict: Verdict, manifest: Manifest, *, data_version: str, effective_source: str, dagster_run_id: str
 ) -> EvaluationRecord:
     """What is kept of a verdict."""
-    comparison = verdict.comparison
+    comparison, words = verdict.comparison, verdict.decision.because.words
     return EvaluationRecord(
         name=manifest.name,
         version=manifest.version,
@@ -97,7 +97,10 @@ def evaluation_record(
         gaps={name: _gap(found) for name, found in comparison.gaps.items()} if comparison else {},
         decision="promote" if verdict.decision.promote else "keep",
         equal=verdict.decision.equal,
-        reason=verdict.decision.reason,
+        reason=words.text,
+        code=verdict.decision.because.code,
+        head=words.head,
+        stated_figures=words.figures,
     )
 
 
@@ -108,7 +111,7 @@ def _without_comparison(
     if champion is None:
         return None
     if champion.manifest_sha256 == challenger.digest:
-        return Decision(False, f"version {manifest.version} is the champion already", equal=True)
+        return Decision(False, Reason("already_champion", version=manifest.version), equal=True)
     if veto := veto_on(challenger.served, challenger.name, manifest.version):
         return Decision(False, veto)
     if damage := challenger.beside(champion).load_problem():
@@ -117,7 +120,7 @@ def _without_comparison(
         )
     theirs = challenger.beside(champion).manifest
     if (theirs.cluster, theirs.files) == (manifest.cluster, manifest.files):
-        return Decision(False, f"the same model as the champion, version {champion.version}", equal=True)
+        return Decision(False, Reason("same_model", champion=champion.version), equal=True)
     return None
 
 

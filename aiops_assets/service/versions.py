@@ -138,4 +138,4 @@ class _MountedVersion(LocalStorage):
 def _tell_of_veto(record: ChampionRecord, manifest: Manifest) -> None:
     """A person mounted it by name, which the record's veto on runs does not forbid."""
     if veto := record.veto_on(manifest.version, manifest.files):
-        log.warning("a vetoed version is mounted", problem=vetoed(record.name, manifest.version, veto))
+        log.warning("a vetoed version is mounted", problem=vetoed(record.name, manifest.version, veto).text)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
+from aiops_assets.judging.decision import Reason
 from aiops_assets.storage.records import ChampionMove, ChampionRecord, Veto
 from aiops_assets.storage.storage import Storage
 
@@ -61,7 +62,7 @@ class ChampionRecords:
         else:
             veto = record.veto_on(move.version, files)
             if veto and not by_hand:
-                raise ConflictError(vetoed(name, move.version, veto))
+                raise ConflictError(vetoed(name, move.version, veto).text)
             kept = record.without_veto_on(move.version, files)
             if veto_seen:
                 left = record.champion
@@ -149,12 +150,10 @@ class ChampionRecords:
         return f"{name}/{CHAMPION}"
 
 
-def vetoed(name: str, version: int, veto: Veto) -> str:
+def vetoed(name: str, version: int, veto: Veto) -> Reason:
     """Why no run serves a version, and what a person types to serve it all the same."""
-    same = "" if veto.version == version else f" is the same model as version {veto.version}, which"
-    return (
-        f"{name} version {version}{same} was rolled back by {veto.who} on {veto.when:%Y-%m-%d} ({veto.reason}): "
-        f"`aiops promote {name} {version}` lifts the veto"
+    return Reason(
+        "vetoed", name=name, version=version, vetoed=veto.version, who=veto.who, when=veto.when, note=veto.reason
     )
 
 

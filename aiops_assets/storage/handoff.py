@@ -41,13 +41,19 @@ class VersionRef(Record):
 
 
 class DecisionRef(Record):
-    """What the evaluation decided of a challenger, and which champion (if any) it saw; ``equal``: the same model."""
+    """What the evaluation decided of a challenger, and which champion (if any) it saw.
+
+    Attributes:
+        equal: it is the same model.
+        reason, code: why, in a sentence and as data; references of older code have no code.
+    """
 
     challenger: VersionRef
     champion: int | None
     promote: bool
     equal: bool
     reason: str
+    code: str = ""
 
 
 class Handoffs:

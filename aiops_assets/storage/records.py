@@ -240,6 +240,8 @@ class EvaluationRecord(Record):
         gaps: figure -> its difference to the opponent's; empty where there was nothing to compare.
         decision: "promote" or "keep"; ``equal``: it is the champion already, or the same model.
         reason: one sentence with the figures.
+        code: of the reason, as data.
+        head, stated_figures: the two parts of the reason. These three are empty in records of older code.
     """
 
     name: str
@@ -257,6 +259,9 @@ class EvaluationRecord(Record):
     decision: Literal["promote", "keep"]
     equal: bool = False
     reason: str
+    code: str = ""
+    head: str = ""
+    stated_figures: str = ""
 
     @model_validator(mode="before")
     @classmethod

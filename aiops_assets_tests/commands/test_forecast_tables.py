@@ -13,8 +13,7 @@ from aiops_assets.commands.champions import table_of
 from aiops_assets.commands.cli import main
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.arima_predictor import ARIMA_PREDICTOR
-from aiops_assets.judging.forecasting.gate import TRIVIAL_NAMES
-from aiops_assets.judging.forecasting.holdout import SIDES
+from aiops_assets.judging.forecasting.holdout import SIDES, TRIVIAL_NAMES
 from aiops_assets.judging.forecasting.shadow import side_by_side
 from aiops_assets.registry.listing import VersionLine
 from aiops_assets.reporting.reports import report_of

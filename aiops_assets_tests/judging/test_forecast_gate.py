@@ -6,10 +6,12 @@ import pytest
 
 from aiops_assets.errors import ModelError
 from aiops_assets.families.backtests import FORECASTERS
+from aiops_assets.judging.decision import Decision, Reason
 from aiops_assets.judging.forecasting import gate as forecast_gate
 from aiops_assets.judging.forecasting.holdout import (
     KEYS,
     SIDES,
+    TRIVIAL_NAMES,
     errors_of,
     figures_of,
     holdout_forecasts,
@@ -21,6 +23,7 @@ from aiops_assets.views.cluster_metrics import VALUES, main_segment
 from aiops_assets_tests.views.cluster_rows import cluster_rows
 
 DAY = 288
+BOTH = ("seasonal_naive", "median_24h")
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +129,9 @@ def compared(rows: pd.DataFrame, challenger: pd.DataFrame, opponent: pd.DataFram
     return forecast_gate.compare(challenger, opponent, "champion version 1", 42)
 
 
-def decided(comparison: forecast_gate.ForecastComparison, champion: str | None = "prometheus") -> tuple[bool, str]:
+def decided(comparison: forecast_gate.ForecastComparison, champion: str | None = "prometheus") -> tuple[bool, Reason]:
     decision = forecast_gate.decide(comparison, challenger_source="prometheus", champion_source=champion)
-    return decision.promote, decision.reason
+    return decision.promote, decision.because
 
 
 def test_a_better_and_an_equal_challenger_are_served(rows: pd.DataFrame) -> None:
@@ -136,9 +139,9 @@ def test_a_better_and_an_equal_challenger_are_served(rows: pd.DataFrame) -> None
         comparison = compared(rows, asked(rows, off, seed=1), asked(rows, 0.03, seed=2))
         promoted, reason = decided(comparison)
         assert promoted, reason
-        assert reason.startswith(
-            "not worse than champion version 1, better than the seasonal naive and the 24 h median"
-        )
+        assert reason.code == "not_worse_and_beats_trivial"
+        assert (reason.facts["beaten"], reason.facts["ties"]) == (BOTH, False)
+        assert reason.facts["opponent"] == "champion version 1"
     assert comparison.error
     assert comparison.error.high < 0
 
@@ -146,7 +149,7 @@ def test_a_better_and_an_equal_challenger_are_served(rows: pd.DataFrame) -> None
 def test_a_worse_challenger_is_kept_out(rows: pd.DataFrame) -> None:
     promoted, reason = decided(compared(rows, asked(rows, 0.06, seed=1), asked(rows, 0.03, seed=2)))
     assert not promoted
-    assert reason.startswith("worse (mean absolute error) than champion version 1")
+    assert (reason.code, reason.facts["worse"]) == ("worse_than_opponent", ("mean absolute error",))
 
 
 def test_one_that_loses_to_both_trivial_ones_is_never_served(rows: pd.DataFrame) -> None:
@@ -154,14 +157,15 @@ def test_one_that_loses_to_both_trivial_ones_is_never_served(rows: pd.DataFrame)
     for champion in (None, "prometheus"):
         promoted, reason = decided(compared(rows, hopeless, hopeless), champion)
         assert not promoted
-        assert reason.startswith("worse than the seasonal naive and the 24 h median, which know nothing")
+        assert reason.code == "worse_than_trivial"
+        assert all(found.value > 0 for found in reason.facts["figures"].trivial.values())
 
 
 def test_intervals_that_do_not_hold_are_refused(rows: pd.DataFrame) -> None:
     said = asked(rows, 0.03, width=0.0)
     promoted, reason = decided(compared(rows, said, said), None)
     assert not promoted
-    assert reason.startswith("its 80 % intervals hold 0% of the values")
+    assert (reason.code, reason.facts["inside"]) == ("intervals_too_narrow", 0.0)
 
 
 def test_a_quiet_hold_out_and_a_still_cluster_leave_a_good_forecaster_served(rows: pd.DataFrame) -> None:
@@ -169,7 +173,7 @@ def test_a_quiet_hold_out_and_a_still_cluster_leave_a_good_forecaster_served(row
     assert decided(compared(rows, wide, wide), None)[0]
     promoted, reason = decided(compared(rows, wide, asked(rows, 0.03, seed=2)))
     assert not promoted
-    assert reason.startswith("worse (coverage) than champion version 1")
+    assert (reason.code, reason.facts["worse"]) == ("worse_than_opponent", ("coverage",))
     still = rows.assign(**dict.fromkeys(VALUES, 0.5))
     said = asked(still)
     assert decided(compared(still, said, said), None)[0]
@@ -189,10 +193,11 @@ def test_forecasts_that_are_no_numbers_are_not_judged_on_the_rest(rows: pd.DataF
 
 def test_a_first_version_meets_the_trivial_ones(rows: pd.DataFrame) -> None:
     null = trivial_forecasts(rows, VALUES, "median_24h")
-    comparison = forecast_gate.compare(asked(rows, 0.03), null, forecast_gate.TRIVIAL_NAMES, 42)
+    comparison = forecast_gate.compare(asked(rows, 0.03), null, TRIVIAL_NAMES, 42)
     promoted, reason = decided(comparison, None)
     assert promoted
-    assert reason.startswith("first version, better than the seasonal naive and the 24 h median")
+    assert (reason.code, reason.facts["saw"]) == ("first_beats_trivial", None)
+    assert (reason.facts["beaten"], reason.facts["ties"]) == (BOTH, False)
     assert comparison.opponent_figures.ratios["median_24h"]["6h"] == pytest.approx(1.0)
     assert 0.3 < comparison.opponent_figures.coverage["6h"] <= 1.0
 
@@ -201,7 +206,7 @@ def test_generated_data_never_replaces_a_real_cluster(rows: pd.DataFrame) -> Non
     good = asked(rows, 0.01)
     comparison = compared(rows, good, asked(rows, 0.05, seed=2))
     decision = forecast_gate.decide(comparison, challenger_source="synthetic", champion_source="prometheus")
-    assert (decision.promote, decision.reason) == (False, "trained on synthetic data; the champion saw prometheus data")
+    assert decision == Decision(False, Reason("synthetic_after_real", champion_source="prometheus"))
 
 
 def test_too_few_moments_keep_the_champion() -> None:
@@ -211,7 +216,8 @@ def test_too_few_moments_keep_the_champion() -> None:
     said = asked(rows, 0.01)
     promoted, reason = decided(compared(rows, said, said))
     assert not promoted
-    assert "too small to tell" in reason
+    assert reason.code == "too_few_origins"
+    assert reason.facts["origins"] < forecast_gate.LEAST_ORIGINS
 
 
 def test_a_hold_out_without_an_hour_decides_nothing() -> None:
@@ -220,4 +226,4 @@ def test_a_hold_out_without_an_hour_decides_nothing() -> None:
     short = rows.drop(holdout[11:])
     promoted, reason = decided(compared(short, asked(short), asked(short)), None)
     assert not promoted
-    assert "no moment that an hour of samples follows" in reason
+    assert reason.code == "no_origin"

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from aiops_assets.judging.bootstrap import Difference, difference
-from aiops_assets.judging.decision import Decision, meets_null_model, replace_damaged
+from aiops_assets.judging.decision import Decision, Reason, meets_null_model, replace_damaged
 from aiops_assets.judging.detection.figures import judge
 from aiops_assets.judging.detection.gate import (
     AP_TOLERANCE,
@@ -72,16 +72,19 @@ def test_a_deliberately_worse_challenger_is_refused(name: str) -> None:
     scored, figure = WORSE[name]
     decision = decided(ROWS, scored, GOOD)
     assert not decision.promote
-    assert decision.reason.startswith("worse (")
-    assert figure in decision.reason.partition(")")[0]
-    assert "95 % interval" in decision.reason
+    assert decision.because.code == "worse_than_opponent"
+    assert decision.because.facts["worse"] == (figure,)
+    figures = decision.because.facts["figures"]
+    measured = figures.average_precision if figure == "average precision" else figures.false_alarm_rate
+    assert measured.difference.low <= measured.challenger - measured.opponent <= measured.difference.high
 
 
 @pytest.mark.parametrize("name", WORSE)
 def test_the_same_difference_the_other_way_round_is_promoted(name: str) -> None:
     decision = decided(ROWS, GOOD, WORSE[name][0])
     assert decision.promote
-    assert decision.reason.startswith("not worse than champion version 1: average precision ")
+    assert decision.because.code == "not_worse"
+    assert decision.because.facts["opponent"] == "champion version 1"
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -129,14 +132,16 @@ def test_a_tiny_hold_out_makes_nobody_champion_in_place_of_another() -> None:
     rows, noisy, old = tiny()
     refused = decided(rows, noisy, old)
     assert not refused.promote
-    assert refused.reason.startswith("worse (false alarms, grossly) than champion version 1: ")
-    assert "5.26% against 0.00%" in refused.reason
+    assert refused.because.code == "worse_than_opponent"
+    assert refused.because.facts["worse"] == ("false alarms, grossly",)
+    alarms = refused.because.facts["figures"].false_alarm_rate
+    assert (alarms.challenger, alarms.opponent) == (pytest.approx(1 / 19), 0.0)
     kept = decided(rows, old, noisy)
     assert not kept.promote
-    assert kept.reason.startswith(
-        "the hold-out is too small to tell (20 rows, 1 anomalous in 1 blocks): raise N_SAMPLES or TRAINING_DAYS"
-    )
-    assert "false alarms in 0.00% against 5.26%" in kept.reason
+    assert kept.because.code == "holdout_too_small"
+    assert [kept.because.facts[count] for count in ("rows", "anomalous", "blocks")] == [20, 1, 1]
+    alarms = kept.because.facts["figures"].false_alarm_rate
+    assert (alarms.challenger, alarms.opponent) == (0.0, pytest.approx(1 / 19))
     # Without a champion nothing would be served at all.
     assert decided(rows, noisy, old, champion_source=None).promote
 
@@ -195,7 +200,7 @@ def test_a_trifle_keeps_nobody_out_however_sure() -> None:
     old = detector(rows, 3.0, alarms=0.01)
     more = old.alert | ((np.arange(len(rows)) % 288 < 1) & (rows["label"] == 0).to_numpy())
     decision = decided(rows, replace(old, alert=more), old)
-    assert decision.promote, decision.reason
+    assert decision.promote, decision.because
     comparison = compare(rows, replace(old, alert=more), old, "x", 1).false_alarm_rate
     assert comparison
     assert 0 < comparison.low <= comparison.value < 0.005
@@ -271,28 +276,35 @@ def _comparison(new: float | None, old: float | None) -> Comparison:
 
 
 @pytest.mark.parametrize(
-    ("new", "old", "new_source", "old_source", "promote", "reason"),
+    ("new", "old", "new_source", "old_source", "promote", "code", "facts"),
     [
-        (0.5, 0.1, SYNTHETIC, None, True, "first version, not worse"),
-        (0.1, 0.5, SYNTHETIC, None, False, "worse (average precision)"),
-        (0.03, 0.03, SYNTHETIC, None, False, "not better than guessing"),
-        (None, None, SYNTHETIC, None, True, "first version; the hold-out has no anomalous row"),
-        (0.6, 0.5, SYNTHETIC, SYNTHETIC, True, "not worse"),
-        (0.5, 0.5, REAL, REAL, True, "not worse"),
-        (0.5 - AP_TOLERANCE / 2, 0.5, REAL, REAL, True, "not worse"),
-        (0.4, 0.2, REAL, SYNTHETIC, True, "first version that saw prometheus data, not worse"),
-        (0.1, 0.4, REAL, SYNTHETIC, False, "worse"),
-        (0.4, 0.5, REAL, REAL, False, "worse"),
-        (0.9, 0.1, SYNTHETIC, REAL, False, "the champion saw prometheus data"),
-        (None, 0.5, SYNTHETIC, SYNTHETIC, False, "no anomalous row"),
+        (0.5, 0.1, SYNTHETIC, None, True, "first_not_worse", {"saw": None}),
+        (0.1, 0.5, SYNTHETIC, None, False, "worse_than_opponent", {"worse": ("average precision",)}),
+        (0.03, 0.03, SYNTHETIC, None, False, "not_better_than_guessing", {}),
+        (None, None, SYNTHETIC, None, True, "first_by_false_alarms", {"saw": None}),
+        (0.6, 0.5, SYNTHETIC, SYNTHETIC, True, "not_worse", {}),
+        (0.5, 0.5, REAL, REAL, True, "not_worse", {}),
+        (0.5 - AP_TOLERANCE / 2, 0.5, REAL, REAL, True, "not_worse", {}),
+        (0.4, 0.2, REAL, SYNTHETIC, True, "first_not_worse", {"saw": REAL}),
+        (0.1, 0.4, REAL, SYNTHETIC, False, "worse_than_opponent", {}),
+        (0.4, 0.5, REAL, REAL, False, "worse_than_opponent", {}),
+        (0.9, 0.1, SYNTHETIC, REAL, False, "synthetic_after_real", {"champion_source": REAL}),
+        (None, 0.5, SYNTHETIC, SYNTHETIC, False, "no_anomalous_row", {}),
     ],
 )
 def test_the_rule(
-    new: float | None, old: float | None, new_source: str, old_source: str | None, promote: bool, reason: str
+    new: float | None,
+    old: float | None,
+    new_source: str,
+    old_source: str | None,
+    promote: bool,
+    code: str,
+    facts: dict[str, object],
 ) -> None:
     decision = decide(_comparison(new, old), challenger_source=new_source, champion_source=old_source)
     assert decision.promote is promote
-    assert reason in decision.reason
+    assert decision.because.code == code
+    assert decision.because.facts.items() >= facts.items()
     assert not decision.equal
 
 
@@ -311,11 +323,13 @@ def test_who_meets_the_null_model(challenger: str, champion: str | None, null: b
 
 
 def test_a_damaged_champion_is_replaced_but_not_by_generated_data() -> None:
-    assert replace_damaged("lost", challenger_source=REAL, champion_source=REAL).promote
-    assert replace_damaged("lost", challenger_source=SYNTHETIC, champion_source=SYNTHETIC).promote
+    for source in (REAL, SYNTHETIC):
+        replaced = replace_damaged("lost", challenger_source=source, champion_source=source)
+        assert replaced.promote
+        assert replaced.because == Reason("champion_damaged", damage="lost")
     refused = replace_damaged("lost", challenger_source=SYNTHETIC, champion_source=REAL)
     assert not refused.promote
-    assert "cannot be served: lost" in refused.reason
+    assert refused.because == Reason("synthetic_after_real", champion_source=REAL, damage="lost")
 
 
 ODD: dict[str, Callable[[], pd.DataFrame]] = {
@@ -333,5 +347,5 @@ def test_odd_hold_outs_get_a_decision(name: str, champion: str | None) -> None:
     rows = ODD[name]()
     new, old = detector(rows, 1.0, seed=3), detector(rows, 1.0, seed=4)
     decision = decide(compare(rows, new, old, NULL_MODEL, 1), challenger_source=REAL, champion_source=champion)
-    assert decision.reason
-    assert "nan" not in decision.reason
+    assert decision.because.text
+    assert "nan" not in decision.because.text

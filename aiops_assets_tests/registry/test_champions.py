@@ -56,23 +56,26 @@ def test_the_version_that_is_left_is_vetoed_until_a_person_promotes_it(home: Cha
     record = rollback(home)
     (veto,) = record.vetoed
     assert (veto.version, veto.who, veto.reason, veto.when) == (2, "bob@ops", "pages at night", record.champion.when)
-    told = champions.veto_on(home.served, home.name, 2)
-    assert told.startswith(f"{home.name} version 2 was rolled back by bob@ops on ")
-    assert f"(pages at night): `aiops promote {home.name} 2` lifts the veto" in told
-    assert champions.veto_on(home.served, home.name, 3) == ""
+    reason = champions.veto_on(home.served, home.name, 2)
+    assert reason
+    assert reason.code == "vetoed"
+    facts = {"name": home.name, "version": 2, "vetoed": 2, "who": "bob@ops", "note": "pages at night"}
+    assert reason.facts == {**facts, "when": veto.when}
+    assert f"`aiops promote {home.name} 2`" in reason.text
+    assert champions.veto_on(home.served, home.name, 3) is None
     with pytest.raises(ConflictError, match="was rolled back by bob@ops"):
         home.serve(2, 1)
     assert promote(home, 2).vetoed == ()
-    assert champions.veto_on(home.served, home.name, 2) == ""
+    assert champions.veto_on(home.served, home.name, 2) is None
 
 
 def test_a_new_version_of_a_vetoed_model_is_vetoed_too_also_when_the_old_one_is_gone(home: ChampionHome) -> None:
     rollback(home)
     twin = home.add(model_file(2))
     home.served.remove(home.name, 2)
-    assert "is the same model as version 2, which was rolled back by bob@ops" in champions.veto_on(
-        home.served, home.name, twin
-    )
+    reason = champions.veto_on(home.served, home.name, twin)
+    assert reason
+    assert (reason.facts["version"], reason.facts["vetoed"], reason.facts["who"]) == (twin, 2, "bob@ops")
 
 
 def test_rollbacks_go_further_back_and_then_say_why_there_is_nothing_left(home: ChampionHome) -> None:

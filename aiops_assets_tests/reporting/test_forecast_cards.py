@@ -11,7 +11,7 @@ from PIL import Image
 from aiops_assets.families.arima_predictor import ARIMA_PREDICTOR
 from aiops_assets.families.forecasters import HORIZON, METRICS
 from aiops_assets.families.prophet_predictor import PROPHET_PREDICTOR
-from aiops_assets.judging.forecasting.gate import TRIVIAL_NAMES
+from aiops_assets.judging.forecasting.holdout import TRIVIAL_NAMES
 from aiops_assets.judging.forecasting.shadow import by_metric, noise, side_by_side
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.reporting import forecast_pictures

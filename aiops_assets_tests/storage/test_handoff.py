@@ -1,10 +1,11 @@
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from aiops_assets.errors import NotFoundError, StoreError
-from aiops_assets.storage.handoff import MOST_RUNS, Handoffs, VersionRef
+from aiops_assets.storage.handoff import MOST_RUNS, DecisionRef, Handoffs, VersionRef
 from aiops_assets.storage.storage import LocalStorage
 
 KEY = ("model", "m")
@@ -41,6 +42,13 @@ def test_what_was_never_made_or_is_damaged_is_said(handoffs: Handoffs) -> None:
     handoffs.storage.write("handoff/cluster=default/model/m.json", b"{")
     with pytest.raises(StoreError, match="remove it and run again"):
         handoffs.get(KEY, VersionRef)
+
+
+def test_a_decision_of_older_code_has_a_reason_without_a_code(handoffs: Handoffs) -> None:
+    older = {"challenger": _ref(2).model_dump(), "champion": 1, "promote": False, "equal": False, "reason": "a: b"}
+    handoffs.storage.write("handoff/cluster=default/model/m.json", json.dumps({"run": older}).encode())
+    found = handoffs.get(KEY, DecisionRef)
+    assert (found.reason, found.code) == ("a: b", "")
 
 
 def test_two_runs_at_once_lose_nothing(handoffs: Handoffs) -> None:

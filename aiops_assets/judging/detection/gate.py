@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.judging.bootstrap import Difference, block_shares, difference, drawn_weights
-from aiops_assets.judging.decision import Decision, meets_null_model, refused_source
+from aiops_assets.judging.decision import Decision, Reason, meets_null_model, refused_source
 from aiops_assets.judging.detection.figures import Figures, judge
+from aiops_assets.judging.wording import DetectionFacts, Measured
 from aiops_assets.learners.contracts import Scored
 from aiops_assets.timeseries.series import Floats
 
@@ -126,34 +127,30 @@ def decide(comparison: Comparison, *, challenger_source: str, champion_source: s
     """
     if refused := refused_source(challenger_source, champion_source):
         return refused
-    figures = stated(comparison)
+    figures = facts_of(comparison)
     meets_null = meets_null_model(challenger_source, champion_source)
     if comparison.average_precision is None and not meets_null:
-        return Decision(False, "the hold-out has no anomalous row, so nothing shows that it is not worse")
+        return Decision(False, Reason("no_anomalous_row"))
     worse = worse_in(comparison, gross=not meets_null)
     chance = comparison.over_chance
-    first = ""
+    saw = None if champion_source is None else challenger_source
     if meets_null:
-        first = "first version" if champion_source is None else f"first version that saw {challenger_source} data"
         if comparison.average_precision is None:
-            unjudged = f"{first}; the hold-out has no anomalous row, so false alarms alone are judged"
-            return Decision(not worse, f"worse: {figures}" if worse else f"{unjudged}: {figures}")
+            if worse:
+                return Decision(False, Reason("worse_false_alarms", figures=figures))
+            return Decision(True, Reason("first_by_false_alarms", saw=saw, figures=figures))
         if chance and chance.low <= 0 and chance.value < LEAST_OVER_CHANCE:
-            return Decision(
-                False,
-                f"worse: not better than guessing: its average precision is {_gap(chance)} above the share of "
-                f"anomalous rows; {figures}",
-            )
+            return Decision(False, Reason("not_better_than_guessing", over_chance=chance, figures=figures))
+    opponent = comparison.opponent
     if worse:
-        return Decision(False, f"worse ({' and '.join(worse)}) than {comparison.opponent}: {figures}")
-    if comparison.too_small and not meets_null:
-        known = comparison.challenger_figures
-        return Decision(
-            False,
-            f"the hold-out is too small to tell ({known.rows} rows, {known.anomalies} anomalous in "
-            f"{comparison.anomalous_blocks} blocks): raise N_SAMPLES or TRAINING_DAYS; {figures}",
-        )
-    return Decision(True, f"{first + ', ' if first else ''}not worse than {comparison.opponent}: {figures}")
+        return Decision(False, Reason("worse_than_opponent", worse=tuple(worse), opponent=opponent, figures=figures))
+    if meets_null:
+        return Decision(True, Reason("first_not_worse", saw=saw, opponent=opponent, figures=figures))
+    if comparison.too_small:
+        known, blocks = comparison.challenger_figures, comparison.anomalous_blocks
+        counts = {"rows": known.rows, "anomalous": known.anomalies, "blocks": blocks}
+        return Decision(False, Reason("holdout_too_small", **counts, figures=figures))
+    return Decision(True, Reason("not_worse", opponent=opponent, figures=figures))
 
 
 def worse_in(comparison: Comparison, *, gross: bool) -> list[str]:
@@ -177,21 +174,13 @@ def worse_in(comparison: Comparison, *, gross: bool) -> list[str]:
     return worse
 
 
-def stated(comparison: Comparison) -> str:
-    """Figures of both and their differences, in words."""
+def facts_of(comparison: Comparison) -> DetectionFacts:
+    """Figures of both and their differences, as a reason holds them."""
     new, old = comparison.challenger_figures, comparison.opponent_figures
-    parts = []
-    if comparison.average_precision:
-        parts.append(
-            f"average precision {new.average_precision:.3f} against {old.average_precision:.3f} "
-            f"(difference {_gap(comparison.average_precision)})"
-        )
-    if comparison.false_alarm_rate:
-        parts.append(
-            f"false alarms in {new.false_alarm_rate:.2%} against {old.false_alarm_rate:.2%} of normal rows "
-            f"(difference {_gap(comparison.false_alarm_rate, 100)} points)"
-        )
-    return ", ".join(parts)
+    return DetectionFacts(
+        _measured(new.average_precision, old.average_precision, comparison.average_precision),
+        _measured(new.false_alarm_rate, old.false_alarm_rate, comparison.false_alarm_rate),
+    )
 
 
 def blocks_of(rows: pd.DataFrame) -> npt.NDArray[np.intp]:
@@ -243,7 +232,5 @@ def _counted(score: Floats, blocks: npt.NDArray[np.intp], levels: Floats, weight
     return result
 
 
-def _gap(difference: Difference, scale: float = 1.0) -> str:
-    digits = 3 if scale == 1 else 2
-    value, low, high = (f"{scale * part:+.{digits}f}" for part in (difference.value, difference.low, difference.high))
-    return f"{value}, 95 % interval {low} to {high}"
+def _measured(new: float | None, old: float | None, found: Difference | None) -> Measured | None:
+    return Measured(new, old, found) if found and new is not None and old is not None else None

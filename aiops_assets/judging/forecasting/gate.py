@@ -11,8 +11,16 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.judging.bootstrap import Difference, block_means, difference, drawn_weights
-from aiops_assets.judging.decision import Decision, meets_null_model, refused_source
-from aiops_assets.judging.forecasting.holdout import COVERAGE, TRIVIAL, ForecastFigures, errors_of, figures_of
+from aiops_assets.judging.decision import Decision, Reason, meets_null_model, refused_source
+from aiops_assets.judging.forecasting.holdout import (
+    COVERAGE,
+    TRIVIAL,
+    TRIVIAL_NAMES,
+    ForecastFigures,
+    errors_of,
+    figures_of,
+)
+from aiops_assets.judging.wording import ForecastFacts
 from aiops_assets.timeseries.series import Floats
 
 BLOCK = "12h"
@@ -29,7 +37,6 @@ TIE = 1e-9
 """Where nothing moves, all are right alike: nobody loses."""
 LEAST_ORIGINS = 8
 """Without as many moments no champion is replaced: nothing would show that a challenger is worse."""
-TRIVIAL_NAMES = " and ".join(TRIVIAL.values())
 
 
 @dataclass(frozen=True)
@@ -107,26 +114,26 @@ def decide(comparison: ForecastComparison, *, challenger_source: str, champion_s
     """
     if refused := refused_source(challenger_source, champion_source):
         return refused
-    figures = stated(comparison)
+    figures = facts_of(comparison)
     if comparison.error is None or not comparison.trivial:
-        return Decision(False, "the hold-out has no moment that an hour of samples follows: raise TRAINING_DAYS")
-    beaten = [TRIVIAL[name] for name, found in comparison.trivial.items() if found.value < TIE]
+        return Decision(False, Reason("no_origin"))
+    beaten = tuple(name for name, found in comparison.trivial.items() if found.value < TIE)
     if not beaten:
-        return Decision(False, f"worse than {TRIVIAL_NAMES}, which know nothing: {figures}")
+        return Decision(False, Reason("worse_than_trivial", figures=figures))
     inside = comparison.inside
     if inside and inside.high < LEAST_COVERAGE:
-        return Decision(False, f"its 80 % intervals hold {inside.value:.0%} of the values: {figures}")
-    against = "not worse than" if all(found.value > -TIE for found in comparison.trivial.values()) else "better than"
-    against = f"{against} {' and '.join(beaten)}"
+        return Decision(False, Reason("intervals_too_narrow", inside=inside.value, figures=figures))
+    won = {"beaten": beaten, "ties": all(found.value > -TIE for found in comparison.trivial.values())}
     if meets_null_model(challenger_source, champion_source):
-        first = "first version" if champion_source is None else f"first version that saw {challenger_source} data"
-        return Decision(True, f"{first}, {against}: {figures}")
+        saw = None if champion_source is None else challenger_source
+        return Decision(True, Reason("first_beats_trivial", saw=saw, **won, figures=figures))
+    opponent = comparison.opponent
     if worse := worse_in(comparison):
-        return Decision(False, f"worse ({' and '.join(worse)}) than {comparison.opponent}: {figures}")
-    if comparison.challenger_figures.origins < LEAST_ORIGINS:
-        origins = comparison.challenger_figures.origins
-        return Decision(False, f"the hold-out is too small to tell ({origins} moments): raise TRAINING_DAYS; {figures}")
-    return Decision(True, f"not worse than {comparison.opponent}, {against}: {figures}")
+        return Decision(False, Reason("worse_than_opponent", worse=tuple(worse), opponent=opponent, figures=figures))
+    origins = comparison.challenger_figures.origins
+    if origins < LEAST_ORIGINS:
+        return Decision(False, Reason("too_few_origins", origins=origins, figures=figures))
+    return Decision(True, Reason("not_worse_and_beats_trivial", opponent=opponent, **won, figures=figures))
 
 
 def worse_in(comparison: ForecastComparison) -> list[str]:
@@ -142,27 +149,14 @@ def worse_in(comparison: ForecastComparison) -> list[str]:
     return worse
 
 
-def stated(comparison: ForecastComparison) -> str:
-    """Figures and differences in words."""
-    new = comparison.challenger_figures
-    parts = [
-        f"error to that of {TRIVIAL[name]} {_percent(found)}, by horizon {_by_horizon(new.ratios[name])}"
-        for name, found in comparison.trivial.items()
-    ]
-    if comparison.error and comparison.opponent != TRIVIAL_NAMES:
-        parts.append(f"error to that of {comparison.opponent} {_percent(comparison.error)}")
-    return ", ".join([*parts, f"inside the 80 % interval {_by_horizon(new.coverage)}"])
+def facts_of(comparison: ForecastComparison) -> ForecastFacts:
+    """Figures and differences, as a reason holds them."""
+    new, opponent = comparison.challenger_figures, comparison.opponent
+    against_champion = None if opponent == TRIVIAL_NAMES else comparison.error
+    return ForecastFacts(comparison.trivial, new.ratios, opponent, against_champion, new.coverage)
 
 
 def blocks_of(origins: pd.Series) -> tuple["np.ndarray[tuple[int], np.dtype[np.intp]]", int]:
     """The number of each origin's block, (n,), and how many blocks there are."""
     numbers, names = pd.factorize(origins.dt.floor(BLOCK), sort=True)
     return numbers.astype(np.intp), len(names)
-
-
-def _percent(found: Difference) -> str:
-    return f"{found.value:+.0%} (95 % interval {found.low:+.0%} to {found.high:+.0%})"
-
-
-def _by_horizon(figures: Mapping[str, float]) -> str:
-    return " / ".join(f"{value:.2f} at {label}" for label, value in figures.items())

@@ -32,6 +32,7 @@ SMALL_SHARE, RATIO_BOUNDS = 0.01, (0.05, 20.0)
 Ask = Callable[[History, int], tuple[Floats, Floats, Floats]]
 """A history and a horizon -> median, lower and upper, each (horizon, n_metrics)."""
 TRIVIAL = {"seasonal_naive": "the seasonal naive", "median_24h": "the 24 h median"}
+TRIVIAL_NAMES = " and ".join(TRIVIAL.values())
 
 
 @dataclass(frozen=True)

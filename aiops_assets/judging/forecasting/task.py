@@ -7,7 +7,7 @@ import pandas as pd
 from aiops_assets.judging.decision import Decision
 from aiops_assets.judging.forecasting import gate, shadow
 from aiops_assets.judging.forecasting.gate import ForecastComparison
-from aiops_assets.judging.forecasting.holdout import ForecastFigures, figures_of
+from aiops_assets.judging.forecasting.holdout import TRIVIAL_NAMES, ForecastFigures, figures_of
 from aiops_assets.judging.forecasting.shadow import ForecastsSideBySide
 
 
@@ -15,7 +15,7 @@ class Forecasting:
     """Forecasts, judged by what came; predictions are frames of ``holdout.KEYS`` and ``holdout.SIDES``."""
 
     name = "forecaster"
-    baseline_name = gate.TRIVIAL_NAMES
+    baseline_name = TRIVIAL_NAMES
 
     def figures(self, predictions: pd.DataFrame, rows: pd.DataFrame) -> ForecastFigures:
         """See Task."""

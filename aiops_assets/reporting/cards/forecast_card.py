@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from aiops_assets.families.forecasters import BASELINE
 from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION
-from aiops_assets.judging.forecasting.gate import TRIVIAL_NAMES
-from aiops_assets.judging.forecasting.holdout import TRIVIAL
+from aiops_assets.judging.forecasting.holdout import TRIVIAL, TRIVIAL_NAMES
 from aiops_assets.judging.forecasting.shadow import by_metric, noise, said, where_it_came
 from aiops_assets.reporting.cards.forecast_weaknesses import forecast_weaknesses
 from aiops_assets.reporting.cards.markdown import code, table, text

@@ -1,0 +1,40 @@
+"""What Dagster's history tells about a failed run."""
+
+import dagster as dg
+import pytest
+
+from aiops_assets.errors import DataError
+from aiops_assets.pipeline.run_history import failure_of
+
+
+class Refusal(Exception):
+    """An exception of another module than ``errors``."""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (DataError("2 errors. in the file: none"), "DataError: 2 errors. in the file: none"),
+        (DataError("see http://errors.example: it\nsays more"), "DataError: see http://errors.example: it"),
+        (Refusal("a: b"), "Refusal: a: b"),
+        (ValueError("no: errors.here"), "ValueError: no: errors.here"),
+        (Refusal(), "Refusal"),
+    ],
+)
+def test_a_failure_is_named_with_its_whole_message(error: Exception, told: str) -> None:
+    @dg.asset
+    def failing() -> None:
+        raise error
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([failing], instance=instance, raise_on_error=False)
+        assert failure_of(instance, result.run_id) == f"failing: {told}"
+
+
+def test_a_run_without_a_failure_has_nothing_to_tell() -> None:
+    @dg.asset
+    def working() -> None: ...
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([working], instance=instance)
+        assert failure_of(instance, result.run_id) == ""
