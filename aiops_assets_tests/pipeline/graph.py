@@ -97,13 +97,20 @@ def generate(
         )
 
 
-def run(settings: Settings, raise_on_error: bool = True) -> Result:
-    """Everything that these settings train, as `aiops run` selects it in synthetic mode."""
+def run(settings: Settings, only: Sequence[str] = (), raise_on_error: bool = True) -> Result:
+    """Everything that these settings train, as `aiops run` selects it in synthetic mode, or the assets so named.
+
+    Args:
+        settings: of the home.
+        only: first parts of the keys of the assets to make; empty: all.
+        raise_on_error: or return the failed result.
+    """
     definitions = definitions_for(settings)
     job = definitions.resolve_implicit_global_asset_job_def()
-    keys = [key for key in definitions.resolve_asset_graph().get_all_asset_keys() if key != dg.AssetKey("raw_metrics")]
+    found = [key for key in definitions.resolve_asset_graph().get_all_asset_keys() if key.path[0] != "raw_metrics"]
+    wanted = [key for key in found if not only or key.path[0] in only]
     with dg.DagsterInstance.ephemeral() as instance:
-        return job.execute_in_process(instance=instance, asset_selection=keys, raise_on_error=raise_on_error)
+        return job.execute_in_process(instance=instance, asset_selection=wanted, raise_on_error=raise_on_error)
 
 
 def materialize(
