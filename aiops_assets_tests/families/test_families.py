@@ -152,7 +152,7 @@ def test_each_is_compared_with_what_knows_nothing(fitted: Fitted) -> None:
     assert comparison.opponent_figures.as_metrics() == family.task.figures(null, rows).as_metrics()
     assert comparison.gaps
     decision = family.task.decide(comparison, challenger_source="synthetic", champion_source=None)
-    assert decision.reason
+    assert decision.because.code
     same = family.task.compare(rows, said, said, "itself", 42)
     assert family.task.worse(same) == []
 
