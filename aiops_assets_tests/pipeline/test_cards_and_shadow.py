@@ -8,7 +8,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from aiops_assets.families import registry as families
 from aiops_assets.families.catalog import ENSEMBLE_PREDICTOR
 from aiops_assets.judging.detection.shadow import compare
 from aiops_assets.pipeline.resources import stores_of, tracking_of
@@ -102,7 +101,7 @@ def test_each_version_has_a_card_in_the_store_and_in_mlflow(
         assert "![" not in str(shown["card"])
     assert stores.served().versions(name) == [1, 2]
     assert sorted(path.name for path in (home / "models" / name / "2").iterdir()) == sorted(
-        ["manifest.json", families.champions.model_named(name).family.model_file]
+        ["manifest.json", champions.model_named(name).family.model_file]
     )
 
 
