@@ -4,7 +4,7 @@ A remembered digest is as good as a fresh one against people and programs that c
 that rots beneath them: that is noticed by the next process.
 """
 
-from aiops_assets.storage.records import sha256
+from aiops_assets.storage.records import sha256 as sha256
 from aiops_assets.storage.remembered import Remembered
 from aiops_assets.storage.storage import Storage
 

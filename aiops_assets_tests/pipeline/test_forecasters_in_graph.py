@@ -18,6 +18,7 @@ from aiops_assets.registry.version import version_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import VersionRef
 from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.pipeline.counted_reads import counted, files_of, sets_of
 from aiops_assets_tests.pipeline.graph import CLOSED, Result, champion, metadata, newest, run
 
 PREDICTIVE, LSTM, ARIMA = "predictive-analytics", "lstm-predictor", "arima-predictor"
@@ -81,12 +82,18 @@ def test_a_second_run_has_nothing_to_do_and_a_new_window_goes_on_from_the_champi
     settings, _ = forecast
     assert str(metadata(run(settings), f"model/{PREDICTIVE}")["training"]).startswith("skipped")
     later = small(settings.aiops_home, MODELS=PREDICTIVE, SYNTHETIC_END="2026-11-03")
-    result = run(later)
+    with counted(settings.aiops_home) as counts:
+        result = run(later)
     fit = newest(later, PREDICTIVE).fit
     assert fit.startswith(
         ("went on from version 1, not worse than the full refit", "fitted anew: going on from version")
     )
     assert metadata(result, f"model/{PREDICTIVE}")["fit"] == fit
+    # The champion, which the fit starts from, and its training set are known from the run before.
+    files = files_of(later, [PREDICTIVE], 2)
+    assert counts.read == dict.fromkeys([*files, *sets_of(later, [PREDICTIVE], 2)], 1)
+    assert set(files.values()) <= counts.unpickled.keys()
+    assert set(counts.unpickled.values()) == {1}
     served = stores_of(later).served()
     spec = next(spec for spec in MODELS if spec.name == PREDICTIVE)
     second = VersionRef(name=PREDICTIVE, version=2, manifest_sha256=served.manifest_sha256(PREDICTIVE, 2))

@@ -20,7 +20,7 @@ from aiops_assets.registry import champions
 from aiops_assets.registry.champions import CHAMPION_ALIAS
 from aiops_assets.registry.version import Version, version_of
 from aiops_assets.storage.handoff import VersionRef
-from aiops_assets.storage.records import ChampionRecord, Manifest, TrainingSetRecord
+from aiops_assets.storage.records import ChampionMove, ChampionRecord, Manifest, TrainingSetRecord
 from aiops_assets.storage.served import CURRENT, ServedModels
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.storage.training_sets import TrainingSets
@@ -50,6 +50,12 @@ def alarming_file() -> bytes:
 def fitted(seed: int) -> Any:
     rows = np.random.default_rng(7).uniform(0.2, 0.6, (200, len(FEATURES)))
     return isolation_forest.fit(pd.DataFrame(rows, columns=list(FEATURES)), PARAMETERS, seed)
+
+
+def holdout_rows() -> pd.DataFrame:
+    """A hold-out of twenty rows."""
+    rows = np.random.default_rng(8).uniform(0.2, 0.6, (20, len(FEATURES)))
+    return pd.DataFrame(rows, columns=list(FEATURES)).assign(split="holdout")
 
 
 class Trap:
@@ -146,6 +152,11 @@ class ChampionHome:
         """A version as the process shares it, by default with the digest that its manifest has now."""
         ref = VersionRef(name=self.name, version=number, manifest_sha256=digest or self.digest(number))
         return version_of(self.served, self.spec, ref)
+
+    def champion_move(self) -> ChampionMove:
+        record = self.served.champion(self.name)
+        assert record
+        return record.champion
 
     def champion(self) -> int | None:
         record = self.served.champion(self.name)

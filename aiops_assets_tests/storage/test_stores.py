@@ -168,3 +168,28 @@ def test_any_flipped_byte_of_a_training_set_is_named(storage: Storage, file: str
         storage.write(path, bytes(bad))
         with pytest.raises(IntegrityError, match=file):
             _ = sets.record("v", record.data_version, known), sets.rows("v", record.data_version)
+
+
+def test_what_a_reader_does_to_its_rows_nobody_else_sees(storage: Storage) -> None:
+    sets, rows = TrainingSets(storage, "default"), _rows()
+    record = _record(rows)
+    sets.put(rows, record)
+    mine = sets.rows("v", record.data_version)
+    numeric = mine.select_dtypes("number").columns[0]
+    mine.loc[0, numeric] = -1.0
+    mine["more"] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        sets.rows("v", record.data_version)[numeric].to_numpy()[0] = -1.0
+    pd.testing.assert_frame_equal(sets.rows("v", record.data_version), rows, check_dtype=False)
+
+
+def test_a_training_set_that_was_read_is_looked_at_again(storage: Storage) -> None:
+    sets, rows = TrainingSets(storage, "default"), _rows()
+    record = _record(rows)
+    sets.put(rows, record)
+    sets.rows("v", record.data_version)
+    storage.remove(f"{sets.path('v', record.data_version)}/rows.parquet")
+    with pytest.raises(NotFoundError):
+        sets.rows("v", record.data_version)
+    sets.put(rows, record)
+    pd.testing.assert_frame_equal(sets.rows("v", record.data_version), rows, check_dtype=False)
