@@ -6,11 +6,7 @@ from typing import Any
 
 import pytest
 
-<<<<<<< HEAD
 from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
-=======
-from aiops_assets.families.catalog import ENSEMBLE_PREDICTOR
->>>>>>> 3250d4be749911210e7571540544776fe9ceb9ba
 from aiops_assets.judging.detection.shadow import compare
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.registry import champions
