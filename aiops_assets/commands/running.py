@@ -82,7 +82,9 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
         name = "DAGSTER_HOME" if os.environ.get("DAGSTER_HOME") else "AIOPS_HOME"
         shown = home if name == "DAGSTER_HOME" else settings.aiops_home
         raise StoreError(f"{name}={shown} is not writable ({error.strerror}): set another folder") from None
-    return {**os.environ, "DAGSTER_HOME": str(home), "AIOPS_HOME": str(settings.aiops_home)}
+    # Fits take one thread anyway; models are asked in small pieces, where threads wait more than they work.
+    one_thread = {"OMP_NUM_THREADS": "1"}
+    return {**one_thread, **os.environ, "DAGSTER_HOME": str(home), "AIOPS_HOME": str(settings.aiops_home)}
 
 
 def check_writable(settings: Settings) -> None:

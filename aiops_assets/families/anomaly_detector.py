@@ -13,6 +13,7 @@ from aiops_assets.judging.detection import null_model
 from aiops_assets.learners.contracts import Scored, WindowDetector
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.learners.detectors.isolation_forest import scored_rows
+from aiops_assets.learners.threads import one_thread
 from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import ENGINE_DEFAULT, FEATURES, STATISTICS
@@ -56,7 +57,8 @@ class RowForest(DetectorFamily[Pipeline]):
         self, rows: pd.DataFrame, parameters: Mapping[str, object], seed: int, start: Pipeline | None = None
     ) -> Pipeline:
         """Raises ModelError: fewer than 50 rows."""
-        return isolation_forest.fit(rows, parameters, seed)
+        with one_thread():
+            return isolation_forest.fit(rows, parameters, seed)
 
     @override
     def explain(self, model: Pipeline, rows: pd.DataFrame) -> Scored:

@@ -10,6 +10,7 @@ from aiops_assets.families.contract import ModelSpec
 from aiops_assets.families.detectors import OF_PODS, WindowFamily, frames_of
 from aiops_assets.learners.contracts import WindowDetector
 from aiops_assets.learners.detectors.deviation_scores import ALERT_BUDGET
+from aiops_assets.learners.threads import one_thread
 from aiops_assets.views.catalog import POD_SERIES
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class WindowEnsemble(WindowFamily["EnsemblePredictor"]):
         from aiops_assets.learners.detectors.ensemble import EnsemblePredictor
 
         model = EnsemblePredictor(self.features, float(str(parameters["alert_budget"])))
-        model.fit(frames_of(rows))
+        with one_thread():
+            model.fit(frames_of(rows))
         return model
 
     @override

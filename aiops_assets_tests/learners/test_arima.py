@@ -14,6 +14,7 @@ from aiops_assets.learners.forecasters.arima import (
     forecasts,
     same_time,
 )
+from aiops_assets.learners.forecasters.per_metric import Scale
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.learners.forecaster_histories import DAY, autoregressive, forecast_of, history, noisy
 
@@ -45,6 +46,43 @@ def test_one_pass_serves_every_origin_as_statsmodels_serves_one() -> None:
     for origin, row in zip(origins, ahead, strict=True):
         model = ARIMA(values[: origin + 1], order=(2, 1, 1), concentrate_scale=True)
         assert row == pytest.approx(model.filter(estimate.parameters).forecast(20), rel=1e-6)
+
+
+def test_a_forecast_computes_no_covariance_of_the_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    from statsmodels.tsa.statespace.mlemodel import MLEModel
+
+    def computed(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    for name in ("score_obs", "loglikeobs", "loglike"):
+        monkeypatch.setattr(MLEModel, name, computed)
+    view = View(autoregressive(100, 0.5), np.zeros(100), 0)
+    ahead = forecasts(Estimate((1, 0, 0), [0.0, 0.5]), view, np.array([99]), 5, seasonal=False)
+    assert ahead[0] == pytest.approx(view.level[-1] * 0.5 ** np.arange(1, 6))
+
+
+def test_the_search_for_the_likelihood_of_a_counter_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    from statsmodels.tsa.statespace.mlemodel import MLEModel
+
+    evaluated: list[int] = []
+    loglike = MLEModel.loglike
+
+    def counted(*given: object, **named: object) -> float:
+        evaluated.append(1)
+        return float(loglike(*given, **named))
+
+    monkeypatch.setattr(MLEModel, "loglike", counted)
+    counter = Scale.of(1e12 + 3e6 * np.arange(400.0), compressed=False).into(1e12 + 3e6 * np.arange(400.0))
+
+    def evaluations(limit: int) -> int:
+        evaluated.clear()
+        monkeypatch.setattr(arima, "EVALUATIONS", limit)
+        with arima.contained():
+            assert likeliest(counter, (1, 1, 1))
+        return len(evaluated)
+
+    step = 21 * 3  # a step of the search tries at most 21 places, and each of the two parameters at each of them
+    assert evaluations(20) <= 20 + step < evaluations(arima.ITERATIONS * step)
 
 
 def test_what_was_usual_at_a_time_is_told_by_known_rows_alone() -> None:

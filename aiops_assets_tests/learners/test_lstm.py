@@ -151,6 +151,14 @@ def test_the_file_gives_the_same_answers(frame: pd.DataFrame, detector: LstmAuto
     assert again.to_bytes() == file
 
 
+def test_the_file_names_no_place_of_the_machine_that_trained(file: bytes) -> None:
+    places = [str(Path(module.__file__ or "").parents[1]) for module in (lstm_network, torch)]
+    with zipfile.ZipFile(io.BytesIO(file)) as archive:
+        for name in archive.namelist():
+            content = archive.read(name)  # an archive among these is not compressed
+            assert [place for place in (*places, ".py") if place.encode() in content] == [], name
+
+
 ALONE = """
 import sys
 sys.modules["aiops_assets"] = None  # an import of it fails

@@ -78,14 +78,18 @@ class LstmAutoencoder(DeviationDetector):
             SchemaError: a column is missing or holds no numbers.
             DataError: no cadence between 10 s and 1 h.
         """
-        grids = training_grids(frames, self.columns, step_seconds)
-        step = grids[0].step_seconds
+        from aiops_assets.learners.detectors import lstm_network
+
+        with lstm_network.one_thread():
+            self._learn(training_grids(frames, self.columns, step_seconds), start)
+
+    def _learn(self, grids: Sequence[Grid], start: "LstmAutoencoder | None") -> None:
         from aiops_assets.learners.detectors import lstm_network
 
         if start is None:
             network = lstm_network.new_network(_signal_scale(grids, lstm_network.WINDOW + 1), self.seed)
         else:
-            network = self._continued(start, step)
+            network = self._continued(start, grids[0].step_seconds)
         windows = lstm_network.Windows([grid.values for grid in grids])
         learnt, held_back = _learnt_and_held_back(windows, grids)
         losses = lstm_network.train(network, windows, learnt, held_back, self.seed, continued=start is not None)

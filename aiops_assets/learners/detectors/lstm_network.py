@@ -12,8 +12,8 @@ import json
 import math
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from aiops_assets.errors import ModelError
+from aiops_assets.learners import threads
 from aiops_assets.timeseries.series import Floats
 
 WINDOW = 16
@@ -154,6 +155,18 @@ def exactly() -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """While it is open, PyTorch and what lies below it take one thread: two give other weights."""
+    before = torch.get_num_threads()
+    with threads.one_thread():
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
 def new_network(scale: Floats, seed: int) -> Network:
     """An untrained network whose first weights the seed decides; ``scale`` (2, n_columns)."""
     network = Network(scale.shape[1], torch.Generator().manual_seed(seed))
@@ -232,6 +245,9 @@ def to_file(network: Network, document: Mapping[str, object]) -> bytes:
         warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
         with torch.no_grad():
             program = torch.export.export(on_cpu, (example,), dynamic_shapes=shapes)
+    for node in program.graph.nodes:
+        # It names the source files of the machine that trained: nobody else's business, and other bytes elsewhere.
+        node.meta.pop("stack_trace", None)
     archive = io.BytesIO()
     torch.export.save(program, archive, extra_files={DOCUMENT: json.dumps(document, allow_nan=False)})
     return archive.getvalue()

@@ -25,6 +25,8 @@ ORDERS = ((0, 1), (1, 1), (2, 1), (2, 2))
 """(p, q): AICc chooses."""
 SIGNIFICANT = 0.05
 ITERATIONS = 50
+EVALUATIONS = 600
+"""Of a likelihood, after which a search ends: none of real series took so many, a raw counter's has no top to reach."""
 RANDOM_WALK: Order = (0, 1, 0)
 
 
@@ -83,6 +85,10 @@ class ArimaForecaster(PerMetricForecaster):
         """What was fitted to each metric."""
         fitted = zip(self.metrics, self.models, strict=True)
         return {name: _order(model["order"]) for name, model in fitted if model}
+
+    def _load(self) -> None:
+        with contained():
+            import statsmodels.tsa.arima.model  # noqa: F401
 
     def _fitted(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
         values, day, rows = metric.values, metric.day, len(metric.values)
@@ -163,14 +169,15 @@ def forecasts(estimate: Estimate, view: View, origins: Steps, horizon: int, seas
     first = max(view.first, int(origins[0]) + 1 - ROWS)
     with contained():
         model = _arima(view.remainder(first, int(origins[-1]) + 1), estimate.order)
-        found = model.filter(estimate.parameters).filter_results
+        # Results for people would come with a covariance of the parameters, which costs as much as several filters.
+        found = model.filter(estimate.parameters, return_ssm=True)
     mean = estimate.parameters[0] if estimate.order[1] == 0 else 0.0
     # The state after a row tells all that follows: one pass over the rows serves every origin.
-    state = found.predicted_state[:, origins + 1 - first]
+    state, design, transition = found.predicted_state[:, origins + 1 - first], found.design[0, :, 0], found.transition
     ahead = np.empty((len(origins), horizon))
     for h in range(horizon):
-        ahead[:, h] = found.design[0, :, 0] @ state + mean
-        state = found.transition[:, :, 0] @ state
+        ahead[:, h] = design @ state + mean
+        state = transition[:, :, 0] @ state
     if seasonal:
         day, known = view.first, origins[:, None]
         ahead += same_time(view.level, known + np.arange(1, horizon + 1), known, day)
@@ -217,14 +224,14 @@ def contained() -> Iterator[None]:
 def _likeliest(remainder: Floats, order: Order) -> tuple[float, Estimate, str] | None:
     """AICc, parameters and a note; nothing where there is no likelihood."""
     try:
-        fit = _arima(remainder, order).fit(
-            low_memory=True, cov_type="none", method_kwargs={"maxiter": ITERATIONS, "disp": 0}
-        )
+        search = {"maxiter": ITERATIONS, "maxfun": EVALUATIONS, "disp": 0}
+        fit = _arima(remainder, order).fit(low_memory=True, cov_type="none", method_kwargs=search)
     except (ValueError, ZeroDivisionError, IndexError):  # numpy's LinAlgError is a ValueError
         return None
     if not (np.isfinite(fit.aicc) and np.isfinite(fit.params).all()):
         return None
-    note = "" if fit.mle_retvals["converged"] else f"; the likelihood still grew after {ITERATIONS} steps"
+    found = fit.mle_retvals
+    note = "" if found["converged"] else f"; the likelihood still grew after {found['iterations']} steps"
     return float(fit.aicc), Estimate(order, [float(one) for one in fit.params]), note
 
 

@@ -1,6 +1,6 @@
 """The forecasters of all metrics and horizons at once: trees, and the trivial ones that they have to beat."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,8 @@ import numpy as np
 from aiops_assets.learners.forecasters.direct import DirectForecaster, Pairs
 from aiops_assets.learners.forecasters.features import HOUR_MEDIAN
 from aiops_assets.learners.forecasters.trees import TREES, Boosting, Trees
+from aiops_assets.learners.threads import one_thread
+from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import Floats
 
 BLOCKS = 3
@@ -39,6 +41,13 @@ class LearnedForecaster(DirectForecaster):
         super().__init__(seed, memory)
         self.trees = trees or Boosting(seed)
         self.before = start.trees if start and start.trees.stages else None
+
+    def fit(self, history: History, *, alike: Sequence[History] = (), others: Sequence[History] = ()) -> None:
+        """See DirectForecaster."""
+        import sklearn.ensemble  # noqa: F401  # threads are limited in what is loaded
+
+        with one_thread():
+            super().fit(history, alike=alike, others=others)
 
     def _learn(self, pairs: Pairs) -> Floats:
         self.trees = self.trees.anew()

@@ -18,6 +18,7 @@ from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Flags, Forecast
 from aiops_assets.learners.forecasters.direct import BINS, COVERAGE, require_horizon, require_same
 from aiops_assets.learners.forecasters.features import Steps
+from aiops_assets.learners.threads import one_thread
 from aiops_assets.timeseries.history import History, steps_a_day
 from aiops_assets.timeseries.series import Floats
 
@@ -149,6 +150,10 @@ class PerMetricForecaster(ABC):
         self.margins: list[Margins] = []
 
     @abstractmethod
+    def _load(self) -> None:
+        """Import the library that fits: threads are limited in what is loaded."""
+
+    @abstractmethod
     def _fitted(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
         """A model, its (n_origins, horizon) errors on held-back origins, and a note; ValueError: there is none."""
 
@@ -162,16 +167,21 @@ class PerMetricForecaster(ABC):
             raise ModelError("no metric has samples from which a forecast could be learnt: bring a longer history")
         self.metrics, self.step_seconds = history.metrics, history.step_seconds
         self.notes, self.models, self.margins = {}, [], []
-        for name, metric in zip(history.metrics, Metric.all_of(history), strict=True):
-            try:
-                model, errors, note = self._fitted(metric)
-                if not np.isfinite(errors).any():
-                    raise ValueError(UNJUDGED)
-            except ValueError as error:  # numpy's LinAlgError is one
-                model, errors, note = {}, hour_median_errors(metric), f"{HOUR_MEDIAN}: {error}"
-            self.models.append(model)
-            self.margins.append(Margins.of(errors))
-            self.notes[name] = note
+        self._load()
+        with one_thread():
+            for name, metric in zip(history.metrics, Metric.all_of(history), strict=True):
+                self._fit_one(name, metric)
+
+    def _fit_one(self, name: str, metric: Metric) -> None:
+        try:
+            model, errors, note = self._fitted(metric)
+            if not np.isfinite(errors).any():
+                raise ValueError(UNJUDGED)
+        except ValueError as error:  # numpy's LinAlgError is one
+            model, errors, note = {}, hour_median_errors(metric), f"{HOUR_MEDIAN}: {error}"
+        self.models.append(model)
+        self.margins.append(Margins.of(errors))
+        self.notes[name] = note
 
     def forecast(self, history: History, horizon: int) -> Forecast:
         """Median and interval of the next steps of each metric, from parameters of the last fit.

@@ -42,6 +42,10 @@ class ProphetForecaster(PerMetricForecaster):
 
     kind = "prophet"
 
+    def _load(self) -> None:
+        with quiet():
+            import prophet  # noqa: F401
+
     def _fitted(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
         rows, day = len(metric.values), metric.day
         if rows < LEAST_DAYS * day:
