@@ -1,5 +1,7 @@
 """The exceptions of this package. Each message says what is wrong and what to do about it.
 
+Messages are for people and may change. Programs and tests ask for the type, the ``code`` and the ``facts``.
+
 AiopsError
 ├── SettingsError              an environment variable has a value that is not allowed
 ├── DataError                  rows that cannot be used
@@ -26,9 +28,22 @@ AiopsError
 └── ServiceNotReady            nothing can answer yet
 """
 
+import re
+from typing import Any
+
 
 class AiopsError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose.
+
+    Attributes:
+        code: which error it is, beside its type; the type's own name in lower case where no other is given.
+        facts: what the message names: numbers, names, places.
+    """
+
+    def __init__(self, message: str = "", *, code: str = "", **facts: Any) -> None:
+        super().__init__(message)
+        self.code = code or re.sub(r"(?<=.)(?=[A-Z])", "_", type(self).__name__).lower()
+        self.facts = facts
 
 
 class SettingsError(AiopsError):
@@ -57,8 +72,8 @@ class PrometheusUnreachable(PrometheusError):
     ``retry_after`` is how many seconds the server asked to be left alone, if it did.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, retry_after: float | None = None, *, code: str = "", **facts: Any) -> None:
+        super().__init__(message, code=code, **facts)
         self.retry_after = retry_after
 
 
@@ -89,8 +104,8 @@ class ServiceError(AiopsError):
 class ServiceRefused(ServiceError):
     """4xx: the request is wrong, and asking again does not help; the message carries the server's own words."""
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, status: int, *, code: str = "", **facts: Any) -> None:
+        super().__init__(message, code=code, **facts)
         self.status = status
 
 

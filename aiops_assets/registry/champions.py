@@ -28,7 +28,8 @@ def model_named(name: str) -> ModelSpec:
     for spec in MODELS:
         if spec.name == named(name):
             return spec
-    raise NotFoundError(f"there is no model {name!r}: there are {', '.join(spec.name for spec in MODELS)}")
+    there = [spec.name for spec in MODELS]
+    raise NotFoundError(f"there is no model {name!r}: there are {', '.join(there)}", code="no_model", there=there)
 
 
 def promote(
@@ -49,7 +50,7 @@ def promote(
     name = spec.name
     record, is_right = _record(served, tracker, name, who)
     if version not in served.versions(name):
-        raise NotFoundError(_no_version(served, name, version))
+        raise _no_version(served, name, version)
     moves = moves_of(record) if is_right or record is None else record.history
     digest = recorded_digest(tracker, moves, name, version)
     version_of(served, spec, VersionRef(name=name, version=version, manifest_sha256=digest)).require_servable()
@@ -83,16 +84,18 @@ def rollback(
     """
     name = spec.name
     if problem := doubt(served, tracker, name):
-        raise IntegrityError(f"{problem}: {DOCTOR}")
+        raise IntegrityError(f"{problem}: {DOCTOR}", code="doubted_record")
     record = served.champion(name)
     if record is None:
-        raise NotFoundError(f"{name} is not served from {served.locate(name)}: there is nothing to roll back")
+        raise NotFoundError(
+            f"{name} is not served from {served.locate(name)}: there is nothing to roll back", code="nothing_served"
+        )
     champion = record.champion.version
     if to is None:
         to, digest = _newest_servable(served, spec, record)
     elif to != champion:
         if to not in served.versions(name):
-            raise NotFoundError(_no_version(served, name, to))
+            raise _no_version(served, name, to)
         digest = recorded_digest(tracker, moves_of(record), name, to)
         version_of(served, spec, VersionRef(name=name, version=to, manifest_sha256=digest)).require_servable()
     if to != champion:
@@ -169,7 +172,10 @@ def _newest_servable(served: ServedModels, spec: ModelSpec, record: ChampionReco
     why = "; ".join(wrong) or "no other version was served before"
     raise NotFoundError(
         f"{name} version {record.champion.version} stays: there is no earlier champion to go back to ({why}); "
-        f"`aiops rollback {name} --to VERSION` goes to any other"
+        f"`aiops rollback {name} --to VERSION` goes to any other",
+        code="nothing_to_go_back_to",
+        champion=record.champion.version,
+        passed_over=wrong,
     )
 
 
@@ -198,12 +204,17 @@ def _followed(served: ServedModels, tracker: Tracker, record: ChampionRecord) ->
         reconcile(served, tracker, record.name)
     except StoreError as error:
         done = f"{record.name} version {record.champion.version} is the champion"
-        raise StoreError(f"{done}, but what follows it lags behind: {error}; then `aiops doctor` mends it") from error
+        raise StoreError(
+            f"{done}, but what follows it lags behind: {error}; then `aiops doctor` mends it",
+            code="lags_behind",
+            champion=record.champion.version,
+        ) from error
     return record
 
 
-def _no_version(served: ServedModels, name: str, version: int) -> str:
+def _no_version(served: ServedModels, name: str, version: int) -> NotFoundError:
     there = served.versions(name)
+    text = f"{name} has no version {version} in {served.locate(name)}: there are {', '.join(map(str, there))}"
     if not there:
-        return f"{name} has no version in {served.locate(name)}: run `aiops run` first"
-    return f"{name} has no version {version} in {served.locate(name)}: there are {', '.join(map(str, there))}"
+        text = f"{name} has no version in {served.locate(name)}: run `aiops run` first"
+    return NotFoundError(text, code="no_version", version=version, there=there)

@@ -31,50 +31,66 @@ def read_model(spec: ModelSpec, manifest: Manifest, data: bytes) -> Any:
     """
     what = f"{spec.name} version {manifest.version}"
     if problem := _other_columns(manifest, spec.family) or _other_package(manifest, spec.family):
-        raise ModelError(f"{what} is not loaded: {problem}")
+        raise ModelError(f"{what} is not loaded: {problem}", code=problem.code, **problem.facts)
     try:
         return spec.family.from_bytes(data)
     except UNREADABLE as error:
         raise ModelError(
-            f"{what} cannot be read ({type(error).__name__}: {str(error).partition(chr(10))[0]}): train it again"
+            f"{what} cannot be read ({type(error).__name__}: {str(error).partition(chr(10))[0]}): train it again",
+            code="unreadable_model",
+            version=manifest.version,
         ) from error
 
 
-def _other_columns(manifest: Manifest, family: Family[Any, Any]) -> str:
+def _other_columns(manifest: Manifest, family: Family[Any, Any]) -> ModelError | None:
     """What differs between the row a model was fitted on and the row that this code makes."""
     trained, ours = manifest.features, family.features
     cure = "serve it with the code that trained it, or train it again"
     if len(trained) != len(ours) or manifest.width != len(ours):
         width = manifest.width if len(trained) == len(ours) else len(trained)
-        return f"it was trained on rows of width {width}, this code makes rows of width {len(ours)}: {cure}"
+        text = f"it was trained on rows of width {width}, this code makes rows of width {len(ours)}: {cure}"
+        return ModelError(text, code="other_width", trained=width, ours=len(ours))
     for position, (theirs, mine) in enumerate(zip(trained, ours, strict=True)):
         if theirs != mine:
-            order = "in another order" if set(trained) == set(ours) else "on other features"
-            return f"it was trained {order}: column {position} is {theirs}, this code puts {mine} there: {cure}"
+            is_order = set(trained) == set(ours)
+            order = "in another order" if is_order else "on other features"
+            return ModelError(
+                f"it was trained {order}: column {position} is {theirs}, this code puts {mine} there: {cure}",
+                code="other_order" if is_order else "other_features",
+                position=position,
+                trained=theirs,
+                ours=mine,
+            )
     for metric, unit in family.units.items():
         if metric in manifest.units and manifest.units[metric] != unit:
-            return f"it was trained on {metric} in {manifest.units[metric]}, this code gives {unit}: {cure}"
-    return ""
+            text = f"it was trained on {metric} in {manifest.units[metric]}, this code gives {unit}: {cure}"
+            return ModelError(text, code="other_unit", metric=metric, trained=manifest.units[metric], ours=unit)
+    return None
 
 
-def _other_package(manifest: Manifest, family: Family[Any, Any]) -> str:
+def _other_package(manifest: Manifest, family: Family[Any, Any]) -> ModelError | None:
     """Why the file must not be unpickled by the packages that are installed."""
     package = family.pickled_by
     if not package:
-        return ""
+        return None
     try:
         here = installed_version(package)
     except PackageNotFoundError:
-        return f"{package} is not installed: pip install 'aiops-assets[train]'"
+        text = f"{package} is not installed: pip install 'aiops-assets[train]'"
+        return ModelError(text, code="package_missing", package=package)
     wrote = manifest.packages.get(package)
     if wrote is None:
-        return f"its manifest does not say which {package} wrote it: train it again"
+        text = f"its manifest does not say which {package} wrote it: train it again"
+        return ModelError(text, code="package_unknown", package=package)
     if _minor(wrote) != _minor(here):
-        return (
+        return ModelError(
             f"it was written by {package} {wrote}, and {here} is installed: install {package} {_minor(wrote)}, "
-            "or train it again"
+            "or train it again",
+            code="other_package",
+            package=package,
+            wrote=wrote,
         )
-    return ""
+    return None
 
 
 def _minor(version: str) -> str:

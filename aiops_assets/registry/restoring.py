@@ -48,7 +48,9 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, mend
         kept = f"the damaged record is kept as {aside}, " if aside else ""
         return f"{said}; {kept}its history and vetoes are {'kept' if record else 'lost'}"
     if problem:
-        raise IntegrityError(f"{'; '.join([problem, *wrong])}: {_cure(served, tracker, record, name)}")
+        raise IntegrityError(
+            f"{'; '.join([problem, *wrong])}: {_cure(served, tracker, record, name)}", code="record_not_restored"
+        )
     return ""
 
 
@@ -165,16 +167,22 @@ def recorded_digest(tracker: Tracker, moves: Iterable[ChampionMove], name: str, 
     except StoreError as error:
         if known:
             return known
-        raise StoreError(f"{error} (nothing but MLflow vouches for {name} version {version})") from error
+        raise StoreError(
+            f"{error} (nothing but MLflow vouches for {name} version {version})", code="mlflow_alone", version=version
+        ) from error
     if known and tag and known != tag:
         raise IntegrityError(
             f"{name} version {version}: champion record ({known[:12]}) and MLflow ({tag[:12]}) recorded other "
-            "manifests: one of them was changed; do not serve it"
+            "manifests: one of them was changed; do not serve it",
+            code="digests_differ",
+            version=version,
         )
     if not (known or tag):
         raise NotFoundError(
             f"MLflow recorded no digest of {name} version {version}, so nothing vouches for it: run `aiops run`, "
-            "which registers what a killed run left, or trains it again"
+            "which registers what a killed run left, or trains it again",
+            code="no_digest",
+            version=version,
         )
     return known or tag
 
@@ -193,7 +201,7 @@ def _vouched(served: ServedModels, tracker: Tracker, record: ChampionRecord | No
     digest = recorded_digest(tracker, moves, name, version)
     manifest = served.verified(name, version, digest)
     if record and (veto := record.veto_on(version, manifest.files)):
-        raise IntegrityError(f"{veto.who} rolled it back ({veto.reason})")
+        raise IntegrityError(f"{veto.who} rolled it back ({veto.reason})", code="vetoed", who=veto.who)
     return digest
 
 

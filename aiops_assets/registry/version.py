@@ -156,7 +156,11 @@ class Version(Generic[Model, Prediction]):
         """
         self.verify()
         if problems := self.smoke_test():
-            raise ModelError(f"{self.name} version {self.number} is not served: {'; '.join(problems)}")
+            raise ModelError(
+                f"{self.name} version {self.number} is not served: {'; '.join(problems)}",
+                code="no_usable_answer",
+                version=self.number,
+            )
 
     def predict_holdout(self, rows: pd.DataFrame, data_version: str) -> Prediction:
         """Predictions for the hold-out of a training set; it is verified also where these are remembered.

@@ -46,7 +46,10 @@ class Cards:
             known = ", ".join(map(str, self.versions(name))) or "none"
             raise NotFoundError(
                 f"{name} version {version} has no card (versions with one: {known}): `aiops run` writes that of the "
-                "newest version"
+                "newest version",
+                code="no_card",
+                version=version,
+                there=self.versions(name),
             ) from None
 
     def versions(self, name: str) -> list[int]:

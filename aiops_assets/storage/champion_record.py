@@ -62,7 +62,8 @@ class ChampionRecords:
         else:
             veto = record.veto_on(move.version, files)
             if veto and not by_hand:
-                raise ConflictError(vetoed(name, move.version, veto).text)
+                reason = vetoed(name, move.version, veto)
+                raise ConflictError(reason.text, code=reason.code, **reason.facts)
             kept = record.without_veto_on(move.version, files)
             if veto_seen:
                 left = record.champion
@@ -98,7 +99,11 @@ class ChampionRecords:
             found = None
             aside = _aside()
         if found:
-            raise ConflictError(f"{name}: the champion record can be read, written by {_author(found.champion)}")
+            raise ConflictError(
+                f"{name}: the champion record can be read, written by {_author(found.champion)}",
+                code="readable_record",
+                who=found.champion.who,
+            )
         if aside and content is not None:
             self.storage.write(f"{name}/{aside}", content)
         record = ChampionRecord(name=name, champion=move)
@@ -141,9 +146,14 @@ class ChampionRecords:
         try:
             record = ChampionRecord.model_validate_json(content)
         except ValidationError as error:
-            raise IntegrityError(f"{where} is no valid champion record: {error.errors()[0]['msg']}") from None
+            problem = error.errors()[0]["msg"]
+            raise IntegrityError(f"{where} is no valid champion record: {problem}", code="invalid_record") from None
         if record.name != name:
-            raise IntegrityError(f"{where} is no valid champion record of {name}: it is that of {record.name}")
+            raise IntegrityError(
+                f"{where} is no valid champion record of {name}: it is that of {record.name}",
+                code="record_of_another",
+                of=record.name,
+            )
         return content, record
 
     def _path(self, name: str) -> str:
@@ -175,7 +185,12 @@ def _veto(left: ChampionMove, files: dict[str, str], move: ChampionMove) -> Veto
 def _lost(name: str, found: ChampionRecord | None, seen: int | None) -> ConflictError:
     version, author = (found.champion.version, f": moved by {_author(found.champion)}") if found else (None, "")
     return ConflictError(
-        f"{name}: champion is version {version}, was {seen} when this was decided{author}; nothing was changed"
+        f"{name}: champion is version {version}, was {seen} when this was decided{author}; nothing was changed",
+        code="champion_moved",
+        version=version,
+        seen=seen,
+        who=found.champion.who if found else None,
+        note=found.champion.reason if found else None,
     )
 
 

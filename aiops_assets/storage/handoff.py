@@ -102,7 +102,9 @@ class Handoffs:
         try:
             entries = json.loads(data)
         except ValueError as error:
-            raise StoreError(f"{self.storage.locate(self._path(key))} is no JSON: remove it and run again") from error
+            raise StoreError(
+                f"{self.storage.locate(self._path(key))} is no JSON: remove it and run again", code="no_json"
+            ) from error
         # A file of older code holds the reference itself.
         return data, entries if all(isinstance(entry, dict) for entry in entries.values()) else {}
 

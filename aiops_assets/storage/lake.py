@@ -162,7 +162,11 @@ class Lake:
                 continue
             return info, revised
         where = self.storage.locate(self._path(metric, day))
-        raise ConflictError(f"{where} was changed by others {ATTEMPTS} times in a row: fetch the day again")
+        raise ConflictError(
+            f"{where} was changed by others {ATTEMPTS} times in a row: fetch the day again",
+            code="changed_all_the_time",
+            attempts=ATTEMPTS,
+        )
 
     def read_day(self, metric: MetricSpec | StoredQuery, day: date) -> tuple[pd.DataFrame, DayInfo]:
         """A day as it was fetched, and what it says of itself.
@@ -223,7 +227,8 @@ class Lake:
             return None
         except ValidationError:
             raise IntegrityError(
-                f"{self.storage.locate(self._outcome_path())} is no valid record: the next fetch replaces it"
+                f"{self.storage.locate(self._outcome_path())} is no valid record: the next fetch replaces it",
+                code="invalid_outcome",
             ) from None
 
     def _stored(self, metric: MetricSpec, day: date) -> tuple[bytes | None, DaySamples | None, DayInfo | None]:
@@ -247,10 +252,12 @@ class Lake:
         try:
             info = DayInfo.model_validate_json(day_file.decode_said(data))
             if isinstance(metric, MetricSpec) and info.step_seconds != metric.step_seconds:
-                raise IntegrityError(f"it has a step of {info.step_seconds} s, not {metric.step_seconds} s")
+                raise IntegrityError(
+                    f"it has a step of {info.step_seconds} s, not {metric.step_seconds} s", code="other_step"
+                )
             stored = day_file.decode(data, day, info.step_seconds)
             if stored.digest != info.digest:
-                raise IntegrityError("its rows differ from the recorded digest")
+                raise IntegrityError("its rows differ from the recorded digest", code="changed_rows")
         except (IntegrityError, ValidationError) as error:
             raise self._damaged(metric, day, error) from None
         return stored, info
@@ -258,7 +265,7 @@ class Lake:
     def _damaged(self, metric: MetricSpec | StoredQuery, day: date, error: Exception) -> IntegrityError:
         where = self.storage.locate(self._path(metric, day))
         what = error if isinstance(error, IntegrityError) else "its metadata are of another kind"
-        return IntegrityError(f"{where} is damaged ({what}): fetch the day again")
+        return IntegrityError(f"{where} is damaged ({what}): fetch the day again", code="damaged_day", day=day)
 
     def _folder(self, metric: MetricSpec | StoredQuery) -> str:
         query = hashlib.blake2b(metric.promql.encode(), digest_size=4).hexdigest()

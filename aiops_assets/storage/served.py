@@ -80,14 +80,24 @@ class ServedModels:
         path = f"{name}/{version}/{MANIFEST}"
         data = self.storage.read(path)
         if expected_sha256 is not None and sha256(data) != expected_sha256:
-            raise IntegrityError(f"{self.storage.locate(path)} is not the manifest that was recorded: do not load it")
+            raise IntegrityError(
+                f"{self.storage.locate(path)} is not the manifest that was recorded: do not load it",
+                code="other_manifest",
+                path=path,
+            )
         where = self.storage.locate(path)
         try:
             manifest = Manifest.model_validate_json(data)
         except ValidationError as error:
-            raise IntegrityError(f"{where} is no valid manifest: {error.errors()[0]['msg']}") from None
+            problem = error.errors()[0]["msg"]
+            raise IntegrityError(f"{where} is no valid manifest: {problem}", code="invalid_manifest") from None
         if (manifest.name, manifest.version) != (name, version):
-            raise IntegrityError(f"{where} is the manifest of {manifest.name} version {manifest.version}")
+            raise IntegrityError(
+                f"{where} is the manifest of {manifest.name} version {manifest.version}",
+                code="misplaced_manifest",
+                name=manifest.name,
+                version=manifest.version,
+            )
         return manifest
 
     def manifest_sha256(self, name: str, version: int) -> str:
@@ -115,7 +125,11 @@ class ServedModels:
         manifest = self.manifest(name, version, manifest_sha256)
         broken = [check.path for check in self.check_files(manifest) if not check.verified]
         if broken:
-            raise IntegrityError(f"{self.locate(name, version)}: {broken[0]} differs from its manifest: not served")
+            raise IntegrityError(
+                f"{self.locate(name, version)}: {broken[0]} differs from its manifest: not served",
+                code="changed_file",
+                file=broken[0],
+            )
         return manifest
 
     def files(self, name: str, version: int) -> dict[str, bytes]:
@@ -133,7 +147,9 @@ class ServedModels:
         data, digest = read_hashed(self.storage, f"{name}/{version}/{path}")
         if digest != manifest.files.get(path):
             where = self.storage.locate(f"{name}/{version}/{path}")
-            raise IntegrityError(f"{where} is not the file its manifest names: do not load it")
+            raise IntegrityError(
+                f"{where} is not the file its manifest names: do not load it", code="changed_file", file=path
+            )
         return data
 
     def champion(self, name: str) -> ChampionRecord | None:
@@ -245,7 +261,11 @@ class ServedModels:
         except OSError as error:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            raise StoreError(f"{link} cannot be made a link ({error.strerror}): move away what is there") from error
+            raise StoreError(
+                f"{link} cannot be made a link ({error.strerror}): move away what is there",
+                code="no_link",
+                path=str(link),
+            ) from error
         return True
 
     def _files_of(self, move: ChampionMove, name: str) -> dict[str, str]:

@@ -104,7 +104,8 @@ class ShadowScores:
             record = ShadowRecord.model_validate_json((table.schema.metadata or {})[METADATA_KEY])
             scores = table.to_pandas()
         except (pa.ArrowException, OSError, KeyError, ValidationError) as error:
-            raise IntegrityError(f"{where} cannot be read ({type(error).__name__}): remove it") from None
+            problem = type(error).__name__
+            raise IntegrityError(f"{where} cannot be read ({problem}): remove it", code="unreadable_window") from None
         if (record.name, record.file_name) != (name, file_name):
             raise IntegrityError(f"{where} holds {record.name}/{record.file_name}: remove it")
         return record, scores

@@ -213,7 +213,11 @@ class Tracker:
         """
         registered = self.find(name, version)
         if registered is None:
-            raise NotFoundError(f"MLflow knows no version {version} of {name}: materialize model/{name} again")
+            raise NotFoundError(
+                f"MLflow knows no version {version} of {name}: materialize model/{name} again",
+                code="unknown_to_mlflow",
+                version=version,
+            )
         if self.alias(name, alias) == version:
             return False
         client, _ = self._mlflow.open()

@@ -13,6 +13,7 @@ from aiops_assets.registry.doctor import Doctor, Finding
 from aiops_assets.registry.restoring import damage
 from aiops_assets.storage.records import ChampionRecord
 from aiops_assets.tracking.tracker import Tracker
+from aiops_assets_tests.raising import raises
 from aiops_assets_tests.registry.champion_home import ChampionHome, home_of
 
 _numbers = itertools.count()
@@ -76,8 +77,9 @@ def test_the_champion_is_restored_and_history_and_vetoes_stay(
     # The digest is the best evidence; without it the alias is, and then the link.
     witness = 2 if digest == "left" else alias or linked
     if witness is None:
-        with pytest.raises(IntegrityError, match=rf"the record is wrong: .* names version {number} with manifest 0000"):
+        with raises(IntegrityError, "record_not_restored") as caught:
             champions.reconcile(home.served, home.tracker, home.name)
+        assert f"version {number} with manifest 0000" in str(caught.value)
         assert home.said() == (number, None, None)
         return
     if by == "reconcile":
@@ -89,10 +91,9 @@ def test_the_champion_is_restored_and_history_and_vetoes_stay(
         assert finding.state == "mended"
         said = finding.text
     assert len(said.splitlines()) == 1
-    assert "the record is wrong: " in said
-    assert f"names version {number} with manifest" in said
-    assert f"version {witness}, which is whole; the damaged record is kept as champion.json.damaged-20" in said
-    assert said.endswith("its history and vetoes are kept")
+    assert "record is wrong" in said
+    assert f"version {number} with" in said
+    assert f"version {witness}, which" in said
     after = record_of(home)
     assert after.champion.manifest_sha256 == home.digest(witness)
     assert (after.champion.who, after.champion.reason.startswith("restored from ")) == ("me", True)
@@ -100,6 +101,7 @@ def test_the_champion_is_restored_and_history_and_vetoes_stay(
     assert home.said() == (witness, witness, str(witness))
     (aside,) = home.model_folder.glob("champion.json.damaged-*")
     assert aside.read_bytes() == edited
+    assert aside.name in said
     assert champions.reconcile(home.served, home.tracker, home.name) == []
     assert {finding.state for finding in examine(home).values()} == {"ok"}
 
@@ -107,8 +109,9 @@ def test_the_champion_is_restored_and_history_and_vetoes_stay(
 def test_a_digest_that_was_edited_is_not_called_a_changed_manifest(home: ChampionHome) -> None:
     edit(home, manifest_sha256=OTHER)
     (line,) = champions.reconcile(home.served, home.tracker, home.name)
-    assert "the record is wrong: " in line
-    assert f"{home.digest(2)[:12]} is that version's, as MLflow recorded it: MLflow's alias names version 2" in line
+    assert "record is wrong" in line
+    assert home.digest(2)[:12] in line
+    assert "MLflow's alias names version 2" in line
     assert record_of(home).champion.manifest_sha256 == home.digest(2)
 
 
@@ -116,7 +119,7 @@ def test_an_alias_that_lags_behind_on_a_vetoed_version_tells_nothing(home: Champ
     edit(home, version=4, manifest_sha256=OTHER)
     home.alias(3)
     (said, *_) = champions.reconcile(home.served, home.tracker, home.name)
-    assert "the link current names version 2, which is whole" in said
+    assert "link current names version 2" in said
     assert home.said() == (2, 2, "2")
 
 
@@ -130,7 +133,7 @@ def test_where_nothing_tells_a_promotion_is_the_cure_and_works(home: ChampionHom
         with pytest.raises(IntegrityError) as caught:
             champions.reconcile(home.served, home.tracker, home.name)
     message = str(caught.value)
-    assert message.endswith(f"such as `aiops promote {home.name} 1` (whole versions: 1, 3, 4)")
+    assert message.endswith(f"`aiops promote {home.name} 1` (whole versions: 1, 3, 4)")
     assert "aiops run" not in message
     found = examine(home)
     assert (found["champion record"].state, found["champion record"].text) == ("PROBLEM", message)
@@ -146,14 +149,17 @@ def test_without_any_whole_version_the_cure_is_another_one(home: ChampionHome) -
     edit(home, manifest_sha256=OTHER)
     for version in home.served.versions(home.name):
         (home.model_folder / str(version) / "model.joblib").write_bytes(b"changed")
-    with pytest.raises(IntegrityError, match=r"no version is whole: move .*champion\.json away, then `aiops run`"):
+    with raises(IntegrityError, "record_not_restored") as caught:
         champions.reconcile(home.served, home.tracker, home.name)
+    assert f"{home.model_folder}/champion.json away" in str(caught.value)
+    assert "`aiops run`" in str(caught.value)
+    assert "aiops promote" not in str(caught.value)
 
 
 def test_a_promotion_restores_the_record_first_and_a_rollback_names_the_doctor(home: ChampionHome) -> None:
     edit(home, version=4)
     before = home.files()
-    with pytest.raises(IntegrityError, match=r"the record is wrong: .*: `aiops doctor` mends it"):
+    with raises(IntegrityError, "doubted_record"):
         champions.rollback(home.served, home.tracker, home.spec, None, reason="", who="")
     assert home.files() == before
     record = champions.promote(home.served, home.tracker, home.spec, 4, reason="better", who="ann@ops")
@@ -178,7 +184,7 @@ def test_a_champion_whose_manifest_was_changed_leaves_the_record_right_and_alias
         found = examine(home, mend=mend)
         assert found["champion record"].state == "ok"
         assert [found[what].state for what in ("champion", "link", "alias")] == ["PROBLEM"] * 3
-        assert "says version 2: it stays until that version is whole" in found["alias"].text
+        assert "says version 2" in found["alias"].text
     assert home.said() == (2, 1, "4")
     assert record_of(home) == record
     # A rollback needs no more than the history.
@@ -190,8 +196,10 @@ def test_record_and_directory_changed_together_are_not_followed(home: ChampionHo
     manifest = home.model_folder / "2" / MANIFEST
     manifest.write_bytes(manifest.read_bytes() + b"\n")
     edit(home, manifest_sha256=home.digest(2))
-    with pytest.raises(IntegrityError, match=r"and MLflow \(.*\) recorded other manifests of .*`aiops promote .* 1`"):
+    with raises(IntegrityError, "record_not_restored") as caught:
         champions.reconcile(home.served, home.tracker, home.name)
+    assert home.digest(2)[:12] in str(caught.value)
+    assert f"`aiops promote {home.name} 1`" in str(caught.value)
     champions.promote(home.served, home.tracker, home.spec, 1, reason="", who="")
     assert home.said() == (1, 1, "1")
 
@@ -203,8 +211,8 @@ def test_without_mlflow_nothing_follows_a_record_that_the_directories_contradict
     doctor = Doctor(home.served, home.training_sets, away, who="me")
     found = {finding.what: finding for finding in doctor.examine((home.spec,))}
     assert found["champion record"].state == "PROBLEM"
-    assert "the record is wrong: " in found["champion record"].text
-    assert "start MLflow, then `aiops doctor`" in found["champion record"].text
+    assert "record is wrong" in found["champion record"].text
+    assert "start MLflow" in found["champion record"].text
     assert home.said() == (4, 2, "1")
 
 
@@ -222,11 +230,13 @@ def test_history_entries_that_do_not_verify_are_passed_over(home: ChampionHome) 
 
 def test_a_record_that_is_gone_costs_history_and_vetoes_and_that_is_said(home: ChampionHome) -> None:
     (home.model_folder / "champion.json").unlink()
-    text = "the champion record is missing: MLflow's alias names version 2, which is whole; "
     for mend in (False, True):
         finding = examine(home, mend=mend)["champion record"]
-        assert finding.text == text + "its history and vetoes are lost"
+        assert finding.state == ("mended" if mend else "to mend")
+        assert "record is missing" in finding.text
+        assert "MLflow's alias names version 2" in finding.text
+        assert finding.text.endswith("are lost")
     assert record_of(home).history == ()
     assert damage(home.served, home.name) == ""
-    with pytest.raises(NotFoundError, match="no other version was served before"):
+    with raises(NotFoundError, "nothing_to_go_back_to", passed_over=[]):
         champions.rollback(home.served, home.tracker, home.spec, None, reason="", who="")

@@ -6,6 +6,7 @@ import pytest
 
 from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.registry import champions
+from aiops_assets_tests.raising import raises
 from aiops_assets_tests.registry.champion_home import ChampionHome, model_file, promote, rollback
 
 RECORDS = ("right", "missing", "damaged")
@@ -39,8 +40,9 @@ def test_record_alias_and_link_agree_again_whatever_was_done_by_hand(
     expected = 2 if record == "right" else witness
 
     if expected is None and record == "damaged":
-        with pytest.raises(IntegrityError, match=f"`aiops promote {home.name} 3` .whole versions: 1, 2, 3"):
+        with raises(IntegrityError, "record_not_restored") as caught:
             champions.reconcile(home.served, home.tracker, home.name)
+        assert f"`aiops promote {home.name} 3`" in str(caught.value)
         assert (home.files(), home.tracker.alias(home.name, "champion")) == before
         return
     seen = champions.reconcile(home.served, home.tracker, home.name, mend=False)
@@ -52,13 +54,10 @@ def test_record_alias_and_link_agree_again_whatever_was_done_by_hand(
         return
     assert home.said() == (expected, expected, str(expected))
     assert seen == found[: len(seen)] or record == "damaged"
-    assert any("champion record is missing" in line or "no valid champion record" in line for line in found) == (
-        record != "right"
-    )
-    assert any("MLflow's alias champion" in line for line in found) == (alias != expected)
-    assert any("the link current" in line and "the champion record says" in line for line in found) == (
-        link != str(expected)
-    )
+    followed = [line for line in found if line.endswith(f"says version {expected}")]
+    assert len(found) - len(followed) == (record != "right")
+    assert any("MLflow's alias" in line for line in followed) == (alias != expected)
+    assert any("link current" in line for line in followed) == (link != str(expected))
     if record != "right":
         restored = home.served.champion(home.name)
         assert restored
@@ -88,13 +87,13 @@ def test_a_record_is_not_restored_from_an_alias_on_a_version_that_was_changed(ho
     disagree_by_hand(home, "damaged", 1, "2")
     (home.model_folder / "1" / "model.joblib").write_bytes(b"changed")
     (line, *_) = champions.reconcile(home.served, home.tracker, home.name)
-    assert "the link current names version 2, which is whole" in line
+    assert "link current names version 2" in line
     assert home.said() == (2, 2, "2")
 
 
 def test_a_person_serves_a_version_where_the_record_cannot_be_restored(home: ChampionHome) -> None:
     disagree_by_hand(home, "damaged", None, None)
-    with pytest.raises(IntegrityError, match=r"no valid champion record.*: `aiops doctor` mends it"):
+    with raises(IntegrityError, "doubted_record"):
         rollback(home)
     record = promote(home, 1)
     assert (record.champion.version, record.history) == (1, ())
@@ -113,6 +112,6 @@ def test_a_champion_that_mlflow_does_not_know_is_named(home: ChampionHome) -> No
     version = home.publish(model_file(4))
     home.served.move_champion(home.name, version, home.digest(version), reason="", who="", seen=2)
     for mend in (True, False):
-        with pytest.raises(NotFoundError, match=f"MLflow knows no version 4 of {home.name}: materialize model/"):
+        with raises(NotFoundError, "unknown_to_mlflow", version=4):
             champions.reconcile(home.served, home.tracker, home.name, mend=mend)
     assert home.champion() == 4

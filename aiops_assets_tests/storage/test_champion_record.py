@@ -11,6 +11,7 @@ from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, St
 from aiops_assets.storage.champion_record import ChampionRecords
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
+from aiops_assets_tests.raising import raises
 from aiops_assets_tests.storage.test_stores import NAME, _promote, _publish
 
 
@@ -59,8 +60,9 @@ def test_a_veto_says_who_when_and_why_and_keeps_the_digests(served: ServedModels
 @pytest.mark.parametrize("version", [2, 3])
 def test_nobody_but_a_person_serves_what_was_vetoed_nor_its_twin(served: ServedModels, version: int) -> None:
     _roll_back(served, 1, 2)
-    with pytest.raises(ConflictError, match=rf"rolled back by ann@ops on .* `aiops promote {NAME} {version}` lifts"):
+    with raises(ConflictError, "vetoed", version=version, who="ann@ops") as raised:
         _promote(served, version, 1)
+    assert f"`aiops promote {NAME} {version}`" in str(raised.value)
     assert _champion(served) == 1
     digest = served.manifest_sha256(NAME, version)
     record = served.move_champion(NAME, version, digest, reason="fixed", who="ann@ops", seen=1, by_hand=True)
@@ -88,7 +90,7 @@ def test_rolling_back_between_twins_vetoes_the_version_and_not_the_model(served:
 
 def test_who_was_faster_is_named(served: ServedModels) -> None:
     _roll_back(served, 1, 2)
-    with pytest.raises(ConflictError, match=r"champion is version 1, was 2 .* moved by ann@ops on .*pages at night"):
+    with raises(ConflictError, "champion_moved", version=1, seen=2, who="ann@ops", note="pages at night"):
         served.move_champion(NAME, 3, served.manifest_sha256(NAME, 3), reason="", who="bob", seen=2, by_hand=True)
 
 
@@ -104,7 +106,7 @@ def test_who_was_faster_is_named_also_when_both_had_read_the_record(tmp_path: Pa
     for content in (b"one", b"two", b"three"):
         _publish(plain, content)
     _promote(plain, 1, None)
-    with pytest.raises(ConflictError, match=r"champion is version 2, was 1 .* moved by me on .*\(test\); nothing"):
+    with raises(ConflictError, "champion_moved", version=2, seen=1, who="me", note="test"):
         _promote(ServedModels(Overtaken(tmp_path)), 3, 1)
     assert _champion(plain) == 2
 
@@ -120,7 +122,7 @@ def test_a_record_of_older_code_has_no_vetoes(served: ServedModels) -> None:
 
 def test_a_record_of_another_model_is_none(served: ServedModels) -> None:
     served.storage.write("other/champion.json", served.storage.read(f"{NAME}/champion.json"))
-    with pytest.raises(IntegrityError, match=f"no valid champion record of other: it is that of {NAME}"):
+    with raises(IntegrityError, "record_of_another", of=NAME):
         served.champion("other")
 
 
@@ -131,7 +133,7 @@ def test_a_damaged_record_is_kept_aside(served: ServedModels) -> None:
     assert served.champion(NAME) == record
     assert aside.startswith("champion.json.damaged-20")
     assert served.storage.read(f"{NAME}/{aside}") == b"{ half"
-    with pytest.raises(ConflictError, match="can be read, written by me"):
+    with raises(ConflictError, "readable_record", who="me"):
         served.renew_champion(NAME, 1, served.manifest_sha256(NAME, 1), reason="", who="")
 
 
@@ -146,7 +148,7 @@ def test_a_wrong_record_is_kept_aside_and_only_its_champion_is_replaced(served: 
     assert records.read(NAME) == record
     assert (record.champion, record.history, record.vetoed) == (move, wrong.history, wrong.vetoed)
     assert served.storage.read(f"{NAME}/{aside}") == content
-    with pytest.raises(ConflictError, match=r"champion is version 3, was 1 .*\(mended\); nothing was changed"):
+    with raises(ConflictError, "champion_moved", version=3, seen=1, note="mended"):
         records.correct(wrong, move, {})
     assert records.correct(record, move, served.manifest(NAME, 2).files)[0].vetoed == ()
 
@@ -154,7 +156,7 @@ def test_a_wrong_record_is_kept_aside_and_only_its_champion_is_replaced(served: 
 def test_a_manifest_in_the_wrong_directory_is_named(served: ServedModels) -> None:
     for path in ("manifest.json", "model.joblib"):
         served.storage.write(f"{NAME}/9/{path}", served.storage.read(f"{NAME}/1/{path}"))
-    with pytest.raises(IntegrityError, match=rf"manifest\.json is the manifest of {NAME} version 1"):
+    with raises(IntegrityError, "misplaced_manifest", name=NAME, version=1):
         served.manifest(NAME, 9)
 
 
@@ -214,6 +216,6 @@ def test_the_link_is_told_and_what_is_in_its_way_is_named(tmp_path: Path) -> Non
     (tmp_path / NAME / "current").unlink()
     (tmp_path / NAME / "current").mkdir()
     assert served.current(NAME) == ""
-    with pytest.raises(StoreError, match=r"current cannot be made a link .* move away what is there"):
+    with raises(StoreError, "no_link"):
         served.link_current(NAME, 1)
     assert [entry.name for entry in (tmp_path / NAME).glob(".*")] == []
