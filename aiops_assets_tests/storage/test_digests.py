@@ -19,8 +19,13 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 
 def test_a_file_is_read_once_and_again_when_it_was_written(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads, read = [], type(storage).read
-    monkeypatch.setattr(type(storage), "read", lambda self, path: reads.append(path) or read(self, path))
+    reads, read = list[str](), type(storage).read
+
+    def noted(self: Storage, path: str) -> bytes:
+        reads.append(path)
+        return read(self, path)
+
+    monkeypatch.setattr(type(storage), "read", noted)
     storage.write("a", b"one")
     assert read_hashed(storage, "a") == (b"one", sha256(b"one"))
     assert [digest_of(storage, "a") for _ in range(3)] == [sha256(b"one")] * 3

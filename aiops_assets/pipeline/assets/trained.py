@@ -76,7 +76,7 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
             training, fitted = f"skipped: data, code and configuration are those of version {manifest.version}", None
         else:
             training = "fitted"
-            manifest, fitted = fit_version(
+            manifest, fitted, plot = fit_version(
                 spec, training_set, settings.random_seed, sets, served, tracker, dagster_run_id=context.run.run_id
             )
         context.log.info(f"training {training}")
@@ -85,8 +85,9 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
         version = version_of(served, spec, ref)
         if fitted:
             version.adopt(fitted.model, fitted.said, training_set.data_version)
-        said = version.predict_holdout(rows, training_set.data_version)
-        plot = report_of(spec).holdout_picture(said, rows, family.threshold)
+        else:
+            said = version.predict_holdout(rows, training_set.data_version)
+            plot = report_of(spec).holdout_picture(said, rows, family.threshold)
         return dg.MaterializeResult(
             value=ref,
             data_version=dg.DataVersion(ref.manifest_sha256[:32]),
@@ -116,11 +117,11 @@ def fit_version(
     tracker: Tracker,
     *,
     dagster_run_id: str,
-) -> tuple[Manifest, Fitted]:
+) -> tuple[Manifest, Fitted, bytes]:
     """Fit on the train rows, judge on the hold-out, commit a new version; all of it in one MLflow run.
 
     Returns:
-        the manifest, and what was fitted.
+        the manifest, what was fitted, and a picture of what that says of the hold-out.
     """
     family, view, data_version = spec.family, training_set.view, training_set.data_version
     rows, record = sets.rows(view, data_version), sets.record(view, data_version)
@@ -145,7 +146,8 @@ def fit_version(
         fitted = fit_model(served, spec, rows, data_version, seed)
         metrics = family.task.figures(fitted.said, rows).as_metrics()
         run.log_metrics({**metrics, "fit_seconds": fitted.seconds})
-        run.log_artifact("holdout.png", report_of(spec).holdout_picture(fitted.said, rows, family.threshold))
+        plot = report_of(spec).holdout_picture(fitted.said, rows, family.threshold)
+        run.log_artifact("holdout.png", plot)
 
         def manifest(version: int, files: dict[str, str]) -> Manifest:
             return Manifest(
@@ -181,7 +183,7 @@ def fit_version(
         # Somebody may have emptied the model root; MLflow still knows the numbers that were given.
         known = max((entry.version for entry in tracker.versions(spec.name)), default=0)
         files = {family.model_file: fitted.data}
-        return served.publish(spec.name, files, manifest, after=known), fitted
+        return served.publish(spec.name, files, manifest, after=known), fitted, plot
 
 
 def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> VersionRef:
