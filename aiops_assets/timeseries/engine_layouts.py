@@ -71,9 +71,9 @@ def rows_of(instances: object) -> Floats:
     if isinstance(instances, np.ndarray):
         instances = instances.tolist()
     if not isinstance(instances, list | tuple):
-        raise SchemaError(f"instances: a list of rows is expected, received {_kind(instances)}")
+        raise SchemaError(f"instances: a list of rows is expected, received {_kind(instances)}", code="no_list")
     if not instances:
-        raise DataError("instances is empty: send at least one row")
+        raise DataError("instances is empty: send at least one row", code="no_rows")
     first = _numbers(instances[0], "row 0", WIDTHS)
     return np.array([first, *(_numbers(row, f"row {i}", (len(first),)) for i, row in enumerate(instances[1:], 1))])
 
@@ -97,7 +97,7 @@ def engine_vectors(hourly: pd.DataFrame) -> Floats:
     if not isinstance(times, pd.DatetimeIndex) or str(times.tz) != "UTC":
         raise SchemaError("the index has to be times in UTC: use tz_convert('UTC')")
     if (times[1:] - times[:-1] != pd.Timedelta(hours=1)).any():
-        raise SchemaError("the index has to be one hour after the other: use resample('1h').mean()")
+        raise SchemaError("the index has to be one hour after the other: use resample('1h').mean()", code="not_hourly")
     if len(hourly) < _OLD:
         raise DataError(f"{len(hourly)} hours: a vector is of {_OLD}, bring a longer series")
     values = hourly[list(METRICS)].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -224,20 +224,31 @@ def _numbers(row: object, where: str, widths: tuple[int, ...]) -> list[float]:
     if isinstance(row, np.ndarray):
         row = row.tolist()
     if not isinstance(row, list | tuple):
-        raise SchemaError(f"{where}: a list of numbers is expected, received {_kind(row)}")
+        raise SchemaError(
+            f"{where}: a list of numbers is expected, received {_kind(row)}", code="no_numbers", where=where
+        )
     if len(row) not in widths:
         expected = " or ".join(filter(None, [", ".join(map(str, widths[:-1])), str(widths[-1])]))
-        raise SchemaError(f"{where}: expected {expected} values, received {len(row)}")
+        raise SchemaError(
+            f"{where}: expected {expected} values, received {len(row)}", code="other_width", where=where, widths=widths
+        )
     numbers = []
     for i, value in enumerate(row):
         if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-            raise DataError(f"{where}: value {i} is {_kind(value)}, not a number")
+            raise DataError(
+                f"{where}: value {i} is {_kind(value)}, not a number", code="not_a_number", where=where, position=i
+            )
         try:
             number = float(value)
         except OverflowError:
             number = np.inf
         if not np.isfinite(number):
-            raise DataError(f"{where}: value {i} is not finite: replace NaN and infinity before sending")
+            raise DataError(
+                f"{where}: value {i} is not finite: replace NaN and infinity before sending",
+                code="not_finite",
+                where=where,
+                position=i,
+            )
         numbers.append(number)
     return numbers
 

@@ -97,7 +97,10 @@ def feature_row(history: Mapping[str, npt.ArrayLike]) -> Floats:
         samples = np.atleast_2d(np.asarray(history[metric.name], dtype=np.float64))
         if samples.shape[-1] != HISTORY:
             raise SchemaError(
-                f"{metric.name}: {samples.shape[-1]} samples; a row needs {HISTORY}, a minute apart, oldest first"
+                f"{metric.name}: {samples.shape[-1]} samples; a row needs {HISTORY}, a minute apart, oldest first",
+                code="other_length",
+                metric=metric.name,
+                samples=samples.shape[-1],
             )
         blocks.append(nine_statistics(samples))
     return np.concatenate(blocks)

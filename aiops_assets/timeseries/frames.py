@@ -69,7 +69,11 @@ def cadence(times: pd.Series) -> int:
     usual = min(USUAL_STEPS, key=lambda step: abs(step - median))
     step = usual if abs(usual - median) <= SNAP_SHARE * usual else round(median)
     if not supported(step):
-        raise DataError(f"the samples are {step} s apart: from {LEAST_STEP_SECONDS} s to 1 h is supported, resample it")
+        raise DataError(
+            f"the samples are {step} s apart: from {LEAST_STEP_SECONDS} s to 1 h is supported, resample it",
+            code="bad_cadence",
+            step=step,
+        )
     return step
 
 

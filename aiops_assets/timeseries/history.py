@@ -91,13 +91,17 @@ def history_of(frame: pd.DataFrame, step_seconds: int | None = None) -> History:
     values = values[begins > newest].groupby(begins[begins > newest]).mean()
     values = values.dropna(axis="columns", how="all").asfreq(f"{step}s")
     if values.empty:
-        raise DataError("no metric has a sample: there is nothing to forecast")
+        raise DataError("no metric has a sample: there is nothing to forecast", code="no_sample")
     known = values.notna()
     short = known.sum().idxmin()
     if known[short].sum() < LEAST_ROWS:
         raise DataError(
             f"column {short!r} has {int(known[short].sum())} steps of {step} s with a sample: a forecast needs "
-            f"{LEAST_ROWS}, bring a longer history or drop the column"
+            f"{LEAST_ROWS}, bring a longer history or drop the column",
+            code="too_few_steps",
+            column=short,
+            steps=int(known[short].sum()),
+            least=LEAST_ROWS,
         )
     filled = values.interpolate(limit_direction="both")
     return History(tuple(values.columns), pd.DatetimeIndex(values.index), filled.to_numpy(), known.to_numpy(), step)

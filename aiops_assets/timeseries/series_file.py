@@ -60,16 +60,26 @@ def read_series(path: Path, *, to_fit: bool = True) -> pd.DataFrame:
     table = _table(path)
     names = [name for name in table.column_names if name not in (TIME, SPLIT, LABEL)]
     if not names:
-        raise DataError(f"{path}: no numeric column beside {TIME}, {SPLIT} and {LABEL}: there is nothing to score")
+        raise DataError(
+            f"{path}: no numeric column beside {TIME}, {SPLIT} and {LABEL}: there is nothing to score",
+            code="no_numeric_column",
+        )
     if len(names) > MOST_COLUMNS:
-        raise DataError(f"{path}: {len(names)} numeric columns: at most {MOST_COLUMNS} are allowed, choose some")
+        raise DataError(
+            f"{path}: {len(names)} numeric columns: at most {MOST_COLUMNS} are allowed, choose some",
+            code="too_many_columns",
+            columns=len(names),
+        )
     times = _times(path, table)
     _check_cadence(path, times)
     frame = pd.DataFrame(_values(path, table, names), columns=names)
     frame.insert(0, TIME, times)
     frame.insert(1, SPLIT, _given_split(path, table) if SPLIT in table.column_names else _first_third(times))
     if to_fit and not (frame[SPLIT] == "train").any():
-        raise DataError(f"{path}: no row has {SPLIT} 'train': a detector is fitted on train rows only, mark some")
+        raise DataError(
+            f"{path}: no row has {SPLIT} 'train': a detector is fitted on train rows only, mark some",
+            code="no_train_row",
+        )
     return frame
 
 
@@ -82,13 +92,17 @@ def read_labels(path: Path) -> pd.DataFrame:
     table = _table(path)
     for name in (SPLIT, LABEL):
         if name not in table.column_names:
-            raise DataError(f"{path}: no column {name}: labels need {TIME}, {SPLIT} and {LABEL}")
+            raise DataError(
+                f"{path}: no column {name}: labels need {TIME}, {SPLIT} and {LABEL}", code="missing_column", column=name
+            )
     labels = _values(path, table, [LABEL])[:, 0]
     if not np.isin(labels, (0.0, 1.0)).all():
-        raise DataError(f"{path}: column {LABEL} holds something else than 0 and 1: 1 is anomalous, 0 is not")
+        raise DataError(
+            f"{path}: column {LABEL} holds something else than 0 and 1: 1 is anomalous, 0 is not", code="bad_label"
+        )
     split = _given_split(path, table)
     if "test" not in split:
-        raise DataError(f"{path}: no row has {SPLIT} 'test': there is nothing to judge")
+        raise DataError(f"{path}: no row has {SPLIT} 'test': there is nothing to judge", code="no_test_row")
     return pd.DataFrame({TIME: _times(path, table), SPLIT: split, LABEL: labels.astype(np.int8)})
 
 
@@ -99,21 +113,26 @@ def labelled_folder(folder: Path) -> list[LabelledSeries]:
         DataError: the folder has another layout.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder")
+        raise DataError(f"{folder}: there is no such folder", code="no_folder")
     paths = sorted((folder / "series").glob("*.parquet"))
     if not paths:
-        raise DataError(f"{folder} holds no series/*.parquet: a folder with series/ and labels/ is expected")
+        raise DataError(
+            f"{folder} holds no series/*.parquet: a folder with series/ and labels/ is expected", code="no_series"
+        )
     found = [LabelledSeries(path.stem, path, folder / "labels" / path.name) for path in paths]
     for one in found:
         if not one.labels.is_file():
-            raise DataError(f"{one.labels} is missing: each series needs its labels")
+            raise DataError(
+                f"{one.labels} is missing: each series needs its labels", code="missing_labels", path=one.labels
+            )
     return found
 
 
 def _table(path: Path) -> pa.Table:
     if not path.is_file():
         is_there = "is not a regular file" if path.exists() else "there is no such file"
-        raise DataError(f"{path}: {is_there}, name a Parquet file")
+        code = "not_regular" if path.exists() else "no_file"
+        raise DataError(f"{path}: {is_there}, name a Parquet file", code=code)
     try:
         with pq.ParquetFile(path) as file:
             rows = file.metadata.num_rows
@@ -122,41 +141,66 @@ def _table(path: Path) -> pa.Table:
             table = file.read(columns=names)
     except (pa.ArrowException, OSError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path}: not a Parquet file that can be read, write it again: {first[:200]}") from None
+        raise DataError(
+            f"{path}: not a Parquet file that can be read, write it again: {first[:200]}", code="not_parquet"
+        ) from None
     return table
 
 
 def _check_shape(path: Path, rows: int, names: list[str]) -> None:
     if TIME not in names:
         others = f"; there are {', '.join(map(repr, names[:5]))}" if names else ""
-        raise DataError(f"{path}: no column {TIME}: name the column of times so{others}")
+        raise DataError(
+            f"{path}: no column {TIME}: name the column of times so{others}", code="missing_column", column=TIME
+        )
     repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if repeated:
-        raise DataError(f"{path}: more than one column is called {repeated[0]!r}: rename or drop all but one")
+        raise DataError(
+            f"{path}: more than one column is called {repeated[0]!r}: rename or drop all but one",
+            code="repeated_column",
+            column=repeated[0],
+        )
     if not rows:
-        raise DataError(f"{path}: no rows, export a longer range")
+        raise DataError(f"{path}: no rows, export a longer range", code="no_rows")
     if rows > MOST_ROWS:
-        raise DataError(f"{path}: {rows} rows: at most {MOST_ROWS} are allowed, score a shorter range or a longer step")
+        raise DataError(
+            f"{path}: {rows} rows: at most {MOST_ROWS} are allowed, score a shorter range or a longer step",
+            code="too_many_rows",
+            rows=rows,
+        )
     if rows * len(names) > MOST_VALUES:
         raise DataError(
             f"{path}: {rows} rows of {len(names)} columns: at most {MOST_VALUES} values are allowed, score fewer "
-            "columns or a shorter range"
+            "columns or a shorter range",
+            code="too_many_values",
+            rows=rows,
+            columns=len(names),
         )
 
 
 def _times(path: Path, table: pa.Table) -> pd.Series:
     column = table.column(TIME)
     if not pa.types.is_timestamp(column.type):
-        raise DataError(f"{path}: column {TIME} is {column.type}: write times, for example with pandas.to_datetime")
+        raise DataError(
+            f"{path}: column {TIME} is {column.type}: write times, for example with pandas.to_datetime",
+            code="not_times",
+        )
     if column.null_count:
-        raise DataError(f"{path}: column {TIME} is empty in {column.null_count} rows: drop them")
+        raise DataError(
+            f"{path}: column {TIME} is empty in {column.null_count} rows: drop them",
+            code="empty_times",
+            rows=column.null_count,
+        )
     # With a zone or without one, the integers count from 1970 in UTC.
     instants = column.cast(pa.int64()).to_numpy().view(f"datetime64[{column.type.unit}]")
     years = instants[[instants.argmin(), instants.argmax()]].astype("datetime64[Y]").astype(np.int64) + 1970
     if years[0] < YEARS[0] or years[1] > YEARS[1]:
         raise DataError(
             f"{path}: column {TIME} goes from the year {years[0]} to {years[1]}: {YEARS[0]} to {YEARS[1]} is allowed, "
-            "look at the unit it was written with"
+            "look at the unit it was written with",
+            code="bad_years",
+            first=int(years[0]),
+            last=int(years[1]),
         )
     return pd.Series(instants).dt.tz_localize("UTC")
 
@@ -169,7 +213,9 @@ def _check_cadence(path: Path, times: pd.Series) -> None:
     if not supported(step):
         raise DataError(
             f"{path}: rows are {step:g} s apart (median of column {TIME}): 10 s to 1 h is "
-            "allowed, resample the series or look at the unit of its times"
+            "allowed, resample the series or look at the unit of its times",
+            code="bad_cadence",
+            step=float(step),
         )
 
 
@@ -178,7 +224,11 @@ def _values(path: Path, table: pa.Table, names: list[str]) -> Floats:
     for position, name in enumerate(names):
         column = table.column(name)
         if not _is_number(column.type):
-            raise DataError(f"{path}: column {name!r} is {column.type}, not numeric: drop it or turn it into numbers")
+            raise DataError(
+                f"{path}: column {name!r} is {column.type}, not numeric: drop it or turn it into numbers",
+                code="not_numeric",
+                column=name,
+            )
         if pa.types.is_boolean(column.type):
             column = column.cast(pa.uint8())
         # Integers beyond 2^53 are rounded, as any float64 is.
@@ -197,7 +247,11 @@ def _given_split(path: Path, table: pa.Table) -> npt.NDArray[np.object_]:
     found = column.unique().to_pylist()
     for value in found:
         if value not in SPLITS:
-            raise DataError(f"{path}: column {SPLIT} holds {value!r:.80}: 'train' and 'test' are allowed")
+            raise DataError(
+                f"{path}: column {SPLIT} holds {value!r:.80}: 'train' and 'test' are allowed",
+                code="bad_split",
+                value=value,
+            )
     given: npt.NDArray[np.object_] = column.cast(pa.string()).to_numpy()
     return given
 

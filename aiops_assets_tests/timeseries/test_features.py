@@ -18,6 +18,7 @@ from aiops_assets.timeseries.features import (
     row_mask,
 )
 from aiops_assets_tests.conftest import END
+from aiops_assets_tests.raising import raises
 
 NAN, INF = math.nan, math.inf
 
@@ -114,7 +115,7 @@ def test_frames_and_one_row_agree_to_the_last_bit() -> None:
 def test_one_row_names_what_is_wrong() -> None:
     with pytest.raises(SchemaError, match=r"unknown metrics \['cpu'\]"):
         feature_row({"cpu": [1.0] * 6})
-    with pytest.raises(SchemaError, match="5 samples; a row needs 6"):
+    with raises(SchemaError, "other_length", samples=5):
         feature_row({NODE_CPU.name: [1.0] * 5})
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from aiops_assets.errors import DataError, SchemaError
 from aiops_assets.timeseries.history import MOST_DAYS, history_of
+from aiops_assets_tests.raising import raises
 
 
 def frame_of(values: list[float] | np.ndarray, minutes: float = 5) -> pd.DataFrame:
@@ -48,9 +49,9 @@ def test_a_metric_without_any_sample_is_left_out() -> None:
 
 
 def test_too_little_is_refused_by_name() -> None:
-    with pytest.raises(DataError, match="no metric has a sample"):
+    with raises(DataError, "no_sample"):
         history_of(frame_of(np.full(20, np.nan)))
-    with pytest.raises(DataError, match=r"column 'cpu' has 11 steps of 300 s with a sample: a forecast needs 12"):
+    with raises(DataError, "too_few_steps", column="cpu", steps=11, least=12):
         history_of(frame_of(np.arange(11)))
     with pytest.raises(SchemaError, match="column name holds"):
         history_of(frame_of(np.arange(20)).assign(name="web"))

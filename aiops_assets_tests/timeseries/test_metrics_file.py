@@ -10,6 +10,7 @@ from aiops_assets.errors import SettingsError
 from aiops_assets.timeseries import metrics_file
 from aiops_assets.timeseries.catalog import METRICS, SYNTHETIC_METRICS, MetricSpec
 from aiops_assets.timeseries.metrics_file import MOST_METRICS, load_metrics
+from aiops_assets_tests.snapshot import assert_snapshot
 
 QUEUE: dict[str, Any] = {
     "name": "queue_depth",
@@ -115,15 +116,15 @@ def test_ranges_that_hold_four_scrapes_are_taken(path: Path, promql: str) -> Non
 @pytest.mark.parametrize(
     ("promql", "what"),
     [
-        ("rate(a[1m])", "rate over [1m] is empty"),
-        ("sum(increase(a[239s])) by (pod)", "increase over [239s] is empty"),
-        ("rate(b[5m]) + rate (a [3m] offset 10m)", "rate over [3m] is empty"),
-        ("max_over_time(rate(a[2m])[1h:])", "rate over [2m] is empty"),
-        ("rate(sum(rate(a[5m]))[2m:1m])", "rate over [2m] is empty"),
-        ('rate(a{b="]"}[1m])', "rate over [1m] is empty"),
-        ("rate(a[1h30m])", "the range [1h30m] must be one whole number with s, m, h or d"),
-        ("rate(a[$__rate_interval])", "the range [$__rate_interval] must be"),
-        ("rate(a[\n5m])", r"the range ['\n5m'] must be"),
+        ("rate(a[1m])", "rate over [1m]"),
+        ("sum(increase(a[239s])) by (pod)", "increase over [239s]"),
+        ("rate(b[5m]) + rate (a [3m] offset 10m)", "rate over [3m]"),
+        ("max_over_time(rate(a[2m])[1h:])", "rate over [2m]"),
+        ("rate(sum(rate(a[5m]))[2m:1m])", "rate over [2m]"),
+        ('rate(a{b="]"}[1m])', "rate over [1m]"),
+        ("rate(a[1h30m])", "range [1h30m]"),
+        ("rate(a[$__rate_interval])", "range [$__rate_interval]"),
+        ("rate(a[\n5m])", r"range ['\n5m']"),
     ],
 )
 def test_ranges_too_short_or_not_readable_are_refused(path: Path, promql: str, what: str) -> None:
@@ -133,98 +134,96 @@ def test_ranges_too_short_or_not_readable_are_refused(path: Path, promql: str, w
     assert what in refusal_of(path, {**QUEUE, "count": promql})
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"unit": "percent"}, "unit=percent: must be one of ratio, cores, count, bytes/s"),
-        ({"per": "namespace"}, "per=namespace: must be one of pod, node, cluster"),
-        ({"lower": 2, "upper": 2}, "lower=2: must be below upper=2"),
-        ({"upper": -1}, "lower=0: must be below upper=-1"),
-        ({"lower": "0"}, "lower=0: must be a finite number or null"),
-        ({"upper": float("inf")}, "upper=inf: must be a finite number or null"),
-        ({"upper": 10**400}, "upper=1"),
-        ({"upper": True}, "upper=True: must be a finite number or null"),
-        ({"step_seconds": 7}, "step_seconds=7: must be a whole number of seconds, 10 to 3600, that divides a day"),
-        ({"step_seconds": 7200}, "step_seconds=7200: must be a whole number"),
-        ({"step_seconds": 70}, "step_seconds=70: must be a whole number"),
-        ({"step_seconds": 60.5}, "step_seconds=60.5: must be a whole number"),
-        ({"step_seconds": None}, "step_seconds=None: must be a whole number"),
-        ({"promql": "  "}, "promql='  ': must be a PromQL query"),
-        ({"promql": 5}, "promql=5: must be a PromQL query"),
-        ({"promql": "a" * 10_001}, "promql=aaa"),
-        ({"count": ""}, "count='': must be a PromQL query"),
-        ({"description": ""}, "description='': must be one line"),
-        ({"description": "a\nb"}, r"description='a\nb': must be one line"),
-        ({"description": ["a"]}, "description=a list: must be one line"),
-        ({"metric": "a"}, "unknown key metric; allowed: name, promql, unit, per, description, lower, upper, step_"),
-        ({5: "a"}, "unknown key 5; allowed: name"),
-        ({"unit": "percent", "per": "x"}, "unit=percent: must be one of ratio, cores, count, bytes/s; per=x: must"),
-    ],
-)
-def test_a_wrong_value_is_named_with_what_is_allowed(path: Path, change: dict[Any, object], said: str) -> None:
-    assert refusal_of(path, {**QUEUE, "name": "other"}, {**QUEUE, **change}).startswith(
-        f"entry 2 (queue_depth): {said}"
-    )
+WRONG: list[tuple[dict[Any, object], str]] = [
+    ({"unit": "percent"}, "unit=percent"),
+    ({"per": "namespace"}, "per=namespace"),
+    ({"lower": 2, "upper": 2}, "lower=2"),
+    ({"upper": -1}, "lower=0"),
+    ({"lower": "0"}, "lower=0"),
+    ({"upper": float("inf")}, "upper=inf"),
+    ({"upper": 10**400}, "upper=1"),
+    ({"upper": True}, "upper=True"),
+    ({"step_seconds": 7}, "step_seconds=7"),
+    ({"step_seconds": 7200}, "step_seconds=7200"),
+    ({"step_seconds": 70}, "step_seconds=70"),
+    ({"step_seconds": 60.5}, "step_seconds=60.5"),
+    ({"step_seconds": None}, "step_seconds=None"),
+    ({"promql": "  "}, "promql='  '"),
+    ({"promql": 5}, "promql=5"),
+    ({"promql": "a" * 10_001}, "promql=aaa"),
+    ({"count": ""}, "count=''"),
+    ({"description": ""}, "description=''"),
+    ({"description": "a\nb"}, r"description='a\nb'"),
+    ({"description": ["a"]}, "description=a list"),
+    ({"metric": "a"}, "unknown key metric"),
+    ({5: "a"}, "unknown key 5"),
+    ({"unit": "percent", "per": "x"}, "unit=percent"),
+]
+
+
+@pytest.mark.parametrize(("change", "what"), WRONG)
+def test_a_wrong_value_is_named(path: Path, change: dict[Any, object], what: str) -> None:
+    said = refusal_of(path, {**QUEUE, "name": "other"}, {**QUEUE, **change})
+    assert said.startswith(f"entry 2 (queue_depth): {what}")
 
 
 @pytest.mark.parametrize("key", ["name", "promql", "unit", "description"])
 def test_what_is_missing_is_named(path: Path, key: str) -> None:
     said = refusal_of(path, {name: value for name, value in QUEUE.items() if name != key})
-    assert f"{key} is missing: it must be" in said
+    assert f"{key} is missing: " in said
 
 
 @pytest.mark.parametrize("name", ["Queue", "2nd", "a-b", "../a", "a" * 64, "", "a b", "é", 5, None, ["a"]])
 def test_a_bad_name_is_refused(path: Path, name: object) -> None:
     said = refusal_of(path, {**QUEUE, "name": name})
     assert said.startswith("entry 1: name=")
-    assert "must be lower-case letters, digits and underscores" in said
 
 
 @pytest.mark.parametrize("metric", dict.fromkeys((*METRICS, *SYNTHETIC_METRICS)), ids=lambda metric: metric.name)
 def test_the_catalogues_names_are_taken(path: Path, metric: MetricSpec) -> None:
     said = refusal_of(path, {**QUEUE, "name": metric.name})
-    assert said == f"entry 1 ({metric.name}): name={metric.name}: is a metric of the built-in catalogue: " + (
-        "choose another name"
-    )
-    assert "must not end in _members" in refusal_of(path, {**QUEUE, "name": metric.members.name})
+    assert said.startswith(f"entry 1 ({metric.name}): name={metric.name}: ")
+    assert "_members" in refusal_of(path, {**QUEUE, "name": metric.members.name})
 
 
 def test_a_name_given_twice_is_refused(path: Path) -> None:
     other = {**QUEUE, "name": "other"}
-    assert refusal_of(path, other, QUEUE, QUEUE) == "entry 3 (queue_depth): the name is already that of entry 2"
+    said = refusal_of(path, other, QUEUE, QUEUE)
+    assert said.startswith("entry 3 (queue_depth): ")
+    assert said.endswith("entry 2")
 
 
 def test_too_many_metrics_are_refused(path: Path) -> None:
     entries = [{**QUEUE, "name": f"a{i}"} for i in range(MOST_METRICS + 1)]
     assert len(load(path, *entries[:-1])) == MOST_METRICS
-    assert refusal_of(path, *entries) == "has 201 metrics; at most 200 are allowed"
+    assert refusal_of(path, *entries).startswith(f"has {MOST_METRICS + 1} metrics")
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", "must be a mapping with the key metrics"),
-        ("- a\n- b\n", "must be a mapping with the key metrics"),
-        ("metric: []", "must be a mapping with the key metrics"),
-        ("metrics:", "metrics must be a list"),
-        ("metrics: {a: b}", "metrics must be a list"),
-        ("metrics: [a]", "entry 1: must be a mapping with the keys name, promql"),
-        ("metrics: []\nextra: 1", "unknown key extra; allowed: metrics"),
-        ("metrics: []\nmetrics: []", "key metrics is given 2 times in the mapping at line 1: keep one"),
-        ("metrics:\n- {name: a, name: b}", "key name is given 2 times in the mapping at line 2: keep one"),
-        ("metrics: [\n", "is not YAML: line 2, column 1: "),
-        ("a: b: c", "is not YAML: line 1, column 5: "),
-        ("metrics: []\n---\nmetrics: []", "is not YAML: line 2, column 1: "),
-        ("metrics: !!python/object:os.system {}", "is not YAML: line 1, column 10: could not determine a constructor"),
-        ("metrics: 2026-99-99", "is not YAML: month must be"),
-        ("metrics: " + "[" * 5000, "is not YAML that can be read: it is nested too deeply"),
-        (b"metrics: \xff", "is not YAML: 'utf-8' codec"),
-        (b"metrics: \x00", "is not YAML: unacceptable character"),
-        ("#" * 1_000_001, "is larger than 1000000 bytes"),
-    ],
-)
-def test_a_file_that_is_something_else_is_refused(path: Path, text: str | bytes, said: str) -> None:
-    assert refusal_of_text(path, text).startswith(said)
+OTHERS: list[tuple[str | bytes, str]] = [
+    ("", "key metrics"),
+    ("- a\n- b\n", "key metrics"),
+    ("metric: []", "key metrics"),
+    ("metrics:", "list of metrics"),
+    ("metrics: {a: b}", "list of metrics"),
+    ("metrics: [a]", "entry 1: "),
+    ("metrics: []\nextra: 1", "unknown key extra"),
+    ("metrics: []\nmetrics: []", "at line 1"),
+    ("metrics:\n- {name: a, name: b}", "at line 2"),
+    ("metrics: [\n", "line 2, column 1: "),
+    ("a: b: c", "line 1, column 5: "),
+    ("metrics: []\n---\nmetrics: []", "line 2, column 1: "),
+    ("metrics: !!python/object:os.system {}", "line 1, column 10: "),
+    ("metrics: 2026-99-99", "month"),
+    ("metrics: " + "[" * 5000, "nested too deeply"),
+    (b"metrics: \xff", "'utf-8' codec"),
+    (b"metrics: \x00", "unacceptable character"),
+    ("#" * 1_000_001, "1000000 bytes"),
+]
+
+
+@pytest.mark.parametrize(("text", "what"), OTHERS)
+def test_a_file_that_is_something_else_is_refused(path: Path, text: str | bytes, what: str) -> None:
+    assert what in refusal_of_text(path, text)
 
 
 def test_a_small_file_that_means_an_astronomic_value_is_refused_at_once(path: Path) -> None:
@@ -232,15 +231,27 @@ def test_a_small_file_that_means_an_astronomic_value_is_refused_at_once(path: Pa
     assert refusal_of_text(path, "\n".join([*bomb, "metrics: []"])).startswith("unknown key a0")
     inside = "\n".join(["metrics:", "-", *(f"  {line}" for line in ["promql: &a0 [x, x]", *bomb[1:3]]), "  name: *a2"])
     said = refusal_of_text(path, inside)
-    assert "name=a list: must be lower-case letters" in said
+    assert "name=a list: " in said
     assert said.endswith("; and 4 more")
 
 
 def test_files_that_cannot_be_read_are_named(path: Path, tmp_path: Path) -> None:
-    assert refusal(path) == "there is no such file"
-    assert refusal(tmp_path) == "is a directory, must be a YAML file"
+    assert "no such file" in refusal(path)
+    assert "directory" in refusal(tmp_path)
     os.mkfifo(path)
-    assert refusal(path) == "is not a regular file, must be a YAML file"
+    assert "not a regular file" in refusal(path)
     below_a_file = tmp_path / "file" / "metrics.yaml"
     below_a_file.parent.write_text("")
-    assert refusal(below_a_file) == "cannot be read: Not a directory"
+    assert refusal(below_a_file).endswith("Not a directory")
+
+
+def test_the_wordings_are_those_that_were_agreed(path: Path, tmp_path: Path) -> None:
+    """People read these when they write such a file, so each is kept as it is; YAML's own words are left out."""
+    changes = [change for change, _ in WRONG if change.get("upper") != 10**400]
+    changes += [{"name": "Queue"}, {"name": METRICS[0].name}, {"promql": "rate(a[1m])"}, {"promql": "rate(a[1h30m])"}]
+    said = [refusal_of(path, {**QUEUE, **change}) for change in changes]
+    said += [refusal_of(path, {}), refusal_of(path, QUEUE, QUEUE)]
+    others = [refusal_of_text(path, text) for text, _ in OTHERS if len(text) < 1000]
+    said += [line for line in others if "YAML" not in line]
+    said += [refusal(tmp_path), refusal(tmp_path / "nothing")]
+    assert_snapshot("metrics_file", "".join(f"{line}\n" for line in said))
