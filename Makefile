@@ -94,7 +94,7 @@ lint: setup ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: setup ## types, strict on the pure part
+types: setup ## types, strict for the whole package
 	$(BIN)/mypy
 
 docs: setup ## README names every setting and every command
