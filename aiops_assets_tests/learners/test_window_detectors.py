@@ -152,7 +152,7 @@ def test_what_cannot_be_fitted_is_named(name: str) -> None:
         backtest(name, series(n=100, train=0.0))
     with pytest.raises(SchemaError, match="metric_1 holds"):
         backtest(name, series(n=100).assign(metric_1="text"))
-    with pytest.raises(DataError, match="there are ensemble-predictor, anomaly-detector"):
+    with pytest.raises(DataError, match=", ".join(DETECTORS)):
         backtest("oracle", series(n=100))
 
 
