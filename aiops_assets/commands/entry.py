@@ -9,9 +9,12 @@ from collections.abc import Mapping
 
 _PIPELINE = (
     *("click", "dagster", "filelock", "numpy", "obstore", "pandas", "psutil", "pyarrow", "pydantic", "tenacity"),
-    "yaml",
+    *("typing_extensions", "yaml"),
 )
-_TRAIN = ("PIL", "joblib", "matplotlib", "mlflow", "prophet", "scipy", "sklearn", "sqlalchemy", "statsmodels", "torch")
+_TRAIN = (
+    *("PIL", "joblib", "matplotlib", "mlflow", "prophet", "scipy", "sklearn", "sqlalchemy", "statsmodels"),
+    *("threadpoolctl", "torch"),
+)
 _SERVICE = ("fastapi", "fastapi_offline", "numba", "orjson", "ruptures", "starlette", "structlog", "uvicorn")
 EXTRAS: Mapping[str, str] = {
     **dict.fromkeys(_PIPELINE, "pipeline"),

@@ -77,4 +77,4 @@ def test_what_cannot_be_asked_is_said_in_a_line_and_what_was_there_stays(
 def test_a_detector_has_no_horizon(series: Path, tmp_path: Path) -> None:
     done = call(series, tmp_path / "out.parquet", "--horizon", 12, model="ensemble-predictor")
     assert done.exit_code == 2
-    assert "--horizon and --origins belong to forecasters: predictive-analytics, random-forest" in done.output
+    assert "--horizon and --origins belong to forecasters: predictive-analytics" in done.output

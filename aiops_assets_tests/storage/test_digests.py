@@ -22,7 +22,8 @@ def test_a_file_is_read_once_and_again_when_it_was_written(storage: Storage, mon
     reads, read = list[str](), type(storage).read
 
     def noted(self: Storage, path: str) -> bytes:
-        reads.append(path)
+        if self is storage:  # a service of another test may still be looking for champions
+            reads.append(path)
         return read(self, path)
 
     monkeypatch.setattr(type(storage), "read", noted)
