@@ -37,7 +37,7 @@ NAME = "anomaly-detector"
 SENSOR, FAILURES = "retrain_when_days_pile_up", "log_run_failures"
 BACK_DAYS = 8
 """Yesterday closes an hour late: without it a week has closed all the same."""
-RUN_SECONDS, TICK_SECONDS, STOP_SECONDS = 120, 60, 15
+RUN_SECONDS, TICK_SECONDS, STOP_SECONDS = 360, 180, 45
 SLOW = 0.15
 """Seconds before an answer: some 40 requests make a fetch of several seconds."""
 DONE = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.long, pytest.mark.needs("chromium")]
 CHAIN = ("synthetic_series", *AFTER_DATA)
 ASSETS = ("raw_metrics", *CHAIN)
 SMALL = {"TRAINING_PODS": "10", "N_SAMPLES": "500", "SYNTHETIC_END": "2026-11-01"}
-START_SECONDS, RUN_SECONDS, STOP_SECONDS = 90, 120, 15
+START_SECONDS, RUN_SECONDS, STOP_SECONDS = 180, 400, 30
 BROWSER_ARGUMENTS = (
     "--no-sandbox",
     "--disable-background-networking",
