@@ -92,7 +92,7 @@ class Scope:
             if isinstance(node.value, str) and is_sentence(node.value):
                 yield node.value
         elif isinstance(node, ast.JoinedStr):
-            text = "".join(part.value if isinstance(part, ast.Constant) else "" for part in node.values)
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "" for part in node.values)
             if is_sentence(text):
                 yield text
             for part in node.values:
