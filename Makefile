@@ -53,7 +53,7 @@ ui: setup ## the Dagster UI with history, http://127.0.0.1:3000
 serve: setup ## the ML service, http://127.0.0.1:8080 (docs: /docs)
 	@$(BIN)/aiops serve
 
-# A worker takes whole files, in their order: the graph's, which take longest, come first.
+# A worker takes whole files, in the order that conftest.py gives them.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 test: setup ## the quick tests (a quarter of an hour on 2 cores)
@@ -63,7 +63,7 @@ test-changed: setup ## what your change can break, the nearest tests first (a mi
 	@files=$$($(BIN)/python -m aiops_assets_tests.changed $(BASE)) || exit 1; \
 	[ -z "$$files" ] || OMP_NUM_THREADS=1 $(PYTEST) -m "not long" $(TWO) $$files
 
-test-long: setup ## kills, browser, whole deployments, fresh environments, every documented command (half an hour)
+test-long: setup ## kills, browser, whole deployments, fresh environments, every documented command (40 minutes)
 	OMP_NUM_THREADS=1 $(PYTEST) -m long $(TWO)
 
 bench: setup ## time limits, as ratios measured in one run (some minutes)

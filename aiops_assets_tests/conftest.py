@@ -72,6 +72,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"this machine lacks {what}")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Runs of the graph and of commands take longest: begun first, they leave no worker alone at the end.
+
+    Files that somebody names keep their order.
+    """
+    if config.option.file_or_dir:
+        return
+    heavy = tuple(str(PROJECT_ROOT / "aiops_assets_tests" / folder) + os.sep for folder in ("pipeline", "commands"))
+    items.sort(key=lambda item: not str(item.path).startswith(heavy))
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """How long files took, for `make test-changed`; a part of a file's tests tells nothing of it."""
     options = config.option
@@ -109,6 +120,22 @@ def _quick_databases(_shared_by_workers: None) -> Iterator[None]:
         patched.setattr(Connection, "_create", copy)
         yield
     event.remove(Engine, "connect", forget_to_wait)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_closed_instance() -> Iterator[None]:
+    """A file begins without the storage of a Dagster instance that an earlier file opened.
+
+    Dagster keeps it in a context variable. A context of an instance that is collected late, as with the traceback of a
+    failed run, sets it to what it was when that context was entered: an instance that is closed by now.
+    """
+    if "dagster" not in sys.modules:
+        yield
+        return
+    from dagster._core.storage.defs_state.base import set_defs_state_storage
+
+    with set_defs_state_storage(None):
+        yield
 
 
 @pytest.fixture

@@ -155,14 +155,24 @@ class Daemon:
     def state(self, sensor: str) -> InstigatorState | None:
         return next((state for state in self.instance.all_instigator_state() if state.instigator_name == sensor), None)
 
+    def _data_after_tick(self, sensor: str) -> SensorInstigatorData | None:
+        """What the daemon keeps of a sensor whose newest tick is over; ``None`` while one is at work."""
+        state, ticks = self.state(sensor), self.ticks(sensor)
+        data = state.instigator_data if state else None
+        if not isinstance(data, SensorInstigatorData) or not ticks or ticks[0].status == TickStatus.STARTED:
+            return None
+        return data if (data.last_tick_timestamp or 0.0) >= ticks[0].timestamp else None
+
     def next_tick(self, sensor: str) -> InstigatorTick:
         """The next tick of a sensor, told that its last one is long ago."""
+        # The daemon writes the sensor's state at the end of a tick: before that, what is written here would be lost.
+        self.wait(lambda: self._data_after_tick(sensor) is not None, TICK_SECONDS, f"end of a tick of {sensor}")
         before = len(self.ticks(sensor))
-        state = self.state(sensor)
+        state, data = self.state(sensor), self._data_after_tick(sensor)
         assert state is not None
-        assert isinstance(state.instigator_data, SensorInstigatorData)
-        data = state.instigator_data._replace(last_tick_timestamp=1.0, last_tick_start_timestamp=1.0)
-        self.instance.update_instigator_state(state.with_data(data))
+        assert data is not None
+        long_ago = data._replace(last_tick_timestamp=1.0, last_tick_start_timestamp=1.0)
+        self.instance.update_instigator_state(state.with_data(long_ago))
         self.wait(lambda: len(self.ticks(sensor)) > before, TICK_SECONDS, f"tick of {sensor}")
         self.wait(
             lambda: self.ticks(sensor)[0].status != TickStatus.STARTED, TICK_SECONDS, f"end of a tick of {sensor}"

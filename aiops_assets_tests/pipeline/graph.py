@@ -88,8 +88,8 @@ def generate(
         lasting: keep the run's events in the home.
         until: see :func:`keys`.
     """
-    job = definitions_for(settings).resolve_implicit_global_asset_job_def()
     with _instance_of(settings, lasting) as instance:
+        job = definitions_for(settings).resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
             instance=instance,
             asset_selection=keys(*(models or VIEWS), told=told, until=until),
@@ -105,11 +105,11 @@ def run(settings: Settings, only: Sequence[str] = (), raise_on_error: bool = Tru
         only: first parts of the keys of the assets to make; empty: all.
         raise_on_error: or return the failed result.
     """
-    definitions = definitions_for(settings)
-    job = definitions.resolve_implicit_global_asset_job_def()
-    found = [key for key in definitions.resolve_asset_graph().get_all_asset_keys() if key.path[0] != "raw_metrics"]
-    wanted = [key for key in found if not only or key.path[0] in only]
     with dg.DagsterInstance.ephemeral() as instance:
+        definitions = definitions_for(settings)
+        job = definitions.resolve_implicit_global_asset_job_def()
+        found = [key for key in definitions.resolve_asset_graph().get_all_asset_keys() if key.path[0] != "raw_metrics"]
+        wanted = [key for key in found if not only or key.path[0] in only]
         return job.execute_in_process(instance=instance, asset_selection=wanted, raise_on_error=raise_on_error)
 
 
@@ -126,8 +126,8 @@ def materialize(
         "dagster/asset_partition_range_start": days[0].isoformat(),
         "dagster/asset_partition_range_end": days[-1].isoformat(),
     }
-    job = definitions_for(settings).resolve_job_def("retrain")
     with _instance_of(settings, lasting) as instance:
+        job = definitions_for(settings).resolve_job_def("retrain")
         return job.execute_in_process(
             instance=instance,
             tags=tags,

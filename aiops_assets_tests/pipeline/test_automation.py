@@ -76,8 +76,8 @@ def _asked(tick: dg.RunRequest | dg.SkipReason) -> str:
 def test_the_daily_tick_asks_for_the_window_and_today_in_one_run(real: Settings) -> None:
     schedule = definitions_for(real).resolve_schedule_def("daily_ingest")
     assert schedule.cron_schedule == "30 1 * * *"
-    context = dg.build_schedule_context(scheduled_execution_time=SUNDAY)
-    (request,) = schedule.evaluate_tick(context).run_requests or []
+    with dg.build_schedule_context(scheduled_execution_time=SUNDAY) as context:
+        (request,) = schedule.evaluate_tick(context).run_requests or []
     assert request.run_key == "ingest-2026-11-01"
     assert request.tags["dagster/asset_partition_range_start"] == "2026-10-18"
     assert request.tags["dagster/asset_partition_range_end"] == "2026-11-01"
@@ -86,8 +86,9 @@ def test_the_daily_tick_asks_for_the_window_and_today_in_one_run(real: Settings)
 def test_the_weekly_tick_asks_for_a_retrain_of_the_newest_window(real: Settings, instance: dg.DagsterInstance) -> None:
     schedule = definitions_for(real).resolve_schedule_def("weekly_retrain")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * 0", "UTC")
-    context = dg.build_schedule_context(instance=instance, scheduled_execution_time=SUNDAY)
-    (request,) = schedule.evaluate_tick(context).run_requests or []
+    # Left open, it would hand its closed instance to whatever test is next, whenever it is collected.
+    with dg.build_schedule_context(instance=instance, scheduled_execution_time=SUNDAY) as context:
+        (request,) = schedule.evaluate_tick(context).run_requests or []
     assert request.run_key == KEY
     assert request.tags["dagster/asset_partition_range_end"] == "2026-11-01"
 

@@ -204,8 +204,8 @@ def test_the_schedule_asks_for_a_run_each_quarter_of_an_hour_and_never_two_at_on
     assert running.default_status == dg.DefaultScheduleStatus.RUNNING
     job = definitions_for(settings).resolve_job_def("score")
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=AT)
-        (request,) = schedule.evaluate_tick(context).run_requests or []
+        with dg.build_schedule_context(instance=instance, scheduled_execution_time=AT) as context:
+            (request,) = schedule.evaluate_tick(context).run_requests or []
         assert request.run_key == "score-default-2026-11-01T10:15"
         run = instance.create_run_for_job(job)
         waits = jobs.score_request(settings, instance, AT + timedelta(minutes=15))
