@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -110,14 +110,20 @@ def contained(
             stop(outside)
 
 
-def stop(outside: "subprocess.Popen[bytes]") -> int:
-    """End the program by SIGTERM, as a kubelet does, or after 25 s by SIGKILL; its exit code."""
+def stop(outside: "subprocess.Popen[bytes]", signals: int = 1) -> int:
+    """End the program by SIGTERM, as a kubelet does, or after 25 s by SIGKILL; its exit code.
+
+    Args:
+        outside: as `contained` gives it.
+        signals: so often SIGTERM is sent, 25 s apart, before SIGKILL.
+    """
+    for _ in range(signals):
+        if outside.poll() is None:
+            children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text().split()
+            for child in children:
+                subprocess.run(["kill", f"-{signal.SIGTERM.value}", child], check=False)
+            with suppress(subprocess.TimeoutExpired):
+                return outside.wait(25)
     if outside.poll() is None:
-        children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text().split()
-        for child in children:
-            subprocess.run(["kill", f"-{signal.SIGTERM.value}", child], check=False)
-        try:
-            outside.wait(25)
-        except subprocess.TimeoutExpired:
-            outside.kill()
+        outside.kill()
     return outside.wait(10)
