@@ -56,7 +56,7 @@ serve: setup ## the ML service, http://127.0.0.1:8080 (docs: /docs)
 # A worker takes whole files, in the order that conftest.py gives them.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-test: setup ## the quick tests (a quarter of an hour on 2 cores)
+test: setup ## the quick tests (16 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(PYTEST) -m "not long" $(TWO)
 
 test-changed: setup ## what your change can break, the nearest tests first (a minute; BASE=commit to compare with)
