@@ -122,7 +122,11 @@ def groups_of(samples: Sequence[Sample], now: datetime) -> list[Group]:
     if not by_pod and all(len(sets) == 1 for sets in outside.values()):
         return []
     if len(by_pod) > MOST_PODS:
-        raise DataError(f"samples of {len(by_pod)} pods: send those of at most {MOST_PODS} pods at once")
+        raise DataError(
+            f"samples of {len(by_pod)} pods: send those of at most {MOST_PODS} pods at once",
+            code="too_many_pods",
+            pods=len(by_pod),
+        )
     surroundings, percent = _surroundings(outside, now), _in_percent(samples)
     found: list[Group] = []
     for pod, names in [("", outside), *by_pod.items()]:
@@ -130,7 +134,9 @@ def groups_of(samples: Sequence[Sample], now: datetime) -> list[Group]:
             if len(found) == MOST_GROUPS:
                 raise DataError(
                     f"known metrics come with more than {MOST_GROUPS} sets of labels: send fewer pods, nodes or "
-                    "containers at once, or a mean over them"
+                    "containers at once, or a mean over them",
+                    code="too_many_groups",
+                    most=MOST_GROUPS,
                 )
             found.append(group)
     return found

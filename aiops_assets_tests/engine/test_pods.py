@@ -17,6 +17,7 @@ from aiops_assets.errors import DataError
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.engine.forecasting import NOW, LastValue, sent
 from aiops_assets_tests.engine.row_forest import row_forest
+from aiops_assets_tests.raising import raises
 
 NODE = Sample("node_memory_utilization", 0.5)
 
@@ -147,13 +148,13 @@ class TestGroups:
     def test_more_pods_than_can_be_asked_for_are_refused(self) -> None:
         many = [of("pod_memory_usage", 0.4, pod=f"p{i}") for i in range(MOST_PODS + 1)]
         assert len(groups(*many[:-1])) == MOST_PODS
-        with pytest.raises(DataError, match="samples of 51 pods: send those of at most 50 pods at once"):
+        with raises(DataError, "too_many_pods", pods=MOST_PODS + 1):
             groups(*many)
 
     def test_more_sets_of_labels_than_can_be_asked_for_are_refused(self) -> None:
         many = [of("node_cpu_utilization", 0.4, instance=f"n{i}") for i in range(MOST_GROUPS + 1)]
         assert len(groups(*many[:-1])) == MOST_GROUPS
-        with pytest.raises(DataError, match="more than 100 sets of labels"):
+        with raises(DataError, "too_many_groups", most=MOST_GROUPS):
             groups(*many)
 
 
@@ -168,7 +169,7 @@ class TestDetect:
         assert said.total == 2
         assert said.anomalies_found == 1
         assert said.confidence == anomaly.confidence == said.anomaly_score
-        assert any("memory limit of full" in text for text in said.recommendations)
+        assert any("limit of full" in text for text in said.recommendations)
 
     def test_the_pod_of_the_anomaly_is_named_before_the_resource_of_the_context(self) -> None:
         said = detected(self.FULL, self.CALM, context={"namespace": "shop", "resource": "calm"})
@@ -306,7 +307,8 @@ class TestIssues:
     def test_a_state_stands_alone_only_where_no_pod_has_an_issue(self) -> None:
         well = issues(self.CALM, of("pod_memory_usage", 0.3, pod="b"), state="degraded")
         assert [one.issue for one in well.predicted_issues] == ["service_degradation"]
-        assert well.predicted_issues[0].reasons == ("the state says so and nothing else does",)
+        (reason,) = well.predicted_issues[0].reasons
+        assert "the state" in reason
         full = issues(self.CALM, self.FULLER, state="degraded")
         assert [one.issue for one in full.predicted_issues] == ["pod_oom"]
 

@@ -25,6 +25,7 @@ from aiops_assets.timeseries.engine_layouts import (
 from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.conftest import SHARED
+from aiops_assets_tests.raising import raises
 
 NOW = pd.Timestamp("2026-11-21T17:10Z")
 NOBODY_KNOWS = Usual()
@@ -285,7 +286,7 @@ def test_unreadable_usual_values_are_refused(data: Any) -> None:
 
 @pytest.mark.parametrize("width", [1, 2, 6, 45, 136, 3200, 3265])
 def test_other_widths_are_refused_by_name(width: int) -> None:
-    with pytest.raises(SchemaError, match=f"expected 3264, 5, 4 or 3 values, received {width}"):
+    with raises(SchemaError, "other_width", widths=(3264, 5, 4, 3)):
         answer(Drift(), [[0.5] * width], 12, NOBODY_KNOWS)
 
 

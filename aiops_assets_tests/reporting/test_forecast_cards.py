@@ -58,7 +58,7 @@ def test_nor_of_other_forecasters(spec: object) -> None:
     card = card_text(subject(spec=spec))
     assert OF_DETECTION.findall(card.replace("alert_budget", "")) == []
     assert "One metric" not in card
-    assert "It looks at one metric at a time" in card
+    assert "one metric at" in card
 
 
 def test_every_figure_is_there_beside_the_opponents(card: str) -> None:
@@ -91,7 +91,8 @@ def test_what_the_gate_looked_at_is_there(card: str) -> None:
     assert row(card, "error to the 24 h median's, all horizons")[0] == (
         f"{1 + trivial.value:.2f} ({1 + trivial.low:.2f} to {1 + trivial.high:.2f})"
     )
-    assert f"{evaluation().holdout_rows:,} values, forecast from 24 moments" in card
+    assert f"{evaluation().holdout_rows:,} values" in card
+    assert "24 moments" in card
     assert "Opponent: champion version 6." in card
 
 
@@ -106,8 +107,8 @@ def test_each_metric_has_its_line(card: str) -> None:
 
 def test_a_first_version_is_not_compared_twice_with_the_same() -> None:
     card = card_text(subject(evaluation=evaluation(TRIVIAL_NAMES)))
-    assert f"Opponent: {TRIVIAL_NAMES} (its column is of the 24 h median)." in card
-    assert "error to the opponent's" not in card
+    assert f"Opponent: {TRIVIAL_NAMES} (" in card
+    assert "the opponent's" not in card
     assert row(card, "error to the seasonal naive's, all horizons")
 
 

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aiops_assets.reporting.cards.weaknesses import weaknesses
+from aiops_assets.reporting.cards.weaknesses import Weakness, weaknesses
 from aiops_assets.storage.records import EvaluationRecord, Gap, SourceReport
 from aiops_assets_tests.reporting.card_subject import subject
+from aiops_assets_tests.snapshot import assert_snapshot
 
 GOOD = {
     "average_precision": 0.9,
@@ -18,7 +19,7 @@ GOOD = {
     "recall_network_burst": 0.9,
     "recall_restart_storm": 0.9,
 }
-ALWAYS = "The anomalies that it was judged by were generated, not incidents that people saw."
+ALWAYS = "generated_anomalies"
 RIGHT = {"cpu_spike": 0.95}
 EPISODES = {"cpu_spike": (9, 10), "memory_leak": (1, 10)}
 
@@ -38,91 +39,112 @@ def said(
     judged: EvaluationRecord | None = None,
     source: SourceReport | None = None,
     effective: str = "prometheus",
-) -> list[str]:
+) -> list[Weakness]:
     manifest = subject().manifest.model_copy(
         update={"effective_source": effective, "source": source or SourceReport(coverage=1.0)}
     )
     return weaknesses(manifest, judged or evaluation(), GOOD | (figures or {}), RIGHT | (right or {}), EPISODES)
 
 
+def codes(found: list[Weakness]) -> list[str]:
+    return [one.code for one in found]
+
+
 def test_a_good_model_has_the_one_that_all_have() -> None:
-    assert said() == [ALWAYS]
+    assert codes(said()) == [ALWAYS]
 
 
 @pytest.mark.parametrize(
-    ("figures", "sentence"),
+    ("figures", "code", "facts"),
     [
         (
             {"recall_memory_leak": 0.499},
-            "It misses most of a memory leak: 50% of the anomalous rows are under alert, and 1 of 10 episodes have an "
-            "alert.",
+            "low_recall",
+            {"kind": "memory_leak", "recall": 0.499, "alerted": 1, "episodes": 10},
         ),
         (
             {"recall_cpu_spike": 0.2},
-            "Its alerts cover little of a cpu spike: 20% of the anomalous rows; 9 of 10 episodes have one.",
+            "low_recall_in_episodes",
+            {"kind": "cpu_spike", "recall": 0.2, "alerted": 9, "episodes": 10},
         ),
-        ({"recall_restart_storm": 0.0}, "It misses most of a restart storm: 0% of the anomalous rows are under alert."),
-        ({"precision": 0.4}, "Most of its alerts are wrong: 40% of the rows under alert are anomalous."),
         (
-            {"false_alarm_rate": 0.01},
-            "On average 2.9 normal rows a pod and day are under alert; a day has 288 rows.",
+            {"recall_restart_storm": 0.0},
+            "low_recall",
+            {"kind": "restart_storm", "recall": 0.0, "alerted": 0, "episodes": 0},
         ),
+        ({"precision": 0.4}, "low_precision", {"precision": 0.4}),
+        ({"false_alarm_rate": 0.01}, "false_alarms", {"daily": pytest.approx(2.88)}),
     ],
 )
-def test_weak_figures(figures: dict[str, float], sentence: str) -> None:
-    assert said(figures) == [sentence, ALWAYS]
+def test_weak_figures(figures: dict[str, float], code: str, facts: dict[str, object]) -> None:
+    weak, _ = found = said(figures)
+    assert codes(found) == [code, ALWAYS]
+    assert weak.facts == facts
 
 
 def test_a_recall_of_half_is_no_weakness() -> None:
-    assert said({"recall_memory_leak": 0.5}) == [ALWAYS]
+    assert codes(said({"recall_memory_leak": 0.5})) == [ALWAYS]
 
 
 def test_kinds_that_nobody_judged_it_by_are_named() -> None:
     figures = {name: value for name, value in GOOD.items() if name not in ("recall_network_burst", "recall_cpu_spike")}
     found = weaknesses(subject().manifest, None, figures, {}, {})
-    assert "It was never judged on: cpu spike, network burst. The hold-out has no such row." in found
+    (unjudged,) = (one for one in found if one.code == "unjudged_kinds")
+    assert unjudged.facts["kinds"] == ["cpu_spike", "network_burst"]
 
 
 def test_a_metric_that_is_named_wrongly() -> None:
-    assert said(right={"cpu_spike": 0.89})[0].endswith("one that changed comes first in 89% of the anomalous rows.")
-    assert said(right={"cpu_spike": 0.9}) == [ALWAYS]
+    weak = said(right={"cpu_spike": 0.89})[0]
+    assert (weak.code, weak.facts) == ("wrong_metric_first", {"kind": "cpu_spike", "share": 0.89})
+    assert codes(said(right={"cpu_spike": 0.9})) == [ALWAYS]
 
 
-@pytest.mark.parametrize(
-    ("gap", "sentence"),
-    [
-        (Gap(value=-0.03, low=-0.1, high=0.05), "-0.030 of average precision, which may be noise."),
-        (Gap(value=-0.03, low=-0.1, high=-0.01), "-0.030 of average precision, beyond the noise."),
-    ],
-)
-def test_one_that_ranks_worse_than_its_opponent(gap: Gap, sentence: str) -> None:
-    assert said(judged=evaluation(gap=gap))[0] == f"It ranks rows worse than champion version 1: {sentence}"
+@pytest.mark.parametrize(("high", "is_sure"), [(0.05, False), (-0.01, True)])
+def test_one_that_ranks_worse_than_its_opponent(high: float, is_sure: bool) -> None:
+    weak = said(judged=evaluation(gap=Gap(value=-0.03, low=-0.1, high=high)))[0]
+    assert weak.code == "worse_than_opponent"
+    assert weak.facts == {"opponent": "champion version 1", "difference": -0.03, "is_sure": is_sure}
 
 
 def test_differences_that_nobody_would_notice_are_no_weakness() -> None:
-    assert said(judged=evaluation(gap=Gap(value=-0.01, low=-0.02, high=-0.005))) == [ALWAYS]
+    assert codes(said(judged=evaluation(gap=Gap(value=-0.01, low=-0.02, high=-0.005)))) == [ALWAYS]
 
 
 def test_few_anomalous_rows_say_little() -> None:
-    assert said(judged=evaluation(anomalous=29))[0].startswith("It was judged by 29 anomalous rows")
-    assert said(judged=evaluation(anomalous=30)) == [ALWAYS]
+    weak = said(judged=evaluation(anomalous=29))[0]
+    assert (weak.code, weak.facts) == ("few_anomalous_rows", {"rows": 29})
+    assert codes(said(judged=evaluation(anomalous=30))) == [ALWAYS]
+
+
+SOURCE = SourceReport(
+    note="the server was away",
+    cached_age_seconds=7200,
+    coverage=0.6,
+    missing_share=0.2,
+    warnings=("a node was silent", "a pod has no limit"),
+)
 
 
 def test_what_is_wrong_with_its_data_is_said() -> None:
-    source = SourceReport(
-        note="the server was away",
-        cached_age_seconds=7200,
-        coverage=0.6,
-        missing_share=0.2,
-        warnings=("a node was silent", "a pod has no limit"),
-    )
-    assert said(source=source, effective="synthetic") == [
-        ALWAYS,
-        "It never saw a real cluster: all its rows were generated.",
-        "Its rows are not those that were asked for: the server was away.",
-        "Its newest rows had been fetched 2.0 hours before.",
-        "Of the samples of its window 60% are there.",
-        "Gaps in the metrics cost 20% of its rows.",
-        "Of its data was said: a node was silent.",
-        "Of its data was said: a pod has no limit.",
+    assert [(one.code, one.facts) for one in said(source=SOURCE, effective="synthetic")] == [
+        (ALWAYS, {}),
+        ("generated_rows", {}),
+        ("other_source", {"note": SOURCE.note}),
+        ("cached_rows", {"hours": 2.0}),
+        ("missing_samples", {"coverage": 0.6}),
+        ("gaps", {"share": 0.2}),
+        ("warned", {"warning": SOURCE.warnings[0]}),
+        ("warned", {"warning": SOURCE.warnings[1]}),
     ]
+
+
+def test_the_wordings_are_those_that_were_agreed() -> None:
+    weak = {"recall_memory_leak": 0.499, "recall_cpu_spike": 0.2, "recall_restart_storm": 0.0, "precision": 0.4}
+    gaps = [Gap(value=-0.03, low=-0.1, high=high) for high in (0.05, -0.01)]
+    found = [
+        *said({**weak, "false_alarm_rate": 0.01}, right={"cpu_spike": 0.89}, source=SOURCE, effective="synthetic"),
+        *(one for gap in gaps for one in said(judged=evaluation(anomalous=29, gap=gap))),
+        *weaknesses(subject().manifest, None, {"recall_cpu_spike": 1.0}, {}, {}),
+    ]
+    wordings = dict.fromkeys(f"{one.code}: {one.text}" for one in found)
+    assert_snapshot("detector_weaknesses", "".join(f"{line}\n" for line in wordings))

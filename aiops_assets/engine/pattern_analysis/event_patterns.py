@@ -59,7 +59,11 @@ def _read(event: object, position: int) -> Event:
     if isinstance(event, str):
         return Event(event.strip() or "unnamed", None, event)
     if not isinstance(event, Mapping):
-        raise DataError(f"events[{position}]: send a string or an object with type and timestamp")
+        raise DataError(
+            f"events[{position}]: send a string or an object with type and timestamp",
+            code="bad_event",
+            position=position,
+        )
     words = {str(key): value for key, value in event.items() if isinstance(value, str) and value.strip()}
     named = [words[key].strip() for key in TYPE_KEYS if key in words]
     kinds = [kind for kind in named if kind not in KUBERNETES_TYPES] or named or ["unnamed"]
@@ -78,9 +82,9 @@ def _time(sent: object, position: int) -> datetime | None:
         try:
             sent = datetime.fromisoformat(sent)
         except ValueError:
-            raise DataError(cure) from None
+            raise DataError(cure, code="bad_time", position=position) from None
     if not isinstance(sent, datetime):
-        raise DataError(cure)
+        raise DataError(cure, code="bad_time", position=position)
     time = sent if sent.tzinfo else sent.replace(tzinfo=UTC)
     # Go writes a time that was never set as year 1.
     return time if time.year > 1 else None

@@ -104,11 +104,15 @@ def analyze(
             looked at in seconds.
     """
     if len(samples) > MOST_SENT_SAMPLES:
-        raise DataError(f"{len(samples)} samples were sent: send at most {MOST_SENT_SAMPLES} at once")
+        raise DataError(
+            f"{len(samples)} samples were sent: send at most {MOST_SENT_SAMPLES} at once",
+            code="too_many_samples",
+            sent=len(samples),
+        )
     wanted = _wanted(analysis_type)
     window = _Window(_sent(start), _sent(end), now)
     if window.start and window.end and window.start > window.end:
-        raise DataError("time_range: start is after end: swap them")
+        raise DataError("time_range: start is after end: swap them", code="start_after_end")
     inside = [sample for sample in samples if window.holds(sample.time)]
     series = _labelled_series(inside, now)
     event_window = window
@@ -162,7 +166,9 @@ def _labelled_series(samples: Iterable[Sample], now: datetime) -> list[tuple[Ser
         by_labels.setdefault(tuple(sorted(sample.labels.items())), []).append(sample)
     count = sum(len({sample.name for sample in group}) for group in by_labels.values())
     if count > MOST_SENT_SERIES:
-        raise DataError(f"{count} series were sent: send at most {MOST_SENT_SERIES} at once")
+        raise DataError(
+            f"{count} series were sent: send at most {MOST_SENT_SERIES} at once", code="too_many_series", sent=count
+        )
     return [(one, dict(labels)) for labels, group in by_labels.items() for one in by_name(group, now).values()]
 
 

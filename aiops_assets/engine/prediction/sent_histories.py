@@ -46,10 +46,14 @@ def series_of(samples: Sequence[Sample], now: datetime) -> dict[str, Series]:
 def require_answerable(samples: Sequence[Sample]) -> None:
     """Raise DataError: more than 100,000 samples or 20,000 names."""
     if len(samples) > MOST_SAMPLES:
-        raise DataError(f"{len(samples)} samples: send at most {MOST_SAMPLES} at once")
+        raise DataError(
+            f"{len(samples)} samples: send at most {MOST_SAMPLES} at once", code="too_many_samples", sent=len(samples)
+        )
     names = len({sample.name for sample in samples})
     if names > MOST_NAMES:
-        raise DataError(f"{names} names of metrics: send at most {MOST_NAMES} at once")
+        raise DataError(
+            f"{names} names of metrics: send at most {MOST_NAMES} at once", code="too_many_names", sent=names
+        )
 
 
 def unit_of(name: str) -> str:

@@ -16,7 +16,7 @@ from aiops_assets.judging.detection.shadow import (
 )
 from aiops_assets.reporting.cards.markdown import text
 from aiops_assets.reporting.cards.subject import Subject
-from aiops_assets.reporting.cards.weaknesses import RECALL, weaknesses
+from aiops_assets.reporting.cards.weaknesses import RECALL, Weakness, weaknesses
 from aiops_assets.reporting.pictures import Judged, contribution_map, figures_with_intervals, score_timelines
 from aiops_assets.storage.records import EvaluationRecord
 
@@ -81,7 +81,7 @@ class DetectorCard:
         shares = f"{record.label_rate:.2%} anomalous (asked for: {record.anomaly_rate:.2%})"
         return [("rows", f"{record.rows:,}, {shares}"), ("pods", str(len(record.pods)))]
 
-    def weaknesses(self, subject: Subject) -> list[str]:
+    def weaknesses(self, subject: Subject) -> list[Weakness]:
         """See CardKind."""
         right = right_first(first_contributions(subject))
         return weaknesses(subject.manifest, subject.evaluation, subject.figures, right, _episodes(subject))

@@ -10,6 +10,7 @@ from aiops_assets.judging.forecasting.shadow import by_metric, noise, said, wher
 from aiops_assets.reporting.cards.forecast_weaknesses import forecast_weaknesses
 from aiops_assets.reporting.cards.markdown import code, table, text
 from aiops_assets.reporting.cards.subject import Subject
+from aiops_assets.reporting.cards.weaknesses import Weakness
 from aiops_assets.reporting.forecast_pictures import fan_chart, reliability
 from aiops_assets.reporting.pictures import Judged, figures_with_intervals
 from aiops_assets.storage.records import EvaluationRecord
@@ -99,7 +100,7 @@ class ForecastCard:
         record = subject.training_set
         return [] if record is None else [("rows", f"{record.rows:,}"), ("segments", text(", ".join(record.pods)))]
 
-    def weaknesses(self, subject: Subject) -> list[str]:
+    def weaknesses(self, subject: Subject) -> list[Weakness]:
         """See CardKind."""
         forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
         return forecast_weaknesses(subject.manifest, subject.evaluation, subject.figures, forecasts)

@@ -8,7 +8,7 @@ from aiops_assets.judging.decision import SYNTHETIC
 from aiops_assets.judging.forecasting.gate import ERROR_TOLERANCE, LEAST_ORIGINS
 from aiops_assets.judging.forecasting.holdout import COVERAGE, HORIZON_HOURS, TRIVIAL
 from aiops_assets.judging.forecasting.shadow import by_metric, where_it_came
-from aiops_assets.reporting.cards.weaknesses import of_data
+from aiops_assets.reporting.cards.weaknesses import Weakness, of_data
 from aiops_assets.storage.records import EvaluationRecord, Manifest
 
 NOTABLE_COVERAGE = 0.05
@@ -24,8 +24,8 @@ def forecast_weaknesses(
     evaluation: EvaluationRecord | None,
     figures: Mapping[str, float],
     forecasts: pd.DataFrame | None,
-) -> list[str]:
-    """Plain sentences, the most serious kind first; empty when the figures show none.
+) -> list[Weakness]:
+    """In plain words, the most serious kind first; empty when the figures show none.
 
     Args:
         manifest, evaluation: of the version.
@@ -43,66 +43,88 @@ def forecast_weaknesses(
     return found + _of_holdout(figures, forecasts) + of_data(manifest.effective_source, manifest.source)
 
 
-def _of_errors(figures: Mapping[str, float]) -> list[str]:
+def _of_errors(figures: Mapping[str, float]) -> list[Weakness]:
     return [
-        f"It loses to {who} {ahead(label)}: its error is {ratio:.2f} of that."
+        Weakness(
+            "loses_to_trivial",
+            f"It loses to {who} {ahead(label)}: its error is {ratio:.2f} of that.",
+            trivial=name,
+            horizon=label,
+            ratio=ratio,
+        )
         for label in HORIZON_HOURS
         for name, who in TRIVIAL.items()
         if (ratio := figures.get(f"mae_to_{name}_{label}", 0.0)) > 1
     ]
 
 
-def _of_metrics(forecasts: pd.DataFrame) -> list[str]:
+def _of_metrics(forecasts: pd.DataFrame) -> list[Weakness]:
     return [
-        f"Of {metric} it loses to {TRIVIAL[name]}: its error is {ratio:.2f} of that, all horizons together."
+        Weakness(
+            "loses_in_metric",
+            f"Of {metric} it loses to {TRIVIAL[name]}: its error is {ratio:.2f} of that, all horizons together.",
+            metric=metric,
+            trivial=name,
+            ratio=ratio,
+        )
         for metric, ratios in by_metric(forecasts).items()
         for name, ratio in ratios.items()
         if ratio > 1
     ]
 
 
-def _of_coverage(figures: Mapping[str, float]) -> list[str]:
+def _of_coverage(figures: Mapping[str, float]) -> list[Weakness]:
     shares = {label: figures[f"coverage_{label}"] for label in HORIZON_HOURS if f"coverage_{label}" in figures}
     found = []
     for sign, how in ((1, "wider than they need be"), (-1, "narrower than they say")):
-        off = [
-            f"{share:.0%} of the values come inside {ahead(label)}"
-            for label, share in shares.items()
-            if sign * (share - COVERAGE) > NOTABLE_COVERAGE
-        ]
+        off = {label: share for label, share in shares.items() if sign * (share - COVERAGE) > NOTABLE_COVERAGE}
         if off:
-            found.append(f"Its 80 % intervals are {how}: {', '.join(off)}.")
+            words = [f"{share:.0%} of the values come inside {ahead(label)}" for label, share in off.items()]
+            code = "wide_intervals" if sign > 0 else "narrow_intervals"
+            found.append(Weakness(code, f"Its 80 % intervals are {how}: {', '.join(words)}.", coverage=off))
     return found
 
 
-def _of_sides(forecasts: pd.DataFrame) -> list[str]:
+def _of_sides(forecasts: pd.DataFrame) -> list[Weakness]:
     shares = where_it_came(forecasts).groupby("metric", sort=True)[["below", "above"]].mean()
     return [
-        f"The interval of {metric} is lopsided: {below:.0%} of the values come below it, {above:.0%} above."
+        Weakness(
+            "lopsided_interval",
+            f"The interval of {metric} is lopsided: {below:.0%} of the values come below it, {above:.0%} above.",
+            metric=metric,
+            below=below,
+            above=above,
+        )
         for metric, below, above in shares.itertuples()
         if abs(below - above) > LOPSIDED
     ]
 
 
-def _of_evaluation(evaluation: EvaluationRecord) -> list[str]:
+def _of_evaluation(evaluation: EvaluationRecord) -> list[Weakness]:
     found = []
     gap = evaluation.gaps.get("mae")
     if gap and gap.value > ERROR_TOLERANCE:
         sure = "beyond the noise" if gap.low > 0 else "which may be noise"
-        found.append(f"Its error is larger than that of {evaluation.opponent}: by {gap.value:.1%}, {sure}.")
+        text = f"Its error is larger than that of {evaluation.opponent}: by {gap.value:.1%}, {sure}."
+        facts = {"opponent": evaluation.opponent, "difference": gap.value, "is_sure": gap.low > 0}
+        found.append(Weakness("worse_than_opponent", text, **facts))
     if evaluation.effective_source == SYNTHETIC:
-        found.append("It was judged by generated series only: nobody has seen it forecast a real cluster.")
+        text = "It was judged by generated series only: nobody has seen it forecast a real cluster."
+        found.append(Weakness("judged_by_generated", text))
     return found
 
 
-def _of_holdout(figures: Mapping[str, float], forecasts: pd.DataFrame | None) -> list[str]:
+def _of_holdout(figures: Mapping[str, float], forecasts: pd.DataFrame | None) -> list[Weakness]:
     found = []
-    missing = [label.replace("h", " h") for label in HORIZON_HOURS if f"coverage_{label}" not in figures]
+    missing = [label for label in HORIZON_HOURS if f"coverage_{label}" not in figures]
     if missing:
-        found.append(f"It was never judged {', '.join(missing)} ahead: the hold-out is too short for that.")
+        horizons = ", ".join(label.replace("h", " h") for label in missing)
+        text = f"It was never judged {horizons} ahead: the hold-out is too short for that."
+        found.append(Weakness("unjudged_horizons", text, horizons=missing))
     moments = 0 if forecasts is None else forecasts["origin"].nunique()
     if 0 < moments < LEAST_MOMENTS:
-        found.append(f"It was judged from {moments} moments: too few to say how good it is.")
+        text = f"It was judged from {moments} moments: too few to say how good it is."
+        found.append(Weakness("few_origins", text, origins=moments))
     return found
 
 

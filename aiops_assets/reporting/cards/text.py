@@ -37,7 +37,7 @@ def card_text(
         ],
         *_quality(subject, kind, intervals or {}, pictures),
         *["", "## Known weaknesses", "", "Read from the figures above and from its records:", ""],
-        *(f"- {text(sentence)}" for sentence in kind.weaknesses(subject)),
+        *(f"- {text(weakness.text)}" for weakness in kind.weaknesses(subject)),
         *data_section(manifest, subject.training_set, kind.training_facts(subject)),
         *columns_section(manifest),
         *making_section(manifest, subject.evaluation),

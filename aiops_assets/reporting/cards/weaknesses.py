@@ -1,6 +1,8 @@
 """What a card says against a detector: read from the figures, so that nobody has to be honest by hand."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from aiops_assets.judging.decision import SYNTHETIC
 from aiops_assets.judging.detection.gate import AP_TOLERANCE
@@ -20,14 +22,34 @@ ROWS_A_DAY = 24 * 60 // ROW_EVERY_MINUTES
 RECALL = "recall_"
 
 
+@dataclass(frozen=True, init=False)
+class Weakness:
+    """One thing that speaks against a model.
+
+    Attributes:
+        code: what it is.
+        text: the sentence for people.
+        facts: what the sentence names: numbers, kinds, names.
+    """
+
+    code: str
+    text: str
+    facts: Mapping[str, Any]
+
+    def __init__(self, code: str, text: str, **facts: Any) -> None:
+        object.__setattr__(self, "code", code)
+        object.__setattr__(self, "text", text)
+        object.__setattr__(self, "facts", facts)
+
+
 def weaknesses(
     manifest: Manifest,
     evaluation: EvaluationRecord | None,
     figures: Mapping[str, float],
     right_first: Mapping[str, float],
     episodes: Mapping[str, tuple[int, int]],
-) -> list[str]:
-    """Plain sentences, the most serious kind first; empty when the figures show none.
+) -> list[Weakness]:
+    """In plain words, the most serious kind first; empty when the figures show none.
 
     Args:
         manifest, evaluation: of the version.
@@ -38,72 +60,95 @@ def weaknesses(
     found = _of_detection(figures, episodes) + _of_contributions(right_first)
     if evaluation:
         found += _of_evaluation(evaluation)
-    found.append("The anomalies that it was judged by were generated, not incidents that people saw.")
+    text = "The anomalies that it was judged by were generated, not incidents that people saw."
+    found.append(Weakness("generated_anomalies", text))
     return found + of_data(manifest.effective_source, manifest.source)
 
 
-def _of_detection(figures: Mapping[str, float], episodes: Mapping[str, tuple[int, int]]) -> list[str]:
+def _of_detection(figures: Mapping[str, float], episodes: Mapping[str, tuple[int, int]]) -> list[Weakness]:
     found = []
     for name, share in sorted(figures.items()):
         if name.startswith(RECALL) and share < LEAST_RECALL:
             kind = name.removeprefix(RECALL)
-            some, all_of = episodes.get(kind, (0, 0))
-            words = kind.replace("_", " ")
-            if some * 2 > all_of:
-                found.append(
-                    f"Its alerts cover little of a {words}: {share:.0%} of the anomalous rows; {some} of {all_of} "
-                    "episodes have one."
-                )
-            else:
-                also = f", and {some} of {all_of} episodes have an alert" if all_of else ""
-                found.append(f"It misses most of a {words}: {share:.0%} of the anomalous rows are under alert{also}.")
+            found.append(_of_recall(kind, share, *episodes.get(kind, (0, 0))))
     unjudged = sorted(set(ANOMALIES) - {name.removeprefix(RECALL) for name in figures if name.startswith(RECALL)})
     if unjudged:
         kinds = ", ".join(kind.replace("_", " ") for kind in unjudged)
-        found.append(f"It was never judged on: {kinds}. The hold-out has no such row.")
+        text = f"It was never judged on: {kinds}. The hold-out has no such row."
+        found.append(Weakness("unjudged_kinds", text, kinds=unjudged))
     precision = figures.get("precision")
     if precision is not None and precision < LEAST_PRECISION:
-        found.append(f"Most of its alerts are wrong: {precision:.0%} of the rows under alert are anomalous.")
+        text = f"Most of its alerts are wrong: {precision:.0%} of the rows under alert are anomalous."
+        found.append(Weakness("low_precision", text, precision=precision))
     daily = figures.get("false_alarm_rate", 0.0) * ROWS_A_DAY
     if daily >= MOST_FALSE_ALARMS_A_DAY:
-        found.append(f"On average {daily:.1f} normal rows a pod and day are under alert; a day has {ROWS_A_DAY} rows.")
+        text = f"On average {daily:.1f} normal rows a pod and day are under alert; a day has {ROWS_A_DAY} rows."
+        found.append(Weakness("false_alarms", text, daily=daily))
     return found
 
 
-def _of_contributions(right_first: Mapping[str, float]) -> list[str]:
+def _of_recall(kind: str, share: float, alerted: int, episodes: int) -> Weakness:
+    words = kind.replace("_", " ")
+    facts = {"kind": kind, "recall": share, "alerted": alerted, "episodes": episodes}
+    if alerted * 2 > episodes:
+        return Weakness(
+            "low_recall_in_episodes",
+            f"Its alerts cover little of a {words}: {share:.0%} of the anomalous rows; {alerted} of {episodes} "
+            "episodes have one.",
+            **facts,
+        )
+    also = f", and {alerted} of {episodes} episodes have an alert" if episodes else ""
+    text = f"It misses most of a {words}: {share:.0%} of the anomalous rows are under alert{also}."
+    return Weakness("low_recall", text, **facts)
+
+
+def _of_contributions(right_first: Mapping[str, float]) -> list[Weakness]:
     return [
-        f"Of a {kind.replace('_', ' ')} it names another metric first: one that changed comes first in {share:.0%} of "
-        "the anomalous rows."
+        Weakness(
+            "wrong_metric_first",
+            f"Of a {kind.replace('_', ' ')} it names another metric first: one that changed comes first in "
+            f"{share:.0%} of the anomalous rows.",
+            kind=kind,
+            share=share,
+        )
         for kind, share in sorted(right_first.items())
         if share < LEAST_RIGHT_FIRST
     ]
 
 
-def _of_evaluation(evaluation: EvaluationRecord) -> list[str]:
+def _of_evaluation(evaluation: EvaluationRecord) -> list[Weakness]:
     found = []
     gap = evaluation.gaps.get("average_precision")
     if gap and gap.value < -AP_TOLERANCE:
         sure = "beyond the noise" if gap.high < 0 else "which may be noise"
-        found.append(f"It ranks rows worse than {evaluation.opponent}: {gap.value:+.3f} of average precision, {sure}.")
+        text = f"It ranks rows worse than {evaluation.opponent}: {gap.value:+.3f} of average precision, {sure}."
+        facts = {"opponent": evaluation.opponent, "difference": gap.value, "is_sure": gap.high < 0}
+        found.append(Weakness("worse_than_opponent", text, **facts))
     if evaluation.anomalous_rows < LEAST_ANOMALOUS_ROWS:
-        found.append(
+        text = (
             f"It was judged by {evaluation.anomalous_rows} anomalous rows: enough to compare two versions, too few to "
             "say how good one is."
         )
+        found.append(Weakness("few_anomalous_rows", text, rows=evaluation.anomalous_rows))
     return found
 
 
-def of_data(effective_source: str, source: SourceReport) -> list[str]:
+def of_data(effective_source: str, source: SourceReport) -> list[Weakness]:
     """What is to be said against the rows of any model."""
     found = []
     if effective_source == SYNTHETIC:
-        found.append("It never saw a real cluster: all its rows were generated.")
+        found.append(Weakness("generated_rows", "It never saw a real cluster: all its rows were generated."))
     if source.note:
-        found.append(f"Its rows are not those that were asked for: {source.note}.")
+        text = f"Its rows are not those that were asked for: {source.note}."
+        found.append(Weakness("other_source", text, note=source.note))
     if source.cached_age_seconds is not None:
-        found.append(f"Its newest rows had been fetched {source.cached_age_seconds / 3600:.1f} hours before.")
+        hours = source.cached_age_seconds / 3600
+        text = f"Its newest rows had been fetched {hours:.1f} hours before."
+        found.append(Weakness("cached_rows", text, hours=hours))
     if source.coverage is not None and source.coverage < FULL_DAY:
-        found.append(f"Of the samples of its window {source.coverage:.0%} are there.")
+        text = f"Of the samples of its window {source.coverage:.0%} are there."
+        found.append(Weakness("missing_samples", text, coverage=source.coverage))
     if source.missing_share is not None and source.missing_share > NOTABLE_MISSING:
-        found.append(f"Gaps in the metrics cost {source.missing_share:.0%} of its rows.")
-    return found + [f"Of its data was said: {warning}." for warning in source.warnings]
+        text = f"Gaps in the metrics cost {source.missing_share:.0%} of its rows."
+        found.append(Weakness("gaps", text, share=source.missing_share))
+    return found + [Weakness("warned", f"Of its data was said: {one}.", warning=one) for one in source.warnings]
