@@ -126,8 +126,9 @@ def _quick_databases(_shared_by_workers: None) -> Iterator[None]:
 def _no_closed_instance() -> Iterator[None]:
     """A file begins without the storage of a Dagster instance that an earlier file opened.
 
-    Dagster keeps it in a context variable. A context of an instance that is collected late, as with the traceback of a
-    failed run, sets it to what it was when that context was entered: an instance that is closed by now.
+    Dagster keeps it in a context variable and restores the former value when an instance is closed. Two instances that
+    are closed in the order in which they were opened leave the storage of a closed one there, on which the next
+    definitions fail to load.
     """
     if "dagster" not in sys.modules:
         yield

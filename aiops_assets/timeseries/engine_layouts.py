@@ -230,7 +230,11 @@ def _numbers(row: object, where: str, widths: tuple[int, ...]) -> list[float]:
     if len(row) not in widths:
         expected = " or ".join(filter(None, [", ".join(map(str, widths[:-1])), str(widths[-1])]))
         raise SchemaError(
-            f"{where}: expected {expected} values, received {len(row)}", code="other_width", where=where, widths=widths
+            f"{where}: expected {expected} values, received {len(row)}",
+            code="other_width",
+            where=where,
+            widths=widths,
+            received=len(row),
         )
     numbers = []
     for i, value in enumerate(row):

@@ -111,11 +111,11 @@ def contained(
 
 
 def stop(outside: "subprocess.Popen[bytes]", signals: int = 1) -> int:
-    """End the program by SIGTERM, as a kubelet does, or after 25 s by SIGKILL; its exit code.
+    """End the program by SIGTERM, as a kubelet does, and by SIGKILL if that is not enough; its exit code.
 
     Args:
         outside: as `contained` gives it.
-        signals: so often SIGTERM is sent, 25 s apart, before SIGKILL.
+        signals: how many times SIGTERM is sent, 25 s apart, before SIGKILL.
     """
     for _ in range(signals):
         if outside.poll() is None:

@@ -60,9 +60,7 @@ def test_noise_a_constant_and_a_day_of_a_daily_rhythm_have_no_patterns() -> None
     quiet += [50 + 10 * daily(1, phase=phase) for phase in range(6)]
     found = [asked(sampled(values)) for values in quiet]
     assert sum(len(one.patterns) for one in found) <= 1
-    assert found[0].patterns == ()
-    assert len(found[0].insights) == 1
-    assert "1 series and" in found[0].insights[0]
+    assert found[0].insights[0] == "No pattern was found in 1 series and 0 events."
     assert found[0].confidence == 0
 
 
@@ -82,7 +80,7 @@ def test_a_rise_that_may_be_part_of_a_day_is_said_and_not_called_a_trend() -> No
     values = 50 + 5 * np.linspace(-1, 1, 72) + noise(2, 72)
     analysis = asked(sampled(values), "trend")
     assert analysis.patterns == ()
-    assert "a daily rhythm" in analysis.insights[0]
+    assert "which a daily rhythm could explain: two days of samples would tell" in analysis.insights[0]
 
 
 def test_the_same_rise_over_days_is_a_trend() -> None:
@@ -178,7 +176,7 @@ def test_samples_outside_the_window_are_left_out_and_gos_zero_time_limits_nothin
     start = NOW - timedelta(seconds=300 * (POINTS - 1))
     limited = analyze(samples, start=start, end=NOW, analysis_type="trend", now=NOW)
     assert limited.patterns == ()
-    assert any(one.startswith(f"{POINTS} samples") and "time_range" in one for one in limited.insights)
+    assert f"{POINTS} samples lie outside time_range and were left out." in limited.insights
     assert ids(analyze(samples, start=ZERO, end=ZERO, analysis_type="trend", now=NOW)) == ["change_point"]
 
 
@@ -196,15 +194,13 @@ def test_a_wrong_request_says_what_is_right() -> None:
 
 
 def test_nothing_sent_is_nothing_found() -> None:
-    nothing = asked([])
-    assert nothing == PatternAnalysis((), nothing.insights, 0, 0.0, ())
-    assert len(nothing.insights) == 1
+    assert asked([]) == PatternAnalysis((), ("No pattern was found in 0 series and 0 events.",), 0, 0.0, ())
 
 
 def test_one_sample_of_each_metric_is_too_little_for_a_pattern() -> None:
     analysis = asked([Sample(f"m{position}", 0.5) for position in range(45)])
     assert analysis.patterns == ()
-    assert any(one.startswith("45 series") for one in analysis.insights)
+    assert "45 series have too few samples, or too large values, for a pattern." in analysis.insights
 
 
 def test_more_than_can_be_looked_at_in_seconds_is_refused() -> None:
@@ -234,8 +230,8 @@ def test_a_straight_line_is_a_trend() -> None:
 
 def test_what_was_left_out_is_said() -> None:
     many = [Sample(f"m{position}", 1.0) for position in range(MOST_SERIES + 1)]
-    assert any(f"the {MOST_SERIES} with" in one for one in asked(many).insights)
-    assert any("an even grid" in one for one in asked(sampled(noise(21, 5000), step=15)).insights)
+    assert any(f"the {MOST_SERIES} with the most samples" in one for one in asked(many).insights)
+    assert any("averaged to an even grid" in one for one in asked(sampled(noise(21, 5000), step=15)).insights)
 
 
 def timed(kind: str, *seconds: float) -> list[dict[str, str]]:
@@ -268,24 +264,23 @@ def test_what_follows_what_is_found_in_its_order() -> None:
     events = timed("Deploy", *causes) + timed("Alert", *(second - 120 for second in causes))
     (pattern,) = asked([], "correlation", events=events).patterns
     assert pattern.pattern == "event_sequence"
-    assert pattern.description.startswith("Alert follows Deploy")
-    assert "10 minutes" in pattern.description
-    assert "7 of 7" in pattern.description
+    assert pattern.description.startswith("Alert follows Deploy within 10 minutes: 7 of 7 times")
 
 
 def test_events_are_limited_by_a_range_and_counted_without_times() -> None:
     events = [*timed("Old", 90_000, 95_000), *timed("New", 60), "Text", "Text"]
     insights = asked([], events=events, event_range="24h").insights
-    assert any(one.startswith("2 events") and "outside" in one for one in insights)
-    (counted,) = (one for one in insights if "Of 3 events" in one)
-    assert "Text (2), New (1). 2 came" in counted
+    assert "2 events lie outside the time range and were left out." in insights
+    assert any(
+        "Of 3 events the most frequent types are: Text (2), New (1). 2 came without a time" in i for i in insights
+    )
 
 
 @pytest.mark.parametrize("unset", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00", "", " ", None])
 def test_an_event_whose_time_was_never_set_has_none(unset: str | None) -> None:
     event = {"type": "NodeNotReady", "timestamp": unset}
     analysis = asked([], events=[event], event_range="24h")
-    assert any("1 came without" in one for one in analysis.insights)
+    assert any("1 came without a time" in one for one in analysis.insights)
     (pattern,) = analysis.patterns
     assert (pattern.start_time, pattern.end_time) == (NOW - timedelta(hours=24), NOW)
     # Another of its times counts then.

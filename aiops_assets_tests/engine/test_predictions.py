@@ -217,7 +217,7 @@ def test_without_a_forecaster_the_answer_says_who_judged() -> None:
     found = predict(sent("memory_usage", np.linspace(0.4, 0.7, 31)), "1h", None, now=NOW)
     assert found.predictions[0].predicted_value == pytest.approx(0.82)
     assert found.predictions[0].judged_by == "robust-line"
-    assert "no forecaster is" in found.notes[0]
+    assert "no forecaster is served yet" in found.notes[0]
 
 
 def test_a_forecast_that_is_not_finite_is_an_error_of_the_model() -> None:

@@ -286,7 +286,7 @@ def test_unreadable_usual_values_are_refused(data: Any) -> None:
 
 @pytest.mark.parametrize("width", [1, 2, 6, 45, 136, 3200, 3265])
 def test_other_widths_are_refused_by_name(width: int) -> None:
-    with raises(SchemaError, "other_width", widths=(3264, 5, 4, 3)):
+    with raises(SchemaError, "other_width", widths=(3264, 5, 4, 3), received=width):
         answer(Drift(), [[0.5] * width], 12, NOBODY_KNOWS)
 
 

@@ -156,7 +156,7 @@ class Daemon:
         return next((state for state in self.instance.all_instigator_state() if state.instigator_name == sensor), None)
 
     def _data_after_tick(self, sensor: str) -> SensorInstigatorData | None:
-        """What the daemon keeps of a sensor whose newest tick is over; ``None`` while one is at work."""
+        """The stored state of a sensor whose newest tick has ended; ``None`` while a tick is running."""
         state, ticks = self.state(sensor), self.ticks(sensor)
         data = state.instigator_data if state else None
         if not isinstance(data, SensorInstigatorData) or not ticks or ticks[0].status == TickStatus.STARTED:

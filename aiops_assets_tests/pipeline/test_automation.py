@@ -86,7 +86,7 @@ def test_the_daily_tick_asks_for_the_window_and_today_in_one_run(real: Settings)
 def test_the_weekly_tick_asks_for_a_retrain_of_the_newest_window(real: Settings, instance: dg.DagsterInstance) -> None:
     schedule = definitions_for(real).resolve_schedule_def("weekly_retrain")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * 0", "UTC")
-    # Left open, it would hand its closed instance to whatever test is next, whenever it is collected.
+    # Closed before its instance: see _no_closed_instance in conftest.py.
     with dg.build_schedule_context(instance=instance, scheduled_execution_time=SUNDAY) as context:
         (request,) = schedule.evaluate_tick(context).run_requests or []
     assert request.run_key == KEY

@@ -49,7 +49,7 @@ def facts(record: dict[str, object]) -> Iterator[str]:
 
 
 def cells(card: str) -> dict[str, list[str]]:
-    """The first cell of each line of a table -> the others, as they stand there."""
+    """The rows of all tables of a card: the first cell, and the unparsed text of the others."""
     lines = [CELL.split(line)[1:-1] for line in card.splitlines() if line.startswith("|")]
     return {first.strip(): [cell.strip() for cell in rest] for first, *rest in lines}
 
@@ -119,6 +119,8 @@ def test_every_fact_of_the_evaluation_is_there(card: str) -> None:
     assert rows["F1 of the alerts"] == ["0.305", "-", "-"]
     assert rows[KIND.name("recall_cpu_spike")] == ["38.03%", "40.85%", "-"]
     assert rows[KIND.name("recall_memory_leak")] == ["91.23%", "-", "-"]
+    (episodes,) = (row for name, row in rows.items() if name.startswith("episodes of cpu spike"))
+    assert episodes == ["3 of 3", "-", "-"]
 
 
 def test_weaknesses_stand_in_the_card(card: str) -> None:

@@ -25,7 +25,7 @@ def forecast_weaknesses(
     figures: Mapping[str, float],
     forecasts: pd.DataFrame | None,
 ) -> list[Weakness]:
-    """In plain words, the most serious kind first; empty when the figures show none.
+    """Known weaknesses, the most serious first; empty when figures and records show none.
 
     Args:
         manifest, evaluation: of the version.

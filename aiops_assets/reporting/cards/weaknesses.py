@@ -24,7 +24,7 @@ RECALL = "recall_"
 
 @dataclass(frozen=True, init=False)
 class Weakness:
-    """One thing that speaks against a model.
+    """A known weakness of a version, as its card lists it.
 
     Attributes:
         code: what it is.
@@ -49,7 +49,7 @@ def weaknesses(
     right_first: Mapping[str, float],
     episodes: Mapping[str, tuple[int, int]],
 ) -> list[Weakness]:
-    """In plain words, the most serious kind first; empty when the figures show none.
+    """Known weaknesses, the most serious first; empty when figures and records show none.
 
     Args:
         manifest, evaluation: of the version.
