@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from aiops_assets.settings import PROJECT_ROOT
 DOCKERFILE = PROJECT_ROOT / "deploy" / "image" / "Dockerfile"
 UID = 1000670000
 """Of the range that OpenShift gives to a project."""
+DEFAULT_SIGNALS = ("env", "--default-signal=INT")
+"""A container engine starts programs so. A background job of a shell script ignores SIGINT, its children inherit that,
+and Dagster then ignores SIGTERM as well."""
 READ_ONLY = (
     sys.prefix,
     sys.base_prefix,
@@ -99,7 +102,7 @@ def contained(
     script = START + f'exec chroot "$NEW" {shlex.join(as_user)}'
     with log.open("wb") as output:
         outside = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script],
+            [*DEFAULT_SIGNALS, "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script],
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **names},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -110,20 +113,14 @@ def contained(
             stop(outside)
 
 
-def stop(outside: "subprocess.Popen[bytes]", signals: int = 1) -> int:
-    """End the program by SIGTERM, as a kubelet does, and by SIGKILL if that is not enough; its exit code.
-
-    Args:
-        outside: as `contained` gives it.
-        signals: how many times SIGTERM is sent, 25 s apart, before SIGKILL.
-    """
-    for _ in range(signals):
-        if outside.poll() is None:
-            children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text().split()
-            for child in children:
-                subprocess.run(["kill", f"-{signal.SIGTERM.value}", child], check=False)
-            with suppress(subprocess.TimeoutExpired):
-                return outside.wait(25)
+def stop(outside: "subprocess.Popen[bytes]") -> int:
+    """End the program by SIGTERM, as a kubelet does, or after 25 s by SIGKILL; its exit code."""
     if outside.poll() is None:
-        outside.kill()
+        children = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text().split()
+        for child in children:
+            subprocess.run(["kill", f"-{signal.SIGTERM.value}", child], check=False)
+        try:
+            outside.wait(25)
+        except subprocess.TimeoutExpired:
+            outside.kill()
     return outside.wait(10)
