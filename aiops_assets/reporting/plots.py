@@ -34,20 +34,26 @@ class Canvas:
 @contextmanager
 def canvas(rows: int = 1, height: float = 2.6, colours: int = 32) -> Iterator[Canvas]:
     """A figure that becomes PNG bytes when the block ends; a palette of few ``colours`` takes near ones for one."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from PIL import Image
 
-    figure = Figure(figsize=(7, height), layout="constrained")
+    figure = Figure(figsize=(7, height), dpi=90, layout="constrained")
     drawing = Canvas(figure, figure.subplots(rows, sharex=rows > 1, squeeze=False)[:, 0])
     yield drawing
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    # A palette makes a third of it: the Dagster UI shows pictures below 50 kB only.
-    small = io.BytesIO()
-    Image.open(buffer).convert("RGB").quantize(colours).save(small, format="png", optimize=True)
-    drawing.png = small.getvalue()
+    drawing.png = rendered(figure, colours)
+
+
+def rendered(figure: Any, colours: int) -> bytes:
+    """A figure as PNG with a palette, which is a third of it: the Dagster UI shows pictures below 50 kB only."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    # Not by savefig, which draws everything twice. The canvas has types for half of its methods.
+    agg: Any = FigureCanvasAgg(figure)
+    agg.draw()
+    pixels = Image.frombuffer("RGBA", agg.get_width_height(), agg.buffer_rgba())
+    file = io.BytesIO()
+    pixels.convert("RGB").quantize(colours).save(file, format="png", optimize=True)
+    return file.getvalue()
 
 
 def metric_lines(series: Mapping[str, pd.Series], metrics: Sequence[MetricSpec], title: str) -> bytes:

@@ -94,9 +94,14 @@ def require_no_infinity(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
 
 def _text_bytes(column: pd.Series) -> np.ndarray:
     """Codes and sorted distinct values, so that repeated text is cheap and categories do not matter."""
-    values = column.astype(object)
-    if not values.map(lambda value: isinstance(value, str)).all():
+    try:
+        codes, distinct = pd.factorize(column)
+    except TypeError:  # values that have no hash
+        codes, distinct = np.array([-1]), []
+    values = list(distinct)
+    if (codes < 0).any() or not all(isinstance(value, str) for value in values):
         raise SchemaError(f"column {column.name}: {column.dtype} values cannot be digested")
-    codes, distinct = pd.factorize(values, sort=True)
-    joined = "\x00".join(distinct).encode()
-    return np.concatenate([np.frombuffer(joined, dtype=np.uint8), codes.astype("<i8").view(np.uint8)])
+    rank = np.empty(len(values), dtype="<i8")
+    rank[sorted(range(len(values)), key=values.__getitem__)] = np.arange(len(values))
+    joined = "\x00".join(sorted(values)).encode()
+    return np.concatenate([np.frombuffer(joined, dtype=np.uint8), rank[codes].view(np.uint8)])

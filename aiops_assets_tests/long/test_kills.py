@@ -1,7 +1,8 @@
 """`make run` killed with SIGKILL at 50 seeded random moments: what is served stays whole, and the next run heals.
 
-Each kill ends the whole process group of `aiops run`, a training run with a seed of its own; then the disk is
-judged, and the same run is made again and judged once more. Two lanes with a home each share the work.
+Each kill ends the whole process group of a training run with a seed of its own; then the disk is judged, and the same
+run is made again and judged once more. Every tenth is `aiops run`, the others are the Dagster process that it starts,
+forked after its imports. Two lanes with a home each share the work.
 """
 
 import os
@@ -18,23 +19,27 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from typing_extensions import override
 
+from aiops_assets.commands.running import CONSOLE, dagster_environment, location_arguments, selection
 from aiops_assets.errors import AiopsError
 from aiops_assets.families.anomaly_detector import RowForest
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.registry.lineage import LineageReader
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS
-from aiops_assets.settings import Settings
+from aiops_assets.settings import Settings, load_settings
 from aiops_assets.storage.served import CURRENT, MANIFEST, MODEL_FILE, ServedModels
 from aiops_assets.storage.storage import STAGING
 from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.warm import end_group, forked_dagster
 
 NAME = "anomaly-detector"
 KILLS = 50
 LEAST_KILLED = 30
 """A run may end before its moment comes; most must not."""
 LANES = 2
+EVERY_TYPED = 10
 SMALL = {
     "TRAINING_PODS": "20",
     "N_SAMPLES": "2000",
@@ -68,7 +73,7 @@ class Before:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A run of the command; ``killed`` is false when it ended before its moment."""
+    """A run; ``killed`` is false when it ended before its moment."""
 
     code: int
     seconds: float
@@ -86,32 +91,72 @@ class Outcome:
 
 
 def seeded_moments() -> list[Moment]:
-    """A third anywhere in the run, two thirds after the imports, where the stores are written."""
+    """Of `aiops run` after its imports; of a forked run anywhere."""
     rng = random.Random(0)
-    return [Moment(i, rng.uniform(0.0 if i % 3 == 1 else 0.4, 1.0)) for i in range(1, KILLS + 1)]
+    return [Moment(i, rng.uniform(0.0 if i % EVERY_TYPED else 0.4, 1.0)) for i in range(1, KILLS + 1)]
 
 
-def attempt(aiops: str, home: Path, seed: int, seconds: float | None = None) -> Attempt:
-    """Run the command, for at most so many seconds. Whoever holds its output is gone when this returns."""
-    variables = {"AIOPS_HOME": str(home), "SYNTHETIC_END": "2026-11-01", "RANDOM_SEED": str(seed), **SMALL}
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    started = time.monotonic()
-    with subprocess.Popen(
-        [aiops, "run"],
-        env={**inherited, **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        killed = False
-        try:
-            output, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            killed = True
-            output, _ = process.communicate()
-    return Attempt(process.returncode, time.monotonic() - started, output, killed)
+class Way:
+    """How a training run is started; ``seconds`` is what a whole one takes."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.seconds = 0.0
+
+    def attempt(self, seed: int, seconds: float | None = None) -> Attempt:
+        """Run it, for at most so many seconds. Whoever holds its output is gone when this returns."""
+        raise NotImplementedError
+
+
+class Typed(Way):
+    """`aiops run` as people type it."""
+
+    def __init__(self, aiops: str, home: Path) -> None:
+        super().__init__(home)
+        self.command = [aiops, "run"]
+
+    @override
+    def attempt(self, seed: int, seconds: float | None = None) -> Attempt:
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        started = time.monotonic()
+        with subprocess.Popen(
+            self.command,
+            env={**inherited, **variables(self.home, seed)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            killed = False
+            try:
+                output, _ = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                killed = True
+                output, _ = process.communicate()
+        return Attempt(process.returncode, time.monotonic() - started, output, killed)
+
+
+class Forked(Way):
+    """The Dagster command of `aiops run`, without the imports that come first."""
+
+    @override
+    def attempt(self, seed: int, seconds: float | None = None) -> Attempt:
+        chosen = variables(self.home, seed)
+        settings = load_settings(chosen)
+        arguments = ["asset", "materialize", *location_arguments(), *selection(settings), "--config-json", CONSOLE]
+        output = self.home.with_name(f"{self.home.name}.log")
+        started = time.monotonic()
+        process = forked_dagster(arguments, {**dagster_environment(settings), **chosen}, self.home.parent, output)
+        process.join(seconds)
+        killed = process.is_alive()
+        if killed:
+            end_group(process)
+        return Attempt(process.exitcode or 0, time.monotonic() - started, output.read_text(), killed)
+
+
+def variables(home: Path, seed: int) -> dict[str, str]:
+    return {"AIOPS_HOME": str(home), "SYNTHETIC_END": "2026-11-01", "RANDOM_SEED": str(seed), **SMALL}
 
 
 def versions_on_disk(folder: Path) -> list[int]:
@@ -213,14 +258,14 @@ class Lane:
     """A home with a champion, in which one run after the other is killed and made again."""
 
     def __init__(self, aiops: str, home: Path) -> None:
-        self.aiops = aiops
-        self.home = home
         self.settings = make_settings(home, **SMALL)
-        # The first run also makes the databases, so it is the second that tells how long a run takes.
-        for seed in (KILLS + 1, KILLS + 2):
-            whole = attempt(aiops, home, seed)
+        self.typed, self.forked = Typed(aiops, home), Forked(home)
+        # The first run also makes the databases, so the second of a kind tells how long a run takes.
+        ways: tuple[Way, ...] = (self.typed, self.typed, self.forked, self.forked)
+        for seed, way in enumerate(ways, KILLS + 1):
+            whole = way.attempt(seed)
             assert whole.code == 0, whole.output
-            self.seconds = whole.seconds
+            way.seconds = whole.seconds
 
     def run(self, moments: list[Moment]) -> list[Outcome]:
         """Every iteration, up to the first one that goes wrong."""
@@ -234,15 +279,16 @@ class Lane:
     def iteration(self, moment: Moment) -> Outcome:
         """Kill, judge, run again, judge."""
         before = state_of(self.settings)
-        planned = moment.share * self.seconds
-        run = attempt(self.aiops, self.home, moment.iteration, planned)
-        where = f"iteration {moment.iteration}, {planned:.2f} of {self.seconds:.2f} s ({moment.share:.0%}), "
+        way: Way = self.typed if moment.iteration % EVERY_TYPED == 0 else self.forked
+        planned = moment.share * way.seconds
+        run = way.attempt(moment.iteration, planned)
+        where = f"iteration {moment.iteration}, {planned:.2f} of {way.seconds:.2f} s ({moment.share:.0%}), "
         where += "killed" if run.killed else f"ended with exit code {run.code}"
         with JUDGING:
             problems = [f"{where}: {problem}" for problem in disk_problems(self.settings, before)]
         committed = versions_on_disk(Path(self.settings.model_root) / NAME)[-1] > before.newest
 
-        healing = attempt(self.aiops, self.home, moment.iteration)
+        healing = way.attempt(moment.iteration)
         if healing.code:
             problems.append(f"{where}: the next run ended with exit code {healing.code}: {healing.output[-3000:]}")
         else:
@@ -251,9 +297,9 @@ class Lane:
             problems += [f"{where}, after the next run: {problem}" for problem in found]
         # A machine that became slower or faster moves the moments with it, told by a whole run that trained.
         if not run.killed:
-            self.seconds = run.seconds
+            way.seconds = run.seconds
         elif not committed:
-            self.seconds = healing.seconds
+            way.seconds = healing.seconds
         print(where, "committed" if committed else "", f"healed in {healing.seconds:.1f} s", file=sys.stderr)
         return Outcome(run.killed, committed, tuple(problems))
 

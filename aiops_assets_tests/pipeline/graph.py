@@ -14,6 +14,7 @@ from aiops_assets.commands.running import dagster_environment
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.partitions import days_to_fetch
 from aiops_assets.pipeline.resources import stores_of
+from aiops_assets.reporting import plots
 from aiops_assets.settings import Settings
 from aiops_assets.storage.records import Manifest
 from aiops_assets_tests.conftest import make_settings
@@ -150,7 +151,7 @@ def remembered(settings: Settings) -> list[Result]:
 
 def leave_unrendered(patched: pytest.MonkeyPatch) -> None:
     """Pictures are drawn and not rendered from now on, which is a quarter of a run's time."""
-    patched.setattr("matplotlib.figure.Figure.savefig", lambda _, file, **__: file.write(NOTHING))
+    patched.setattr(plots, "rendered", lambda _, __: NOTHING)
 
 
 def told_home() -> Path:
