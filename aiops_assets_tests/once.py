@@ -39,12 +39,3 @@ def made_once(name: str, make: Callable[[Path], None]) -> Path:
             make(folder)
             done.touch()
     return folder
-
-
-def bytes_once(name: str, make: Callable[[], bytes]) -> bytes:
-    """The same for a small file."""
-
-    def write(folder: Path) -> None:
-        (folder / "content").write_bytes(make())
-
-    return (made_once(name, write) / "content").read_bytes()

@@ -114,6 +114,7 @@ def test_the_client_needs_the_core_alone() -> None:
     assert json.loads(done.stdout)["state"] == "closed", done.stderr
 
 
+@pytest.mark.long
 def test_graph_and_commands_load_with_the_pipelines_extra() -> None:
     beyond = [module for module, extra in EXTRAS.items() if extra != "pipeline"]
     # Dagster brings these for itself.
@@ -150,6 +151,7 @@ def test_a_package_that_lacks_while_a_command_runs_is_named_too(tmp_path: Path) 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_the_ui_names_its_extra() -> None:
     done = aiops("dagster_webserver", "ui")
     assert done.returncode == 2

@@ -94,13 +94,14 @@ def require_no_infinity(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
 
 def _text_bytes(column: pd.Series) -> np.ndarray:
     """Codes and sorted distinct values, so that repeated text is cheap and categories do not matter."""
+    unfit = SchemaError(f"column {column.name}: {column.dtype} values cannot be digested")
     try:
         codes, distinct = pd.factorize(column)
     except TypeError:  # values that have no hash
-        codes, distinct = np.array([-1]), []
+        raise unfit from None
     values = list(distinct)
     if (codes < 0).any() or not all(isinstance(value, str) for value in values):
-        raise SchemaError(f"column {column.name}: {column.dtype} values cannot be digested")
+        raise unfit
     rank = np.empty(len(values), dtype="<i8")
     rank[sorted(range(len(values)), key=values.__getitem__)] = np.arange(len(values))
     joined = "\x00".join(sorted(values)).encode()

@@ -81,6 +81,7 @@ def test_every_row_gets_a_score_and_an_alert_in_the_order_of_the_file(tmp_path: 
     assert done.stderr == ""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", list(DETECTORS))
 def test_a_thousand_columns_are_scored(tmp_path: Path, model: str) -> None:
     _series(columns=1000).to_parquet(tmp_path / "wide.parquet", index=False)

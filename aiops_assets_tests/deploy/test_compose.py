@@ -140,6 +140,7 @@ def something() -> None:
     """An asset for a run of which only the history matters."""
 
 
+@pytest.mark.long
 @pytest.mark.needs("postgres")
 def test_dagsters_configuration_keeps_a_runs_history(
     databases: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -251,7 +251,7 @@ def test_everything_is_finite_and_plain_whatever_is_sent(served: PredictiveAnaly
     odd = ([0.0], [1e308, -1e308] * 8, [5e-324] * 20, [-3.0, 2.0], rng.standard_normal(60), [7] * 30)
     names = [*FORECASTED, "unknown", "container_restart_count"]
     for values in odd:
-        for step in (1, 60, 300, 3600, 86_400):
+        for step in (1, 300, 86_400):
             samples = [sample for name in names for sample in sent(name, values, step)]
             for one in predict(samples, ahead, served, now=NOW).predictions:
                 assert [type(value) for value in (one.predicted_value, one.confidence)] == [float, float]

@@ -27,7 +27,7 @@ from aiops_assets.timeseries.history import History
 from aiops_assets.views.pod_features import VISIBLE_KINDS, holdout_start, labelled_series, synthetic_rows
 from aiops_assets.views.pod_series import VALUES, segment_rows
 from aiops_assets_tests.conftest import END
-from aiops_assets_tests.views.cluster_rows import cluster_rows
+from aiops_assets_tests.service.served_home import model_file, predictions_before_storing, rows_of
 
 Fitted = tuple[Family[Any, Any], Any, pd.DataFrame]
 Detector = tuple[DetectorFamily[Any], Any, pd.DataFrame]
@@ -56,28 +56,28 @@ def lstm(pods: pd.DataFrame) -> Fitted:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> pd.DataFrame:
-    return cluster_rows(5)
+def trees() -> Fitted:
+    return _stored(PREDICTIVE_ANALYTICS)
 
 
 @pytest.fixture(scope="module")
-def trees(cluster: pd.DataFrame) -> Fitted:
-    return _fitted(PREDICTIVE_ANALYTICS, cluster)
+def arima() -> Fitted:
+    return _stored(ARIMA_PREDICTOR)
 
 
 @pytest.fixture(scope="module")
-def arima(cluster: pd.DataFrame) -> Fitted:
-    return _fitted(ARIMA_PREDICTOR, cluster)
-
-
-@pytest.fixture(scope="module")
-def prophet(cluster: pd.DataFrame) -> Fitted:
-    return _fitted(PROPHET_PREDICTOR, cluster)
+def prophet() -> Fitted:
+    return _stored(PROPHET_PREDICTOR)
 
 
 def _fitted(spec: ModelSpec, rows: pd.DataFrame) -> Fitted:
     family = spec.family
     return family, family.fit(rows[rows["split"] == "train"], spec.parameters, 42), rows
+
+
+def _stored(spec: ModelSpec) -> Fitted:
+    """The one that all tests share, as its file has it."""
+    return spec.family, spec.family.from_bytes(model_file(spec.name)), rows_of(spec.view)
 
 
 @pytest.fixture(params=["forest", "ensemble", "lstm"])
@@ -113,15 +113,19 @@ def test_the_hold_out_is_judged_as_part_of_the_whole(detector: Detector) -> None
     assert (whole.alert[holdout] == part.alert).all()
 
 
-def test_the_file_holds_the_whole_model(fitted: Fitted) -> None:
-    family, model, rows = fitted
-    said = family.predict_holdout(model, rows)
+def test_the_file_of_a_detector_holds_the_whole_model(detector: Detector) -> None:
+    family, model, rows = detector
     again = family.predict_holdout(family.from_bytes(family.to_bytes(model)), rows)
-    if family.task is FORECASTING:
-        for side in ("value", "lower", "upper"):
-            assert again[side].to_numpy() == pytest.approx(said[side].to_numpy(), rel=1e-9)
-    else:
-        assert again.score == pytest.approx(said.score, abs=1e-5)
+    assert again.score == pytest.approx(family.predict_holdout(model, rows).score, abs=1e-5)
+
+
+@pytest.mark.parametrize("spec", [PREDICTIVE_ANALYTICS, ARIMA_PREDICTOR, PROPHET_PREDICTOR])
+def test_the_file_of_a_forecaster_holds_the_whole_model(spec: ModelSpec) -> None:
+    family, model, rows = _stored(spec)
+    again = family.predict_holdout(model, rows)
+    before = predictions_before_storing(spec.name)
+    for side in ("value", "lower", "upper"):
+        assert again[side].to_numpy() == pytest.approx(before[side].to_numpy(), rel=1e-9)
 
 
 def test_labels_do_not_reach_the_fit(detector: Detector) -> None:

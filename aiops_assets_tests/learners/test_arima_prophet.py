@@ -27,6 +27,7 @@ def fitted() -> dict[str, PerMetricForecaster]:
     return made
 
 
+@pytest.mark.long
 @both
 def test_a_season_below_noise_is_learnt(kind: Callable[[], PerMetricForecaster]) -> None:
     values = noisy(6)
@@ -189,6 +190,7 @@ def test_a_later_history_is_followed_without_a_new_fit(kind: Callable[[], PerMet
     assert near == pytest.approx(np.full(6, level[-1]), abs=1.5)
 
 
+@pytest.mark.long
 @both
 def test_metrics_are_modelled_alone_each_in_its_unit(kind: Callable[[], PerMetricForecaster]) -> None:
     first, second = noisy(3, 1), noisy(3, 2) * 1e6

@@ -71,7 +71,10 @@ def test_an_origin_in_a_gap_is_the_newest_sample_before_it() -> None:
     assert metric.origins(np.array([110, 119, 130])).tolist() == [130]
 
 
-@pytest.mark.parametrize("begin", [4 * DAY - 5, 4 * DAY + 100])  # where a held-back part begins, and in it
+@pytest.mark.parametrize(
+    "begin",
+    [4 * DAY - 5, pytest.param(4 * DAY + 100, marks=pytest.mark.long)],  # where a held-back part begins, and in it
+)
 @both
 def test_no_model_is_judged_from_within_a_gap(
     kind: Callable[[], PerMetricForecaster], begin: int, monkeypatch: pytest.MonkeyPatch
@@ -90,6 +93,7 @@ def test_no_model_is_judged_from_within_a_gap(
     assert known.known[asked, 0].all()
 
 
+@pytest.mark.long
 def test_the_sample_after_a_gap_changes_no_forecast_from_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     begin, end = 5 * DAY, 5 * DAY + 60
     asked: list[tuple[Any, Floats]] = []

@@ -42,6 +42,7 @@ def fitted(rows: pd.DataFrame) -> PredictiveAnalytics:
     return model
 
 
+@pytest.mark.long
 def test_it_beats_the_trivial_ones_on_a_hold_out_it_never_saw(fitted: PredictiveAnalytics, rows: pd.DataFrame) -> None:
     figures = figures_of(holdout_forecasts(fitted, rows, METRICS))
     for name, ratios in figures.ratios.items():

@@ -8,6 +8,7 @@ import pytest
 
 from aiops_assets.errors import DataError, ModelError, SchemaError
 from aiops_assets.families.backtests import DETECTORS, backtest
+from aiops_assets.families.lstm_predictor import LSTM_PREDICTOR
 from aiops_assets.learners.detectors.ensemble import EnsemblePredictor
 
 BOTH = pytest.mark.parametrize("name", list(DETECTORS))
@@ -46,7 +47,9 @@ def test_an_incident_is_ranked_first_and_alerted(name: str) -> None:
     assert scored["alert"].iloc[2500:2510].any()
 
 
-@BOTH
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name == LSTM_PREDICTOR.name else name for name in DETECTORS]
+)
 def test_no_row_looks_ahead(name: str) -> None:
     """What comes later, cut off or replaced, changes no score and no alert before."""
     frame = with_incident(series(n=2400, columns=3), 2000)

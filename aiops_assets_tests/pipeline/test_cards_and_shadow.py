@@ -115,6 +115,7 @@ def test_the_code_of_a_card_loads_its_model(filled: tuple[Path, list[Result]]) -
         assert type(found["model"]).__name__ in ("Pipeline", "EnsemblePredictor")
 
 
+@pytest.mark.long
 def test_with_nothing_new_the_champion_stands_alone_and_the_card_stays(
     filled: tuple[Path, list[Result]], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +149,7 @@ def test_a_refused_challenger_runs_in_the_shadow_of_the_champion_that_people_cho
     assert "Decision: **keep**: ensemble-predictor version 2 was rolled back by ada" in card
 
 
+@pytest.mark.long
 def test_a_champion_that_cannot_be_loaded_is_passed_over_with_a_note(home: Path) -> None:
     (home / "models" / ENSEMBLE / "2" / "model.json").write_bytes(b"{}")
     settings = small(home, RANDOM_SEED="45")
@@ -162,6 +164,7 @@ def test_a_champion_that_cannot_be_loaded_is_passed_over_with_a_note(home: Path)
     assert "cannot be served" in stores_of(settings).cards().text(ENSEMBLE, 3)
 
 
+@pytest.mark.long
 def test_a_shadow_or_a_card_that_fails_keeps_nobody_from_being_served(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +181,7 @@ def test_a_shadow_or_a_card_that_fails_keeps_nobody_from_being_served(
     assert not done & set(aside(ENSEMBLE))
 
 
+@pytest.mark.long
 def test_a_run_that_mlflow_lost_costs_no_card(home: Path) -> None:
     settings = _newer(home)
     stores = stores_of(settings)

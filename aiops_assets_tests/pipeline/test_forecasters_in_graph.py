@@ -45,6 +45,7 @@ def forecast(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Result
     return settings, run(settings)
 
 
+@pytest.mark.long
 def test_a_forecaster_is_trained_judged_served_and_has_a_card(forecast: tuple[Settings, Result]) -> None:
     settings, result = forecast
     assert result.success
@@ -102,6 +103,7 @@ def test_a_second_run_has_nothing_to_do_and_a_new_window_goes_on_from_the_champi
     assert metadata(result, f"evaluation/{PREDICTIVE}")["opponent"] == "champion version 1"
 
 
+@pytest.mark.long
 def test_each_model_may_have_a_source_of_its_own(tmp_path: Path) -> None:
     settings = small(
         tmp_path,

@@ -65,7 +65,11 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "family", "fit"),
-    [(NAME, RowForest, blind), (NAME, RowForest, shuffled), (ENSEMBLE, WindowEnsemble, loud)],
+    [
+        (NAME, RowForest, blind),
+        pytest.param(NAME, RowForest, shuffled, marks=pytest.mark.long),
+        pytest.param(ENSEMBLE, WindowEnsemble, loud, marks=pytest.mark.long),
+    ],
 )
 def test_a_worse_challenger_is_kept_out_with_a_warning(
     home: Path, monkeypatch: pytest.MonkeyPatch, name: str, family: type, fit: Fit
@@ -104,7 +108,7 @@ def why(settings: Settings, version: int, name: str = NAME) -> str:
     return record.code if record else ""
 
 
-@pytest.mark.parametrize("name", [NAME, ENSEMBLE])
+@pytest.mark.parametrize("name", [NAME, pytest.param(ENSEMBLE, marks=pytest.mark.long)])
 def test_one_that_is_not_worse_is_served(home: Path, name: str) -> None:
     settings = small(home, RANDOM_SEED="44")
     result = generate(settings, name)
@@ -117,6 +121,7 @@ def test_one_that_is_not_worse_is_served(home: Path, name: str) -> None:
     assert tracking_of(settings).tracker().alias(name, "champion") == 2
 
 
+@pytest.mark.long
 def test_a_first_version_that_is_no_good_leaves_nothing_served_until_one_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,6 +154,7 @@ def test_a_first_version_that_is_no_good_leaves_nothing_served_until_one_is(
         assert checks(result, name)["something_is_served"].passed
 
 
+@pytest.mark.long
 def test_a_version_that_people_rolled_back_is_not_served_again(home: Path) -> None:
     settings = small(home, RANDOM_SEED="44")
     generate(settings, NAME)
@@ -170,6 +176,7 @@ def test_a_version_that_people_rolled_back_is_not_served_again(home: Path) -> No
     assert why(settings, newest(settings).version) == "vetoed"
 
 
+@pytest.mark.long
 def test_what_disagrees_with_the_champion_record_is_mended_and_said(home: Path) -> None:
     settings = small(home)
     (home / "models" / NAME / "current").unlink()
@@ -184,6 +191,7 @@ def test_what_disagrees_with_the_champion_record_is_mended_and_said(home: Path) 
     assert "mended" not in metadata(generate(settings, NAME), f"served/{NAME}")
 
 
+@pytest.mark.long
 def test_old_versions_are_retired_by_the_run(home: Path) -> None:
     settings = small(home, KEEP_VERSIONS="2")
     for seed in ("43", "44", "45"):

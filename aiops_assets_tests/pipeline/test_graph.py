@@ -121,6 +121,7 @@ def test_a_second_run_with_nothing_changed_skips_training_of_both(home: Path) ->
     assert {path: path.read_bytes() for path in (home / "models").rglob("*.json")} == before
 
 
+@pytest.mark.long
 def test_one_seed_gives_equal_digests_and_another_does_not(tmp_path: Path) -> None:
     # In one process: a pickle also tells which of its strings were one object, which depends on what ran before.
     def digests(home: Path, name: str, **variables: str) -> tuple[str, str]:
@@ -183,6 +184,7 @@ def test_one_flipped_byte_is_named_by_the_lineage(home: Path, what: str) -> None
     assert name in chain.problems[0]
 
 
+@pytest.mark.long
 def test_file_and_manifest_replaced_together_are_refused_and_the_next_run_heals(home: Path) -> None:
     directory = home / "models" / NAME / "1"
     (directory / "model.joblib").write_bytes(b"evil")
@@ -218,6 +220,7 @@ def test_a_version_that_mlflow_never_heard_of_is_registered_by_the_next_run(home
     assert tracking_of(settings).tracker().find(NAME, 1) is not None
 
 
+@pytest.mark.long
 def test_a_number_is_not_given_again_when_the_model_root_was_emptied(home: Path) -> None:
     shutil.rmtree(home / "models")
     materialize(small(home))
@@ -233,6 +236,7 @@ def test_without_anomalies_nothing_is_judged_and_the_first_version_is_served(tmp
     assert "average_precision" not in metrics
 
 
+@pytest.mark.long
 def test_another_cluster_gets_a_version_of_its_own(home: Path) -> None:
     settings = small(home, CLUSTER="second")
     materialize(settings)
@@ -240,6 +244,7 @@ def test_another_cluster_gets_a_version_of_its_own(home: Path) -> None:
     assert _reader(settings).trace(NAME).verified
 
 
+@pytest.mark.long
 def test_a_damaged_training_set_is_put_back_by_the_next_run(home: Path) -> None:
     _flip(_training_set(home) / "rows.parquet")
     materialize(small(home))

@@ -46,6 +46,7 @@ def test_assets_get_the_settings_of_their_run(tmp_path: Path) -> None:
     ask(today - timedelta(days=3), today - timedelta(days=3))
 
 
+@pytest.mark.long
 def test_a_fit_of_a_host_that_is_gone_is_closed_by_the_next_run(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, MODELS=NAME)
     client, experiment = tracking_of(settings).tracker()._mlflow.open()

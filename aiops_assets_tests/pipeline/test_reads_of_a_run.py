@@ -21,6 +21,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Counts]:
     return home, counts
 
 
+@pytest.mark.long
 def test_a_first_run_reads_hashes_and_unpickles_each_model_and_training_set_once(first: tuple[Path, Counts]) -> None:
     home, counts = first
     settings = small(home)
@@ -31,6 +32,7 @@ def test_a_first_run_reads_hashes_and_unpickles_each_model_and_training_set_once
     assert counts.unpickled == dict.fromkeys(files.values(), 1)
 
 
+@pytest.mark.long
 def test_a_run_beside_champions_reads_theirs_once_as_well(first: tuple[Path, Counts], tmp_path: Path) -> None:
     # At another place nothing is known of the champions yet, as in another process.
     home = tmp_path / "home"
@@ -45,6 +47,7 @@ def test_a_run_beside_champions_reads_theirs_once_as_well(first: tuple[Path, Cou
     assert set(counts.unpickled.values()) == {1}
 
 
+@pytest.mark.long
 def test_a_run_that_has_nothing_to_do_reads_champions_once(first: tuple[Path, Counts], tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(first[0], home, symlinks=True)

@@ -105,9 +105,10 @@ def test_five_days_of_history_train_and_warn(tmp_path: Path, prometheus_url: str
             {"SYNTHETIC_END": "2026-10-25", "TRAINING_DAYS": "7"},
             "43% of the window is there, MIN_COVERAGE asks for 50%",
         ),
-        (
+        pytest.param(
             {"SYNTHETIC_END": "2026-10-24", "TRAINING_DAYS": "7", "MIN_COVERAGE": "0.1"},
             "2 full days are there, at least 3 are needed",
+            marks=pytest.mark.long,
         ),
     ],
 )
@@ -126,6 +127,7 @@ def test_too_short_a_history_stops_before_training(
     assert stores_of(settings).served().versions(NAME) == []
 
 
+@pytest.mark.long
 def test_the_archive_has_the_days_that_the_server_forgot(tmp_path: Path, prometheus_url: str) -> None:
     """A server that keeps two days, played by a proxy that drops what is older, and the real one as its Thanos."""
     with faulty(prometheus_url, lambda *_: Reply(change=forget)) as short:
@@ -144,6 +146,7 @@ def test_the_archive_has_the_days_that_the_server_forgot(tmp_path: Path, prometh
     assert sources == ["thanos"] * 5 + ["prometheus"] * 2
 
 
+@pytest.mark.long
 def test_an_archive_that_is_away_costs_only_what_the_server_forgot(tmp_path: Path, prometheus_url: str) -> None:
     """The server keeps five days of seven: enough to train, while nobody has the other two."""
     with faulty(prometheus_url, lambda *_: Reply(change=partial(forget, keep_from=27))) as short:
@@ -161,6 +164,7 @@ def test_an_archive_that_is_away_costs_only_what_the_server_forgot(tmp_path: Pat
     assert lake.days(ENGINE_METRICS[0]) == [date(2026, 10, day) for day in range(25, 32)]
 
 
+@pytest.mark.long
 def test_what_looks_wrong_in_single_days_is_said(tmp_path: Path, prometheus_url: str) -> None:
     """Percent where a ratio is declared, a node that is counted half the day, a gap of half of each hour."""
     file = tmp_path / "metrics.yaml"
@@ -221,6 +225,7 @@ def test_closed_days_are_fetched_again_when_a_person_asks_for_it(home: Path, pro
         assert metadata(result, "raw_metrics")["points_revised"] == 0
 
 
+@pytest.mark.long
 def test_metrics_of_a_file_are_fetched_too(tmp_path: Path, prometheus_url: str) -> None:
     file = tmp_path / "metrics.yaml"
     file.write_text(

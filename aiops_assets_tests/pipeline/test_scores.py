@@ -103,6 +103,7 @@ def test_a_new_cluster_without_champions_is_no_failure(tmp_path: Path) -> None:
     assert checks(result)["champions_asked"] == (True, "")
 
 
+@pytest.mark.long
 @pytest.mark.needs("prometheus")
 def test_real_pods_are_fetched_and_scored_up_to_now(home: Path, living_url: str) -> None:
     settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=living_url)
@@ -152,6 +153,7 @@ def test_generated_pods_never_stand_in_for_a_server_that_is_away(home: Path) -> 
     assert set(run.record.left_out) == set(MODEL_NAMES)
 
 
+@pytest.mark.long
 @pytest.mark.needs("prometheus")
 def test_a_real_prometheus_scrapes_what_the_parquet_holds(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     settings = make_settings(home, TRAINING_PODS="5")

@@ -59,8 +59,9 @@ def examine(home: ChampionHome, *, mend: bool = True) -> dict[str, Finding]:
     return {finding.what: finding for finding in doctor.examine((home.spec,))}
 
 
-@pytest.mark.parametrize("by", ["reconcile", "doctor"])
-@pytest.mark.parametrize("number", [4, 9], ids=["another version", "no version"])
+@pytest.mark.parametrize(
+    ("number", "by"), [(4, "reconcile"), (9, "doctor")], ids=["another version", "no version, seen by doctor"]
+)
 @pytest.mark.parametrize("digest", ["left", "changed"])
 @pytest.mark.parametrize(
     ("alias", "linked"), [(2, 2), (2, 4), (None, 2), (4, 4), (None, None)],

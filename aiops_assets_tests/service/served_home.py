@@ -15,6 +15,7 @@ from aiops_assets.families.catalog import MODELS
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
 from aiops_assets.families.lstm_predictor import LSTM_PREDICTOR
+from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.storage.records import Manifest
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import open_storage
@@ -23,7 +24,7 @@ from aiops_assets.views.catalog import CLUSTER_METRICS_VIEW, POD_FEATURES
 from aiops_assets.views.pod_features import labelled_series, synthetic_rows
 from aiops_assets.views.pod_series import segment_rows
 from aiops_assets_tests.conftest import END
-from aiops_assets_tests.once import bytes_once
+from aiops_assets_tests.once import made_once
 from aiops_assets_tests.views.cluster_rows import cluster_rows
 
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -43,17 +44,29 @@ def rows_of(view: str) -> pd.DataFrame:
 @cache
 def model_file(name: str, seed: int = 42) -> bytes:
     """A fitted model as it is stored: six fits take half a minute, so workers share the files."""
-    return bytes_once(f"{name}-{seed}", lambda: _fitted_file(name, seed))
+    return (_fitted(name, seed) / "model").read_bytes()
 
 
-def _fitted_file(name: str, seed: int) -> bytes:
+def predictions_before_storing(name: str) -> pd.DataFrame:
+    """What the forecaster of ``model_file`` predicted of its hold-out rows when it had just been fitted."""
+    return pd.read_parquet(_fitted(name, 42) / "predictions.parquet")
+
+
+def _fitted(name: str, seed: int) -> Path:
+    return made_once(f"{name}-{seed}", lambda folder: _fit(name, seed, folder))
+
+
+def _fit(name: str, seed: int, folder: Path) -> None:
     spec = SPECS[name]
     parameters: dict[str, object] = dict(spec.parameters)
     if name == ANOMALY_DETECTOR.name:
         parameters["n_estimators"] = 50
     rows = rows_of(spec.view)
     family = spec.family
-    return family.to_bytes(family.fit(rows[rows["split"] == "train"], parameters, seed))
+    model = family.fit(rows[rows["split"] == "train"], parameters, seed)
+    if family.task is FORECASTING and seed == 42:
+        family.predict_holdout(model, rows).to_parquet(folder / "predictions.parquet")
+    (folder / "model").write_bytes(family.to_bytes(model))
 
 
 class ServedHome:

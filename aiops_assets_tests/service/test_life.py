@@ -270,6 +270,7 @@ def test_lookback_of_the_lstm_is_its_window() -> None:
     assert LSTM_PREDICTOR.family.least_rows == WINDOW + 1
 
 
+@pytest.mark.long
 def test_fifty_clients_see_no_failure_while_champions_move(home: ServedHome, tmp_path: Path) -> None:
     """Scores tell which version really answered."""
     files = {1: model_file(NAME), 2: model_file(NAME, seed=1)}

@@ -106,6 +106,7 @@ def test_mounts_that_cannot_be_written_are_enough(home: ServedHome, mount: Path)
         assert pool.get(NAME).champion.version == 1
 
 
+@pytest.mark.long
 def test_a_refused_version_is_told_and_served_once_repaired(home: ServedHome, mount: Path, tmp_path: Path) -> None:
     """The process stays: a container that ends again and again says nothing."""
     mounted(home, 2, mount)
@@ -218,6 +219,7 @@ def test_a_directory_that_becomes_another_version_changes_nothing(home: ServedHo
     assert pool.problems == {}
 
 
+@pytest.mark.long
 def test_a_vetoed_version_is_served_and_the_log_warns(home: ServedHome, mount: Path) -> None:
     seen = home.served.champion(NAME)
     assert seen is not None

@@ -37,6 +37,7 @@ def address(whole_home: Path) -> Iterator[str]:
 schema = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
 
 
+@pytest.mark.long
 @schema.parametrize()
 @settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 def test_no_request_of_the_document_is_a_server_error(case: Any, address: str) -> None:

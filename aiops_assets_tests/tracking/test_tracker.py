@@ -137,6 +137,7 @@ def test_registering_twice_changes_nothing(tracker: Tracker, mlflow: Any) -> Non
         tracker.register("twice", 1, lambda: FILES, run_id=run_id, tags={"manifest_sha256": "b"})
 
 
+@pytest.mark.long
 def test_a_registration_that_was_killed_is_completed(tracker: Tracker, mlflow: Any, uri: str) -> None:
     script = """
 from mlflow.tracking import MlflowClient
@@ -193,6 +194,7 @@ def test_an_unknown_run_has_neither_tags_nor_data(tracker: Tracker) -> None:
     assert tracker.dataset_digests("0" * 32) == []
 
 
+@pytest.mark.long
 def test_runs_of_killed_processes_are_closed_and_living_ones_left_alone(
     tracker: Tracker, mlflow: Any, uri: str
 ) -> None:
@@ -246,6 +248,7 @@ def test_two_processes_may_create_the_store_at_once(creators: tuple[str, list[st
     assert creators[1] == ["", ""]
 
 
+@pytest.mark.long
 def test_a_creation_that_was_killed_halfway_is_made_again(tmp_path: Path) -> None:
     database = tmp_path / "mlflow.db"
     building = database.with_name("mlflow.db.building")
