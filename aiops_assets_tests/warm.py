@@ -1,6 +1,6 @@
-"""Dagster's command in a process of its own that need not import anything: forked from one that has.
+"""Processes that need not import anything: forked from one that has.
 
-Imports are half of a small run, and write nothing. What a test wants of a run that is killed, or repeated a hundred
+Imports are half of a small run, and write nothing. What a test wants of a process that is killed, or repeated a hundred
 times, is what follows them.
 """
 
@@ -10,27 +10,40 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from multiprocessing import get_context
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 IMPORTS = (
     "dagster._cli",
     "aiops_assets.definitions",
+    "aiops_assets.registry.champions",
+    "joblib",
+    "sklearn.compose",
     "sklearn.ensemble",
+    "sklearn.impute",
+    "sklearn.pipeline",
     "scipy.stats",
-    "mlflow",
+    "mlflow.tracking",
+    "mlflow.store.model_registry.sqlalchemy_store",
     "mlflow.store.tracking.sqlalchemy_store",
     "matplotlib.figure",
     "matplotlib.backends.backend_agg",
     "PIL.Image",
 )
-"""What a run of the graph with a model of scikit-learn loads. None of them starts a thread, which a fork would lose."""
+"""What a run of the graph with a model of scikit-learn loads. None starts a Python thread, which a fork would lose."""
+
+
+def warm_processes() -> ForkServerContext:
+    """What starts such processes. A process of tests has one server for all of them, so its imports are one list."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(list(IMPORTS))
+    return context
 
 
 def forked_dagster(
     arguments: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path
 ) -> ForkServerProcess:
-    """Start ``dagster`` with these arguments, as the leader of a process group of its own.
+    """Start the command ``dagster``, as the leader of a process group of its own.
 
     Args:
         arguments: after the program's name.
@@ -38,9 +51,7 @@ def forked_dagster(
         folder: where it works.
         output: file for what it prints.
     """
-    context = get_context("forkserver")
-    context.set_forkserver_preload(list(IMPORTS))
-    process = context.Process(target=_run, args=(list(arguments), dict(environment), str(folder), str(output)))
+    process = warm_processes().Process(target=_run, args=(list(arguments), dict(environment), str(folder), str(output)))
     process.start()
     return process
 

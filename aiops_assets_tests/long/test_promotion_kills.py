@@ -6,7 +6,6 @@ third around that, a third after it. Children are forked from one server that ha
 """
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -26,6 +25,7 @@ from aiops_assets.storage.champion_record import CHAMPION
 from aiops_assets.storage.records import ChampionRecord
 from aiops_assets.storage.served import ServedModels
 from aiops_assets_tests.registry.champion_home import ChampionHome, home_of
+from aiops_assets_tests.warm import warm_processes
 
 KILLS = 50
 LEAST_KILLED = 45
@@ -33,17 +33,6 @@ VERSIONS = 4
 AROUND_THE_MOVE = 6
 """Operations before and after the record's rename: lock, read, write beside; and then the link."""
 DEADLINE = 120.0
-PRELOADED = [
-    "aiops_assets.registry.champions",
-    "joblib",
-    "mlflow.store.model_registry.sqlalchemy_store",
-    "mlflow.store.tracking.sqlalchemy_store",
-    "mlflow.tracking",
-    "sklearn.compose",
-    "sklearn.ensemble",
-    "sklearn.impute",
-    "sklearn.pipeline",
-]
 EVENTS = ("open", "os.rename", "os.remove", "os.symlink", "os.mkdir", "os.rmdir", "fcntl.flock", "sqlite3.connect")
 
 
@@ -224,8 +213,7 @@ def fill(folder: Path, report: Path) -> None:
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context = warm_processes()
     made = Stage(context, tmp_path / "home")
     assert made.child(fill, made.folder, made.report) == 0
     made.digests = made.told()
