@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -84,6 +85,8 @@ def ui(host: str, port: int) -> None:
     tidy(environment["DAGSTER_HOME"])
     command = [executable("dagster"), "dev", *location_arguments(), "--host", host, "--port", str(port)]
     sys.stdout.flush()
+    # Dagster ends by SIGTERM as by SIGINT, which a shell's background jobs ignore from birth.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(command[0], command, environment)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -179,3 +180,18 @@ def test_evaluate_judges_the_served_model(home: Path) -> None:
     assert done.exit_code == 0, done.stderr
     for kind in ("cpu_spike", "memory_leak", "restart_storm"):
         assert f"  {kind}" in done.stdout
+
+
+def test_the_ui_does_not_inherit_that_interrupts_are_ignored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As background jobs of a script do: Dagster would then ignore SIGTERM too."""
+    started: list[tuple[str, object]] = []
+    monkeypatch.setattr(
+        os, "execve", lambda path, *_: started.append((Path(path).name, signal.getsignal(signal.SIGINT)))
+    )
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        done = typed("ui", AIOPS_HOME=str(folder / "home"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done.exit_code == 0, done.output
+    assert started == [("dagster", signal.SIG_DFL)]
