@@ -2,8 +2,7 @@
 
 import json
 import os
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,12 +11,8 @@ from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pandas as pd
 
-    from aiops_assets.judging.detection.shadow import SideBySide
-    from aiops_assets.judging.forecasting.shadow import ForecastsSideBySide
     from aiops_assets.storage.shadow import ShadowRecord, ShadowScores
 
 WINDOW = ("WINDOW END", "CHALLENGER", "CHAMPION")
@@ -62,22 +57,16 @@ def compare(name: str, as_json: bool) -> None:
     spec = champions.model_named(name)
     name = spec.name
     kept = stores_of(load_settings(os.environ)).shadow()
-    task, report = spec.family.task, report_of(spec)
-    windows = _windows(kept, name, task.compare_side_by_side)
+    windows = _windows(kept, name)
     if not windows:
         raise NotFoundError(f"{kept.locate(name)} holds no window of {name}: run `aiops run` first")
-    summary = task.summarize_windows([(record.is_pair, both) for record, both in windows])
+    found = report_of(spec).windows(windows)
     if as_json:
-        found = {
-            "name": name,
-            "windows": [_as_json(*window, report.window_counts) for window in windows],
-            "summary": summary,
-        }
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps({"name": name, "windows": found.facts, "summary": found.summary}, indent=2))
         return
     rows = [
-        (*WINDOW, *report.window_head),
-        *((*_window(record), *report.window_cells(both)) for record, both in windows),
+        (*WINDOW, *found.head),
+        *((*_window(record), *cells) for (record, _), cells in zip(windows, found.cells, strict=True)),
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -85,38 +74,19 @@ def compare(name: str, as_json: bool) -> None:
     for record, _ in windows:
         if record.note:
             click.echo(f"{record.window_end:%Y-%m-%d}: champion version {record.champion} was not asked: {record.note}")
-    click.echo(summary)
+    click.echo(found.summary)
 
 
-def _windows(
-    kept: "ShadowScores", name: str, judge: "Callable[[pd.DataFrame], Any]"
-) -> "list[tuple[ShadowRecord, Any]]":
+def _windows(kept: "ShadowScores", name: str) -> "list[tuple[ShadowRecord, pd.DataFrame]]":
     """All windows that can be read, oldest first; those that cannot are named and passed over."""
     found = []
     for file_name in kept.files(name):
         try:
-            record, scores = kept.read(name, file_name)
+            found.append(kept.read(name, file_name))
         except IntegrityError as error:
             click.echo(f"warning: {error}", err=True)
-            continue
-        found.append((record, judge(scores)))
     return found
 
 
 def _window(record: "ShadowRecord") -> tuple[str, ...]:
     return f"{record.window_end:%Y-%m-%d}", str(record.challenger), str(record.champion or "-")
-
-
-def _as_json(
-    record: "ShadowRecord", both: "SideBySide | ForecastsSideBySide", counts: tuple[str, ...]
-) -> dict[str, object]:
-    new, old = both.challenger, both.champion
-    between = {field.name: getattr(both, field.name) for field in fields(both)}
-    del between["challenger"], between["champion"]
-    return {
-        **record.model_dump(mode="json", exclude={"name", "metrics"}),
-        **{name: getattr(new, name) for name in counts},
-        "challenger_figures": new.as_metrics(),
-        "champion_figures": old.as_metrics() if old else None,
-        **between,
-    }

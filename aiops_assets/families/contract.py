@@ -5,17 +5,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 import pandas as pd
+from typing_extensions import TypeVar
 
 from aiops_assets.errors import DataError, ModelError
 from aiops_assets.judging.task import Task
 from aiops_assets.learners.contracts import Forecaster, WindowDetector
 from aiops_assets.views.catalog import VIEWS
 
-Model = TypeVar("Model")
-Prediction = TypeVar("Prediction")
+Model = TypeVar("Model", default=Any)
+Prediction = TypeVar("Prediction", default=Any)
+"""Of one model. Left out where models of several kinds lie in one collection, as in the registry."""
 
 ALWAYS_ANEW = "models of this kind are always fitted anew"
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -104,7 +106,7 @@ class Family(ABC, Generic[Model, Prediction]):
         return self.predict_holdout(model, rows)
 
     @abstractmethod
-    def probe(self, model: Model) -> Any:
+    def probe(self, model: Model) -> Prediction:
         """What a model predicts when nothing is wrong, for people to look at."""
 
     @abstractmethod
@@ -139,7 +141,7 @@ class Family(ABC, Generic[Model, Prediction]):
 
 
 @dataclass(frozen=True)
-class ModelSpec:
+class ModelSpec(Generic[Model, Prediction]):
     """One model: all that its asset chain needs to know.
 
     Attributes:
@@ -157,7 +159,7 @@ class ModelSpec:
     view: str
     training_days: int
     description: str
-    family: Family[Any, Any]
+    family: Family[Model, Prediction]
     parameters: dict[str, object] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     source: str = ""

@@ -10,10 +10,10 @@ from typing_extensions import override
 
 from aiops_assets.errors import DataError
 from aiops_assets.families.contract import Asking, Family
-from aiops_assets.judging.forecasting.holdout import holdout_forecasts, trivial_forecasts
+from aiops_assets.judging.forecasting.holdout import frame_of, holdout_forecasts, trivial_forecasts
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.judging.task import Task
-from aiops_assets.learners.contracts import Forecast, Forecaster
+from aiops_assets.learners.contracts import Forecaster
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 from aiops_assets.timeseries.history import LEAST_ROWS, STEP_SECONDS, History
 from aiops_assets.timeseries.series import Floats
@@ -66,9 +66,9 @@ class ForecastFamily(Family[Model, pd.DataFrame]):
         return trivial_forecasts(rows, METRICS, BASELINE)
 
     @override
-    def probe(self, model: Model) -> Forecast:
+    def probe(self, model: Model) -> pd.DataFrame:
         """The forecast of a day after a week with a clean season."""
-        return model.forecast(_history(_season(PROBE_ROWS)), HORIZON)
+        return frame_of(model.forecast(_history(_season(PROBE_ROWS)), HORIZON))
 
     @override
     def smoke_problems(self, model: Model) -> list[str]:

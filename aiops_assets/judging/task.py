@@ -5,7 +5,7 @@ handles models asks that object, and never which kind it is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import pandas as pd
 
@@ -49,12 +49,23 @@ class Comparison(Protocol):
     @property
     def gaps(self) -> Mapping[str, Difference]: ...  # noqa: D102
 
+    def worse(self) -> list[str]:
+        """The figures in which the challenger is worse by more than noise and tolerance; also where a gross difference
+        has an interval that ends at zero."""
+
+    def decide(self, *, challenger_source: str, champion_source: str | None) -> Decision:
+        """Whether the challenger is served.
+
+        Args:
+            challenger_source, champion_source: where their rows really came from; ``None``: there is no champion.
+        """
+
 
 class SideBySide(Protocol):
-    """Challenger and champion on the rows of one window; figures of a side that gave no answer are ``None``."""
+    """Challenger and champion on the rows of one window; a champion that gave no answer has no figures."""
 
     @property
-    def challenger(self) -> HoldoutFigures | None: ...  # noqa: D102
+    def challenger(self) -> HoldoutFigures: ...  # noqa: D102
 
     @property
     def champion(self) -> HoldoutFigures | None: ...  # noqa: D102
@@ -79,12 +90,6 @@ class Task(Protocol[Prediction]):
     ) -> Comparison:
         """Two models by their predictions; ``who`` is the opponent in words, ``seed`` is of the draws."""
 
-    def decide(self, comparison: Any, *, challenger_source: str, champion_source: str | None) -> Decision:
-        """Whether the challenger is served. ``comparison`` is one of this task's own."""
-
-    def worse(self, comparison: Any) -> list[str]:
-        """The figures in which the challenger is worse beyond noise and tolerance."""
-
     def side_by_side(
         self,
         rows: pd.DataFrame,
@@ -101,9 +106,3 @@ class Task(Protocol[Prediction]):
             explain: the challenger's predictions of some rows with contributions, where those were left out.
             contributors: what the columns of contributions are.
         """
-
-    def compare_side_by_side(self, frame: pd.DataFrame) -> SideBySide:
-        """Both on the rows of one window, from :meth:`side_by_side`."""
-
-    def summarize_windows(self, windows: Sequence[tuple[bool, Any]]) -> str:
-        """One sentence on several windows; of each whether two versions were compared, and the comparison."""

@@ -2,12 +2,12 @@
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Generic
 
 import pandas as pd
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError
-from aiops_assets.families.contract import ModelSpec
+from aiops_assets.families.contract import Model, ModelSpec, Prediction
 from aiops_assets.registry.version import Version, version_of
 from aiops_assets.storage.served import ServedModels
 
@@ -16,7 +16,7 @@ REFIT = "the full refit"
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Fitted(Generic[Model, Prediction]):
     """A fitted model.
 
     Attributes:
@@ -28,13 +28,15 @@ class Fitted:
     """
 
     data: bytes
-    model: Any
-    said: Any
+    model: Model
+    said: Prediction
     how: str
     seconds: float
 
 
-def fit_model(served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_version: str, seed: int) -> Fitted:
+def fit_model(
+    served: ServedModels, spec: ModelSpec[Model, Prediction], rows: pd.DataFrame, data_version: str, seed: int
+) -> Fitted[Model, Prediction]:
     """Fit on the train rows; go on from the champion where that is not worse than the full refit.
 
     The comparison is the gate's own, on the hold-out that neither was fitted on. What is judged is what was written
@@ -52,7 +54,7 @@ def fit_model(served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_ve
     """
     family, train = spec.family, rows[rows["split"] == "train"]
 
-    def fitted(how: str, start: Any = None) -> Fitted:
+    def fitted(how: str, start: Model | None = None) -> Fitted[Model, Prediction]:
         begin = time.perf_counter()
         data = family.to_bytes(family.fit(train, spec.parameters, seed, start=start))
         model = family.from_bytes(data)
@@ -69,15 +71,15 @@ def fit_model(served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_ve
     except ModelError as error:
         return replace(anew, how=f"{ANEW}: version {number} cannot be gone on from: {error}")
     seconds = anew.seconds + further.seconds
-    if worse := family.task.worse(family.task.compare(rows, further.said, anew.said, REFIT, seed)):
+    if worse := family.task.compare(rows, further.said, anew.said, REFIT, seed).worse():
         how = f"{ANEW}: going on from version {number} is worse ({' and '.join(worse)})"
         return replace(anew, how=how, seconds=seconds)
     return replace(further, seconds=seconds)
 
 
 def _champion(
-    served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_version: str
-) -> tuple[Version[Any, Any] | None, str]:
+    served: ServedModels, spec: ModelSpec[Model, Prediction], rows: pd.DataFrame, data_version: str
+) -> tuple[Version[Model, Prediction] | None, str]:
     """The champion, or why there is none to go on from."""
     try:
         record = served.champion(spec.name)

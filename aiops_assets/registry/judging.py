@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import pandas as pd
 
+from aiops_assets.families.contract import Model, Prediction
 from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.decision import Decision, Reason, meets_null_model, replace_damaged
 from aiops_assets.judging.task import Comparison, HoldoutFigures
@@ -44,7 +44,9 @@ class Verdict:
         return self.comparison.opponent_figures.as_metrics() if self.comparison else {}
 
 
-def judge_challenger(challenger: Version[Any, Any], rows: pd.DataFrame, data_version: str, seed: int) -> Verdict:
+def judge_challenger(
+    challenger: Version[Model, Prediction], rows: pd.DataFrame, data_version: str, seed: int
+) -> Verdict:
     """Decide whether a version becomes champion.
 
     Args:
@@ -73,7 +75,7 @@ def judge_challenger(challenger: Version[Any, Any], rows: pd.DataFrame, data_ver
         opponent = challenger.beside(champion).predict_holdout(rows, data_version)
         who = f"champion version {champion.version}"
     comparison = family.task.compare(rows, said, opponent, who, seed)
-    decision = family.task.decide(comparison, challenger_source=manifest.effective_source, champion_source=source)
+    decision = comparison.decide(challenger_source=manifest.effective_source, champion_source=source)
     return Verdict(decision, champion.version if champion else None, comparison.challenger_figures, comparison)
 
 
@@ -105,7 +107,7 @@ def evaluation_record(
 
 
 def _without_comparison(
-    challenger: Version[Any, Any], manifest: Manifest, champion: ChampionMove | None
+    challenger: Version[Model, Prediction], manifest: Manifest, champion: ChampionMove | None
 ) -> Decision | None:
     """What is decided before anybody looks at figures."""
     if champion is None:

@@ -7,17 +7,16 @@ units and the package that wrote the file come first, and a refusal names what d
 import pickle
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
-from typing import Any
 
 from aiops_assets.errors import ModelError
-from aiops_assets.families.contract import Family, ModelSpec
+from aiops_assets.families.contract import Family, Model, ModelSpec, Prediction
 from aiops_assets.storage.records import Manifest
 
 UNREADABLE = (pickle.PickleError, ImportError, AttributeError, LookupError, TypeError, ValueError, EOFError)
 """What a file raises that this code does not understand, although it is the one that was written."""
 
 
-def read_model(spec: ModelSpec, manifest: Manifest, data: bytes) -> Any:
+def read_model(spec: ModelSpec[Model, Prediction], manifest: Manifest, data: bytes) -> Model:
     """The model in a file whose digest was compared, when it fits the code that is to ask it.
 
     Args:
@@ -42,7 +41,7 @@ def read_model(spec: ModelSpec, manifest: Manifest, data: bytes) -> Any:
         ) from error
 
 
-def _other_columns(manifest: Manifest, family: Family[Any, Any]) -> ModelError | None:
+def _other_columns(manifest: Manifest, family: Family[Model, Prediction]) -> ModelError | None:
     """What differs between the row a model was fitted on and the row that this code makes."""
     trained, ours = manifest.features, family.features
     cure = "serve it with the code that trained it, or train it again"
@@ -68,7 +67,7 @@ def _other_columns(manifest: Manifest, family: Family[Any, Any]) -> ModelError |
     return None
 
 
-def _other_package(manifest: Manifest, family: Family[Any, Any]) -> ModelError | None:
+def _other_package(manifest: Manifest, family: Family[Model, Prediction]) -> ModelError | None:
     """Why the file must not be unpickled by the packages that are installed."""
     package = family.pickled_by
     if not package:

@@ -72,7 +72,7 @@ class Version(Generic[Model, Prediction]):
     def __init__(
         self,
         served: ServedModels,
-        spec: ModelSpec,
+        spec: ModelSpec[Model, Prediction],
         recorded: Recorded,
         memory: "_Memory[Model, Prediction] | None" = None,
     ) -> None:
@@ -183,7 +183,7 @@ class Version(Generic[Model, Prediction]):
         """Predictions for some rows with contributions. Raises what :meth:`model` raises."""
         return self.family.explain(self.model(), rows)
 
-    def probe(self) -> Any:
+    def probe(self) -> Prediction:
         """What it predicts when nothing is wrong, for people to look at. Raises what :meth:`model` raises."""
         return self.family.probe(self.model())
 
@@ -227,7 +227,9 @@ class Version(Generic[Model, Prediction]):
 _memories: Remembered[tuple[str, str, Family[Any, Any], int, str], _Memory[Any, Any]] = Remembered(MOST_VERSIONS)
 
 
-def version_of(served: ServedModels, spec: ModelSpec, recorded: Recorded) -> Version[Any, Any]:
+def version_of(
+    served: ServedModels, spec: ModelSpec[Model, Prediction], recorded: Recorded
+) -> Version[Model, Prediction]:
     """A version whose model and prediction all of this process share.
 
     Args:

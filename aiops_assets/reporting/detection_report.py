@@ -1,35 +1,35 @@
 """Pictures and tables of detectors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION, SideBySide, compare
+from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION, SideBySide, compare, in_words
 from aiops_assets.judging.task import HoldoutFigures
 from aiops_assets.learners.contracts import Scored
 from aiops_assets.reporting import plots
 from aiops_assets.reporting.cards.detector_card import DetectorCard
 from aiops_assets.reporting.pictures import score_timelines
-from aiops_assets.reporting.task_report import CardReport, written
+from aiops_assets.reporting.task_report import CardReport, ShadowWindows, window_facts, written
 from aiops_assets.storage.shadow import ShadowRecord
+
+WINDOW_HEAD = (
+    "ROWS",
+    "ANOMALOUS",
+    "AVG PRECISION",
+    "CHAMPION'S",
+    "FALSE ALARMS",
+    "CHAMPION'S",
+    "ALERTS AGREE",
+    "RANKS",
+)
 
 
 class DetectionReport:
     """See TaskReport."""
 
     card: CardReport = DetectorCard()
-    window_head: tuple[str, ...] = (
-        "ROWS",
-        "ANOMALOUS",
-        "AVG PRECISION",
-        "CHAMPION'S",
-        "FALSE ALARMS",
-        "CHAMPION'S",
-        "ALERTS AGREE",
-        "RANKS",
-    )
-    window_counts: tuple[str, ...] = ("rows", "anomalies")
 
     def holdout_picture(self, predictions: Scored, rows: pd.DataFrame, threshold: float | None) -> bytes:
         """See TaskReport: a histogram of scores, by label."""
@@ -78,19 +78,35 @@ class DetectionReport:
         }
         return figures, score_timelines(frame, titles(record, are_two=old is not None))
 
-    def window_cells(self, both: SideBySide) -> tuple[str, ...]:
-        """See TaskReport."""
-        new, old = both.challenger, both.champion
-        return (
-            str(new.rows),
-            str(new.anomalies),
-            written(new.average_precision, "{:.3f}"),
-            written(old.average_precision if old else None, "{:.3f}"),
-            written(new.false_alarm_rate, "{:.2%}"),
-            written(old.false_alarm_rate if old else None, "{:.2%}"),
-            written(both.alerts_agree, "{:.1%}"),
-            written(both.rank_correlation, "{:.2f}"),
+    def windows(self, kept: Sequence[tuple[ShadowRecord, pd.DataFrame]]) -> ShadowWindows:
+        """Average precision and false alarms of both."""
+        found = [(record, compare(frame)) for record, frame in kept]
+        return ShadowWindows(
+            WINDOW_HEAD,
+            [_cells(both) for _, both in found],
+            [_facts(record, both) for record, both in found],
+            in_words([(record.is_pair, both) for record, both in found]),
         )
+
+
+def _cells(both: SideBySide) -> tuple[str, ...]:
+    new, old = both.challenger, both.champion
+    return (
+        str(new.rows),
+        str(new.anomalies),
+        written(new.average_precision, "{:.3f}"),
+        written(old.average_precision if old else None, "{:.3f}"),
+        written(new.false_alarm_rate, "{:.2%}"),
+        written(old.false_alarm_rate if old else None, "{:.2%}"),
+        written(both.alerts_agree, "{:.1%}"),
+        written(both.rank_correlation, "{:.2f}"),
+    )
+
+
+def _facts(record: ShadowRecord, both: SideBySide) -> dict[str, object]:
+    counts = {"rows": both.challenger.rows, "anomalies": both.challenger.anomalies}
+    between = {"alerts_agree": both.alerts_agree, "rank_correlation": both.rank_correlation}
+    return window_facts(record, both, counts, between)
 
 
 def titles(record: ShadowRecord, are_two: bool) -> dict[str, str]:

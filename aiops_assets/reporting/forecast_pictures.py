@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_assets.judging.forecasting.holdout import COVERAGE, KEYS, SIDES
+from aiops_assets.judging.forecasting.holdout import COVERAGE
 from aiops_assets.judging.forecasting.shadow import where_it_came
-from aiops_assets.learners.contracts import Forecast
 from aiops_assets.reporting.pictures import dates
 from aiops_assets.reporting.plots import canvas
 from aiops_assets.timeseries.catalog import METRICS
@@ -46,17 +45,9 @@ def fan_chart(said: pd.DataFrame, title: str, beside: pd.DataFrame | None = None
     return png
 
 
-def probe_chart(forecast: Forecast, title: str) -> bytes:
-    """A forecast alone, of which nobody knows what came: of the first metric, as all were asked about one history."""
-    sides = {"value": forecast.value, "lower": forecast.lower, "upper": forecast.upper}
-    columns = {
-        "origin": forecast.times[0] - pd.Timedelta(seconds=STEP_SECONDS),
-        "timestamp": forecast.times,
-        "step": np.arange(1, len(forecast.times) + 1),
-        "metric": forecast.metrics[0],
-        **{name: side[:, 0] for name, side in sides.items()},
-    }
-    return fan_chart(pd.DataFrame(columns).reindex(columns=[*KEYS, *SIDES]), title)
+def probe_chart(prediction: pd.DataFrame, title: str) -> bytes:
+    """A forecast alone, of which nobody knows what came: of the first metric. KEYS and SIDES as of a hold-out."""
+    return fan_chart(prediction[prediction["metric"] == prediction["metric"].iloc[0]], title)
 
 
 def reliability(said: pd.DataFrame, title: str) -> bytes:

@@ -1,6 +1,6 @@
 """Pictures and tables of forecasters."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -9,40 +9,39 @@ from aiops_assets.judging.forecasting import shadow as forecast_shadow
 from aiops_assets.judging.forecasting.holdout import HORIZON_HOURS, TRIVIAL
 from aiops_assets.judging.forecasting.shadow import ForecastsSideBySide
 from aiops_assets.judging.task import HoldoutFigures
-from aiops_assets.learners.contracts import Forecast
 from aiops_assets.reporting import plots
 from aiops_assets.reporting.cards.forecast_card import AS_GOOD, RATIO, ForecastCard
 from aiops_assets.reporting.detection_report import titles
 from aiops_assets.reporting.forecast_pictures import fan_chart, probe_chart
-from aiops_assets.reporting.task_report import CardReport, written
+from aiops_assets.reporting.task_report import CardReport, ShadowWindows, window_facts, written
 from aiops_assets.storage.shadow import ShadowRecord
+
+WINDOW_HEAD = (
+    "MOMENTS",
+    "TO SEASONAL 1H",
+    "6H",
+    "24H",
+    "CHAMPION'S 1H",
+    "6H",
+    "24H",
+    "ERROR TO CHAMPION'S",
+    "NEARER",
+    "INSIDE 80 %",
+    "CHAMPION'S",
+)
 
 
 class ForecastingReport:
     """See TaskReport."""
 
     card: CardReport = ForecastCard()
-    window_head: tuple[str, ...] = (
-        "MOMENTS",
-        "TO SEASONAL 1H",
-        "6H",
-        "24H",
-        "CHAMPION'S 1H",
-        "6H",
-        "24H",
-        "ERROR TO CHAMPION'S",
-        "NEARER",
-        "INSIDE 80 %",
-        "CHAMPION'S",
-    )
-    window_counts: tuple[str, ...] = ("rows", "origins")
 
     def holdout_picture(self, predictions: pd.DataFrame, rows: pd.DataFrame, threshold: float | None) -> bytes:
         """See TaskReport: a fan chart."""
         return fan_chart(predictions, "forecasts from the hold-out")
 
-    def probe(self, prediction: Forecast, threshold: float | None) -> tuple[dict[str, float], bytes]:
-        """See TaskReport: a forecast after a healthy week."""
+    def probe(self, prediction: pd.DataFrame, threshold: float | None) -> tuple[dict[str, float], bytes]:
+        """A forecast after a healthy week, the same for every metric."""
         return {}, probe_chart(prediction, "smoke inference: the day after a week with a clean season")
 
     def counts(self, figures: HoldoutFigures) -> dict[str, int]:
@@ -83,17 +82,32 @@ class ForecastingReport:
         beside = forecast_shadow.said(frame, CHAMPION) if CHAMPION in shown else None
         return figures, fan_chart(challenger, ", beside ".join(shown.values()), beside)
 
-    def window_cells(self, both: ForecastsSideBySide) -> tuple[str, ...]:
-        """See TaskReport."""
-        ratios = [figures.ratios["seasonal_naive"] if figures else {} for figures in (both.challenger, both.champion)]
-        inside = both.coverage
-        return (
-            str(both.challenger.origins),
-            *(written(by_horizon.get(label), "{:.2f}") for by_horizon in ratios for label in HORIZON_HOURS),
-            written(both.error, "{:+.1%}"),
-            written(both.nearer, "{:.1%}"),
-            *(written(share, "{:.1%}") for share in inside),
+    def windows(self, kept: Sequence[tuple[ShadowRecord, pd.DataFrame]]) -> ShadowWindows:
+        """Errors of both to the seasonal naive's and to each other's, and shares inside their intervals."""
+        found = [(record, forecast_shadow.compare(frame)) for record, frame in kept]
+        return ShadowWindows(
+            WINDOW_HEAD,
+            [_cells(both) for _, both in found],
+            [_facts(record, both) for record, both in found],
+            forecast_shadow.in_words([(record.is_pair, both) for record, both in found]),
         )
+
+
+def _cells(both: ForecastsSideBySide) -> tuple[str, ...]:
+    ratios = [figures.ratios["seasonal_naive"] if figures else {} for figures in (both.challenger, both.champion)]
+    inside = both.coverage
+    return (
+        str(both.challenger.origins),
+        *(written(by_horizon.get(label), "{:.2f}") for by_horizon in ratios for label in HORIZON_HOURS),
+        written(both.error, "{:+.1%}"),
+        written(both.nearer, "{:.1%}"),
+        *(written(share, "{:.1%}") for share in inside),
+    )
+
+
+def _facts(record: ShadowRecord, both: ForecastsSideBySide) -> dict[str, object]:
+    counts = {"rows": both.challenger.rows, "origins": both.challenger.origins}
+    return window_facts(record, both, counts, {"error": both.error, "nearer": both.nearer})
 
 
 def _slashed(metrics: Mapping[str, float], name: str, labels: list[str], form: str) -> str:

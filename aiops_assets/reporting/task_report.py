@@ -1,12 +1,13 @@
 """What pictures, tables and cards have to know of a task; detection and forecasting each have one object."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import pandas as pd
 
 from aiops_assets.judging.bootstrap import Difference
-from aiops_assets.judging.task import HoldoutFigures
+from aiops_assets.judging.task import HoldoutFigures, Prediction, SideBySide
 from aiops_assets.reporting.cards.subject import Subject
 from aiops_assets.reporting.cards.weaknesses import Weakness
 from aiops_assets.storage.records import EvaluationRecord
@@ -53,23 +54,36 @@ class CardReport(Protocol):
         """File name -> PNG."""
 
 
-class TaskReport(Protocol):
+@dataclass(frozen=True)
+class ShadowWindows:
+    """Shadow windows beside each other.
+
+    Attributes:
+        head: names of the columns.
+        cells: a row a window.
+        facts: the same as JSON, an object a window.
+        summary: one sentence on all of them.
+    """
+
+    head: tuple[str, ...]
+    cells: list[tuple[str, ...]]
+    facts: list[dict[str, object]]
+    summary: str
+
+
+class TaskReport(Protocol[Prediction]):
     """Pictures and tables of one task's predictions and figures.
 
     Attributes:
         card: for model cards.
-        window_head: columns of the table of shadow windows.
-        window_counts: the figures of a window that are counts.
     """
 
     card: CardReport
-    window_head: tuple[str, ...]
-    window_counts: tuple[str, ...]
 
-    def holdout_picture(self, predictions: Any, rows: pd.DataFrame, threshold: float | None) -> bytes:
+    def holdout_picture(self, predictions: Prediction, rows: pd.DataFrame, threshold: float | None) -> bytes:
         """PNG of a model's predictions for a hold-out; ``rows`` are those of the training set."""
 
-    def probe(self, prediction: Any, threshold: float | None) -> tuple[dict[str, float], bytes]:
+    def probe(self, prediction: Prediction, threshold: float | None) -> tuple[dict[str, float], bytes]:
         """Figures and PNG of what a served model predicts when nothing is wrong."""
 
     def counts(self, figures: HoldoutFigures) -> dict[str, int]:
@@ -84,8 +98,28 @@ class TaskReport(Protocol):
     def shadow(self, record: ShadowRecord, frame: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
         """Figures and PNG of a shadow window; no bytes where there is nothing to draw."""
 
-    def window_cells(self, both: Any) -> tuple[str, ...]:
-        """A row of the table of shadow windows."""
+    def windows(self, kept: Sequence[tuple[ShadowRecord, pd.DataFrame]]) -> ShadowWindows:
+        """Shadow windows beside each other, for a table."""
+
+
+def window_facts(
+    record: ShadowRecord, both: SideBySide, counts: Mapping[str, int], between: Mapping[str, float | None]
+) -> dict[str, object]:
+    """A shadow window as JSON.
+
+    Args:
+        record: of the window.
+        both: figures of challenger and champion.
+        counts: by how much they were judged.
+        between: what is said of the two together.
+    """
+    return {
+        **record.model_dump(mode="json", exclude={"name", "metrics"}),
+        **counts,
+        "challenger_figures": both.challenger.as_metrics(),
+        "champion_figures": both.champion.as_metrics() if both.champion else None,
+        **between,
+    }
 
 
 def written(value: float | None, form: str) -> str:

@@ -155,10 +155,10 @@ def test_each_is_compared_with_what_knows_nothing(fitted: Fitted) -> None:
     assert comparison.challenger_figures.as_metrics() == family.task.figures(said, rows).as_metrics()
     assert comparison.opponent_figures.as_metrics() == family.task.figures(null, rows).as_metrics()
     assert comparison.gaps
-    decision = family.task.decide(comparison, challenger_source="synthetic", champion_source=None)
+    decision = comparison.decide(challenger_source="synthetic", champion_source=None)
     assert decision.because.code
     same = family.task.compare(rows, said, said, "itself", 42)
-    assert family.task.worse(same) == []
+    assert same.worse() == []
 
 
 def test_a_forecaster_that_says_nonsense_does_not_pass_the_smoke_test(forecaster: Fitted) -> None:

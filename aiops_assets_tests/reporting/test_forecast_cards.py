@@ -11,7 +11,7 @@ from PIL import Image
 from aiops_assets.families.arima_predictor import ARIMA_PREDICTOR
 from aiops_assets.families.forecasters import HORIZON, METRICS
 from aiops_assets.families.prophet_predictor import PROPHET_PREDICTOR
-from aiops_assets.judging.forecasting.holdout import TRIVIAL_NAMES
+from aiops_assets.judging.forecasting.holdout import TRIVIAL_NAMES, frame_of
 from aiops_assets.judging.forecasting.shadow import by_metric, noise, side_by_side
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.reporting import forecast_pictures
@@ -181,7 +181,7 @@ def test_noise_makes_no_picture_that_the_ui_leaves_out() -> None:
 def test_a_forecast_of_which_nobody_knows_what_came() -> None:
     value = np.tile(np.linspace(0.2, 0.4, HORIZON)[:, np.newaxis], (1, len(METRICS)))
     times = pd.date_range(END, periods=HORIZON, freq="5min")
-    drawn(forecast_pictures.probe_chart(Forecast(METRICS, times, value, value - 0.1, value + 0.1), "smoke"))
+    drawn(forecast_pictures.probe_chart(frame_of(Forecast(METRICS, times, value, value - 0.1, value + 0.1)), "smoke"))
 
 
 def test_reliability_shows_what_is_inside() -> None:

@@ -73,6 +73,14 @@ class Comparison:
             or figures.rows - figures.anomalies < LEAST_NORMAL
         )
 
+    def worse(self) -> list[str]:
+        """The figures in which the challenger is worse; gross differences count although the interval ends at zero."""
+        return worse_in(self, gross=True)
+
+    def decide(self, *, challenger_source: str, champion_source: str | None) -> Decision:
+        """Whether the challenger is served, by the rule :func:`decide`."""
+        return decide(self, challenger_source=challenger_source, champion_source=champion_source)
+
 
 def compare(rows: pd.DataFrame, challenger: Scored, opponent: Scored, who: str, seed: int) -> Comparison:
     """Judge both models and say how sure the differences are.

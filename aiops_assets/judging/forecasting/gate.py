@@ -71,6 +71,14 @@ class ForecastComparison:
         }
         return {name: found for name, found in named.items() if found}
 
+    def worse(self) -> list[str]:
+        """The figures in which the challenger is worse by more than noise and tolerance."""
+        return worse_in(self)
+
+    def decide(self, *, challenger_source: str, champion_source: str | None) -> Decision:
+        """Whether the challenger is served, by the rule :func:`decide`."""
+        return decide(self, challenger_source=challenger_source, champion_source=champion_source)
+
 
 def compare(challenger: pd.DataFrame, opponent: pd.DataFrame, who: str, seed: int) -> ForecastComparison:
     """Judge both and say how sure the differences are.

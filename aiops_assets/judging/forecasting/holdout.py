@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import ModelError
-from aiops_assets.learners.contracts import Forecaster
+from aiops_assets.learners.contracts import Forecast, Forecaster
 from aiops_assets.timeseries.history import STEP_SECONDS, History, steps_a_day
 from aiops_assets.timeseries.series import Floats
 from aiops_assets.views.cluster_metrics import history_of_segment, main_segment
@@ -70,6 +70,19 @@ def holdout_forecasts(forecaster: Forecaster, rows: pd.DataFrame, metrics: Seque
 def trivial_forecasts(rows: pd.DataFrame, metrics: Sequence[str], name: str) -> pd.DataFrame:
     """The same of a trivial forecaster: its interval is that of the last day's values, or of its own errors."""
     return _asked(rows, metrics, lambda known, horizon: _trivial_sides(known, horizon, name))
+
+
+def frame_of(forecast: Forecast) -> pd.DataFrame:
+    """A forecast of which nobody knows what came, as a frame of KEYS and SIDES; what is not known of it is missing."""
+    steps, metrics = len(forecast.times), len(forecast.metrics)
+    columns = {
+        "origin": forecast.times[0] - pd.Timedelta(seconds=STEP_SECONDS),
+        "timestamp": np.tile(forecast.times, metrics),
+        "step": np.tile(np.arange(1, steps + 1), metrics),
+        "metric": np.repeat(np.array(forecast.metrics, dtype=object), steps),
+        **{side: getattr(forecast, side).T.ravel() for side in SIDES},
+    }
+    return pd.DataFrame(columns).reindex(columns=[*KEYS, *SIDES])
 
 
 def figures_of(said: pd.DataFrame) -> ForecastFigures:

@@ -4,11 +4,9 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from aiops_assets.judging.decision import Decision
 from aiops_assets.judging.forecasting import gate, shadow
 from aiops_assets.judging.forecasting.gate import ForecastComparison
 from aiops_assets.judging.forecasting.holdout import TRIVIAL_NAMES, ForecastFigures, figures_of
-from aiops_assets.judging.forecasting.shadow import ForecastsSideBySide
 
 
 class Forecasting:
@@ -27,16 +25,6 @@ class Forecasting:
         """See Task."""
         return gate.compare(challenger, opponent, who, seed)
 
-    def decide(
-        self, comparison: ForecastComparison, *, challenger_source: str, champion_source: str | None
-    ) -> Decision:
-        """See Task."""
-        return gate.decide(comparison, challenger_source=challenger_source, champion_source=champion_source)
-
-    def worse(self, comparison: ForecastComparison) -> list[str]:
-        """See Task."""
-        return gate.worse_in(comparison)
-
     def side_by_side(
         self,
         rows: pd.DataFrame,
@@ -47,14 +35,6 @@ class Forecasting:
     ) -> pd.DataFrame:
         """See Task. Forecasts have no contributions."""
         return shadow.side_by_side(challenger, champion)
-
-    def compare_side_by_side(self, frame: pd.DataFrame) -> ForecastsSideBySide:
-        """See Task."""
-        return shadow.compare(frame)
-
-    def summarize_windows(self, windows: Sequence[tuple[bool, ForecastsSideBySide]]) -> str:
-        """See Task."""
-        return shadow.in_words(windows)
 
 
 FORECASTING = Forecasting()

@@ -9,6 +9,7 @@ import numpy as np
 from aiops_assets.datasets.newest import NewestWindow, fetch_newest, generated_window, stored_window
 from aiops_assets.errors import PrometheusUnreachable
 from aiops_assets.families.contract import ModelSpec
+from aiops_assets.judging.forecasting.holdout import frame_of
 from aiops_assets.pipeline.assets.raw_metrics import RAW_METRICS
 from aiops_assets.pipeline.assets.served import served_key
 from aiops_assets.pipeline.metadata import picture, table_schema
@@ -140,7 +141,7 @@ def _check(name: str, problems: Sequence[str]) -> dg.AssetCheckResult:
 def _plot(answers: Answers) -> bytes:
     """The first forecast, or else how high pods score; nothing where nobody answered."""
     for name, forecast in answers.forecasts.items():
-        return probe_chart(forecast, f"the day to come, {name}")
+        return probe_chart(frame_of(forecast), f"the day to come, {name}")
     scores = answers.run.scores
     if scores.empty:
         return b""
