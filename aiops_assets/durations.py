@@ -1,4 +1,4 @@
-"""Durations as people and Go programs write them ("30s", "1h30m", "7d"), and as they are told how long something takes.
+"""Durations as people and Go programs write them ("30s", "1h30m", "7d"), and in the short form of answers ("5m", "3d").
 
 Source: Go's ``time.ParseDuration``; ADR-009's answer example ("5m").
 """
@@ -10,7 +10,7 @@ from datetime import timedelta
 from aiops_assets.errors import DataError
 
 SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-"""Of a unit; Go has no days, people do."""
+"""Unit -> seconds; Go's have no day, which people write too."""
 LONGEST_SECONDS = 3650 * 86_400.0
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h|d)")
 HOUR_MINUTES, DAY_MINUTES = 60, 1440

@@ -198,7 +198,7 @@ class Settings(BaseModel):
         """What DATA_SOURCE comes to.
 
         ``auto`` is ``prometheus`` where PROMETHEUS_URL is set and ``synthetic`` where it is not. Whether that
-        server answers is found out when it is asked, and FALLBACK decides what follows.
+        server answers shows with the first request, and FALLBACK decides what follows.
 
         Raises:
             SettingsError: no PROMETHEUS_URL where one is needed: production never guesses.
@@ -309,9 +309,9 @@ def _options(annotation: object) -> list[str]:
 
 def _explain(problem: Any, given: Mapping[str, str]) -> str:
     name, *inside = map(str, problem["loc"])
-    # As it was written: pydantic tells of seconds where that was a duration. Of a list it tells which entry is wrong.
+    # As it was written: pydantic reports seconds where that was a duration, and in a list only the entry that is wrong.
     value = problem["input"] if inside else given.get(name, problem["input"])
-    # A validator of ours says more than the list of what its type takes.
+    # The message of our own validator is more exact than the list of what its type takes.
     ours = "" if problem["type"] == "value_error" else allowed(name)
     hint = ours or problem["msg"].removeprefix("Value error, ")
     return f"{name.upper()}={shown(value)}: not allowed, must be {hint.removeprefix('must be ')}"

@@ -1,4 +1,4 @@
-"""What the asset chain, the service and the cards ask of a model, and when a model may be registered."""
+"""The contract of a model with the asset chain, the service and the cards, and when a model may be registered."""
 
 import re
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ class Asking(Enum):
     ROWS = "rows"
     """One row of the manifest's width, without history."""
     ENGINE_ROWS = "engine rows"
-    """A row of the coordination engine's, whose width says what is asked (contract 1.2)."""
+    """A row of the coordination engine's, whose width decides what is predicted (contract 1.2)."""
     WINDOWS = "windows"
     """Rows of the manifest's columns, oldest first, at least ``least_rows`` of them."""
 
@@ -164,7 +164,7 @@ class ModelSpec:
 
 
 def check_complete(spec: object, where: str) -> ModelSpec:
-    """Refuse a model that could not be carried through the chain, before anything is trained.
+    """Check that a model can be carried through the chain, before anything is trained.
 
     Args:
         spec: what was registered.

@@ -19,7 +19,7 @@ from aiops_assets.views.pod_series import VALUES, segment_rows, segments
 
 UNITS = {metric.name: metric.unit for metric in ENGINE_METRICS}
 CONSTANT_ROWS, SHORT_ROWS = 600, 10
-"""Two days and fifty minutes of every five minutes."""
+"""Two days, and fifty minutes, of rows five minutes apart."""
 PROBE_END = pd.Timestamp("2026-01-12", tz="UTC")
 """Any day: healthy rows of it are the same on every machine."""
 OF_PODS = (

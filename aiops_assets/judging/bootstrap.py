@@ -13,7 +13,7 @@ from aiops_assets.timeseries.series import Floats
 
 REPLICATES = 400
 OUTSIDE = 0.05
-"""Of an interval that is as wide as it says: there are two figures, and each is asked on its bad side alone."""
+"""Probability of a value outside a 95 % interval, on both sides together; a gate looks at the bad side alone."""
 
 Flags = npt.NDArray[np.bool_]
 Blocks = npt.NDArray[np.intp]

@@ -1,4 +1,4 @@
-"""Whether a challenger is served, and what is decided before anybody looks at figures."""
+"""Whether a challenger is served, and the decisions that need no figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""What kinds of question a model answers, and what judging has to know of each: detection and forecasting.
+"""The contract of a task: what its models predict, and how that is judged. There are two, detection and forecasting.
 
 The two are not copies of each other and are not merged. Each is one object with the same methods, so that whoever
-handles models asks that object, and never which kind it is.
+handles models uses that object, and never needs to know which kind it is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -83,7 +83,7 @@ class Task(Protocol[Prediction]):
         """Whether the challenger is served. ``comparison`` is one of this task's own."""
 
     def worse(self, comparison: Any) -> list[str]:
-        """The figures in which the challenger is worse beyond noise and tolerance."""
+        """The figures in which the challenger is worse by more than noise and tolerance."""
 
     def side_by_side(
         self,
@@ -97,7 +97,7 @@ class Task(Protocol[Prediction]):
 
         Args:
             rows: of the training set.
-            challenger, champion: their predictions; ``None``: the champion was not asked.
+            challenger, champion: their predictions; ``None``: there are none of the champion.
             explain: the challenger's predictions of some rows with contributions, where those were left out.
             contributors: what the columns of contributions are.
         """

@@ -1,6 +1,6 @@
 """The words of decisions: one function a code, from the facts of a reason to its sentence.
 
-Whoever changes a wording changes it here, and nothing else: everything that has to tell reasons apart asks for codes
+Whoever changes a wording changes it here, and nothing else: everything that has to tell reasons apart compares codes
 and facts.
 """
 

@@ -1,4 +1,4 @@
-"""What of a forecast is worth an alert: a median or upper bound that reaches a threshold, how soon, how surely."""
+"""Which forecasts are worth an alert: a median or upper bound that reaches a threshold, how soon, how surely."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 SOON_MINUTES = (60, 360)
 SURE = 0.8
 INTERVAL = 0.8
-"""Coverage of a forecast's ``lower`` to ``upper``."""
+"""The range from ``lower`` to ``upper`` of a forecast has this coverage."""
 TREND_SHARE = 0.25
 QUARTERS = 4
 
@@ -65,13 +65,13 @@ class Breach:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What comes of one metric that has a limit.
+    """How one metric that has a limit will go on.
 
     Attributes:
         metric: its name.
         limit: in its unit.
-        breach: what the forecast says within its horizon.
-        exhaustion: what the trend says, up to 14 days; ``None`` where the forecast's median reaches the limit.
+        breach: of the forecast, within its horizon.
+        exhaustion: by the trend, up to 14 days; ``None`` where the forecast's median reaches the limit.
     """
 
     metric: str
@@ -124,7 +124,7 @@ def breaches(forecast: Forecast, thresholds: Mapping[str, float], now: pd.Timest
 
 
 def outlook(history: History, forecast: Forecast, limits: Mapping[str, float]) -> list[Outlook]:
-    """Of each limit, what the forecast says of it, and what the trend says where the forecast does not reach it.
+    """For each limit the breach by the forecast, and time to exhaustion by the trend where the median stays below it.
 
     Args:
         history: up to now.

@@ -22,7 +22,7 @@ Shape = Callable[[np.random.Generator, Floats], Floats]
 
 SPIKE_MEAN, SPIKE_STD = 0.9, 0.04
 RESTARTS_IN_A_STORM = 5 / 5
-"""Per minute: ADR-052's Poisson 5 belongs to its 5-minute samples."""
+"""Restarts a minute, the mean of a Poisson distribution: ADR-052's 5 belongs to its samples of five minutes."""
 BURST_SCALE = 10.0
 
 
@@ -84,7 +84,7 @@ def inject(
     kinds: Sequence[str] = tuple(ANOMALIES),
     cut: int | None = None,
 ) -> PodSeries:
-    """Inject episodes until exactly the asked share of rows is anomalous.
+    """Inject episodes until exactly the requested share of rows is anomalous.
 
     A row is anomalous when its own minute is. The kinds get about the same number of rows each.
 
@@ -95,7 +95,7 @@ def inject(
         seed: of the generator.
         kinds: which kinds.
         cut: minute at which the hold-out begins. The rate then holds on both sides, and no episode
-            crosses: what was fitted tells nothing of an episode that is judged.
+            crosses: no fit has seen a part of an episode that is judged.
 
     Returns:
         the changed series with ``kind`` set; metrics an episode touches have a row a pod.

@@ -3,7 +3,8 @@
 What a forecaster has to tell apart is in it: a daily and a weekly season, a demand that wanders for hours around
 them, noise of minutes, work at fixed hours (a backup, the rotation of logs) and at none (batch jobs, a clean-up of
 disks). The metrics belong together: traffic drives CPU time at once, memory within hours and disks by what it
-leaves there. So none of "as now", "as yesterday" and "as usual in a day" is right, and each knows something.
+leaves there. So none of the baselines (the last value, the value a day before, the median of a day) is right, and
+each has some skill.
 """
 
 from itertools import accumulate
@@ -23,7 +24,7 @@ STEPS_AN_HOUR = 3600 // COARSE_STEP_SECONDS
 WEEKEND_HOURS = (-8, 10, 44, 58)
 """From Saturday's begin: demand falls from Friday 16:00 to Saturday 10:00, and is back on Monday at 10:00."""
 FULLEST = 0.9
-"""Share of the disks at which somebody cleans up, whatever has grown there."""
+"""Used share of the disks at which somebody cleans up, whatever has grown there."""
 
 
 def generate_cluster(days: int, end: pd.Timestamp, seed: int) -> pd.DataFrame:
@@ -38,7 +39,7 @@ def generate_cluster(days: int, end: pd.Timestamp, seed: int) -> pd.DataFrame:
         ``timestamp`` (UTC) and the metrics of ``FORECAST_METRICS`` in their units, (days * 288) rows, no gaps.
 
     Raises:
-        DataError: no day was asked for.
+        DataError: ``days`` is below 1.
     """
     if days < 1:
         raise DataError(f"days={days}: a series needs at least one day")

@@ -1,4 +1,4 @@
-"""The rows that the engine sends to predictive-analytics: 3264 columns by name, 5, 4 and 3; and what they tell.
+"""The rows that the engine sends to predictive-analytics (3264 columns by name, 5, 4 and 3), and the history in them.
 
 A vector is 24 blocks of 136 columns, of the hours 0 to 23 back, newest first. The window of W hours is the W hourly
 samples up to and including t (t - W h excluded), as the detector's; no value is read back from windows: the engine
@@ -18,7 +18,7 @@ from aiops_assets.timeseries.history import STEP_SECONDS, History
 from aiops_assets.timeseries.series import Floats
 
 HOURS = 24
-"""Blocks of a vector."""
+"""A vector has one block for each of so many hours."""
 HOUR_SECONDS = 3600
 LAGS = (1, 2, 3, 6, 12, 24)
 WINDOWS = (3, 6, 12, 24)
@@ -27,9 +27,9 @@ TIME_COLUMNS = ("hour", "day_of_week", "day_of_month", "month", "is_weekend", "i
 LAG_COLUMNS = tuple(f"lag_{lag}h" for lag in LAGS)
 WINDOW_COLUMNS = tuple(f"{statistic}_{hours}h" for hours in WINDOWS for statistic in ("mean", "std", "max", "min"))
 METRIC_COLUMNS = ("value", *LAG_COLUMNS, *WINDOW_COLUMNS, "diff", "pct_change")
-"""25 of each metric."""
+"""A block has these 25 columns of each metric."""
 BLOCK = (*METRICS, *TIME_COLUMNS, *(f"{metric}_{column}" for metric in METRICS for column in METRIC_COLUMNS))
-"""The 136 columns of an hour."""
+"""A block, one hour, has these 136 columns."""
 ENGINE_VECTOR = tuple(f"h{hour:02d}_{column}" for hour in range(HOURS) for column in BLOCK)
 """The 3264 column names; ``h00`` is the newest hour."""
 FOUR = ("hour", "day_of_week", "cpu_rolling_mean", "memory_rolling_mean")
@@ -38,7 +38,7 @@ LAYERS = ("infrastructure", "platform", "application")
 WIDTHS = (len(ENGINE_VECTOR), len(METRICS), len(FOUR), len(LAYERS))
 
 SILENT = 0.5
-"""A value, and each of its lags, of a metric about which Prometheus is silent."""
+"""The engine sends it as value and as each lag of a metric of which Prometheus has no sample."""
 SILENT_WINDOW = {"mean": 0.5, "std": 0.1, "max": 0.6, "min": 0.4}
 SILENT_COLUMNS = (
     SILENT, *(SILENT for _ in LAGS), *(SILENT_WINDOW[name.partition("_")[0]] for name in WINDOW_COLUMNS), 0.0, 0.0,
@@ -49,14 +49,14 @@ PCT_LIMIT = 10.0
 BUSINESS_HOURS = range(9, 17)
 SATURDAY = 5
 YEARS = 14
-"""The calendar of a year comes again within 28."""
+"""Years before and after now in which a date is looked for: a calendar comes again within 28."""
 CLOSE = 1e-6
-"""Relative; nearer numbers are the same."""
+"""Relative tolerance: numbers that differ by less are the same."""
 
 _PLACE = {name: place for place, name in enumerate(BLOCK)}
 _YEAR = pd.Timedelta(days=366)
 _OLD = HOURS + max(LAGS)
-"""Hours that a vector tells of: 48."""
+"""Hours that a vector holds samples of: 48."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -66,7 +66,7 @@ def rows_of(instances: object) -> Floats:
 
     Raises:
         SchemaError: no list of rows, rows of differing width, or of a width that is none of :data:`WIDTHS`.
-        DataError: no row at all, or a value that is no finite number.
+        DataError: no row at all, or a value that is not a finite number.
     """
     if isinstance(instances, np.ndarray):
         instances = instances.tolist()
@@ -109,7 +109,7 @@ def engine_vectors(hourly: pd.DataFrame) -> Floats:
 
 
 def history_of_vector(vector: Sequence[float] | Floats, now: pd.Timestamp | None = None) -> History:
-    """What a vector of 3264 columns tells: 48 hours of the five metrics, oldest first, 3600 s apart.
+    """The history in a vector of 3264 columns: 48 hours of the five metrics, oldest first, 3600 s apart.
 
     The newest 24 are the blocks' own values, the others, and those of blocks that are silent, their lags. Not known
     is what the defaults of a silent metric stand for, and an hour about which lags disagree (the engine sends a
@@ -121,7 +121,7 @@ def history_of_vector(vector: Sequence[float] | Floats, now: pd.Timestamp | None
 
     Raises:
         SchemaError: another width.
-        DataError: a value that is no finite number.
+        DataError: a value that is not a finite number.
     """
     numbers = np.array(_numbers(vector, "vector", (len(ENGINE_VECTOR),)))
     blocks = np.clip(numbers, -LIMIT, LIMIT).reshape(HOURS, len(BLOCK))
@@ -142,7 +142,7 @@ def history_of_row(
 
     Raises:
         SchemaError: not five values.
-        DataError: a value that is no finite number.
+        DataError: a value that is not a finite number.
     """
     values = np.clip(np.array([_numbers(row, "row", (len(METRICS),))]), -LIMIT, LIMIT)
     begin = _now(now).floor(f"{step_seconds}s")
@@ -220,7 +220,7 @@ def _now(now: pd.Timestamp | None) -> pd.Timestamp:
 
 
 def _numbers(row: object, where: str, widths: tuple[int, ...]) -> list[float]:
-    """A row's values; JSON's true and false are no numbers."""
+    """A row's values; JSON's true and false are not numbers."""
     if isinstance(row, np.ndarray):
         row = row.tolist()
     if not isinstance(row, list | tuple):

@@ -29,7 +29,7 @@ ROW_EVERY_MINUTES = 5
 """Distance of training rows (ADR-052 samples every five minutes)."""
 
 LIMIT = 1e12
-"""Far beyond any unit here; keeps rows finite in the 32-bit floats of scikit-learn's trees."""
+"""Values are cut here, far above those of any unit: rows stay finite in the 32-bit floats of scikit-learn's trees."""
 
 Mask = npt.NDArray[np.bool_]
 

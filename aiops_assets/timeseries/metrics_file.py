@@ -37,7 +37,7 @@ from aiops_assets.timeseries.catalog import (
 MOST_BYTES = 1_000_000
 MOST_METRICS = 200
 MOST_CHARACTERS = 10_000
-"""Of a query."""
+"""A PromQL query may have so many characters."""
 SHORTEST_RATE_SECONDS = 4 * SCRAPE_SECONDS
 """A rate over fewer than four scrapes is empty, without an error of the server."""
 
@@ -239,7 +239,7 @@ def _shown(value: object) -> str:
 
 
 def _check_ranges(promql: str) -> None:
-    """Refuse ranges that the catalogue cannot read, and those of a rate that hold too few scrapes.
+    """Check that the catalogue can read each range, and that those of rates hold enough scrapes.
 
     Raises:
         ValueError: says which range, and what is allowed.

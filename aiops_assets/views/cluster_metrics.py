@@ -23,7 +23,7 @@ from aiops_assets.views.pod_series import SEGMENT, require_unbroken, segments
 VALUES = tuple(metric.name for metric in FORECAST_METRICS)
 COLUMNS = (*ROW_COLUMNS, *VALUES)
 FETCHED, GENERATED = "cluster", "synthetic-000"
-"""What stands in the column ``pod``."""
+"""The column ``pod`` holds one of them in every row: of the cluster itself, or of a generated one."""
 
 
 def segment_of(values: pd.DataFrame) -> pd.DataFrame:
@@ -62,12 +62,12 @@ def segment_rows(segment: pd.DataFrame, cut: pd.Timestamp, source: str) -> pd.Da
 def blended_segments(
     real: pd.DataFrame, generated: pd.DataFrame | None, synthetic_share: float
 ) -> tuple[pd.DataFrame, float]:
-    """A fetched segment, and beside it as much of a generated one as the share asks for: its newest part.
+    """A fetched segment, and beside it the newest part of a generated one, as large as the share requires.
 
     Args:
         real: from :func:`segment_of`.
         generated: from :func:`~aiops_assets.synthetic.cluster.generate_cluster`, on the same window; one
-            that is shorter than what is asked for is taken whole.
+            that is shorter than required is taken whole.
         synthetic_share: of all rows, 0 to below 1.
 
     Returns:
@@ -83,7 +83,7 @@ def blended_segments(
 
 
 def generated_rows(real: pd.DataFrame, synthetic_share: float) -> int:
-    """How many generated rows bring the share of all rows that is asked for."""
+    """How many generated rows beside the real ones bring the synthetic share of all rows."""
     return round(len(real) * synthetic_share / (1 - synthetic_share))
 
 

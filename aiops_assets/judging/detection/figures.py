@@ -39,7 +39,7 @@ class Figures:
 
 
 def judge(scored: Scored, rows: pd.DataFrame) -> Figures:
-    """Figures of a detector that said this of rows with ``label`` and ``kind``."""
+    """Figures of a detector by its predictions for rows with ``label`` and ``kind``."""
     from sklearn.metrics import average_precision_score
 
     truth = rows["label"].to_numpy() == 1

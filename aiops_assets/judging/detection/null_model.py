@@ -1,11 +1,11 @@
-"""The model that knows nothing: how far a value lies from a moving median, in moving median absolute deviations.
+"""The null model, a detector's baseline: the distance from a moving median, in moving median absolute deviations.
 
-What a first version must not be worse than. Per metric: deviation = |value - median| / (1.4826 MAD + a small share of
-the median's size), Iglewicz and Hoaglin's modified z-score ("How to detect and handle outliers", 1993). The score is
-the mean over metrics. There is nothing to fit and no threshold to tune.
+A first version must not be worse. Per metric: deviation = |value - median| / (1.4826 MAD + a small share of the
+median's size), Iglewicz and Hoaglin's modified z-score ("How to detect and handle outliers", 1993). The score is the
+mean over metrics. There is nothing to fit and no threshold to tune.
 
-It gets what its opponent gets. Against a window detector the reference is the pod's own last day. Against a row
-detector it is the six minutes that one row holds: that detector is asked about one row, of a pod it does not know.
+It reads what its opponent reads. Against a window detector the reference is the pod's own last day. Against a row
+detector it is the six minutes that one row holds: that detector scores one row, of a pod it does not know.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,20 @@ from aiops_assets.timeseries.features import FEATURES, STATISTICS
 from aiops_assets.timeseries.series import Floats
 
 WINDOW = 288
-"""Rows: a day of every five minutes."""
+"""So many rows are a day of every five minutes."""
 LEAST_HISTORY = 10
-"""Earlier rows below which nothing is known, and nothing is said."""
+"""With fewer earlier rows nothing is known, and the score is 0."""
 ROW_HISTORY = ("mean_5m", "min_5m", "max_5m", "lag_1", "lag_5")
 """The statistics of a row that stand for its last minutes."""
 MAD_TO_SIGMA = 1.4826
 SMALL_SHARE = 0.05
-"""Of the median's size: a value that never changed has no spread, and is not an anomaly by its last bit."""
+"""Share of the median's size that is added to the spread: a value that never changed has none, and is not an anomaly by
+its last bit."""
 TINY = 1e-9
 MOST = 20.0
-"""A metric's deviation counts no more than this: the first restart of a quiet pod is not infinitely odd."""
+"""A metric's deviation counts no more than this: the first restart of a quiet pod is not infinitely anomalous."""
 ALERT_QUANTILE = 0.97
-"""An alert for the three oddest of a hundred rows, as many as ADR-052's contamination of 0.03 allows a detector."""
+"""The highest scores, three of a hundred rows, raise alerts: as many as ADR-052's contamination of 0.03 allows."""
 
 Owner = npt.NDArray[np.integer]
 

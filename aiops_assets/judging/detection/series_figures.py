@@ -1,7 +1,7 @@
 """How good scores and alerts of one labelled series are, and what that is over many series.
 
 Ranking is judged by the score alone: VUS-PR (Paparrizos et al., "Volume Under the Surface", PVLDB 15, 2022) and
-average precision. What people would have lived through is judged by the alerts: events, false alarms, delay.
+average precision. What people would have experienced is judged by the alerts: events, false alarms, delay.
 An *event* is an unbroken run of anomalous samples. Its *buffer* is the ``L // 2`` samples before and after it,
 where ``L`` is the median length of the series' events, at least 4 samples and at most 1 hour: an alert there is
 no false alarm, since the edges of labels are guesses.
@@ -21,7 +21,8 @@ from aiops_assets.timeseries.series import Floats
 Positions = npt.NDArray[np.int64]
 
 THRESHOLDS = 250
-"""Of the score, spread evenly over its ranks: as the authors' own package has it."""
+"""Precision and recall are taken at so many thresholds, spread evenly over the ranks of the scores, as in the authors'
+own package."""
 SHORTEST_BUFFER = 4
 LONGEST_BUFFER_SECONDS = 3600
 DAY_SECONDS = 86_400
@@ -31,7 +32,7 @@ DAY_SECONDS = 86_400
 class DetectionFigures:
     """What a detector does on a labelled series, or the mean over several. Shares are 0-1.
 
-    ``None`` is what cannot be said: quality without events, a delay without a caught event.
+    ``None`` is a figure that does not exist: quality without events, a delay without a caught event.
 
     Attributes:
         rows, events: how many were judged (over several series: their sums).

@@ -1,4 +1,4 @@
-"""A forecaster on a history: fitted on what was known at each origin, asked what came after it."""
+"""A forecaster on a history: fitted on what was known at each origin, it forecasts what followed."""
 
 from collections.abc import Callable, Iterator
 
@@ -31,7 +31,7 @@ def origin_rows(history: History, horizon: int, origins: int) -> list[int]:
 def forecast_origins(
     make: Callable[[], Forecaster], history: History, horizon: int, origins: int = 1
 ) -> Iterator[pd.DataFrame]:
-    """Fit and ask a forecaster at each origin, oldest first, without anything that came later.
+    """Fit a forecaster at each origin and forecast, oldest first, without anything that came later.
 
     Args:
         make: makes an unfitted forecaster.

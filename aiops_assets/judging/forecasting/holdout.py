@@ -1,7 +1,7 @@
-"""What a forecaster says of a hold-out: forecasts from moments in it, beside what came and what the trivial ones say.
+"""Forecasts of a hold-out, from origins in it, beside the true values and the forecasts of the baselines.
 
-The history before each moment is known, hold-out rows too: a forecaster that is fitted on train rows is asked as it
-will be asked when it is served.
+The history before each origin is known, hold-out rows too: a forecaster that is fitted on train rows is used as it will
+be when it is served.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,13 +22,14 @@ KEYS = ("source", "pod", "origin", "timestamp", "step", "metric", "actual", "sea
 SIDES = ("value", "lower", "upper")
 MOST_ORIGINS = 24
 ORIGIN_STEPS = (12, 35)
-"""Between two origins: an hour at least; what is no divisor of a day meets it at many times of day."""
+"""Least and most steps between two origins: an hour at least; 35 do not divide a day, and meet many times of day."""
 LEAST_AHEAD = 12
-"""Steps: an hour has to follow an origin."""
+"""So many steps, an hour, have to follow an origin."""
 TAIL = 0.1
 COVERAGE = 0.8
 SMALL_SHARE, RATIO_BOUNDS = 0.01, (0.05, 20.0)
-"""Of the scale, added to both errors: where nothing moves, being right to the last bit is no merit."""
+"""A share of the scale is added to both errors, and their ratio is bounded: where nothing moves, being right to the
+last bit is no merit."""
 Ask = Callable[[History, int], tuple[Floats, Floats, Floats]]
 """A history and a horizon -> median, lower and upper, each (horizon, n_metrics)."""
 TRIVIAL = {"seasonal_naive": "the seasonal naive", "median_24h": "the 24 h median"}
@@ -42,7 +43,7 @@ class ForecastFigures:
     Attributes:
         rows: values that were judged.
         anomalies: none; nobody judges a forecaster by them.
-        origins: moments that were forecast from.
+        origins: how many forecast origins there are.
         ratios: trivial forecaster -> horizon -> geometric mean of the mean absolute error to its, below 1 is better;
             horizons that do not fit into the hold-out are left out.
         coverage: horizon -> share of values inside the 80 % interval.
@@ -63,7 +64,7 @@ class ForecastFigures:
 
 
 def holdout_forecasts(forecaster: Forecaster, rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Forecasts from up to 24 moments of the hold-out, as far as it reaches and at most a day: KEYS and SIDES."""
+    """Forecasts from up to 24 origins in the hold-out, as far as it reaches and at most a day: KEYS and SIDES."""
     return _asked(rows, metrics, lambda known, horizon: _sides(forecaster, known, horizon))
 
 
@@ -136,7 +137,7 @@ def _asked(rows: pd.DataFrame, metrics: Sequence[str], ask: Ask) -> pd.DataFrame
 
 
 def _origins(history: History, begin: pd.Timestamp) -> Iterator[int]:
-    """How many rows are known at each."""
+    """How many rows are known at each forecast origin."""
     first = int(history.times.searchsorted(begin)) if pd.notna(begin) else len(history.times)
     left = len(history.times) - first
     every = int(np.clip(-(-left // MOST_ORIGINS), *ORIGIN_STEPS))

@@ -1,4 +1,4 @@
-"""Challenger beside champion, of forecasters: what both say from the same moments, and how that compares over windows.
+"""Challenger beside champion, of forecasters: forecasts from the same origins, and how they compare over windows.
 
 As in :mod:`aiops_assets.judging.detection.shadow`, figures of two windows are not comparable, so comparing over time
 means counting windows.
@@ -27,7 +27,7 @@ from aiops_assets.judging.forecasting.holdout import (
 COLUMNS = (*KEYS, *(f"{who}_{side}" for who in (CHALLENGER, CHAMPION) for side in SIDES))
 
 LEAST_BLOCKS = 3
-"""Fewer half days tell nothing of the noise."""
+"""Fewer blocks of half a day show nothing of the noise."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class ForecastsSideBySide:
         challenger: its figures.
         champion: its figures; ``None`` where its forecasts are missing.
         error: relative difference of the challenger's mean absolute error to the champion's (geometric mean over
-            metrics, horizons and moments), below 0 is better; ``None`` without the champion's or without an hour.
-        nearer: share of steps at which the challenger's median was nearer to what came; a tie counts half.
+            metrics, horizons and origins), below 0 is better; ``None`` without the champion's or without an hour.
+        nearer: share of steps at which the challenger's median was nearer to the true value; a tie counts half.
     """
 
     challenger: ForecastFigures
@@ -54,14 +54,14 @@ class ForecastsSideBySide:
 
 
 def side_by_side(challenger: pd.DataFrame, champion: pd.DataFrame | None) -> pd.DataFrame:
-    """A frame of :data:`COLUMNS`, a row a moment, metric and step.
+    """A frame of :data:`COLUMNS`, a row for each origin, metric and step.
 
     Args:
-        challenger, champion: of ``forecast_holdout.KEYS`` and ``SIDES``, from the same moments; ``None``: its columns
-            hold nothing.
+        challenger, champion: frames of ``holdout.KEYS`` and ``holdout.SIDES``, from the same origins; ``None``: its
+            columns hold nothing.
 
     Raises:
-        ModelError: they are not of the same moments.
+        ModelError: they are not from the same origins.
     """
     frame = challenger[list(KEYS)].reset_index(drop=True)
     same = ["origin", "metric", "step"]
@@ -75,7 +75,7 @@ def side_by_side(challenger: pd.DataFrame, champion: pd.DataFrame | None) -> pd.
 
 
 def said(frame: pd.DataFrame, who: str) -> pd.DataFrame | None:
-    """What "challenger" or "champion" said, of KEYS and SIDES; ``None`` where it could not be asked."""
+    """Forecasts of "challenger" or "champion", of KEYS and SIDES; ``None`` where there are none."""
     sides = {side: frame[f"{who}_{side}"].to_numpy(dtype=np.float64) for side in SIDES}
     if len(frame) and not all(np.isfinite(values).all() for values in sides.values()):
         return None
@@ -105,7 +105,7 @@ def compare(frame: pd.DataFrame) -> ForecastsSideBySide:
 
 
 def in_words(windows: Sequence[tuple[bool, ForecastsSideBySide]]) -> str:
-    """What the kept windows say together, one sentence; (whether two different models were compared, what came out)."""
+    """One sentence on all windows kept; of each whether two different models were compared, and the comparison."""
     kept = f"{len(windows)} window{'s' * (len(windows) != 1)}"
     pairs = [one for two, one in windows if two and one.champion is not None]
     if not pairs:
@@ -138,7 +138,7 @@ def covered(figures: ForecastFigures) -> float | None:
 def noise(forecasts: pd.DataFrame, seed: int) -> dict[str, Difference]:
     """A forecaster's own figures, each with the interval of the draws by which the gate compares two.
 
-    Horizons that fewer than three half days tell of are left out.
+    Horizons of fewer than three blocks of half a day are left out.
 
     Args:
         forecasts: of KEYS and SIDES.
@@ -171,10 +171,10 @@ def by_metric(forecasts: pd.DataFrame) -> dict[str, Mapping[str, float]]:
 
 
 def where_it_came(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """Each value that came, and on which side of its 80 % interval.
+    """On which side of its 80 % interval each true value is.
 
     Returns:
-        ``metric``, ``step``, and 0 or 1 ``below``, ``inside``, ``above``; values that never came are left out.
+        ``metric``, ``step``, and 0 or 1 ``below``, ``inside``, ``above``; steps without a sample are left out.
     """
     rows = forecasts[forecasts["actual"].notna()]
     below, above = rows["actual"] < rows["lower"], rows["actual"] > rows["upper"]

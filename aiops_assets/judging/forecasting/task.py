@@ -12,7 +12,7 @@ from aiops_assets.judging.forecasting.shadow import ForecastsSideBySide
 
 
 class Forecasting:
-    """Forecasts, judged by what came; predictions are frames of ``holdout.KEYS`` and ``holdout.SIDES``."""
+    """Forecasts, judged by the true values; predictions are frames of ``holdout.KEYS`` and ``holdout.SIDES``."""
 
     name = "forecaster"
     baseline_name = TRIVIAL_NAMES

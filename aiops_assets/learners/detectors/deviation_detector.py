@@ -1,12 +1,12 @@
 """What the window detectors on deviations share: terms, their calibration on training rows, a score, alerts.
 
-A deviation is how far a metric is from what it was expected to be, per row and metric, of some kind.
+A deviation is how far a metric is from its expected value, per row and metric, of some kind.
 
 1. Each is divided by a scale: the training rows' 99 % quantile, corrected by how large the metric's deviations have
    been lately compared with training (exponentially weighted mean, half-life three days, and a day of prior).
 2. A term is the mean over the metrics, or over the fifth that deviates most, smoothed causally; its training median
    is 0 and its 99 % quantile 1. The score is the sum of the terms.
-3. An alert is a score above the trailing quantile of the last seven days that the asked budget leaves.
+3. An alert is a score above the trailing quantile of the last seven days that the requested budget leaves.
 """
 
 from abc import ABC, abstractmethod
@@ -50,10 +50,10 @@ class Term:
 
 @dataclass(frozen=True)
 class Usual:
-    """What is usual of deviations, terms and scores on training rows.
+    """Deviations, terms and scores of training rows, by which those of later rows are measured.
 
     ``quantile`` and ``mean`` are (n_kinds, n_metrics) of deviations, 0 where there was none; ``hours`` (smoothing),
-    ``middle`` and ``spread`` (n_terms,); ``scores`` up to 1,000 scores in order of size.
+    ``middle`` and ``spread`` (n_terms,) of terms; ``scores`` up to 1,000 scores in order of size.
     """
 
     step_seconds: int
@@ -69,7 +69,7 @@ USUAL_ARRAYS = ("quantile", "mean", "hours", "middle", "spread", "scores")
 
 
 class DeviationDetector(ABC):
-    """A window detector over any numeric columns; a subclass says what deviates, and fits it.
+    """A window detector over any numeric columns; a subclass computes deviations, and fits what they need.
 
     Args:
         columns: which, in order.
@@ -78,13 +78,13 @@ class DeviationDetector(ABC):
 
     terms: tuple[Term, ...]
     kinds: tuple[str, ...]
-    """Of the terms, in the order of scales."""
+    """Kinds of deviation that the terms are made of, in the order of scales."""
     kinds_of_now: tuple[str, ...]
-    """Those that tell which metric just deviates: its contributions are of them."""
+    """Kinds that show which metric deviates now: contributions are made of them."""
     least_seen_share = 0.0
-    """Of the training rows: a kind that is known in fewer (it has no days to compare with, say) is left out."""
+    """A kind that is known in a smaller share of the training rows (without days to compare with, say) is left out."""
     least_spread: float
-    """Of a term, between training median and 99 % quantile."""
+    """A term's 99 % quantile counts as at least so far above its median, in training."""
 
     def __init__(self, columns: Sequence[str], alert_budget: float = ALERT_BUDGET) -> None:
         if not columns:
@@ -97,7 +97,7 @@ class DeviationDetector(ABC):
 
     @abstractmethod
     def _deviations(self, grid: Grid) -> Kinds:
-        """Of each kind, of a fitted detector."""
+        """Deviations of each kind, by a fitted detector."""
 
     @property
     def step_seconds(self) -> int:
@@ -118,7 +118,7 @@ class DeviationDetector(ABC):
         ratios = self._ratios(self._deviations(grid), grid, usual.quantile, usual.mean)
         score = total(self._smoothed(ratios, grid, usual.hours), usual.middle, usual.spread)
         known = np.isfinite(grid.values).any(axis=1)
-        score[~known] = usual.scores[0]  # nothing is known: nothing is said
+        score[~known] = usual.scores[0]  # nothing is known: as normal as the most normal training row
         alert = (score > trailing_threshold(usual.scores, score, grid, self.alert_budget)) & known
         at = grid.position
         return Scored(score[at], alert[at], contributions((ratios[kind] for kind in self.kinds_of_now), grid)[at])
@@ -129,7 +129,7 @@ class DeviationDetector(ABC):
         return self._usual
 
     def _calibrated(self, grids: Sequence[Grid], found: Sequence[Kinds], floors: Mapping[str, Floats | float]) -> Usual:
-        """What is usual of each grid's training deviations; ``floors``: of each kind, what is too small to count."""
+        """The calibration by each grid's training deviations; ``floors``: of each kind, what is too small to count."""
         scales = [self._scale(np.concatenate([kinds[kind] for kinds in found]), floors[kind]) for kind in self.kinds]
         quantile, mean = (np.array(part) for part in zip(*scales, strict=True))
         hours = smoothing_hours([term.hours for term in self.terms], grids)

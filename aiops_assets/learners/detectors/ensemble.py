@@ -32,7 +32,7 @@ TERMS = (
 )
 KINDS = tuple(dict.fromkeys(term.kind for term in TERMS))
 LEAST_STANDARD = 1e-3
-"""In standard deviations, the unit of a forecast's error: what is too small to count."""
+"""Errors of a forecast below so many standard deviations are too small to count."""
 
 
 class EnsemblePredictor(DeviationDetector):
@@ -46,7 +46,7 @@ class EnsemblePredictor(DeviationDetector):
     _forecast: Forecast
 
     def fit(self, frames: Sequence[pd.DataFrame], step_seconds: int | None = None) -> None:
-        """Learn from training rows what is usual.
+        """Fit the forecast of changes, scales and threshold to training rows.
 
         Args:
             frames: one of each entity (a pod, a server), in order of time: ``timestamp`` and the columns.

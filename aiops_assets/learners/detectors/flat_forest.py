@@ -1,4 +1,4 @@
-"""The anomaly-detector without scikit-learn's cost of a call, for rows that are asked one at a time.
+"""The anomaly-detector without scikit-learn's cost of a call, for requests of one row.
 
 A Pipeline of :mod:`~aiops_assets.learners.detectors.isolation_forest` spends milliseconds on checks before it looks
 at a row. Here its trees lie in flat arrays that a compiled loop walks through.
@@ -46,14 +46,14 @@ class FlatForest:
         expected: (45,) medians of the train rows, which stand in for a column whose value is not known.
         spread: (45,) positive; the standard deviation that a normal distribution would have whose quantiles lie as
             far apart as those the column was scaled with. Where a column is not scaled (the level of a counter has
-            no usual range): as much as the median itself, at least 1.
+            no normal range): as much as the median itself, at least 1.
         missing: (45,) what a column holds when its value is not known.
         roots: (n_trees,) the first node of each tree.
         column, threshold: (n_nodes,) a row goes right where its column is above the threshold; infinity at a leaf.
         children: (n_nodes, 2) left and right; a leaf is its own child, so that all trees can be walked in step.
         depth: (n_nodes,) path length of a row that ends in this leaf.
         levels: steps after which every row is at a leaf.
-        usual_depth: what the depths of all trees are together in the mean, c(n) of the paper for each tree.
+        usual_depth: the expected sum of the depths in all trees, c(n) of the paper for each tree.
         offset: the score above which a row is an anomaly, with its sign turned.
     """
 
@@ -111,9 +111,9 @@ class FlatForest:
         return np.where(self.score(rows) > 0, np.int64(-1), np.int64(1))
 
     def contributions(self, row: npt.ArrayLike) -> Floats:
-        """How much each metric of the engine speaks for a row's being unusual: (45,) -> (5,), shares or all 0.
+        """Each engine metric's part in how anomalous a row is: (45,) -> (5,), shares or all 0.
 
-        A metric's part is how far the score falls when the row is asked again as if the metric's query had failed
+        A metric's part is how far the score falls when the row is scored again as if the metric's query had failed
         (occlusion). Raises ModelError: see :meth:`score`.
         """
         values = np.asarray(row, dtype=np.float64)
@@ -165,7 +165,7 @@ def _taken_apart(pipeline: Any) -> FlatForest:
 
 
 def _kept(array: npt.NDArray[Kept]) -> npt.NDArray[Kept]:
-    """What threads share and nobody may change."""
+    """The array, read-only: threads share it."""
     array.flags.writeable = False
     return array
 

@@ -2,9 +2,9 @@
 
 1. The network (:mod:`lstm_network`) gives two errors of each metric in each row: of its change to the row before, and
    of its level within the last 16 rows.
-2. Scales, terms, score and alerts are those of :mod:`deviation_detector`. So a network that ages does not make every
-   row unusual. Terms are over all metrics at once and over an hour, and over the fifth with the largest errors over an
-   hour.
+2. Scales, terms, score and alerts are those of :mod:`deviation_detector`, so that a network that ages does not make
+   every row anomalous. Terms are over all metrics at once and over an hour, and over the fifth with the largest errors
+   over an hour.
 
 PyTorch is imported when it is needed.
 """
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 HELD_BACK = 0.15
-"""Share of each entity's train rows, its newest, that training is judged by and does not learn from."""
+"""Share of each entity's train rows, its newest, that are the validation split of training."""
 LEAST_ERROR = 0.1
-"""In units of a metric's usual signal: smaller errors are the network's own noise."""
+"""Errors below this share of a metric's mean signal are the network's own noise."""
 KINDS = ("change", "level")
 """``lstm_network.SIGNALS``, which cannot be imported without torch."""
 OVER = (("all", 0.0), ("all", 1.0), ("top", 1.0))
-"""Over which metrics (all, or the fifth that is largest), and over how many hours; of each kind."""
+"""Each kind is averaged over these metrics (all, or the fifth that is largest), and smoothed over so many hours."""
 
 
 class LstmAutoencoder(DeviationDetector):
@@ -51,7 +51,7 @@ class LstmAutoencoder(DeviationDetector):
     least_spread = 1e-3
     _network: "Network"
     _losses: Floats
-    """Of the held-back windows before training and after each epoch."""
+    """Losses of the validation split before training and after each epoch."""
 
     def __init__(self, columns: Sequence[str], alert_budget: float = ALERT_BUDGET, seed: int = 42) -> None:
         super().__init__(columns, alert_budget)
@@ -64,14 +64,14 @@ class LstmAutoencoder(DeviationDetector):
         step_seconds: int | None = None,
         start: "LstmAutoencoder | None" = None,
     ) -> None:
-        """Learn from training rows what is usual.
+        """Train the network, and fit scales and threshold to training rows.
 
-        The newest 15 % of each frame are held back: training ends early when they are no longer written out better.
+        The newest 15 % of each frame are the validation split: training ends early when its loss falls no more.
 
         Args:
             frames: one of each entity (a pod, a server), in order of time: ``timestamp`` and the columns.
             step_seconds: cadence of the series; that of the longest frame by default.
-            start: a fitted detector to go on from: its weights and its units of the signals, fewer epochs.
+            start: a fitted detector for a warm start: from its weights and its units of the signals, fewer epochs.
 
         Raises:
             ModelError: fewer than ten rows, no value at all, or a ``start`` of other columns or another cadence.
@@ -156,12 +156,12 @@ class LstmAutoencoder(DeviationDetector):
 
     @property
     def held_back_losses(self) -> tuple[float, ...]:
-        """Loss of the held-back windows before training and after each epoch."""
+        """Losses of the validation split before training and after each epoch."""
         self._fitted()
         return tuple(self._losses.tolist())
 
     def _continued(self, start: "LstmAutoencoder", step_seconds: int) -> "Network":
-        """A copy of another detector's network."""
+        """A copy of another detector's network, for a warm start. Raises ModelError: other columns or cadence."""
         import copy
 
         usual = start._fitted()
@@ -180,7 +180,7 @@ class LstmAutoencoder(DeviationDetector):
 
 
 def _learnt_and_held_back(windows: "Windows", grids: Sequence[Grid]) -> "tuple[Tensor, Tensor]":
-    """Ends of the windows to learn from and of those that judge; none ends in a row without any value."""
+    """Ends of the windows of the training and of the validation split; none ends in a row without any value."""
     import torch
 
     learnt, held_back = [], []
@@ -190,11 +190,11 @@ def _learnt_and_held_back(windows: "Windows", grids: Sequence[Grid]) -> "tuple[T
         learnt.append(known[:first])
         held_back.append(known[first:])
     both = [torch.from_numpy(np.concatenate(part)) for part in (learnt, held_back)]
-    return both[0], both[1] if len(both[1]) else both[0]  # many entities of a few rows each: nothing to hold back
+    return both[0], both[1] if len(both[1]) else both[0]  # many entities of a few rows each: nothing to split off
 
 
 def _signal_scale(grids: Sequence[Grid], window: int) -> Floats:
-    """(2, n_metrics): the mean absolute change, and distance to the mean of a window, of the training rows."""
+    """(2, n_metrics): mean absolute change, and mean distance to the mean of a window, over the training rows."""
     signals = (
         [np.abs(np.diff(grid.values, axis=0)) for grid in grids],
         [np.abs(grid.values - rolling_mean(grid.values, window)) for grid in grids],
@@ -204,13 +204,13 @@ def _signal_scale(grids: Sequence[Grid], window: int) -> Floats:
 
 
 def _known_mean(values: Floats) -> Floats:
-    """Over the rows; 0 where nothing is known."""
+    """(n_metrics,) mean over the rows of what is known; 0 where nothing is."""
     known = np.isfinite(values)
     return np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
 
 def _errors(network: "Network", grid: Grid) -> Kinds:
-    """Of each signal, in units of what is usual of the metric."""
+    """Signal -> (n_rows, n_metrics) errors in units of the metric's mean signal in training."""
     from aiops_assets.learners.detectors import lstm_network
 
     return dict(zip(lstm_network.SIGNALS, lstm_network.errors(network, grid.values).swapaxes(0, 1), strict=True))

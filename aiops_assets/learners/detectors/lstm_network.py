@@ -1,7 +1,7 @@
 """The network of lstm-predictor: an LSTM encoder-decoder over windows of samples, its training and its file.
 
 Malhotra et al., "LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection", ICML workshop 2016: an encoder reads a
-window, a decoder writes it out again from the little that was kept, newest row first; what it cannot write is unusual.
+window, a decoder reconstructs it from the little that was kept, newest row first; where it fails, the row is anomalous.
 
 This module needs PyTorch: import it where a network is needed, not at the top of a module.
 """
@@ -29,19 +29,21 @@ WINDOW = 16
 SIGNALS = ("change", "level")
 HIDDEN = 32
 LATENT = 8
-"""What is kept of a window, whatever its width: with room for everything, anomalies too would be written out well."""
+"""Numbers that are kept of a window, whatever its width: with room for everything, anomalies too would be reconstructed
+well."""
 MOST_SHOWN = 6.0
-"""In units of the scale: what is shown to the network is cut here, so that one spike does not drown the window."""
+"""The network is shown signals of at most so many scales, so that one spike does not drown the window."""
 MOST_SIGNAL = 1000.0
 BATCH = 128
 EPOCHS, EPOCHS_CONTINUED = 12, 4
 PATIENCE = 3
 LEAST_GAIN = 0.005
-"""An epoch that lowers the held-back loss by a smaller share counts as one without progress."""
+"""An epoch that lowers the validation loss by a smaller share counts as one without progress."""
 LEARNING_RATE, LEARNING_RATE_CONTINUED = 5e-3, 1e-3
 MOST_GRADIENT = 1.0
 MOST_WINDOWS, LEAST_WINDOWS, MOST_EPOCH_VALUES = 6144, 512, 6144 * WINDOW * 64
-"""An epoch is at most this work, however long the history; wide series get fewer windows."""
+"""An epoch draws so many windows at most, however long the history, and fewer of wide series: so many values, but not
+below the least number of windows."""
 MOST_HELD_BACK = 2048
 SCORED_WINDOWS, MOST_BLOCK_VALUES = 512, 2_000_000
 DOCUMENT = "detector.json"
@@ -59,7 +61,7 @@ class Network(nn.Module):
     """
 
     scale: Tensor
-    """(2, n_columns) float64, what is usual of each signal, in the columns' units."""
+    """(2, n_columns) float64, mean size of each signal in training, in the columns' units."""
 
     def __init__(self, n_columns: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -122,7 +124,7 @@ class Network(nn.Module):
 
 
 class Windows:
-    """Every window of some stretches, cut when asked for; rows before a stretch are unknown.
+    """Every window of some stretches, cut on request; rows before a stretch are unknown.
 
     Args:
         stretches: each (n_rows, n_columns) float64, NaN where no sample is.
@@ -179,18 +181,18 @@ def train(
 ) -> list[float]:
     """Train in place; the weights of the best epoch stay.
 
-    Ends early when three epochs in a row hardly lowered the loss of the held-back windows.
+    Ends early when three epochs in a row hardly lowered the validation loss.
 
     Args:
         network: to train.
         windows: of the train rows.
         learnt: ends of the windows to learn from; each epoch draws some of them.
-        held_back: ends of those that only judge.
+        held_back: ends of the windows of the validation split.
         seed: of the draw.
-        continued: the network was trained before: fewer epochs, smaller steps.
+        continued: a warm start of a network that was trained before: fewer epochs, smaller steps.
 
     Returns:
-        The held-back loss before training and after each epoch.
+        The validation loss before training and after each epoch.
     """
     n_columns = network.scale.shape[1]
     most = max(LEAST_WINDOWS, min(MOST_WINDOWS, MOST_EPOCH_VALUES // (WINDOW * n_columns)))
@@ -254,7 +256,7 @@ def to_file(network: Network, document: Mapping[str, object]) -> bytes:
 
 
 def read_document(data: bytes) -> dict[str, Any]:
-    """The JSON document of a file made by :func:`to_file`. Raises ModelError: it is none, or damaged."""
+    """The JSON document of a file made by :func:`to_file`. Raises ModelError: the file is another one, or damaged."""
     document: dict[str, Any] = json.loads(_Archive(data).read(f"extra/{DOCUMENT}"))
     return document
 
@@ -311,5 +313,5 @@ def _parts(ends: Tensor, size: int) -> list[Tensor]:
 
 
 def _shown(signals: Tensor) -> Tensor:
-    """What the network reads and has to write: bounded, and 0 where nothing is known."""
+    """Signals as the network reads and has to reconstruct them: bounded, and 0 where nothing is known."""
     return torch.clamp(torch.nan_to_num(signals), -MOST_SHOWN, MOST_SHOWN)

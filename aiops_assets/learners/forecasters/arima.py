@@ -16,17 +16,18 @@ from aiops_assets.timeseries.series import Floats
 Order = tuple[int, int, int]
 
 ROWS = 1200
-"""The newest that are learnt from: older ones make the likelihood slower, and little better."""
+"""A fit uses so many of the newest rows: older ones make the likelihood slower, and little better."""
 LEAST_ROWS = 60
 SCALE_DAYS = 14
 HELD_DAYS, HELD_SHARE = 4, 0.5
 ORIGINS = 64
 ORDERS = ((0, 1), (1, 1), (2, 1), (2, 2))
-"""(p, q): AICc chooses."""
+"""AICc chooses one of these (p, q)."""
 SIGNIFICANT = 0.05
 ITERATIONS = 50
 EVALUATIONS = 600
-"""Of a likelihood, after which a search ends: none of real series took so many, a raw counter's has no top to reach."""
+"""A search ends after so many evaluations of the likelihood: no real series took as many, and that of a raw counter has
+no maximum to reach."""
 RANDOM_WALK: Order = (0, 1, 0)
 
 
@@ -40,7 +41,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class View:
-    """What the ARIMA is of: the metric on a scale, less the shape of the days before, which has no level of its own.
+    """What an ARIMA is fitted to: the metric on a scale, less its daily profile, which has no level of its own.
 
     Attributes:
         level: (n,) the metric on its scale.
@@ -61,7 +62,7 @@ class View:
         return cls(level, usual, day if seasonal else 0)
 
     def remainder(self, begin: int, end: int) -> Floats:
-        """(n,) what is modelled, from row ``begin`` at the earliest."""
+        """(n,) rows ``begin`` to ``end`` without profile, none before the first that has one."""
         begin = max(begin, self.first)
         return self.level[begin:end] - self.usual[begin:end]
 
@@ -69,12 +70,12 @@ class View:
 class ArimaForecaster(PerMetricForecaster):
     """ARIMA(p, d, q) by maximum likelihood: d by a KPSS test, p and q by AICc (Hyndman & Khandakar 2008).
 
-    Four views of a metric are candidates: plain or compressed by a hyperbolic sine, as it is or less its profile of
-    the day. Each is fitted on the rows before a held-back part and asked from origins in it; the one that is least
-    wrong there is fitted again on the newest :data:`ROWS`. A later history is filtered with these parameters.
+    Four views of a metric are candidates: plain or compressed by a hyperbolic sine, as it is or less its daily profile.
+    Each is fitted on the rows before the calibration split and forecasts from origins in it; the one with the smallest
+    errors there is fitted again on the newest :data:`ROWS`. A later history is filtered with these parameters.
 
     Attributes:
-        orders: metric -> (p, d, q); none where the median of the last hour goes on.
+        orders: metric -> (p, d, q); without those that are forecast by the median of the last hour.
     """
 
     kind = "arima"
@@ -82,7 +83,7 @@ class ArimaForecaster(PerMetricForecaster):
 
     @property
     def orders(self) -> dict[str, Order]:
-        """What was fitted to each metric."""
+        """Metric -> (p, d, q) that was fitted to it."""
         fitted = zip(self.metrics, self.models, strict=True)
         return {name: _order(model["order"]) for name, model in fitted if model}
 
@@ -142,7 +143,7 @@ class ArimaForecaster(PerMetricForecaster):
 
 
 def estimated(remainder: Floats, order: Order | None = None) -> tuple[Estimate, str]:
-    """Fit a series, of a given order if it has a likelihood or of the best one by AICc; and what did not go well."""
+    """Fit a series, with the given order if it has a likelihood, else with the best by AICc; a note of what failed."""
     if len(remainder) < LEAST_ROWS or np.ptp(remainder) == 0:
         return Estimate(RANDOM_WALK, []), "; a random walk: what is modelled never changed"
     with contained():
@@ -172,7 +173,7 @@ def forecasts(estimate: Estimate, view: View, origins: Steps, horizon: int, seas
         # Results for people would come with a covariance of the parameters, which costs as much as several filters.
         found = model.filter(estimate.parameters, return_ssm=True)
     mean = estimate.parameters[0] if estimate.order[1] == 0 else 0.0
-    # The state after a row tells all that follows: one pass over the rows serves every origin.
+    # The state after a row decides all that follows: one pass over the rows serves every origin.
     state, design, transition = found.predicted_state[:, origins + 1 - first], found.design[0, :, 0], found.transition
     ahead = np.empty((len(origins), horizon))
     for h in range(horizon):
@@ -185,14 +186,14 @@ def forecasts(estimate: Estimate, view: View, origins: Steps, horizon: int, seas
 
 
 def same_time(level: Floats, rows: Steps, known: Steps, day: int) -> Floats:
-    """The shape of the day at the time of rows, from rows up to ``known``; NaN where there is no day before.
+    """The daily profile at the time of rows, from rows up to ``known``; NaN where there is no day before.
 
     A median over days of how far each lay from its own level, the median of the day around the row: where the level
     shifts, days on either side of the shift still agree, and what is left of a metric carries its level.
     """
     half = max(1, round(NARROW_HOURS * day / 24)) // 2
     smooth = pd.Series(level).rolling(2 * half + 1, center=True, min_periods=1).median().to_numpy()
-    # Smoothing looks ahead by half its window, and must not reach beyond what is known.
+    # Smoothing looks ahead by half its window, and must not reach rows after the last known one.
     back = [np.minimum(rows - days * day, known - half) for days in range(1, SEASONS + 1)]
     own = pd.Series(level).rolling(day, min_periods=1).median().to_numpy()
     shape = [smooth[np.maximum(at, 0)] - own[np.minimum(np.maximum(at + day // 2, day - 1), known)] for at in back]
@@ -204,7 +205,7 @@ def same_time(level: Floats, rows: Steps, known: Steps, day: int) -> Floats:
 
 
 def slots(times: pd.DatetimeIndex, day: int) -> Steps:
-    """(n,) which row of the day each time is."""
+    """(n,) position of each time in its day, in rows from 0."""
     seconds = times.hour * 3600 + times.minute * 60 + times.second
     return (seconds.to_numpy() * day // 86400).astype(np.int64)
 
@@ -222,7 +223,7 @@ def contained() -> Iterator[None]:
 
 
 def _likeliest(remainder: Floats, order: Order) -> tuple[float, Estimate, str] | None:
-    """AICc, parameters and a note; nothing where there is no likelihood."""
+    """AICc, parameters and a note; ``None`` where there is no likelihood."""
     try:
         search = {"maxiter": ITERATIONS, "maxfun": EVALUATIONS, "disp": 0}
         fit = _arima(remainder, order).fit(low_memory=True, cov_type="none", method_kwargs=search)

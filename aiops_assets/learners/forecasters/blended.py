@@ -1,10 +1,9 @@
-"""A learned forecaster that asks the history at hand how far it may be trusted.
+"""A learned forecaster, blended with the last value by the recent errors of both.
 
-For what it never learned, another series or a level that has just shifted: it is asked about moments of the history
-itself that later rows tell the truth about, beside the last value. Each counts by how wrong it was so many steps ahead
-(Bates and Granger, "The combination of forecasts", Operational Research Quarterly 20, 1969; with a sharper exponent).
-The interval moves with the median, and where the newest rows lay outside what was told of them, it reaches farther by
-as much as that was wrong.
+For what it never learned, another series or a level that has just shifted: both forecast from origins in the history
+itself, where later rows are known. Each is weighted by its errors at so many steps ahead (Bates and Granger, "The
+combination of forecasts", Operational Research Quarterly 20, 1969; with a sharper exponent). The interval moves with
+the median, and where most of the newest rows lay far outside their intervals, it is wider by their median error.
 """
 
 from dataclasses import dataclass, replace
@@ -18,26 +17,26 @@ from aiops_assets.timeseries.history import History, steps_a_day
 from aiops_assets.timeseries.series import Floats
 
 SHARPNESS = 4
-"""Exponent of the errors in the weights: who errs half as much counts sixteen times."""
+"""Exponent of the errors in the weights: with half the error a forecast counts sixteen times."""
 LEAST_ROWS = 24
-"""A shorter history asks too little to tell."""
+"""A history of fewer rows has too few origins to judge from."""
 MOST_ROWS, ORIGINS = 144, 36
-"""Of the newest rows that are asked about, and how many moments in them: what was right a day ago tells little."""
+"""At most so many of the newest rows are forecast, from so many origins: errors of a day ago say little of now."""
 NEIGHBOURS = 3
-"""Steps ahead for each one that is counted with its neighbours: far ahead there are few to ask about."""
+"""Errors up to a third of the horizon nearer or farther ahead count together: far ahead there are few of them."""
 NEWEST_ROWS = 12
 SURPRISED = 1.5
-"""Times its margin: an error beyond that is far outside the interval."""
+"""An error of more than so many times its side's margin lies far outside the interval."""
 
 
 @dataclass(frozen=True)
 class Lately:
-    """What was told of rows that are known by now; n pairs of a moment and a row after it.
+    """Recent errors: of n pairs of an origin and a known row after it.
 
     Attributes:
         h: (n,) steps ahead.
         learned, last: (n,) absolute errors of the learned forecaster and of the last value, in the metric's scale.
-        outside: (n,) whether the row lay far outside the interval that was told for it.
+        outside: (n,) whether the row lay far outside its interval.
         newest: (n,) whether the row is one of the newest.
     """
 
@@ -84,7 +83,7 @@ class BlendedForecaster(LearnedForecaster):
 
 
 def _trust(lately: Lately, horizon: int) -> Floats:
-    """(horizon,) 0-1, the weight of what was learned."""
+    """(horizon,) 0-1, the weight of the learned forecast."""
     trust = np.ones(horizon)
     for ahead in range(1, horizon + 1):
         near = np.abs(lately.h - min(ahead, lately.h.max())) <= ahead // NEIGHBOURS
@@ -97,7 +96,7 @@ def _trust(lately: Lately, horizon: int) -> Floats:
 
 
 def _surprise(lately: Lately) -> float:
-    """The usual error of the newest rows, where most of them lay far outside what was told of them; else 0."""
+    """The median error of the newest rows where most of them lay far outside their intervals; else 0."""
     if not lately.newest.any() or lately.outside[lately.newest].mean() <= 0.5:
         return 0.0
     return float(np.median(lately.learned[lately.newest]))

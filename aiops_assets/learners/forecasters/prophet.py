@@ -1,4 +1,4 @@
-"""Prophet for each metric, and above it what the newest rows tell."""
+"""Prophet for each metric, corrected by the residuals of the newest rows."""
 
 import logging
 import warnings
@@ -15,16 +15,16 @@ from aiops_assets.learners.forecasters.per_metric import UNJUDGED, Metric, PerMe
 from aiops_assets.timeseries.series import Floats
 
 DAYS = 14
-"""The newest that are learnt from."""
+"""A fit uses so many of the newest days."""
 BLOCKS_A_DAY = 48
 """Prophet sees medians of half hours: its shortest wave of a day is 2.4 h, and a spike moves no median."""
 DAILY_WAVES, WEEKLY_WAVES = 10, 3
 LEAST_DAYS, LEAST_DAYS_WEEKLY = 2.0, 13.9
 SEASONALITY_SCALE = 0.1
 CUTS, CUT_DAYS, ORIGINS_A_CUT = 6, 7 / 12, 4
-"""Held-back origins: models of what lies before each of so many moments, so far apart, each asked so many times."""
+"""The calibration split: models of the rows before so many cuts, so many days apart, each with so many origins."""
 CORRECTIONS = tuple((hours, level) for level in (0.0, 1.0) for hours in (0.0, 3.0, 12.0, 84.0))
-"""Hours in which the residual of the last hour decays (0: it is not added), weight of the last day's residual."""
+"""Hours in which the last hour's residual decays (0: it is not added), and weight of the last day's residual."""
 LOGGERS = ("prophet", "prophet.plot", "prophet.models", "cmdstanpy")
 PANDAS_4 = "The 'convert_dates' keyword in read_json|The inplace keyword in DataFrame.drop"
 
@@ -32,12 +32,11 @@ PANDAS_4 = "The 'convert_dates' keyword in read_json|The inplace keyword in Data
 class ProphetForecaster(PerMetricForecaster):
     """Prophet (Taylor & Letham 2018) with flat growth, a daily and, from two weeks on, a weekly season.
 
-    A Prophet model looks at the clock alone, not at recent values. This class adds a layer of its own to what Prophet
-    says: the median residual of the last day, or none, and a residual of the last hour that decays, or none. Which of
-    them, and whether the metric is compressed before (see
-    :class:`~aiops_assets.learners.forecasters.per_metric.Scale`), is what was least wrong from held-back origins, asked
-    of models of the rows before these. Growth is flat because a trend is no
-    help a day ahead when the level is told by the newest rows.
+    A Prophet model looks at the clock alone, not at recent values. This class corrects its predictions: by the median
+    residual of the last day, or none, and by a residual of the last hour that decays, or none. Which of them, and
+    whether the metric is compressed before (see :class:`~aiops_assets.learners.forecasters.per_metric.Scale`), is what
+    had the smallest errors from the origins of the calibration split, by models of the rows before these. Growth is
+    flat because a trend is no help a day ahead when the level follows from the newest rows.
     """
 
     kind = "prophet"
@@ -93,7 +92,7 @@ class ProphetForecaster(PerMetricForecaster):
 
 
 def fitted(metric: Metric, end: int, scale: Scale, seed: int) -> Any:
-    """A Prophet model of the rows before ``end``; ValueError: Stan found none."""
+    """A Prophet model of the rows before ``end``. Raises ValueError: Stan found no fit."""
     with quiet():
         from prophet import Prophet
 
@@ -116,7 +115,7 @@ def fitted(metric: Metric, end: int, scale: Scale, seed: int) -> Any:
 
 
 def predicted(model: Any, times: pd.DatetimeIndex) -> Floats:
-    """(n,) what a model says of times, on its scale."""
+    """(n,) predictions of a model for times, on its scale."""
     with quiet():
         said: Floats = model.predict(pd.DataFrame({"ds": times}))["yhat"].to_numpy()
     return said
@@ -143,7 +142,7 @@ def grid(metric: Metric, begin: int, end: int) -> pd.DatetimeIndex:
 
 
 def as_json(model: Any) -> str:
-    """As Prophet serialises itself."""
+    """A model as Prophet serialises it."""
     with quiet():
         from prophet.serialize import model_to_json
 
@@ -152,7 +151,7 @@ def as_json(model: Any) -> str:
 
 @lru_cache(maxsize=16)
 def from_json(text: str) -> Any:
-    """What :func:`as_json` wrote; it is asked and never changed."""
+    """A model that :func:`as_json` wrote; it is shared, so only predictions may be made with it."""
     with quiet():
         from prophet.serialize import model_from_json
 

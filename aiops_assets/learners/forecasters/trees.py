@@ -11,9 +11,9 @@ BOOSTING = {
     "max_iter": 80, "learning_rate": 0.08, "max_leaf_nodes": 8, "l2_regularization": 1.0, "early_stopping": False,
 }  # fmt: skip
 MORE_ITERATIONS = 30
-"""That boosting goes on with from trees of an earlier window."""
+"""Boosting has so many iterations after a warm start from trees of an earlier window."""
 MOST_STAGES = 4
-"""Earlier windows that boosting goes on from: what is older is forgotten by starting anew."""
+"""A booster is of so many windows at most: a fit anew then forgets what is older."""
 LEAF_PAIRS, LEAF_SHARE = 300, 0.05
 FOREST = {"n_estimators": 50, "max_features": 0.33, "max_samples": 0.15, "min_samples_leaf": 10, "n_jobs": 1}
 
@@ -33,17 +33,17 @@ class Trees(Protocol):
         """Trees of this kind that are not fitted."""
 
     def fitted(self, x: Floats, y: Floats, before: "Trees | None" = None) -> "Trees":
-        """Fitted trees: x (n, n_features), NaN is not known; y (n,). Some kinds can go on from earlier trees."""
+        """Fitted trees: x (n, n_features), NaN is not known; y (n,); ``before``: earlier trees for a warm start."""
 
     def predict(self, x: Floats) -> Floats:
-        """(n,) what will come."""
+        """(n, n_features) -> (n,) predictions of y."""
 
     def why_anew(self) -> str:
-        """Why nothing can go on from these trees; empty when it can."""
+        """Why there is no warm start from these trees; empty when there is one."""
 
 
 class Boosting:
-    """Gradient boosting of the median. From earlier trees it goes on by boosting what these leave."""
+    """Gradient boosting of the median. A warm start boosts the residuals of earlier trees."""
 
     name = "boosting"
 
@@ -79,7 +79,7 @@ class Boosting:
 
 
 class RandomForest:
-    """The mean of deep trees, each of some of the pairs, as ADR-051 has it; it is always fitted anew."""
+    """The mean of deep trees, each fitted on some of the pairs, as in ADR-051; there is no warm start."""
 
     name = "random_forest"
 
@@ -108,7 +108,7 @@ class RandomForest:
 
 
 TREES: Mapping[str, Callable[..., Trees]] = {"boosting": Boosting, "random_forest": RandomForest}
-"""Kind -> makes trees from a seed and, of a file, stages."""
+"""Kind -> makes trees from a seed and, when a file is read, its stages."""
 
 
 def _sum(stages: tuple[Any, ...], x: Floats) -> Floats:
