@@ -207,8 +207,8 @@ class Settings(BaseModel):
             return "prometheus" if self.data_source == "auto" else self.data_source
         if self.data_source == "auto" and self.aiops_env != "production":
             return "synthetic"
-        said = f"DATA_SOURCE={self.data_source}" + " (or MODEL_SOURCES)" * bool(self.model_sources)
-        raise SettingsError(f"{said} needs PROMETHEUS_URL, e.g. PROMETHEUS_URL=http://host:9090")
+        setting = f"DATA_SOURCE={self.data_source}" + " (or MODEL_SOURCES)" * bool(self.model_sources)
+        raise SettingsError(f"{setting} needs PROMETHEUS_URL, e.g. PROMETHEUS_URL=http://host:9090")
 
     def for_source(self, source: str) -> "Settings":
         """The same with another DATA_SOURCE; an empty one changes nothing."""

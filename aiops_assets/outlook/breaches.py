@@ -25,8 +25,8 @@ which a kubelet begins to evict by default (nodefs.available < 10 %); memory ali
 
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 SOON_MINUTES = (60, 360)
-SURE = 0.8
-INTERVAL = 0.8
+SURE_PROBABILITY = 0.8
+INTERVAL_COVERAGE = 0.8
 """The range from ``lower`` to ``upper`` of a forecast has this coverage."""
 TREND_SHARE = 0.25
 QUARTERS = 4
@@ -158,7 +158,7 @@ def severity_of(kind: Kind, minutes: int, probability: float) -> Severity:
     """
     if kind == "possible_breach":
         return "medium" if minutes <= SOON_MINUTES[0] else "low"
-    return SEVERITIES[sum(minutes <= soon for soon in SOON_MINUTES) + (probability >= SURE)]
+    return SEVERITIES[sum(minutes <= soon for soon in SOON_MINUTES) + (probability >= SURE_PROBABILITY)]
 
 
 def trend_of(value: Floats, lower: Floats, upper: Floats) -> Trend:
@@ -178,7 +178,7 @@ def trend_of(value: Floats, lower: Floats, upper: Floats) -> Trend:
 def _above(value: Floats, lower: Floats, upper: Floats, threshold: float) -> Floats:
     """(horizon,) probability of each step to be at or above the threshold."""
     normal = NormalDist()
-    sides = np.where(value >= threshold, value - lower, upper - value) / normal.inv_cdf((1 + INTERVAL) / 2)
+    sides = np.where(value >= threshold, value - lower, upper - value) / normal.inv_cdf((1 + INTERVAL_COVERAGE) / 2)
     away = value - threshold
     return np.array(
         [normal.cdf(by / side) if side > 0 else float(by >= 0) for by, side in zip(away, sides, strict=True)]

@@ -23,30 +23,30 @@ from aiops_assets.timeseries.series import Floats
 HORIZON_HOURS = 336.0
 """14 days: what is farther away is not predicted."""
 HISTORY_HOURS = 2 * HORIZON_HOURS
-FARTHEST_HOURS = 4 * HORIZON_HOURS
+MAX_INTERVAL_HOURS = 4 * HORIZON_HOURS
 """An interval is followed so far; one that is still below the limit there has no end."""
 WINDOW_HOURS = (1, 1.5, 2, 3, 4, 6, 9, 12, 18, 24, 36, 48, 72, 120, 168)
 BLOCKS = 48
 """A window is cut into so many blocks at most; a trend is found among their medians."""
 LEAST_BLOCKS = 6
-USUAL = NormalDist().inv_cdf(0.9)
+Z_80 = NormalDist().inv_cdf(0.9)
 """An 80 % interval reaches so many standard errors to each side."""
 STEEPER, FLATTER, LEAST_BENT = 0.2, 0.7, 0.5
 """How much a trend may bend: shares of its slope, reached when it is extrapolated far beyond the window of its fit.
 Leaks flatten (caches fill, allocators settle) more than they steepen. A straight window leaves a share of the bend."""
-AGREE = 2.5
+AGREEMENT_ERRORS = 2.5
 """A longer window's slope may be so many standard errors away from the shorter ones'."""
-SURE = 2.5
+RISE_ERRORS = 2.5
 """A trend rises when its slope is so many standard errors, after calibration, above zero."""
 RESET_SPREADS, RESET_SHARE = 8.0, 0.3
 """A drop is a reset when it is so many times the spread of the changes, and such a share of the range of values."""
-NEAR = 12
+NEAR_ROWS = 12
 """A drop with a rise so few rows away is not a reset but one side of a spike or a hole."""
 SEASON_DAYS, SEASON_ROWS, SEASON_SHARE = 2, 4, 0.3
 """A daily profile needs so many days and rows a day; below that share of the noise it is taken for zero."""
-HELD_BACK = (0.125, 0.25, 0.375, 0.5)
+CALIBRATION_SHARES = (0.125, 0.25, 0.375, 0.5)
 """Shares of the chosen window, its newest rows, that are its calibration split, one after the other."""
-EARLIER = 8
+EARLIER_WINDOWS = 8
 """Lines of so many earlier windows of the same length are judged too, as far as the history reaches."""
 LEAST_FACTOR = 1.3
 """Errors count at least so many times: choosing a window by its slope makes the slope look surer than it is."""
@@ -132,17 +132,17 @@ def time_to_exhaustion(history: History, metric: str, limit: float = 1.0, *, cov
     since, joined = _since_reset(values)
     shape, shape_error = _day_shape(joined, steps_a_day(history.step_seconds))
     line, below, above, bent = _calibrated(since - np.resize(shape, len(values)), step)
-    ahead = np.concatenate([np.arange(0, HORIZON_HOURS, step), np.arange(HORIZON_HOURS, FARTHEST_HOURS)])
+    ahead = np.concatenate([np.arange(0, HORIZON_HOURS, step), np.arange(HORIZON_HOURS, MAX_INTERVAL_HOURS)])
     rows = len(values) - 1 + np.round(ahead / step).astype(np.int64)
     path = line.level + line.slope * ahead + shape[rows % len(shape)]
     z = NormalDist().inv_cdf((1 + coverage) / 2)
     margin = z * np.hypot(line.error(ahead), shape_error)
-    bend = z / USUAL * bent * abs(line.slope) * ahead**2 / (ahead + 2 * line.middle + step)
+    bend = z / Z_80 * bent * abs(line.slope) * ahead**2 / (ahead + 2 * line.middle + step)
     middle = _crossing(ahead, path, limit)
     first = _crossing(ahead, path + np.hypot(above * margin, STEEPER * bend), limit)
     last = _crossing(ahead, path - np.hypot(below * margin, FLATTER * bend), limit)
     not_before = HORIZON_HOURS if first is None else min(first, HORIZON_HOURS)
-    rising = line.slope > 0 and line.slope > SURE * below * line.slope_error
+    rising = line.slope > 0 and line.slope > RISE_ERRORS * below * line.slope_error
     if middle is None or middle > HORIZON_HOURS or not rising:
         return Exhaustion(metric, limit, None, None, None, not_before, line.slope, now)
     return Exhaustion(metric, limit, middle, not_before, last, not_before, line.slope, now)
@@ -176,10 +176,10 @@ def _since_reset(values: Floats) -> tuple[Floats, Floats]:
     if not len(change):
         return values, joined
     low, high = np.quantile(y, [0.02, 0.98])
-    usual = 1.4826 * float(np.median(np.abs(change - np.median(change))))
-    drops = np.flatnonzero(change < -max(RESET_SPREADS * usual, RESET_SHARE * (high - low), 1e-12))
+    spread = 1.4826 * float(np.median(np.abs(change - np.median(change))))
+    drops = np.flatnonzero(change < -max(RESET_SPREADS * spread, RESET_SHARE * (high - low), 1e-12))
     for run in np.split(drops, np.flatnonzero(np.diff(drops) > 3) + 1):
-        around = change[max(run[0] - NEAR, 0) : run[-1] + NEAR] if len(run) else change
+        around = change[max(run[0] - NEAR_ROWS, 0) : run[-1] + NEAR_ROWS] if len(run) else change
         if len(run) and around.max() < -change[run].min() / 2:
             near = np.arange(max(run[0] + 1, 1), min(run[-1] + 6, len(y)))
             at = int(near[np.argmin(y[near] - y[near - 1])])
@@ -218,12 +218,12 @@ def _calibrated(values: Floats, step: float) -> tuple[Line, float, float, float]
     """The line from the window that suits, by what its errors below and above it grow, and how bent it may be."""
     line, rows = _best_line(values, step)
     end = len(values)
-    held_back = [(end - rows, end - round(share * rows), end) for share in HELD_BACK]
+    splits = [(end - rows, end - round(share * rows), end) for share in CALIBRATION_SHARES]
     # Rows before the window may have been of another kind, so lines through them are not judged.
-    cuts = [end - rows - back * rows // 2 for back in range(1, EARLIER + 1)]
-    held_back += [(cut - rows, cut, cut + rows // 2) for cut in cuts if cut >= rows]
-    errors = [-LEAST_FACTOR * USUAL, LEAST_FACTOR * USUAL] * (PRIOR_ERRORS // 2)
-    for begin, cut, until in held_back:
+    cuts = [end - rows - back * rows // 2 for back in range(1, EARLIER_WINDOWS + 1)]
+    splits += [(cut - rows, cut, cut + rows // 2) for cut in cuts if cut >= rows]
+    errors = [-LEAST_FACTOR * Z_80, LEAST_FACTOR * Z_80] * (PRIOR_ERRORS // 2)
+    for begin, cut, until in splits:
         seen, came = _line(values[begin:cut], step), values[cut:until]
         if seen is None or not np.isfinite(came).any():
             continue
@@ -232,7 +232,7 @@ def _calibrated(values: Floats, step: float) -> tuple[Line, float, float, float]
         expected = float(seen.error(hours.mean()))
         if expected > 0:
             errors.append(off / expected)
-    low, high = np.quantile(errors, [0.1, 0.9]) / USUAL
+    low, high = np.quantile(errors, [0.1, 0.9]) / Z_80
     bent = _bent(line, _line(values[-rows : end - rows // 2], step), _line(values[end - rows // 2 :], step))
     return line, max(LEAST_FACTOR, -float(low)), max(LEAST_FACTOR, float(high)), bent
 
@@ -256,7 +256,7 @@ def _best_line(values: Floats, step: float) -> tuple[Line, int]:
             continue
         # More rows make a line surer: an error that grows is of a line through rows of two kinds.
         error = min(error, line.slope_error)
-        low, high = max(low, line.slope - AGREE * error), min(high, line.slope + AGREE * error)
+        low, high = max(low, line.slope - AGREEMENT_ERRORS * error), min(high, line.slope + AGREEMENT_ERRORS * error)
         if low > high:
             break
         best, chosen = line, rows
@@ -284,7 +284,7 @@ def _line(values: Floats, step: float) -> Line | None:
     spread = max(1.4826 * float(np.median(np.abs(rest))), 0.5 * float(rest.std()))
     r = float(np.clip((rest[1:] @ rest[:-1]) / max(rest @ rest, 1e-300), 0.0, 0.95))
     fewer = np.sqrt((1 + r) / (1 - r))
-    error = fewer * float(high - low) / (2 * USUAL)
+    error = fewer * float(high - low) / (2 * Z_80)
     tail = max(3, n // 4)
     level = float(np.median((y - slope * x)[-tail:]))
     return Line(level, float(slope), error, fewer * spread / np.sqrt(n), float(-x.mean()))

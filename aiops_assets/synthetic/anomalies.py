@@ -21,7 +21,7 @@ Shape = Callable[[np.random.Generator, Floats], Floats]
 """(generator, healthy minutes of an episode) -> the minutes as the anomaly makes them."""
 
 SPIKE_MEAN, SPIKE_STD = 0.9, 0.04
-RESTARTS_IN_A_STORM = 5 / 5
+STORM_RESTARTS_PER_MINUTE = 5 / 5
 """Restarts a minute, the mean of a Poisson distribution: ADR-052's 5 belongs to its samples of five minutes."""
 BURST_SCALE = 10.0
 
@@ -42,7 +42,7 @@ def _memory_leak(rng: np.random.Generator, healthy: Floats) -> Floats:
 
 
 def _restart_storm(rng: np.random.Generator, healthy: Floats) -> Floats:
-    return healthy + rng.poisson(RESTARTS_IN_A_STORM, healthy.shape).cumsum()
+    return healthy + rng.poisson(STORM_RESTARTS_PER_MINUTE, healthy.shape).cumsum()
 
 
 def _network_burst(rng: np.random.Generator, healthy: Floats) -> Floats:

@@ -48,14 +48,14 @@ SILENT_ROW = (0.65, 0.72, 0.45, 0.10, 0.08)
 PCT_LIMIT = 10.0
 BUSINESS_HOURS = range(9, 17)
 SATURDAY = 5
-YEARS = 14
+CALENDAR_YEARS = 14
 """Years before and after now in which a date is looked for: a calendar comes again within 28."""
 CLOSE = 1e-6
 """Relative tolerance: numbers that differ by less are the same."""
 
-_PLACE = {name: place for place, name in enumerate(BLOCK)}
+_POSITION = {name: position for position, name in enumerate(BLOCK)}
 _YEAR = pd.Timedelta(days=366)
-_OLD = HOURS + max(LAGS)
+_HISTORY_HOURS = HOURS + max(LAGS)
 """Hours that a vector holds samples of: 48."""
 
 Mask = npt.NDArray[np.bool_]
@@ -98,13 +98,13 @@ def engine_vectors(hourly: pd.DataFrame) -> Floats:
         raise SchemaError("the index has to be times in UTC: use tz_convert('UTC')")
     if (times[1:] - times[:-1] != pd.Timedelta(hours=1)).any():
         raise SchemaError("the index has to be one hour after the other: use resample('1h').mean()", code="not_hourly")
-    if len(hourly) < _OLD:
-        raise DataError(f"{len(hourly)} hours: a vector is of {_OLD}, bring a longer series")
+    if len(hourly) < _HISTORY_HOURS:
+        raise DataError(f"{len(hourly)} hours: a vector is of {_HISTORY_HOURS}, bring a longer series")
     values = hourly[list(METRICS)].to_numpy(dtype=np.float64, na_value=np.nan)
     values = np.where(np.isfinite(values), np.clip(values, -LIMIT, LIMIT), np.nan)
     raw = np.where(np.isnan(values), SILENT, values)
     blocks = np.concatenate([raw, _time_columns(times), *(_metric_columns(one) for one in values.T)], axis=1)
-    newest_first = np.arange(_OLD - 1, len(blocks))[:, np.newaxis] - np.arange(HOURS)
+    newest_first = np.arange(_HISTORY_HOURS - 1, len(blocks))[:, np.newaxis] - np.arange(HOURS)
     return blocks[newest_first].reshape(-1, len(ENGINE_VECTOR))
 
 
@@ -125,11 +125,11 @@ def history_of_vector(vector: Sequence[float] | Floats, now: pd.Timestamp | None
     """
     numbers = np.array(_numbers(vector, "vector", (len(ENGINE_VECTOR),)))
     blocks = np.clip(numbers, -LIMIT, LIMIT).reshape(HOURS, len(BLOCK))
-    end = _told_time({name: float(blocks[0, _PLACE[name]]) for name in TIME_COLUMNS}, now)
-    told = [_told_hours(blocks, m) for m in range(len(METRICS))]
-    values, known = (np.stack(part, axis=1)[::-1] for part in zip(*told, strict=True))
+    end = _reported_time({name: float(blocks[0, _POSITION[name]]) for name in TIME_COLUMNS}, now)
+    reported = [_reported_hours(blocks, m) for m in range(len(METRICS))]
+    values, known = (np.stack(part, axis=1)[::-1] for part in zip(*reported, strict=True))
     between = pd.DataFrame(values).where(known).interpolate(limit_direction="both").to_numpy()
-    times = pd.date_range(end=end, periods=_OLD, freq=f"{HOUR_SECONDS}s", name="timestamp")
+    times = pd.date_range(end=end, periods=_HISTORY_HOURS, freq=f"{HOUR_SECONDS}s", name="timestamp")
     return History(METRICS, times, np.where(np.isnan(between), values, between), known, HOUR_SECONDS)
 
 
@@ -179,39 +179,39 @@ def _metric_columns(values: Floats) -> Floats:
     return np.where(np.isnan(values)[:, np.newaxis], SILENT_COLUMNS, columns)
 
 
-def _told_hours(blocks: Floats, m: int) -> tuple[Floats, Mask]:
+def _reported_hours(blocks: Floats, m: int) -> tuple[Floats, Mask]:
     """(48,) values of a metric, newest first, and which are known."""
     name = METRICS[m]
-    of_metric = blocks[:, [_PLACE[f"{name}_{column}"] for column in METRIC_COLUMNS]]
-    lags = blocks[:, [_PLACE[f"{name}_{column}"] for column in LAG_COLUMNS]]
-    raw, value = blocks[:, _PLACE[name]], blocks[:, _PLACE[f"{name}_value"]]
+    of_metric = blocks[:, [_POSITION[f"{name}_{column}"] for column in METRIC_COLUMNS]]
+    lags = blocks[:, [_POSITION[f"{name}_{column}"] for column in LAG_COLUMNS]]
+    raw, value = blocks[:, _POSITION[name]], blocks[:, _POSITION[f"{name}_value"]]
     silent: Mask = np.asarray(np.isclose(of_metric, SILENT_COLUMNS, rtol=CLOSE, atol=CLOSE).all(axis=1))
     if FORECAST_METRICS[m].unit == "bytes/s":  # no interface receives a tenth of a byte for a day
         of_value = np.column_stack([value, lags])
         silent |= np.isclose(of_value, SILENT_ROW[m], rtol=CLOSE, atol=0).all(axis=1)
-    values = np.concatenate([raw, np.full(_OLD - HOURS, raw[-1])])
-    known = np.zeros(_OLD, dtype=bool)
+    values = np.concatenate([raw, np.full(_HISTORY_HOURS - HOURS, raw[-1])])
+    known = np.zeros(_HISTORY_HOURS, dtype=bool)
     known[:HOURS] = ~silent | (np.abs(raw - value) > CLOSE * np.abs(value))
     for hour in np.flatnonzero(~known):
-        told = [lags[hour - lag, i] for i, lag in enumerate(LAGS) if 0 <= hour - lag < HOURS and not silent[hour - lag]]
-        if told:
-            values[hour] = np.median(told)
-            known[hour] = np.allclose(told, told[0], rtol=CLOSE, atol=0)
+        sent = [lags[hour - lag, i] for i, lag in enumerate(LAGS) if 0 <= hour - lag < HOURS and not silent[hour - lag]]
+        if sent:
+            values[hour] = np.median(sent)
+            known[hour] = np.allclose(sent, sent[0], rtol=CLOSE, atol=0)
     return values, known
 
 
-def _told_time(told: dict[str, float], now: pd.Timestamp | None) -> pd.Timestamp:
+def _reported_time(reported: dict[str, float], now: pd.Timestamp | None) -> pd.Timestamp:
     """The date and hour nearest to ``now`` that the time columns name; else the last of that weekday and hour."""
     now = _now(now).floor("h")
-    hour = int(told["hour"]) if told["hour"] in range(24) else now.hour
+    hour = int(reported["hour"]) if reported["hour"] in range(24) else now.hour
     today = now.normalize() + pd.Timedelta(hours=hour)
     names = ("month", "day_of_month", "day_of_week")
-    days = pd.date_range(today - YEARS * _YEAR, today + YEARS * _YEAR, freq="D")
-    fits = np.logical_and.reduce([_time_columns(days)[:, TIME_COLUMNS.index(name)] == told[name] for name in names])
+    days = pd.date_range(today - CALENDAR_YEARS * _YEAR, today + CALENDAR_YEARS * _YEAR, freq="D")
+    fits = np.logical_and.reduce([_time_columns(days)[:, TIME_COLUMNS.index(name)] == reported[name] for name in names])
     if fits.any():
         return min(days[fits], key=lambda day: abs(day - now))
-    if told["day_of_week"] in range(7):
-        today -= pd.Timedelta(days=(today.day_of_week - int(told["day_of_week"])) % 7)
+    if reported["day_of_week"] in range(7):
+        today -= pd.Timedelta(days=(today.day_of_week - int(reported["day_of_week"])) % 7)
     return today - pd.Timedelta(days=7 if today > now else 0)
 
 

@@ -15,7 +15,7 @@ from aiops_assets.views import pod_series
 POD_FEATURES, POD_SERIES, CLUSTER_METRICS_VIEW = "pod_features", "pod_series", "cluster_metrics"
 POD_VIEWS = (POD_FEATURES, POD_SERIES)
 """Views whose training sets are made of whole pods, and labelled."""
-LONGEST_EPISODE = max(anomaly.minutes[1] for anomaly in ANOMALIES.values()) // ROW_EVERY_MINUTES
+MAX_EPISODE_ROWS = max(anomaly.minutes[1] for anomaly in ANOMALIES.values()) // ROW_EVERY_MINUTES
 """Rows of a segment that the longest injected episode covers."""
 LABEL_TOLERANCE = 0.25
 """Share of the requested rate: episodes are whole, and rows in gaps, without a label, are rows of a segment too."""
@@ -55,13 +55,13 @@ class View:
     is_labelled: bool = True
 
 
-def _rounding(rows: pd.DataFrame, asked: float) -> float:
+def _rounding(rows: pd.DataFrame, rate: float) -> float:
     """Each side of the hold-out of each source is rounded to whole rows."""
     return float(rows["source"].nunique())
 
 
-def _whole_episodes(rows: pd.DataFrame, asked: float) -> float:
-    return LABEL_TOLERANCE * asked * len(rows) + LONGEST_EPISODE * (asked > 0)
+def _whole_episodes(rows: pd.DataFrame, rate: float) -> float:
+    return LABEL_TOLERANCE * rate * len(rows) + MAX_EPISODE_ROWS * (rate > 0)
 
 
 VIEWS = {

@@ -48,7 +48,7 @@ def holdout_of(segment: pd.DataFrame) -> pd.Timestamp:
 
 def segment_rows(segment: pd.DataFrame, cut: pd.Timestamp, source: str) -> pd.DataFrame:
     """Rows of :data:`COLUMNS`; from ``cut`` on they are hold-out. ``source`` is "prometheus" or "synthetic"."""
-    said = {
+    row_columns = {
         "timestamp": segment["timestamp"],
         "pod": FETCHED if source == "prometheus" else GENERATED,
         "source": source,
@@ -56,7 +56,7 @@ def segment_rows(segment: pd.DataFrame, cut: pd.Timestamp, source: str) -> pd.Da
         "label": 0,
         "kind": "normal",
     }
-    return pd.DataFrame({**said, **{name: segment[name].astype(np.float64) for name in VALUES}})
+    return pd.DataFrame({**row_columns, **{name: segment[name].astype(np.float64) for name in VALUES}})
 
 
 def blended_segments(
