@@ -49,7 +49,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Usual:
+class Calibration:
     """Deviations, terms and scores of training rows, by which those of later rows are measured.
 
     ``quantile`` and ``mean`` are (n_kinds, n_metrics) of deviations, 0 where there was none; ``hours`` (smoothing),
@@ -65,7 +65,7 @@ class Usual:
     scores: Floats
 
 
-USUAL_ARRAYS = ("quantile", "mean", "hours", "middle", "spread", "scores")
+CALIBRATION_ARRAYS = ("quantile", "mean", "hours", "middle", "spread", "scores")
 
 
 class DeviationDetector(ABC):
@@ -93,7 +93,7 @@ class DeviationDetector(ABC):
             raise ModelError(f"an alert budget of {alert_budget}: a share of the time above 0, at most 0.5, is needed")
         self.columns = tuple(columns)
         self.alert_budget = alert_budget
-        self._usual: Usual | None = None
+        self._calibration: Calibration | None = None
 
     @abstractmethod
     def _deviations(self, grid: Grid) -> Kinds:
@@ -102,7 +102,7 @@ class DeviationDetector(ABC):
     @property
     def step_seconds(self) -> int:
         """Cadence of the training rows."""
-        return self._fitted().step_seconds
+        return self._require_fitted().step_seconds
 
     def score(self, frame: pd.DataFrame) -> Scored:
         """Score, alert and contributions of every row of one entity's frame, from this and earlier rows.
@@ -111,24 +111,28 @@ class DeviationDetector(ABC):
             ModelError: not fitted, or rows at another cadence than the training rows.
             SchemaError: a column is missing or holds no numbers.
         """
-        usual = self._fitted()
-        if not fits(frame["timestamp"], usual.step_seconds):
-            raise ModelError(f"rows of another cadence than {usual.step_seconds} s, that of training: resample them")
-        grid = on_grid(frame, self.columns, usual.step_seconds)
-        ratios = self._ratios(self._deviations(grid), grid, usual.quantile, usual.mean)
-        score = total(self._smoothed(ratios, grid, usual.hours), usual.middle, usual.spread)
+        calibration = self._require_fitted()
+        if not fits(frame["timestamp"], calibration.step_seconds):
+            raise ModelError(
+                f"rows of another cadence than {calibration.step_seconds} s, that of training: resample them"
+            )
+        grid = on_grid(frame, self.columns, calibration.step_seconds)
+        ratios = self._ratios(self._deviations(grid), grid, calibration.quantile, calibration.mean)
+        score = total(self._smoothed(ratios, grid, calibration.hours), calibration.middle, calibration.spread)
         known = np.isfinite(grid.values).any(axis=1)
-        score[~known] = usual.scores[0]  # nothing is known: as normal as the most normal training row
-        alert = (score > trailing_threshold(usual.scores, score, grid, self.alert_budget)) & known
+        score[~known] = calibration.scores[0]  # nothing is known: as normal as the most normal training row
+        alert = (score > trailing_threshold(calibration.scores, score, grid, self.alert_budget)) & known
         at = grid.position
         return Scored(score[at], alert[at], contributions((ratios[kind] for kind in self.kinds_of_now), grid)[at])
 
-    def _fitted(self) -> Usual:
-        if self._usual is None:
+    def _require_fitted(self) -> Calibration:
+        if self._calibration is None:
             raise ModelError("the detector is not fitted")
-        return self._usual
+        return self._calibration
 
-    def _calibrated(self, grids: Sequence[Grid], found: Sequence[Kinds], floors: Mapping[str, Floats | float]) -> Usual:
+    def _calibrate(
+        self, grids: Sequence[Grid], found: Sequence[Kinds], floors: Mapping[str, Floats | float]
+    ) -> Calibration:
         """The calibration by each grid's training deviations; ``floors``: of each kind, what is too small to count."""
         scales = [self._scale(np.concatenate([kinds[kind] for kinds in found]), floors[kind]) for kind in self.kinds]
         quantile, mean = (np.array(part) for part in zip(*scales, strict=True))
@@ -143,7 +147,7 @@ class DeviationDetector(ABC):
         middle, upper = np.quantile(terms, [0.5, SCALE_QUANTILE], axis=0)
         spread = np.maximum(upper - middle, self.least_spread)
         scores = thinned(np.sort(total(terms, middle, spread)), KEPT_SCORES)
-        return Usual(grids[0].step_seconds, quantile, mean, hours, middle, spread, scores)
+        return Calibration(grids[0].step_seconds, quantile, mean, hours, middle, spread, scores)
 
     def _scale(self, found: Floats, floor: Floats | float) -> tuple[Floats, Floats]:
         """(n_metrics,) quantile and mean of one kind's training deviations, (n_rows, n_metrics); zeros: hardly seen."""

@@ -30,7 +30,7 @@ MOST_SMOOTHING_SHARE = 0.1
 """A term is smoothed over at most this share of the training span: how far a smoothed term wanders, fewer than ten
 independent stretches do not show."""
 KEPT_SCORES = 1000
-USUAL_FLOOR = 0.3
+QUIET_SHARE = 0.3
 """A metric whose recent mean is below this share of its scale is quiet, and how quiet does not matter."""
 
 
@@ -129,7 +129,7 @@ def contributions(ratios: Iterable[Floats], grid: Grid) -> Floats:
     alpha = 1 - 0.5 ** (1 / grid.rows(24))
     for found in ratios:
         ratio = np.nan_to_num(found, nan=0.0)
-        usual = pd.DataFrame(ratio).ewm(alpha=alpha).mean().shift(1).to_numpy()
-        strength += (ratio / (np.nan_to_num(usual, nan=0.0) + USUAL_FLOOR)) ** 2
+        recent = pd.DataFrame(ratio).ewm(alpha=alpha).mean().shift(1).to_numpy()
+        strength += (ratio / (np.nan_to_num(recent, nan=0.0) + QUIET_SHARE)) ** 2
     together = strength.sum(axis=1, keepdims=True)
     return strength / np.where(together > 0, together, 1.0)

@@ -124,8 +124,8 @@ def _same_time_median(values: Floats, day: int) -> Floats:
 
 def _level_shift(values: Floats, grid: Grid) -> Floats:
     now = rolling_mean(values, grid.rows(SMOOTH_HOURS, least=2))
-    usual = pd.DataFrame(values).rolling(grid.rows(MEDIAN_HOURS, least=8), min_periods=1).median().shift(1).to_numpy()
-    return np.where(np.isfinite(values), np.abs(now - usual), np.nan)
+    median = pd.DataFrame(values).rolling(grid.rows(MEDIAN_HOURS, least=8), min_periods=1).median().shift(1).to_numpy()
+    return np.where(np.isfinite(values), np.abs(now - median), np.nan)
 
 
 def _standardised(values: Floats, mean: Floats, scale: Floats) -> Floats:

@@ -53,7 +53,7 @@ class FlatForest:
         children: (n_nodes, 2) left and right; a leaf is its own child, so that all trees can be walked in step.
         depth: (n_nodes,) path length of a row that ends in this leaf.
         levels: steps after which every row is at a leaf.
-        usual_depth: the expected sum of the depths in all trees, c(n) of the paper for each tree.
+        expected_depth: the expected sum of the depths in all trees, c(n) of the paper for each tree.
         offset: the score above which a row is an anomaly, with its sign turned.
     """
 
@@ -66,7 +66,7 @@ class FlatForest:
     children: Indices
     depth: Floats
     levels: int
-    usual_depth: float
+    expected_depth: float
     offset: float
 
     @classmethod
@@ -103,7 +103,7 @@ class FlatForest:
         depths = np.empty(len(matrix))
         trees = (self.roots, self.column, self.threshold, self.children, self.depth, self.levels)
         _compiled()(matrix, self.missing, self.expected, *trees, depths)
-        scores: Floats = 2.0 ** (-depths / self.usual_depth) + self.offset
+        scores: Floats = 2.0 ** (-depths / self.expected_depth) + self.offset
         return scores
 
     def predict(self, rows: npt.ArrayLike) -> Labels:
@@ -119,10 +119,10 @@ class FlatForest:
         values = np.asarray(row, dtype=np.float64)
         if values.shape != (WIDTH,):
             raise ModelError(f"one row of {WIDTH} columns is asked for, not an array of shape {values.shape}")
-        asked = np.tile(values, (len(ENGINE_METRICS) + 1, 1))
+        occluded = np.tile(values, (len(ENGINE_METRICS) + 1, 1))
         for i in range(len(ENGINE_METRICS)):
-            asked[i + 1, i * len(STATISTICS) : (i + 1) * len(STATISTICS)] = ENGINE_DEFAULT
-        score = self.score(asked)
+            occluded[i + 1, i * len(STATISTICS) : (i + 1) * len(STATISTICS)] = ENGINE_DEFAULT
+        score = self.score(occluded)
         falls: Floats = np.maximum(score[0] - score[1:], 0.0)
         total = falls.sum()
         return falls / total if total > 0 else falls
@@ -145,9 +145,9 @@ def _taken_apart(pipeline: Any) -> FlatForest:
     counts = np.array([tree.node_count for tree, _ in trees], dtype=np.int64)
     roots = np.cumsum(counts) - counts
     node_depths = [tree.compute_node_depths() for tree, _ in trees]
-    lengths = [d + _usual_path(tree.n_node_samples) - 1.0 for d, (tree, _) in zip(node_depths, trees, strict=True)]
-    usual_depth = len(trees) * _usual_path(np.array([forest.max_samples_]))[0]
-    require(usual_depth > 0, "its trees saw one row each")
+    lengths = [d + _mean_path(tree.n_node_samples) - 1.0 for d, (tree, _) in zip(node_depths, trees, strict=True)]
+    expected_depth = len(trees) * _mean_path(np.array([forest.max_samples_]))[0]
+    require(expected_depth > 0, "its trees saw one row each")
     read = np.concatenate([np.where(tree.feature >= 0, which[tree.feature], -1) for tree, which in trees])
     return FlatForest(
         expected=_kept(expected),
@@ -159,7 +159,7 @@ def _taken_apart(pipeline: Any) -> FlatForest:
         children=_kept(np.concatenate([_children(tree, root) for (tree, _), root in zip(trees, roots, strict=True)])),
         depth=_kept(np.concatenate(lengths)),
         levels=int(np.concatenate(node_depths).max()) - 1,
-        usual_depth=float(usual_depth),
+        expected_depth=float(expected_depth),
         offset=float(forest.offset_),
     )
 
@@ -176,11 +176,11 @@ def _children(tree: Any, root: int) -> Indices:
     return (root + np.where(children < 0, itself, children)).astype(np.uint32)
 
 
-def _usual_path(samples: Ints) -> Floats:
+def _mean_path(samples: Ints) -> Floats:
     """c(n), the mean path length of a search tree of n rows: equation 1 of Liu, Ting, Zhou (2008)."""
     n = np.maximum(samples, 3).astype(np.float64)
-    usual = 2.0 * (np.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n
-    return np.where(samples <= 1, 0.0, np.where(samples == 2, 1.0, usual))
+    mean = 2.0 * (np.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n
+    return np.where(samples <= 1, 0.0, np.where(samples == 2, 1.0, mean))
 
 
 def _probe() -> Floats:

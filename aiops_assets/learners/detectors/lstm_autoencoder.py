@@ -16,7 +16,13 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import ModelError
-from aiops_assets.learners.detectors.deviation_detector import USUAL_ARRAYS, DeviationDetector, Kinds, Term, Usual
+from aiops_assets.learners.detectors.deviation_detector import (
+    CALIBRATION_ARRAYS,
+    Calibration,
+    DeviationDetector,
+    Kinds,
+    Term,
+)
 from aiops_assets.learners.detectors.deviation_scores import ALERT_BUDGET, least_scale, training_grids
 from aiops_assets.learners.detectors.deviations import rolling_mean
 from aiops_assets.timeseries.frames import Grid
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
     from aiops_assets.learners.detectors.lstm_network import Network, Windows
 
 FORMAT = 1
-HELD_BACK = 0.15
+VALIDATION_SHARE = 0.15
 """Share of each entity's train rows, its newest, that are the validation split of training."""
 LEAST_ERROR = 0.1
 """Errors below this share of a metric's mean signal are the network's own noise."""
@@ -89,12 +95,12 @@ class LstmAutoencoder(DeviationDetector):
         if start is None:
             network = lstm_network.new_network(_signal_scale(grids, lstm_network.WINDOW + 1), self.seed)
         else:
-            network = self._continued(start, grids[0].step_seconds)
+            network = self._warm_start(start, grids[0].step_seconds)
         windows = lstm_network.Windows([grid.values for grid in grids])
-        learnt, held_back = _learnt_and_held_back(windows, grids)
-        losses = lstm_network.train(network, windows, learnt, held_back, self.seed, continued=start is not None)
+        training, validation = _training_and_validation(windows, grids)
+        losses = lstm_network.train(network, windows, training, validation, self.seed, warm_start=start is not None)
         found = [_errors(network, grid) for grid in grids]
-        self._usual = self._calibrated(grids, found, dict.fromkeys(KINDS, LEAST_ERROR))
+        self._calibration = self._calibrate(grids, found, dict.fromkeys(KINDS, LEAST_ERROR))
         self._network, self._losses, self._file = network, np.array(losses), None
 
     def _deviations(self, grid: Grid) -> Kinds:
@@ -110,19 +116,19 @@ class LstmAutoencoder(DeviationDetector):
         """
         from aiops_assets.learners.detectors import lstm_network
 
-        usual = self._fitted()
+        calibration = self._require_fitted()
         if self._file is None:
             document: dict[str, Any] = {
                 "format": FORMAT,
                 "columns": self.columns,
                 "alert_budget": self.alert_budget,
                 "seed": self.seed,
-                "step_seconds": usual.step_seconds,
+                "step_seconds": calibration.step_seconds,
                 "window": lstm_network.WINDOW,
                 "signals": lstm_network.SIGNALS,
                 "losses": self._losses.tolist(),
-                **{name: getattr(usual, name).tolist() for name in USUAL_ARRAYS},
-                "hours": usual.hours[: len(OVER)].tolist(),  # the same of each kind
+                **{name: getattr(calibration, name).tolist() for name in CALIBRATION_ARRAYS},
+                "hours": calibration.hours[: len(OVER)].tolist(),  # the same of each kind
             }
             self._file = lstm_network.to_file(self._network, document)
         return self._file
@@ -142,54 +148,54 @@ class LstmAutoencoder(DeviationDetector):
             if [document["format"], document["window"], document["signals"]] != shape:
                 raise ModelError("the model file is of another format: train it again with this release")
             detector = cls(document["columns"], float(document["alert_budget"]), int(document["seed"]))
-            arrays = {name: np.array(document[name], dtype=np.float64) for name in ("losses", *USUAL_ARRAYS)}
+            arrays = {name: np.array(document[name], dtype=np.float64) for name in ("losses", *CALIBRATION_ARRAYS)}
             step_seconds = int(document["step_seconds"])
             _check(arrays, step_seconds, len(detector.columns))
             detector._losses = arrays.pop("losses")
             arrays["hours"] = np.tile(arrays["hours"], len(KINDS))
             detector._network = lstm_network.read_network(data, len(detector.columns))
-            detector._usual = Usual(step_seconds, **arrays)
+            detector._calibration = Calibration(step_seconds, **arrays)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"not a model file of lstm-predictor: {error}") from None
         detector._file = data
         return detector
 
     @property
-    def held_back_losses(self) -> tuple[float, ...]:
+    def validation_losses(self) -> tuple[float, ...]:
         """Losses of the validation split before training and after each epoch."""
-        self._fitted()
+        self._require_fitted()
         return tuple(self._losses.tolist())
 
-    def _continued(self, start: "LstmAutoencoder", step_seconds: int) -> "Network":
+    def _warm_start(self, start: "LstmAutoencoder", step_seconds: int) -> "Network":
         """A copy of another detector's network, for a warm start. Raises ModelError: other columns or cadence."""
         import copy
 
-        usual = start._fitted()
+        calibration = start._require_fitted()
         if start.columns != self.columns:
             differing = sorted(set(self.columns) ^ set(start.columns)) or ["the order of the columns"]
             raise ModelError(
                 f"cannot go on from a detector of {len(start.columns)} columns with one of {len(self.columns)}: "
                 f"{differing[0]} differs, train from scratch"
             )
-        if usual.step_seconds != step_seconds:
+        if calibration.step_seconds != step_seconds:
             raise ModelError(
-                f"cannot go on from a detector of rows {usual.step_seconds} s apart with rows {step_seconds} s apart: "
-                "train from scratch"
+                f"cannot go on from a detector of rows {calibration.step_seconds} s apart with rows {step_seconds} s "
+                "apart: train from scratch"
             )
         return copy.deepcopy(start._network)
 
 
-def _learnt_and_held_back(windows: "Windows", grids: Sequence[Grid]) -> "tuple[Tensor, Tensor]":
+def _training_and_validation(windows: "Windows", grids: Sequence[Grid]) -> "tuple[Tensor, Tensor]":
     """Ends of the windows of the training and of the validation split; none ends in a row without any value."""
     import torch
 
-    learnt, held_back = [], []
+    training, validation = [], []
     for ends, grid in zip(windows.ends, grids, strict=True):
         known = ends[np.isfinite(grid.values).any(axis=1)]
-        first = len(known) - int(HELD_BACK * len(known))
-        learnt.append(known[:first])
-        held_back.append(known[first:])
-    both = [torch.from_numpy(np.concatenate(part)) for part in (learnt, held_back)]
+        first = len(known) - int(VALIDATION_SHARE * len(known))
+        training.append(known[:first])
+        validation.append(known[first:])
+    both = [torch.from_numpy(np.concatenate(part)) for part in (training, validation)]
     return both[0], both[1] if len(both[1]) else both[0]  # many entities of a few rows each: nothing to split off
 
 

@@ -35,16 +35,16 @@ MOST_SHOWN = 6.0
 """The network is shown signals of at most so many scales, so that one spike does not drown the window."""
 MOST_SIGNAL = 1000.0
 BATCH = 128
-EPOCHS, EPOCHS_CONTINUED = 12, 4
+EPOCHS, EPOCHS_WARM = 12, 4
 PATIENCE = 3
 LEAST_GAIN = 0.005
 """An epoch that lowers the validation loss by a smaller share counts as one without progress."""
-LEARNING_RATE, LEARNING_RATE_CONTINUED = 5e-3, 1e-3
+LEARNING_RATE, LEARNING_RATE_WARM = 5e-3, 1e-3
 MOST_GRADIENT = 1.0
 MOST_WINDOWS, LEAST_WINDOWS, MOST_EPOCH_VALUES = 6144, 512, 6144 * WINDOW * 64
 """An epoch draws so many windows at most, however long the history, and fewer of wide series: so many values, but not
 below the least number of windows."""
-MOST_HELD_BACK = 2048
+MOST_VALIDATION_WINDOWS = 2048
 SCORED_WINDOWS, MOST_BLOCK_VALUES = 512, 2_000_000
 DOCUMENT = "detector.json"
 
@@ -177,7 +177,7 @@ def new_network(scale: Floats, seed: int) -> Network:
 
 
 def train(
-    network: Network, windows: Windows, learnt: Tensor, held_back: Tensor, seed: int, *, continued: bool = False
+    network: Network, windows: Windows, training: Tensor, validation: Tensor, seed: int, *, warm_start: bool = False
 ) -> list[float]:
     """Train in place; the weights of the best epoch stay.
 
@@ -186,10 +186,10 @@ def train(
     Args:
         network: to train.
         windows: of the train rows.
-        learnt: ends of the windows to learn from; each epoch draws some of them.
-        held_back: ends of the windows of the validation split.
+        training: ends of the windows of the training split; each epoch draws some of them.
+        validation: ends of the windows of the validation split.
         seed: of the draw.
-        continued: a warm start of a network that was trained before: fewer epochs, smaller steps.
+        warm_start: whether the network was trained before: fewer epochs, smaller steps.
 
     Returns:
         The validation loss before training and after each epoch.
@@ -197,18 +197,18 @@ def train(
     n_columns = network.scale.shape[1]
     most = max(LEAST_WINDOWS, min(MOST_WINDOWS, MOST_EPOCH_VALUES // (WINDOW * n_columns)))
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE_CONTINUED if continued else LEARNING_RATE)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE_WARM if warm_start else LEARNING_RATE)
     with exactly():
-        losses = [_loss(network, windows, held_back)]
+        losses = [_loss(network, windows, validation)]
         best, kept, fruitless = losses[0], copy.deepcopy(network.state_dict()), 0
-        for _ in range(EPOCHS_CONTINUED if continued else EPOCHS):
-            drawn = learnt[torch.randperm(len(learnt), generator=generator)[:most]]
+        for _ in range(EPOCHS_WARM if warm_start else EPOCHS):
+            drawn = training[torch.randperm(len(training), generator=generator)[:most]]
             for batch in _parts(drawn, BATCH):
                 optimizer.zero_grad()
                 torch.autograd.backward(network.loss(windows.ending(batch)))
                 nn.utils.clip_grad_norm_(network.parameters(), MOST_GRADIENT)
                 optimizer.step()
-            losses.append(_loss(network, windows, held_back))
+            losses.append(_loss(network, windows, validation))
             fruitless = 0 if losses[-1] < (1 - LEAST_GAIN) * best else fruitless + 1
             if losses[-1] < best:
                 best, kept = losses[-1], copy.deepcopy(network.state_dict())
@@ -302,7 +302,7 @@ class _Archive:
 
 def _loss(network: Network, windows: Windows, ends: Tensor) -> float:
     """Mean over windows; of at most 2,048 of them, evenly spaced."""
-    every = ends[:: -(-len(ends) // MOST_HELD_BACK)]
+    every = ends[:: -(-len(ends) // MOST_VALIDATION_WINDOWS)]
     with torch.no_grad():
         parts = [float(network.loss(windows.ending(part))) * len(part) for part in _parts(every, SCORED_WINDOWS)]
     return sum(parts) / len(every)

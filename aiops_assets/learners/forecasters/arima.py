@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.learners.forecasters.features import NARROW_HOURS, SEASONS, Steps
-from aiops_assets.learners.forecasters.per_metric import UNJUDGED, Metric, PerMetricForecaster, Scale, least_wrong
+from aiops_assets.learners.forecasters.per_metric import UNJUDGED, Metric, PerMetricForecaster, Scale, smallest_errors
 from aiops_assets.timeseries.series import Floats
 
 Order = tuple[int, int, int]
@@ -19,7 +19,7 @@ ROWS = 1200
 """A fit uses so many of the newest rows: older ones make the likelihood slower, and little better."""
 LEAST_ROWS = 60
 SCALE_DAYS = 14
-HELD_DAYS, HELD_SHARE = 4, 0.5
+CALIBRATION_DAYS, CALIBRATION_SHARE = 4, 0.5
 ORIGINS = 64
 ORDERS = ((0, 1), (1, 1), (2, 1), (2, 2))
 """AICc chooses one of these (p, q)."""
@@ -45,26 +45,26 @@ class View:
 
     Attributes:
         level: (n,) the metric on its scale.
-        usual: (n,) the median of up to seven days before at the same time, each smoothed over an hour and less its
+        profile: (n,) the median of up to seven days before at the same time, each smoothed over an hour and less its
             own level; NaN on the first day; all 0 in a view without profile.
         first: the first row with a profile.
     """
 
     level: Floats
-    usual: Floats
+    profile: Floats
     first: int
 
     @classmethod
     def of(cls, level: Floats, day: int, seasonal: bool) -> "View":
         """A view of a metric on a scale."""
         rows = np.arange(len(level))
-        usual = same_time(level, rows, rows - 1, day) if seasonal else np.zeros(len(level))
-        return cls(level, usual, day if seasonal else 0)
+        profile = daily_profile(level, rows, rows - 1, day) if seasonal else np.zeros(len(level))
+        return cls(level, profile, day if seasonal else 0)
 
     def remainder(self, begin: int, end: int) -> Floats:
         """(n,) rows ``begin`` to ``end`` without profile, none before the first that has one."""
         begin = max(begin, self.first)
-        return self.level[begin:end] - self.usual[begin:end]
+        return self.level[begin:end] - self.profile[begin:end]
 
 
 class ArimaForecaster(PerMetricForecaster):
@@ -87,17 +87,17 @@ class ArimaForecaster(PerMetricForecaster):
         fitted = zip(self.metrics, self.models, strict=True)
         return {name: _order(model["order"]) for name, model in fitted if model}
 
-    def _load(self) -> None:
+    def _import_library(self) -> None:
         with contained():
             import statsmodels.tsa.arima.model  # noqa: F401
 
-    def _fitted(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
+    def _fit_model(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
         values, day, rows = metric.values, metric.day, len(metric.values)
         if rows < LEAST_ROWS:
             raise ValueError(f"{rows} rows are too few for ARIMA, which takes {LEAST_ROWS}")
         if np.ptp(values) == 0:
             raise ValueError("it never changed")
-        begin = rows - min(HELD_DAYS * day, int(rows * HELD_SHARE))
+        begin = rows - min(CALIBRATION_DAYS * day, int(rows * CALIBRATION_SHARE))
         origins = metric.origins(np.linspace(begin - 1, rows - 2, ORIGINS).astype(int))
         if not len(origins):
             raise ValueError(UNJUDGED)
@@ -108,26 +108,26 @@ class ArimaForecaster(PerMetricForecaster):
         for seasonal, compressed in kinds:
             scale = Scale.of(values[max(0, begin - SCALE_DAYS * day) : begin], compressed)
             view = View.of(scale.into(values), day, seasonal)
-            estimate, _ = estimated(view.remainder(begin - ROWS, begin))
+            estimate, _ = fit_arima(view.remainder(begin - ROWS, begin))
             ahead = forecasts(estimate, view, origins, day, seasonal)
             tried.append(estimate)
             errors.append(metric.errors(origins, scale.back(ahead, values[:begin])))
-        best = least_wrong(errors)
+        best = smallest_errors(errors)
         seasonal, compressed = kinds[best]
         scale = Scale.of(values[-SCALE_DAYS * day :], compressed)
         view = View.of(scale.into(values), day, seasonal)
         order = tried[best].order
-        estimate, note = estimated(view.remainder(rows - ROWS, rows), None if order == RANDOM_WALK else order)
+        estimate, note = fit_arima(view.remainder(rows - ROWS, rows), None if order == RANDOM_WALK else order)
         profile = np.zeros(day)
         if seasonal:  # for histories that are too short to have their own
-            profile[slots(metric.times[-day:], day)] = view.usual[-day:]
+            profile[slots(metric.times[-day:], day)] = view.profile[-day:]
         model = {
             **asdict(estimate), "seasonal": seasonal, "scale": asdict(scale), "profile": profile.tolist() * seasonal,
         }  # fmt: skip
         what = f"ARIMA{estimate.order}" + " less the daily profile" * seasonal + ", compressed" * compressed
         return model, errors[best], f"{what}{note}"
 
-    def _expected(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
+    def _forecast_medians(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
         scale, day, rows = Scale(**model["scale"]), metric.day, len(metric.values)
         estimate = Estimate(_order(model["order"]), model["parameters"])
         level, newest = scale.into(metric.values), np.array([rows - 1])
@@ -142,7 +142,7 @@ class ArimaForecaster(PerMetricForecaster):
         return scale.back(ahead, metric.values)
 
 
-def estimated(remainder: Floats, order: Order | None = None) -> tuple[Estimate, str]:
+def fit_arima(remainder: Floats, order: Order | None = None) -> tuple[Estimate, str]:
     """Fit a series, with the given order if it has a likelihood, else with the best by AICc; a note of what failed."""
     if len(remainder) < LEAST_ROWS or np.ptp(remainder) == 0:
         return Estimate(RANDOM_WALK, []), "; a random walk: what is modelled never changed"
@@ -181,11 +181,11 @@ def forecasts(estimate: Estimate, view: View, origins: Steps, horizon: int, seas
         state = transition[:, :, 0] @ state
     if seasonal:
         day, known = view.first, origins[:, None]
-        ahead += same_time(view.level, known + np.arange(1, horizon + 1), known, day)
+        ahead += daily_profile(view.level, known + np.arange(1, horizon + 1), known, day)
     return ahead
 
 
-def same_time(level: Floats, rows: Steps, known: Steps, day: int) -> Floats:
+def daily_profile(level: Floats, rows: Steps, known: Steps, day: int) -> Floats:
     """The daily profile at the time of rows, from rows up to ``known``; NaN where there is no day before.
 
     A median over days of how far each lay from its own level, the median of the day around the row: where the level
@@ -200,8 +200,8 @@ def same_time(level: Floats, rows: Steps, known: Steps, day: int) -> Floats:
     days = np.stack([np.where(at >= 0, one, np.nan) for at, one in zip(back, shape, strict=True)])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice")
-        usual: Floats = np.nanmedian(days, axis=0)
-    return usual
+        profile: Floats = np.nanmedian(days, axis=0)
+    return profile
 
 
 def slots(times: pd.DatetimeIndex, day: int) -> Steps:

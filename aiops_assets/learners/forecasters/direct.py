@@ -28,11 +28,11 @@ REMEMBERED_PAIRS = 15_000
 """So many pairs where an origin remembers a day or less: there is less to learn."""
 LEAST_PAIRS = 200
 """So many pairs at least are drawn of each metric."""
-LOCAL = 0.5
+SPREAD_EXPONENT = 0.5
 """An interval's width follows the spread around its origin with this exponent."""
 QUIET_SHARE, LEAST_SPREAD = 0.25, 1e-3
 """A share of the metric's median spread, and a constant, are added to that spread: a quiet hour is not a quiet day."""
-LEAST_STILL = 12
+LEAST_STILL_ROWS = 12
 """A metric whose rows are all equal is forecast to stay, from so many rows on."""
 BINS = 10
 """Steps ahead fall into so many bins, each wider than the one before by the same factor: errors grow fast at first."""
@@ -122,7 +122,7 @@ class DirectForecaster(ABC):
                 self.usual_spread = [float(np.median(metric.spread)) for metric in features]
             share = max(round(pairs / len(features) * len(one.times) / total), LEAST_PAIRS)
             for m, metric in enumerate(features):
-                t, h = drawn(one.known[:, m], min(first, len(one.times) // 3), self.reach, share, rng)
+                t, h = draw_pairs(one.known[:, m], min(first, len(one.times) // 3), self.reach, share, rng)
                 at = t + rows - len(one.times)
                 own = np.full(len(t), i <= len(alike))
                 x, y = metric.matrix(t, h), metric.target(t, h)
@@ -155,7 +155,7 @@ class DirectForecaster(ABC):
         for m, column in enumerate(history.values.T):
             one = MetricFeatures(column, day, self._scale(whole.values[:, m], m, day), self.memory, history.begin)
             middle = self._predict(one.matrix(t, np.minimum(h, self.reach)))
-            if rows >= LEAST_STILL and np.ptp(whole.values[:, m]) == 0:
+            if rows >= LEAST_STILL_ROWS and np.ptp(whole.values[:, m]) == 0:
                 middle = np.zeros(horizon)  # what never moved stays where it is
             below, above = self._margins(h) * self.widths[m] * self._local(one, m, t)
             # A metric that was never below zero is a rate or a share, and stays above.
@@ -166,8 +166,8 @@ class DirectForecaster(ABC):
 
     def _scale(self, values: Floats, m: int, day: int) -> float:
         """The metric's own scale by a day of history; that of the fit for shorter ones and for what never moves."""
-        told = len(values) >= day and (self.memory is None or self.memory >= day)
-        return (own_scale(values, day) if told else 0.0) or self.scales[m] or 1.0
+        has_day = len(values) >= day and (self.memory is None or self.memory >= day)
+        return (own_scale(values, day) if has_day else 0.0) or self.scales[m] or 1.0
 
     def state(self) -> dict[str, Any]:
         """All that was learnt, as plain numbers, arrays and a library's own estimators."""
@@ -179,13 +179,13 @@ class DirectForecaster(ABC):
             setattr(self, name, state[name])
 
     def _local(self, one: MetricFeatures, m: int, t: Steps) -> Floats:
-        local: Floats = (one.spread[t] + QUIET_SHARE * self.usual_spread[m] + LEAST_SPREAD) ** LOCAL
+        local: Floats = (one.spread[t] + QUIET_SHARE * self.usual_spread[m] + LEAST_SPREAD) ** SPREAD_EXPONENT
         return local
 
     def _calibrate(self, errors: Floats, pairs: Pairs) -> None:
         """Margins by steps ahead from the errors of all metrics, and the factor by which each metric's are wider."""
-        told = np.isfinite(errors) & pairs.own
-        errors, steps, metric = errors[told], pairs.h[told], pairs.metric[told]
+        measured = np.isfinite(errors) & pairs.own
+        errors, steps, metric = errors[measured], pairs.h[measured], pairs.metric[measured]
         tail = (1 - COVERAGE) / 2
         edges = np.unique(np.round(np.geomspace(1, self.reach + 1, BINS + 1)).astype(int))
         found = []
@@ -225,7 +225,7 @@ def require_horizon(horizon: int, step_seconds: int) -> None:
         raise DataError(f"horizon {horizon}: 1 to {day} steps of {step_seconds} s can be forecast, a day")
 
 
-def drawn(known: Flags, first: int, reach: int, how_many: int, rng: np.random.Generator) -> tuple[Steps, Steps]:
+def draw_pairs(known: Flags, first: int, reach: int, how_many: int, rng: np.random.Generator) -> tuple[Steps, Steps]:
     """Origins, and steps ahead of them evenly on a logarithmic scale: pairs of rows with samples, (n,) each."""
     h = np.floor(np.exp(rng.uniform(0, np.log(reach + 1), how_many))).astype(np.int64).clip(1, reach)
     t = rng.integers(first, max(len(known) - 1, first + 1), how_many)

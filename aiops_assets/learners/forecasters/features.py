@@ -83,9 +83,9 @@ class MetricFeatures:
         ]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "All-NaN slice|Mean of empty slice")
-            usual, recent = np.nanmedian(same_time, axis=0), np.nanmean(same_time[:3], axis=0)
+            median, recent = np.nanmedian(same_time, axis=0), np.nanmean(same_time[:3], axis=0)
             shape = np.nanmedian(np.stack(shapes), axis=0)
-        seasonal = np.stack([smooth, smoother, yesterday, before, usual, recent], axis=1)
+        seasonal = np.stack([smooth, smoother, yesterday, before, median, recent], axis=1)
         anchor = self.anchor[t][:, None]
         phase = 2 * np.pi * ((self.begin + t + h) % self.day) / self.day
         clock = np.stack([h.astype(float), np.sin(phase), np.cos(phase)], axis=1)

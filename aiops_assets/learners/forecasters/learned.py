@@ -50,7 +50,7 @@ class LearnedForecaster(DirectForecaster):
             super().fit(history, alike=alike, others=others)
 
     def _learn(self, pairs: Pairs) -> Floats:
-        self.trees = self.trees.anew()
+        self.trees = self.trees.unfitted()
         # Where less than a season is known at an origin, a short history teaches as much as a long one.
         least = LEAST_DAYS * pairs.day if self.memory is None else LEAST_MEMORIES * self.memory
         if pairs.rows < least:
@@ -63,11 +63,11 @@ class LearnedForecaster(DirectForecaster):
             learnt = (block != k) & ~((pairs.t < edges[k]) & (pairs.t + pairs.h >= edges[k]))
             here = (block == k) & pairs.own
             if here.any() and learnt.any():
-                fitted = self.trees.fitted(pairs.x[learnt], pairs.y[learnt], self.before)
+                fitted = self.trees.fit(pairs.x[learnt], pairs.y[learnt], self.before)
                 errors[here] = pairs.y[here] - fitted.predict(pairs.x[here])
         if np.isnan(errors).all():  # nearly all is a gap: the errors of a model cannot be estimated
             return pairs.y - self._predict(pairs.x)
-        self.trees = self.trees.fitted(pairs.x, pairs.y, self.before)
+        self.trees = self.trees.fit(pairs.x, pairs.y, self.before)
         return errors
 
     def _predict(self, x: Floats) -> Floats:

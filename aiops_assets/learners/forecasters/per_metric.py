@@ -111,8 +111,8 @@ class Margins:
     @classmethod
     def of(cls, errors: Floats) -> Self:
         """From (n_origins, horizon) errors in the metric's unit; NaN: not known."""
-        told = np.flatnonzero(np.isfinite(errors).any(axis=0))
-        reach = int(told[-1]) + 1 if len(told) else 1
+        judged = np.flatnonzero(np.isfinite(errors).any(axis=0))
+        reach = int(judged[-1]) + 1 if len(judged) else 1
         found = [(1.0, 0.0, 0.0)]
         for begin, end in bins(reach):
             here = errors[:, begin:end]
@@ -150,15 +150,15 @@ class PerMetricForecaster(ABC):
         self.margins: list[Margins] = []
 
     @abstractmethod
-    def _load(self) -> None:
+    def _import_library(self) -> None:
         """Import the library that fits: threads are limited in what is loaded."""
 
     @abstractmethod
-    def _fitted(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
+    def _fit_model(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
         """A model, its (n_origins, horizon) errors on the calibration split, a note; ValueError: none can be fitted."""
 
     @abstractmethod
-    def _expected(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
+    def _forecast_medians(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
         """(horizon,) medians after the newest row."""
 
     def fit(self, history: History) -> None:
@@ -167,14 +167,14 @@ class PerMetricForecaster(ABC):
             raise ModelError("no metric has samples from which a forecast could be learnt: bring a longer history")
         self.metrics, self.step_seconds = history.metrics, history.step_seconds
         self.notes, self.models, self.margins = {}, [], []
-        self._load()
+        self._import_library()
         with one_thread():
             for name, metric in zip(history.metrics, Metric.all_of(history), strict=True):
                 self._fit_one(name, metric)
 
     def _fit_one(self, name: str, metric: Metric) -> None:
         try:
-            model, errors, note = self._fitted(metric)
+            model, errors, note = self._fit_model(metric)
             if not np.isfinite(errors).any():
                 raise ValueError(UNJUDGED)
         except ValueError as error:  # numpy's LinAlgError is one
@@ -200,7 +200,9 @@ class PerMetricForecaster(ABC):
             # A metric that was never below zero is a rate or a share, and stays above.
             least = 0.0 if metric.values.min() >= 0 else -np.inf
             model = self.models[m]
-            middle = self._expected(model, metric, horizon) if model else np.full(horizon, hour_median(metric)[-1])
+            middle = (
+                self._forecast_medians(model, metric, horizon) if model else np.full(horizon, hour_median(metric)[-1])
+            )
             middle = np.maximum(middle, least)
             below, above = self.margins[m].at(np.arange(1, horizon + 1))
             for side, by in ((value, 0.0), (lower, below), (upper, above)):
@@ -209,17 +211,19 @@ class PerMetricForecaster(ABC):
 
     def to_bytes(self) -> bytes:
         """One JSON document."""
-        said = {"kind": self.kind, "format": self.format, **{name: getattr(self, name) for name in STATE}}
-        return json.dumps({**said, "margins": [asdict(one) for one in self.margins]}, allow_nan=False).encode()
+        document = {"kind": self.kind, "format": self.format, **{name: getattr(self, name) for name in STATE}}
+        return json.dumps({**document, "margins": [asdict(one) for one in self.margins]}, allow_nan=False).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Load what :meth:`to_bytes` wrote. Raises ModelError: it is something else."""
         try:
             document = json.loads(data)
-            said = (document["kind"], document["format"])
-            if said != (cls.kind, cls.format):
-                raise ModelError(f"a model file of kind {said[0]!r}, format {said[1]}: not {cls.kind!r}, {cls.format}")
+            header = (document["kind"], document["format"])
+            if header != (cls.kind, cls.format):
+                raise ModelError(
+                    f"a model file of kind {header[0]!r}, format {header[1]}: not {cls.kind!r}, {cls.format}"
+                )
             made = cls()
             for name in STATE:
                 setattr(made, name, document[name])
@@ -235,7 +239,7 @@ def bins(reach: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges.tolist()))
 
 
-def least_wrong(candidates: Sequence[Floats]) -> int:
+def smallest_errors(candidates: Sequence[Floats]) -> int:
     """Position of the smallest of several (n_origins, horizon) errors on equal origins, where all bins count alike."""
     by_bin = [
         [np.nanmean(np.abs(one[:, begin:end])) for one in candidates]

@@ -16,9 +16,9 @@ import pandas as pd
 from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.learners.forecasters.blended import BlendedForecaster
+from aiops_assets.learners.forecasters.hourly_baseline import HourlyBaseline, hourly_baseline_of
 from aiops_assets.learners.forecasters.learned import LEAST_DAYS, LearnedForecaster
 from aiops_assets.learners.forecasters.trees import TREES
-from aiops_assets.learners.forecasters.usual import Usual, usual_of
 from aiops_assets.synthetic.habits import varied_series
 from aiops_assets.timeseries.history import STEP_SECONDS, History, steps_a_day
 
@@ -77,7 +77,7 @@ class PredictiveAnalytics:
             name: part.forecaster(seed, part.memory, TREES[trees](seed), start.parts[name] if start else None)
             for name, part in parts_of(lookback).items()
         }
-        self.usual: Usual | None = None
+        self.hourly_baseline: HourlyBaseline | None = None
 
     def fit(self, history: History, others: Sequence[History] = ()) -> None:
         """Learn all parts.
@@ -100,7 +100,7 @@ class PredictiveAnalytics:
                 hourly, *alike = (history.sampled(HOUR_SECONDS, phase) for phase in range(every))
                 elsewhere = [one.sampled(HOUR_SECONDS) for one in others]
                 self.parts[name].fit(hourly, alike=alike, others=[*elsewhere, *_habits(hourly, self.parts[name].seed)])
-        self.usual = usual_of(
+        self.hourly_baseline = hourly_baseline_of(
             pd.DataFrame(history.values, columns=list(history.metrics)).assign(timestamp=history.times)
         )
 
@@ -131,13 +131,13 @@ class PredictiveAnalytics:
         """
         import joblib
 
-        if self.usual is None:
+        if self.hourly_baseline is None:
             raise ModelError("the forecaster is not fitted")
         document = {
             "format": FORMAT,
             "lookback": self.lookback,
             "parts": {name: forecaster.state() for name, forecaster in self.parts.items()},
-            "usual": self.usual.to_dict(),
+            "usual": self.hourly_baseline.to_dict(),
         }
         buffer = io.BytesIO()
         joblib.dump(document, buffer, compress=3)
@@ -162,7 +162,7 @@ class PredictiveAnalytics:
         parts: Mapping[str, Any] = document["parts"]
         for name, state in parts.items():
             model.parts[name].restore(state)
-        model.usual = Usual.from_dict(document["usual"])
+        model.hourly_baseline = HourlyBaseline.from_dict(document["usual"])
         return model
 
 

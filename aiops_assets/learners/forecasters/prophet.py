@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_assets.learners.forecasters.per_metric import UNJUDGED, Metric, PerMetricForecaster, Scale, least_wrong
+from aiops_assets.learners.forecasters.per_metric import UNJUDGED, Metric, PerMetricForecaster, Scale, smallest_errors
 from aiops_assets.timeseries.series import Floats
 
 DAYS = 14
@@ -41,11 +41,11 @@ class ProphetForecaster(PerMetricForecaster):
 
     kind = "prophet"
 
-    def _load(self) -> None:
+    def _import_library(self) -> None:
         with quiet():
             import prophet  # noqa: F401
 
-    def _fitted(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
+    def _fit_model(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
         rows, day = len(metric.values), metric.day
         if rows < LEAST_DAYS * day:
             raise ValueError(f"{rows} rows are too few for Prophet's season of a day, which takes {LEAST_DAYS:g} days")
@@ -63,35 +63,35 @@ class ProphetForecaster(PerMetricForecaster):
             cut = int(origins[0]) + 1
             for compressed in (False, True):
                 scale = Scale.of(metric.values[max(0, cut - DAYS * day) : cut], compressed)
-                model = fitted(metric, cut, scale, self.seed)
+                model = fit_prophet(metric, cut, scale, self.seed)
                 begin = max(0, cut - day)
-                said = predicted(model, grid(metric, begin, int(origins[-1]) + 1 + day))
+                yhat = predict(model, grid(metric, begin, int(origins[-1]) + 1 + day))
                 for i, (kind, hours, level) in enumerate(kinds):
                     if kind == compressed:
-                        ahead = [corrected(said, scale, metric, begin, t, day, hours, level) for t in origins]
+                        ahead = [correct(yhat, scale, metric, begin, t, day, hours, level) for t in origins]
                         found[i].append(metric.errors(origins, np.array(ahead)))
         if not found[0]:
             raise ValueError(UNJUDGED)
         errors = [np.concatenate(one) for one in found]
-        best = least_wrong(errors)
+        best = smallest_errors(errors)
         compressed, hours, level = kinds[best]
         scale = Scale.of(metric.values[-DAYS * day :], compressed)
         model = {
-            "prophet": as_json(fitted(metric, rows, scale, self.seed)), "scale": asdict(scale), "hours": hours,
+            "prophet": as_json(fit_prophet(metric, rows, scale, self.seed)), "scale": asdict(scale), "hours": hours,
             "level": level,
         }  # fmt: skip
         note = "Prophet" + ", compressed" * compressed + ", on the level of the last day" * (level > 0)
         return model, errors[best], note + f", the last hour decays in {hours:g} h" * (hours > 0)
 
-    def _expected(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
+    def _forecast_medians(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
         rows = len(metric.values)
         begin = max(0, rows - metric.day)
-        said = predicted(from_json(model["prophet"]), grid(metric, begin, rows + horizon))
+        yhat = predict(from_json(model["prophet"]), grid(metric, begin, rows + horizon))
         scale = Scale(**model["scale"])
-        return corrected(said, scale, metric, begin, rows - 1, horizon, model["hours"], model["level"])
+        return correct(yhat, scale, metric, begin, rows - 1, horizon, model["hours"], model["level"])
 
 
-def fitted(metric: Metric, end: int, scale: Scale, seed: int) -> Any:
+def fit_prophet(metric: Metric, end: int, scale: Scale, seed: int) -> Any:
     """A Prophet model of the rows before ``end``. Raises ValueError: Stan found no fit."""
     with quiet():
         from prophet import Prophet
@@ -114,24 +114,24 @@ def fitted(metric: Metric, end: int, scale: Scale, seed: int) -> Any:
             raise ValueError(f"Prophet found no fit: {error}") from error
 
 
-def predicted(model: Any, times: pd.DatetimeIndex) -> Floats:
+def predict(model: Any, times: pd.DatetimeIndex) -> Floats:
     """(n,) predictions of a model for times, on its scale."""
     with quiet():
-        said: Floats = model.predict(pd.DataFrame({"ds": times}))["yhat"].to_numpy()
-    return said
+        yhat: Floats = model.predict(pd.DataFrame({"ds": times}))["yhat"].to_numpy()
+    return yhat
 
 
-def corrected(
-    said: Floats, scale: Scale, metric: Metric, begin: int, origin: int, horizon: int, hours: float, level: float
+def correct(
+    yhat: Floats, scale: Scale, metric: Metric, begin: int, origin: int, horizon: int, hours: float, level: float
 ) -> Floats:
-    """(horizon,) medians after a row, in the metric's unit; ``said`` are Prophet's values from row ``begin`` on."""
+    """(horizon,) medians after a row, in the metric's unit; ``yhat`` are Prophet's values from row ``begin`` on."""
     first = max(begin, origin + 1 - metric.day)
-    residual = scale.into(metric.values[first : origin + 1]) - said[first - begin : origin + 1 - begin]
-    usual = level * float(np.median(residual))
-    ahead = said[origin + 1 - begin : origin + 1 - begin + horizon] + usual
+    residual = scale.into(metric.values[first : origin + 1]) - yhat[first - begin : origin + 1 - begin]
+    day_residual = level * float(np.median(residual))
+    ahead = yhat[origin + 1 - begin : origin + 1 - begin + horizon] + day_residual
     if hours:
-        recent = float(np.median(residual[-metric.hour :])) - usual
-        ahead = ahead + recent * np.exp(-np.arange(1, horizon + 1) / (hours * metric.day / 24))
+        hour_residual = float(np.median(residual[-metric.hour :])) - day_residual
+        ahead = ahead + hour_residual * np.exp(-np.arange(1, horizon + 1) / (hours * metric.day / 24))
     return scale.back(ahead, metric.values[: origin + 1])
 
 

@@ -10,7 +10,7 @@ from aiops_assets.timeseries.series import Floats
 BOOSTING = {
     "max_iter": 80, "learning_rate": 0.08, "max_leaf_nodes": 8, "l2_regularization": 1.0, "early_stopping": False,
 }  # fmt: skip
-MORE_ITERATIONS = 30
+WARM_ITERATIONS = 30
 """Boosting has so many iterations after a warm start from trees of an earlier window."""
 MOST_STAGES = 4
 """A booster is of so many windows at most: a fit anew then forgets what is older."""
@@ -29,10 +29,10 @@ class Trees(Protocol):
     name: str
     stages: tuple[Any, ...]
 
-    def anew(self) -> "Trees":
+    def unfitted(self) -> "Trees":
         """Trees of this kind that are not fitted."""
 
-    def fitted(self, x: Floats, y: Floats, before: "Trees | None" = None) -> "Trees":
+    def fit(self, x: Floats, y: Floats, before: "Trees | None" = None) -> "Trees":
         """Fitted trees: x (n, n_features), NaN is not known; y (n,); ``before``: earlier trees for a warm start."""
 
     def predict(self, x: Floats) -> Floats:
@@ -50,16 +50,16 @@ class Boosting:
     def __init__(self, seed: int = 42, stages: tuple[Any, ...] = ()) -> None:
         self.seed, self.stages = seed, stages
 
-    def anew(self) -> "Boosting":
+    def unfitted(self) -> "Boosting":
         """See Trees."""
         return Boosting(self.seed)
 
-    def fitted(self, x: Floats, y: Floats, before: Trees | None = None) -> "Boosting":
+    def fit(self, x: Floats, y: Floats, before: Trees | None = None) -> "Boosting":
         """See Trees."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         earlier = before.stages if before and before.name == self.name and not before.why_anew() else ()
-        size = {**BOOSTING, "max_iter": MORE_ITERATIONS} if earlier else BOOSTING
+        size = {**BOOSTING, "max_iter": WARM_ITERATIONS} if earlier else BOOSTING
         model = HistGradientBoostingRegressor(
             loss="quantile", quantile=0.5, min_samples_leaf=_leaf(len(y)), random_state=self.seed, **size
         )
@@ -86,11 +86,11 @@ class RandomForest:
     def __init__(self, seed: int = 42, stages: tuple[Any, ...] = ()) -> None:
         self.seed, self.stages = seed, stages
 
-    def anew(self) -> "RandomForest":
+    def unfitted(self) -> "RandomForest":
         """See Trees."""
         return RandomForest(self.seed)
 
-    def fitted(self, x: Floats, y: Floats, before: Trees | None = None) -> "RandomForest":
+    def fit(self, x: Floats, y: Floats, before: Trees | None = None) -> "RandomForest":
         """See Trees."""
         from sklearn.ensemble import RandomForestRegressor
 
