@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.judging.bootstrap import Difference, block_shares, difference, drawn_weights
-from aiops_assets.judging.decision import Decision, Reason, meets_null_model, refused_source
+from aiops_assets.judging.decision import Decision, Reason, meets_null_model, reject_by_source
 from aiops_assets.judging.detection.figures import Figures, judge
 from aiops_assets.judging.wording import DetectionFacts, Measured
 from aiops_assets.learners.contracts import Scored
@@ -127,8 +127,8 @@ def decide(comparison: Comparison, *, challenger_source: str, champion_source: s
         challenger_source, champion_source: where their rows really came from; anything but "synthetic" has
             seen a real cluster. ``None``: there is no champion.
     """
-    if refused := refused_source(challenger_source, champion_source):
-        return refused
+    if rejected := reject_by_source(challenger_source, champion_source):
+        return rejected
     figures = facts_of(comparison)
     meets_null = meets_null_model(challenger_source, champion_source)
     if comparison.average_precision is None and not meets_null:

@@ -18,9 +18,9 @@ from aiops_assets.learners.contracts import Scored
 from aiops_assets.timeseries.features import FEATURES, STATISTICS
 from aiops_assets.timeseries.series import Floats
 
-WINDOW = 288
+WINDOW_ROWS = 288
 """So many rows are a day of every five minutes."""
-LEAST_HISTORY = 10
+LEAST_HISTORY_ROWS = 10
 """With fewer earlier rows nothing is known, and the score is 0."""
 ROW_HISTORY = ("mean_5m", "min_5m", "max_5m", "lag_1", "lag_5")
 """The statistics of a row that stand for its last minutes."""
@@ -29,7 +29,7 @@ SMALL_SHARE = 0.05
 """Share of the median's size that is added to the spread: a value that never changed has none, and is not an anomaly by
 its last bit."""
 TINY = 1e-9
-MOST = 20.0
+MAX_DEVIATION = 20.0
 """A metric's deviation counts no more than this: the first restart of a quiet pod is not infinitely anomalous."""
 ALERT_QUANTILE = 0.97
 """The highest scores, three of a hundred rows, raise alerts: as many as ADR-052's contamination of 0.03 allows."""
@@ -45,7 +45,7 @@ def of_series(rows: pd.DataFrame, columns: Sequence[str]) -> Scored:
         columns: the metrics' own values.
 
     Returns:
-        scores from 0 to :data:`MOST`, alerts and contributions in the order of the rows; 0 where nothing is known.
+        scores from 0 to :data:`MAX_DEVIATION`, alerts, contributions, in the order of rows; 0 where nothing is known.
     """
     segment = rows.groupby(["source", "pod"], observed=True, sort=False).ngroup().to_numpy()
     order = np.lexsort((rows["timestamp"].to_numpy(), segment))
@@ -78,19 +78,19 @@ def of_rows(rows: pd.DataFrame) -> Scored:
 
 def _scored(distance: Floats, median: Floats, spread: Floats, owner: Owner, order: npt.NDArray[np.intp]) -> Scored:
     """Arrays are (n_rows, n_metrics) in the order of time that ``order`` made; the answer is in that of the rows."""
-    deviation = np.minimum(distance / (MAD_TO_SIGMA * spread + SMALL_SHARE * np.abs(median) + TINY), MOST)
+    deviation = np.minimum(distance / (MAD_TO_SIGMA * spread + SMALL_SHARE * np.abs(median) + TINY), MAX_DEVIATION)
     known = np.isfinite(deviation)
     deviation = np.where(known, deviation, 0.0)
     total = deviation.sum(axis=1)
     scores = total / np.maximum(known.sum(axis=1), 1)
-    usual = _past(pd.DataFrame(scores), owner, ALERT_QUANTILE)[0].to_numpy()
+    threshold = _past(pd.DataFrame(scores), owner, ALERT_QUANTILE)[0].to_numpy()
     contributions = np.divide(deviation, total[:, np.newaxis], out=np.zeros_like(deviation), where=total[:, None] > 0)
     back = np.argsort(order)
-    return Scored(score=scores[back], alert=(scores > usual)[back], contributions=contributions[back])
+    return Scored(score=scores[back], alert=(scores > threshold)[back], contributions=contributions[back])
 
 
 def _past(values: pd.DataFrame, owner: Owner, quantile: float) -> pd.DataFrame:
-    """Rolling quantile over the earlier rows of the same owner, NaN below :data:`LEAST_HISTORY` of them."""
-    rolling = values.groupby(owner, sort=True).rolling(WINDOW, min_periods=LEAST_HISTORY, closed="left")
+    """Rolling quantile over the earlier rows of the same owner, NaN below :data:`LEAST_HISTORY_ROWS` of them."""
+    rolling = values.groupby(owner, sort=True).rolling(WINDOW_ROWS, min_periods=LEAST_HISTORY_ROWS, closed="left")
     result: Floats = rolling.quantile(quantile).to_numpy()
     return pd.DataFrame(result)

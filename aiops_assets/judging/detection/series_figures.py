@@ -23,8 +23,8 @@ Positions = npt.NDArray[np.int64]
 THRESHOLDS = 250
 """Precision and recall are taken at so many thresholds, spread evenly over the ranks of the scores, as in the authors'
 own package."""
-SHORTEST_BUFFER = 4
-LONGEST_BUFFER_SECONDS = 3600
+MIN_BUFFER_SAMPLES = 4
+MAX_BUFFER_SECONDS = 3600
 DAY_SECONDS = 86_400
 
 
@@ -178,9 +178,9 @@ def aggregate(figures: Mapping[str, DetectionFigures]) -> MacroFigures:
 def buffer_samples(events: Events, step_seconds: int) -> int:
     """``L`` in samples: the median length of the events, at least 4 samples and at most 1 hour."""
     if not len(events):
-        return SHORTEST_BUFFER
-    hour = max(LONGEST_BUFFER_SECONDS // step_seconds, SHORTEST_BUFFER)
-    return int(min(hour, max(SHORTEST_BUFFER, np.median(events.stops - events.starts))))
+        return MIN_BUFFER_SAMPLES
+    hour = max(MAX_BUFFER_SECONDS // step_seconds, MIN_BUFFER_SAMPLES)
+    return int(min(hour, max(MIN_BUFFER_SAMPLES, np.median(events.stops - events.starts))))
 
 
 def vus_pr(labels: Flags, scores: Floats, buffer: int) -> float:

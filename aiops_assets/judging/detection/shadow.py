@@ -23,8 +23,8 @@ COLUMNS = (*ROWS, "challenger_score", "challenger_alert", "challenger_first", "c
 CHALLENGER, CHAMPION = "challenger", "champion"
 LEAST_POD_ROWS = 48
 """A line of a pod's scores needs so many rows: four hours of every five minutes."""
-LONGEST = {name: anomaly.minutes[1] for name, anomaly in ANOMALIES.items()}
-LONGEST_OTHER = max(LONGEST.values())
+MAX_EPISODE_MINUTES = {name: anomaly.minutes[1] for name, anomaly in ANOMALIES.items()}
+MAX_OTHER_MINUTES = max(MAX_EPISODE_MINUTES.values())
 """An episode of a known kind, and of any other, lasts so many minutes at most."""
 
 Names = npt.NDArray[np.object_]
@@ -94,7 +94,7 @@ def compare(frame: pd.DataFrame) -> SideBySide:
     Raises:
         ModelError: the challenger's scores are missing.
     """
-    challenger, champion = said(frame, CHALLENGER), said(frame, CHAMPION)
+    challenger, champion = predictions_of(frame, CHALLENGER), predictions_of(frame, CHAMPION)
     if challenger is None:
         raise ModelError("the challenger's scores are not finite")
     if champion is None:
@@ -107,7 +107,7 @@ def compare(frame: pd.DataFrame) -> SideBySide:
     )
 
 
-def said(frame: pd.DataFrame, who: str) -> Scored | None:
+def predictions_of(frame: pd.DataFrame, who: str) -> Scored | None:
     """Predictions of "challenger" or "champion"; ``None`` where there are none. No contributions are kept."""
     score = frame[f"{who}_score"].to_numpy(dtype=np.float64)
     if len(score) and not np.isfinite(score).all():
@@ -116,7 +116,7 @@ def said(frame: pd.DataFrame, who: str) -> Scored | None:
     return Scored(score, alert, np.zeros((len(frame), 0)))
 
 
-def in_words(windows: Sequence[tuple[bool, SideBySide]]) -> str:
+def summary_of(windows: Sequence[tuple[bool, SideBySide]]) -> str:
     """One sentence on all windows kept; of each whether two different models were compared, and the comparison."""
     pairs = [(one.challenger, one.champion, one) for two, one in windows if two and one.champion is not None]
     kept = f"{len(windows)} window{'s' * (len(windows) != 1)}"
@@ -173,7 +173,7 @@ def episodes_caught(frame: pd.DataFrame) -> dict[str, tuple[int, int]]:
     """
     rows = frame.sort_values(["source", "pod", "timestamp"], kind="stable")
     owner = rows.groupby(["source", "pod"], observed=True, sort=False).ngroup()
-    lasts = pd.to_timedelta(rows["kind"].map(LONGEST).astype(float).fillna(LONGEST_OTHER), unit="min")
+    lasts = pd.to_timedelta(rows["kind"].map(MAX_EPISODE_MINUTES).astype(float).fillna(MAX_OTHER_MINUTES), unit="min")
     kind = rows["kind"].astype(str)
     begins = (owner != owner.shift()) | (kind != kind.shift()) | (rows["timestamp"].diff() > lasts)
     anomalous = rows["label"] == 1

@@ -53,7 +53,7 @@ class Detection:
 
     def summarize_windows(self, windows: Sequence[tuple[bool, SideBySide]]) -> str:
         """See Task."""
-        return shadow.in_words(windows)
+        return shadow.summary_of(windows)
 
 
 def _holdout(rows: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.judging.bootstrap import Difference, block_means, difference, drawn_weights
-from aiops_assets.judging.decision import Decision, Reason, meets_null_model, refused_source
+from aiops_assets.judging.decision import Decision, Reason, meets_null_model, reject_by_source
 from aiops_assets.judging.forecasting.holdout import (
     COVERAGE,
     TRIVIAL,
@@ -112,8 +112,8 @@ def decide(comparison: ForecastComparison, *, challenger_source: str, champion_s
     champion it must not be worse by more than the noise. Sources count as in
     :func:`aiops_assets.judging.detection.gate.decide`.
     """
-    if refused := refused_source(challenger_source, champion_source):
-        return refused
+    if rejected := reject_by_source(challenger_source, champion_source):
+        return rejected
     figures = facts_of(comparison)
     if comparison.error is None or not comparison.trivial:
         return Decision(False, Reason("no_origin"))

@@ -67,14 +67,14 @@ def side_by_side(challenger: pd.DataFrame, champion: pd.DataFrame | None) -> pd.
     same = ["origin", "metric", "step"]
     if champion is not None and not frame[same].equals(champion[same].reset_index(drop=True)):
         raise ModelError("challenger and champion were not asked from the same moments about the same metrics")
-    for who, said_by in ((CHALLENGER, challenger), (CHAMPION, champion)):
+    for who, forecasts in ((CHALLENGER, challenger), (CHAMPION, champion)):
         for side in SIDES:
-            values = np.nan if said_by is None else said_by[side].to_numpy(dtype=np.float64)
+            values = np.nan if forecasts is None else forecasts[side].to_numpy(dtype=np.float64)
             frame[f"{who}_{side}"] = values
     return frame[list(COLUMNS)]
 
 
-def said(frame: pd.DataFrame, who: str) -> pd.DataFrame | None:
+def forecasts_of(frame: pd.DataFrame, who: str) -> pd.DataFrame | None:
     """Forecasts of "challenger" or "champion", of KEYS and SIDES; ``None`` where there are none."""
     sides = {side: frame[f"{who}_{side}"].to_numpy(dtype=np.float64) for side in SIDES}
     if len(frame) and not all(np.isfinite(values).all() for values in sides.values()):
@@ -88,7 +88,7 @@ def compare(frame: pd.DataFrame) -> ForecastsSideBySide:
     Raises:
         ModelError: the challenger's forecasts are missing.
     """
-    challenger, champion = said(frame, CHALLENGER), said(frame, CHAMPION)
+    challenger, champion = forecasts_of(frame, CHALLENGER), forecasts_of(frame, CHAMPION)
     if challenger is None:
         raise ModelError("the challenger's forecasts are not finite")
     if champion is None:
@@ -104,7 +104,7 @@ def compare(frame: pd.DataFrame) -> ForecastsSideBySide:
     )
 
 
-def in_words(windows: Sequence[tuple[bool, ForecastsSideBySide]]) -> str:
+def summary_of(windows: Sequence[tuple[bool, ForecastsSideBySide]]) -> str:
     """One sentence on all windows kept; of each whether two different models were compared, and the comparison."""
     kept = f"{len(windows)} window{'s' * (len(windows) != 1)}"
     pairs = [one for two, one in windows if two and one.champion is not None]
@@ -170,7 +170,7 @@ def by_metric(forecasts: pd.DataFrame) -> dict[str, Mapping[str, float]]:
     }
 
 
-def where_it_came(forecasts: pd.DataFrame) -> pd.DataFrame:
+def interval_sides(forecasts: pd.DataFrame) -> pd.DataFrame:
     """On which side of its 80 % interval each true value is.
 
     Returns:

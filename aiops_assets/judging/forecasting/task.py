@@ -54,7 +54,7 @@ class Forecasting:
 
     def summarize_windows(self, windows: Sequence[tuple[bool, ForecastsSideBySide]]) -> str:
         """See Task."""
-        return shadow.in_words(windows)
+        return shadow.summary_of(windows)
 
 
 FORECASTING = Forecasting()
