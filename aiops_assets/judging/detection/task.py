@@ -3,37 +3,41 @@
 from collections.abc import Callable, Sequence
 
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.judging.decision import Decision
 from aiops_assets.judging.detection import gate, shadow
 from aiops_assets.judging.detection.figures import Figures, judge
 from aiops_assets.judging.detection.gate import Comparison
 from aiops_assets.judging.detection.shadow import SideBySide
+from aiops_assets.judging.task import Task
 from aiops_assets.learners.contracts import Scored
 
 
-class Detection:
+class Detection(Task[Scored]):
     """Scores of rows, judged by labels."""
 
     name = "detector"
     baseline_name = gate.NULL_MODEL
 
+    @override
     def figures(self, predictions: Scored, rows: pd.DataFrame) -> Figures:
-        """See Task."""
         return judge(predictions, _holdout(rows))
 
+    @override
     def compare(self, rows: pd.DataFrame, challenger: Scored, opponent: Scored, who: str, seed: int) -> Comparison:
-        """See Task."""
         return gate.compare(_holdout(rows), challenger, opponent, who, seed)
 
+    @override
     def decide(self, comparison: Comparison, *, challenger_source: str, champion_source: str | None) -> Decision:
-        """See Task."""
         return gate.decide(comparison, challenger_source=challenger_source, champion_source=champion_source)
 
+    @override
     def worse(self, comparison: Comparison) -> list[str]:
-        """See Task. Gross differences count although their interval touches zero."""
+        """Gross differences count too where their interval touches zero."""
         return gate.worse_in(comparison, gross=True)
 
+    @override
     def side_by_side(
         self,
         rows: pd.DataFrame,
@@ -42,17 +46,17 @@ class Detection:
         explain: Callable[[pd.DataFrame], Scored],
         contributors: Sequence[str],
     ) -> pd.DataFrame:
-        """See Task: a frame of ``shadow.COLUMNS``."""
+        """A frame of ``shadow.COLUMNS``, a row for each hold-out row."""
         holdout = _holdout(rows)
         first = shadow.first_contributors(explain, contributors, holdout, challenger)
         return shadow.side_by_side(holdout, challenger, champion, first)
 
+    @override
     def compare_side_by_side(self, frame: pd.DataFrame) -> SideBySide:
-        """See Task."""
         return shadow.compare(frame)
 
+    @override
     def summarize_windows(self, windows: Sequence[tuple[bool, SideBySide]]) -> str:
-        """See Task."""
         return shadow.summary_of(windows)
 
 

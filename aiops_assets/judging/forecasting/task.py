@@ -3,40 +3,43 @@
 from collections.abc import Callable, Sequence
 
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.judging.decision import Decision
 from aiops_assets.judging.forecasting import gate, shadow
 from aiops_assets.judging.forecasting.gate import ForecastComparison
 from aiops_assets.judging.forecasting.holdout import TRIVIAL_NAMES, ForecastFigures, figures_of
 from aiops_assets.judging.forecasting.shadow import ForecastsSideBySide
+from aiops_assets.judging.task import Task
 
 
-class Forecasting:
+class Forecasting(Task[pd.DataFrame]):
     """Forecasts, judged by the true values; predictions are frames of ``holdout.KEYS`` and ``holdout.SIDES``."""
 
     name = "forecaster"
     baseline_name = TRIVIAL_NAMES
 
+    @override
     def figures(self, predictions: pd.DataFrame, rows: pd.DataFrame) -> ForecastFigures:
-        """See Task."""
         return figures_of(predictions)
 
+    @override
     def compare(
         self, rows: pd.DataFrame, challenger: pd.DataFrame, opponent: pd.DataFrame, who: str, seed: int
     ) -> ForecastComparison:
-        """See Task."""
         return gate.compare(challenger, opponent, who, seed)
 
+    @override
     def decide(
         self, comparison: ForecastComparison, *, challenger_source: str, champion_source: str | None
     ) -> Decision:
-        """See Task."""
         return gate.decide(comparison, challenger_source=challenger_source, champion_source=champion_source)
 
+    @override
     def worse(self, comparison: ForecastComparison) -> list[str]:
-        """See Task."""
         return gate.worse_in(comparison)
 
+    @override
     def side_by_side(
         self,
         rows: pd.DataFrame,
@@ -45,15 +48,15 @@ class Forecasting:
         explain: Callable[[pd.DataFrame], pd.DataFrame],
         contributors: Sequence[str],
     ) -> pd.DataFrame:
-        """See Task. Forecasts have no contributions."""
+        """A frame of ``shadow.COLUMNS``; forecasts have no contributions to explain."""
         return shadow.side_by_side(challenger, champion)
 
+    @override
     def compare_side_by_side(self, frame: pd.DataFrame) -> ForecastsSideBySide:
-        """See Task."""
         return shadow.compare(frame)
 
+    @override
     def summarize_windows(self, windows: Sequence[tuple[bool, ForecastsSideBySide]]) -> str:
-        """See Task."""
         return shadow.summary_of(windows)
 
 

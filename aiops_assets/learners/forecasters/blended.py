@@ -9,6 +9,7 @@ the median, and where most of the newest rows lay far outside their intervals, i
 from dataclasses import dataclass, replace
 
 import numpy as np
+from typing_extensions import override
 
 from aiops_assets.learners.contracts import Flags, Forecast
 from aiops_assets.learners.forecasters.features import REACH_DAYS, MetricFeatures, Steps
@@ -48,10 +49,10 @@ class RecentErrors:
 
 
 class BlendedForecaster(LearnedForecaster):
-    """See the module."""
+    """A learned forecaster whose medians are blended with the last value, by the recent errors of both."""
 
+    @override
     def forecast(self, history: History, horizon: int) -> Forecast:
-        """See DirectForecaster."""
         learned = super().forecast(history, horizon)
         day = steps_a_day(history.step_seconds)
         known = history.newest(self.memory or REACH_DAYS * day + MOST_ROWS)

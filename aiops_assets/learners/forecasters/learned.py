@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from aiops_assets.learners.forecasters.direct import DirectForecaster, Pairs
 from aiops_assets.learners.forecasters.features import HOUR_MEDIAN
@@ -42,8 +43,8 @@ class LearnedForecaster(DirectForecaster):
         self.trees = trees or Boosting(seed)
         self.before = start.trees if start and start.trees.stages else None
 
+    @override
     def fit(self, history: History, *, alike: Sequence[History] = (), others: Sequence[History] = ()) -> None:
-        """See DirectForecaster."""
         import sklearn.ensemble  # noqa: F401  # threads are limited in what is loaded
 
         with one_thread():
@@ -73,11 +74,12 @@ class LearnedForecaster(DirectForecaster):
     def _predict(self, x: Floats) -> Floats:
         return self.trees.predict(x) if self.trees.stages else x[:, HOUR_MEDIAN]
 
+    @override
     def state(self) -> dict[str, Any]:
-        """See DirectForecaster; the trees are scikit-learn's own."""
+        """All that was learnt; the trees are scikit-learn's own estimators."""
         return {**super().state(), "trees": self.trees.name, "stages": self.trees.stages}
 
+    @override
     def restore(self, state: Mapping[str, Any]) -> None:
-        """See DirectForecaster."""
         super().restore(state)
         self.trees = TREES[state["trees"]](self.seed, tuple(state["stages"]))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
+from typing_extensions import override
 
 from aiops_assets.timeseries.series import Floats
 
@@ -42,7 +43,7 @@ class Trees(Protocol):
         """Why there is no warm start from these trees; empty when there is one."""
 
 
-class Boosting:
+class Boosting(Trees):
     """Gradient boosting of the median. A warm start boosts the residuals of earlier trees."""
 
     name = "boosting"
@@ -50,12 +51,12 @@ class Boosting:
     def __init__(self, seed: int = 42, stages: tuple[Any, ...] = ()) -> None:
         self.seed, self.stages = seed, stages
 
+    @override
     def unfitted(self) -> "Boosting":
-        """See Trees."""
         return Boosting(self.seed)
 
+    @override
     def fit(self, x: Floats, y: Floats, before: Trees | None = None) -> "Boosting":
-        """See Trees."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         earlier = before.stages if before and before.name == self.name and not before.why_anew() else ()
@@ -67,18 +68,18 @@ class Boosting:
         model.fit(np.where(np.isnan(x).all(axis=0), 0.0, x), y - _sum(earlier, x))
         return Boosting(self.seed, (*earlier, model))
 
+    @override
     def predict(self, x: Floats) -> Floats:
-        """See Trees."""
         return _sum(self.stages, x)
 
+    @override
     def why_anew(self) -> str:
-        """See Trees."""
         if not self.stages:
             return "the champion has no booster"
         return "" if len(self.stages) < MOST_STAGES else f"the champion's booster is of {MOST_STAGES} windows already"
 
 
-class RandomForest:
+class RandomForest(Trees):
     """The mean of deep trees, each fitted on some of the pairs, as in ADR-051; there is no warm start."""
 
     name = "random_forest"
@@ -86,24 +87,24 @@ class RandomForest:
     def __init__(self, seed: int = 42, stages: tuple[Any, ...] = ()) -> None:
         self.seed, self.stages = seed, stages
 
+    @override
     def unfitted(self) -> "RandomForest":
-        """See Trees."""
         return RandomForest(self.seed)
 
+    @override
     def fit(self, x: Floats, y: Floats, before: Trees | None = None) -> "RandomForest":
-        """See Trees."""
         from sklearn.ensemble import RandomForestRegressor
 
         model = RandomForestRegressor(random_state=self.seed, **FOREST)
         model.fit(x, y)
         return RandomForest(self.seed, (model,))
 
+    @override
     def predict(self, x: Floats) -> Floats:
-        """See Trees."""
         return _sum(self.stages, x)
 
+    @override
     def why_anew(self) -> str:
-        """See Trees."""
         return "a random forest is always fitted anew"
 
 
