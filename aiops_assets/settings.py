@@ -34,7 +34,7 @@ ENVIRONMENT_DEFAULTS: dict[str, dict[str, Any]] = {
     "staging": {"data_source": "hybrid", "fallback": ("cached", "synthetic")},
     "production": {"data_source": "prometheus", "fallback": ("cached",)},
 }
-"""What ``AIOPS_ENV`` decides where the variable itself is not set."""
+"""Defaults by ``AIOPS_ENV``, for variables that are not set themselves."""
 
 GPU_CAPABLE = tuple(spec.name for spec in MODELS if spec.family.computes_on_gpu)
 """Models of PyTorch: the others compute nothing on a GPU."""
@@ -195,7 +195,7 @@ class Settings(BaseModel):
 
     @property
     def mode(self) -> Mode:
-        """What DATA_SOURCE comes to.
+        """The source that DATA_SOURCE leads to.
 
         ``auto`` is ``prometheus`` where PROMETHEUS_URL is set and ``synthetic`` where it is not. Whether that
         server answers shows with the first request, and FALLBACK decides what follows.
@@ -291,7 +291,7 @@ def shown(value: object) -> str:
 
 
 def allowed(name: str) -> str:
-    """What a variable may hold, in words; empty where anything of its type may be."""
+    """The values that a variable may hold, in words; empty where anything of its type is allowed."""
     field = Settings.model_fields[name]
     options = [option for part in (field.annotation, *get_args(field.annotation)) for option in _options(part)]
     if options:

@@ -1,4 +1,4 @@
-"""What detectors share: one task, and for window detectors how a pod's whole history is read."""
+"""Base classes of detectors' families: one task, and for window detectors how a pod's whole history is read."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
@@ -83,7 +83,7 @@ class WindowFamily(DetectorFamily[WindowModel]):
 
     @override
     def smoke_problems(self, model: WindowModel) -> list[str]:
-        """What is constant, short or unknown gets finite scores, and what is constant no alert."""
+        """Constant, short and unknown series have to get finite scores, and no alert."""
         problems = []
         for name, rows, value in (
             ("a constant series", CONSTANT_ROWS, 0.5),

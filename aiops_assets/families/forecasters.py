@@ -1,4 +1,4 @@
-"""What forecasters share, over the view ``cluster_metrics``."""
+"""Base classes of forecasters' families, over the view ``cluster_metrics``."""
 
 from abc import abstractmethod
 from collections.abc import Mapping

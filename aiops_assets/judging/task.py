@@ -13,8 +13,8 @@ from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.decision import Decision
 
 Prediction = TypeVar("Prediction", contravariant=True)
-"""What a model predicts for a hold-out: :class:`~aiops_assets.learners.contracts.Scored` of a detector, a frame of
-forecasts of a forecaster."""
+"""Predictions for a hold-out: :class:`~aiops_assets.learners.contracts.Scored` of a detector, a frame of forecasts of a
+forecaster."""
 
 
 class HoldoutFigures(Protocol):
@@ -65,7 +65,7 @@ class Task(Protocol[Prediction]):
 
     Attributes:
         name: "detector" or "forecaster", as records name the models of the task.
-        baseline_name: whom a first version meets, in words.
+        baseline_name: the baseline that a first version is compared with, in words.
     """
 
     name: str
@@ -96,10 +96,10 @@ class Task(Protocol[Prediction]):
         """Predictions of both for the hold-out, row by row, as shadow records keep them.
 
         Args:
-            rows: of the training set.
+            rows: rows of the training set, train and hold-out.
             challenger, champion: their predictions; ``None``: there are none of the champion.
             explain: the challenger's predictions of some rows with contributions, where those were left out.
-            contributors: what the columns of contributions are.
+            contributors: names of the columns of contributions.
         """
 
     def compare_side_by_side(self, frame: pd.DataFrame) -> SideBySide:

@@ -1,4 +1,4 @@
-"""What detectors and forecasters are.
+"""The contracts of detectors and forecasters.
 
 A high score is an anomaly, everywhere. A *row detector* maps one row to -1 or 1 without history; a *window
 detector* gives a score and an alert for every row of a frame from that row's causal past.

@@ -41,9 +41,9 @@ class Breach:
         metric: its name.
         severity: see :func:`severity_of`.
         predicted_value: the median at ``time``, in the metric's unit.
-        threshold: in the same unit.
+        threshold: the value that is reached, in the same unit.
         confidence_interval: 80 %, at ``time``.
-        trend: of the whole forecast, see :func:`trend_of`.
+        trend: direction of the whole forecast, see :func:`trend_of`.
         time_to_breach: whole minutes from now to ``time``.
         time: begin of the first step that reaches it, UTC.
         probability: 0-1, that the value is at or above the threshold at the step where that is likeliest: a lower bound
@@ -69,9 +69,9 @@ class Outlook:
 
     Attributes:
         metric: its name.
-        limit: in its unit.
-        breach: of the forecast, within its horizon.
-        exhaustion: by the trend, up to 14 days; ``None`` where the forecast's median reaches the limit.
+        limit: the value that must not be reached, in its unit.
+        breach: where the forecast reaches the limit within its horizon; ``None`` where it does not.
+        exhaustion: where the trend does, within 14 days; ``None`` where the forecast's median reaches the limit.
     """
 
     metric: str
@@ -84,7 +84,7 @@ def breaches(forecast: Forecast, thresholds: Mapping[str, float], now: pd.Timest
     """The thresholds that are reached from below, at most one breach a metric, the soonest first.
 
     Args:
-        forecast: from ``now`` on.
+        forecast: a forecast from ``now`` on.
         thresholds: metric -> what must not be reached, in its unit.
         now: the last step known, UTC.
 
@@ -162,7 +162,7 @@ def severity_of(kind: Kind, minutes: int, probability: float) -> Severity:
 
 
 def trend_of(value: Floats, lower: Floats, upper: Floats) -> Trend:
-    """Where (horizon,) medians go.
+    """The direction of (horizon,) medians.
 
     The mean of their last quarter is above that of the first by more than a quarter of the interval's mean width
     (increasing), below it by as much (decreasing), or neither (stable).

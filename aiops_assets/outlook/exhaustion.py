@@ -60,7 +60,7 @@ class Exhaustion:
 
     Attributes:
         metric: its name.
-        limit: in its unit.
+        limit: the value that must not be reached, in its unit.
         hours: until the limit is reached, the median estimate; 0: it is reached; ``None``: not within 14 days, or there
             is no trend towards it.
         earliest_hours, latest_hours: the interval around ``hours``; ``None`` for the latter: perhaps never, and for
@@ -118,8 +118,8 @@ def time_to_exhaustion(history: History, metric: str, limit: float = 1.0, *, cov
     Args:
         history: up to now.
         metric: one of its metrics.
-        limit: in the metric's unit, reached from below: 1.0 for a ratio, bytes for a quota.
-        coverage: of the interval, 0 to 1.
+        limit: a value that is reached from below, in the metric's unit: 1.0 for a ratio, bytes for a quota.
+        coverage: share of cases that the interval holds, 0 to 1.
 
     Raises:
         DataError: no such metric, too few rows, an infinite limit, or a coverage outside 0 to 1.

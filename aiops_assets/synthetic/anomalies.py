@@ -92,8 +92,8 @@ def inject(
         series: healthy series.
         rows: (n_pods, n_minutes) True where a training row will be taken.
         rate: share of those rows to make anomalous, 0 to 0.5; rounded to whole rows.
-        seed: of the generator.
-        kinds: which kinds.
+        seed: makes the injection reproducible.
+        kinds: the kinds to inject.
         cut: minute at which the hold-out begins. The rate then holds on both sides, and no episode
             crosses: no fit has seen a part of an episode that is judged.
 

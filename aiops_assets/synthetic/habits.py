@@ -18,9 +18,9 @@ def varied_series(series: int, rows: int, day: int, seed: int) -> Floats:
     """(rows, series) float64 of size about 1, none below 0.
 
     Args:
-        series: how many.
-        rows: of each.
-        day: rows of a day.
+        series: number of series.
+        rows: number of rows of each series.
+        day: number of rows in a day.
         seed: any non-negative integer.
     """
     rng = np.random.default_rng([seed, rows, day, 6])

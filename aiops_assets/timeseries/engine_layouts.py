@@ -44,7 +44,7 @@ SILENT_COLUMNS = (
     SILENT, *(SILENT for _ in LAGS), *(SILENT_WINDOW[name.partition("_")[0]] for name in WINDOW_COLUMNS), 0.0, 0.0,
 )  # fmt: skip
 SILENT_ROW = (0.65, 0.72, 0.45, 0.10, 0.08)
-"""What the engine sends instead of each of the five in a row, or of the first two in a row of four."""
+"""The engine sends these values for metrics without a sample: in a row of five, and the first two in a row of four."""
 PCT_LIMIT = 10.0
 BUSINESS_HOURS = range(9, 17)
 SATURDAY = 5

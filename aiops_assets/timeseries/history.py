@@ -1,4 +1,4 @@
-"""What a forecast starts from: metrics on a regular grid, the mean of each step, gaps filled and remembered."""
+"""The history that a forecast is made from: metrics on a regular grid, the mean of each step, gaps filled and noted."""
 
 from dataclasses import dataclass
 
@@ -73,7 +73,7 @@ def history_of(frame: pd.DataFrame, step_seconds: int | None = None) -> History:
 
     Args:
         frame: ``timestamp`` (UTC) and numeric columns, in any order of rows; repeated times are averaged.
-        step_seconds: of the grid; five minutes by default, or the frame's own cadence where that is longer.
+        step_seconds: step of the grid; five minutes by default, or the frame's own cadence where that is longer.
 
     Returns:
         the newest :data:`MOST_DAYS` at most; metrics without a single sample are left out.

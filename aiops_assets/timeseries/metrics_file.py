@@ -132,7 +132,7 @@ def load_metrics(path: Path) -> tuple[MetricSpec, ...]:
 
 
 class _InvalidFile(Exception):
-    """What is wrong with the file, without its name."""
+    """A problem of the file; the message is without the file's name."""
 
 
 def _content(path: Path) -> bytes:

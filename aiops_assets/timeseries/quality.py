@@ -61,7 +61,7 @@ def window_coverage(
 
     Args:
         got: metric -> day -> instants with a sample; days that are missing have none.
-        days: of the window.
+        days: the days of the window.
         points_per_day: metric -> instants a day has.
     """
     return WindowCoverage(
@@ -73,7 +73,7 @@ def too_little(share: float, full_days: int, days: int, least: float) -> str:
     """Why a window must not be trained on; empty when it may.
 
     Args:
-        share: of the window's samples.
+        share: share of the window's samples that are there.
         full_days: how many of its days are full.
         days: how many days it has.
         least: MIN_COVERAGE.

@@ -28,13 +28,13 @@ class View:
     """One view.
 
     Attributes:
-        name: of the training set, and of its folder.
+        name: name of the training set and of its folder.
         about: what a row is, for people.
         columns: numeric column -> (unit or statistic in words) of the columns after
             :data:`~aiops_assets.views.pod_features.ROW_COLUMNS`.
         metrics: which metrics must have been fetched for it.
         values: the columns that hold the metrics' own values, in the order of ``metrics``.
-        counted: what gaps cost: "rows" or "samples".
+        counted: the unit in which gaps are counted: "rows" or "samples".
         validate: raises SchemaError.
         out_of_bounds: metric -> rows outside the catalogue's bounds.
         label_tolerance: (rows, requested rate) -> by how many rows the number of anomalous ones may differ from it.

@@ -27,7 +27,7 @@ FETCHED, GENERATED = "cluster", "synthetic-000"
 
 
 def segment_of(values: pd.DataFrame) -> pd.DataFrame:
-    """What lies between the first and the last sample.
+    """The rows between the first and the last sample.
 
     Args:
         values: ``timestamp``, on a regular grid, and :data:`VALUES`; NaN where no sample is.
@@ -65,10 +65,10 @@ def blended_segments(
     """A fetched segment, and beside it the newest part of a generated one, as large as the share requires.
 
     Args:
-        real: from :func:`segment_of`.
-        generated: from :func:`~aiops_assets.synthetic.cluster.generate_cluster`, on the same window; one
+        real: the fetched segment, from :func:`segment_of`.
+        generated: one from :func:`~aiops_assets.synthetic.cluster.generate_cluster`, on the same window; one
             that is shorter than required is taken whole.
-        synthetic_share: of all rows, 0 to below 1.
+        synthetic_share: share of all rows that is generated, 0 to below 1.
 
     Returns:
         the frame, and the share of the real samples that is missing.
@@ -119,7 +119,7 @@ def main_segment(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
     """The segment that a forecaster is fitted on and judged by, and the others: the cluster's own, if there is one.
 
     Args:
-        rows: of the view ``cluster_metrics``.
+        rows: rows of the view ``cluster_metrics``.
 
     Raises:
         ModelError: no rows.

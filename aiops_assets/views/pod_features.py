@@ -76,10 +76,10 @@ def synthetic_rows(
     """``n_rows`` rows drawn from labelled series; a fifth is hold-out, the requested share of both is anomalous.
 
     Args:
-        series: from :func:`labelled_series`.
-        n_rows: how many rows.
+        series: labelled series, from :func:`labelled_series`.
+        n_rows: number of rows to draw.
         rate: share of anomalous rows, rounded to whole rows on each side of the hold-out.
-        seed: of the draw.
+        seed: makes the draw reproducible.
         every: distance in minutes of the rows that may be drawn.
         cut: minute at which the hold-out begins; the window's newest fifth by default.
 
@@ -109,9 +109,9 @@ def blended_rows(
     Args:
         real: fetched series, all minutes normal; anomalies of the kinds one can see are injected here.
         synthetic: labelled series on the same minutes and with the same ``cut``; none for a share of 0.
-        synthetic_share: of all rows, 0 to below 1.
+        synthetic_share: share of all rows that is generated, 0 to below 1.
         rate: share of anomalous rows, on each side of the hold-out of each source.
-        seed: of injection and draw.
+        seed: makes injection and draw reproducible.
         cut: minute at which the hold-out begins, from :func:`holdout_of`.
 
     Returns:

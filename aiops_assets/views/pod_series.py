@@ -66,7 +66,7 @@ def blended_segments(
         real: fetched series, all minutes normal.
         synthetic: labelled series on the same minutes and with the same ``cut``, all of whose pods are taken.
         rate: share of anomalous rows among those whose samples are all there, on each side of the hold-out.
-        seed: of the injection.
+        seed: makes the injection reproducible.
         cut: minute at which the hold-out begins, from :func:`~aiops_assets.views.pod_features.holdout_of`.
 
     Returns:

@@ -10,7 +10,7 @@ from aiops_assets.learners.contracts import Scored
 
 @dataclass(frozen=True)
 class Figures:
-    """What a detector does on labelled rows. Shares are 0-1; ``None`` where there is nothing to count.
+    """How good a detector is on labelled rows. Shares are 0-1; ``None`` where there is nothing to count.
 
     Attributes:
         rows, anomalies: how many were judged, how many of them are anomalous.

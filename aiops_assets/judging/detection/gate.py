@@ -43,8 +43,8 @@ class Comparison:
     """Two models on the same rows.
 
     Attributes:
-        opponent: whom the challenger meets, in words.
-        challenger_figures, opponent_figures: of all rows.
+        opponent: the model that the challenger is compared with, in words.
+        challenger_figures, opponent_figures: figures over all rows.
         average_precision: its difference; ``None`` without anomalous rows.
         false_alarm_rate: the same of the share of normal rows with an alert; ``None`` without normal rows.
         over_chance: the challenger's average precision minus the share of anomalous rows, which guessing gets.
@@ -80,10 +80,10 @@ def compare(rows: pd.DataFrame, challenger: Scored, opponent: Scored, who: str, 
     """Judge both models, and estimate how sure the differences are.
 
     Args:
-        rows: of the hold-out, with ``timestamp``, ``pod``, ``source``, ``label`` and ``kind``.
+        rows: hold-out rows with ``timestamp``, ``pod``, ``source``, ``label`` and ``kind``.
         challenger, opponent: their predictions for these rows, in this order.
         who: the opponent, in words.
-        seed: of the draws.
+        seed: makes the draws reproducible.
     """
     truth = rows["label"].to_numpy() == 1
     blocks, weights = _draws(rows, seed)

@@ -30,7 +30,7 @@ DAY_SECONDS = 86_400
 
 @dataclass(frozen=True)
 class DetectionFigures:
-    """What a detector does on a labelled series, or the mean over several. Shares are 0-1.
+    """How good a detector is on a labelled series, or the mean over several. Shares are 0-1.
 
     ``None`` is a figure that does not exist: quality without events, a delay without a caught event.
 
@@ -108,7 +108,7 @@ def detection_figures(
         labels: (n_rows,) true or 1 where the row is anomalous.
         scores: (n_rows,) higher is more anomalous; what is not finite counts as the lowest.
         alerts: (n_rows,) true or 1 where people would have been alerted.
-        step_seconds: from a row to the next.
+        step_seconds: distance of two rows.
 
     Raises:
         DataError: no rows, lengths that differ, or no positive step.

@@ -72,7 +72,7 @@ def first_contributors(
 
     Args:
         explain: the challenger's scores of some rows, with contributions.
-        contributors: what the columns of contributions are.
+        contributors: names of the columns of contributions.
         holdout: n rows.
         scored: its predictions for them. Where they hold no contributions (these cost a row detector six times as
             much), those of the rows that people would look at are computed.
@@ -197,7 +197,7 @@ def right_first(shares: pd.DataFrame) -> Mapping[str, float]:
     """Kind -> share of its rows in which a metric that the anomaly changes contributes most.
 
     Args:
-        shares: from :func:`first_by_kind`.
+        shares: (kinds, metrics), from :func:`first_by_kind`.
     """
     return {
         str(kind): float(shares.loc[kind, [name for name in shares if name in ANOMALIES[kind].shapes]].sum())

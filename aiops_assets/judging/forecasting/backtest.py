@@ -35,9 +35,9 @@ def forecast_origins(
 
     Args:
         make: makes an unfitted forecaster.
-        history: from :func:`~aiops_assets.timeseries.history.history_of`.
+        history: the history, from :func:`~aiops_assets.timeseries.history.history_of`.
         horizon: steps ahead, up to a day.
-        origins: how many.
+        origins: number of forecast origins.
 
     Yields:
         of each origin :data:`COLUMNS`: ``origin`` (the last step known) and ``timestamp`` in UTC, ``metric``, and

@@ -44,8 +44,8 @@ class ForecastComparison:
     """Two forecasters from the same forecast origins.
 
     Attributes:
-        opponent: whom the challenger meets, in words.
-        challenger_figures, opponent_figures: of all origins.
+        opponent: the model that the challenger is compared with, in words.
+        challenger_figures, opponent_figures: figures over all origins.
         error: relative difference of the mean absolute errors (geometric mean over metrics, horizons and origins);
             ``None`` without an origin that an hour follows.
         coverage: difference of how far the share inside the interval is from 80 %.
@@ -78,7 +78,7 @@ def compare(challenger: pd.DataFrame, opponent: pd.DataFrame, who: str, seed: in
     Args:
         challenger, opponent: frames of ``holdout.KEYS`` and ``holdout.SIDES``, from the same origins.
         who: the opponent, in words.
-        seed: of the draws.
+        seed: makes the draws reproducible.
     """
     keys = ["origin", "metric", "horizon"]
     both = errors_of(challenger).merge(errors_of(opponent), on=keys, suffixes=("", "_theirs"))

@@ -43,7 +43,7 @@ class ForecastFigures:
     Attributes:
         rows: values that were judged.
         anomalies: none; nobody judges a forecaster by them.
-        origins: how many forecast origins there are.
+        origins: number of forecast origins.
         ratios: trivial forecaster -> horizon -> geometric mean of the mean absolute error to its, below 1 is better;
             horizons that do not fit into the hold-out are left out.
         coverage: horizon -> share of values inside the 80 % interval.

@@ -141,8 +141,8 @@ def noise(forecasts: pd.DataFrame, seed: int) -> dict[str, Difference]:
     Horizons of fewer than three blocks of half a day are left out.
 
     Args:
-        forecasts: of KEYS and SIDES.
-        seed: of the draws.
+        forecasts: a frame of ``holdout.KEYS`` and ``holdout.SIDES``.
+        seed: makes the draws reproducible.
     """
     errors = errors_of(forecasts)
     if errors.empty:

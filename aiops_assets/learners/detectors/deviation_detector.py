@@ -1,4 +1,4 @@
-"""What the window detectors on deviations share: terms, their calibration on training rows, a score, alerts.
+"""Base class of window detectors on deviations: terms, their calibration on training rows, a score, alerts.
 
 A deviation is how far a metric is from its expected value, per row and metric, of some kind.
 
@@ -72,7 +72,7 @@ class DeviationDetector(ABC):
     """A window detector over any numeric columns; a subclass computes deviations, and fits what they need.
 
     Args:
-        columns: which, in order.
+        columns: names of the columns, in order.
         alert_budget: share of the time that may be under alert, 0 to 0.5.
     """
 

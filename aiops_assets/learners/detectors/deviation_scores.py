@@ -1,4 +1,4 @@
-"""What window detectors make of deviations: scales that keep learning, terms, a score, an alert threshold that moves.
+"""From deviations to alerts: scales that keep learning, terms, a score, and an alert threshold that moves.
 
 A deviation is how far a metric is from its expected value, per row and metric, of some kind. Each is divided by the
 training rows' 99 % quantile, corrected by how large the metric's deviations have been lately compared with training
@@ -78,7 +78,7 @@ def learnt_ratios(found: Floats, quantile: Floats, mean: Floats, grid: Grid) -> 
     Args:
         found: (n_rows, n_metrics) deviations.
         quantile, mean: (n_metrics,) of those of training; a quantile of 0: training hardly saw any.
-        grid: that the rows are of.
+        grid: the grid of the rows.
     """
     alpha = 1 - 0.5 ** (1 / grid.rows(SCALE_HALF_LIFE_HOURS))
     prior = grid.rows(SCALE_PRIOR_HOURS)
@@ -95,7 +95,7 @@ def learnt_ratios(found: Floats, quantile: Floats, mean: Floats, grid: Grid) -> 
 
 
 def shares(ratios: Floats, over: str) -> Floats:
-    """What each metric adds to the mean over "all", or over the fifth that is largest ("top"): (n_rows, n_metrics)."""
+    """Each metric's part in the mean over "all", or over the fifth that is largest ("top"): (n_rows, n_metrics)."""
     known = np.nan_to_num(ratios, nan=0.0)
     if over == "all":
         return known / np.maximum(np.isfinite(ratios).sum(axis=1, keepdims=True), 1)

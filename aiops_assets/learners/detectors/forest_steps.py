@@ -1,4 +1,4 @@
-"""What happens to a row before the trees of an anomaly-detector, and what a tree's threshold is in raw values.
+"""The steps before the trees of an anomaly-detector, and the thresholds of the trees in raw values.
 
 Each step only ever maps a larger value of a column to a larger or equal one, so that "transformed value <=
 threshold" is the same question as "raw value <= t" for one raw number t. It is found by bisection over the 64-bit

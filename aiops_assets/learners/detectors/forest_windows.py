@@ -27,9 +27,9 @@ class ForestWindows:
     """Isolation Forest over the nine statistics of each column.
 
     Args:
-        columns: which, in order.
+        columns: names of the columns, in order.
         alert_budget: share of the training rows that alerts.
-        seed: of the forest.
+        seed: makes the forest reproducible.
     """
 
     def __init__(self, columns: Sequence[str], alert_budget: float = CONTAMINATION, seed: int = 42) -> None:

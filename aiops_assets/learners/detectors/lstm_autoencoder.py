@@ -48,8 +48,8 @@ class LstmAutoencoder(DeviationDetector):
     """Two errors of a network that writes windows out, as kinds of deviation.
 
     Args:
-        columns, alert_budget: as of DeviationDetector.
-        seed: of the first weights and of the order of training.
+        columns, alert_budget: as in :class:`DeviationDetector`.
+        seed: makes the first weights and the order of training reproducible.
     """
 
     terms = tuple(Term(kind, over, hours) for kind in KINDS for over, hours in OVER)

@@ -56,7 +56,7 @@ class Network(nn.Module):
     window; both in units of :attr:`scale`, cut at 1,000. Levels themselves drift and are not shown.
 
     Args:
-        n_columns: of the windows.
+        n_columns: columns of the windows.
         generator: draws the first weights; zeros without one, for weights that are loaded.
     """
 
@@ -130,7 +130,7 @@ class Windows:
         stretches: each (n_rows, n_columns) float64, NaN where no sample is.
 
     Attributes:
-        ends: of each stretch, where its rows are: row ``ends[i][j]`` is the last of that window.
+        ends: for each stretch, positions of its rows: row ``ends[i][j]`` is the last row of a window.
     """
 
     def __init__(self, stretches: Sequence[Floats]) -> None:
@@ -184,11 +184,11 @@ def train(
     Ends early when three epochs in a row hardly lowered the validation loss.
 
     Args:
-        network: to train.
-        windows: of the train rows.
+        network: the network to train.
+        windows: windows of the train rows.
         training: ends of the windows of the training split; each epoch draws some of them.
         validation: ends of the windows of the validation split.
-        seed: of the draw.
+        seed: makes the draw reproducible.
         warm_start: whether the network was trained before: fewer epochs, smaller steps.
 
     Returns:
@@ -301,7 +301,7 @@ class _Archive:
 
 
 def _loss(network: Network, windows: Windows, ends: Tensor) -> float:
-    """Mean over windows; of at most 2,048 of them, evenly spaced."""
+    """Mean loss over windows; of more than 2,048, over as many evenly spaced ones."""
     every = ends[:: -(-len(ends) // MOST_VALIDATION_WINDOWS)]
     with torch.no_grad():
         parts = [float(network.loss(windows.ending(part))) * len(part) for part in _parts(every, SCORED_WINDOWS)]

@@ -41,7 +41,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class View:
-    """What an ARIMA is fitted to: the metric on a scale, less its daily profile, which has no level of its own.
+    """The series that an ARIMA is fitted to: a metric on a scale, less its daily profile, which has no level.
 
     Attributes:
         level: (n,) the metric on its scale.
@@ -212,7 +212,7 @@ def slots(times: pd.DatetimeIndex, day: int) -> Steps:
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """What statsmodels warns of is acted on here: no convergence is noted, bad start values are replaced by its own."""
+    """Statsmodels gives no warnings inside: fits note that they did not converge, and it replaces bad start values."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # Its import puts filters of its own before all others: inside, so that they go with the context.
         from statsmodels.tools.sm_exceptions import ModelWarning

@@ -1,4 +1,4 @@
-"""What forecasters share: one model for all metrics and all horizons up to a day, and conformal intervals.
+"""Base class of forecasters with one model for all metrics and all horizons up to a day, and conformal intervals.
 
 A metric is taken relative to the median of its last day, in units of its own scale, and the number of steps ahead is a
 feature (the "direct" strategy of multi-step forecasting, as against one step after the other). A subclass predicts
@@ -52,8 +52,8 @@ class Pairs:
         local: (n,) the unit of errors, from the metric's spread around the origin.
         own: (n,) whether the pair is of the history itself, from whose errors intervals are made.
         first: the first row that may be an origin.
-        rows: of the history.
-        day: rows of a day.
+        rows: number of rows of the history.
+        day: number of rows in a day.
     """
 
     x: Floats
@@ -72,7 +72,7 @@ class DirectForecaster(ABC):
     """Forecasts several metrics at once, up to a day ahead, by one model of all (origin, steps ahead) pairs.
 
     Args:
-        seed: of the pairs that are drawn.
+        seed: makes the drawn pairs reproducible.
         memory: rows that are known at an origin, it and those before it; all there are by default.
     """
 
@@ -94,8 +94,8 @@ class DirectForecaster(ABC):
 
         Args:
             history: up to the end of what may be known.
-            alike: of the same series at other instants: learnt from in the same way.
-            others: of other entities, to the same end: learnt from, but not used for intervals.
+            alike: histories of the same series at other instants, learnt from in the same way.
+            others: histories of other entities, to the same end; learnt from, but not used for intervals.
 
         Raises:
             ModelError: no metric has samples to learn from, or another history has other metrics or steps.
@@ -137,8 +137,8 @@ class DirectForecaster(ABC):
         """Median and interval of the next steps of each metric.
 
         Args:
-            history: of the same metrics and step, up to the forecast origin; one row is enough.
-            horizon: how many steps, 1 to a day's.
+            history: one of the same metrics and step, up to the forecast origin; one row is enough.
+            horizon: number of steps, 1 to a day's.
 
         Raises:
             DataError: a horizon outside that.

@@ -1,4 +1,4 @@
-"""What is known of a metric at a forecast origin, for a step ahead: levels, the same time on other days, spread.
+"""Features of a metric at a forecast origin, for a step ahead: levels, the same time on other days, spread.
 
 All features of (t, h) use values up to and including row t only, in a unit that is one for the whole history; h is how
 many steps ahead. In a gap stands what lies between its ends: no origin may lie there.

@@ -25,9 +25,9 @@ class LearnedForecaster(DirectForecaster):
     are forecast by trees of the other blocks.
 
     Args:
-        seed: of pairs and trees.
+        seed: makes the drawn pairs and the trees reproducible.
         memory: rows that are known at an origin; all there are by default.
-        trees: which.
+        trees: unfitted trees of the kind to fit; boosting by default.
         start: a fitted forecaster of the same metrics, for a warm start of boosting. Errors on rows that it was fitted
             on are a little too small then.
     """

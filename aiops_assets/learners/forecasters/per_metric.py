@@ -1,4 +1,4 @@
-"""What forecasters share that model each metric alone: scales, choice and intervals by a calibration split, one file.
+"""Base class of forecasters that model each metric alone: scales, choice and intervals by a calibration split, a file.
 
 A model of the rows before the calibration split forecasts from origins in it. Its errors there choose between
 candidates and give the intervals (split conformal prediction: Lei et al. 2018); then all rows are fitted.
@@ -187,8 +187,8 @@ class PerMetricForecaster(ABC):
         """Median and interval of the next steps of each metric, from parameters of the last fit.
 
         Args:
-            history: of the same metrics and step, up to the forecast origin; one row is enough.
-            horizon: how many steps, 1 to a day's; otherwise DataError.
+            history: one of the same metrics and step, up to the forecast origin; one row is enough.
+            horizon: number of steps, 1 to a day's; otherwise DataError.
 
         Raises:
             ModelError: not fitted, or fitted on other metrics or another step.

@@ -57,7 +57,7 @@ class PredictiveAnalytics:
     """Forecasts several metrics at once, up to a day ahead, in the steps of the history: five minutes or an hour.
 
     Args:
-        seed: of pairs and trees.
+        seed: makes the drawn pairs and the trees reproducible.
         trees: "boosting" or "random_forest".
         lookback: least rows, and memory in rows, of the part for histories of less than a day and a half.
         start: a fitted one of the same metrics, for a warm start of boosting.
@@ -83,8 +83,8 @@ class PredictiveAnalytics:
         """Learn all parts.
 
         Args:
-            history: in steps of five minutes.
-            others: of other entities, to the same end.
+            history: the cluster's own, in steps of five minutes.
+            others: histories of other entities, to the same end.
 
         Raises:
             ModelError: another step, or no metric has samples to learn from.

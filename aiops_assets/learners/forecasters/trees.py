@@ -23,7 +23,7 @@ class Trees(Protocol):
     """Trees that may be fitted or not.
 
     Attributes:
-        name: of the kind, also in files.
+        name: name of the kind, also in files.
         stages: scikit-learn's estimators, whose sum is the prediction; empty: not fitted.
     """
 
