@@ -5,7 +5,7 @@ import pytest
 
 from aiops_assets.learners.forecasters import arima
 from aiops_assets.learners.forecasters.arima import (
-    ROWS,
+    FIT_ROWS,
     ArimaForecaster,
     Estimate,
     View,
@@ -148,5 +148,5 @@ def test_an_order_without_a_likelihood_gives_way_to_others_and_a_note(monkeypatc
 
 def test_arima_learns_from_the_newest_rows_alone() -> None:
     values = noisy(20)
-    assert len(View.of(values, DAY, seasonal=True).remainder(len(values) - ROWS, len(values))) == ROWS
-    assert len(View.of(values[:500], DAY, seasonal=True).remainder(500 - ROWS, 500)) == 500 - DAY
+    assert len(View.of(values, DAY, seasonal=True).remainder(len(values) - FIT_ROWS, len(values))) == FIT_ROWS
+    assert len(View.of(values[:500], DAY, seasonal=True).remainder(500 - FIT_ROWS, 500)) == 500 - DAY

@@ -15,7 +15,7 @@ from aiops_assets.timeseries.series import Floats
 
 Order = tuple[int, int, int]
 
-ROWS = 1200
+FIT_ROWS = 1200
 """A fit uses so many of the newest rows: older ones make the likelihood slower, and little better."""
 LEAST_ROWS = 60
 SCALE_DAYS = 14
@@ -72,7 +72,7 @@ class ArimaForecaster(PerMetricForecaster):
 
     Four views of a metric are candidates: plain or compressed by a hyperbolic sine, as it is or less its daily profile.
     Each is fitted on the rows before the calibration split and forecasts from origins in it; the one with the smallest
-    errors there is fitted again on the newest :data:`ROWS`. A later history is filtered with these parameters.
+    errors there is fitted again on the newest :data:`FIT_ROWS`. A later history is filtered with these parameters.
 
     Attributes:
         orders: metric -> (p, d, q); without those that are forecast by the median of the last hour.
@@ -108,7 +108,7 @@ class ArimaForecaster(PerMetricForecaster):
         for seasonal, compressed in kinds:
             scale = Scale.of(values[max(0, begin - SCALE_DAYS * day) : begin], compressed)
             view = View.of(scale.into(values), day, seasonal)
-            estimate, _ = fit_arima(view.remainder(begin - ROWS, begin))
+            estimate, _ = fit_arima(view.remainder(begin - FIT_ROWS, begin))
             ahead = forecasts(estimate, view, origins, day, seasonal)
             tried.append(estimate)
             errors.append(metric.errors(origins, scale.back(ahead, values[:begin])))
@@ -117,7 +117,7 @@ class ArimaForecaster(PerMetricForecaster):
         scale = Scale.of(values[-SCALE_DAYS * day :], compressed)
         view = View.of(scale.into(values), day, seasonal)
         order = tried[best].order
-        estimate, note = fit_arima(view.remainder(rows - ROWS, rows), None if order == RANDOM_WALK else order)
+        estimate, note = fit_arima(view.remainder(rows - FIT_ROWS, rows), None if order == RANDOM_WALK else order)
         profile = np.zeros(day)
         if seasonal:  # for histories that are too short to have their own
             profile[slots(metric.times[-day:], day)] = view.profile[-day:]
@@ -167,7 +167,7 @@ def differences(remainder: Floats) -> int:
 
 def forecasts(estimate: Estimate, view: View, origins: Steps, horizon: int, seasonal: bool) -> Floats:
     """(n_origins, horizon) medians on the scale, each from the rows up to its origin and fixed parameters."""
-    first = max(view.first, int(origins[0]) + 1 - ROWS)
+    first = max(view.first, int(origins[0]) + 1 - FIT_ROWS)
     with contained():
         model = _arima(view.remainder(first, int(origins[-1]) + 1), estimate.order)
         # Results for people would come with a covariance of the parameters, which costs as much as several filters.

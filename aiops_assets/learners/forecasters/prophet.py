@@ -14,7 +14,7 @@ import pandas as pd
 from aiops_assets.learners.forecasters.per_metric import UNJUDGED, Metric, PerMetricForecaster, Scale, smallest_errors
 from aiops_assets.timeseries.series import Floats
 
-DAYS = 14
+FIT_DAYS = 14
 """A fit uses so many of the newest days."""
 BLOCKS_A_DAY = 48
 """Prophet sees medians of half hours: its shortest wave of a day is 2.4 h, and a spike moves no median."""
@@ -62,7 +62,7 @@ class ProphetForecaster(PerMetricForecaster):
                 continue
             cut = int(origins[0]) + 1
             for compressed in (False, True):
-                scale = Scale.of(metric.values[max(0, cut - DAYS * day) : cut], compressed)
+                scale = Scale.of(metric.values[max(0, cut - FIT_DAYS * day) : cut], compressed)
                 model = fit_prophet(metric, cut, scale, self.seed)
                 begin = max(0, cut - day)
                 yhat = predict(model, grid(metric, begin, int(origins[-1]) + 1 + day))
@@ -75,7 +75,7 @@ class ProphetForecaster(PerMetricForecaster):
         errors = [np.concatenate(one) for one in found]
         best = smallest_errors(errors)
         compressed, hours, level = kinds[best]
-        scale = Scale.of(metric.values[-DAYS * day :], compressed)
+        scale = Scale.of(metric.values[-FIT_DAYS * day :], compressed)
         model = {
             "prophet": as_json(fit_prophet(metric, rows, scale, self.seed)), "scale": asdict(scale), "hours": hours,
             "level": level,
@@ -97,7 +97,7 @@ def fit_prophet(metric: Metric, end: int, scale: Scale, seed: int) -> Any:
         from prophet import Prophet
 
         block = max(1, round(metric.day / BLOCKS_A_DAY))
-        blocks = min(end, DAYS * metric.day) // block
+        blocks = min(end, FIT_DAYS * metric.day) // block
         begin = end - blocks * block
         level = np.where(metric.known[begin:end], scale.into(metric.values[begin:end]), np.nan)
         seen = pd.DataFrame(level.reshape(blocks, block)).median(axis=1).to_numpy()  # NaN: all of it is a gap
