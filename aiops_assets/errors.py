@@ -11,14 +11,14 @@ AiopsError
 │   ├── PrometheusUnreachable  no connection, time-out, gateway error, cut-off answer: worth another try,
 │   │                          and the only one a fallback may act on
 │   ├── PrometheusAccessError  401, 403, a redirect, a login page
-│   ├── PrometheusQueryError   the query itself was refused; carries Prometheus' own text
+│   ├── PrometheusQueryError   Prometheus does not take the query; carries its own text
 │   │   └── PrometheusTooMuch  too many samples or too long: a shorter range may pass
 │   └── PrometheusAnswerError  an answer that breaks the API's contract
 │       └── PrometheusPartial  an answer that is marked incomplete by a warning
 ├── ServiceError               the ML service gave no answer that can be used
 │   ├── ServiceRefused         4xx: the request is wrong; carries the server's own words and the status
 │   └── ServiceUnavailable     no connection, time-out, 5xx, an answer that breaks the contract
-│       └── ServiceCircuitOpen it failed so often that it is not asked for now
+│       └── ServiceCircuitOpen it failed so often that no request is sent for now
 ├── StoreError                 a read or write below AIOPS_HOME or MODEL_ROOT failed
 │   ├── NotFoundError          nothing under that name yet
 │   ├── ConflictError          somebody else wrote first; nothing was changed
@@ -69,7 +69,7 @@ class PrometheusError(AiopsError):
 class PrometheusUnreachable(PrometheusError):
     """No connection, time-out, gateway error or cut-off answer: the only failure a fallback may act on.
 
-    ``retry_after`` is how many seconds the server asked to be left alone, if it did.
+    ``retry_after``: seconds that the server wants to wait until the next request; ``None`` where it names none.
     """
 
     def __init__(self, message: str, retry_after: float | None = None, *, code: str = "", **facts: Any) -> None:
@@ -78,11 +78,11 @@ class PrometheusUnreachable(PrometheusError):
 
 
 class PrometheusAccessError(PrometheusError):
-    """The server, or something before it, refused us: 401, 403, a redirect, a login page."""
+    """The server, or something before it, gives no access: 401, 403, a redirect, a login page."""
 
 
 class PrometheusQueryError(PrometheusError):
-    """The query itself was refused; the message carries Prometheus' own text."""
+    """Prometheus does not take the query; the message carries its own text."""
 
 
 class PrometheusTooMuch(PrometheusQueryError):
@@ -114,7 +114,7 @@ class ServiceUnavailable(ServiceError):
 
 
 class ServiceCircuitOpen(ServiceUnavailable):
-    """The service failed so often that it is not asked for now."""
+    """The service failed so often that no request is sent for now."""
 
 
 class StoreError(AiopsError):

@@ -34,7 +34,7 @@ ENVIRONMENT_DEFAULTS: dict[str, dict[str, Any]] = {
     "staging": {"data_source": "hybrid", "fallback": ("cached", "synthetic")},
     "production": {"data_source": "prometheus", "fallback": ("cached",)},
 }
-"""What ``AIOPS_ENV`` decides where the variable itself is not set."""
+"""Defaults by ``AIOPS_ENV``, for variables that are not set themselves."""
 
 GPU_CAPABLE = tuple(spec.name for spec in MODELS if spec.family.computes_on_gpu)
 """Models of PyTorch: the others compute nothing on a GPU."""
@@ -195,10 +195,10 @@ class Settings(BaseModel):
 
     @property
     def mode(self) -> Mode:
-        """What DATA_SOURCE comes to.
+        """The source that DATA_SOURCE leads to.
 
         ``auto`` is ``prometheus`` where PROMETHEUS_URL is set and ``synthetic`` where it is not. Whether that
-        server answers is found out when it is asked, and FALLBACK decides what follows.
+        server answers shows with the first request, and FALLBACK decides what follows.
 
         Raises:
             SettingsError: no PROMETHEUS_URL where one is needed: production never guesses.
@@ -207,8 +207,8 @@ class Settings(BaseModel):
             return "prometheus" if self.data_source == "auto" else self.data_source
         if self.data_source == "auto" and self.aiops_env != "production":
             return "synthetic"
-        said = f"DATA_SOURCE={self.data_source}" + " (or MODEL_SOURCES)" * bool(self.model_sources)
-        raise SettingsError(f"{said} needs PROMETHEUS_URL, e.g. PROMETHEUS_URL=http://host:9090")
+        setting = f"DATA_SOURCE={self.data_source}" + " (or MODEL_SOURCES)" * bool(self.model_sources)
+        raise SettingsError(f"{setting} needs PROMETHEUS_URL, e.g. PROMETHEUS_URL=http://host:9090")
 
     def for_source(self, source: str) -> "Settings":
         """The same with another DATA_SOURCE; an empty one changes nothing."""
@@ -291,7 +291,7 @@ def shown(value: object) -> str:
 
 
 def allowed(name: str) -> str:
-    """What a variable may hold, in words; empty where anything of its type may be."""
+    """The values that a variable may hold, in words; empty where anything of its type is allowed."""
     field = Settings.model_fields[name]
     options = [option for part in (field.annotation, *get_args(field.annotation)) for option in _options(part)]
     if options:
@@ -309,9 +309,9 @@ def _options(annotation: object) -> list[str]:
 
 def _explain(problem: Any, given: Mapping[str, str]) -> str:
     name, *inside = map(str, problem["loc"])
-    # As it was written: pydantic tells of seconds where that was a duration. Of a list it tells which entry is wrong.
+    # As it was written: pydantic reports seconds where that was a duration, and in a list only the entry that is wrong.
     value = problem["input"] if inside else given.get(name, problem["input"])
-    # A validator of ours says more than the list of what its type takes.
+    # The message of our own validator is more exact than the list of what its type takes.
     ours = "" if problem["type"] == "value_error" else allowed(name)
     hint = ours or problem["msg"].removeprefix("Value error, ")
     return f"{name.upper()}={shown(value)}: not allowed, must be {hint.removeprefix('must be ')}"

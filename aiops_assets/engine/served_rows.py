@@ -12,7 +12,7 @@ import pandas as pd
 
 from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Forecast
-from aiops_assets.learners.forecasters.usual import ANSWERED, DAY_HOURS, Usual
+from aiops_assets.learners.forecasters.hourly_baseline import ANSWERED, DAY_HOURS, HourlyBaseline
 from aiops_assets.timeseries import engine_layouts as layouts
 from aiops_assets.timeseries.history import History, steps_a_day
 from aiops_assets.timeseries.series import Floats
@@ -44,7 +44,7 @@ class Forecasting(Protocol):
 
 
 def answer(
-    forecaster: Forecasting, instances: object, horizon: int, usual: Usual, now: pd.Timestamp | None = None
+    forecaster: Forecasting, instances: object, horizon: int, usual: HourlyBaseline, now: pd.Timestamp | None = None
 ) -> Answer:
     """The ``predictions`` of a request.
 
@@ -68,7 +68,7 @@ def answer(
         forecaster: of the five metrics.
         instances: rows as they came, JSON's own types or an array.
         horizon: how many steps, at most a day's of the row's own.
-        usual: of :func:`usual_of`; ``Usual()`` where nothing is known.
+        usual: of :func:`hourly_baseline_of`; ``HourlyBaseline()`` where nothing is known.
         now: see :func:`history_of_vector`; the clock by default.
 
     Returns:
@@ -110,7 +110,7 @@ def confidence(lower: Floats, upper: Floats, known_share: float) -> list[float]:
     return [float(one) for one in np.clip(falling, LEAST_CONFIDENCE, 1.0)]
 
 
-def judged_row(row: Floats, usual: Usual) -> int:
+def judged_row(row: Floats, usual: HourlyBaseline) -> int:
     """-1 or 1 of a row of four: hour, day of week (Sunday = 0, not looked at), means of cpu and memory.
 
     -1 where a mean is above what is usual at that hour, at any if there is no such hour, or memory is at least 0.95

@@ -21,7 +21,7 @@ from aiops_assets.timeseries.series import Floats
 from aiops_assets.views.catalog import POD_FEATURES
 
 Pipeline = Any
-"""scikit-learn's, which ships no types."""
+"""A Pipeline of scikit-learn, which ships no types."""
 
 
 class RowForest(DetectorFamily[Pipeline]):
@@ -64,7 +64,7 @@ class RowForest(DetectorFamily[Pipeline]):
     def explain(self, model: Pipeline, rows: pd.DataFrame) -> Scored:
         """Score, alert and contributions of each row.
 
-        A metric's contribution is how far the score falls when the row is asked again as if the metric's query had
+        A metric's contribution is how far the score falls when the row is scored again as if the metric's query had
         failed (occlusion): the pipeline reads the engine's default as "not known".
         """
         matrix = rows[list(FEATURES)].to_numpy(dtype=np.float64)

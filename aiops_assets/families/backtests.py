@@ -44,7 +44,7 @@ def backtest(
     Args:
         name: one of :data:`DETECTORS`.
         frame: ``timestamp`` (UTC), ``split`` ("train" or "test"), and numeric columns.
-        seed: of models that draw.
+        seed: makes models that draw random numbers reproducible.
         alert_budget: share of the time that may be under alert, above 0 to 0.5; each model's own by default.
         explain: also say which column contributes most to each row.
 
@@ -64,10 +64,10 @@ def forecasts(name: str, history: History, horizon: int, origins: int = 1, seed:
 
     Args:
         name: one of :data:`FORECASTERS`.
-        history: from :func:`~aiops_assets.timeseries.history.history_of`.
+        history: the history, from :func:`~aiops_assets.timeseries.history.history_of`.
         horizon: steps ahead, up to a day.
-        origins: how many.
-        seed: of models that draw.
+        origins: number of forecast origins.
+        seed: makes models that draw random numbers reproducible.
 
     Raises:
         DataError: unknown model, or a horizon or origins that the history does not allow.

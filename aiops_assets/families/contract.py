@@ -1,4 +1,4 @@
-"""What the asset chain, the service and the cards ask of a model, and when a model may be registered."""
+"""The contract of a model with the asset chain, the service and the cards, and when a model may be registered."""
 
 import re
 from abc import ABC, abstractmethod
@@ -24,12 +24,12 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class Asking(Enum):
-    """What one instance of a request to a served model is."""
+    """Kinds of instances in requests to a served model."""
 
     ROWS = "rows"
     """One row of the manifest's width, without history."""
     ENGINE_ROWS = "engine rows"
-    """A row of the coordination engine's, whose width says what is asked (contract 1.2)."""
+    """A row of the coordination engine's, whose width decides what is predicted (contract 1.2)."""
     WINDOWS = "windows"
     """Rows of the manifest's columns, oldest first, at least ``least_rows`` of them."""
 
@@ -45,15 +45,15 @@ class Family(ABC, Generic[Model, Prediction]):
         packages: distributions whose versions the manifest records.
         pickled_by: the distribution whose minor version must be the one that wrote the model file; empty when the
             file holds no pickle.
-        contributors: what the columns of contributions, or the metrics of forecasts, are.
+        contributors: names of the columns of contributions, or of the metrics of forecasts.
         framework: badge in the Dagster UI.
         computes_on_gpu: whether a GPU makes its fit faster.
         threshold: the score above which there is an alert; ``None`` where that moves with time or there is none.
-        asking: what an instance of a request is.
+        asking: the kind of instances in requests.
         is_quick: whether one row is answered in microseconds, so that no thread is needed.
-        least_rows: of history that an answer is made from; 1 where one row is enough.
-        use, limits: what it is for and must not be taken for: Markdown, for the card.
-        how_refitted: how a retrain comes to its model, for the card.
+        least_rows: rows of history that a prediction needs; 1 where one row is enough.
+        use, limits: its purpose, and where it must not be relied on: Markdown, for the card.
+        how_refitted: how a retrain makes its model, for the card.
         loading: lines of Python that load its model file from ``folder``.
     """
 
@@ -81,7 +81,7 @@ class Family(ABC, Generic[Model, Prediction]):
 
         Args:
             rows: the train rows.
-            parameters: of the model's spec.
+            parameters: those of the model's spec.
             seed: makes the fit reproducible.
             start: an earlier model for a warm start; families whose :meth:`why_anew` says why not ignore it.
 
@@ -107,11 +107,11 @@ class Family(ABC, Generic[Model, Prediction]):
 
     @abstractmethod
     def probe(self, model: Model) -> Prediction:
-        """What a model predicts when nothing is wrong, for people to look at."""
+        """Predictions of a model when nothing is wrong, for people to look at."""
 
     @abstractmethod
     def smoke_problems(self, model: Model) -> list[str]:
-        """What is wrong with a model that must not be served: empty when nothing is."""
+        """Reasons why a model must not be served; empty when there are none."""
 
     @abstractmethod
     def to_bytes(self, model: Model) -> bytes:
@@ -127,7 +127,7 @@ class Family(ABC, Generic[Model, Prediction]):
         Args:
             columns: names of the numeric columns.
             alert_budget: share of the time that may be under alert; the family's own by default.
-            seed: of models that draw.
+            seed: makes models that draw random numbers reproducible.
         """
         raise DataError(f"{type(self).__name__} detects nothing in a series: back-test another model")
 
@@ -146,8 +146,8 @@ class ModelSpec(Generic[Model, Prediction]):
 
     Attributes:
         name: also its directory, its InferenceService and its registered model.
-        view: which training set it fits.
-        training_days: window, unless ``TRAINING_DAYS`` says otherwise.
+        view: name of the view whose training sets it is fitted on.
+        training_days: days of its training window, unless ``TRAINING_DAYS`` says otherwise.
         description: one line for people.
         family: how it is handled.
         parameters: hyperparameters, recorded with each fit.
@@ -166,11 +166,11 @@ class ModelSpec(Generic[Model, Prediction]):
 
 
 def check_complete(spec: object, where: str) -> ModelSpec:
-    """Refuse a model that could not be carried through the chain, before anything is trained.
+    """Check that a model can be carried through the chain, before anything is trained.
 
     Args:
-        spec: what was registered.
-        where: by whom, for the message.
+        spec: the object that was registered.
+        where: who registered it, for the message.
 
     Raises:
         ModelError: it is not a ModelSpec, or its name, view or family lacks something; all problems are named.

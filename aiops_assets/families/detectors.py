@@ -1,4 +1,4 @@
-"""What detectors share: one task, and for window detectors how a pod's whole history is read."""
+"""Base classes of detectors' families: one task, and for window detectors how a pod's whole history is read."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
@@ -19,7 +19,7 @@ from aiops_assets.views.pod_series import VALUES, segment_rows, segments
 
 UNITS = {metric.name: metric.unit for metric in ENGINE_METRICS}
 CONSTANT_ROWS, SHORT_ROWS = 600, 10
-"""Two days and fifty minutes of every five minutes."""
+"""Two days, and fifty minutes, of rows five minutes apart."""
 PROBE_END = pd.Timestamp("2026-01-12", tz="UTC")
 """Any day: healthy rows of it are the same on every machine."""
 OF_PODS = (
@@ -83,7 +83,7 @@ class WindowFamily(DetectorFamily[WindowModel]):
 
     @override
     def smoke_problems(self, model: WindowModel) -> list[str]:
-        """What is constant, short or unknown gets finite scores, and what is constant no alert."""
+        """Constant, short and unknown series have to get finite scores, and no alert."""
         problems = []
         for name, rows, value in (
             ("a constant series", CONSTANT_ROWS, 0.5),

@@ -24,7 +24,7 @@ class WindowEnsemble(WindowFamily["EnsemblePredictor"]):
     packages = ("numpy", "scipy", "pandas")
     framework = "numpy"
     least_rows = 12
-    """An hour."""
+    """An hour of rows five minutes apart."""
     use = OF_PODS
     limits = (
         "It needs a pod's history, at least a day of it, and says little of one that has just begun. It keeps "

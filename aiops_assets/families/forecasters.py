@@ -1,4 +1,4 @@
-"""What forecasters share, over the view ``cluster_metrics``."""
+"""Base classes of forecasters' families, over the view ``cluster_metrics``."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ class ForecastFamily(Family[Model, pd.DataFrame]):
 
     @override
     def smoke_problems(self, model: Model) -> list[str]:
-        """Whatever is known, a forecast is finite and inside its interval, which does not shrink."""
+        """After long, still and short histories, a forecast is finite and in its interval, which does not shrink."""
         problems = []
         for name, values in (
             ("a week with a season", _season(PROBE_ROWS)),

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from aiops_assets.timeseries.series import Floats
 
 REPLICATES = 400
-OUTSIDE = 0.05
-"""Of an interval that is as wide as it says: there are two figures, and each is asked on its bad side alone."""
+OUTSIDE_SHARE = 0.05
+"""Probability of a value outside a 95 % interval, on both sides together; a gate looks at the bad side alone."""
 
 Flags = npt.NDArray[np.bool_]
 Blocks = npt.NDArray[np.intp]
@@ -49,7 +49,7 @@ def difference(draws: Floats, n_blocks: int) -> Difference | None:
     if not len(draws) or not np.isfinite(draws[0]):
         return None
     n = max(n_blocks, 2)
-    tail = 100 * norm.cdf(t.ppf(OUTSIDE / 2, n - 1) * np.sqrt(n / (n - 1)))
+    tail = 100 * norm.cdf(t.ppf(OUTSIDE_SHARE / 2, n - 1) * np.sqrt(n / (n - 1)))
     low, high = np.nanpercentile(draws, (tail, 100 - tail))
     return Difference(value=float(draws[0]), low=float(low), high=float(high))
 

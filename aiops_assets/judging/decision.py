@@ -1,4 +1,4 @@
-"""Whether a challenger is served, and what is decided before anybody looks at figures."""
+"""Whether a challenger is served, and the decisions that need no figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Decision:
     equal: bool = False
 
 
-def refused_source(challenger_source: str, champion_source: str | None) -> Decision | None:
+def reject_by_source(challenger_source: str, champion_source: str | None) -> Decision | None:
     """The decision against a version that saw only generated data where the champion saw a real cluster."""
     if challenger_source == SYNTHETIC and champion_source not in (SYNTHETIC, None):
         return Decision(False, Reason("synthetic_after_real", champion_source=champion_source))

@@ -1,7 +1,7 @@
-"""What kinds of question a model answers, and what judging has to know of each: detection and forecasting.
+"""The contract of a task: what its models predict, and how that is judged. There are two, detection and forecasting.
 
 The two are not copies of each other and are not merged. Each is one object with the same methods, so that whoever
-handles models asks that object, and never which kind it is.
+handles models uses that object, and never needs to know which kind it is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +13,8 @@ from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.decision import Decision
 
 Prediction = TypeVar("Prediction", contravariant=True)
-"""What a model predicts for a hold-out: :class:`~aiops_assets.learners.contracts.Scored` of a detector, a frame of
-forecasts of a forecaster."""
+"""Predictions for a hold-out: :class:`~aiops_assets.learners.contracts.Scored` of a detector, a frame of forecasts of a
+forecaster."""
 
 
 class HoldoutFigures(Protocol):
@@ -76,7 +76,7 @@ class Task(Protocol[Prediction]):
 
     Attributes:
         name: "detector" or "forecaster", as records name the models of the task.
-        baseline_name: whom a first version meets, in words.
+        baseline_name: the baseline that a first version is compared with, in words.
     """
 
     name: str
@@ -101,8 +101,8 @@ class Task(Protocol[Prediction]):
         """Predictions of both for the hold-out, row by row, as shadow records keep them.
 
         Args:
-            rows: of the training set.
-            challenger, champion: their predictions; ``None``: the champion was not asked.
+            rows: rows of the training set, train and hold-out.
+            challenger, champion: their predictions; ``None``: there are none of the champion.
             explain: the challenger's predictions of some rows with contributions, where those were left out.
-            contributors: what the columns of contributions are.
+            contributors: names of the columns of contributions.
         """

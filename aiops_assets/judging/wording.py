@@ -1,6 +1,6 @@
 """The words of decisions: one function a code, from the facts of a reason to its sentence.
 
-Whoever changes a wording changes it here, and nothing else: everything that has to tell reasons apart asks for codes
+Whoever changes a wording changes it here, and nothing else: everything that has to tell reasons apart compares codes
 and facts.
 """
 
@@ -44,7 +44,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class DetectionFacts:
-    """What was compared of two detectors.
+    """Figures of two detectors that were compared.
 
     Attributes:
         average_precision: ``None`` without anomalous rows.
@@ -72,7 +72,7 @@ class DetectionFacts:
 
 @dataclass(frozen=True)
 class ForecastFacts:
-    """What was compared of two forecasters.
+    """Figures of two forecasters that were compared.
 
     Attributes:
         trivial: trivial forecaster -> relative difference of the challenger's error to its.

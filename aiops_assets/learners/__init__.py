@@ -1,1 +1,1 @@
-"""What fits and predicts, and nothing else."""
+"""Models that are fitted and predict: seeded, without a path or a setting."""

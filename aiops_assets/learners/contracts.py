@@ -1,4 +1,4 @@
-"""What detectors and forecasters are.
+"""The contracts of detectors and forecasters.
 
 A high score is an anomaly, everywhere. A *row detector* maps one row to -1 or 1 without history; a *window
 detector* gives a score and an alert for every row of a frame from that row's causal past.
@@ -20,13 +20,13 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Scored:
-    """What a detector says of n rows.
+    """Predictions of a detector for n rows.
 
     Attributes:
         score: (n_rows,) float64, finite, for ranking: higher is more anomalous.
         alert: (n_rows,) bool, for people: the score is above a threshold that was set without labels.
-        contributions: (n_rows, n_columns) float64, how much each column speaks for the row being unusual; a row sums
-            to 1, or to 0 where nothing is known.
+        contributions: (n_rows, n_columns) float64, each column's part in how anomalous the row is; a row sums to 1, or
+            to 0 where nothing is known.
     """
 
     score: Floats
@@ -43,7 +43,10 @@ class WindowDetector(Protocol):
     columns: tuple[str, ...]
 
     def fit(self, frames: Sequence[pd.DataFrame], step_seconds: int | None = None) -> None:
-        """Learn what is normal from training rows, a frame of each entity, without labels; the cadence may be told."""
+        """Learn what is normal from training rows, a frame of each entity, without labels.
+
+        ``step_seconds`` is the cadence of the rows; that of the longest frame by default.
+        """
 
     def score(self, frame: pd.DataFrame) -> Scored:
         """Every row, from this and earlier rows only; state that keeps learning does so in frame order."""
@@ -51,7 +54,7 @@ class WindowDetector(Protocol):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What will be, as seen from one moment.
+    """Medians and intervals of the steps after one forecast origin.
 
     Attributes:
         metrics: names, in the order of the columns.
@@ -69,7 +72,7 @@ class Forecast:
 
 
 class Forecaster(Protocol):
-    """Learns from a history; says how each metric goes on."""
+    """Learns from a history, and forecasts each of its metrics."""
 
     def fit(self, history: History) -> None:
         """Learn; short histories are learnt from as far as they go."""

@@ -1,4 +1,4 @@
-"""What of a forecast is worth an alert: a median or upper bound that reaches a threshold, how soon, how surely."""
+"""Which forecasts are worth an alert: a median or upper bound that reaches a threshold, how soon, how surely."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ which a kubelet begins to evict by default (nodefs.available < 10 %); memory ali
 
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 SOON_MINUTES = (60, 360)
-SURE = 0.8
-INTERVAL = 0.8
-"""Coverage of a forecast's ``lower`` to ``upper``."""
+SURE_PROBABILITY = 0.8
+INTERVAL_COVERAGE = 0.8
+"""The range from ``lower`` to ``upper`` of a forecast has this coverage."""
 TREND_SHARE = 0.25
 QUARTERS = 4
 
@@ -41,9 +41,9 @@ class Breach:
         metric: its name.
         severity: see :func:`severity_of`.
         predicted_value: the median at ``time``, in the metric's unit.
-        threshold: in the same unit.
+        threshold: the value that is reached, in the same unit.
         confidence_interval: 80 %, at ``time``.
-        trend: of the whole forecast, see :func:`trend_of`.
+        trend: direction of the whole forecast, see :func:`trend_of`.
         time_to_breach: whole minutes from now to ``time``.
         time: begin of the first step that reaches it, UTC.
         probability: 0-1, that the value is at or above the threshold at the step where that is likeliest: a lower bound
@@ -65,13 +65,13 @@ class Breach:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What comes of one metric that has a limit.
+    """How one metric that has a limit will go on.
 
     Attributes:
         metric: its name.
-        limit: in its unit.
-        breach: what the forecast says within its horizon.
-        exhaustion: what the trend says, up to 14 days; ``None`` where the forecast's median reaches the limit.
+        limit: the value that must not be reached, in its unit.
+        breach: where the forecast reaches the limit within its horizon; ``None`` where it does not.
+        exhaustion: where the trend does, within 14 days; ``None`` where the forecast's median reaches the limit.
     """
 
     metric: str
@@ -84,7 +84,7 @@ def breaches(forecast: Forecast, thresholds: Mapping[str, float], now: pd.Timest
     """The thresholds that are reached from below, at most one breach a metric, the soonest first.
 
     Args:
-        forecast: from ``now`` on.
+        forecast: a forecast from ``now`` on.
         thresholds: metric -> what must not be reached, in its unit.
         now: the last step known, UTC.
 
@@ -124,7 +124,7 @@ def breaches(forecast: Forecast, thresholds: Mapping[str, float], now: pd.Timest
 
 
 def outlook(history: History, forecast: Forecast, limits: Mapping[str, float]) -> list[Outlook]:
-    """Of each limit, what the forecast says of it, and what the trend says where the forecast does not reach it.
+    """For each limit the breach by the forecast, and time to exhaustion by the trend where the median stays below it.
 
     Args:
         history: up to now.
@@ -158,11 +158,11 @@ def severity_of(kind: Kind, minutes: int, probability: float) -> Severity:
     """
     if kind == "possible_breach":
         return "medium" if minutes <= SOON_MINUTES[0] else "low"
-    return SEVERITIES[sum(minutes <= soon for soon in SOON_MINUTES) + (probability >= SURE)]
+    return SEVERITIES[sum(minutes <= soon for soon in SOON_MINUTES) + (probability >= SURE_PROBABILITY)]
 
 
 def trend_of(value: Floats, lower: Floats, upper: Floats) -> Trend:
-    """Where (horizon,) medians go.
+    """The direction of (horizon,) medians.
 
     The mean of their last quarter is above that of the first by more than a quarter of the interval's mean width
     (increasing), below it by as much (decreasing), or neither (stable).
@@ -178,7 +178,7 @@ def trend_of(value: Floats, lower: Floats, upper: Floats) -> Trend:
 def _above(value: Floats, lower: Floats, upper: Floats, threshold: float) -> Floats:
     """(horizon,) probability of each step to be at or above the threshold."""
     normal = NormalDist()
-    sides = np.where(value >= threshold, value - lower, upper - value) / normal.inv_cdf((1 + INTERVAL) / 2)
+    sides = np.where(value >= threshold, value - lower, upper - value) / normal.inv_cdf((1 + INTERVAL_COVERAGE) / 2)
     away = value - threshold
     return np.array(
         [normal.cdf(by / side) if side > 0 else float(by >= 0) for by, side in zip(away, sides, strict=True)]

@@ -1,14 +1,14 @@
-"""When a metric reaches its limit, hours to 14 days ahead: a robust trend, and an interval that held-back rows support.
+"""When a metric reaches its limit, hours to 14 days ahead: a robust trend, and an interval by a calibration split.
 
 1. After a drop (a pod restarted, a log was rotated) only the rows since then count.
-2. With two days of history the usual shape of a day is taken out: the median over days of each row's distance from the
-   mean of the day around it, which a trend does not enter. It is put back when the line is drawn on.
+2. With two days of history the daily profile is subtracted: the median over days of each row's distance from the
+   mean of the day around it, which a trend does not enter. It is added again when the line is extrapolated.
 3. The trend is the median of pairwise slopes (Theil 1950, Sen 1968) over medians of blocks, on the longest recent
    window whose slope agrees with those of all shorter ones (intersection of confidence intervals: Goldenshluger and
    Nemirovski 1997).
-4. How far off it may be: the confidence of slope and level, with residuals that hang together (a first-order
-   autoregression) counted as fewer, times how far off lines of the same kind were on rows that they had not seen; and
-   that a trend may bend, the more the farther beyond its window it is drawn on.
+4. The interval: the confidence of slope and level, with residuals that hang together (a first-order autoregression)
+   counted as fewer, times the errors of lines of the same kind on rows that they had not seen; and that a trend may
+   bend, the more the farther it is extrapolated.
 """
 
 from dataclasses import dataclass
@@ -21,37 +21,37 @@ from aiops_assets.timeseries.history import LEAST_ROWS, History, steps_a_day
 from aiops_assets.timeseries.series import Floats
 
 HORIZON_HOURS = 336.0
-"""14 days: nothing is said of what is farther away."""
+"""14 days: what is farther away is not predicted."""
 HISTORY_HOURS = 2 * HORIZON_HOURS
-FARTHEST_HOURS = 4 * HORIZON_HOURS
-"""An interval that goes on beyond that ends nowhere."""
+MAX_INTERVAL_HOURS = 4 * HORIZON_HOURS
+"""An interval is followed so far; one that is still below the limit there has no end."""
 WINDOW_HOURS = (1, 1.5, 2, 3, 4, 6, 9, 12, 18, 24, 36, 48, 72, 120, 168)
 BLOCKS = 48
-"""Of a window, at most; a trend is found among their medians."""
+"""A window is cut into so many blocks at most; a trend is found among their medians."""
 LEAST_BLOCKS = 6
-USUAL = NormalDist().inv_cdf(0.9)
-"""Standard errors to each side of an 80 % interval."""
+Z_80 = NormalDist().inv_cdf(0.9)
+"""An 80 % interval reaches so many standard errors to each side."""
 STEEPER, FLATTER, LEAST_BENT = 0.2, 0.7, 0.5
-"""How much a trend may bend: shares of its slope, reached when it has gone on far beyond the window it was read from.
-Leaks flatten (caches fill, allocators settle) more than they steepen. The last: what a straight window leaves of it."""
-AGREE = 2.5
-"""Standard errors within which a longer window's slope must agree with the shorter ones'."""
-SURE = 2.5
-"""Standard errors, after calibration, that a trend must be above zero."""
+"""How much a trend may bend: shares of its slope, reached when it is extrapolated far beyond the window of its fit.
+Leaks flatten (caches fill, allocators settle) more than they steepen. A straight window leaves a share of the bend."""
+AGREEMENT_ERRORS = 2.5
+"""A longer window's slope may be so many standard errors away from the shorter ones'."""
+RISE_ERRORS = 2.5
+"""A trend rises when its slope is so many standard errors, after calibration, above zero."""
 RESET_SPREADS, RESET_SHARE = 8.0, 0.3
-"""A drop is a reset when it is that many times the usual change, and that share of the usual range."""
-NEAR = 12
-"""Rows: where a rise is that near to a drop, it was a spike or a hole."""
+"""A drop is a reset when it is so many times the spread of the changes, and such a share of the range of values."""
+NEAR_ROWS = 12
+"""A drop with a rise so few rows away is not a reset but one side of a spike or a hole."""
 SEASON_DAYS, SEASON_ROWS, SEASON_SHARE = 2, 4, 0.3
-"""A day's shape needs so many days and rows a day, and is nothing when it is that small beside the noise."""
-HELD_BACK = (0.125, 0.25, 0.375, 0.5)
-"""Shares of the chosen window that are held back in turn."""
-EARLIER = 8
-"""Earlier windows of the same length whose lines are judged too, as far as the history goes."""
+"""A daily profile needs so many days and rows a day; below that share of the noise it is taken for zero."""
+CALIBRATION_SHARES = (0.125, 0.25, 0.375, 0.5)
+"""Shares of the chosen window, its newest rows, that are its calibration split, one after the other."""
+EARLIER_WINDOWS = 8
+"""Lines of so many earlier windows of the same length are judged too, as far as the history reaches."""
 LEAST_FACTOR = 1.3
-"""Choosing a window by its slope makes the slope look surer than it is."""
+"""Errors count at least so many times: choosing a window by its slope makes the slope look surer than it is."""
 PRIOR_ERRORS = 4
-"""Held-back errors of just the expected size that are added: few errors do not make an interval narrow or wide."""
+"""So many errors of just the expected size are added, so that few errors do not make an interval narrow or wide."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ class Exhaustion:
 
     Attributes:
         metric: its name.
-        limit: in its unit.
+        limit: the value that must not be reached, in its unit.
         hours: until the limit is reached, the median estimate; 0: it is reached; ``None``: not within 14 days, or there
             is no trend towards it.
         earliest_hours, latest_hours: the interval around ``hours``; ``None`` for the latter: perhaps never, and for
             both without ``hours``.
         not_before_hours: up to when it is ruled out, as surely as ``earliest_hours`` (90 % for an interval of 80 %); at
             most 336.
-        trend_per_hour: the robust slope, in the metric's unit per hour, without the day's usual shape; 0 where the
-            limit is reached.
+        trend_per_hour: the robust slope, in the metric's unit per hour, without the daily profile; 0 where the limit
+            is reached.
         now: median of the newest half hour.
     """
 
@@ -91,7 +91,7 @@ class Exhaustion:
 
 @dataclass(frozen=True)
 class Line:
-    """A trend that was read from a window; hours are relative to the window's end.
+    """A trend that was fitted to a window; hours are relative to the window's end.
 
     Attributes:
         level: where it is at the window's end.
@@ -113,16 +113,16 @@ class Line:
 
 
 def time_to_exhaustion(history: History, metric: str, limit: float = 1.0, *, coverage: float = 0.8) -> Exhaustion:
-    """When a metric reaches a limit if its newest trend goes on.
+    """When a metric reaches a limit if its newest trend persists.
 
     Args:
         history: up to now.
         metric: one of its metrics.
-        limit: in the metric's unit, reached from below: 1.0 for a ratio, bytes for a quota.
-        coverage: of the interval, 0 to 1.
+        limit: a value that is reached from below, in the metric's unit: 1.0 for a ratio, bytes for a quota.
+        coverage: share of cases that the interval holds, 0 to 1.
 
     Raises:
-        DataError: no such metric, too few rows, or a limit or coverage that is none.
+        DataError: no such metric, too few rows, an infinite limit, or a coverage outside 0 to 1.
     """
     values = _column(history, metric, limit, coverage)
     step = history.step_seconds / 3600
@@ -132,17 +132,17 @@ def time_to_exhaustion(history: History, metric: str, limit: float = 1.0, *, cov
     since, joined = _since_reset(values)
     shape, shape_error = _day_shape(joined, steps_a_day(history.step_seconds))
     line, below, above, bent = _calibrated(since - np.resize(shape, len(values)), step)
-    ahead = np.concatenate([np.arange(0, HORIZON_HOURS, step), np.arange(HORIZON_HOURS, FARTHEST_HOURS)])
+    ahead = np.concatenate([np.arange(0, HORIZON_HOURS, step), np.arange(HORIZON_HOURS, MAX_INTERVAL_HOURS)])
     rows = len(values) - 1 + np.round(ahead / step).astype(np.int64)
     path = line.level + line.slope * ahead + shape[rows % len(shape)]
     z = NormalDist().inv_cdf((1 + coverage) / 2)
     margin = z * np.hypot(line.error(ahead), shape_error)
-    bend = z / USUAL * bent * abs(line.slope) * ahead**2 / (ahead + 2 * line.middle + step)
+    bend = z / Z_80 * bent * abs(line.slope) * ahead**2 / (ahead + 2 * line.middle + step)
     middle = _crossing(ahead, path, limit)
     first = _crossing(ahead, path + np.hypot(above * margin, STEEPER * bend), limit)
     last = _crossing(ahead, path - np.hypot(below * margin, FLATTER * bend), limit)
     not_before = HORIZON_HOURS if first is None else min(first, HORIZON_HOURS)
-    rising = line.slope > 0 and line.slope > SURE * below * line.slope_error
+    rising = line.slope > 0 and line.slope > RISE_ERRORS * below * line.slope_error
     if middle is None or middle > HORIZON_HOURS or not rising:
         return Exhaustion(metric, limit, None, None, None, not_before, line.slope, now)
     return Exhaustion(metric, limit, middle, not_before, last, not_before, line.slope, now)
@@ -176,22 +176,22 @@ def _since_reset(values: Floats) -> tuple[Floats, Floats]:
     if not len(change):
         return values, joined
     low, high = np.quantile(y, [0.02, 0.98])
-    usual = 1.4826 * float(np.median(np.abs(change - np.median(change))))
-    drops = np.flatnonzero(change < -max(RESET_SPREADS * usual, RESET_SHARE * (high - low), 1e-12))
+    spread = 1.4826 * float(np.median(np.abs(change - np.median(change))))
+    drops = np.flatnonzero(change < -max(RESET_SPREADS * spread, RESET_SHARE * (high - low), 1e-12))
     for run in np.split(drops, np.flatnonzero(np.diff(drops) > 3) + 1):
-        around = change[max(run[0] - NEAR, 0) : run[-1] + NEAR] if len(run) else change
+        around = change[max(run[0] - NEAR_ROWS, 0) : run[-1] + NEAR_ROWS] if len(run) else change
         if len(run) and around.max() < -change[run].min() / 2:
             near = np.arange(max(run[0] + 1, 1), min(run[-1] + 6, len(y)))
             at = int(near[np.argmin(y[near] - y[near - 1])])
             joined[rows[at] :] -= float(change[run].min())
             begin = at
-    if len(y) - begin < LEAST_ROWS:  # too few to tell a trend: the one before the drop goes on
+    if len(y) - begin < LEAST_ROWS:  # too few for a trend: the one before the drop is used
         return joined - (joined[rows[-1]] - values[rows[-1]]), joined
     return np.where(np.arange(len(values)) < rows[begin], np.nan, values), joined
 
 
 def _day_shape(values: Floats, day: int) -> tuple[Floats, float]:
-    """(day,) what a row at that place in a day, counted from the first row, is above its day's level; its error."""
+    """(day,) distance from the day's level at each position in a day, counted from the first row; standard error."""
     import pandas as pd
 
     if np.isfinite(values).sum() < SEASON_DAYS * day or day < SEASON_ROWS:
@@ -218,12 +218,12 @@ def _calibrated(values: Floats, step: float) -> tuple[Line, float, float, float]
     """The line from the window that suits, by what its errors below and above it grow, and how bent it may be."""
     line, rows = _best_line(values, step)
     end = len(values)
-    held_back = [(end - rows, end - round(share * rows), end) for share in HELD_BACK]
-    # Rows before the window may have been of another kind, so what they were followed by is not asked.
-    cuts = [end - rows - back * rows // 2 for back in range(1, EARLIER + 1)]
-    held_back += [(cut - rows, cut, cut + rows // 2) for cut in cuts if cut >= rows]
-    errors = [-LEAST_FACTOR * USUAL, LEAST_FACTOR * USUAL] * (PRIOR_ERRORS // 2)
-    for begin, cut, until in held_back:
+    splits = [(end - rows, end - round(share * rows), end) for share in CALIBRATION_SHARES]
+    # Rows before the window may have been of another kind, so lines through them are not judged.
+    cuts = [end - rows - back * rows // 2 for back in range(1, EARLIER_WINDOWS + 1)]
+    splits += [(cut - rows, cut, cut + rows // 2) for cut in cuts if cut >= rows]
+    errors = [-LEAST_FACTOR * Z_80, LEAST_FACTOR * Z_80] * (PRIOR_ERRORS // 2)
+    for begin, cut, until in splits:
         seen, came = _line(values[begin:cut], step), values[cut:until]
         if seen is None or not np.isfinite(came).any():
             continue
@@ -232,7 +232,7 @@ def _calibrated(values: Floats, step: float) -> tuple[Line, float, float, float]
         expected = float(seen.error(hours.mean()))
         if expected > 0:
             errors.append(off / expected)
-    low, high = np.quantile(errors, [0.1, 0.9]) / USUAL
+    low, high = np.quantile(errors, [0.1, 0.9]) / Z_80
     bent = _bent(line, _line(values[-rows : end - rows // 2], step), _line(values[end - rows // 2 :], step))
     return line, max(LEAST_FACTOR, -float(low)), max(LEAST_FACTOR, float(high)), bent
 
@@ -254,9 +254,9 @@ def _best_line(values: Floats, step: float) -> tuple[Line, int]:
         line = _line(values[-rows:], step)
         if line is None:
             continue
-        # More rows tell more: an error that grows is of a line through rows of two kinds.
+        # More rows make a line surer: an error that grows is of a line through rows of two kinds.
         error = min(error, line.slope_error)
-        low, high = max(low, line.slope - AGREE * error), min(high, line.slope + AGREE * error)
+        low, high = max(low, line.slope - AGREEMENT_ERRORS * error), min(high, line.slope + AGREEMENT_ERRORS * error)
         if low > high:
             break
         best, chosen = line, rows
@@ -284,7 +284,7 @@ def _line(values: Floats, step: float) -> Line | None:
     spread = max(1.4826 * float(np.median(np.abs(rest))), 0.5 * float(rest.std()))
     r = float(np.clip((rest[1:] @ rest[:-1]) / max(rest @ rest, 1e-300), 0.0, 0.95))
     fewer = np.sqrt((1 + r) / (1 - r))
-    error = fewer * float(high - low) / (2 * USUAL)
+    error = fewer * float(high - low) / (2 * Z_80)
     tail = max(3, n // 4)
     level = float(np.median((y - slope * x)[-tail:]))
     return Line(level, float(slope), error, fewer * spread / np.sqrt(n), float(-x.mean()))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION, SideBySide, compare, in_words
+from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION, SideBySide, compare, summary_of
 from aiops_assets.judging.task import HoldoutFigures
 from aiops_assets.learners.contracts import Scored
 from aiops_assets.reporting import plots
@@ -85,7 +85,7 @@ class DetectionReport:
             WINDOW_HEAD,
             [_cells(both) for _, both in found],
             [_facts(record, both) for record, both in found],
-            in_words([(record.is_pair, both) for record, both in found]),
+            summary_of([(record.is_pair, both) for record, both in found]),
         )
 
 

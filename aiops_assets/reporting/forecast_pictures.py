@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.judging.forecasting.holdout import COVERAGE
-from aiops_assets.judging.forecasting.shadow import where_it_came
+from aiops_assets.judging.forecasting.shadow import interval_sides
 from aiops_assets.reporting.pictures import dates
 from aiops_assets.reporting.plots import canvas
 from aiops_assets.timeseries.catalog import METRICS
@@ -57,7 +57,7 @@ def reliability(said: pd.DataFrame, title: str) -> bytes:
         said: of ``forecast_holdout.KEYS`` and ``SIDES``, at least one value that came.
         title: of the picture.
     """
-    came = where_it_came(said)
+    came = interval_sides(said)
     hours = pd.cut(came["step"] * STEP_SECONDS / 3600, HOURS, labels=range(len(HOURS) - 1))
     metrics = list(dict.fromkeys(came["metric"].astype(str)))
     with canvas(height=0.24 * len(metrics) + 3.5, colours=128) as drawing:

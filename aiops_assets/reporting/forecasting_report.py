@@ -75,11 +75,11 @@ class ForecastingReport:
         figures: dict[str, float | None] = {"error_to_champion": both.error, "challenger_nearer": both.nearer}
         for who, found in sides:
             figures |= {f"{who}_{name}": value for name, value in found.as_metrics().items()} if found else {}
-        challenger = forecast_shadow.said(frame, CHALLENGER)
+        challenger = forecast_shadow.forecasts_of(frame, CHALLENGER)
         if challenger is None or challenger.empty:
             return figures, b""
         shown = titles(record, are_two=both.champion is not None)
-        beside = forecast_shadow.said(frame, CHAMPION) if CHAMPION in shown else None
+        beside = forecast_shadow.forecasts_of(frame, CHAMPION) if CHAMPION in shown else None
         return figures, fan_chart(challenger, ", beside ".join(shown.values()), beside)
 
     def windows(self, kept: Sequence[tuple[ShadowRecord, pd.DataFrame]]) -> ShadowWindows:
@@ -89,7 +89,7 @@ class ForecastingReport:
             WINDOW_HEAD,
             [_cells(both) for _, both in found],
             [_facts(record, both) for record, both in found],
-            forecast_shadow.in_words([(record.is_pair, both) for record, both in found]),
+            forecast_shadow.summary_of([(record.is_pair, both) for record, both in found]),
         )
 
 

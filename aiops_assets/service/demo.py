@@ -79,7 +79,7 @@ class DemoWindow:
 class DemoForecaster:
     """Stands for a forecaster: the last value and a little more with each step."""
 
-    usual = None
+    hourly_baseline = None
 
     def forecast(self, history: History, horizon: int) -> Forecast:
         """A straight line."""

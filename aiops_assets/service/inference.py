@@ -17,7 +17,7 @@ from aiops_assets.families.contract import Asking
 from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast
-from aiops_assets.learners.forecasters.usual import Usual
+from aiops_assets.learners.forecasters.hourly_baseline import HourlyBaseline
 from aiops_assets.service.instances import Floats, rows_of, windows_of
 from aiops_assets.service.ready import ReadyModel
 from aiops_assets.timeseries import engine_layouts
@@ -84,7 +84,9 @@ def _rows(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> 
 
 def _engine_rows(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> Answer:
     rows = rows_of(instances, engine_layouts.WIDTHS)
-    return Answer(answer(ready.model, rows, horizon, ready.model.usual or Usual(), pd.Timestamp(now)))
+    return Answer(
+        answer(ready.model, rows, horizon, ready.model.hourly_baseline or HourlyBaseline(), pd.Timestamp(now))
+    )
 
 
 def _windows(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> Answer:

@@ -21,8 +21,8 @@ Shape = Callable[[np.random.Generator, Floats], Floats]
 """(generator, healthy minutes of an episode) -> the minutes as the anomaly makes them."""
 
 SPIKE_MEAN, SPIKE_STD = 0.9, 0.04
-RESTARTS_IN_A_STORM = 5 / 5
-"""Per minute: ADR-052's Poisson 5 belongs to its 5-minute samples."""
+STORM_RESTARTS_PER_MINUTE = 5 / 5
+"""Restarts a minute, the mean of a Poisson distribution: ADR-052's 5 belongs to its samples of five minutes."""
 BURST_SCALE = 10.0
 
 
@@ -42,7 +42,7 @@ def _memory_leak(rng: np.random.Generator, healthy: Floats) -> Floats:
 
 
 def _restart_storm(rng: np.random.Generator, healthy: Floats) -> Floats:
-    return healthy + rng.poisson(RESTARTS_IN_A_STORM, healthy.shape).cumsum()
+    return healthy + rng.poisson(STORM_RESTARTS_PER_MINUTE, healthy.shape).cumsum()
 
 
 def _network_burst(rng: np.random.Generator, healthy: Floats) -> Floats:
@@ -84,7 +84,7 @@ def inject(
     kinds: Sequence[str] = tuple(ANOMALIES),
     cut: int | None = None,
 ) -> PodSeries:
-    """Inject episodes until exactly the asked share of rows is anomalous.
+    """Inject episodes until exactly the requested share of rows is anomalous.
 
     A row is anomalous when its own minute is. The kinds get about the same number of rows each.
 
@@ -92,10 +92,10 @@ def inject(
         series: healthy series.
         rows: (n_pods, n_minutes) True where a training row will be taken.
         rate: share of those rows to make anomalous, 0 to 0.5; rounded to whole rows.
-        seed: of the generator.
-        kinds: which kinds.
+        seed: makes the injection reproducible.
+        kinds: the kinds to inject.
         cut: minute at which the hold-out begins. The rate then holds on both sides, and no episode
-            crosses: what was fitted tells nothing of an episode that is judged.
+            crosses: no fit has seen a part of an episode that is judged.
 
     Returns:
         the changed series with ``kind`` set; metrics an episode touches have a row a pod.

@@ -3,7 +3,8 @@
 What a forecaster has to tell apart is in it: a daily and a weekly season, a demand that wanders for hours around
 them, noise of minutes, work at fixed hours (a backup, the rotation of logs) and at none (batch jobs, a clean-up of
 disks). The metrics belong together: traffic drives CPU time at once, memory within hours and disks by what it
-leaves there. So none of "as now", "as yesterday" and "as usual in a day" is right, and each knows something.
+leaves there. So none of the baselines (the last value, the value a day before, the median of a day) is right, and
+each has some skill.
 """
 
 from itertools import accumulate
@@ -22,8 +23,8 @@ STEPS_AN_HOUR = 3600 // COARSE_STEP_SECONDS
 
 WEEKEND_HOURS = (-8, 10, 44, 58)
 """From Saturday's begin: demand falls from Friday 16:00 to Saturday 10:00, and is back on Monday at 10:00."""
-FULLEST = 0.9
-"""Share of the disks at which somebody cleans up, whatever has grown there."""
+CLEANUP_SHARE = 0.9
+"""Used share of the disks at which somebody cleans up, whatever has grown there."""
 
 
 def generate_cluster(days: int, end: pd.Timestamp, seed: int) -> pd.DataFrame:
@@ -38,7 +39,7 @@ def generate_cluster(days: int, end: pd.Timestamp, seed: int) -> pd.DataFrame:
         ``timestamp`` (UTC) and the metrics of ``FORECAST_METRICS`` in their units, (days * 288) rows, no gaps.
 
     Raises:
-        DataError: no day was asked for.
+        DataError: ``days`` is below 1.
     """
     if days < 1:
         raise DataError(f"days={days}: a series needs at least one day")
@@ -77,8 +78,8 @@ def _weekend(slot: np.ndarray, least: float) -> Floats:
     """(n,) 1 on working days, ``least`` at weekends, and in between a slope."""
     saturday = 5 * STEPS_A_DAY
     edges = [saturday + hour * STEPS_AN_HOUR for hour in WEEKEND_HOURS]
-    beyond = (slot - edges[0]) % STEPS_A_WEEK + edges[0]
-    return np.interp(beyond, edges, [1.0, least, least, 1.0]).round(9)
+    since_friday = (slot - edges[0]) % STEPS_A_WEEK + edges[0]
+    return np.interp(since_friday, edges, [1.0, least, least, 1.0]).round(9)
 
 
 def _network(rng: np.random.Generator, demand: Floats, slot: np.ndarray) -> tuple[Floats, Floats]:
@@ -124,7 +125,7 @@ def _disk(rng: np.random.Generator, traffic: Floats, slot: np.ndarray) -> Floats
         logs += daily * written / STEPS_A_DAY
         if slot[i] % STEPS_A_DAY == rotation:
             logs *= 0.15
-        if data > most or base + data + logs > FULLEST:
+        if data > most or base + data + logs > CLEANUP_SHARE:
             data, most = 0.2 * data, rng.uniform(0.02, 0.05)
         used[i] = base + data + logs
     files = _autoregressive(rng, len(traffic), hours=0.3, spread=0.002) + 0.004 * rng.standard_normal(len(traffic))

@@ -1,4 +1,4 @@
-"""Seeded series of many habits: what a forecaster meets that is asked about another cluster than the one it learned.
+"""Seeded series of many habits: what a forecaster meets on another cluster than the one that it was fitted on.
 
 Each is a random mixture of what metrics are made of: a daily season of some shape and strength, a level that wanders
 or jumps, noise with and without memory, spikes, and stretches in which nothing moves. No unit, no clock: seasons begin
@@ -11,16 +11,16 @@ from aiops_assets.timeseries.series import Floats
 
 HARMONICS = 3
 MOST_JUMPS = 6
-"""In a fortnight."""
+"""The level of a series (a fortnight is generated) jumps so many times at most."""
 
 
 def varied_series(series: int, rows: int, day: int, seed: int) -> Floats:
     """(rows, series) float64 of size about 1, none below 0.
 
     Args:
-        series: how many.
-        rows: of each.
-        day: rows of a day.
+        series: number of series.
+        rows: number of rows of each series.
+        day: number of rows in a day.
         seed: any non-negative integer.
     """
     rng = np.random.default_rng([seed, rows, day, 6])

@@ -26,7 +26,7 @@ MOST_HEALTHY_RESTARTS = 20
 
 
 def healthy_rows(n: int, seed: int) -> Floats:
-    """Healthy rows as the coordination engine's contract describes them: (n, 45).
+    """(n, 45) healthy rows as the coordination engine's contract describes them.
 
     Levels and minute-to-minute noise (0.5-5 % of the level) are drawn for each row and metric; restarts are
     any constant count. They come from another generator than the training data on purpose.

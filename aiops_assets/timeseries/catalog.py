@@ -27,7 +27,7 @@ class MetricSpec:
         promql: the range query that yields it.
         count: a query for how many nodes, pods or containers stand behind it: an average hides one that is gone.
         unit: ratio (0-1), cores, count, bytes/s.
-        per: ``pod``: one series a pod, told by its label ``pod``. ``node``: the series of all nodes
+        per: ``pod``: one series a pod, which the label ``pod`` names. ``node``: the series of all nodes
             describe the surroundings of every pod; a feature column is the mean over them. ``cluster``: one series.
         description: one line for people.
         lower, upper: values outside cannot be true; ``None`` is unbounded.

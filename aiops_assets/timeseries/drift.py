@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 NOTABLE_PSI = 0.25
-"""Usual reading of the index: below 0.1 stable, above 0.25 a shift that wants a look."""
+"""The index is read by convention: below 0.1 nothing moved, above 0.25 there is a shift that wants a look."""
 
 
 def population_stability(reference: pd.Series, current: pd.Series, bins: int = 10) -> float:

@@ -1,4 +1,4 @@
-"""The rows that the engine sends to predictive-analytics: 3264 columns by name, 5, 4 and 3; and what they tell.
+"""The rows that the engine sends to predictive-analytics (3264 columns by name, 5, 4 and 3), and the history in them.
 
 A vector is 24 blocks of 136 columns, of the hours 0 to 23 back, newest first. The window of W hours is the W hourly
 samples up to and including t (t - W h excluded), as the detector's; no value is read back from windows: the engine
@@ -18,7 +18,7 @@ from aiops_assets.timeseries.history import STEP_SECONDS, History
 from aiops_assets.timeseries.series import Floats
 
 HOURS = 24
-"""Blocks of a vector."""
+"""A vector has one block for each of so many hours."""
 HOUR_SECONDS = 3600
 LAGS = (1, 2, 3, 6, 12, 24)
 WINDOWS = (3, 6, 12, 24)
@@ -27,9 +27,9 @@ TIME_COLUMNS = ("hour", "day_of_week", "day_of_month", "month", "is_weekend", "i
 LAG_COLUMNS = tuple(f"lag_{lag}h" for lag in LAGS)
 WINDOW_COLUMNS = tuple(f"{statistic}_{hours}h" for hours in WINDOWS for statistic in ("mean", "std", "max", "min"))
 METRIC_COLUMNS = ("value", *LAG_COLUMNS, *WINDOW_COLUMNS, "diff", "pct_change")
-"""25 of each metric."""
+"""A block has these 25 columns of each metric."""
 BLOCK = (*METRICS, *TIME_COLUMNS, *(f"{metric}_{column}" for metric in METRICS for column in METRIC_COLUMNS))
-"""The 136 columns of an hour."""
+"""A block, one hour, has these 136 columns."""
 ENGINE_VECTOR = tuple(f"h{hour:02d}_{column}" for hour in range(HOURS) for column in BLOCK)
 """The 3264 column names; ``h00`` is the newest hour."""
 FOUR = ("hour", "day_of_week", "cpu_rolling_mean", "memory_rolling_mean")
@@ -38,25 +38,25 @@ LAYERS = ("infrastructure", "platform", "application")
 WIDTHS = (len(ENGINE_VECTOR), len(METRICS), len(FOUR), len(LAYERS))
 
 SILENT = 0.5
-"""A value, and each of its lags, of a metric about which Prometheus is silent."""
+"""The engine sends it as value and as each lag of a metric of which Prometheus has no sample."""
 SILENT_WINDOW = {"mean": 0.5, "std": 0.1, "max": 0.6, "min": 0.4}
 SILENT_COLUMNS = (
     SILENT, *(SILENT for _ in LAGS), *(SILENT_WINDOW[name.partition("_")[0]] for name in WINDOW_COLUMNS), 0.0, 0.0,
 )  # fmt: skip
 SILENT_ROW = (0.65, 0.72, 0.45, 0.10, 0.08)
-"""What the engine sends instead of each of the five in a row, or of the first two in a row of four."""
+"""The engine sends these values for metrics without a sample: in a row of five, and the first two in a row of four."""
 PCT_LIMIT = 10.0
 BUSINESS_HOURS = range(9, 17)
 SATURDAY = 5
-YEARS = 14
-"""The calendar of a year comes again within 28."""
+CALENDAR_YEARS = 14
+"""Years before and after now in which a date is looked for: a calendar comes again within 28."""
 CLOSE = 1e-6
-"""Relative; nearer numbers are the same."""
+"""Relative tolerance: numbers that differ by less are the same."""
 
-_PLACE = {name: place for place, name in enumerate(BLOCK)}
+_POSITION = {name: position for position, name in enumerate(BLOCK)}
 _YEAR = pd.Timedelta(days=366)
-_OLD = HOURS + max(LAGS)
-"""Hours that a vector tells of: 48."""
+_HISTORY_HOURS = HOURS + max(LAGS)
+"""Hours that a vector holds samples of: 48."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -66,7 +66,7 @@ def rows_of(instances: object) -> Floats:
 
     Raises:
         SchemaError: no list of rows, rows of differing width, or of a width that is none of :data:`WIDTHS`.
-        DataError: no row at all, or a value that is no finite number.
+        DataError: no row at all, or a value that is not a finite number.
     """
     if isinstance(instances, np.ndarray):
         instances = instances.tolist()
@@ -98,18 +98,18 @@ def engine_vectors(hourly: pd.DataFrame) -> Floats:
         raise SchemaError("the index has to be times in UTC: use tz_convert('UTC')")
     if (times[1:] - times[:-1] != pd.Timedelta(hours=1)).any():
         raise SchemaError("the index has to be one hour after the other: use resample('1h').mean()", code="not_hourly")
-    if len(hourly) < _OLD:
-        raise DataError(f"{len(hourly)} hours: a vector is of {_OLD}, bring a longer series")
+    if len(hourly) < _HISTORY_HOURS:
+        raise DataError(f"{len(hourly)} hours: a vector is of {_HISTORY_HOURS}, bring a longer series")
     values = hourly[list(METRICS)].to_numpy(dtype=np.float64, na_value=np.nan)
     values = np.where(np.isfinite(values), np.clip(values, -LIMIT, LIMIT), np.nan)
     raw = np.where(np.isnan(values), SILENT, values)
     blocks = np.concatenate([raw, _time_columns(times), *(_metric_columns(one) for one in values.T)], axis=1)
-    newest_first = np.arange(_OLD - 1, len(blocks))[:, np.newaxis] - np.arange(HOURS)
+    newest_first = np.arange(_HISTORY_HOURS - 1, len(blocks))[:, np.newaxis] - np.arange(HOURS)
     return blocks[newest_first].reshape(-1, len(ENGINE_VECTOR))
 
 
 def history_of_vector(vector: Sequence[float] | Floats, now: pd.Timestamp | None = None) -> History:
-    """What a vector of 3264 columns tells: 48 hours of the five metrics, oldest first, 3600 s apart.
+    """The history in a vector of 3264 columns: 48 hours of the five metrics, oldest first, 3600 s apart.
 
     The newest 24 are the blocks' own values, the others, and those of blocks that are silent, their lags. Not known
     is what the defaults of a silent metric stand for, and an hour about which lags disagree (the engine sends a
@@ -121,15 +121,15 @@ def history_of_vector(vector: Sequence[float] | Floats, now: pd.Timestamp | None
 
     Raises:
         SchemaError: another width.
-        DataError: a value that is no finite number.
+        DataError: a value that is not a finite number.
     """
     numbers = np.array(_numbers(vector, "vector", (len(ENGINE_VECTOR),)))
     blocks = np.clip(numbers, -LIMIT, LIMIT).reshape(HOURS, len(BLOCK))
-    end = _told_time({name: float(blocks[0, _PLACE[name]]) for name in TIME_COLUMNS}, now)
-    told = [_told_hours(blocks, m) for m in range(len(METRICS))]
-    values, known = (np.stack(part, axis=1)[::-1] for part in zip(*told, strict=True))
+    end = _reported_time({name: float(blocks[0, _POSITION[name]]) for name in TIME_COLUMNS}, now)
+    reported = [_reported_hours(blocks, m) for m in range(len(METRICS))]
+    values, known = (np.stack(part, axis=1)[::-1] for part in zip(*reported, strict=True))
     between = pd.DataFrame(values).where(known).interpolate(limit_direction="both").to_numpy()
-    times = pd.date_range(end=end, periods=_OLD, freq=f"{HOUR_SECONDS}s", name="timestamp")
+    times = pd.date_range(end=end, periods=_HISTORY_HOURS, freq=f"{HOUR_SECONDS}s", name="timestamp")
     return History(METRICS, times, np.where(np.isnan(between), values, between), known, HOUR_SECONDS)
 
 
@@ -142,7 +142,7 @@ def history_of_row(
 
     Raises:
         SchemaError: not five values.
-        DataError: a value that is no finite number.
+        DataError: a value that is not a finite number.
     """
     values = np.clip(np.array([_numbers(row, "row", (len(METRICS),))]), -LIMIT, LIMIT)
     begin = _now(now).floor(f"{step_seconds}s")
@@ -179,39 +179,39 @@ def _metric_columns(values: Floats) -> Floats:
     return np.where(np.isnan(values)[:, np.newaxis], SILENT_COLUMNS, columns)
 
 
-def _told_hours(blocks: Floats, m: int) -> tuple[Floats, Mask]:
+def _reported_hours(blocks: Floats, m: int) -> tuple[Floats, Mask]:
     """(48,) values of a metric, newest first, and which are known."""
     name = METRICS[m]
-    of_metric = blocks[:, [_PLACE[f"{name}_{column}"] for column in METRIC_COLUMNS]]
-    lags = blocks[:, [_PLACE[f"{name}_{column}"] for column in LAG_COLUMNS]]
-    raw, value = blocks[:, _PLACE[name]], blocks[:, _PLACE[f"{name}_value"]]
+    of_metric = blocks[:, [_POSITION[f"{name}_{column}"] for column in METRIC_COLUMNS]]
+    lags = blocks[:, [_POSITION[f"{name}_{column}"] for column in LAG_COLUMNS]]
+    raw, value = blocks[:, _POSITION[name]], blocks[:, _POSITION[f"{name}_value"]]
     silent: Mask = np.asarray(np.isclose(of_metric, SILENT_COLUMNS, rtol=CLOSE, atol=CLOSE).all(axis=1))
     if FORECAST_METRICS[m].unit == "bytes/s":  # no interface receives a tenth of a byte for a day
         of_value = np.column_stack([value, lags])
         silent |= np.isclose(of_value, SILENT_ROW[m], rtol=CLOSE, atol=0).all(axis=1)
-    values = np.concatenate([raw, np.full(_OLD - HOURS, raw[-1])])
-    known = np.zeros(_OLD, dtype=bool)
+    values = np.concatenate([raw, np.full(_HISTORY_HOURS - HOURS, raw[-1])])
+    known = np.zeros(_HISTORY_HOURS, dtype=bool)
     known[:HOURS] = ~silent | (np.abs(raw - value) > CLOSE * np.abs(value))
     for hour in np.flatnonzero(~known):
-        told = [lags[hour - lag, i] for i, lag in enumerate(LAGS) if 0 <= hour - lag < HOURS and not silent[hour - lag]]
-        if told:
-            values[hour] = np.median(told)
-            known[hour] = np.allclose(told, told[0], rtol=CLOSE, atol=0)
+        sent = [lags[hour - lag, i] for i, lag in enumerate(LAGS) if 0 <= hour - lag < HOURS and not silent[hour - lag]]
+        if sent:
+            values[hour] = np.median(sent)
+            known[hour] = np.allclose(sent, sent[0], rtol=CLOSE, atol=0)
     return values, known
 
 
-def _told_time(told: dict[str, float], now: pd.Timestamp | None) -> pd.Timestamp:
+def _reported_time(reported: dict[str, float], now: pd.Timestamp | None) -> pd.Timestamp:
     """The date and hour nearest to ``now`` that the time columns name; else the last of that weekday and hour."""
     now = _now(now).floor("h")
-    hour = int(told["hour"]) if told["hour"] in range(24) else now.hour
+    hour = int(reported["hour"]) if reported["hour"] in range(24) else now.hour
     today = now.normalize() + pd.Timedelta(hours=hour)
     names = ("month", "day_of_month", "day_of_week")
-    days = pd.date_range(today - YEARS * _YEAR, today + YEARS * _YEAR, freq="D")
-    fits = np.logical_and.reduce([_time_columns(days)[:, TIME_COLUMNS.index(name)] == told[name] for name in names])
+    days = pd.date_range(today - CALENDAR_YEARS * _YEAR, today + CALENDAR_YEARS * _YEAR, freq="D")
+    fits = np.logical_and.reduce([_time_columns(days)[:, TIME_COLUMNS.index(name)] == reported[name] for name in names])
     if fits.any():
         return min(days[fits], key=lambda day: abs(day - now))
-    if told["day_of_week"] in range(7):
-        today -= pd.Timedelta(days=(today.day_of_week - int(told["day_of_week"])) % 7)
+    if reported["day_of_week"] in range(7):
+        today -= pd.Timedelta(days=(today.day_of_week - int(reported["day_of_week"])) % 7)
     return today - pd.Timedelta(days=7 if today > now else 0)
 
 
@@ -220,7 +220,7 @@ def _now(now: pd.Timestamp | None) -> pd.Timestamp:
 
 
 def _numbers(row: object, where: str, widths: tuple[int, ...]) -> list[float]:
-    """A row's values; JSON's true and false are no numbers."""
+    """A row's values; JSON's true and false are not numbers."""
     if isinstance(row, np.ndarray):
         row = row.tolist()
     if not isinstance(row, list | tuple):

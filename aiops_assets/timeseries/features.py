@@ -17,7 +17,7 @@ from aiops_assets.timeseries.series import Floats, PodSeries
 
 STATISTICS = ("value", "mean_5m", "std_5m", "min_5m", "max_5m", "lag_1", "lag_5", "diff", "pct_change")
 ENGINE_DEFAULT = (0.5, 0.5, 0.1, 0.3, 0.7, 0.5, 0.5, 0.0, 0.0)
-"""What the engine sends for the nine statistics of a metric whose query failed: "nothing is known"."""
+"""The engine sends these nine statistics for a metric whose query failed: "nothing is known"."""
 
 FEATURES = tuple(f"{metric.name}_{statistic}" for metric in ENGINE_METRICS for statistic in STATISTICS)
 """The 45 column names; index = 9 * metric + statistic."""
@@ -29,7 +29,7 @@ ROW_EVERY_MINUTES = 5
 """Distance of training rows (ADR-052 samples every five minutes)."""
 
 LIMIT = 1e12
-"""Far beyond any unit here; keeps rows finite in the 32-bit floats of scikit-learn's trees."""
+"""Values are cut here, far above those of any unit: rows stay finite in the 32-bit floats of scikit-learn's trees."""
 
 Mask = npt.NDArray[np.bool_]
 

@@ -10,12 +10,12 @@ from aiops_assets.errors import DataError, SchemaError
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 LEAST_STEP_SECONDS, MOST_STEP_SECONDS = 10, 3600
-USUAL_STEPS = (10, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1200, 1800, 3600)
+COMMON_STEPS_SECONDS = (10, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1200, 1800, 3600)
 SNAP_SHARE, STEP_TOLERANCE = 0.02, 0.05
 LIMIT = 1e30
-"""Far beyond any unit; its square is still a number."""
+"""Values are cut here, far above those of any unit: the square of a larger one might not be finite."""
 MOST_EMPTY_SHARE = 2.0
-"""Empty rows that gaps may bring in, as a multiple of the rows so far; beyond that a gap counts as one step."""
+"""Empty rows that gaps may bring in, as a multiple of the rows so far; above that a gap counts as one step."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def numeric_columns(frame: pd.DataFrame, columns: tuple[str, ...]) -> Floats:
 
 
 def cadence(times: pd.Series) -> int:
-    """The usual distance of samples in seconds, in the order given; steps back and repeated times do not count.
+    """The median distance of samples in seconds, in the order given; steps back and repeated times do not count.
 
-    Scrapes jitter: what is within two percent of a usual cadence is that one.
+    Scrapes jitter: a median within two percent of one of :data:`COMMON_STEPS_SECONDS` is taken for that one.
 
     Raises:
         DataError: fewer than two distinct times, or a cadence outside 10 s to 1 h.
@@ -66,8 +66,8 @@ def cadence(times: pd.Series) -> int:
     if not len(steps):
         raise DataError("fewer than two distinct time stamps: a series needs a cadence, export a longer range")
     median = float(np.median(steps))
-    usual = min(USUAL_STEPS, key=lambda step: abs(step - median))
-    step = usual if abs(usual - median) <= SNAP_SHARE * usual else round(median)
+    common = min(COMMON_STEPS_SECONDS, key=lambda step: abs(step - median))
+    step = common if abs(common - median) <= SNAP_SHARE * common else round(median)
     if not supported(step):
         raise DataError(
             f"the samples are {step} s apart: from {LEAST_STEP_SECONDS} s to 1 h is supported, resample it",

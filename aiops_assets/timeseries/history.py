@@ -1,4 +1,4 @@
-"""What a forecast starts from: metrics on a regular grid, the mean of each step, gaps filled and remembered."""
+"""The history that a forecast is made from: metrics on a regular grid, the mean of each step, gaps filled and noted."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ from aiops_assets.timeseries.frames import cadence, numeric_columns
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 STEP_SECONDS = 300
-"""Finer samples are averaged: ADR-052 forecasts in steps of five minutes."""
+"""ADR-052 forecasts in steps of five minutes; finer samples are averaged."""
 LEAST_ROWS = 12
 MOST_DAYS = 60
-"""Older rows tell little of the next day."""
+"""Older days are left out: they say little of the next one."""
 
 
 @dataclass(frozen=True)
 class History:
-    """Metrics up to the moment a forecast is made.
+    """Metrics up to a forecast origin.
 
     Attributes:
         metrics: names, in the order of the columns.
@@ -41,7 +41,7 @@ class History:
 
     @property
     def begin(self) -> int:
-        """The place of the first row in its UTC day, from 0."""
+        """Position of the first row in its UTC day, from 0."""
         return int(self.times[0].timestamp()) % DAY_SECONDS // self.step_seconds
 
     def until(self, rows: int) -> "History":
@@ -73,7 +73,7 @@ def history_of(frame: pd.DataFrame, step_seconds: int | None = None) -> History:
 
     Args:
         frame: ``timestamp`` (UTC) and numeric columns, in any order of rows; repeated times are averaged.
-        step_seconds: of the grid; five minutes by default, or the frame's own cadence where that is longer.
+        step_seconds: step of the grid; five minutes by default, or the frame's own cadence where that is longer.
 
     Returns:
         the newest :data:`MOST_DAYS` at most; metrics without a single sample are left out.

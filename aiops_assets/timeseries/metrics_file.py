@@ -37,7 +37,7 @@ from aiops_assets.timeseries.catalog import (
 MOST_BYTES = 1_000_000
 MOST_METRICS = 200
 MOST_CHARACTERS = 10_000
-"""Of a query."""
+"""A PromQL query may have so many characters."""
 SHORTEST_RATE_SECONDS = 4 * SCRAPE_SECONDS
 """A rate over fewer than four scrapes is empty, without an error of the server."""
 
@@ -127,29 +127,29 @@ def load_metrics(path: Path) -> tuple[MetricSpec, ...]:
     """
     try:
         return _specs(_entries(_content(path)))
-    except _Refused as error:
+    except _InvalidFile as error:
         raise SettingsError(f"METRICS_FILE={path}: {error}") from None
 
 
-class _Refused(Exception):
-    """What is wrong with the file, without its name."""
+class _InvalidFile(Exception):
+    """A problem of the file; the message is without the file's name."""
 
 
 def _content(path: Path) -> bytes:
     try:
         if path.is_dir():
-            raise _Refused("is a directory, must be a YAML file")
+            raise _InvalidFile("is a directory, must be a YAML file")
         # A pipe would block for ever.
         if path.exists() and not path.is_file():
-            raise _Refused("is not a regular file, must be a YAML file")
+            raise _InvalidFile("is not a regular file, must be a YAML file")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        raise _Refused("there is no such file") from None
+        raise _InvalidFile("there is no such file") from None
     except OSError as error:
-        raise _Refused(f"cannot be read: {error.strerror or error}") from None
+        raise _InvalidFile(f"cannot be read: {error.strerror or error}") from None
     if len(content) > MOST_BYTES:
-        raise _Refused(f"is larger than {MOST_BYTES} bytes, the most allowed")
+        raise _InvalidFile(f"is larger than {MOST_BYTES} bytes, the most allowed")
     return content
 
 
@@ -157,30 +157,30 @@ def _entries(content: bytes) -> list[Any]:
     """The list below ``metrics``, in which no key is given twice: YAML's own reader would drop the first."""
     try:
         text = content.decode("utf-8-sig")
-        _refuse_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader))
+        _reject_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader))
         document = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise _Refused(f"is not YAML: {where}{error.problem or error.context}") from None
+        raise _InvalidFile(f"is not YAML: {where}{error.problem or error.context}") from None
     except RecursionError:
-        raise _Refused("is not YAML that can be read: it is nested too deeply") from None
+        raise _InvalidFile("is not YAML that can be read: it is nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise _Refused("is not YAML: " + " ".join(str(error).split())) from None
+        raise _InvalidFile("is not YAML: " + " ".join(str(error).split())) from None
     if not isinstance(document, dict) or "metrics" not in document:
-        raise _Refused("must be a mapping with the key metrics, a list of metrics")
+        raise _InvalidFile("must be a mapping with the key metrics, a list of metrics")
     unknown = [key for key in document if key != "metrics"]
     if unknown:
-        raise _Refused(f"unknown key {_shown(unknown[0])}; allowed: metrics")
+        raise _InvalidFile(f"unknown key {_shown(unknown[0])}; allowed: metrics")
     entries = document["metrics"]
     if not isinstance(entries, list):
-        raise _Refused("metrics must be a list of metrics")
+        raise _InvalidFile("metrics must be a list of metrics")
     if len(entries) > MOST_METRICS:
-        raise _Refused(f"has {len(entries)} metrics; at most {MOST_METRICS} are allowed")
+        raise _InvalidFile(f"has {len(entries)} metrics; at most {MOST_METRICS} are allowed")
     return entries
 
 
-def _refuse_repeated_keys(document: yaml.Node | None) -> None:
+def _reject_repeated_keys(document: yaml.Node | None) -> None:
     mappings = [document]
     for _, value in document.value if isinstance(document, yaml.MappingNode) else ():
         mappings += value.value if isinstance(value, yaml.SequenceNode) else ()
@@ -191,7 +191,7 @@ def _refuse_repeated_keys(document: yaml.Node | None) -> None:
         for key, times in keys.items():
             if times > 1:
                 line = mapping.start_mark.line + 1
-                raise _Refused(f"key {_shown(key)} is given {times} times in the mapping at line {line}: keep one")
+                raise _InvalidFile(f"key {_shown(key)} is given {times} times in the mapping at line {line}: keep one")
 
 
 def _specs(entries: list[Any]) -> tuple[MetricSpec, ...]:
@@ -200,13 +200,13 @@ def _specs(entries: list[Any]) -> tuple[MetricSpec, ...]:
         name = entry.get("name") if isinstance(entry, dict) else None
         where = f"entry {number} ({name})" if isinstance(name, str) and _NAME.fullmatch(name) else f"entry {number}"
         if not isinstance(entry, dict):
-            raise _Refused(f"{where}: must be a mapping with the keys {', '.join(_ALLOWED)}")
+            raise _InvalidFile(f"{where}: must be a mapping with the keys {', '.join(_ALLOWED)}")
         try:
             spec = _Entry.model_validate(entry).spec()
         except ValidationError as error:
-            raise _Refused(f"{where}: {_explained(error)}") from None
+            raise _InvalidFile(f"{where}: {_explained(error)}") from None
         if spec.name in specs:
-            raise _Refused(f"{where}: the name is already that of entry {[*specs].index(spec.name) + 1}")
+            raise _InvalidFile(f"{where}: the name is already that of entry {[*specs].index(spec.name) + 1}")
         specs[spec.name] = spec
     return tuple(specs.values())
 
@@ -219,15 +219,15 @@ def _explained(error: ValidationError) -> str:
 
 
 def _explain(problem: Any) -> str:
-    said = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:
-        return str(said)
+        return str(message)
     key = problem["loc"][0]
     if problem["type"] in ("extra_forbidden", "invalid_key"):
         return f"unknown key {_shown(key)}; allowed: {', '.join(_ALLOWED)}"
     if problem["type"] == "missing":
         return f"{key} is missing: it {_ALLOWED[key]}"
-    return f"{key}={_shown(problem['input'])}: {said if problem['type'] == 'value_error' else _ALLOWED[key]}"
+    return f"{key}={_shown(problem['input'])}: {message if problem['type'] == 'value_error' else _ALLOWED[key]}"
 
 
 def _shown(value: object) -> str:
@@ -239,7 +239,7 @@ def _shown(value: object) -> str:
 
 
 def _check_ranges(promql: str) -> None:
-    """Refuse ranges that the catalogue cannot read, and those of a rate that hold too few scrapes.
+    """Check that the catalogue can read each range, and that those of rates hold enough scrapes.
 
     Raises:
         ValueError: says which range, and what is allowed.

@@ -14,7 +14,7 @@ FULL_DAY = 0.9
 BOUNDS_TOLERANCE = 0.05
 """Rates are extrapolated to the window's edges and pass a bound by a few percent without being wrong."""
 LEAST_FULL_DAYS = 3
-"""Fewer show no daily pattern twice and leave a hold-out of less than a night."""
+"""A window needs so many full days: fewer show no daily pattern twice and leave a hold-out of less than a night."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def window_coverage(
 
     Args:
         got: metric -> day -> instants with a sample; days that are missing have none.
-        days: of the window.
+        days: the days of the window.
         points_per_day: metric -> instants a day has.
     """
     return WindowCoverage(
@@ -73,7 +73,7 @@ def too_little(share: float, full_days: int, days: int, least: float) -> str:
     """Why a window must not be trained on; empty when it may.
 
     Args:
-        share: of the window's samples.
+        share: share of the window's samples that are there.
         full_days: how many of its days are full.
         days: how many days it has.
         least: MIN_COVERAGE.
@@ -87,7 +87,7 @@ def too_little(share: float, full_days: int, days: int, least: float) -> str:
 
 
 def count_outside(values: npt.ArrayLike, metric: MetricSpec) -> int:
-    """How many values pass the catalogue's bounds by more than a rate's extrapolation does; NaN is no value."""
+    """How many values lie outside the bounds by more than a rate's extrapolation does; NaN is not counted."""
     lower = -np.inf if metric.lower is None else metric.lower - BOUNDS_TOLERANCE
     upper = np.inf if metric.upper is None else metric.upper + BOUNDS_TOLERANCE
     array = np.asarray(values, dtype=np.float64)

@@ -24,7 +24,7 @@ from aiops_assets.timeseries.series import Floats
 TIME, SPLIT, LABEL = "timestamp", "split", "label"
 SPLITS = ("train", "test")
 TRAIN_SHARE = 1 / 3
-"""Of a series that does not say which rows are train."""
+"""Where a series has no column ``split``, this share of its rows, the oldest, is train."""
 MOST_COLUMNS = 1_000
 MOST_ROWS = 5_000_000
 MOST_VALUES = 25_000_000
@@ -231,7 +231,7 @@ def _values(path: Path, table: pa.Table, names: list[str]) -> Floats:
             )
         if pa.types.is_boolean(column.type):
             column = column.cast(pa.uint8())
-        # Integers beyond 2^53 are rounded, as any float64 is.
+        # Integers above 2^53 are rounded, as any float64 is.
         values[:, position] = column.cast(pa.float64(), safe=False).to_numpy()
     values[~np.isfinite(values)] = np.nan
     return values

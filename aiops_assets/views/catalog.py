@@ -14,11 +14,11 @@ from aiops_assets.views import pod_series
 
 POD_FEATURES, POD_SERIES, CLUSTER_METRICS_VIEW = "pod_features", "pod_series", "cluster_metrics"
 POD_VIEWS = (POD_FEATURES, POD_SERIES)
-"""Made of whole pods, and labelled."""
-LONGEST_EPISODE = max(anomaly.minutes[1] for anomaly in ANOMALIES.values()) // ROW_EVERY_MINUTES
-"""In rows of a segment."""
+"""Views whose training sets are made of whole pods, and labelled."""
+MAX_EPISODE_ROWS = max(anomaly.minutes[1] for anomaly in ANOMALIES.values()) // ROW_EVERY_MINUTES
+"""Rows of a segment that the longest injected episode covers."""
 LABEL_TOLERANCE = 0.25
-"""Share of the asked rate: episodes are whole, and rows in gaps, which have no label, are rows of a segment too."""
+"""Share of the requested rate: episodes are whole, and rows in gaps, without a label, are rows of a segment too."""
 
 LABELLED = "The asked share of rows is anomalous and labelled with its kind."
 
@@ -28,16 +28,16 @@ class View:
     """One view.
 
     Attributes:
-        name: of the training set, and of its folder.
+        name: name of the training set and of its folder.
         about: what a row is, for people.
         columns: numeric column -> (unit or statistic in words) of the columns after
             :data:`~aiops_assets.views.pod_features.ROW_COLUMNS`.
-        metrics: that must have been fetched for it.
+        metrics: which metrics must have been fetched for it.
         values: the columns that hold the metrics' own values, in the order of ``metrics``.
-        counted: what gaps cost: "rows" or "samples".
+        counted: the unit in which gaps are counted: "rows" or "samples".
         validate: raises SchemaError.
         out_of_bounds: metric -> rows outside the catalogue's bounds.
-        label_tolerance: (rows, asked rate) -> by how many rows the number of anomalous ones may differ from it.
+        label_tolerance: (rows, requested rate) -> by how many rows the number of anomalous ones may differ from it.
         most_pods: most pods of a cluster, where TRAINING_PODS allows more; ``None``: it alone decides.
         is_labelled: whether anomalies are injected, and rows labelled.
     """
@@ -55,13 +55,13 @@ class View:
     is_labelled: bool = True
 
 
-def _rounding(rows: pd.DataFrame, asked: float) -> float:
+def _rounding(rows: pd.DataFrame, rate: float) -> float:
     """Each side of the hold-out of each source is rounded to whole rows."""
     return float(rows["source"].nunique())
 
 
-def _whole_episodes(rows: pd.DataFrame, asked: float) -> float:
-    return LABEL_TOLERANCE * asked * len(rows) + LONGEST_EPISODE * (asked > 0)
+def _whole_episodes(rows: pd.DataFrame, rate: float) -> float:
+    return LABEL_TOLERANCE * rate * len(rows) + MAX_EPISODE_ROWS * (rate > 0)
 
 
 VIEWS = {

@@ -23,11 +23,11 @@ from aiops_assets.views.pod_series import SEGMENT, require_unbroken, segments
 VALUES = tuple(metric.name for metric in FORECAST_METRICS)
 COLUMNS = (*ROW_COLUMNS, *VALUES)
 FETCHED, GENERATED = "cluster", "synthetic-000"
-"""What stands in the column ``pod``."""
+"""The column ``pod`` holds one of them in every row: of the cluster itself, or of a generated one."""
 
 
 def segment_of(values: pd.DataFrame) -> pd.DataFrame:
-    """What lies between the first and the last sample.
+    """The rows between the first and the last sample.
 
     Args:
         values: ``timestamp``, on a regular grid, and :data:`VALUES`; NaN where no sample is.
@@ -48,7 +48,7 @@ def holdout_of(segment: pd.DataFrame) -> pd.Timestamp:
 
 def segment_rows(segment: pd.DataFrame, cut: pd.Timestamp, source: str) -> pd.DataFrame:
     """Rows of :data:`COLUMNS`; from ``cut`` on they are hold-out. ``source`` is "prometheus" or "synthetic"."""
-    said = {
+    row_columns = {
         "timestamp": segment["timestamp"],
         "pod": FETCHED if source == "prometheus" else GENERATED,
         "source": source,
@@ -56,19 +56,19 @@ def segment_rows(segment: pd.DataFrame, cut: pd.Timestamp, source: str) -> pd.Da
         "label": 0,
         "kind": "normal",
     }
-    return pd.DataFrame({**said, **{name: segment[name].astype(np.float64) for name in VALUES}})
+    return pd.DataFrame({**row_columns, **{name: segment[name].astype(np.float64) for name in VALUES}})
 
 
 def blended_segments(
     real: pd.DataFrame, generated: pd.DataFrame | None, synthetic_share: float
 ) -> tuple[pd.DataFrame, float]:
-    """A fetched segment, and beside it as much of a generated one as the share asks for: its newest part.
+    """A fetched segment, and beside it the newest part of a generated one, as large as the share requires.
 
     Args:
-        real: from :func:`segment_of`.
-        generated: from :func:`~aiops_assets.synthetic.cluster.generate_cluster`, on the same window; one
-            that is shorter than what is asked for is taken whole.
-        synthetic_share: of all rows, 0 to below 1.
+        real: the fetched segment, from :func:`segment_of`.
+        generated: one from :func:`~aiops_assets.synthetic.cluster.generate_cluster`, on the same window; one
+            that is shorter than required is taken whole.
+        synthetic_share: share of all rows that is generated, 0 to below 1.
 
     Returns:
         the frame, and the share of the real samples that is missing.
@@ -83,7 +83,7 @@ def blended_segments(
 
 
 def generated_rows(real: pd.DataFrame, synthetic_share: float) -> int:
-    """How many generated rows bring the share of all rows that is asked for."""
+    """How many generated rows beside the real ones bring the synthetic share of all rows."""
     return round(len(real) * synthetic_share / (1 - synthetic_share))
 
 
@@ -119,7 +119,7 @@ def main_segment(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
     """The segment that a forecaster is fitted on and judged by, and the others: the cluster's own, if there is one.
 
     Args:
-        rows: of the view ``cluster_metrics``.
+        rows: rows of the view ``cluster_metrics``.
 
     Raises:
         ModelError: no rows.

@@ -1,11 +1,11 @@
 """Rows of the view ``pod_features``: which, from where, labelled how, and on which side of the hold-out.
 
 A training set is a frame of :data:`COLUMNS`, ordered by time, then pod. ``label`` is 1 when the row's own
-minute is anomalous. A normal row is what the source said: its features are computed from the series before
+minute is anomalous. A normal row is as the source reported it: its features are computed from the series before
 injection, also right after an episode whose minutes its window would still hold. ``split`` is "train" or
 "holdout": the newest fifth of the time that has rows, which no model fits.
 
-Real rows are all kept; a blend adds as many generated ones as the synthetic share asks for (ADR-052: a fifth in
+Real rows are all kept; a blend adds as many generated ones as the synthetic share requires (ADR-052: a fifth in
 production, half in staging), on the same calendar and with the same hold-out, so that it stays chronological.
 """
 
@@ -61,7 +61,7 @@ def labelled_series(
     kinds: Sequence[str] = tuple(ANOMALIES),
     cut: int | None = None,
 ) -> PodSeries:
-    """Generated series with anomalies injected, the asked share of rows on both sides of the hold-out.
+    """Generated series with anomalies injected, the requested share of rows on both sides of the hold-out.
 
     ``cut`` is the minute at which that begins, the newest fifth by default.
     """
@@ -73,18 +73,18 @@ def labelled_series(
 def synthetic_rows(
     series: PodSeries, n_rows: int, rate: float, seed: int, *, every: int = ROW_EVERY_MINUTES, cut: int | None = None
 ) -> pd.DataFrame:
-    """``n_rows`` rows drawn from labelled series; a fifth of them hold-out, the asked share anomalous in both.
+    """``n_rows`` rows drawn from labelled series; a fifth is hold-out, the requested share of both is anomalous.
 
     Args:
-        series: from :func:`labelled_series`.
-        n_rows: how many rows.
+        series: labelled series, from :func:`labelled_series`.
+        n_rows: number of rows to draw.
         rate: share of anomalous rows, rounded to whole rows on each side of the hold-out.
-        seed: of the draw.
+        seed: makes the draw reproducible.
         every: distance in minutes of the rows that may be drawn.
         cut: minute at which the hold-out begins; the window's newest fifth by default.
 
     Raises:
-        DataError: the series hold fewer rows of one class than asked for.
+        DataError: the series hold fewer rows of one class than requested.
     """
     cut = holdout_start(len(series.times)) if cut is None else cut
     mask = row_mask(series, every)
@@ -104,14 +104,14 @@ def synthetic_rows(
 def blended_rows(
     real: PodSeries, synthetic: PodSeries | None, synthetic_share: float, rate: float, seed: int, cut: int
 ) -> tuple[pd.DataFrame, float]:
-    """All rows of fetched series, and as many generated ones as the share asks for.
+    """All rows of fetched series, and as many generated ones as the share requires.
 
     Args:
         real: fetched series, all minutes normal; anomalies of the kinds one can see are injected here.
         synthetic: labelled series on the same minutes and with the same ``cut``; none for a share of 0.
-        synthetic_share: of all rows, 0 to below 1.
+        synthetic_share: share of all rows that is generated, 0 to below 1.
         rate: share of anomalous rows, on each side of the hold-out of each source.
-        seed: of injection and draw.
+        seed: makes injection and draw reproducible.
         cut: minute at which the hold-out begins, from :func:`holdout_of`.
 
     Returns:

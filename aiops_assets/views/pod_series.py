@@ -3,7 +3,7 @@
 A training set is a frame of :data:`COLUMNS`, a segment a pod and source after the other, every five minutes from
 the pod's first to its last sample. Nothing is left out: where no sample is there is NaN. Unlike in ``pod_features``
 the values are the disturbed ones, also after an episode (a restart counter stays where a storm left it), because
-a window detector must see what it is asked about. ``label`` is 1 when the row's own minute is anomalous; ``split`` is
+a window detector has to see what it scores. ``label`` is 1 when the row's own minute is anomalous; ``split`` is
 "train" or "holdout", the newest fifth of the time that has rows.
 """
 
@@ -25,7 +25,8 @@ from aiops_assets.views.pod_features import ROW_COLUMNS, VISIBLE_KINDS, require_
 VALUES = tuple(metric.name for metric in ENGINE_METRICS)
 COLUMNS = (*ROW_COLUMNS, *VALUES)
 MOST_PODS = 20
-"""Whole weeks of twenty pods are 40,000 rows: enough to know what is normal, and fitted in seconds."""
+"""A training set has so many pods at most: whole weeks of twenty are 40,000 rows, enough to know what is normal, and
+fitted in seconds."""
 SEGMENT = ["source", "pod"]
 STEP = pd.Timedelta(minutes=ROW_EVERY_MINUTES)
 
@@ -65,7 +66,7 @@ def blended_segments(
         real: fetched series, all minutes normal.
         synthetic: labelled series on the same minutes and with the same ``cut``, all of whose pods are taken.
         rate: share of anomalous rows among those whose samples are all there, on each side of the hold-out.
-        seed: of the injection.
+        seed: makes the injection reproducible.
         cut: minute at which the hold-out begins, from :func:`~aiops_assets.views.pod_features.holdout_of`.
 
     Returns:
@@ -82,7 +83,7 @@ def blended_segments(
 
 
 def generated_pods(real: PodSeries, synthetic_share: float) -> int:
-    """How many whole generated pods bring the synthetic share of the rows nearest to what is asked; at least one."""
+    """How many whole generated pods bring the share of generated rows nearest to the requested one; at least one."""
     real_minutes = int(_lives(real).sum())
     return max(1, round(real_minutes * synthetic_share / (1 - synthetic_share) / len(real.times)))
 

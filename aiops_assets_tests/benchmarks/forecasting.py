@@ -91,7 +91,7 @@ def engine_ratios(path: Path, metric: str) -> list[float]:
     errors = []
     for i in range(0, len(vectors) - HOURS, max(1, (len(vectors) - HOURS) // ENGINE_ORIGINS)):
         at = len(values) - len(vectors) + i
-        said = answer(model, [vectors[i].tolist()], HOURS, model.usual)
+        said = answer(model, [vectors[i].tolist()], HOURS, model.hourly_baseline)
         came = values[at + 1 : at + 1 + HOURS]
         assert isinstance(said, dict)
         wrong = np.abs(np.array(said["cpu_usage"]["forecast"]) - came)

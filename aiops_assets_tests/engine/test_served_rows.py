@@ -14,7 +14,7 @@ from aiops_assets.engine.served_rows import answer, confidence
 from aiops_assets.errors import DataError, ModelError, SchemaError
 from aiops_assets.families.backtests import FORECASTERS
 from aiops_assets.learners.contracts import Forecast
-from aiops_assets.learners.forecasters.usual import Usual, usual_of
+from aiops_assets.learners.forecasters.hourly_baseline import HourlyBaseline, hourly_baseline_of
 from aiops_assets.timeseries.engine_layouts import (
     METRICS,
     SILENT_ROW,
@@ -28,7 +28,7 @@ from aiops_assets_tests.conftest import SHARED
 from aiops_assets_tests.raising import raises
 
 NOW = pd.Timestamp("2026-11-21T17:10Z")
-NOBODY_KNOWS = Usual()
+NOBODY_KNOWS = HourlyBaseline()
 
 
 class Drift:
@@ -182,7 +182,7 @@ def silent_vector() -> Floats:
 
 def test_of_a_silent_metric_what_is_usual_is_said_without_confidence() -> None:
     frame = hours_of(24 * 20).rename_axis("timestamp").reset_index()
-    usual = usual_of(frame)
+    usual = hourly_baseline_of(frame)
     said = forecasts(Drift(), [silent_vector().tolist()], 24, usual, now=NOW)
     assert_decodable(said)
     coming = 0.4 + 0.2 * np.sin(2 * np.pi * np.arange(18, 42) / 24)
@@ -195,7 +195,7 @@ def test_of_a_silent_metric_what_is_usual_is_said_without_confidence() -> None:
 def test_a_metric_that_is_told_is_not_replaced_by_what_is_usual() -> None:
     hourly = hours_of(60)
     hourly["memory_usage"] = np.nan
-    usual = Usual(middle=dict.fromkeys(("cpu_usage", "memory_usage"), (0.77,) * 24))
+    usual = HourlyBaseline(middle=dict.fromkeys(("cpu_usage", "memory_usage"), (0.77,) * 24))
     said = forecasts(Drift(step=0.0), engine_vectors(hourly)[-1:], 2, usual, now=NOW)
     assert said["cpu_usage"]["forecast"] == [pytest.approx(hourly["cpu_usage"].iloc[-1])] * 2
     assert said["memory_usage"]["forecast"] == [0.77] * 2
@@ -205,7 +205,7 @@ def test_a_metric_that_is_told_is_not_replaced_by_what_is_usual() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_any_finite_rows_have_a_decodable_answer(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    usual = usual_of(hours_of(100, seed).rename_axis("timestamp").reset_index())
+    usual = hourly_baseline_of(hours_of(100, seed).rename_axis("timestamp").reset_index())
     for width in (3264, 5, 4, 3):
         rows = rng.normal(0, 1, (3, width)) * 10.0 ** rng.integers(-300, 300, (3, width))
         said = answer(Drift(), rows.tolist(), 5, usual, now=NOW)
@@ -213,7 +213,7 @@ def test_any_finite_rows_have_a_decodable_answer(seed: int) -> None:
         assert isinstance(said, list) is (width < 5)
 
 
-USUAL = Usual(upper={"cpu_usage": (*(0.3,) * 12, *(0.6,) * 12), "memory_usage": (0.8,) * 24})
+USUAL = HourlyBaseline(upper={"cpu_usage": (*(0.3,) * 12, *(0.6,) * 12), "memory_usage": (0.8,) * 24})
 
 
 @pytest.mark.parametrize(
@@ -251,12 +251,12 @@ def test_usual_is_learnt_by_the_hour_and_not_from_rare_peaks() -> None:
     peaks = cpu.copy()
     peaks[rng.random(len(index)) < 0.01] = 0.99
     frame = pd.DataFrame({"timestamp": index, "cpu_usage": peaks, "memory_usage": np.nan})
-    usual = usual_of(frame)
+    usual = hourly_baseline_of(frame)
     assert set(usual.upper) == {"cpu_usage"}  # of memory nothing is known
     night, day = usual.upper["cpu_usage"][3], usual.upper["cpu_usage"][12]
     assert 0.24 < night < 0.32 < 0.7 < day < 0.8
     assert (usual.middle["cpu_usage"][3], usual.middle["cpu_usage"][12]) == pytest.approx((0.2, 0.6), abs=0.01)
-    assert night == pytest.approx(usual_of(frame.assign(cpu_usage=cpu)).upper["cpu_usage"][3], abs=0.02)
+    assert night == pytest.approx(hourly_baseline_of(frame.assign(cpu_usage=cpu)).upper["cpu_usage"][3], abs=0.02)
     rows = [[hour, 1, 1.15 * float(np.median(cpu[index.hour == hour])), 0.1] for hour in range(24)]
     assert answer(Drift(), rows, 1, usual) == [1] * 24
     # Beside the busy hours what is usual in them is forgiven.
@@ -266,13 +266,13 @@ def test_usual_is_learnt_by_the_hour_and_not_from_rare_peaks() -> None:
 
 def test_an_hour_without_rows_is_judged_by_the_whole() -> None:
     index = pd.date_range("2026-01-01T12:00Z", periods=12, freq="300s")
-    usual = usual_of(pd.DataFrame({"timestamp": index, "cpu_usage": 0.5}))
+    usual = hourly_baseline_of(pd.DataFrame({"timestamp": index, "cpu_usage": 0.5}))
     assert list(usual.upper["cpu_usage"]) == pytest.approx([0.6] * 24)
 
 
 def test_usual_survives_json() -> None:
-    usual = usual_of(hours_of(100).rename_axis("timestamp").reset_index())
-    assert Usual.from_dict(json.loads(json.dumps(usual.to_dict(), allow_nan=False))) == usual
+    usual = hourly_baseline_of(hours_of(100).rename_axis("timestamp").reset_index())
+    assert HourlyBaseline.from_dict(json.loads(json.dumps(usual.to_dict(), allow_nan=False))) == usual
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_usual_survives_json() -> None:
 )  # fmt: skip
 def test_unreadable_usual_values_are_refused(data: Any) -> None:
     with pytest.raises(SchemaError, match="usual values"):
-        Usual.from_dict(data)
+        HourlyBaseline.from_dict(data)
 
 
 @pytest.mark.parametrize("width", [1, 2, 6, 45, 136, 3200, 3265])

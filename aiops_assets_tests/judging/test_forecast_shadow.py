@@ -14,11 +14,11 @@ from aiops_assets.judging.forecasting.shadow import (
     ForecastsSideBySide,
     by_metric,
     compare,
-    in_words,
+    forecasts_of,
+    interval_sides,
     noise,
-    said,
     side_by_side,
-    where_it_came,
+    summary_of,
 )
 
 STEP = pd.Timedelta(minutes=5)
@@ -57,7 +57,7 @@ def test_the_frame_holds_what_both_said_and_survives_parquet(tmp_path: Path) -> 
     frame.to_parquet(tmp_path / "f.parquet", index=False)
     kept = pd.read_parquet(tmp_path / "f.parquet")
     for who, whole in (("challenger", new), ("champion", old)):
-        found = said(kept, who)
+        found = forecasts_of(kept, who)
         assert found is not None
         pd.testing.assert_frame_equal(found, whole, check_dtype=False)
 
@@ -100,7 +100,7 @@ def test_steps_that_nobody_saw_are_nobodys_merit() -> None:
     half = new["step"] % 2 == 0
     unseen = [frame.assign(actual=frame["actual"].where(half)) for frame in (new, old)]
     assert compare(side_by_side(unseen[0], unseen[1])).nearer == 1.0
-    assert where_it_came(unseen[0])["step"].unique().tolist() == [2, 4, 6, 8, 10, 12]
+    assert interval_sides(unseen[0])["step"].unique().tolist() == [2, 4, 6, 8, 10, 12]
     nothing = [frame.assign(actual=np.nan) for frame in (new, old)]
     both = compare(side_by_side(nothing[0], nothing[1]))
     assert (both.error, both.nearer, both.challenger.rows) == (None, None, 0)
@@ -119,7 +119,7 @@ def test_no_moment_at_all_is_no_error() -> None:
     both = compare(side_by_side(empty, empty))
     assert (both.challenger.rows, both.error, both.nearer, both.coverage) == (0, None, None, (None, None))
     assert (noise(empty, seed=1), by_metric(empty)) == ({}, {})
-    assert in_words([(True, both)]) == "1 window, 1 with two models"
+    assert summary_of([(True, both)]) == "1 window, 1 with two models"
 
 
 @pytest.mark.parametrize("other", [forecasts(0.0, origins=3), forecasts(0.0).assign(metric="cpu")])
@@ -144,7 +144,7 @@ def test_each_metric_alone_and_where_its_values_came() -> None:
         "cpu": pytest.approx({"seasonal_naive": 0.5, "median_24h": 0.125}),
         "memory": pytest.approx({"seasonal_naive": 3.0, "median_24h": 0.75}),
     }
-    shares = where_it_came(frame).groupby("metric")[["below", "inside", "above"]].mean()
+    shares = interval_sides(frame).groupby("metric")[["below", "inside", "above"]].mean()
     assert shares.to_dict("index") == {
         "cpu": {"below": 0.0, "inside": 1.0, "above": 0.0},
         "memory": {"below": 1.0, "inside": 0.0, "above": 0.0},
@@ -187,9 +187,9 @@ def test_windows_are_counted_not_pooled() -> None:
         (True, alone),  # the champion could not be asked
         (False, beside(0.5)),  # one model
     ]
-    assert in_words(windows) == (
+    assert summary_of(windows) == (
         "6 windows, 4 with two models: the challenger's error was smaller in 1, larger in 1 and alike (within 2%) in "
         "1, by +0.7% on average; it was nearer to what came at 52.5% of the steps; inside the 80 % intervals: 85.0% "
         "against 80.0% of the values"
     )
-    assert in_words([(False, beside(0.5))]) == "1 window, none with two models: there is nothing to compare yet"
+    assert summary_of([(False, beside(0.5))]) == "1 window, none with two models: there is nothing to compare yet"

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from aiops_assets.judging.detection import null_model
-from aiops_assets.judging.detection.null_model import ALERT_QUANTILE, MOST, of_rows, of_series
+from aiops_assets.judging.detection.null_model import ALERT_QUANTILE, MAX_DEVIATION, of_rows, of_series
 from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.views.pod_features import VISIBLE_KINDS, holdout_start, labelled_series, synthetic_rows
 from aiops_assets.views.pod_series import VALUES, segment_rows
@@ -47,7 +47,7 @@ def test_odd_series_get_finite_scores_of_the_right_shape(name: str) -> None:
     assert scored.contributions.shape == (len(rows), len(columns(rows)))
     assert np.isfinite(scored.score).all()
     assert scored.score.min() >= 0
-    assert scored.score.max() <= MOST
+    assert scored.score.max() <= MAX_DEVIATION
     sums = scored.contributions.sum(axis=1)
     assert np.all(np.isclose(sums, 1.0) | (sums == 0.0))
 

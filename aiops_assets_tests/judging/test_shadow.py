@@ -17,9 +17,9 @@ from aiops_assets.judging.detection.shadow import (
     episodes_caught,
     first_by_kind,
     first_contributors,
-    in_words,
     right_first,
     side_by_side,
+    summary_of,
 )
 from aiops_assets.learners.contracts import Scored
 from aiops_assets.timeseries.catalog import POD_CPU, POD_MEMORY, RESTARTS
@@ -212,7 +212,7 @@ def test_windows_are_counted_not_pooled() -> None:
         (True, alone),  # the champion could not be asked
         (False, beside(0.5, 0.5)),  # one model
     ]
-    assert in_words(windows) == (
+    assert summary_of(windows) == (
         "6 windows, 4 with two models: the challenger ranked rows better in 1, worse in 1 and alike (within 0.02) in "
         "1, by +0.003 of average precision on average; their alerts agree on 92.5% of the rows; normal rows under "
         "alert: 1.00% against 3.00%"
@@ -220,7 +220,7 @@ def test_windows_are_counted_not_pooled() -> None:
 
 
 def test_one_model_is_nothing_to_compare() -> None:
-    assert in_words([(False, beside(0.5, 0.5))]) == "1 window, none with two models: there is nothing to compare yet"
+    assert summary_of([(False, beside(0.5, 0.5))]) == "1 window, none with two models: there is nothing to compare yet"
 
 
 def test_the_noise_of_a_models_own_figures() -> None:

@@ -5,14 +5,14 @@ import pytest
 
 from aiops_assets.learners.forecasters import arima
 from aiops_assets.learners.forecasters.arima import (
-    ROWS,
+    FIT_ROWS,
     ArimaForecaster,
     Estimate,
     View,
+    daily_profile,
     differences,
-    estimated,
+    fit_arima,
     forecasts,
-    same_time,
 )
 from aiops_assets.learners.forecasters.per_metric import Scale
 from aiops_assets.timeseries.series import Floats
@@ -28,7 +28,7 @@ def test_a_test_tells_whether_differences_are_taken() -> None:
 
 
 def test_the_likelihood_finds_what_a_series_was_made_of() -> None:
-    found, _ = estimated(5 + autoregressive(1000, 0.8))
+    found, _ = fit_arima(5 + autoregressive(1000, 0.8))
     assert found.order[1] == 0
     view = View(np.array([5.0] * 99 + [9.0]), np.zeros(100), 0)
     ahead = forecasts(found, view, np.array([99]), 200, seasonal=False)[0]
@@ -89,9 +89,9 @@ def test_what_was_usual_at_a_time_is_told_by_known_rows_alone() -> None:
     values = noisy(4)
     known = np.full(DAY, 3 * DAY - 1)
     rows = known + np.arange(1, DAY + 1)
-    usual = same_time(values, rows, known, DAY)
+    usual = daily_profile(values, rows, known, DAY)
     other = np.concatenate([values[: 3 * DAY], np.full(DAY, 1e9)])
-    assert np.array_equal(same_time(other, rows, known, DAY), usual)
+    assert np.array_equal(daily_profile(other, rows, known, DAY), usual)
     assert usual == pytest.approx(np.sin(rows / DAY * 2 * np.pi), abs=0.3)
 
 
@@ -106,7 +106,7 @@ def shifted(days_ago: float, seed: int = 1) -> Floats:
 def test_the_shape_of_a_day_has_no_level_also_after_a_shift(days_ago: float) -> None:
     values, known = shifted(days_ago), np.full(DAY, 14 * DAY - 1)
     rows = known + np.arange(1, DAY + 1)
-    assert same_time(values, rows, known, DAY) == pytest.approx(0.05 * np.sin(rows / DAY * 2 * np.pi), abs=0.02)
+    assert daily_profile(values, rows, known, DAY) == pytest.approx(0.05 * np.sin(rows / DAY * 2 * np.pi), abs=0.02)
     walk = forecasts(Estimate((0, 1, 0), []), View.of(values, DAY, True), known[:1], DAY, seasonal=True)[0]
     assert walk == pytest.approx(0.8 + 0.05 * np.sin(rows / DAY * 2 * np.pi), abs=0.06)
 
@@ -116,7 +116,7 @@ def test_the_shape_of_a_day_has_no_level_also_after_a_shift(days_ago: float) -> 
     [(4, True), *(pytest.param(*case, marks=pytest.mark.long) for case in ((4, False), (3.5, True), (3.5, False)))],
 )
 def test_a_level_that_shifted_is_counted_once(days_ago: float, seasonal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arima, "least_wrong", lambda _: 2 * seasonal)  # plain scale
+    monkeypatch.setattr(arima, "smallest_errors", lambda _: 2 * seasonal)  # plain scale
     values = shifted(days_ago)
     said = forecast_of(ArimaForecaster, history(values))
     assert said.value[0, 0] == pytest.approx(values[-1], abs=0.1)
@@ -141,12 +141,12 @@ def test_a_likelihood_that_fails_leaves_a_random_walk_and_a_note(monkeypatch: py
 
 def test_an_order_without_a_likelihood_gives_way_to_others_and_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arima, "_likeliest", lambda values, order: likeliest(values, order) if order[0] == 1 else None)
-    found, note = estimated(autoregressive(300, 0.8), (2, 0, 2))
+    found, note = fit_arima(autoregressive(300, 0.8), (2, 0, 2))
     assert found.order == (1, 0, 1)
     assert note.endswith("; no likelihood of ARIMA(2, 0, 2)")
 
 
 def test_arima_learns_from_the_newest_rows_alone() -> None:
     values = noisy(20)
-    assert len(View.of(values, DAY, seasonal=True).remainder(len(values) - ROWS, len(values))) == ROWS
-    assert len(View.of(values[:500], DAY, seasonal=True).remainder(500 - ROWS, 500)) == 500 - DAY
+    assert len(View.of(values, DAY, seasonal=True).remainder(len(values) - FIT_ROWS, len(values))) == FIT_ROWS
+    assert len(View.of(values[:500], DAY, seasonal=True).remainder(500 - FIT_ROWS, 500)) == 500 - DAY

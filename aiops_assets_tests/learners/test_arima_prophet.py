@@ -13,7 +13,7 @@ from aiops_assets.errors import DataError, ModelError
 from aiops_assets.learners.forecasters import arima
 from aiops_assets.learners.forecasters.arima import ArimaForecaster
 from aiops_assets.learners.forecasters.per_metric import Metric, PerMetricForecaster, Scale
-from aiops_assets.learners.forecasters.prophet import LOGGERS, ProphetForecaster, corrected
+from aiops_assets.learners.forecasters.prophet import LOGGERS, ProphetForecaster, correct
 from aiops_assets.timeseries.history import History
 from aiops_assets_tests.learners.forecaster_histories import DAY, KINDS, both, forecast_of, history, noisy
 
@@ -115,7 +115,7 @@ def test_what_prophet_says_is_corrected_by_the_newest_residuals() -> None:
     values = np.concatenate([np.full(DAY - 12, 2.0), np.full(12, 5.0)])
     metric = Metric(pd.date_range("2026-01-01", periods=DAY, freq="5min", tz="UTC"), values, values > 0, DAY)
     scale, said = Scale(0.0, 1.0, False, 0.0, 9.0), np.ones(2 * DAY)
-    by = {key: corrected(said, scale, metric, 0, DAY - 1, DAY, *key) for key in ((0.0, 0.0), (0.0, 1.0), (3.0, 1.0))}
+    by = {key: correct(said, scale, metric, 0, DAY - 1, DAY, *key) for key in ((0.0, 0.0), (0.0, 1.0), (3.0, 1.0))}
     assert by[0.0, 0.0] == pytest.approx(np.ones(DAY))
     assert by[0.0, 1.0] == pytest.approx(np.full(DAY, 2.0))
     assert by[3.0, 1.0][35] == pytest.approx(2 + 3 / np.e)

@@ -68,7 +68,7 @@ def test_a_seed_gives_one_model_and_the_callers_random_numbers_stay(
     scored = again.score(frame)
     assert (scored.score == expected.score).all()
     assert (scored.contributions == expected.contributions).all()
-    assert again.held_back_losses == detector.held_back_losses
+    assert again.validation_losses == detector.validation_losses
     assert (other.score(frame).score != expected.score).any()
 
 
@@ -89,15 +89,15 @@ def test_training_learns_to_write_windows_out_and_goes_on_where_it_ended() -> No
     windows = lstm_network.Windows([swinging.loc[850:999, list(COLUMNS)].to_numpy()])
     with torch.no_grad():
         nothing = float(silent.loss(windows.ending(torch.from_numpy(windows.ends[0][16:]))))
-    assert min(detector.held_back_losses) < 0.3 * nothing
+    assert min(detector.validation_losses) < 0.3 * nothing
     continued, scratch = fitted(swinging.iloc[400:], start=detector), fitted(swinging.iloc[400:])
-    assert continued.held_back_losses[0] < 0.5 * scratch.held_back_losses[0]
-    assert len(continued.held_back_losses) <= 1 + lstm_network.EPOCHS_CONTINUED
+    assert continued.validation_losses[0] < 0.5 * scratch.validation_losses[0]
+    assert len(continued.validation_losses) <= 1 + lstm_network.EPOCHS_WARM
 
 
 def test_training_ends_early_without_progress(monkeypatch: pytest.MonkeyPatch, frame: pd.DataFrame) -> None:
     monkeypatch.setattr(lstm_network, "LEARNING_RATE", 0.0)
-    losses = fitted(frame.iloc[:ROWS]).held_back_losses
+    losses = fitted(frame.iloc[:ROWS]).validation_losses
     assert len(losses) == 1 + lstm_network.PATIENCE < 1 + lstm_network.EPOCHS
     assert len(set(losses)) == 1
 
@@ -119,7 +119,7 @@ def test_a_loaded_detector_goes_on_as_the_one_that_was_stored(
 ) -> None:
     newer = frame.iloc[300:]
     continued, loaded = fitted(newer, start=detector), fitted(newer, start=LstmAutoencoder.from_bytes(file))
-    assert loaded.held_back_losses == continued.held_back_losses
+    assert loaded.validation_losses == continued.validation_losses
     assert (loaded.score(frame).score == continued.score(frame).score).all()
     network, other = detector._network, continued._network
     assert torch.equal(network.scale, other.scale)  # the units of the signals go on too
@@ -323,7 +323,7 @@ def test_a_gpu_says_what_a_cpu_says(monkeypatch: pytest.MonkeyPatch, frame: pd.D
     monkeypatch.setattr(lstm_network, "device", lambda: torch.device("cpu"))
     on_cpu = LstmAutoencoder.from_bytes(file).score(frame)
     np.testing.assert_allclose(on_gpu.score, on_cpu.score, rtol=1e-3, atol=1e-3)
-    assert min(refitted.held_back_losses) == pytest.approx(min(fitted(frame.iloc[:ROWS]).held_back_losses), rel=0.02)
+    assert min(refitted.validation_losses) == pytest.approx(min(fitted(frame.iloc[:ROWS]).validation_losses), rel=0.02)
 
 
 def test_pytorch_is_imported_only_when_it_is_used() -> None:

@@ -15,7 +15,7 @@ from aiops_assets.learners.forecasters.per_metric import (
     PerMetricForecaster,
     Scale,
     hour_median_errors,
-    least_wrong,
+    smallest_errors,
 )
 from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import Floats
@@ -44,9 +44,9 @@ def test_margins_know_of_errors_that_are_all_on_one_side_and_of_none() -> None:
 def test_the_least_wrong_candidate_is_chosen_near_and_far_alike() -> None:
     near, far = np.full((9, 200), 1.0), np.full((9, 200), 1.0)
     near[:, :3], far[:, 190:] = 0.1, 0.1
-    assert least_wrong([near, far]) == 0
-    assert least_wrong([far * 2, far]) == 1
-    assert least_wrong([np.full((2, 9), np.nan)] * 2) == 0
+    assert smallest_errors([near, far]) == 0
+    assert smallest_errors([far * 2, far]) == 1
+    assert smallest_errors([np.full((2, 9), np.nan)] * 2) == 0
 
 
 def test_errors_are_of_what_came_and_was_known() -> None:
@@ -109,7 +109,7 @@ def test_the_sample_after_a_gap_changes_no_forecast_from_before_it(monkeypatch: 
         asked.clear()
         metric = Metric.all_of(gapped(8, begin, end, after))[0]
         hour_median_errors(metric)
-        ArimaForecaster()._fitted(metric)
+        ArimaForecaster()._fit_model(metric)
         found.append([ahead[origins < end] for origins, ahead in asked])
         assert all(len(ahead) > 10 for ahead in found[-1])
     for plain, moved in zip(*found, strict=True):

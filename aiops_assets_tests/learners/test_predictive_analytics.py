@@ -13,7 +13,7 @@ from aiops_assets.errors import DataError, ModelError
 from aiops_assets.families.forecasters import METRICS
 from aiops_assets.families.predictive_analytics import PredictiveFamily
 from aiops_assets.judging.forecasting.holdout import figures_of, holdout_forecasts
-from aiops_assets.learners.forecasters.direct import drawn
+from aiops_assets.learners.forecasters.direct import draw_pairs
 from aiops_assets.learners.forecasters.learned import LearnedForecaster
 from aiops_assets.learners.forecasters.predictive_analytics import HOURLY, LOOKBACK, SAMPLE, PredictiveAnalytics
 from aiops_assets.learners.forecasters.trees import Boosting, RandomForest, Trees
@@ -94,8 +94,8 @@ def test_an_hourly_history_is_forecast_in_hours(fitted: PredictiveAnalytics, his
 def test_the_engines_row_is_answered_by_the_native_forecast(fitted: PredictiveAnalytics, history: History) -> None:
     sample = history.values[-1]
     native = fitted.forecast(history_of_row(sample, now=history.times[-1]), 12)
-    assert fitted.usual
-    answered = answer(fitted, [sample.tolist()], 12, fitted.usual, now=history.times[-1])
+    assert fitted.hourly_baseline
+    answered = answer(fitted, [sample.tolist()], 12, fitted.hourly_baseline, now=history.times[-1])
     assert isinstance(answered, dict)
     for name in ("cpu_usage", "memory_usage"):
         column = native.value[:, METRICS.index(name)]
@@ -104,7 +104,7 @@ def test_the_engines_row_is_answered_by_the_native_forecast(fitted: PredictiveAn
 
 def test_the_file_holds_the_whole_model(fitted: PredictiveAnalytics, history: History) -> None:
     again = PredictiveAnalytics.from_bytes(fitted.to_bytes())
-    assert again.usual == fitted.usual
+    assert again.hourly_baseline == fitted.hourly_baseline
     assert again.lookback == fitted.lookback
     for known in (history, history.newest(24), history.newest(1), history.sampled(3600)):
         said, expected = again.forecast(known, 12), fitted.forecast(known, 12)
@@ -156,7 +156,7 @@ def test_what_boosting_goes_on_from_is_forgotten_after_four_windows() -> None:
     x, y = rng.normal(size=(300, 3)), rng.normal(size=300)
     trees, lengths = Boosting(42), []
     for _ in range(6):
-        trees = trees.fitted(x, y, trees)
+        trees = trees.fit(x, y, trees)
         lengths.append(len(trees.stages))
     assert lengths == [1, 2, 3, 4, 1, 2]
 
@@ -247,7 +247,7 @@ def test_two_hours_are_enough_to_be_fitted_and_less_is_refused_in_words(history:
 def test_no_origin_lies_in_a_gap() -> None:
     """There stands what lies between its ends, of which one came later."""
     known = np.arange(2000) % 300 < 200
-    t, h = drawn(known, 100, 288, 5000, np.random.default_rng(1))
+    t, h = draw_pairs(known, 100, 288, 5000, np.random.default_rng(1))
     assert len(t) > 1000
     assert known[t].all()
     assert known[t + h].all()

@@ -157,8 +157,8 @@ def test_what_lines_did_not_foresee_is_ruled_out_for_less_long(monkeypatch: pyte
     rng = np.random.default_rng(11)
     walks = [0.3 + np.cumsum(rng.normal(0, 0.002, 2 * DAY)) for _ in range(10)]
     judged = [ahead(walk).not_before_hours for walk in walks]
-    monkeypatch.setattr("aiops_assets.outlook.exhaustion.HELD_BACK", ())
-    monkeypatch.setattr("aiops_assets.outlook.exhaustion.EARLIER", 0)
+    monkeypatch.setattr("aiops_assets.outlook.exhaustion.CALIBRATION_SHARES", ())
+    monkeypatch.setattr("aiops_assets.outlook.exhaustion.EARLIER_WINDOWS", 0)
     believed = [ahead(walk).not_before_hours for walk in walks]
     assert all(one <= other for one, other in zip(judged, believed, strict=True))
     assert np.mean(judged) < np.mean(believed)

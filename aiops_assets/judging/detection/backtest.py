@@ -51,7 +51,7 @@ def score_series(
 
 
 def stream_order(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], Flags]:
-    """In which order a series is lived through, and which of those rows are train rows.
+    """The order in which the rows of a series are scored, and which of them, in that order, are train rows.
 
     By time. Where the train rows are one stretch and test rows lie before it, the train rows come first: what was
     learnt goes before what is judged.
@@ -71,7 +71,7 @@ def stream_order(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], Flags]:
 
 
 def _cadence(frame: pd.DataFrame) -> int:
-    """Of all rows in the time of the train rows: where test rows lie between them, train rows alone have gaps."""
+    """Cadence of all rows in the time of the train rows: where test rows lie between, train rows alone have gaps."""
     times = frame["timestamp"]
     trained = times[(frame["split"] == "train").to_numpy()]
     return cadence(times[times.between(trained.min(), trained.max())].sort_values())

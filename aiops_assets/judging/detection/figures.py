@@ -10,7 +10,7 @@ from aiops_assets.learners.contracts import Scored
 
 @dataclass(frozen=True)
 class Figures:
-    """What a detector does on labelled rows. Shares are 0-1; ``None`` where there is nothing to count.
+    """How good a detector is on labelled rows. Shares are 0-1; ``None`` where there is nothing to count.
 
     Attributes:
         rows, anomalies: how many were judged, how many of them are anomalous.
@@ -39,7 +39,7 @@ class Figures:
 
 
 def judge(scored: Scored, rows: pd.DataFrame) -> Figures:
-    """Figures of a detector that said this of rows with ``label`` and ``kind``."""
+    """Figures of a detector by its predictions for rows with ``label`` and ``kind``."""
     from sklearn.metrics import average_precision_score
 
     truth = rows["label"].to_numpy() == 1

@@ -1,10 +1,10 @@
-"""Which of two models is served: the challenger, unless it is worse beyond the noise.
+"""Which of two models is served: the challenger, unless it is worse by more than the noise.
 
-Both say something of the same hold-out rows. How much of a difference is luck is told by a paired block bootstrap
-(Kuensch, "The jackknife and the bootstrap for general stationary observations", 1989): whole days of pods are drawn
-anew, since rows of one day are alike, and both models are judged on each draw. The challenger is kept out when the
-95 % interval of a difference lies wholly on the bad side and the difference is more than a trifle; against a champion
-also when a gross difference only touches zero, and when the hold-out is too small to tell.
+Both predict the same hold-out rows. How much of a difference is luck is estimated by a paired block bootstrap (Kuensch,
+"The jackknife and the bootstrap for general stationary observations", 1989): whole days of pods are drawn anew, since
+rows of one day are alike, and both models are judged on each draw. The challenger is rejected when the 95 % interval of
+a difference lies wholly on the bad side and the difference is more than a trifle; against a champion also when the
+interval of a gross difference only touches zero, and when the hold-out is too small to decide.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.judging.bootstrap import Difference, block_shares, difference, drawn_weights
-from aiops_assets.judging.decision import Decision, Reason, meets_null_model, refused_source
+from aiops_assets.judging.decision import Decision, Reason, meets_null_model, reject_by_source
 from aiops_assets.judging.detection.figures import Figures, judge
 from aiops_assets.judging.wording import DetectionFacts, Measured
 from aiops_assets.learners.contracts import Scored
@@ -23,16 +23,18 @@ from aiops_assets.timeseries.series import Floats
 AP_TOLERANCE, ALARM_TOLERANCE = 0.02, 0.005
 """Differences that nobody would notice, however sure."""
 AP_GROSS, ALARM_GROSS = 0.15, 0.02
-"""Differences so bad that the interval need not leave zero behind: that it does not reach beyond is enough."""
+"""Differences so bad that the interval may touch zero, as long as it does not reach to its good side."""
 LEAST_ANOMALOUS, LEAST_ANOMALOUS_BLOCKS, LEAST_NORMAL = 10, 5, 100
-"""Rows, blocks and rows without which no champion is replaced: nothing would show that a challenger is worse."""
+"""No champion is replaced on fewer anomalous rows, blocks with an anomalous row, or normal rows: nothing would show
+that a challenger is worse."""
 LEAST_OVER_CHANCE = 0.1
-"""A first version this far above guessing is no guess, however few anomalous rows show it."""
+"""A first version whose average precision is so far above guessing is better than guessing, however few anomalous rows
+show it."""
 BLOCKS = ("1D", "6h", "1h")
 LEAST_BLOCKS = 10
-"""Fewer tell nothing of the noise: then blocks are shorter."""
+"""Fewer blocks show nothing of the noise: then shorter ones are taken."""
 MOST_LEVELS = 2000
-"""Distinct scores of anomalous rows beyond which neighbours count as one."""
+"""Of more distinct scores of anomalous rows, neighbours count as one."""
 NULL_MODEL = "the null model"
 
 
@@ -41,8 +43,8 @@ class Comparison:
     """Two models on the same rows.
 
     Attributes:
-        opponent: whom the challenger meets, in words.
-        challenger_figures, opponent_figures: of all rows.
+        opponent: the model that the challenger is compared with, in words.
+        challenger_figures, opponent_figures: figures over all rows.
         average_precision: its difference; ``None`` without anomalous rows.
         false_alarm_rate: the same of the share of normal rows with an alert; ``None`` without normal rows.
         over_chance: the challenger's average precision minus the share of anomalous rows, which guessing gets.
@@ -65,7 +67,7 @@ class Comparison:
 
     @property
     def too_small(self) -> bool:
-        """Whether the hold-out says too little for a champion to be replaced by it."""
+        """Whether the hold-out is too small for a champion to be replaced by it."""
         figures = self.challenger_figures
         return (
             figures.anomalies < LEAST_ANOMALOUS
@@ -83,13 +85,13 @@ class Comparison:
 
 
 def compare(rows: pd.DataFrame, challenger: Scored, opponent: Scored, who: str, seed: int) -> Comparison:
-    """Judge both models and say how sure the differences are.
+    """Judge both models, and estimate how sure the differences are.
 
     Args:
-        rows: of the hold-out, with ``timestamp``, ``pod``, ``source``, ``label`` and ``kind``.
-        challenger, opponent: what they said of these rows, in this order.
+        rows: hold-out rows with ``timestamp``, ``pod``, ``source``, ``label`` and ``kind``.
+        challenger, opponent: their predictions for these rows, in this order.
         who: the opponent, in words.
-        seed: of the draws.
+        seed: makes the draws reproducible.
     """
     truth = rows["label"].to_numpy() == 1
     blocks, weights = _draws(rows, seed)
@@ -111,7 +113,7 @@ def compare(rows: pd.DataFrame, challenger: Scored, opponent: Scored, who: str, 
 def noise(rows: pd.DataFrame, scored: Scored, seed: int) -> tuple[Difference | None, Difference | None]:
     """A model's own average precision and false alarm rate, each with the interval of the draws that judge pairs.
 
-    Intervals of two models say less than the interval of their difference: rows that are hard for one are for both.
+    Intervals of two models decide less than that of their difference: rows that are hard for one are hard for both.
     """
     truth = rows["label"].to_numpy() == 1
     blocks, weights = _draws(rows, seed)
@@ -125,16 +127,16 @@ def decide(comparison: Comparison, *, challenger_source: str, champion_source: s
     """The rule. The opponent is the champion, or the null model where :func:`meets_null_model` says so.
 
     A version that saw only generated data never replaces one that saw a real cluster, and the first that saw
-    a real cluster meets the null model only: injected anomalies say little about what is normal there. A champion
-    stays where the hold-out is too small to tell; a first version need not wait for more, since nothing is served.
+    a real cluster meets the null model only: injected anomalies show little of what is normal there. A champion stays
+    where the hold-out is too small to decide; a first version need not wait for more, since nothing is served.
 
     Args:
         comparison: on the same hold-out.
         challenger_source, champion_source: where their rows really came from; anything but "synthetic" has
             seen a real cluster. ``None``: there is no champion.
     """
-    if refused := refused_source(challenger_source, champion_source):
-        return refused
+    if rejected := reject_by_source(challenger_source, champion_source):
+        return rejected
     figures = facts_of(comparison)
     meets_null = meets_null_model(challenger_source, champion_source)
     if comparison.average_precision is None and not meets_null:
@@ -162,10 +164,10 @@ def decide(comparison: Comparison, *, challenger_source: str, champion_source: s
 
 
 def worse_in(comparison: Comparison, *, gross: bool) -> list[str]:
-    """The figures in which the challenger is worse beyond noise and tolerance.
+    """The figures in which the challenger is worse by more than noise and tolerance.
 
     ``gross``: also those in which a gross difference has an interval that ends at zero. Few and equal draws end
-    there; an interval that reaches beyond is what two equals have too, in one hold-out of five with 12 anomalous rows.
+    there; an interval on both sides of zero two equals have too, in one hold-out of five with 12 anomalous rows.
     """
     worse = []
     precision, alarms = comparison.average_precision, comparison.false_alarm_rate

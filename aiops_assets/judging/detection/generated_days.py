@@ -1,4 +1,4 @@
-"""A served row detector on generated, labelled days that it never saw."""
+"""Judging a served row detector on generated, labelled days that it never saw."""
 
 import itertools
 

@@ -1,11 +1,11 @@
-"""The model that knows nothing: how far a value lies from a moving median, in moving median absolute deviations.
+"""The null model, a detector's baseline: the distance from a moving median, in moving median absolute deviations.
 
-What a first version must not be worse than. Per metric: deviation = |value - median| / (1.4826 MAD + a small share of
-the median's size), Iglewicz and Hoaglin's modified z-score ("How to detect and handle outliers", 1993). The score is
-the mean over metrics. There is nothing to fit and no threshold to tune.
+A first version must not be worse. Per metric: deviation = |value - median| / (1.4826 MAD + a small share of the
+median's size), Iglewicz and Hoaglin's modified z-score ("How to detect and handle outliers", 1993). The score is the
+mean over metrics. There is nothing to fit and no threshold to tune.
 
-It gets what its opponent gets. Against a window detector the reference is the pod's own last day. Against a row
-detector it is the six minutes that one row holds: that detector is asked about one row, of a pod it does not know.
+It reads what its opponent reads. Against a window detector the reference is the pod's own last day. Against a row
+detector it is the six minutes that one row holds: that detector scores one row, of a pod it does not know.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,21 @@ from aiops_assets.learners.contracts import Scored
 from aiops_assets.timeseries.features import FEATURES, STATISTICS
 from aiops_assets.timeseries.series import Floats
 
-WINDOW = 288
-"""Rows: a day of every five minutes."""
-LEAST_HISTORY = 10
-"""Earlier rows below which nothing is known, and nothing is said."""
+WINDOW_ROWS = 288
+"""So many rows are a day of every five minutes."""
+LEAST_HISTORY_ROWS = 10
+"""With fewer earlier rows nothing is known, and the score is 0."""
 ROW_HISTORY = ("mean_5m", "min_5m", "max_5m", "lag_1", "lag_5")
 """The statistics of a row that stand for its last minutes."""
 MAD_TO_SIGMA = 1.4826
 SMALL_SHARE = 0.05
-"""Of the median's size: a value that never changed has no spread, and is not an anomaly by its last bit."""
+"""Share of the median's size that is added to the spread: a value that never changed has none, and is not an anomaly by
+its last bit."""
 TINY = 1e-9
-MOST = 20.0
-"""A metric's deviation counts no more than this: the first restart of a quiet pod is not infinitely odd."""
+MAX_DEVIATION = 20.0
+"""A metric's deviation counts no more than this: the first restart of a quiet pod is not infinitely anomalous."""
 ALERT_QUANTILE = 0.97
-"""An alert for the three oddest of a hundred rows, as many as ADR-052's contamination of 0.03 allows a detector."""
+"""The highest scores, three of a hundred rows, raise alerts: as many as ADR-052's contamination of 0.03 allows."""
 
 Owner = npt.NDArray[np.integer]
 
@@ -44,7 +45,7 @@ def of_series(rows: pd.DataFrame, columns: Sequence[str]) -> Scored:
         columns: the metrics' own values.
 
     Returns:
-        scores from 0 to :data:`MOST`, alerts and contributions in the order of the rows; 0 where nothing is known.
+        scores from 0 to :data:`MAX_DEVIATION`, alerts, contributions, in the order of rows; 0 where nothing is known.
     """
     segment = rows.groupby(["source", "pod"], observed=True, sort=False).ngroup().to_numpy()
     order = np.lexsort((rows["timestamp"].to_numpy(), segment))
@@ -77,19 +78,19 @@ def of_rows(rows: pd.DataFrame) -> Scored:
 
 def _scored(distance: Floats, median: Floats, spread: Floats, owner: Owner, order: npt.NDArray[np.intp]) -> Scored:
     """Arrays are (n_rows, n_metrics) in the order of time that ``order`` made; the answer is in that of the rows."""
-    deviation = np.minimum(distance / (MAD_TO_SIGMA * spread + SMALL_SHARE * np.abs(median) + TINY), MOST)
+    deviation = np.minimum(distance / (MAD_TO_SIGMA * spread + SMALL_SHARE * np.abs(median) + TINY), MAX_DEVIATION)
     known = np.isfinite(deviation)
     deviation = np.where(known, deviation, 0.0)
     total = deviation.sum(axis=1)
     scores = total / np.maximum(known.sum(axis=1), 1)
-    usual = _past(pd.DataFrame(scores), owner, ALERT_QUANTILE)[0].to_numpy()
+    threshold = _past(pd.DataFrame(scores), owner, ALERT_QUANTILE)[0].to_numpy()
     contributions = np.divide(deviation, total[:, np.newaxis], out=np.zeros_like(deviation), where=total[:, None] > 0)
     back = np.argsort(order)
-    return Scored(score=scores[back], alert=(scores > usual)[back], contributions=contributions[back])
+    return Scored(score=scores[back], alert=(scores > threshold)[back], contributions=contributions[back])
 
 
 def _past(values: pd.DataFrame, owner: Owner, quantile: float) -> pd.DataFrame:
-    """Rolling quantile over the earlier rows of the same owner, NaN below :data:`LEAST_HISTORY` of them."""
-    rolling = values.groupby(owner, sort=True).rolling(WINDOW, min_periods=LEAST_HISTORY, closed="left")
+    """Rolling quantile over the earlier rows of the same owner, NaN below :data:`LEAST_HISTORY_ROWS` of them."""
+    rolling = values.groupby(owner, sort=True).rolling(WINDOW_ROWS, min_periods=LEAST_HISTORY_ROWS, closed="left")
     result: Floats = rolling.quantile(quantile).to_numpy()
     return pd.DataFrame(result)

@@ -1,7 +1,7 @@
 """How good scores and alerts of one labelled series are, and what that is over many series.
 
 Ranking is judged by the score alone: VUS-PR (Paparrizos et al., "Volume Under the Surface", PVLDB 15, 2022) and
-average precision. What people would have lived through is judged by the alerts: events, false alarms, delay.
+average precision. What people would have experienced is judged by the alerts: events, false alarms, delay.
 An *event* is an unbroken run of anomalous samples. Its *buffer* is the ``L // 2`` samples before and after it,
 where ``L`` is the median length of the series' events, at least 4 samples and at most 1 hour: an alert there is
 no false alarm, since the edges of labels are guesses.
@@ -21,17 +21,18 @@ from aiops_assets.timeseries.series import Floats
 Positions = npt.NDArray[np.int64]
 
 THRESHOLDS = 250
-"""Of the score, spread evenly over its ranks: as the authors' own package has it."""
-SHORTEST_BUFFER = 4
-LONGEST_BUFFER_SECONDS = 3600
+"""Precision and recall are taken at so many thresholds, spread evenly over the ranks of the scores, as in the authors'
+own package."""
+MIN_BUFFER_SAMPLES = 4
+MAX_BUFFER_SECONDS = 3600
 DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
 class DetectionFigures:
-    """What a detector does on a labelled series, or the mean over several. Shares are 0-1.
+    """How good a detector is on a labelled series, or the mean over several. Shares are 0-1.
 
-    ``None`` is what cannot be said: quality without events, a delay without a caught event.
+    ``None`` is a figure that does not exist: quality without events, a delay without a caught event.
 
     Attributes:
         rows, events: how many were judged (over several series: their sums).
@@ -107,7 +108,7 @@ def detection_figures(
         labels: (n_rows,) true or 1 where the row is anomalous.
         scores: (n_rows,) higher is more anomalous; what is not finite counts as the lowest.
         alerts: (n_rows,) true or 1 where people would have been alerted.
-        step_seconds: from a row to the next.
+        step_seconds: distance of two rows.
 
     Raises:
         DataError: no rows, lengths that differ, or no positive step.
@@ -177,9 +178,9 @@ def aggregate(figures: Mapping[str, DetectionFigures]) -> MacroFigures:
 def buffer_samples(events: Events, step_seconds: int) -> int:
     """``L`` in samples: the median length of the events, at least 4 samples and at most 1 hour."""
     if not len(events):
-        return SHORTEST_BUFFER
-    hour = max(LONGEST_BUFFER_SECONDS // step_seconds, SHORTEST_BUFFER)
-    return int(min(hour, max(SHORTEST_BUFFER, np.median(events.stops - events.starts))))
+        return MIN_BUFFER_SAMPLES
+    hour = max(MAX_BUFFER_SECONDS // step_seconds, MIN_BUFFER_SAMPLES)
+    return int(min(hour, max(MIN_BUFFER_SAMPLES, np.median(events.stops - events.starts))))
 
 
 def vus_pr(labels: Flags, scores: Floats, buffer: int) -> float:

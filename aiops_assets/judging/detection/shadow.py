@@ -1,4 +1,4 @@
-"""Challenger beside champion: what both say of the same newest rows, and how that compares over the windows kept.
+"""Challenger beside champion: predictions of both for the same newest rows, and how they compare over the windows kept.
 
 A challenger runs in the shadow of the champion: its scores are kept, and nobody is called by them. Figures of two
 windows are not comparable (other rows), figures of one window are, so comparing over time means counting windows.
@@ -22,10 +22,10 @@ ROWS = ("timestamp", "pod", "source", "label", "kind")
 COLUMNS = (*ROWS, "challenger_score", "challenger_alert", "challenger_first", "champion_score", "champion_alert")
 CHALLENGER, CHAMPION = "challenger", "champion"
 LEAST_POD_ROWS = 48
-"""Rows of a pod below which a line of its scores shows nothing: four hours of every five minutes."""
-LONGEST = {name: anomaly.minutes[1] for name, anomaly in ANOMALIES.items()}
-LONGEST_OTHER = max(LONGEST.values())
-"""Minutes."""
+"""A line of a pod's scores needs so many rows: four hours of every five minutes."""
+MAX_EPISODE_MINUTES = {name: anomaly.minutes[1] for name, anomaly in ANOMALIES.items()}
+MAX_OTHER_MINUTES = max(MAX_EPISODE_MINUTES.values())
+"""An episode of a known kind, and of any other, lasts so many minutes at most."""
 
 Names = npt.NDArray[np.object_]
 
@@ -37,7 +37,7 @@ class SideBySide:
     Attributes:
         challenger: its figures.
         champion: its figures; ``None`` where its scores are missing.
-        alerts_agree: share of rows of which both say the same; ``None`` without the champion's.
+        alerts_agree: share of rows on which both raise an alert or neither; ``None`` without the champion's.
         rank_correlation: Spearman's, of the scores; ``None`` also where one scores all rows alike.
     """
 
@@ -52,8 +52,8 @@ def side_by_side(rows: pd.DataFrame, challenger: Scored, champion: Scored | None
 
     Args:
         rows: n hold-out rows with :data:`ROWS`.
-        challenger, champion: what they said of these rows, in this order; ``None``: its columns hold nothing.
-        first: (n,) the metric that speaks loudest, from :func:`first_contributors`.
+        challenger, champion: their predictions for these rows, in this order; ``None``: its columns hold nothing.
+        first: (n,) the metric that contributes most, from :func:`first_contributors`.
     """
     frame = rows[list(ROWS)].reset_index(drop=True)
     frame["challenger_score"] = challenger.score
@@ -72,10 +72,10 @@ def first_contributors(
 
     Args:
         explain: the challenger's scores of some rows, with contributions.
-        contributors: what the columns of contributions are.
+        contributors: names of the columns of contributions.
         holdout: n rows.
-        scored: what it said of them. Where that holds no contributions (they cost a row detector six times as much),
-            it is asked again about the rows that people would look at.
+        scored: its predictions for them. Where they hold no contributions (these cost a row detector six times as
+            much), those of the rows that people would look at are computed.
     """
     looked_at = scored.alert | (holdout["label"].to_numpy() == 1)
     shares = scored.contributions[looked_at]
@@ -94,7 +94,7 @@ def compare(frame: pd.DataFrame) -> SideBySide:
     Raises:
         ModelError: the challenger's scores are missing.
     """
-    challenger, champion = said(frame, CHALLENGER), said(frame, CHAMPION)
+    challenger, champion = predictions_of(frame, CHALLENGER), predictions_of(frame, CHAMPION)
     if challenger is None:
         raise ModelError("the challenger's scores are not finite")
     if champion is None:
@@ -107,8 +107,8 @@ def compare(frame: pd.DataFrame) -> SideBySide:
     )
 
 
-def said(frame: pd.DataFrame, who: str) -> Scored | None:
-    """What "challenger" or "champion" said; ``None`` where it could not be asked. No contributions are kept."""
+def predictions_of(frame: pd.DataFrame, who: str) -> Scored | None:
+    """Predictions of "challenger" or "champion"; ``None`` where there are none. No contributions are kept."""
     score = frame[f"{who}_score"].to_numpy(dtype=np.float64)
     if len(score) and not np.isfinite(score).all():
         return None
@@ -116,8 +116,8 @@ def said(frame: pd.DataFrame, who: str) -> Scored | None:
     return Scored(score, alert, np.zeros((len(frame), 0)))
 
 
-def in_words(windows: Sequence[tuple[bool, SideBySide]]) -> str:
-    """What the kept windows say together, one sentence; (whether two different models were compared, what came out)."""
+def summary_of(windows: Sequence[tuple[bool, SideBySide]]) -> str:
+    """One sentence on all windows kept; of each whether two different models were compared, and the comparison."""
     pairs = [(one.challenger, one.champion, one) for two, one in windows if two and one.champion is not None]
     kept = f"{len(windows)} window{'s' * (len(windows) != 1)}"
     if not pairs:
@@ -149,7 +149,7 @@ def in_words(windows: Sequence[tuple[bool, SideBySide]]) -> str:
 
 
 def busiest(frame: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    """The pod that has most to show (kinds of anomalies, then anomalous rows), in order of time, and its name.
+    """The name of the pod with the most kinds of anomalies, then anomalous rows, and its rows in order of time.
 
     Empty and all rows where every pod has too few: rows of a row detector are drawn from many pods.
     """
@@ -173,7 +173,7 @@ def episodes_caught(frame: pd.DataFrame) -> dict[str, tuple[int, int]]:
     """
     rows = frame.sort_values(["source", "pod", "timestamp"], kind="stable")
     owner = rows.groupby(["source", "pod"], observed=True, sort=False).ngroup()
-    lasts = pd.to_timedelta(rows["kind"].map(LONGEST).astype(float).fillna(LONGEST_OTHER), unit="min")
+    lasts = pd.to_timedelta(rows["kind"].map(MAX_EPISODE_MINUTES).astype(float).fillna(MAX_OTHER_MINUTES), unit="min")
     kind = rows["kind"].astype(str)
     begins = (owner != owner.shift()) | (kind != kind.shift()) | (rows["timestamp"].diff() > lasts)
     anomalous = rows["label"] == 1
@@ -184,9 +184,9 @@ def episodes_caught(frame: pd.DataFrame) -> dict[str, tuple[int, int]]:
 
 
 def first_by_kind(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Share of each kind's anomalous rows in which a metric speaks loudest: (kinds, metrics); rows sum to 1 or less.
+    """Share of each kind's anomalous rows in which a metric contributes most: (kinds, metrics); rows sum to 1 or less.
 
-    A kind of whose rows nothing is said is left out.
+    A kind without contributions in any row is left out.
     """
     spoken = frame[(frame["label"] == 1) & (frame["challenger_first"] != "")]
     shares = pd.crosstab(spoken["kind"].astype(str), spoken["challenger_first"].astype(str), normalize="index")
@@ -194,10 +194,10 @@ def first_by_kind(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 
 
 def right_first(shares: pd.DataFrame) -> Mapping[str, float]:
-    """Kind -> share of its rows in which a metric that the anomaly changes speaks loudest.
+    """Kind -> share of its rows in which a metric that the anomaly changes contributes most.
 
     Args:
-        shares: from :func:`first_by_kind`.
+        shares: (kinds, metrics), from :func:`first_by_kind`.
     """
     return {
         str(kind): float(shares.loc[kind, [name for name in shares if name in ANOMALIES[kind].shapes]].sum())

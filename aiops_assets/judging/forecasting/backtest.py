@@ -1,4 +1,4 @@
-"""A forecaster on a history: fitted on what was known at each origin, asked what came after it."""
+"""A forecaster on a history: fitted on what was known at each origin, it forecasts what followed."""
 
 from collections.abc import Callable, Iterator
 
@@ -31,13 +31,13 @@ def origin_rows(history: History, horizon: int, origins: int) -> list[int]:
 def forecast_origins(
     make: Callable[[], Forecaster], history: History, horizon: int, origins: int = 1
 ) -> Iterator[pd.DataFrame]:
-    """Fit and ask a forecaster at each origin, oldest first, without anything that came later.
+    """Fit a forecaster at each origin and forecast, oldest first, without anything that came later.
 
     Args:
         make: makes an unfitted forecaster.
-        history: from :func:`~aiops_assets.timeseries.history.history_of`.
+        history: the history, from :func:`~aiops_assets.timeseries.history.history_of`.
         horizon: steps ahead, up to a day.
-        origins: how many.
+        origins: number of forecast origins.
 
     Yields:
         of each origin :data:`COLUMNS`: ``origin`` (the last step known) and ``timestamp`` in UTC, ``metric``, and

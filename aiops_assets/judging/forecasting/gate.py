@@ -1,7 +1,7 @@
-"""Whether a forecaster is served: it beats a trivial one, its intervals mean what they say, and no champion is better.
+"""Whether a forecaster is served: it beats a baseline, its intervals have their coverage, and no champion is better.
 
-As in :mod:`aiops_assets.judging.detection.gate`, how much of a difference is luck is told by a block bootstrap: origins
-of half a day are drawn together, since forecasts from neighbouring moments err alike.
+As in :mod:`aiops_assets.judging.detection.gate`, how much of a difference is luck is estimated by a block bootstrap:
+origins of half a day are drawn together, since forecasts from neighbouring origins err alike.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.judging.bootstrap import Difference, block_means, difference, drawn_weights
-from aiops_assets.judging.decision import Decision, Reason, meets_null_model, refused_source
+from aiops_assets.judging.decision import Decision, Reason, meets_null_model, reject_by_source
 from aiops_assets.judging.forecasting.holdout import (
     COVERAGE,
     TRIVIAL,
@@ -25,29 +25,29 @@ from aiops_assets.timeseries.series import Floats
 
 BLOCK = "12h"
 ERROR_TOLERANCE = 0.02
-"""Of the mean absolute error: differences that nobody would notice, however sure."""
+"""Share of the mean absolute error: smaller differences nobody would notice, however sure."""
 ERROR_GROSS = 0.2
-"""A difference so bad that its interval need not leave zero behind: that it does not reach beyond is enough."""
+"""A difference so bad that its interval may touch zero, as long as it does not reach to its good side."""
 COVERAGE_TOLERANCE = 0.1
-"""How much farther from 80 % than the champion's the share inside an interval may be."""
+"""The share inside an interval may be so much farther from 80 % than the champion's."""
 LEAST_COVERAGE = 0.65
-"""Below it an 80 % interval says what is not so. Too much inside is a weakness (a hold-out may be quieter than what was
-learned from), and against a champion it counts by :data:`COVERAGE_TOLERANCE`."""
+"""With a smaller share inside, an 80 % interval is wrong. Too much inside is a weakness (a hold-out may be quieter than
+the training rows), and against a champion it counts by :data:`COVERAGE_TOLERANCE`."""
 TIE = 1e-9
-"""Where nothing moves, all are right alike: nobody loses."""
+"""Relative differences below it are a tie: where nothing moves, all forecasts are right."""
 LEAST_ORIGINS = 8
-"""Without as many moments no champion is replaced: nothing would show that a challenger is worse."""
+"""No champion is replaced on fewer forecast origins: nothing would show that a challenger is worse."""
 
 
 @dataclass(frozen=True)
 class ForecastComparison:
-    """Two forecasters from the same moments.
+    """Two forecasters from the same forecast origins.
 
     Attributes:
-        opponent: whom the challenger meets, in words.
-        challenger_figures, opponent_figures: of all moments.
-        error: relative difference of the mean absolute errors (geometric mean over metrics, horizons and moments);
-            ``None`` without a moment that an hour follows.
+        opponent: the model that the challenger is compared with, in words.
+        challenger_figures, opponent_figures: figures over all origins.
+        error: relative difference of the mean absolute errors (geometric mean over metrics, horizons and origins);
+            ``None`` without an origin that an hour follows.
         coverage: difference of how far the share inside the interval is from 80 %.
         inside: the challenger's share inside its interval.
         trivial: trivial forecaster -> relative difference of the challenger's error to its.
@@ -81,12 +81,12 @@ class ForecastComparison:
 
 
 def compare(challenger: pd.DataFrame, opponent: pd.DataFrame, who: str, seed: int) -> ForecastComparison:
-    """Judge both and say how sure the differences are.
+    """Judge both, and estimate how sure the differences are.
 
     Args:
-        challenger, opponent: of ``forecast_holdout.KEYS`` and ``SIDES``, from the same moments.
+        challenger, opponent: frames of ``holdout.KEYS`` and ``holdout.SIDES``, from the same origins.
         who: the opponent, in words.
-        seed: of the draws.
+        seed: makes the draws reproducible.
     """
     keys = ["origin", "metric", "horizon"]
     both = errors_of(challenger).merge(errors_of(opponent), on=keys, suffixes=("", "_theirs"))
@@ -116,12 +116,12 @@ def compare(challenger: pd.DataFrame, opponent: pd.DataFrame, who: str, seed: in
 def decide(comparison: ForecastComparison, *, challenger_source: str, champion_source: str | None) -> Decision:
     """The rule.
 
-    A forecaster that loses to both trivial ones is never served, nor one whose intervals do not hold. Against a
-    champion it must not be worse beyond the noise. Sources count as in
+    A forecaster that loses to both baselines is never served, nor one whose intervals are too narrow. Against a
+    champion it must not be worse by more than the noise. Sources count as in
     :func:`aiops_assets.judging.detection.gate.decide`.
     """
-    if refused := refused_source(challenger_source, champion_source):
-        return refused
+    if rejected := reject_by_source(challenger_source, champion_source):
+        return rejected
     figures = facts_of(comparison)
     if comparison.error is None or not comparison.trivial:
         return Decision(False, Reason("no_origin"))
@@ -145,7 +145,7 @@ def decide(comparison: ForecastComparison, *, challenger_source: str, champion_s
 
 
 def worse_in(comparison: ForecastComparison) -> list[str]:
-    """The figures in which the challenger is worse beyond noise and tolerance."""
+    """The figures in which the challenger is worse by more than noise and tolerance."""
     worse = []
     error, coverage = comparison.error, comparison.coverage
     if error and error.low > 0 and error.value > ERROR_TOLERANCE:

@@ -1,7 +1,7 @@
-"""What a forecaster says of a hold-out: forecasts from moments in it, beside what came and what the trivial ones say.
+"""Forecasts of a hold-out, from origins in it, beside the true values and the forecasts of the baselines.
 
-The history before each moment is known, hold-out rows too: a forecaster that is fitted on train rows is asked as it
-will be asked when it is served.
+The history before each origin is known, hold-out rows too: a forecaster that is fitted on train rows is used as it will
+be when it is served.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,14 +22,15 @@ KEYS = ("source", "pod", "origin", "timestamp", "step", "metric", "actual", "sea
 SIDES = ("value", "lower", "upper")
 MOST_ORIGINS = 24
 ORIGIN_STEPS = (12, 35)
-"""Between two origins: an hour at least; what is no divisor of a day meets it at many times of day."""
-LEAST_AHEAD = 12
-"""Steps: an hour has to follow an origin."""
+"""Least and most steps between two origins: an hour at least; 35 do not divide a day, and meet many times of day."""
+LEAST_AHEAD_STEPS = 12
+"""So many steps, an hour, have to follow an origin."""
 TAIL = 0.1
 COVERAGE = 0.8
 SMALL_SHARE, RATIO_BOUNDS = 0.01, (0.05, 20.0)
-"""Of the scale, added to both errors: where nothing moves, being right to the last bit is no merit."""
-Ask = Callable[[History, int], tuple[Floats, Floats, Floats]]
+"""A share of the scale is added to both errors, and their ratio is bounded: where nothing moves, being right to the
+last bit is no merit."""
+Predict = Callable[[History, int], tuple[Floats, Floats, Floats]]
 """A history and a horizon -> median, lower and upper, each (horizon, n_metrics)."""
 TRIVIAL = {"seasonal_naive": "the seasonal naive", "median_24h": "the 24 h median"}
 TRIVIAL_NAMES = " and ".join(TRIVIAL.values())
@@ -42,7 +43,7 @@ class ForecastFigures:
     Attributes:
         rows: values that were judged.
         anomalies: none; nobody judges a forecaster by them.
-        origins: moments that were forecast from.
+        origins: number of forecast origins.
         ratios: trivial forecaster -> horizon -> geometric mean of the mean absolute error to its, below 1 is better;
             horizons that do not fit into the hold-out are left out.
         coverage: horizon -> share of values inside the 80 % interval.
@@ -63,13 +64,13 @@ class ForecastFigures:
 
 
 def holdout_forecasts(forecaster: Forecaster, rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """Forecasts from up to 24 moments of the hold-out, as far as it reaches and at most a day: KEYS and SIDES."""
-    return _asked(rows, metrics, lambda known, horizon: _sides(forecaster, known, horizon))
+    """Forecasts from up to 24 origins in the hold-out, as far as it reaches and at most a day: KEYS and SIDES."""
+    return _forecasts_from_origins(rows, metrics, lambda known, horizon: _sides(forecaster, known, horizon))
 
 
 def trivial_forecasts(rows: pd.DataFrame, metrics: Sequence[str], name: str) -> pd.DataFrame:
     """The same of a trivial forecaster: its interval is that of the last day's values, or of its own errors."""
-    return _asked(rows, metrics, lambda known, horizon: _trivial_sides(known, horizon, name))
+    return _forecasts_from_origins(rows, metrics, lambda known, horizon: _trivial_sides(known, horizon, name))
 
 
 def frame_of(forecast: Forecast) -> pd.DataFrame:
@@ -85,9 +86,9 @@ def frame_of(forecast: Forecast) -> pd.DataFrame:
     return pd.DataFrame(columns).reindex(columns=[*KEYS, *SIDES])
 
 
-def figures_of(said: pd.DataFrame) -> ForecastFigures:
+def figures_of(forecasts: pd.DataFrame) -> ForecastFigures:
     """Judge forecasts of KEYS and SIDES."""
-    errors = errors_of(said)
+    errors = errors_of(forecasts)
     ratios: dict[str, dict[str, float]] = {name: {} for name in TRIVIAL}
     coverage = {}
     for label in HORIZON_HOURS:
@@ -96,21 +97,22 @@ def figures_of(said: pd.DataFrame) -> ForecastFigures:
             coverage[label] = float(of["inside"].mean())
             for name in TRIVIAL:
                 ratios[name][label] = float(np.exp(of[f"log_{name}"].mean()))
-    known = int(said["actual"].notna().sum())
-    return ForecastFigures(known, said["origin"].nunique(), ratios, coverage)
+    known = int(forecasts["actual"].notna().sum())
+    return ForecastFigures(known, forecasts["origin"].nunique(), ratios, coverage)
 
 
-def errors_of(said: pd.DataFrame) -> pd.DataFrame:
+def errors_of(forecasts: pd.DataFrame) -> pd.DataFrame:
     """A row an origin, metric and horizon that the hold-out holds wholly.
 
     Returns:
         ``origin``, ``metric``, ``horizon``, ``error`` (mean absolute, plus a hundredth of the scale), ``inside`` (share
         in the interval), and ``log_<trivial>``, the logarithm of the error to that of a trivial forecaster.
     """
-    found = said.assign(
-        error=(said["actual"] - said["value"]).abs(),
-        inside=said["actual"].between(said["lower"], said["upper"]).astype(float).where(said["actual"].notna()),
-        **{f"error_{name}": (said["actual"] - said[name]).abs() for name in TRIVIAL},
+    actual = forecasts["actual"]
+    found = forecasts.assign(
+        error=(actual - forecasts["value"]).abs(),
+        inside=actual.between(forecasts["lower"], forecasts["upper"]).astype(float).where(actual.notna()),
+        **{f"error_{name}": (actual - forecasts[name]).abs() for name in TRIVIAL},
     )
     parts = []
     for label, hours in HORIZON_HOURS.items():
@@ -136,30 +138,30 @@ def errors_of(said: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _asked(rows: pd.DataFrame, metrics: Sequence[str], ask: Ask) -> pd.DataFrame:
+def _forecasts_from_origins(rows: pd.DataFrame, metrics: Sequence[str], predict: Predict) -> pd.DataFrame:
     segment, _ = main_segment(rows)
     history = history_of_segment(segment, metrics)
     begin = segment.loc[segment["split"] == "holdout", "timestamp"].min()
     source, pod = segment[SEGMENT].iloc[0]
-    parts = [_one(history, rows, ask) for rows in _origins(history, begin)]
+    parts = [_forecasts_from(history, rows, predict) for rows in _origins(history, begin)]
     if not parts:  # too short a hold-out: the columns without a row
-        parts = [_one(history, len(history.times) - 1, ask)[:0]]
+        parts = [_forecasts_from(history, len(history.times) - 1, predict)[:0]]
     frame = pd.concat(parts, ignore_index=True)
     return frame.assign(source=source, pod=pod)[[*KEYS, *SIDES]]
 
 
 def _origins(history: History, begin: pd.Timestamp) -> Iterator[int]:
-    """How many rows are known at each."""
+    """How many rows are known at each forecast origin."""
     first = int(history.times.searchsorted(begin)) if pd.notna(begin) else len(history.times)
     left = len(history.times) - first
     every = int(np.clip(-(-left // MOST_ORIGINS), *ORIGIN_STEPS))
-    yield from range(max(first, LEAST_AHEAD), len(history.times) - LEAST_AHEAD + 1, every)
+    yield from range(max(first, LEAST_AHEAD_STEPS), len(history.times) - LEAST_AHEAD_STEPS + 1, every)
 
 
-def _one(history: History, rows: int, ask: Ask) -> pd.DataFrame:
+def _forecasts_from(history: History, rows: int, predict: Predict) -> pd.DataFrame:
     known, day = history.until(rows), steps_a_day(history.step_seconds)
     horizon = min(day, len(history.times) - rows)
-    value, lower, upper = ask(known, horizon)
+    value, lower, upper = predict(known, horizon)
     if not all(np.isfinite(side).all() for side in (value, lower, upper)):
         raise ModelError(f"a forecast after {known.times[-1]} holds values that are not finite")
     after = slice(rows, rows + horizon)

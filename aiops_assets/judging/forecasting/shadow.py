@@ -1,4 +1,4 @@
-"""Challenger beside champion, of forecasters: what both say from the same moments, and how that compares over windows.
+"""Challenger beside champion, of forecasters: forecasts from the same origins, and how they compare over windows.
 
 As in :mod:`aiops_assets.judging.detection.shadow`, figures of two windows are not comparable, so comparing over time
 means counting windows.
@@ -27,7 +27,7 @@ from aiops_assets.judging.forecasting.holdout import (
 COLUMNS = (*KEYS, *(f"{who}_{side}" for who in (CHALLENGER, CHAMPION) for side in SIDES))
 
 LEAST_BLOCKS = 3
-"""Fewer half days tell nothing of the noise."""
+"""Fewer blocks of half a day show nothing of the noise."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class ForecastsSideBySide:
         challenger: its figures.
         champion: its figures; ``None`` where its forecasts are missing.
         error: relative difference of the challenger's mean absolute error to the champion's (geometric mean over
-            metrics, horizons and moments), below 0 is better; ``None`` without the champion's or without an hour.
-        nearer: share of steps at which the challenger's median was nearer to what came; a tie counts half.
+            metrics, horizons and origins), below 0 is better; ``None`` without the champion's or without an hour.
+        nearer: share of steps at which the challenger's median was nearer to the true value; a tie counts half.
     """
 
     challenger: ForecastFigures
@@ -54,28 +54,28 @@ class ForecastsSideBySide:
 
 
 def side_by_side(challenger: pd.DataFrame, champion: pd.DataFrame | None) -> pd.DataFrame:
-    """A frame of :data:`COLUMNS`, a row a moment, metric and step.
+    """A frame of :data:`COLUMNS`, a row for each origin, metric and step.
 
     Args:
-        challenger, champion: of ``forecast_holdout.KEYS`` and ``SIDES``, from the same moments; ``None``: its columns
-            hold nothing.
+        challenger, champion: frames of ``holdout.KEYS`` and ``holdout.SIDES``, from the same origins; ``None``: its
+            columns hold nothing.
 
     Raises:
-        ModelError: they are not of the same moments.
+        ModelError: they are not from the same origins.
     """
     frame = challenger[list(KEYS)].reset_index(drop=True)
     same = ["origin", "metric", "step"]
     if champion is not None and not frame[same].equals(champion[same].reset_index(drop=True)):
         raise ModelError("challenger and champion were not asked from the same moments about the same metrics")
-    for who, said_by in ((CHALLENGER, challenger), (CHAMPION, champion)):
+    for who, forecasts in ((CHALLENGER, challenger), (CHAMPION, champion)):
         for side in SIDES:
-            values = np.nan if said_by is None else said_by[side].to_numpy(dtype=np.float64)
+            values = np.nan if forecasts is None else forecasts[side].to_numpy(dtype=np.float64)
             frame[f"{who}_{side}"] = values
     return frame[list(COLUMNS)]
 
 
-def said(frame: pd.DataFrame, who: str) -> pd.DataFrame | None:
-    """What "challenger" or "champion" said, of KEYS and SIDES; ``None`` where it could not be asked."""
+def forecasts_of(frame: pd.DataFrame, who: str) -> pd.DataFrame | None:
+    """Forecasts of "challenger" or "champion", of KEYS and SIDES; ``None`` where there are none."""
     sides = {side: frame[f"{who}_{side}"].to_numpy(dtype=np.float64) for side in SIDES}
     if len(frame) and not all(np.isfinite(values).all() for values in sides.values()):
         return None
@@ -88,7 +88,7 @@ def compare(frame: pd.DataFrame) -> ForecastsSideBySide:
     Raises:
         ModelError: the challenger's forecasts are missing.
     """
-    challenger, champion = said(frame, CHALLENGER), said(frame, CHAMPION)
+    challenger, champion = forecasts_of(frame, CHALLENGER), forecasts_of(frame, CHAMPION)
     if challenger is None:
         raise ModelError("the challenger's forecasts are not finite")
     if champion is None:
@@ -104,8 +104,8 @@ def compare(frame: pd.DataFrame) -> ForecastsSideBySide:
     )
 
 
-def in_words(windows: Sequence[tuple[bool, ForecastsSideBySide]]) -> str:
-    """What the kept windows say together, one sentence; (whether two different models were compared, what came out)."""
+def summary_of(windows: Sequence[tuple[bool, ForecastsSideBySide]]) -> str:
+    """One sentence on all windows kept; of each whether two different models were compared, and the comparison."""
     kept = f"{len(windows)} window{'s' * (len(windows) != 1)}"
     pairs = [one for two, one in windows if two and one.champion is not None]
     if not pairs:
@@ -138,11 +138,11 @@ def covered(figures: ForecastFigures) -> float | None:
 def noise(forecasts: pd.DataFrame, seed: int) -> dict[str, Difference]:
     """A forecaster's own figures, each with the interval of the draws by which the gate compares two.
 
-    Horizons that fewer than three half days tell of are left out.
+    Horizons of fewer than three blocks of half a day are left out.
 
     Args:
-        forecasts: of KEYS and SIDES.
-        seed: of the draws.
+        forecasts: a frame of ``holdout.KEYS`` and ``holdout.SIDES``.
+        seed: makes the draws reproducible.
     """
     errors = errors_of(forecasts)
     if errors.empty:
@@ -170,11 +170,11 @@ def by_metric(forecasts: pd.DataFrame) -> dict[str, Mapping[str, float]]:
     }
 
 
-def where_it_came(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """Each value that came, and on which side of its 80 % interval.
+def interval_sides(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """On which side of its 80 % interval each true value is.
 
     Returns:
-        ``metric``, ``step``, and 0 or 1 ``below``, ``inside``, ``above``; values that never came are left out.
+        ``metric``, ``step``, and 0 or 1 ``below``, ``inside``, ``above``; steps without a sample are left out.
     """
     rows = forecasts[forecasts["actual"].notna()]
     below, above = rows["actual"] < rows["lower"], rows["actual"] > rows["upper"]

@@ -3,28 +3,31 @@
 from collections.abc import Callable, Sequence
 
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.judging.forecasting import gate, shadow
 from aiops_assets.judging.forecasting.gate import ForecastComparison
 from aiops_assets.judging.forecasting.holdout import TRIVIAL_NAMES, ForecastFigures, figures_of
+from aiops_assets.judging.task import Task
 
 
-class Forecasting:
-    """Forecasts, judged by what came; predictions are frames of ``holdout.KEYS`` and ``holdout.SIDES``."""
+class Forecasting(Task[pd.DataFrame]):
+    """Forecasts, judged by the true values; predictions are frames of ``holdout.KEYS`` and ``holdout.SIDES``."""
 
     name = "forecaster"
     baseline_name = TRIVIAL_NAMES
 
+    @override
     def figures(self, predictions: pd.DataFrame, rows: pd.DataFrame) -> ForecastFigures:
-        """See Task."""
         return figures_of(predictions)
 
+    @override
     def compare(
         self, rows: pd.DataFrame, challenger: pd.DataFrame, opponent: pd.DataFrame, who: str, seed: int
     ) -> ForecastComparison:
-        """See Task."""
         return gate.compare(challenger, opponent, who, seed)
 
+    @override
     def side_by_side(
         self,
         rows: pd.DataFrame,
@@ -33,7 +36,7 @@ class Forecasting:
         explain: Callable[[pd.DataFrame], pd.DataFrame],
         contributors: Sequence[str],
     ) -> pd.DataFrame:
-        """See Task. Forecasts have no contributions."""
+        """A frame of ``shadow.COLUMNS``; forecasts have no contributions to explain."""
         return shadow.side_by_side(challenger, champion)
 
 

@@ -1,12 +1,12 @@
-"""What the window detectors on deviations share: terms, their calibration on training rows, a score, alerts.
+"""Base class of window detectors on deviations: terms, their calibration on training rows, a score, alerts.
 
-A deviation is how far a metric is from what it was expected to be, per row and metric, of some kind.
+A deviation is how far a metric is from its expected value, per row and metric, of some kind.
 
 1. Each is divided by a scale: the training rows' 99 % quantile, corrected by how large the metric's deviations have
    been lately compared with training (exponentially weighted mean, half-life three days, and a day of prior).
 2. A term is the mean over the metrics, or over the fifth that deviates most, smoothed causally; its training median
    is 0 and its 99 % quantile 1. The score is the sum of the terms.
-3. An alert is a score above the trailing quantile of the last seven days that the asked budget leaves.
+3. An alert is a score above the trailing quantile of the last seven days that the requested budget leaves.
 """
 
 from abc import ABC, abstractmethod
@@ -49,11 +49,11 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Usual:
-    """What is usual of deviations, terms and scores on training rows.
+class Calibration:
+    """Deviations, terms and scores of training rows, by which those of later rows are measured.
 
     ``quantile`` and ``mean`` are (n_kinds, n_metrics) of deviations, 0 where there was none; ``hours`` (smoothing),
-    ``middle`` and ``spread`` (n_terms,); ``scores`` up to 1,000 scores in order of size.
+    ``middle`` and ``spread`` (n_terms,) of terms; ``scores`` up to 1,000 scores in order of size.
     """
 
     step_seconds: int
@@ -65,26 +65,26 @@ class Usual:
     scores: Floats
 
 
-USUAL_ARRAYS = ("quantile", "mean", "hours", "middle", "spread", "scores")
+CALIBRATION_ARRAYS = ("quantile", "mean", "hours", "middle", "spread", "scores")
 
 
 class DeviationDetector(ABC):
-    """A window detector over any numeric columns; a subclass says what deviates, and fits it.
+    """A window detector over any numeric columns; a subclass computes deviations, and fits what they need.
 
     Args:
-        columns: which, in order.
+        columns: names of the columns, in order.
         alert_budget: share of the time that may be under alert, 0 to 0.5.
     """
 
     terms: tuple[Term, ...]
     kinds: tuple[str, ...]
-    """Of the terms, in the order of scales."""
+    """Kinds of deviation that the terms are made of, in the order of scales."""
     kinds_of_now: tuple[str, ...]
-    """Those that tell which metric just deviates: its contributions are of them."""
+    """Kinds that show which metric deviates now: contributions are made of them."""
     least_seen_share = 0.0
-    """Of the training rows: a kind that is known in fewer (it has no days to compare with, say) is left out."""
+    """A kind that is known in a smaller share of the training rows (without days to compare with, say) is left out."""
     least_spread: float
-    """Of a term, between training median and 99 % quantile."""
+    """A term's 99 % quantile counts as at least so far above its median, in training."""
 
     def __init__(self, columns: Sequence[str], alert_budget: float = ALERT_BUDGET) -> None:
         if not columns:
@@ -93,16 +93,16 @@ class DeviationDetector(ABC):
             raise ModelError(f"an alert budget of {alert_budget}: a share of the time above 0, at most 0.5, is needed")
         self.columns = tuple(columns)
         self.alert_budget = alert_budget
-        self._usual: Usual | None = None
+        self._calibration: Calibration | None = None
 
     @abstractmethod
     def _deviations(self, grid: Grid) -> Kinds:
-        """Of each kind, of a fitted detector."""
+        """Deviations of each kind, by a fitted detector."""
 
     @property
     def step_seconds(self) -> int:
         """Cadence of the training rows."""
-        return self._fitted().step_seconds
+        return self._require_fitted().step_seconds
 
     def score(self, frame: pd.DataFrame) -> Scored:
         """Score, alert and contributions of every row of one entity's frame, from this and earlier rows.
@@ -111,25 +111,29 @@ class DeviationDetector(ABC):
             ModelError: not fitted, or rows at another cadence than the training rows.
             SchemaError: a column is missing or holds no numbers.
         """
-        usual = self._fitted()
-        if not fits(frame["timestamp"], usual.step_seconds):
-            raise ModelError(f"rows of another cadence than {usual.step_seconds} s, that of training: resample them")
-        grid = on_grid(frame, self.columns, usual.step_seconds)
-        ratios = self._ratios(self._deviations(grid), grid, usual.quantile, usual.mean)
-        score = total(self._smoothed(ratios, grid, usual.hours), usual.middle, usual.spread)
+        calibration = self._require_fitted()
+        if not fits(frame["timestamp"], calibration.step_seconds):
+            raise ModelError(
+                f"rows of another cadence than {calibration.step_seconds} s, that of training: resample them"
+            )
+        grid = on_grid(frame, self.columns, calibration.step_seconds)
+        ratios = self._ratios(self._deviations(grid), grid, calibration.quantile, calibration.mean)
+        score = total(self._smoothed(ratios, grid, calibration.hours), calibration.middle, calibration.spread)
         known = np.isfinite(grid.values).any(axis=1)
-        score[~known] = usual.scores[0]  # nothing is known: nothing is said
-        alert = (score > trailing_threshold(usual.scores, score, grid, self.alert_budget)) & known
+        score[~known] = calibration.scores[0]  # nothing is known: as normal as the most normal training row
+        alert = (score > trailing_threshold(calibration.scores, score, grid, self.alert_budget)) & known
         at = grid.position
         return Scored(score[at], alert[at], contributions((ratios[kind] for kind in self.kinds_of_now), grid)[at])
 
-    def _fitted(self) -> Usual:
-        if self._usual is None:
+    def _require_fitted(self) -> Calibration:
+        if self._calibration is None:
             raise ModelError("the detector is not fitted")
-        return self._usual
+        return self._calibration
 
-    def _calibrated(self, grids: Sequence[Grid], found: Sequence[Kinds], floors: Mapping[str, Floats | float]) -> Usual:
-        """What is usual of each grid's training deviations; ``floors``: of each kind, what is too small to count."""
+    def _calibrate(
+        self, grids: Sequence[Grid], found: Sequence[Kinds], floors: Mapping[str, Floats | float]
+    ) -> Calibration:
+        """The calibration by each grid's training deviations; ``floors``: of each kind, what is too small to count."""
         scales = [self._scale(np.concatenate([kinds[kind] for kinds in found]), floors[kind]) for kind in self.kinds]
         quantile, mean = (np.array(part) for part in zip(*scales, strict=True))
         hours = smoothing_hours([term.hours for term in self.terms], grids)
@@ -143,7 +147,7 @@ class DeviationDetector(ABC):
         middle, upper = np.quantile(terms, [0.5, SCALE_QUANTILE], axis=0)
         spread = np.maximum(upper - middle, self.least_spread)
         scores = thinned(np.sort(total(terms, middle, spread)), KEPT_SCORES)
-        return Usual(grids[0].step_seconds, quantile, mean, hours, middle, spread, scores)
+        return Calibration(grids[0].step_seconds, quantile, mean, hours, middle, spread, scores)
 
     def _scale(self, found: Floats, floor: Floats | float) -> tuple[Floats, Floats]:
         """(n_metrics,) quantile and mean of one kind's training deviations, (n_rows, n_metrics); zeros: hardly seen."""

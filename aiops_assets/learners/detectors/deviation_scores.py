@@ -1,7 +1,7 @@
-"""What window detectors make of deviations: scales that keep learning, terms, a score, an alert threshold that moves.
+"""From deviations to alerts: scales that keep learning, terms, a score, and an alert threshold that moves.
 
-A deviation is how far a metric is from what it was expected to be, per row and metric, of some kind. Each is divided by
-the training rows' 99 % quantile, corrected by how large the metric's deviations have been lately compared with training
+A deviation is how far a metric is from its expected value, per row and metric, of some kind. Each is divided by the
+training rows' 99 % quantile, corrected by how large the metric's deviations have been lately compared with training
 (exponentially weighted mean, half-life three days, and a day of prior).
 """
 
@@ -27,10 +27,11 @@ TERM_BOUNDS = (-1.0, 20.0)
 TOP_SHARE = 0.2
 LEAST_TRAIN_ROWS = 10
 MOST_SMOOTHING_SHARE = 0.1
-"""Of the training span: fewer than ten independent stretches do not tell how far a smoothed term wanders."""
+"""A term is smoothed over at most this share of the training span: how far a smoothed term wanders, fewer than ten
+independent stretches do not show."""
 KEPT_SCORES = 1000
-USUAL_FLOOR = 0.3
-"""In units of the scale: below it, a metric is quiet, and how quiet does not matter."""
+QUIET_SHARE = 0.3
+"""A metric whose recent mean is below this share of its scale is quiet, and how quiet does not matter."""
 
 
 def training_grids(frames: Sequence[pd.DataFrame], columns: tuple[str, ...], step_seconds: int | None) -> list[Grid]:
@@ -63,7 +64,7 @@ def thinned(ordered: Floats, most: int) -> Floats:
 
 
 def least_scale(values: Floats) -> Floats:
-    """(n_metrics,) what is too small to count in the unit of a metric: rounding noise of a constant, say."""
+    """(n_metrics,) the size, in a metric's unit, below which nothing counts: rounding noise of a constant, say."""
     known = np.isfinite(values)
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, values, 0.0).sum(axis=0) / count
@@ -77,7 +78,7 @@ def learnt_ratios(found: Floats, quantile: Floats, mean: Floats, grid: Grid) -> 
     Args:
         found: (n_rows, n_metrics) deviations.
         quantile, mean: (n_metrics,) of those of training; a quantile of 0: training hardly saw any.
-        grid: that the rows are of.
+        grid: the grid of the rows.
     """
     alpha = 1 - 0.5 ** (1 / grid.rows(SCALE_HALF_LIFE_HOURS))
     prior = grid.rows(SCALE_PRIOR_HOURS)
@@ -94,7 +95,7 @@ def learnt_ratios(found: Floats, quantile: Floats, mean: Floats, grid: Grid) -> 
 
 
 def shares(ratios: Floats, over: str) -> Floats:
-    """What each metric adds to the mean over "all", or over the fifth that is largest ("top"): (n_rows, n_metrics)."""
+    """Each metric's part in the mean over "all", or over the fifth that is largest ("top"): (n_rows, n_metrics)."""
     known = np.nan_to_num(ratios, nan=0.0)
     if over == "all":
         return known / np.maximum(np.isfinite(ratios).sum(axis=1, keepdims=True), 1)
@@ -106,12 +107,12 @@ def shares(ratios: Floats, over: str) -> Floats:
 
 
 def total(terms: Floats, middle: Floats, spread: Floats) -> Floats:
-    """(n_rows,) the score: the sum of the terms, each in units of what is usual of it."""
+    """(n_rows,) the score: the sum of the terms, each as the distance to its training median in units of its spread."""
     return np.clip((terms - middle) / spread, *TERM_BOUNDS).sum(axis=1)
 
 
 def trailing_threshold(trained: Floats, score: Floats, grid: Grid, alert_budget: float) -> Floats:
-    """(n_rows,) what a row must exceed: the quantile of the scores of the days before it, training's at first."""
+    """(n_rows,) the threshold of each row: the quantile of the scores of the days before it, training's at first."""
     window = grid.rows(ALERT_DAYS * 24)
     before = thinned(trained, window)
     trailing = pd.Series(np.concatenate([before, score])).rolling(window, min_periods=1)
@@ -119,7 +120,7 @@ def trailing_threshold(trained: Floats, score: Floats, grid: Grid, alert_budget:
 
 
 def contributions(ratios: Iterable[Floats], grid: Grid) -> Floats:
-    """How unusual each metric is now beside its own last day, over kinds of deviation; rows sum to 1, or to 0.
+    """How large each metric's deviations are now beside those of its last day; rows sum to 1, or to 0.
 
     Not the score's own parts: those are smoothed, so that metrics that wander all day would come before the one that
     just jumped.
@@ -128,7 +129,7 @@ def contributions(ratios: Iterable[Floats], grid: Grid) -> Floats:
     alpha = 1 - 0.5 ** (1 / grid.rows(24))
     for found in ratios:
         ratio = np.nan_to_num(found, nan=0.0)
-        usual = pd.DataFrame(ratio).ewm(alpha=alpha).mean().shift(1).to_numpy()
-        strength += (ratio / (np.nan_to_num(usual, nan=0.0) + USUAL_FLOOR)) ** 2
+        recent = pd.DataFrame(ratio).ewm(alpha=alpha).mean().shift(1).to_numpy()
+        strength += (ratio / (np.nan_to_num(recent, nan=0.0) + QUIET_SHARE)) ** 2
     together = strength.sum(axis=1, keepdims=True)
     return strength / np.where(together > 0, together, 1.0)

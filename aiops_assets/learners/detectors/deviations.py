@@ -1,4 +1,4 @@
-"""Kinds of deviation: how far each metric is from what its own past leads one to expect, without a threshold.
+"""Kinds of deviation: how far each metric is from its expected value, by its own past, without a threshold.
 
 Each kind is (n_rows, n_metrics) float64, not negative, in the unit of its metric (``forecast_error``: in standard
 deviations), NaN where the sample or its past is missing. All are causal: row t reads rows up to t.
@@ -22,7 +22,7 @@ MOST_COMPONENTS = 10
 MOST_FIT_ROWS = 5000
 RIDGE = 10.0
 BLOCK = 64
-"""Columns at a time, where a step needs seven copies of them."""
+"""So many columns are handled at a time where seven copies of them are needed."""
 MOST_DEVIATIONS = 8.0
 """Standardised values are cut here, so that one spike does not decide the forecast of all metrics."""
 
@@ -124,8 +124,8 @@ def _same_time_median(values: Floats, day: int) -> Floats:
 
 def _level_shift(values: Floats, grid: Grid) -> Floats:
     now = rolling_mean(values, grid.rows(SMOOTH_HOURS, least=2))
-    usual = pd.DataFrame(values).rolling(grid.rows(MEDIAN_HOURS, least=8), min_periods=1).median().shift(1).to_numpy()
-    return np.where(np.isfinite(values), np.abs(now - usual), np.nan)
+    median = pd.DataFrame(values).rolling(grid.rows(MEDIAN_HOURS, least=8), min_periods=1).median().shift(1).to_numpy()
+    return np.where(np.isfinite(values), np.abs(now - median), np.nan)
 
 
 def _standardised(values: Floats, mean: Floats, scale: Floats) -> Floats:
@@ -134,7 +134,7 @@ def _standardised(values: Floats, mean: Floats, scale: Floats) -> Floats:
 
 
 def _change_and_past(standard: Floats, components: Floats) -> tuple[Floats, Floats]:
-    """The change to predict, (n_rows, n_metrics), and the columns to predict it from, of rows before."""
+    """The change to predict (n_rows, n_metrics), and its predictors, of earlier rows (n_rows, n_predictors)."""
     reduced = standard @ components
     before = np.concatenate([standard[:1], standard[:-1]])
     lags = [np.concatenate([np.repeat(reduced[:1], lag, axis=0), reduced[:-lag]])[: len(reduced)] for lag in _LAGS]

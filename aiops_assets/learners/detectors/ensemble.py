@@ -15,7 +15,13 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import ModelError
-from aiops_assets.learners.detectors.deviation_detector import USUAL_ARRAYS, DeviationDetector, Kinds, Term, Usual
+from aiops_assets.learners.detectors.deviation_detector import (
+    CALIBRATION_ARRAYS,
+    Calibration,
+    DeviationDetector,
+    Kinds,
+    Term,
+)
 from aiops_assets.learners.detectors.deviation_scores import least_scale, training_grids
 from aiops_assets.learners.detectors.deviations import Forecast, deviations, fit_forecast
 from aiops_assets.timeseries.frames import Grid
@@ -32,7 +38,7 @@ TERMS = (
 )
 KINDS = tuple(dict.fromkeys(term.kind for term in TERMS))
 LEAST_STANDARD = 1e-3
-"""In standard deviations, the unit of a forecast's error: what is too small to count."""
+"""Errors of a forecast below so many standard deviations are too small to count."""
 
 
 class EnsemblePredictor(DeviationDetector):
@@ -46,7 +52,7 @@ class EnsemblePredictor(DeviationDetector):
     _forecast: Forecast
 
     def fit(self, frames: Sequence[pd.DataFrame], step_seconds: int | None = None) -> None:
-        """Learn from training rows what is usual.
+        """Fit the forecast of changes, scales and threshold to training rows.
 
         Args:
             frames: one of each entity (a pod, a server), in order of time: ``timestamp`` and the columns.
@@ -62,22 +68,22 @@ class EnsemblePredictor(DeviationDetector):
         least = least_scale(np.concatenate([grid.values for grid in grids]))
         floors = {kind: LEAST_STANDARD if kind == "forecast_error" else least for kind in KINDS}
         found = [deviations(grid, forecast) for grid in grids]
-        self._forecast, self._usual = forecast, self._calibrated(grids, found, floors)
+        self._forecast, self._calibration = forecast, self._calibrate(grids, found, floors)
 
     def _deviations(self, grid: Grid) -> Kinds:
         return deviations(grid, self._forecast)
 
     def to_bytes(self) -> bytes:
         """The fitted detector as JSON: numbers only, nothing that runs when it is read."""
-        usual = self._fitted()
+        calibration = self._require_fitted()
         document: dict[str, Any] = {
             "format": FORMAT,
             "columns": self.columns,
             "alert_budget": self.alert_budget,
-            "step_seconds": usual.step_seconds,
+            "step_seconds": calibration.step_seconds,
             "forecast": {field.name: getattr(self._forecast, field.name).tolist() for field in fields(Forecast)},
             "kinds": KINDS,
-            **{name: getattr(usual, name).tolist() for name in USUAL_ARRAYS},
+            **{name: getattr(calibration, name).tolist() for name in CALIBRATION_ARRAYS},
         }
         return json.dumps(document, allow_nan=False).encode()
 
@@ -94,8 +100,8 @@ class EnsemblePredictor(DeviationDetector):
                 raise ModelError("the model file is of another format: train it again with this release")
             detector = cls(document["columns"], document["alert_budget"])
             detector._forecast = Forecast(**{name: np.array(value) for name, value in document["forecast"].items()})
-            arrays = {name: np.array(document[name]) for name in USUAL_ARRAYS}
-            detector._usual = Usual(int(document["step_seconds"]), **arrays)
+            arrays = {name: np.array(document[name]) for name in CALIBRATION_ARRAYS}
+            detector._calibration = Calibration(int(document["step_seconds"]), **arrays)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"not a model file of ensemble-predictor: {error}") from None
         return detector

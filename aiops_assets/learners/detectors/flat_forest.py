@@ -1,4 +1,4 @@
-"""The anomaly-detector without scikit-learn's cost of a call, for rows that are asked one at a time.
+"""The anomaly-detector without scikit-learn's cost of a call, for requests of one row.
 
 A Pipeline of :mod:`~aiops_assets.learners.detectors.isolation_forest` spends milliseconds on checks before it looks
 at a row. Here its trees lie in flat arrays that a compiled loop walks through.
@@ -46,14 +46,14 @@ class FlatForest:
         expected: (45,) medians of the train rows, which stand in for a column whose value is not known.
         spread: (45,) positive; the standard deviation that a normal distribution would have whose quantiles lie as
             far apart as those the column was scaled with. Where a column is not scaled (the level of a counter has
-            no usual range): as much as the median itself, at least 1.
+            no normal range): as much as the median itself, at least 1.
         missing: (45,) what a column holds when its value is not known.
         roots: (n_trees,) the first node of each tree.
         column, threshold: (n_nodes,) a row goes right where its column is above the threshold; infinity at a leaf.
         children: (n_nodes, 2) left and right; a leaf is its own child, so that all trees can be walked in step.
         depth: (n_nodes,) path length of a row that ends in this leaf.
         levels: steps after which every row is at a leaf.
-        usual_depth: what the depths of all trees are together in the mean, c(n) of the paper for each tree.
+        expected_depth: the expected sum of the depths in all trees, c(n) of the paper for each tree.
         offset: the score above which a row is an anomaly, with its sign turned.
     """
 
@@ -66,7 +66,7 @@ class FlatForest:
     children: Indices
     depth: Floats
     levels: int
-    usual_depth: float
+    expected_depth: float
     offset: float
 
     @classmethod
@@ -103,7 +103,7 @@ class FlatForest:
         depths = np.empty(len(matrix))
         trees = (self.roots, self.column, self.threshold, self.children, self.depth, self.levels)
         _compiled()(matrix, self.missing, self.expected, *trees, depths)
-        scores: Floats = 2.0 ** (-depths / self.usual_depth) + self.offset
+        scores: Floats = 2.0 ** (-depths / self.expected_depth) + self.offset
         return scores
 
     def predict(self, rows: npt.ArrayLike) -> Labels:
@@ -111,18 +111,18 @@ class FlatForest:
         return np.where(self.score(rows) > 0, np.int64(-1), np.int64(1))
 
     def contributions(self, row: npt.ArrayLike) -> Floats:
-        """How much each metric of the engine speaks for a row's being unusual: (45,) -> (5,), shares or all 0.
+        """Each engine metric's part in how anomalous a row is: (45,) -> (5,), shares or all 0.
 
-        A metric's part is how far the score falls when the row is asked again as if the metric's query had failed
+        A metric's part is how far the score falls when the row is scored again as if the metric's query had failed
         (occlusion). Raises ModelError: see :meth:`score`.
         """
         values = np.asarray(row, dtype=np.float64)
         if values.shape != (WIDTH,):
             raise ModelError(f"one row of {WIDTH} columns is asked for, not an array of shape {values.shape}")
-        asked = np.tile(values, (len(ENGINE_METRICS) + 1, 1))
+        occluded = np.tile(values, (len(ENGINE_METRICS) + 1, 1))
         for i in range(len(ENGINE_METRICS)):
-            asked[i + 1, i * len(STATISTICS) : (i + 1) * len(STATISTICS)] = ENGINE_DEFAULT
-        score = self.score(asked)
+            occluded[i + 1, i * len(STATISTICS) : (i + 1) * len(STATISTICS)] = ENGINE_DEFAULT
+        score = self.score(occluded)
         falls: Floats = np.maximum(score[0] - score[1:], 0.0)
         total = falls.sum()
         return falls / total if total > 0 else falls
@@ -145,9 +145,9 @@ def _taken_apart(pipeline: Any) -> FlatForest:
     counts = np.array([tree.node_count for tree, _ in trees], dtype=np.int64)
     roots = np.cumsum(counts) - counts
     node_depths = [tree.compute_node_depths() for tree, _ in trees]
-    lengths = [d + _usual_path(tree.n_node_samples) - 1.0 for d, (tree, _) in zip(node_depths, trees, strict=True)]
-    usual_depth = len(trees) * _usual_path(np.array([forest.max_samples_]))[0]
-    require(usual_depth > 0, "its trees saw one row each")
+    lengths = [d + _mean_path(tree.n_node_samples) - 1.0 for d, (tree, _) in zip(node_depths, trees, strict=True)]
+    expected_depth = len(trees) * _mean_path(np.array([forest.max_samples_]))[0]
+    require(expected_depth > 0, "its trees saw one row each")
     read = np.concatenate([np.where(tree.feature >= 0, which[tree.feature], -1) for tree, which in trees])
     return FlatForest(
         expected=_kept(expected),
@@ -159,13 +159,13 @@ def _taken_apart(pipeline: Any) -> FlatForest:
         children=_kept(np.concatenate([_children(tree, root) for (tree, _), root in zip(trees, roots, strict=True)])),
         depth=_kept(np.concatenate(lengths)),
         levels=int(np.concatenate(node_depths).max()) - 1,
-        usual_depth=float(usual_depth),
+        expected_depth=float(expected_depth),
         offset=float(forest.offset_),
     )
 
 
 def _kept(array: npt.NDArray[Kept]) -> npt.NDArray[Kept]:
-    """What threads share and nobody may change."""
+    """The array, read-only: threads share it."""
     array.flags.writeable = False
     return array
 
@@ -176,11 +176,11 @@ def _children(tree: Any, root: int) -> Indices:
     return (root + np.where(children < 0, itself, children)).astype(np.uint32)
 
 
-def _usual_path(samples: Ints) -> Floats:
+def _mean_path(samples: Ints) -> Floats:
     """c(n), the mean path length of a search tree of n rows: equation 1 of Liu, Ting, Zhou (2008)."""
     n = np.maximum(samples, 3).astype(np.float64)
-    usual = 2.0 * (np.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n
-    return np.where(samples <= 1, 0.0, np.where(samples == 2, 1.0, usual))
+    mean = 2.0 * (np.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n
+    return np.where(samples <= 1, 0.0, np.where(samples == 2, 1.0, mean))
 
 
 def _probe() -> Floats:

@@ -1,4 +1,4 @@
-"""What happens to a row before the trees of an anomaly-detector, and what a tree's threshold is in raw values.
+"""The steps before the trees of an anomaly-detector, and the thresholds of the trees in raw values.
 
 Each step only ever maps a larger value of a column to a larger or equal one, so that "transformed value <=
 threshold" is the same question as "raw value <= t" for one raw number t. It is found by bisection over the 64-bit
@@ -40,17 +40,17 @@ class ScaledColumn:
 
 
 def require(holds: bool, otherwise: str) -> None:
-    """Raise ModelError, which says what the Pipeline is instead, unless it is as it must be."""
+    """Raise ModelError with the text ``otherwise``, which describes the Pipeline, unless ``holds``."""
     if not holds:
         raise ModelError(f"{OTHER_KIND} ({otherwise})")
 
 
 def imputed(transformer: Any) -> tuple[Ints, Floats, Floats]:
-    """What a fitted imputation does: (45,) each.
+    """The parameters of a fitted imputation.
 
     Returns:
         The raw column at each position of its output; of each raw column, the value that stands for "not known",
-        and the one that is filled in instead.
+        and the one that is filled in instead: (45,) each.
 
     Raises:
         ModelError: it does something else, or not to each column.
@@ -70,7 +70,7 @@ def imputed(transformer: Any) -> tuple[Ints, Floats, Floats]:
 
 
 def scaled(transformer: Any, order: Ints) -> tuple[list[ScaledColumn], Floats]:
-    """What a fitted scaling does with columns that come in this order.
+    """The parameters of a fitted scaling of columns that come in this order.
 
     Returns:
         The columns of its output; of each raw column the standard deviation that a normal distribution would have
@@ -121,7 +121,7 @@ def _step(transformer: Any) -> Step:
 
 
 def raw_thresholds(read: Ints, threshold: Floats, columns: list[ScaledColumn]) -> Floats:
-    """What the raw value of a node's column is compared with: (n_nodes,).
+    """The raw value that a node's column is compared with: (n_nodes,).
 
     Args:
         read: (n_nodes,) which of the columns a node reads, -1 at a leaf.

@@ -20,16 +20,16 @@ CONTAMINATION = 0.03
 LEAST_TRAIN_ROWS = 10
 MOST_FIT_ROWS = 20_000
 BLOCK_VALUES = 4_000_000
-"""Features at a time: a thousand columns have nine thousand a row."""
+"""So many features are computed at a time: a thousand columns have nine thousand a row."""
 
 
 class ForestWindows:
     """Isolation Forest over the nine statistics of each column.
 
     Args:
-        columns: which, in order.
+        columns: names of the columns, in order.
         alert_budget: share of the training rows that alerts.
-        seed: of the forest.
+        seed: makes the forest reproducible.
     """
 
     def __init__(self, columns: Sequence[str], alert_budget: float = CONTAMINATION, seed: int = 42) -> None:
@@ -76,7 +76,7 @@ class ForestWindows:
 
     def _scores(self, rows: Floats) -> Floats:
         known = np.isfinite(rows).any(axis=1)
-        score = np.full(len(rows), -0.5)  # what a forest says of its most normal rows
+        score = np.full(len(rows), -0.5)  # a forest's score of its most normal rows
         if known.any():
             score[known] = -self._pipeline.decision_function(np.nan_to_num(rows[known], nan=0.0))
         return score

@@ -38,7 +38,7 @@ def fit(rows: pd.DataFrame, parameters: Mapping[str, object], seed: int) -> Any:
 
     Args:
         rows: training rows, at least 50.
-        parameters: of ``sklearn.ensemble.IsolationForest``.
+        parameters: those of ``sklearn.ensemble.IsolationForest``.
         seed: makes the fit reproducible.
 
     Raises:

@@ -2,9 +2,9 @@
 
 1. The network (:mod:`lstm_network`) gives two errors of each metric in each row: of its change to the row before, and
    of its level within the last 16 rows.
-2. Scales, terms, score and alerts are those of :mod:`deviation_detector`. So a network that ages does not make every
-   row unusual. Terms are over all metrics at once and over an hour, and over the fifth with the largest errors over an
-   hour.
+2. Scales, terms, score and alerts are those of :mod:`deviation_detector`, so that a network that ages does not make
+   every row anomalous. Terms are over all metrics at once and over an hour, and over the fifth with the largest errors
+   over an hour.
 
 PyTorch is imported when it is needed.
 """
@@ -16,7 +16,13 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import ModelError
-from aiops_assets.learners.detectors.deviation_detector import USUAL_ARRAYS, DeviationDetector, Kinds, Term, Usual
+from aiops_assets.learners.detectors.deviation_detector import (
+    CALIBRATION_ARRAYS,
+    Calibration,
+    DeviationDetector,
+    Kinds,
+    Term,
+)
 from aiops_assets.learners.detectors.deviation_scores import ALERT_BUDGET, least_scale, training_grids
 from aiops_assets.learners.detectors.deviations import rolling_mean
 from aiops_assets.timeseries.frames import Grid
@@ -28,22 +34,22 @@ if TYPE_CHECKING:
     from aiops_assets.learners.detectors.lstm_network import Network, Windows
 
 FORMAT = 1
-HELD_BACK = 0.15
-"""Share of each entity's train rows, its newest, that training is judged by and does not learn from."""
+VALIDATION_SHARE = 0.15
+"""Share of each entity's train rows, its newest, that are the validation split of training."""
 LEAST_ERROR = 0.1
-"""In units of a metric's usual signal: smaller errors are the network's own noise."""
+"""Errors below this share of a metric's mean signal are the network's own noise."""
 KINDS = ("change", "level")
 """``lstm_network.SIGNALS``, which cannot be imported without torch."""
 OVER = (("all", 0.0), ("all", 1.0), ("top", 1.0))
-"""Over which metrics (all, or the fifth that is largest), and over how many hours; of each kind."""
+"""Each kind is averaged over these metrics (all, or the fifth that is largest), and smoothed over so many hours."""
 
 
 class LstmAutoencoder(DeviationDetector):
     """Two errors of a network that writes windows out, as kinds of deviation.
 
     Args:
-        columns, alert_budget: as of DeviationDetector.
-        seed: of the first weights and of the order of training.
+        columns, alert_budget: as in :class:`DeviationDetector`.
+        seed: makes the first weights and the order of training reproducible.
     """
 
     terms = tuple(Term(kind, over, hours) for kind in KINDS for over, hours in OVER)
@@ -51,7 +57,7 @@ class LstmAutoencoder(DeviationDetector):
     least_spread = 1e-3
     _network: "Network"
     _losses: Floats
-    """Of the held-back windows before training and after each epoch."""
+    """Losses of the validation split before training and after each epoch."""
 
     def __init__(self, columns: Sequence[str], alert_budget: float = ALERT_BUDGET, seed: int = 42) -> None:
         super().__init__(columns, alert_budget)
@@ -64,14 +70,14 @@ class LstmAutoencoder(DeviationDetector):
         step_seconds: int | None = None,
         start: "LstmAutoencoder | None" = None,
     ) -> None:
-        """Learn from training rows what is usual.
+        """Train the network, and fit scales and threshold to training rows.
 
-        The newest 15 % of each frame are held back: training ends early when they are no longer written out better.
+        The newest 15 % of each frame are the validation split: training ends early when its loss falls no more.
 
         Args:
             frames: one of each entity (a pod, a server), in order of time: ``timestamp`` and the columns.
             step_seconds: cadence of the series; that of the longest frame by default.
-            start: a fitted detector to go on from: its weights and its units of the signals, fewer epochs.
+            start: a fitted detector for a warm start: from its weights and its units of the signals, fewer epochs.
 
         Raises:
             ModelError: fewer than ten rows, no value at all, or a ``start`` of other columns or another cadence.
@@ -89,12 +95,12 @@ class LstmAutoencoder(DeviationDetector):
         if start is None:
             network = lstm_network.new_network(_signal_scale(grids, lstm_network.WINDOW + 1), self.seed)
         else:
-            network = self._continued(start, grids[0].step_seconds)
+            network = self._warm_start(start, grids[0].step_seconds)
         windows = lstm_network.Windows([grid.values for grid in grids])
-        learnt, held_back = _learnt_and_held_back(windows, grids)
-        losses = lstm_network.train(network, windows, learnt, held_back, self.seed, continued=start is not None)
+        training, validation = _training_and_validation(windows, grids)
+        losses = lstm_network.train(network, windows, training, validation, self.seed, warm_start=start is not None)
         found = [_errors(network, grid) for grid in grids]
-        self._usual = self._calibrated(grids, found, dict.fromkeys(KINDS, LEAST_ERROR))
+        self._calibration = self._calibrate(grids, found, dict.fromkeys(KINDS, LEAST_ERROR))
         self._network, self._losses, self._file = network, np.array(losses), None
 
     def _deviations(self, grid: Grid) -> Kinds:
@@ -110,19 +116,19 @@ class LstmAutoencoder(DeviationDetector):
         """
         from aiops_assets.learners.detectors import lstm_network
 
-        usual = self._fitted()
+        calibration = self._require_fitted()
         if self._file is None:
             document: dict[str, Any] = {
                 "format": FORMAT,
                 "columns": self.columns,
                 "alert_budget": self.alert_budget,
                 "seed": self.seed,
-                "step_seconds": usual.step_seconds,
+                "step_seconds": calibration.step_seconds,
                 "window": lstm_network.WINDOW,
                 "signals": lstm_network.SIGNALS,
                 "losses": self._losses.tolist(),
-                **{name: getattr(usual, name).tolist() for name in USUAL_ARRAYS},
-                "hours": usual.hours[: len(OVER)].tolist(),  # the same of each kind
+                **{name: getattr(calibration, name).tolist() for name in CALIBRATION_ARRAYS},
+                "hours": calibration.hours[: len(OVER)].tolist(),  # the same of each kind
             }
             self._file = lstm_network.to_file(self._network, document)
         return self._file
@@ -142,59 +148,59 @@ class LstmAutoencoder(DeviationDetector):
             if [document["format"], document["window"], document["signals"]] != shape:
                 raise ModelError("the model file is of another format: train it again with this release")
             detector = cls(document["columns"], float(document["alert_budget"]), int(document["seed"]))
-            arrays = {name: np.array(document[name], dtype=np.float64) for name in ("losses", *USUAL_ARRAYS)}
+            arrays = {name: np.array(document[name], dtype=np.float64) for name in ("losses", *CALIBRATION_ARRAYS)}
             step_seconds = int(document["step_seconds"])
             _check(arrays, step_seconds, len(detector.columns))
             detector._losses = arrays.pop("losses")
             arrays["hours"] = np.tile(arrays["hours"], len(KINDS))
             detector._network = lstm_network.read_network(data, len(detector.columns))
-            detector._usual = Usual(step_seconds, **arrays)
+            detector._calibration = Calibration(step_seconds, **arrays)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"not a model file of lstm-predictor: {error}") from None
         detector._file = data
         return detector
 
     @property
-    def held_back_losses(self) -> tuple[float, ...]:
-        """Loss of the held-back windows before training and after each epoch."""
-        self._fitted()
+    def validation_losses(self) -> tuple[float, ...]:
+        """Losses of the validation split before training and after each epoch."""
+        self._require_fitted()
         return tuple(self._losses.tolist())
 
-    def _continued(self, start: "LstmAutoencoder", step_seconds: int) -> "Network":
-        """A copy of another detector's network."""
+    def _warm_start(self, start: "LstmAutoencoder", step_seconds: int) -> "Network":
+        """A copy of another detector's network, for a warm start. Raises ModelError: other columns or cadence."""
         import copy
 
-        usual = start._fitted()
+        calibration = start._require_fitted()
         if start.columns != self.columns:
             differing = sorted(set(self.columns) ^ set(start.columns)) or ["the order of the columns"]
             raise ModelError(
                 f"cannot go on from a detector of {len(start.columns)} columns with one of {len(self.columns)}: "
                 f"{differing[0]} differs, train from scratch"
             )
-        if usual.step_seconds != step_seconds:
+        if calibration.step_seconds != step_seconds:
             raise ModelError(
-                f"cannot go on from a detector of rows {usual.step_seconds} s apart with rows {step_seconds} s apart: "
-                "train from scratch"
+                f"cannot go on from a detector of rows {calibration.step_seconds} s apart with rows {step_seconds} s "
+                "apart: train from scratch"
             )
         return copy.deepcopy(start._network)
 
 
-def _learnt_and_held_back(windows: "Windows", grids: Sequence[Grid]) -> "tuple[Tensor, Tensor]":
-    """Ends of the windows to learn from and of those that judge; none ends in a row without any value."""
+def _training_and_validation(windows: "Windows", grids: Sequence[Grid]) -> "tuple[Tensor, Tensor]":
+    """Ends of the windows of the training and of the validation split; none ends in a row without any value."""
     import torch
 
-    learnt, held_back = [], []
+    training, validation = [], []
     for ends, grid in zip(windows.ends, grids, strict=True):
         known = ends[np.isfinite(grid.values).any(axis=1)]
-        first = len(known) - int(HELD_BACK * len(known))
-        learnt.append(known[:first])
-        held_back.append(known[first:])
-    both = [torch.from_numpy(np.concatenate(part)) for part in (learnt, held_back)]
-    return both[0], both[1] if len(both[1]) else both[0]  # many entities of a few rows each: nothing to hold back
+        first = len(known) - int(VALIDATION_SHARE * len(known))
+        training.append(known[:first])
+        validation.append(known[first:])
+    both = [torch.from_numpy(np.concatenate(part)) for part in (training, validation)]
+    return both[0], both[1] if len(both[1]) else both[0]  # many entities of a few rows each: nothing to split off
 
 
 def _signal_scale(grids: Sequence[Grid], window: int) -> Floats:
-    """(2, n_metrics): the mean absolute change, and distance to the mean of a window, of the training rows."""
+    """(2, n_metrics): mean absolute change, and mean distance to the mean of a window, over the training rows."""
     signals = (
         [np.abs(np.diff(grid.values, axis=0)) for grid in grids],
         [np.abs(grid.values - rolling_mean(grid.values, window)) for grid in grids],
@@ -204,13 +210,13 @@ def _signal_scale(grids: Sequence[Grid], window: int) -> Floats:
 
 
 def _known_mean(values: Floats) -> Floats:
-    """Over the rows; 0 where nothing is known."""
+    """(n_metrics,) mean over the rows of what is known; 0 where nothing is."""
     known = np.isfinite(values)
     return np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
 
 def _errors(network: "Network", grid: Grid) -> Kinds:
-    """Of each signal, in units of what is usual of the metric."""
+    """Signal -> (n_rows, n_metrics) errors in units of the metric's mean signal in training."""
     from aiops_assets.learners.detectors import lstm_network
 
     return dict(zip(lstm_network.SIGNALS, lstm_network.errors(network, grid.values).swapaxes(0, 1), strict=True))

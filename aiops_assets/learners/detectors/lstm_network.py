@@ -1,7 +1,7 @@
 """The network of lstm-predictor: an LSTM encoder-decoder over windows of samples, its training and its file.
 
 Malhotra et al., "LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection", ICML workshop 2016: an encoder reads a
-window, a decoder writes it out again from the little that was kept, newest row first; what it cannot write is unusual.
+window, a decoder reconstructs it from the little that was kept, newest row first; where it fails, the row is anomalous.
 
 This module needs PyTorch: import it where a network is needed, not at the top of a module.
 """
@@ -29,20 +29,22 @@ WINDOW = 16
 SIGNALS = ("change", "level")
 HIDDEN = 32
 LATENT = 8
-"""What is kept of a window, whatever its width: with room for everything, anomalies too would be written out well."""
+"""Numbers that are kept of a window, whatever its width: with room for everything, anomalies too would be reconstructed
+well."""
 MOST_SHOWN = 6.0
-"""In units of the scale: what is shown to the network is cut here, so that one spike does not drown the window."""
+"""The network is shown signals of at most so many scales, so that one spike does not drown the window."""
 MOST_SIGNAL = 1000.0
 BATCH = 128
-EPOCHS, EPOCHS_CONTINUED = 12, 4
+EPOCHS, EPOCHS_WARM = 12, 4
 PATIENCE = 3
 LEAST_GAIN = 0.005
-"""An epoch that lowers the held-back loss by a smaller share counts as one without progress."""
-LEARNING_RATE, LEARNING_RATE_CONTINUED = 5e-3, 1e-3
+"""An epoch that lowers the validation loss by a smaller share counts as one without progress."""
+LEARNING_RATE, LEARNING_RATE_WARM = 5e-3, 1e-3
 MOST_GRADIENT = 1.0
 MOST_WINDOWS, LEAST_WINDOWS, MOST_EPOCH_VALUES = 6144, 512, 6144 * WINDOW * 64
-"""An epoch is at most this work, however long the history; wide series get fewer windows."""
-MOST_HELD_BACK = 2048
+"""An epoch draws so many windows at most, however long the history, and fewer of wide series: so many values, but not
+below the least number of windows."""
+MOST_VALIDATION_WINDOWS = 2048
 SCORED_WINDOWS, MOST_BLOCK_VALUES = 512, 2_000_000
 DOCUMENT = "detector.json"
 
@@ -54,12 +56,12 @@ class Network(nn.Module):
     window; both in units of :attr:`scale`, cut at 1,000. Levels themselves drift and are not shown.
 
     Args:
-        n_columns: of the windows.
+        n_columns: columns of the windows.
         generator: draws the first weights; zeros without one, for weights that are loaded.
     """
 
     scale: Tensor
-    """(2, n_columns) float64, what is usual of each signal, in the columns' units."""
+    """(2, n_columns) float64, mean size of each signal in training, in the columns' units."""
 
     def __init__(self, n_columns: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -122,13 +124,13 @@ class Network(nn.Module):
 
 
 class Windows:
-    """Every window of some stretches, cut when asked for; rows before a stretch are unknown.
+    """Every window of some stretches, cut on request; rows before a stretch are unknown.
 
     Args:
         stretches: each (n_rows, n_columns) float64, NaN where no sample is.
 
     Attributes:
-        ends: of each stretch, where its rows are: row ``ends[i][j]`` is the last of that window.
+        ends: for each stretch, positions of its rows: row ``ends[i][j]`` is the last row of a window.
     """
 
     def __init__(self, stretches: Sequence[Floats]) -> None:
@@ -175,38 +177,38 @@ def new_network(scale: Floats, seed: int) -> Network:
 
 
 def train(
-    network: Network, windows: Windows, learnt: Tensor, held_back: Tensor, seed: int, *, continued: bool = False
+    network: Network, windows: Windows, training: Tensor, validation: Tensor, seed: int, *, warm_start: bool = False
 ) -> list[float]:
     """Train in place; the weights of the best epoch stay.
 
-    Ends early when three epochs in a row hardly lowered the loss of the held-back windows.
+    Ends early when three epochs in a row hardly lowered the validation loss.
 
     Args:
-        network: to train.
-        windows: of the train rows.
-        learnt: ends of the windows to learn from; each epoch draws some of them.
-        held_back: ends of those that only judge.
-        seed: of the draw.
-        continued: the network was trained before: fewer epochs, smaller steps.
+        network: the network to train.
+        windows: windows of the train rows.
+        training: ends of the windows of the training split; each epoch draws some of them.
+        validation: ends of the windows of the validation split.
+        seed: makes the draw reproducible.
+        warm_start: whether the network was trained before: fewer epochs, smaller steps.
 
     Returns:
-        The held-back loss before training and after each epoch.
+        The validation loss before training and after each epoch.
     """
     n_columns = network.scale.shape[1]
     most = max(LEAST_WINDOWS, min(MOST_WINDOWS, MOST_EPOCH_VALUES // (WINDOW * n_columns)))
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE_CONTINUED if continued else LEARNING_RATE)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE_WARM if warm_start else LEARNING_RATE)
     with exactly():
-        losses = [_loss(network, windows, held_back)]
+        losses = [_loss(network, windows, validation)]
         best, kept, fruitless = losses[0], copy.deepcopy(network.state_dict()), 0
-        for _ in range(EPOCHS_CONTINUED if continued else EPOCHS):
-            drawn = learnt[torch.randperm(len(learnt), generator=generator)[:most]]
+        for _ in range(EPOCHS_WARM if warm_start else EPOCHS):
+            drawn = training[torch.randperm(len(training), generator=generator)[:most]]
             for batch in _parts(drawn, BATCH):
                 optimizer.zero_grad()
                 torch.autograd.backward(network.loss(windows.ending(batch)))
                 nn.utils.clip_grad_norm_(network.parameters(), MOST_GRADIENT)
                 optimizer.step()
-            losses.append(_loss(network, windows, held_back))
+            losses.append(_loss(network, windows, validation))
             fruitless = 0 if losses[-1] < (1 - LEAST_GAIN) * best else fruitless + 1
             if losses[-1] < best:
                 best, kept = losses[-1], copy.deepcopy(network.state_dict())
@@ -254,7 +256,7 @@ def to_file(network: Network, document: Mapping[str, object]) -> bytes:
 
 
 def read_document(data: bytes) -> dict[str, Any]:
-    """The JSON document of a file made by :func:`to_file`. Raises ModelError: it is none, or damaged."""
+    """The JSON document of a file made by :func:`to_file`. Raises ModelError: the file is another one, or damaged."""
     document: dict[str, Any] = json.loads(_Archive(data).read(f"extra/{DOCUMENT}"))
     return document
 
@@ -299,8 +301,8 @@ class _Archive:
 
 
 def _loss(network: Network, windows: Windows, ends: Tensor) -> float:
-    """Mean over windows; of at most 2,048 of them, evenly spaced."""
-    every = ends[:: -(-len(ends) // MOST_HELD_BACK)]
+    """Mean loss over windows; of more than 2,048, over as many evenly spaced ones."""
+    every = ends[:: -(-len(ends) // MOST_VALIDATION_WINDOWS)]
     with torch.no_grad():
         parts = [float(network.loss(windows.ending(part))) * len(part) for part in _parts(every, SCORED_WINDOWS)]
     return sum(parts) / len(every)
@@ -311,5 +313,5 @@ def _parts(ends: Tensor, size: int) -> list[Tensor]:
 
 
 def _shown(signals: Tensor) -> Tensor:
-    """What the network reads and has to write: bounded, and 0 where nothing is known."""
+    """Signals as the network reads and has to reconstruct them: bounded, and 0 where nothing is known."""
     return torch.clamp(torch.nan_to_num(signals), -MOST_SHOWN, MOST_SHOWN)

@@ -10,23 +10,24 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.learners.forecasters.features import NARROW_HOURS, SEASONS, Steps
-from aiops_assets.learners.forecasters.per_metric import UNJUDGED, Metric, PerMetricForecaster, Scale, least_wrong
+from aiops_assets.learners.forecasters.per_metric import UNJUDGED, Metric, PerMetricForecaster, Scale, smallest_errors
 from aiops_assets.timeseries.series import Floats
 
 Order = tuple[int, int, int]
 
-ROWS = 1200
-"""The newest that are learnt from: older ones make the likelihood slower, and little better."""
+FIT_ROWS = 1200
+"""A fit uses so many of the newest rows: older ones make the likelihood slower, and little better."""
 LEAST_ROWS = 60
 SCALE_DAYS = 14
-HELD_DAYS, HELD_SHARE = 4, 0.5
+CALIBRATION_DAYS, CALIBRATION_SHARE = 4, 0.5
 ORIGINS = 64
 ORDERS = ((0, 1), (1, 1), (2, 1), (2, 2))
-"""(p, q): AICc chooses."""
+"""AICc chooses one of these (p, q)."""
 SIGNIFICANT = 0.05
 ITERATIONS = 50
 EVALUATIONS = 600
-"""Of a likelihood, after which a search ends: none of real series took so many, a raw counter's has no top to reach."""
+"""A search ends after so many evaluations of the likelihood: no real series took as many, and that of a raw counter has
+no maximum to reach."""
 RANDOM_WALK: Order = (0, 1, 0)
 
 
@@ -40,41 +41,41 @@ class Estimate:
 
 @dataclass(frozen=True)
 class View:
-    """What the ARIMA is of: the metric on a scale, less the shape of the days before, which has no level of its own.
+    """The series that an ARIMA is fitted to: a metric on a scale, less its daily profile, which has no level.
 
     Attributes:
         level: (n,) the metric on its scale.
-        usual: (n,) the median of up to seven days before at the same time, each smoothed over an hour and less its
+        profile: (n,) the median of up to seven days before at the same time, each smoothed over an hour and less its
             own level; NaN on the first day; all 0 in a view without profile.
         first: the first row with a profile.
     """
 
     level: Floats
-    usual: Floats
+    profile: Floats
     first: int
 
     @classmethod
     def of(cls, level: Floats, day: int, seasonal: bool) -> "View":
         """A view of a metric on a scale."""
         rows = np.arange(len(level))
-        usual = same_time(level, rows, rows - 1, day) if seasonal else np.zeros(len(level))
-        return cls(level, usual, day if seasonal else 0)
+        profile = daily_profile(level, rows, rows - 1, day) if seasonal else np.zeros(len(level))
+        return cls(level, profile, day if seasonal else 0)
 
     def remainder(self, begin: int, end: int) -> Floats:
-        """(n,) what is modelled, from row ``begin`` at the earliest."""
+        """(n,) rows ``begin`` to ``end`` without profile, none before the first that has one."""
         begin = max(begin, self.first)
-        return self.level[begin:end] - self.usual[begin:end]
+        return self.level[begin:end] - self.profile[begin:end]
 
 
 class ArimaForecaster(PerMetricForecaster):
     """ARIMA(p, d, q) by maximum likelihood: d by a KPSS test, p and q by AICc (Hyndman & Khandakar 2008).
 
-    Four views of a metric are candidates: plain or compressed by a hyperbolic sine, as it is or less its profile of
-    the day. Each is fitted on the rows before a held-back part and asked from origins in it; the one that is least
-    wrong there is fitted again on the newest :data:`ROWS`. A later history is filtered with these parameters.
+    Four views of a metric are candidates: plain or compressed by a hyperbolic sine, as it is or less its daily profile.
+    Each is fitted on the rows before the calibration split and forecasts from origins in it; the one with the smallest
+    errors there is fitted again on the newest :data:`FIT_ROWS`. A later history is filtered with these parameters.
 
     Attributes:
-        orders: metric -> (p, d, q); none where the median of the last hour goes on.
+        orders: metric -> (p, d, q); without those that are forecast by the median of the last hour.
     """
 
     kind = "arima"
@@ -82,21 +83,21 @@ class ArimaForecaster(PerMetricForecaster):
 
     @property
     def orders(self) -> dict[str, Order]:
-        """What was fitted to each metric."""
+        """Metric -> (p, d, q) that was fitted to it."""
         fitted = zip(self.metrics, self.models, strict=True)
         return {name: _order(model["order"]) for name, model in fitted if model}
 
-    def _load(self) -> None:
+    def _import_library(self) -> None:
         with contained():
             import statsmodels.tsa.arima.model  # noqa: F401
 
-    def _fitted(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
+    def _fit_model(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
         values, day, rows = metric.values, metric.day, len(metric.values)
         if rows < LEAST_ROWS:
             raise ValueError(f"{rows} rows are too few for ARIMA, which takes {LEAST_ROWS}")
         if np.ptp(values) == 0:
             raise ValueError("it never changed")
-        begin = rows - min(HELD_DAYS * day, int(rows * HELD_SHARE))
+        begin = rows - min(CALIBRATION_DAYS * day, int(rows * CALIBRATION_SHARE))
         origins = metric.origins(np.linspace(begin - 1, rows - 2, ORIGINS).astype(int))
         if not len(origins):
             raise ValueError(UNJUDGED)
@@ -107,26 +108,26 @@ class ArimaForecaster(PerMetricForecaster):
         for seasonal, compressed in kinds:
             scale = Scale.of(values[max(0, begin - SCALE_DAYS * day) : begin], compressed)
             view = View.of(scale.into(values), day, seasonal)
-            estimate, _ = estimated(view.remainder(begin - ROWS, begin))
+            estimate, _ = fit_arima(view.remainder(begin - FIT_ROWS, begin))
             ahead = forecasts(estimate, view, origins, day, seasonal)
             tried.append(estimate)
             errors.append(metric.errors(origins, scale.back(ahead, values[:begin])))
-        best = least_wrong(errors)
+        best = smallest_errors(errors)
         seasonal, compressed = kinds[best]
         scale = Scale.of(values[-SCALE_DAYS * day :], compressed)
         view = View.of(scale.into(values), day, seasonal)
         order = tried[best].order
-        estimate, note = estimated(view.remainder(rows - ROWS, rows), None if order == RANDOM_WALK else order)
+        estimate, note = fit_arima(view.remainder(rows - FIT_ROWS, rows), None if order == RANDOM_WALK else order)
         profile = np.zeros(day)
         if seasonal:  # for histories that are too short to have their own
-            profile[slots(metric.times[-day:], day)] = view.usual[-day:]
+            profile[slots(metric.times[-day:], day)] = view.profile[-day:]
         model = {
             **asdict(estimate), "seasonal": seasonal, "scale": asdict(scale), "profile": profile.tolist() * seasonal,
         }  # fmt: skip
         what = f"ARIMA{estimate.order}" + " less the daily profile" * seasonal + ", compressed" * compressed
         return model, errors[best], f"{what}{note}"
 
-    def _expected(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
+    def _forecast_medians(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
         scale, day, rows = Scale(**model["scale"]), metric.day, len(metric.values)
         estimate = Estimate(_order(model["order"]), model["parameters"])
         level, newest = scale.into(metric.values), np.array([rows - 1])
@@ -141,8 +142,8 @@ class ArimaForecaster(PerMetricForecaster):
         return scale.back(ahead, metric.values)
 
 
-def estimated(remainder: Floats, order: Order | None = None) -> tuple[Estimate, str]:
-    """Fit a series, of a given order if it has a likelihood or of the best one by AICc; and what did not go well."""
+def fit_arima(remainder: Floats, order: Order | None = None) -> tuple[Estimate, str]:
+    """Fit a series, with the given order if it has a likelihood, else with the best by AICc; a note of what failed."""
     if len(remainder) < LEAST_ROWS or np.ptp(remainder) == 0:
         return Estimate(RANDOM_WALK, []), "; a random walk: what is modelled never changed"
     with contained():
@@ -166,13 +167,13 @@ def differences(remainder: Floats) -> int:
 
 def forecasts(estimate: Estimate, view: View, origins: Steps, horizon: int, seasonal: bool) -> Floats:
     """(n_origins, horizon) medians on the scale, each from the rows up to its origin and fixed parameters."""
-    first = max(view.first, int(origins[0]) + 1 - ROWS)
+    first = max(view.first, int(origins[0]) + 1 - FIT_ROWS)
     with contained():
         model = _arima(view.remainder(first, int(origins[-1]) + 1), estimate.order)
         # Results for people would come with a covariance of the parameters, which costs as much as several filters.
         found = model.filter(estimate.parameters, return_ssm=True)
     mean = estimate.parameters[0] if estimate.order[1] == 0 else 0.0
-    # The state after a row tells all that follows: one pass over the rows serves every origin.
+    # The state after a row decides all that follows: one pass over the rows serves every origin.
     state, design, transition = found.predicted_state[:, origins + 1 - first], found.design[0, :, 0], found.transition
     ahead = np.empty((len(origins), horizon))
     for h in range(horizon):
@@ -180,38 +181,38 @@ def forecasts(estimate: Estimate, view: View, origins: Steps, horizon: int, seas
         state = transition[:, :, 0] @ state
     if seasonal:
         day, known = view.first, origins[:, None]
-        ahead += same_time(view.level, known + np.arange(1, horizon + 1), known, day)
+        ahead += daily_profile(view.level, known + np.arange(1, horizon + 1), known, day)
     return ahead
 
 
-def same_time(level: Floats, rows: Steps, known: Steps, day: int) -> Floats:
-    """The shape of the day at the time of rows, from rows up to ``known``; NaN where there is no day before.
+def daily_profile(level: Floats, rows: Steps, known: Steps, day: int) -> Floats:
+    """The daily profile at the time of rows, from rows up to ``known``; NaN where there is no day before.
 
     A median over days of how far each lay from its own level, the median of the day around the row: where the level
     shifts, days on either side of the shift still agree, and what is left of a metric carries its level.
     """
     half = max(1, round(NARROW_HOURS * day / 24)) // 2
     smooth = pd.Series(level).rolling(2 * half + 1, center=True, min_periods=1).median().to_numpy()
-    # Smoothing looks ahead by half its window, and must not reach beyond what is known.
+    # Smoothing looks ahead by half its window, and must not reach rows after the last known one.
     back = [np.minimum(rows - days * day, known - half) for days in range(1, SEASONS + 1)]
     own = pd.Series(level).rolling(day, min_periods=1).median().to_numpy()
     shape = [smooth[np.maximum(at, 0)] - own[np.minimum(np.maximum(at + day // 2, day - 1), known)] for at in back]
     days = np.stack([np.where(at >= 0, one, np.nan) for at, one in zip(back, shape, strict=True)])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice")
-        usual: Floats = np.nanmedian(days, axis=0)
-    return usual
+        profile: Floats = np.nanmedian(days, axis=0)
+    return profile
 
 
 def slots(times: pd.DatetimeIndex, day: int) -> Steps:
-    """(n,) which row of the day each time is."""
+    """(n,) position of each time in its day, in rows from 0."""
     seconds = times.hour * 3600 + times.minute * 60 + times.second
     return (seconds.to_numpy() * day // 86400).astype(np.int64)
 
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """What statsmodels warns of is acted on here: no convergence is noted, bad start values are replaced by its own."""
+    """Statsmodels gives no warnings inside: fits note that they did not converge, and it replaces bad start values."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # Its import puts filters of its own before all others: inside, so that they go with the context.
         from statsmodels.tools.sm_exceptions import ModelWarning
@@ -222,7 +223,7 @@ def contained() -> Iterator[None]:
 
 
 def _likeliest(remainder: Floats, order: Order) -> tuple[float, Estimate, str] | None:
-    """AICc, parameters and a note; nothing where there is no likelihood."""
+    """AICc, parameters and a note; ``None`` where there is no likelihood."""
     try:
         search = {"maxiter": ITERATIONS, "maxfun": EVALUATIONS, "disp": 0}
         fit = _arima(remainder, order).fit(low_memory=True, cov_type="none", method_kwargs=search)

@@ -1,9 +1,9 @@
-"""What forecasters share: one model for all metrics and all horizons up to a day, and intervals from held-back origins.
+"""Base class of forecasters with one model for all metrics and all horizons up to a day, and conformal intervals.
 
-A metric is taken relative to the median of its last day, in units of its own scale, and how far ahead is a feature
-(the "direct" strategy of multi-step forecasting, as against one step after the other). A kind of forecaster says what
-it predicts for (origin, steps ahead) pairs and how wrong it is on pairs that it has not learnt from. From these errors,
-in units of the spread around their origin, the intervals are read (split conformal prediction; over blocks of time,
+A metric is taken relative to the median of its last day, in units of its own scale, and the number of steps ahead is a
+feature (the "direct" strategy of multi-step forecasting, as against one step after the other). A subclass predicts
+(origin, steps ahead) pairs, and gives its errors on pairs that it has not learnt from. The intervals are quantiles of
+these errors in units of the spread around their origin (split conformal prediction; over blocks of time,
 cross-conformal prediction: Vovk 2015).
 """
 
@@ -23,37 +23,37 @@ from aiops_assets.timeseries.series import Floats
 
 COVERAGE = 0.8
 PAIRS = 30_000
-"""(Origin, steps ahead) pairs that are learnt from, of all metrics together."""
+"""So many (origin, steps ahead) pairs are learnt from, of all metrics together."""
 REMEMBERED_PAIRS = 15_000
-"""Where an origin knows little there is less to learn."""
+"""So many pairs where an origin remembers a day or less: there is less to learn."""
 LEAST_PAIRS = 200
-"""Of each metric, however many there are."""
-LOCAL = 0.5
-"""How much an interval follows the spread around its origin, as an exponent."""
+"""So many pairs at least are drawn of each metric."""
+SPREAD_EXPONENT = 0.5
+"""An interval's width follows the spread around its origin with this exponent."""
 QUIET_SHARE, LEAST_SPREAD = 0.25, 1e-3
-"""What is added to that spread, of the usual one and at least: a quiet hour does not promise a quiet day."""
-LEAST_STILL = 12
-"""Equal rows from which on a metric counts as one that does not move."""
+"""A share of the metric's median spread, and a constant, are added to that spread: a quiet hour is not a quiet day."""
+LEAST_STILL_ROWS = 12
+"""A metric whose rows are all equal is forecast to stay, from so many rows on."""
 BINS = 10
-"""Of the steps ahead, each as wide again as those before it: errors grow fast at first."""
+"""Steps ahead fall into so many bins, each wider than the one before by the same factor: errors grow fast at first."""
 STATE = ("seed", "memory", "metrics", "step_seconds", "scales", "usual_spread", "reach", "margins", "widths")
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """What is learnt from: n pairs of an origin and a moment after it.
+    """Training data: n pairs of a forecast origin and a step after it.
 
     Attributes:
         x: (n, n_features) what is known at the origin, see :mod:`aiops_assets.learners.forecasters.features`.
-        y: (n,) what came.
+        y: (n,) the value at the step.
         t: (n,) rows of the origins; of other histories counted from the end, which they share.
         h: (n,) steps ahead, from 1.
         metric: (n,) positions of the metrics.
-        local: (n,) how unquiet the metric was around the origin.
-        own: (n,) whether the pair is of the history itself, whose errors tell how wide intervals are.
+        local: (n,) the unit of errors, from the metric's spread around the origin.
+        own: (n,) whether the pair is of the history itself, from whose errors intervals are made.
         first: the first row that may be an origin.
-        rows: of the history.
-        day: rows of a day.
+        rows: number of rows of the history.
+        day: number of rows in a day.
     """
 
     x: Floats
@@ -69,11 +69,11 @@ class Pairs:
 
 
 class DirectForecaster(ABC):
-    """Several metrics at once, up to a day ahead; see the module.
+    """Forecasts several metrics at once, up to a day ahead, by one model of all (origin, steps ahead) pairs.
 
     Args:
-        seed: of the pairs that are drawn.
-        memory: rows that an origin knows, it and those before it; all there are by default.
+        seed: makes the drawn pairs reproducible.
+        memory: rows that are known at an origin, it and those before it; all there are by default.
     """
 
     def __init__(self, seed: int = 42, memory: int | None = None) -> None:
@@ -83,19 +83,19 @@ class DirectForecaster(ABC):
 
     @abstractmethod
     def _learn(self, pairs: Pairs) -> Floats:
-        """Learn from pairs; (n,) the errors on them of models that did not, NaN: there is none."""
+        """Learn from pairs; return their errors (n,) by models that did not see them, NaN where there is none."""
 
     @abstractmethod
     def _predict(self, x: Floats) -> Floats:
-        """(n,) what will come."""
+        """(n_pairs, n_features) -> (n_pairs,) predictions in units of :meth:`MetricFeatures.target`."""
 
     def fit(self, history: History, *, alike: Sequence[History] = (), others: Sequence[History] = ()) -> None:
-        """Learn what comes after what, and how wrong that is.
+        """Fit the model, and calibrate its intervals.
 
         Args:
             history: up to the end of what may be known.
-            alike: of the same series at other instants: learnt from in the same way.
-            others: of other entities, to the same end: learnt from, but no interval is read from them.
+            alike: histories of the same series at other instants, learnt from in the same way.
+            others: histories of other entities, to the same end; learnt from, but not used for intervals.
 
         Raises:
             ModelError: no metric has samples to learn from, or another history has other metrics or steps.
@@ -122,7 +122,7 @@ class DirectForecaster(ABC):
                 self.usual_spread = [float(np.median(metric.spread)) for metric in features]
             share = max(round(pairs / len(features) * len(one.times) / total), LEAST_PAIRS)
             for m, metric in enumerate(features):
-                t, h = drawn(one.known[:, m], min(first, len(one.times) // 3), self.reach, share, rng)
+                t, h = draw_pairs(one.known[:, m], min(first, len(one.times) // 3), self.reach, share, rng)
                 at = t + rows - len(one.times)
                 own = np.full(len(t), i <= len(alike))
                 x, y = metric.matrix(t, h), metric.target(t, h)
@@ -137,8 +137,8 @@ class DirectForecaster(ABC):
         """Median and interval of the next steps of each metric.
 
         Args:
-            history: of the same metrics and step, up to the moment of the forecast; one row is enough.
-            horizon: how many steps, 1 to a day's.
+            history: one of the same metrics and step, up to the forecast origin; one row is enough.
+            horizon: number of steps, 1 to a day's.
 
         Raises:
             DataError: a horizon outside that.
@@ -155,37 +155,37 @@ class DirectForecaster(ABC):
         for m, column in enumerate(history.values.T):
             one = MetricFeatures(column, day, self._scale(whole.values[:, m], m, day), self.memory, history.begin)
             middle = self._predict(one.matrix(t, np.minimum(h, self.reach)))
-            if rows >= LEAST_STILL and np.ptp(whole.values[:, m]) == 0:
+            if rows >= LEAST_STILL_ROWS and np.ptp(whole.values[:, m]) == 0:
                 middle = np.zeros(horizon)  # what never moved stays where it is
             below, above = self._margins(h) * self.widths[m] * self._local(one, m, t)
-            # What was never below zero, a rate or a share, will not be.
+            # A metric that was never below zero is a rate or a share, and stays above.
             least = 0.0 if whole.values[:, m].min() >= 0 else -np.inf
             for side, by in ((value, 0.0), (lower, below), (upper, above)):
                 side[:, m] = np.maximum(one.unscaled(t, middle + by), least)
         return Forecast(history.metrics, history.after(horizon), value, lower, upper)
 
     def _scale(self, values: Floats, m: int, day: int) -> float:
-        """A day tells a metric's own scale; shorter histories, and what never moves, are taken in that of the fit."""
-        told = len(values) >= day and (self.memory is None or self.memory >= day)
-        return (own_scale(values, day) if told else 0.0) or self.scales[m] or 1.0
+        """The metric's own scale by a day of history; that of the fit for shorter ones and for what never moves."""
+        has_day = len(values) >= day and (self.memory is None or self.memory >= day)
+        return (own_scale(values, day) if has_day else 0.0) or self.scales[m] or 1.0
 
     def state(self) -> dict[str, Any]:
         """All that was learnt, as plain numbers, arrays and a library's own estimators."""
         return {name: getattr(self, name) for name in STATE}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take what :meth:`state` gave. Raises KeyError: something is missing."""
+        """Set a state that :meth:`state` returned. Raises KeyError: something is missing."""
         for name in STATE:
             setattr(self, name, state[name])
 
     def _local(self, one: MetricFeatures, m: int, t: Steps) -> Floats:
-        local: Floats = (one.spread[t] + QUIET_SHARE * self.usual_spread[m] + LEAST_SPREAD) ** LOCAL
+        local: Floats = (one.spread[t] + QUIET_SHARE * self.usual_spread[m] + LEAST_SPREAD) ** SPREAD_EXPONENT
         return local
 
     def _calibrate(self, errors: Floats, pairs: Pairs) -> None:
-        """Read margins from errors: of all metrics by how far ahead they are, and how wide each metric's are."""
-        told = np.isfinite(errors) & pairs.own
-        errors, steps, metric = errors[told], pairs.h[told], pairs.metric[told]
+        """Margins by steps ahead from the errors of all metrics, and the factor by which each metric's are wider."""
+        measured = np.isfinite(errors) & pairs.own
+        errors, steps, metric = errors[measured], pairs.h[measured], pairs.metric[measured]
         tail = (1 - COVERAGE) / 2
         edges = np.unique(np.round(np.geomspace(1, self.reach + 1, BINS + 1)).astype(int))
         found = []
@@ -195,20 +195,20 @@ class DirectForecaster(ABC):
                 low, high = np.quantile(errors[here], [tail, 1 - tail])
                 found.append((steps[here].mean(), min(low, 0.0), max(high, 0.0)))
         ahead, low, high = np.array(found or [(1.0, 0.0, 0.0)]).T
-        # Nobody knows more of what is farther away.
+        # What is farther away is not surer.
         self.margins = np.stack([ahead, np.minimum.accumulate(low), np.maximum.accumulate(high)])
         needed = np.max([_share(errors, margin) for margin in self._margins(steps)], axis=0)
         self.widths = [_quantile(needed[metric == m]) for m in range(len(self.metrics))]
 
     def _margins(self, h: Steps) -> Floats:
-        """(2, n): below and above, for so many steps ahead; beyond what was seen they grow as a random walk's."""
+        """(2, n): below and above, for so many steps ahead; after the farthest error they grow as a random walk's."""
         ahead, *sides = self.margins
         known = np.minimum(h, self.reach)
         return np.stack([np.interp(np.log(known), np.log(ahead), side) for side in sides]) * np.sqrt(h / known)
 
 
 def require_same(metrics: tuple[str, ...], step_seconds: int, history: History) -> None:
-    """Refuse a history of other metrics or steps than those fitted, or of values that are none. Raises ModelError."""
+    """Check that a history has the metrics and steps of the fit, and finite values. Raises ModelError."""
     if not np.isfinite(history.values).all():
         raise ModelError("the history holds values that are not finite: make it by history_of, which fills gaps")
     if not metrics or (history.metrics, history.step_seconds) != (metrics, step_seconds):
@@ -219,14 +219,14 @@ def require_same(metrics: tuple[str, ...], step_seconds: int, history: History) 
 
 
 def require_horizon(horizon: int, step_seconds: int) -> None:
-    """Refuse a horizon outside 1 to a day's steps. Raises DataError."""
+    """Check that a horizon is 1 to a day's steps. Raises DataError."""
     day = steps_a_day(step_seconds)
     if not 1 <= horizon <= day:
         raise DataError(f"horizon {horizon}: 1 to {day} steps of {step_seconds} s can be forecast, a day")
 
 
-def drawn(known: Flags, first: int, reach: int, how_many: int, rng: np.random.Generator) -> tuple[Steps, Steps]:
-    """Origins, and how far ahead of them, evenly on a logarithmic scale; only what is known is learnt from."""
+def draw_pairs(known: Flags, first: int, reach: int, how_many: int, rng: np.random.Generator) -> tuple[Steps, Steps]:
+    """Origins, and steps ahead of them evenly on a logarithmic scale: pairs of rows with samples, (n,) each."""
     h = np.floor(np.exp(rng.uniform(0, np.log(reach + 1), how_many))).astype(np.int64).clip(1, reach)
     t = rng.integers(first, max(len(known) - 1, first + 1), how_many)
     inside = t + h < len(known)

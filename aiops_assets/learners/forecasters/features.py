@@ -1,4 +1,4 @@
-"""What a forecaster knows of a metric at a moment, about a moment ahead: levels, the same time on other days, spread.
+"""Features of a metric at a forecast origin, for a step ahead: levels, the same time on other days, spread.
 
 All features of (t, h) use values up to and including row t only, in a unit that is one for the whole history; h is how
 many steps ahead. In a gap stands what lies between its ends: no origin may lie there.
@@ -23,13 +23,14 @@ HOUR_MEDIAN = 1 + len(MEAN_HOURS) + MEDIAN_HOURS.index(1.0)
 DAY_BEFORE = 1 + len(MEAN_HOURS) + len(MEDIAN_HOURS) + 1 + 2
 """Columns that are forecasts by themselves: the last value, the median of the last hour, the value a day before."""
 SEASONS = 7
-"""Days back at the same time of day."""
+"""So many days back the same time of day is a feature."""
 REACH_DAYS = SEASONS + 1
-"""Days of which features of the newest row are made; smoothing reaches a little beyond the seventh."""
+"""Features of the newest row are made of so many days; smoothing reaches a little beyond the seventh."""
 UNIT_DAYS, LEAST_UNIT = 2, 1e-2
-"""In scales: an hour of silence does not make the next sample a giant."""
+"""A unit of its own needs a memory of so many days, and is at least so many scales: after an hour without change the
+next sample is not a giant."""
 NARROW_HOURS, WIDE_HOURS = 1.0, 3.0
-"""Of the centred windows that smooth earlier days."""
+"""Centred windows of these widths smooth earlier days."""
 
 
 class MetricFeatures:
@@ -39,8 +40,8 @@ class MetricFeatures:
         values: (n,) float64, finite, on a regular grid.
         day: how many rows a day is.
         scale: unit of all that is given out; the mean distance to the median of the day before by default.
-        memory: rows that are known at a moment, it and those before it; all there are by default.
-        begin: place of the first row in its day, from 0.
+        memory: rows that are known at an origin, it and those before it; all there are by default.
+        begin: position of the first row in its day, from 0.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class MetricFeatures:
         yesterday, before = (self._at(self.values, t + h - days * self.day, t) for days in (1, 2))
         earlier = [self._at(self.narrow, t + h - days * self.day, t) for days in range(3, SEASONS + 1)]
         same_time = np.stack([yesterday, before, *earlier])
-        # Smoothing looks ahead by half its window: a day back it must not reach beyond t.
+        # Smoothing looks ahead by half its window: a day back it must not reach rows after t.
         half_narrow, half_wide = self._half(NARROW_HOURS), self._half(WIDE_HOURS)
         smooth = self._at(self.narrow, np.minimum(t + h - self.day, t - half_narrow), t)
         smoother = self._at(self.wide, np.minimum(t + h - self.day, t - half_wide), t)
@@ -82,9 +83,9 @@ class MetricFeatures:
         ]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "All-NaN slice|Mean of empty slice")
-            usual, recent = np.nanmedian(same_time, axis=0), np.nanmean(same_time[:3], axis=0)
+            median, recent = np.nanmedian(same_time, axis=0), np.nanmean(same_time[:3], axis=0)
             shape = np.nanmedian(np.stack(shapes), axis=0)
-        seasonal = np.stack([smooth, smoother, yesterday, before, usual, recent], axis=1)
+        seasonal = np.stack([smooth, smoother, yesterday, before, median, recent], axis=1)
         anchor = self.anchor[t][:, None]
         phase = 2 * np.pi * ((self.begin + t + h) % self.day) / self.day
         clock = np.stack([h.astype(float), np.sin(phase), np.cos(phase)], axis=1)
@@ -92,7 +93,7 @@ class MetricFeatures:
         return np.concatenate([*(level / self.unit[t][:, None] for level in levels), clock], axis=1)
 
     def target(self, t: Steps, h: Steps) -> Floats:
-        """(n_pairs,) what came, as :meth:`matrix` gives levels."""
+        """(n_pairs,) values at the steps, as :meth:`matrix` gives levels."""
         return (self.values[t + h] - self.anchor[t]) / self.unit[t]
 
     def unscaled(self, t: Steps, predicted: Floats) -> Floats:
@@ -100,10 +101,10 @@ class MetricFeatures:
         return (predicted * self.unit[t] + self.anchor[t]) * self.scale
 
     def _units(self) -> Floats:
-        """(n,) what levels are measured in at each moment, in scales.
+        """(n,) the unit of levels at each origin, in scales.
 
-        Where a moment knows two days and no more, it is the mean distance to the median of the day before over the
-        last day: another entity's metric, of another size, then looks like those that were learnt from.
+        Where two days are known at an origin and no more, it is the mean distance to the median of the day before over
+        the last day: another entity's metric, of another size, then looks like those that were learnt from.
         """
         if not self.has_own_unit:
             return np.ones(len(self.values))
@@ -117,14 +118,14 @@ class MetricFeatures:
         return self._rows(hours) // 2
 
     def _at(self, values: Floats, rows: Steps, t: Steps) -> Floats:
-        """NaN before the first row, and where it is longer ago than is remembered at t."""
+        """Values at rows; NaN before the first row, and where a row is older than the memory at t."""
         return np.where((rows >= 0) & (rows > t - self.memory), values[np.maximum(rows, 0)], np.nan)
 
     def _rolling(self, series: pd.Series, rows: int, least: int = 1) -> "pd.api.typing.Rolling[pd.Series]":
         return series.rolling(max(min(rows, self.memory), least), min_periods=least)
 
     def _deviation(self, series: pd.Series, rows: int) -> pd.Series:
-        """Rolling standard deviation; 0 where a moment has no row before it."""
+        """Rolling standard deviation; 0 where there is no row before."""
         if self.memory < 2:
             return pd.Series(np.zeros(len(series)))
         return self._rolling(series, rows, least=2).std(ddof=0).bfill().fillna(0.0)

@@ -1,7 +1,7 @@
-"""What forecasters share that model each metric alone: scales, choice and intervals from held-back origins, one file.
+"""Base class of forecasters that model each metric alone: scales, choice and intervals by a calibration split, a file.
 
-A model of what lies before a held-back part of the history is asked from origins in it. How wrong it is there chooses
-between candidates and gives the intervals (split conformal prediction: Lei et al. 2018); then all rows are fitted.
+A model of the rows before the calibration split forecasts from origins in it. Its errors there choose between
+candidates and give the intervals (split conformal prediction: Lei et al. 2018); then all rows are fitted.
 """
 
 import itertools
@@ -49,12 +49,12 @@ class Metric:
         return max(1, round(self.day / 24))
 
     def origins(self, wished: Steps) -> Steps:
-        """The newest rows with a sample at moments, none before the first: between samples stands what comes next."""
+        """The newest row with a sample up to each wished row, none before the first: values in gaps know later ones."""
         newest = np.maximum.accumulate(np.where(self.known, np.arange(len(self.known)), -1))[wished]
         return np.unique(newest[newest >= max(wished[0], 0)])
 
     def errors(self, origins: Steps, forecasts: Floats) -> Floats:
-        """(n_origins, horizon) what came less what was forecast after these rows; NaN: not known."""
+        """(n_origins, horizon) values less forecasts after these rows; NaN where no sample is."""
         rows = origins[:, None] + np.arange(1, forecasts.shape[1] + 1)
         came = np.append(np.where(self.known, self.values, np.nan), np.nan)
         return came[np.minimum(rows, len(self.values))] - forecasts
@@ -84,7 +84,7 @@ class Scale:
         return np.arcsinh(scaled) if self.compressed else scaled
 
     def back(self, scaled: Floats, values: Floats) -> Floats:
-        """Forecasts in the metric's unit, not much farther out than it was in training or in ``values``."""
+        """Forecasts in the metric's unit, at most half its range outside that of training and ``values``."""
         least, most = min(self.least, values.min()), max(self.most, values.max())
         room = (most - least) / 2
         low, high = self.into(np.array([least - room, most + room]))
@@ -94,13 +94,13 @@ class Scale:
 
 @dataclass(frozen=True)
 class Margins:
-    """How far from its forecast a metric comes to lie.
+    """The 80 % interval of a metric around its forecast.
 
     Attributes:
         ahead: (n_bins,) steps ahead, increasing.
         below: (n_bins,) the 10 % quantile of the errors, at most 0, never rising.
         above: (n_bins,) the 90 % quantile, at least 0, never falling.
-        reach: the most steps ahead that errors told of.
+        reach: the most steps ahead for which there are errors.
     """
 
     ahead: list[float]
@@ -111,8 +111,8 @@ class Margins:
     @classmethod
     def of(cls, errors: Floats) -> Self:
         """From (n_origins, horizon) errors in the metric's unit; NaN: not known."""
-        told = np.flatnonzero(np.isfinite(errors).any(axis=0))
-        reach = int(told[-1]) + 1 if len(told) else 1
+        judged = np.flatnonzero(np.isfinite(errors).any(axis=0))
+        reach = int(judged[-1]) + 1 if len(judged) else 1
         found = [(1.0, 0.0, 0.0)]
         for begin, end in bins(reach):
             here = errors[:, begin:end]
@@ -120,11 +120,11 @@ class Margins:
                 low, high = np.nanquantile(here, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
                 found.append(((begin + 1 + end) / 2, min(low, 0.0), max(high, 0.0)))
         ahead, low, high = np.array(found[1:] or found).T
-        # Nobody knows more of what is farther away.
+        # What is farther away is not surer.
         return cls(ahead.tolist(), np.minimum.accumulate(low).tolist(), np.maximum.accumulate(high).tolist(), reach)
 
     def at(self, h: Steps) -> Floats:
-        """(2, n): below and above for so many steps ahead; beyond what was seen they grow as a random walk's."""
+        """(2, n): below and above for so many steps ahead; beyond ``reach`` they grow as a random walk's."""
         known = np.minimum(h, self.reach)
         sides = [np.interp(np.log(known), np.log(self.ahead), side) for side in (self.below, self.above)]
         return np.stack(sides) * np.sqrt(h / known)
@@ -134,8 +134,8 @@ class PerMetricForecaster(ABC):
     """Several metrics, each modelled alone, up to a day ahead: a JSON document, in a file as when it forecasts.
 
     Attributes:
-        notes: metric -> what was fitted, and why where it is less than was wanted.
-        models, margins: what was fitted to each metric, nothing: the median of the last hour; and its interval.
+        notes: metric -> what was fitted, and why where that is the median of the last hour or a random walk.
+        models, margins: the fitted model of each metric, empty for the median of the last hour; and its interval.
     """
 
     kind: ClassVar[str]
@@ -150,31 +150,31 @@ class PerMetricForecaster(ABC):
         self.margins: list[Margins] = []
 
     @abstractmethod
-    def _load(self) -> None:
+    def _import_library(self) -> None:
         """Import the library that fits: threads are limited in what is loaded."""
 
     @abstractmethod
-    def _fitted(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
-        """A model, its (n_origins, horizon) errors on held-back origins, and a note; ValueError: there is none."""
+    def _fit_model(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
+        """A model, its (n_origins, horizon) errors on the calibration split, a note; ValueError: none can be fitted."""
 
     @abstractmethod
-    def _expected(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
+    def _forecast_medians(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
         """(horizon,) medians after the newest row."""
 
     def fit(self, history: History) -> None:
-        """Fit each metric; a note tells what. Raises ModelError: no metric has samples to learn from."""
+        """Fit each metric, and note what was fitted. Raises ModelError: no metric has samples to learn from."""
         if not history.known.any():
             raise ModelError("no metric has samples from which a forecast could be learnt: bring a longer history")
         self.metrics, self.step_seconds = history.metrics, history.step_seconds
         self.notes, self.models, self.margins = {}, [], []
-        self._load()
+        self._import_library()
         with one_thread():
             for name, metric in zip(history.metrics, Metric.all_of(history), strict=True):
                 self._fit_one(name, metric)
 
     def _fit_one(self, name: str, metric: Metric) -> None:
         try:
-            model, errors, note = self._fitted(metric)
+            model, errors, note = self._fit_model(metric)
             if not np.isfinite(errors).any():
                 raise ValueError(UNJUDGED)
         except ValueError as error:  # numpy's LinAlgError is one
@@ -187,8 +187,8 @@ class PerMetricForecaster(ABC):
         """Median and interval of the next steps of each metric, from parameters of the last fit.
 
         Args:
-            history: of the same metrics and step, up to the moment of the forecast; one row is enough.
-            horizon: how many steps, 1 to a day's; otherwise DataError.
+            history: one of the same metrics and step, up to the forecast origin; one row is enough.
+            horizon: number of steps, 1 to a day's; otherwise DataError.
 
         Raises:
             ModelError: not fitted, or fitted on other metrics or another step.
@@ -197,10 +197,12 @@ class PerMetricForecaster(ABC):
         require_horizon(horizon, self.step_seconds)
         value, lower, upper = (np.empty((horizon, len(self.metrics))) for _ in range(3))
         for m, metric in enumerate(Metric.all_of(history)):
-            # What was never below zero, a rate or a share, will not be.
+            # A metric that was never below zero is a rate or a share, and stays above.
             least = 0.0 if metric.values.min() >= 0 else -np.inf
             model = self.models[m]
-            middle = self._expected(model, metric, horizon) if model else np.full(horizon, hour_median(metric)[-1])
+            middle = (
+                self._forecast_medians(model, metric, horizon) if model else np.full(horizon, hour_median(metric)[-1])
+            )
             middle = np.maximum(middle, least)
             below, above = self.margins[m].at(np.arange(1, horizon + 1))
             for side, by in ((value, 0.0), (lower, below), (upper, above)):
@@ -209,17 +211,19 @@ class PerMetricForecaster(ABC):
 
     def to_bytes(self) -> bytes:
         """One JSON document."""
-        said = {"kind": self.kind, "format": self.format, **{name: getattr(self, name) for name in STATE}}
-        return json.dumps({**said, "margins": [asdict(one) for one in self.margins]}, allow_nan=False).encode()
+        document = {"kind": self.kind, "format": self.format, **{name: getattr(self, name) for name in STATE}}
+        return json.dumps({**document, "margins": [asdict(one) for one in self.margins]}, allow_nan=False).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Load what :meth:`to_bytes` wrote. Raises ModelError: it is something else."""
         try:
             document = json.loads(data)
-            said = (document["kind"], document["format"])
-            if said != (cls.kind, cls.format):
-                raise ModelError(f"a model file of kind {said[0]!r}, format {said[1]}: not {cls.kind!r}, {cls.format}")
+            header = (document["kind"], document["format"])
+            if header != (cls.kind, cls.format):
+                raise ModelError(
+                    f"a model file of kind {header[0]!r}, format {header[1]}: not {cls.kind!r}, {cls.format}"
+                )
             made = cls()
             for name in STATE:
                 setattr(made, name, document[name])
@@ -230,13 +234,13 @@ class PerMetricForecaster(ABC):
 
 
 def bins(reach: int) -> list[tuple[int, int]]:
-    """Slices of steps ahead, each as wide again as those before it: errors grow fast at first."""
+    """Slices of steps ahead, each wider than the one before by the same factor: errors grow fast at first."""
     edges = np.unique(np.round(np.geomspace(1, reach + 1, BINS + 1)).astype(int)) - 1
     return list(itertools.pairwise(edges.tolist()))
 
 
-def least_wrong(candidates: Sequence[Floats]) -> int:
-    """Which of several (n_origins, horizon) errors, on equal origins, is smallest in the mean of all bins alike."""
+def smallest_errors(candidates: Sequence[Floats]) -> int:
+    """Position of the smallest of several (n_origins, horizon) errors on equal origins, where all bins count alike."""
     by_bin = [
         [np.nanmean(np.abs(one[:, begin:end])) for one in candidates]
         for begin, end in bins(candidates[0].shape[1])
@@ -254,7 +258,7 @@ def hour_median(metric: Metric) -> Floats:
 
 
 def hour_median_errors(metric: Metric) -> Floats:
-    """(n_origins, horizon) how wrong the median of the last hour was; NaN: not known."""
+    """(n_origins, horizon) errors of the median of the last hour; NaN where no sample is."""
     rows = len(metric.values)
     origins = metric.origins(np.linspace(0, max(rows - 2, 0), MOST_ORIGINS).astype(int))
     return metric.errors(origins, np.repeat(hour_median(metric)[origins][:, None], min(metric.day, rows), axis=1))

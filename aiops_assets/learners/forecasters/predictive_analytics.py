@@ -1,7 +1,7 @@
 """predictive-analytics: one forecaster for whatever history is at hand, from a single sample to weeks.
 
-What is known decides which of its parts answers. Each part was fitted, and its intervals calibrated, on origins that
-know just as much: a forecast from one sample is not one from two weeks with gaps.
+How much is known decides which of its parts forecasts. Each part was fitted, and its intervals calibrated, on origins
+at which as much is known: a forecast from one sample is not one from two weeks with gaps.
 """
 
 import io
@@ -16,26 +16,26 @@ import pandas as pd
 from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.learners.forecasters.blended import BlendedForecaster
+from aiops_assets.learners.forecasters.hourly_baseline import HourlyBaseline, hourly_baseline_of
 from aiops_assets.learners.forecasters.learned import LEAST_DAYS, LearnedForecaster
 from aiops_assets.learners.forecasters.trees import TREES
-from aiops_assets.learners.forecasters.usual import Usual, usual_of
 from aiops_assets.synthetic.habits import varied_series
 from aiops_assets.timeseries.history import STEP_SECONDS, History, steps_a_day
 
 HOUR_SECONDS = 3600
 LOOKBACK_ROWS = 24
-"""Two hours of every five minutes: ADR-052's look-back."""
+"""ADR-052's look-back: two hours of samples five minutes apart."""
 HISTORY, LOOKBACK, SAMPLE, HOURLY = "history", "lookback", "sample", "hourly"
 HOURLY_ROWS = 48
-"""What the engine's 3264 columns tell of a metric."""
+"""The engine's 3264 columns hold so many hours of a metric."""
 HABITS = 60
-"""Generated histories beside those of the twelve grids of the cluster's own."""
+"""So many generated histories are learnt from, beside the cluster's own on twelve hourly grids."""
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Part:
-    """Histories that one forecaster is for: their step, from how many rows on, how many rows it knows, and its kind."""
+    """The histories that one forecaster is for: their step, their least rows; its memory in rows, and its class."""
 
     step_seconds: int
     least_rows: int
@@ -54,13 +54,13 @@ def parts_of(lookback: int = LOOKBACK_ROWS) -> dict[str, Part]:
 
 
 class PredictiveAnalytics:
-    """Several metrics at once, up to a day ahead, in steps of five minutes or, asked hourly, of an hour.
+    """Forecasts several metrics at once, up to a day ahead, in the steps of the history: five minutes or an hour.
 
     Args:
-        seed: of pairs and trees.
+        seed: makes the drawn pairs and the trees reproducible.
         trees: "boosting" or "random_forest".
-        lookback: rows of the part that knows neither a day nor one sample alone.
-        start: a fitted one of the same metrics; boosting goes on from its trees.
+        lookback: least rows, and memory in rows, of the part for histories of less than a day and a half.
+        start: a fitted one of the same metrics, for a warm start of boosting.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class PredictiveAnalytics:
             name: part.forecaster(seed, part.memory, TREES[trees](seed), start.parts[name] if start else None)
             for name, part in parts_of(lookback).items()
         }
-        self.usual: Usual | None = None
+        self.hourly_baseline: HourlyBaseline | None = None
 
     def fit(self, history: History, others: Sequence[History] = ()) -> None:
         """Learn all parts.
 
         Args:
-            history: in steps of five minutes.
-            others: of other entities, to the same end.
+            history: the cluster's own, in steps of five minutes.
+            others: histories of other entities, to the same end.
 
         Raises:
             ModelError: another step, or no metric has samples to learn from.
@@ -100,7 +100,7 @@ class PredictiveAnalytics:
                 hourly, *alike = (history.sampled(HOUR_SECONDS, phase) for phase in range(every))
                 elsewhere = [one.sampled(HOUR_SECONDS) for one in others]
                 self.parts[name].fit(hourly, alike=alike, others=[*elsewhere, *_habits(hourly, self.parts[name].seed)])
-        self.usual = usual_of(
+        self.hourly_baseline = hourly_baseline_of(
             pd.DataFrame(history.values, columns=list(history.metrics)).assign(timestamp=history.times)
         )
 
@@ -108,7 +108,7 @@ class PredictiveAnalytics:
         """The next steps after a history of the same metrics, five minutes or an hour apart, of one row or more.
 
         Raises:
-            DataError: a horizon beyond a day.
+            DataError: a horizon of more than a day.
             ModelError: other metrics or another step.
         """
         for name, part in parts_of(self.lookback).items():
@@ -118,7 +118,7 @@ class PredictiveAnalytics:
         raise ModelError(f"a history in steps of {history.step_seconds} s: known are steps of {steps} s")
 
     def why_anew(self, trees: str, lookback: int) -> str:
-        """Why a fit with these trees and look-back cannot go on from this one; empty when it can."""
+        """Why a fit with these trees and look-back has no warm start from this one; empty when it has."""
         mine = self.parts[HISTORY].trees
         if trees != mine.name or lookback != self.lookback:
             return f"the champion has {mine.name} and a look-back of {self.lookback} rows"
@@ -131,13 +131,13 @@ class PredictiveAnalytics:
         """
         import joblib
 
-        if self.usual is None:
+        if self.hourly_baseline is None:
             raise ModelError("the forecaster is not fitted")
         document = {
             "format": FORMAT,
             "lookback": self.lookback,
             "parts": {name: forecaster.state() for name, forecaster in self.parts.items()},
-            "usual": self.usual.to_dict(),
+            "usual": self.hourly_baseline.to_dict(),
         }
         buffer = io.BytesIO()
         joblib.dump(document, buffer, compress=3)
@@ -162,7 +162,7 @@ class PredictiveAnalytics:
         parts: Mapping[str, Any] = document["parts"]
         for name, state in parts.items():
             model.parts[name].restore(state)
-        model.usual = Usual.from_dict(document["usual"])
+        model.hourly_baseline = HourlyBaseline.from_dict(document["usual"])
         return model
 
 

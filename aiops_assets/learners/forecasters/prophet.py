@@ -1,4 +1,4 @@
-"""Prophet for each metric, and above it what the newest rows tell."""
+"""Prophet for each metric, corrected by the residuals of the newest rows."""
 
 import logging
 import warnings
@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_assets.learners.forecasters.per_metric import UNJUDGED, Metric, PerMetricForecaster, Scale, least_wrong
+from aiops_assets.learners.forecasters.per_metric import UNJUDGED, Metric, PerMetricForecaster, Scale, smallest_errors
 from aiops_assets.timeseries.series import Floats
 
-DAYS = 14
-"""The newest that are learnt from."""
+FIT_DAYS = 14
+"""A fit uses so many of the newest days."""
 BLOCKS_A_DAY = 48
 """Prophet sees medians of half hours: its shortest wave of a day is 2.4 h, and a spike moves no median."""
 DAILY_WAVES, WEEKLY_WAVES = 10, 3
 LEAST_DAYS, LEAST_DAYS_WEEKLY = 2.0, 13.9
 SEASONALITY_SCALE = 0.1
 CUTS, CUT_DAYS, ORIGINS_A_CUT = 6, 7 / 12, 4
-"""Held-back origins: models of what lies before each of so many moments, so far apart, each asked so many times."""
+"""The calibration split: models of the rows before so many cuts, so many days apart, each with so many origins."""
 CORRECTIONS = tuple((hours, level) for level in (0.0, 1.0) for hours in (0.0, 3.0, 12.0, 84.0))
-"""Hours in which the residual of the last hour decays (0: it is not added), weight of the last day's residual."""
+"""Hours in which the last hour's residual decays (0: it is not added), and weight of the last day's residual."""
 LOGGERS = ("prophet", "prophet.plot", "prophet.models", "cmdstanpy")
 PANDAS_4 = "The 'convert_dates' keyword in read_json|The inplace keyword in DataFrame.drop"
 
@@ -32,21 +32,20 @@ PANDAS_4 = "The 'convert_dates' keyword in read_json|The inplace keyword in Data
 class ProphetForecaster(PerMetricForecaster):
     """Prophet (Taylor & Letham 2018) with flat growth, a daily and, from two weeks on, a weekly season.
 
-    A Prophet model looks at the clock alone, not at recent values. This class adds a layer of its own to what Prophet
-    says: the median residual of the last day, or none, and a residual of the last hour that decays, or none. Which of
-    them, and whether the metric is compressed before (see
-    :class:`~aiops_assets.learners.forecasters.per_metric.Scale`), is what was least wrong from held-back origins, asked
-    of models of the rows before these. Growth is flat because a trend is no
-    help a day ahead when the level is told by the newest rows.
+    A Prophet model looks at the clock alone, not at recent values. This class corrects its predictions: by the median
+    residual of the last day, or none, and by a residual of the last hour that decays, or none. Which of them, and
+    whether the metric is compressed before (see :class:`~aiops_assets.learners.forecasters.per_metric.Scale`), is what
+    had the smallest errors from the origins of the calibration split, by models of the rows before these. Growth is
+    flat because a trend is no help a day ahead when the level follows from the newest rows.
     """
 
     kind = "prophet"
 
-    def _load(self) -> None:
+    def _import_library(self) -> None:
         with quiet():
             import prophet  # noqa: F401
 
-    def _fitted(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
+    def _fit_model(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
         rows, day = len(metric.values), metric.day
         if rows < LEAST_DAYS * day:
             raise ValueError(f"{rows} rows are too few for Prophet's season of a day, which takes {LEAST_DAYS:g} days")
@@ -63,42 +62,42 @@ class ProphetForecaster(PerMetricForecaster):
                 continue
             cut = int(origins[0]) + 1
             for compressed in (False, True):
-                scale = Scale.of(metric.values[max(0, cut - DAYS * day) : cut], compressed)
-                model = fitted(metric, cut, scale, self.seed)
+                scale = Scale.of(metric.values[max(0, cut - FIT_DAYS * day) : cut], compressed)
+                model = fit_prophet(metric, cut, scale, self.seed)
                 begin = max(0, cut - day)
-                said = predicted(model, grid(metric, begin, int(origins[-1]) + 1 + day))
+                yhat = predict(model, grid(metric, begin, int(origins[-1]) + 1 + day))
                 for i, (kind, hours, level) in enumerate(kinds):
                     if kind == compressed:
-                        ahead = [corrected(said, scale, metric, begin, t, day, hours, level) for t in origins]
+                        ahead = [correct(yhat, scale, metric, begin, t, day, hours, level) for t in origins]
                         found[i].append(metric.errors(origins, np.array(ahead)))
         if not found[0]:
             raise ValueError(UNJUDGED)
         errors = [np.concatenate(one) for one in found]
-        best = least_wrong(errors)
+        best = smallest_errors(errors)
         compressed, hours, level = kinds[best]
-        scale = Scale.of(metric.values[-DAYS * day :], compressed)
+        scale = Scale.of(metric.values[-FIT_DAYS * day :], compressed)
         model = {
-            "prophet": as_json(fitted(metric, rows, scale, self.seed)), "scale": asdict(scale), "hours": hours,
+            "prophet": as_json(fit_prophet(metric, rows, scale, self.seed)), "scale": asdict(scale), "hours": hours,
             "level": level,
         }  # fmt: skip
         note = "Prophet" + ", compressed" * compressed + ", on the level of the last day" * (level > 0)
         return model, errors[best], note + f", the last hour decays in {hours:g} h" * (hours > 0)
 
-    def _expected(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
+    def _forecast_medians(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
         rows = len(metric.values)
         begin = max(0, rows - metric.day)
-        said = predicted(from_json(model["prophet"]), grid(metric, begin, rows + horizon))
+        yhat = predict(from_json(model["prophet"]), grid(metric, begin, rows + horizon))
         scale = Scale(**model["scale"])
-        return corrected(said, scale, metric, begin, rows - 1, horizon, model["hours"], model["level"])
+        return correct(yhat, scale, metric, begin, rows - 1, horizon, model["hours"], model["level"])
 
 
-def fitted(metric: Metric, end: int, scale: Scale, seed: int) -> Any:
-    """A Prophet model of the rows before ``end``; ValueError: Stan found none."""
+def fit_prophet(metric: Metric, end: int, scale: Scale, seed: int) -> Any:
+    """A Prophet model of the rows before ``end``. Raises ValueError: Stan found no fit."""
     with quiet():
         from prophet import Prophet
 
         block = max(1, round(metric.day / BLOCKS_A_DAY))
-        blocks = min(end, DAYS * metric.day) // block
+        blocks = min(end, FIT_DAYS * metric.day) // block
         begin = end - blocks * block
         level = np.where(metric.known[begin:end], scale.into(metric.values[begin:end]), np.nan)
         seen = pd.DataFrame(level.reshape(blocks, block)).median(axis=1).to_numpy()  # NaN: all of it is a gap
@@ -115,24 +114,24 @@ def fitted(metric: Metric, end: int, scale: Scale, seed: int) -> Any:
             raise ValueError(f"Prophet found no fit: {error}") from error
 
 
-def predicted(model: Any, times: pd.DatetimeIndex) -> Floats:
-    """(n,) what a model says of times, on its scale."""
+def predict(model: Any, times: pd.DatetimeIndex) -> Floats:
+    """(n,) predictions of a model for times, on its scale."""
     with quiet():
-        said: Floats = model.predict(pd.DataFrame({"ds": times}))["yhat"].to_numpy()
-    return said
+        yhat: Floats = model.predict(pd.DataFrame({"ds": times}))["yhat"].to_numpy()
+    return yhat
 
 
-def corrected(
-    said: Floats, scale: Scale, metric: Metric, begin: int, origin: int, horizon: int, hours: float, level: float
+def correct(
+    yhat: Floats, scale: Scale, metric: Metric, begin: int, origin: int, horizon: int, hours: float, level: float
 ) -> Floats:
-    """(horizon,) medians after a row, in the metric's unit; ``said`` are Prophet's values from row ``begin`` on."""
+    """(horizon,) medians after a row, in the metric's unit; ``yhat`` are Prophet's values from row ``begin`` on."""
     first = max(begin, origin + 1 - metric.day)
-    residual = scale.into(metric.values[first : origin + 1]) - said[first - begin : origin + 1 - begin]
-    usual = level * float(np.median(residual))
-    ahead = said[origin + 1 - begin : origin + 1 - begin + horizon] + usual
+    residual = scale.into(metric.values[first : origin + 1]) - yhat[first - begin : origin + 1 - begin]
+    day_residual = level * float(np.median(residual))
+    ahead = yhat[origin + 1 - begin : origin + 1 - begin + horizon] + day_residual
     if hours:
-        recent = float(np.median(residual[-metric.hour :])) - usual
-        ahead = ahead + recent * np.exp(-np.arange(1, horizon + 1) / (hours * metric.day / 24))
+        hour_residual = float(np.median(residual[-metric.hour :])) - day_residual
+        ahead = ahead + hour_residual * np.exp(-np.arange(1, horizon + 1) / (hours * metric.day / 24))
     return scale.back(ahead, metric.values[: origin + 1])
 
 
@@ -143,7 +142,7 @@ def grid(metric: Metric, begin: int, end: int) -> pd.DatetimeIndex:
 
 
 def as_json(model: Any) -> str:
-    """As Prophet serialises itself."""
+    """A model as Prophet serialises it."""
     with quiet():
         from prophet.serialize import model_to_json
 
@@ -152,7 +151,7 @@ def as_json(model: Any) -> str:
 
 @lru_cache(maxsize=16)
 def from_json(text: str) -> Any:
-    """What :func:`as_json` wrote; it is asked and never changed."""
+    """A model that :func:`as_json` wrote; it is shared, so only predictions may be made with it."""
     with quiet():
         from prophet.serialize import model_from_json
 

@@ -4,16 +4,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
+from typing_extensions import override
 
 from aiops_assets.timeseries.series import Floats
 
 BOOSTING = {
     "max_iter": 80, "learning_rate": 0.08, "max_leaf_nodes": 8, "l2_regularization": 1.0, "early_stopping": False,
 }  # fmt: skip
-MORE_ITERATIONS = 30
-"""That boosting goes on with from trees of an earlier window."""
+WARM_ITERATIONS = 30
+"""Boosting has so many iterations after a warm start from trees of an earlier window."""
 MOST_STAGES = 4
-"""Earlier windows that boosting goes on from: what is older is forgotten by starting anew."""
+"""A booster is of so many windows at most: a fit anew then forgets what is older."""
 LEAF_PAIRS, LEAF_SHARE = 300, 0.05
 FOREST = {"n_estimators": 50, "max_features": 0.33, "max_samples": 0.15, "min_samples_leaf": 10, "n_jobs": 1}
 
@@ -22,44 +23,44 @@ class Trees(Protocol):
     """Trees that may be fitted or not.
 
     Attributes:
-        name: of the kind, also in files.
+        name: name of the kind, also in files.
         stages: scikit-learn's estimators, whose sum is the prediction; empty: not fitted.
     """
 
     name: str
     stages: tuple[Any, ...]
 
-    def anew(self) -> "Trees":
+    def unfitted(self) -> "Trees":
         """Trees of this kind that are not fitted."""
 
-    def fitted(self, x: Floats, y: Floats, before: "Trees | None" = None) -> "Trees":
-        """Fitted trees: x (n, n_features), NaN is not known; y (n,). Some kinds can go on from earlier trees."""
+    def fit(self, x: Floats, y: Floats, before: "Trees | None" = None) -> "Trees":
+        """Fitted trees: x (n, n_features), NaN is not known; y (n,); ``before``: earlier trees for a warm start."""
 
     def predict(self, x: Floats) -> Floats:
-        """(n,) what will come."""
+        """(n, n_features) -> (n,) predictions of y."""
 
     def why_anew(self) -> str:
-        """Why nothing can go on from these trees; empty when it can."""
+        """Why there is no warm start from these trees; empty when there is one."""
 
 
-class Boosting:
-    """Gradient boosting of the median. From earlier trees it goes on by boosting what these leave."""
+class Boosting(Trees):
+    """Gradient boosting of the median. A warm start boosts the residuals of earlier trees."""
 
     name = "boosting"
 
     def __init__(self, seed: int = 42, stages: tuple[Any, ...] = ()) -> None:
         self.seed, self.stages = seed, stages
 
-    def anew(self) -> "Boosting":
-        """See Trees."""
+    @override
+    def unfitted(self) -> "Boosting":
         return Boosting(self.seed)
 
-    def fitted(self, x: Floats, y: Floats, before: Trees | None = None) -> "Boosting":
-        """See Trees."""
+    @override
+    def fit(self, x: Floats, y: Floats, before: Trees | None = None) -> "Boosting":
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         earlier = before.stages if before and before.name == self.name and not before.why_anew() else ()
-        size = {**BOOSTING, "max_iter": MORE_ITERATIONS} if earlier else BOOSTING
+        size = {**BOOSTING, "max_iter": WARM_ITERATIONS} if earlier else BOOSTING
         model = HistGradientBoostingRegressor(
             loss="quantile", quantile=0.5, min_samples_leaf=_leaf(len(y)), random_state=self.seed, **size
         )
@@ -67,48 +68,48 @@ class Boosting:
         model.fit(np.where(np.isnan(x).all(axis=0), 0.0, x), y - _sum(earlier, x))
         return Boosting(self.seed, (*earlier, model))
 
+    @override
     def predict(self, x: Floats) -> Floats:
-        """See Trees."""
         return _sum(self.stages, x)
 
+    @override
     def why_anew(self) -> str:
-        """See Trees."""
         if not self.stages:
             return "the champion has no booster"
         return "" if len(self.stages) < MOST_STAGES else f"the champion's booster is of {MOST_STAGES} windows already"
 
 
-class RandomForest:
-    """The mean of deep trees, each of some of the pairs, as ADR-051 has it; it is always fitted anew."""
+class RandomForest(Trees):
+    """The mean of deep trees, each fitted on some of the pairs, as in ADR-051; there is no warm start."""
 
     name = "random_forest"
 
     def __init__(self, seed: int = 42, stages: tuple[Any, ...] = ()) -> None:
         self.seed, self.stages = seed, stages
 
-    def anew(self) -> "RandomForest":
-        """See Trees."""
+    @override
+    def unfitted(self) -> "RandomForest":
         return RandomForest(self.seed)
 
-    def fitted(self, x: Floats, y: Floats, before: Trees | None = None) -> "RandomForest":
-        """See Trees."""
+    @override
+    def fit(self, x: Floats, y: Floats, before: Trees | None = None) -> "RandomForest":
         from sklearn.ensemble import RandomForestRegressor
 
         model = RandomForestRegressor(random_state=self.seed, **FOREST)
         model.fit(x, y)
         return RandomForest(self.seed, (model,))
 
+    @override
     def predict(self, x: Floats) -> Floats:
-        """See Trees."""
         return _sum(self.stages, x)
 
+    @override
     def why_anew(self) -> str:
-        """See Trees."""
         return "a random forest is always fitted anew"
 
 
 TREES: Mapping[str, Callable[..., Trees]] = {"boosting": Boosting, "random_forest": RandomForest}
-"""Kind -> makes trees from a seed and, of a file, stages."""
+"""Kind -> makes trees from a seed and, when a file is read, its stages."""
 
 
 def _sum(stages: tuple[Any, ...], x: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""The trivial forecasters that every other one has to beat."""
+"""The baselines that every other forecaster has to beat."""
 
 from collections.abc import Callable, Mapping
 

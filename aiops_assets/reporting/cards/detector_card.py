@@ -11,8 +11,8 @@ from aiops_assets.judging.detection.shadow import (
     CHAMPION,
     episodes_caught,
     first_by_kind,
+    predictions_of,
     right_first,
-    said,
 )
 from aiops_assets.reporting.cards.markdown import text
 from aiops_assets.reporting.cards.subject import Subject
@@ -128,7 +128,7 @@ def _episodes(subject: Subject) -> dict[str, tuple[int, int]]:
 
 def _intervals(scores: pd.DataFrame | None, who: str, seed: int) -> dict[str, Difference]:
     """The figures that the gate looks at, each with the interval of its own noise."""
-    scored = said(scores, who) if scores is not None else None
+    scored = predictions_of(scores, who) if scores is not None else None
     if scored is None or scores is None:
         return {}
     found = zip(("average_precision", "false_alarm_rate"), noise(scores, scored, seed), strict=True)

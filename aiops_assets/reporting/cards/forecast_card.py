@@ -6,7 +6,7 @@ from aiops_assets.families.forecasters import BASELINE
 from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION
 from aiops_assets.judging.forecasting.holdout import TRIVIAL, TRIVIAL_NAMES
-from aiops_assets.judging.forecasting.shadow import by_metric, noise, said, where_it_came
+from aiops_assets.judging.forecasting.shadow import by_metric, forecasts_of, interval_sides, noise
 from aiops_assets.reporting.cards.forecast_weaknesses import forecast_weaknesses
 from aiops_assets.reporting.cards.markdown import code, table, text
 from aiops_assets.reporting.cards.subject import Subject
@@ -32,7 +32,7 @@ class ForecastCard:
 
     def judged_on(self, subject: Subject, evaluation: EvaluationRecord) -> str:
         """See CardKind."""
-        forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
+        forecasts = None if subject.scores is None else forecasts_of(subject.scores, CHALLENGER)
         moments = "" if forecasts is None else f", forecast from {forecasts['origin'].nunique()} moments"
         whose = f" (its column is of {TRIVIAL[BASELINE]})" if evaluation.opponent == TRIVIAL_NAMES else ""
         return (
@@ -80,10 +80,10 @@ class ForecastCard:
 
     def further_lines(self, subject: Subject) -> list[str]:
         """See CardKind: metric by metric."""
-        forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
+        forecasts = None if subject.scores is None else forecasts_of(subject.scores, CHALLENGER)
         if forecasts is None or forecasts.empty:
             return []
-        sides = where_it_came(forecasts).groupby("metric")[list(SIDES)].mean().to_dict("index")
+        sides = interval_sides(forecasts).groupby("metric")[list(SIDES)].mean().to_dict("index")
         rows = [
             [
                 code(metric),
@@ -102,12 +102,12 @@ class ForecastCard:
 
     def weaknesses(self, subject: Subject) -> list[Weakness]:
         """See CardKind."""
-        forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
+        forecasts = None if subject.scores is None else forecasts_of(subject.scores, CHALLENGER)
         return forecast_weaknesses(subject.manifest, subject.evaluation, subject.figures, forecasts)
 
     def intervals(self, subject: Subject) -> dict[str, Difference]:
         """See CardKind."""
-        forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
+        forecasts = None if subject.scores is None else forecasts_of(subject.scores, CHALLENGER)
         return {} if forecasts is None else noise(forecasts, subject.seed)
 
     def pictures(self, subject: Subject, intervals: Mapping[str, Difference]) -> dict[str, bytes]:
@@ -115,7 +115,7 @@ class ForecastCard:
         drawn = {}
         if any(name.startswith(RATIO) for name in subject.figures):
             beside = subject.opponent_scores
-            champion = None if beside is None else said(beside, CHAMPION)
+            champion = None if beside is None else forecasts_of(beside, CHAMPION)
             theirs = {} if champion is None else noise(champion, subject.seed)
             drawn[FIGURES] = figures_with_intervals(
                 self._ratios(subject.figures, intervals),
@@ -125,7 +125,7 @@ class ForecastCard:
                 against=TRIVIAL[BASELINE] if subject.opponent == TRIVIAL_NAMES else subject.opponent,
                 level=AS_GOOD,
             )
-        forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
+        forecasts = None if subject.scores is None else forecasts_of(subject.scores, CHALLENGER)
         if forecasts is not None and len(forecasts):
             drawn[FORECASTS] = fan_chart(forecasts, subject.title)
             if forecasts["actual"].notna().any():

@@ -7,7 +7,7 @@ import pandas as pd
 from aiops_assets.judging.decision import SYNTHETIC
 from aiops_assets.judging.forecasting.gate import ERROR_TOLERANCE, LEAST_ORIGINS
 from aiops_assets.judging.forecasting.holdout import COVERAGE, HORIZON_HOURS, TRIVIAL
-from aiops_assets.judging.forecasting.shadow import by_metric, where_it_came
+from aiops_assets.judging.forecasting.shadow import by_metric, interval_sides
 from aiops_assets.reporting.cards.weaknesses import Weakness, of_data
 from aiops_assets.storage.records import EvaluationRecord, Manifest
 
@@ -86,7 +86,7 @@ def _of_coverage(figures: Mapping[str, float]) -> list[Weakness]:
 
 
 def _of_sides(forecasts: pd.DataFrame) -> list[Weakness]:
-    shares = where_it_came(forecasts).groupby("metric", sort=True)[["below", "above"]].mean()
+    shares = interval_sides(forecasts).groupby("metric", sort=True)[["below", "above"]].mean()
     return [
         Weakness(
             "lopsided_interval",

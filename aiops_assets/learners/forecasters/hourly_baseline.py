@@ -1,4 +1,4 @@
-"""What is expected of a cluster's CPU and memory at an hour of the day, as training rows have it."""
+"""The baseline of a cluster's CPU and memory by the hour of the day, learnt from training rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,21 +9,21 @@ import pandas as pd
 from aiops_assets.errors import SchemaError
 
 ANSWERED = ("cpu_usage", "memory_usage")
-"""The metrics of which it is known."""
+"""Metrics that have a baseline, where training rows have them."""
 DAY_HOURS = 24
-USUAL_QUANTILE = 0.98
-NEIGHBOURS = (-1, 0, 1)
-"""Hours around an hour whose rows tell what is usual at it."""
+UPPER_QUANTILE = 0.98
+NEIGHBOUR_HOURS = (-1, 0, 1)
+"""The baseline of an hour is of the rows in these hours around it."""
 MARGIN_SHARE, LEAST_MARGIN = 0.2, 0.02
-"""Beyond the quantile: the engine asks about a scenario of 15 % more of everything, which is no issue by itself."""
+"""Added to the quantile: the engine asks about a scenario of 15 % more of everything, which is no issue by itself."""
 
 
 @dataclass(frozen=True)
-class Usual:
-    """What training rows said is usual, by metric: 24 values, of the hours of the day (UTC).
+class HourlyBaseline:
+    """Expected values by metric, each 24 for the hours of the day (UTC), in cores or as a ratio.
 
     Attributes:
-        upper: above it is an issue; cores or ratio. A metric that is absent is never one.
+        upper: a value above it is an issue; values of a metric that is absent never are.
         middle: medians.
     """
 
@@ -31,15 +31,15 @@ class Usual:
     middle: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, dict[str, list[float]]]:
-        """As JSON has it."""
+        """Part -> metric -> 24 numbers, as JSON holds them."""
         return {
             "upper": {name: list(values) for name, values in self.upper.items()},
             "middle": {name: list(values) for name, values in self.middle.items()},
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Mapping[str, Sequence[float]]]) -> "Usual":
-        """What :meth:`to_dict` gave. Raises SchemaError: a part is missing, or not 24 finite numbers a metric."""
+    def from_dict(cls, data: Mapping[str, Mapping[str, Sequence[float]]]) -> "HourlyBaseline":
+        """A baseline from :meth:`to_dict`. Raises SchemaError: a part is missing, or not 24 finite numbers a metric."""
         parts = []
         for part in ("upper", "middle"):
             try:
@@ -53,8 +53,8 @@ class Usual:
         return cls(*parts)
 
 
-def usual_of(frame: pd.DataFrame) -> Usual:
-    """Learn what is usual from training rows.
+def hourly_baseline_of(frame: pd.DataFrame) -> HourlyBaseline:
+    """Learn the baseline from training rows.
 
     The upper bound of an hour is the 98 % quantile of the rows of it and its two neighbours, so that rare peaks do
     not count, and a fifth of it, at least 0.02, more. An hour without rows has the bound of the whole.
@@ -73,10 +73,10 @@ def usual_of(frame: pd.DataFrame) -> Usual:
             continue
         highs, middles = [], []
         for hour in range(DAY_HOURS):
-            around = np.isin(hours, [(hour + by) % DAY_HOURS for by in NEIGHBOURS]) & finite
+            around = np.isin(hours, [(hour + by) % DAY_HOURS for by in NEIGHBOUR_HOURS]) & finite
             rows = values[around if around.any() else finite]
-            high = float(np.quantile(rows, USUAL_QUANTILE))
+            high = float(np.quantile(rows, UPPER_QUANTILE))
             highs.append(high + max(MARGIN_SHARE * abs(high), LEAST_MARGIN))
             middles.append(float(np.median(rows)))
         upper[name], middle[name] = tuple(highs), tuple(middles)
-    return Usual(upper, middle)
+    return HourlyBaseline(upper, middle)
