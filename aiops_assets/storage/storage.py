@@ -18,6 +18,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from typing_extensions import override
+
 from aiops_assets.errors import ConflictError, NotFoundError, StoreError
 
 if TYPE_CHECKING:
@@ -113,14 +115,15 @@ class LocalStorage(Storage):
         self.root = root.absolute()
         self.url = str(self.root)
 
+    @override
     def read(self, path: str) -> bytes:
-        """See Storage."""
         with _os_errors(self.root / path):
             try:
                 return (self.root / path).read_bytes()
             except FileNotFoundError:
                 raise NotFoundError(f"{self.root / path} does not exist") from None
 
+    @override
     def signature(self, path: str) -> str:
         """Size, times of change and inode.
 
@@ -139,26 +142,27 @@ class LocalStorage(Storage):
             time.sleep(TICK_SECONDS)
         return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
 
+    @override
     def write(self, path: str, data: bytes) -> None:
-        """See Storage."""
         target = self.root / path
         with _os_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             _replace(target, data)
 
+    @override
     def remove(self, path: str) -> None:
-        """See Storage."""
         with _os_errors(self.root / path):
             (self.root / path).unlink(missing_ok=True)
 
+    @override
     def names(self, path: str) -> list[str]:
-        """See Storage."""
         folder = self.root / path
         with _os_errors(folder):
             if not folder.is_dir():
                 return []
             return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(STAGING))
 
+    @override
     def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
         """A rename makes the directory appear as a whole: no reader ever sees a part of it."""
         target = self.root / path
@@ -179,8 +183,8 @@ class LocalStorage(Storage):
                     raise
                 _sync_folder(target.parent)
 
+    @override
     def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
-        """See Storage."""
         target = self.root / path
         with _os_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -191,10 +195,11 @@ class LocalStorage(Storage):
                     raise ConflictError(f"{target} was changed by somebody else meanwhile: look at it, then try again")
                 _replace(target, new)
 
+    @override
     def local_path(self, path: str) -> Path | None:
-        """See Storage."""
         return self.root / path
 
+    @override
     def remove_directory(self, path: str, first: str) -> None:
         """A rename removes the directory as a whole; ``sweep`` removes what a kill leaves after that."""
         target = self.root / path
@@ -205,6 +210,7 @@ class LocalStorage(Storage):
                 target.rename(staging / "content")
                 _sync_folder(target.parent)
 
+    @override
     def sweep(self, path: str, *, remove: bool = True) -> list[str]:
         """A living writer holds the lock in its staging folder; its temporary files exist for a short time only."""
         folder = self.root / path
@@ -236,11 +242,12 @@ class ObjectStorage(Storage):
         self.store = store
         self.url = url
 
+    @override
     def read(self, path: str) -> bytes:
-        """See Storage."""
         with self._errors(path):
             return bytes(self.store.get(path).bytes())
 
+    @override
     def signature(self, path: str) -> str:
         """The entity tag, version, size and time of change; empty where the bucket gives no entity tag."""
         with self._errors(path):
@@ -249,29 +256,31 @@ class ObjectStorage(Storage):
             return ""
         return f"{found['e_tag']} {found['version']} {found['size']} {found['last_modified'].isoformat()}"
 
+    @override
     def write(self, path: str, data: bytes) -> None:
-        """See Storage."""
         with self._errors(path):
             self.store.put(path, data)
 
+    @override
     def remove(self, path: str) -> None:
-        """See Storage."""
         with self._errors(path), suppress(FileNotFoundError):
             self.store.delete(path)
 
+    @override
     def names(self, path: str) -> list[str]:
-        """See Storage."""
         with self._errors(path):
             listing = self.store.list_with_delimiter(path or None)
         found = [str(entry["path"]) for entry in listing["objects"]] + list(listing["common_prefixes"])
         return sorted(entry.rstrip("/").rpartition("/")[2] for entry in found)
 
+    @override
     def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
         """Each file is written only where there is none, so the first writer gets the directory."""
         with self._errors(path):
             for name in sorted(files, key=lambda name: name == last):
                 self.store.put(f"{path}/{name}", files[name], mode="create")
 
+    @override
     def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
         """The write carries the entity tag of the content that was compared."""
         with self._errors(path):
@@ -284,6 +293,7 @@ class ObjectStorage(Storage):
             known = {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
             self.store.put(path, new, mode=cast("UpdateVersion", {k: v for k, v in known.items() if v is not None}))
 
+    @override
     def remove_directory(self, path: str, first: str) -> None:
         """Without its manifest the rest no longer counts as a directory."""
         with self._errors(path):
@@ -294,6 +304,7 @@ class ObjectStorage(Storage):
                     with suppress(FileNotFoundError):
                         self.store.delete(str(entry["path"]))
 
+    @override
     def sweep(self, path: str, *, remove: bool = True) -> list[str]:
         """A write to a bucket leaves nothing behind when it fails."""
         return []
