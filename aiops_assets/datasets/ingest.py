@@ -225,7 +225,7 @@ class _Ingest:
         step = timedelta(seconds=self.metric.step_seconds)
         gaps = (wide.index[1:] - wide.index[:-1] > step).nonzero()[0]
         last = wide.index[gaps[0]] if len(gaps) else wide.index[-1]
-        return wide.index[0] == begin, min(last.to_pydatetime() + step, info.asked_until), info
+        return wide.index[0] == begin, min(last.to_pydatetime() + step, info.requested_until), info
 
     def _answers(
         self, client: PrometheusClient, span: Sequence[_Window], series: int

@@ -52,7 +52,7 @@ def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now
         raise NotFoundError("raw_metrics was never materialized: materialize it first, or select it too")
     if outcome.reached:
         closed = {day.day for day in window.found if day.closed}
-        stale = [day for day in window.days if day.isoformat() not in closed and not outcome.asked_for(day)]
+        stale = [day for day in window.days if day.isoformat() not in closed and not outcome.requested(day)]
         if stale or datetime.fromisoformat(outcome.when) < settings.end:
             raise NotFoundError(
                 f"the last fetch, at {outcome.when}, asked for {outcome.first_day} to {outcome.last_day}; the window "

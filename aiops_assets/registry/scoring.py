@@ -18,7 +18,7 @@ from aiops_assets.learners.contracts import Forecast
 from aiops_assets.registry.code_digest import code_digest
 from aiops_assets.registry.version import version_of
 from aiops_assets.storage.records import ChampionMove
-from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS, AskedModel, ScoresRecord, ScoresRun
+from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS, PredictingModel, ScoresRecord, ScoresRun
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.timeseries.features import row_mask
 from aiops_assets.timeseries.history import STEP_SECONDS
@@ -93,7 +93,7 @@ def ask_champions(
         forecast_rows.append(_forecast_rows(spec, champion, forecasts[spec.name], made_at))
 
     ask = {DETECTION.name: ask_detector, FORECASTING.name: ask_forecaster}
-    asked: list[AskedModel] = []
+    asked: list[PredictingModel] = []
     left_out: dict[str, str] = {}
     for spec in specs:
         try:
@@ -103,7 +103,7 @@ def ask_champions(
             left_out[spec.name] = str(error)
             continue
         asked.append(
-            AskedModel(
+            PredictingModel(
                 name=spec.name,
                 version=champion.version,
                 manifest_sha256=champion.manifest_sha256,

@@ -136,7 +136,7 @@ def wide_digest(wide: pd.DataFrame) -> str:
     return _digest(names, wide.index.as_unit("us").asi8[order], values[kept])  # type: ignore[attr-defined]
 
 
-def encode(day: DaySamples, said: bytes) -> bytes:
+def encode(day: DaySamples, metadata: bytes) -> bytes:
     """A Parquet file of rows (timestamp, series, value), ordered by series and time, with metadata of the caller."""
     series, rows = np.nonzero(~np.isnan(day.values))
     columns = [
@@ -156,7 +156,7 @@ def encode(day: DaySamples, said: bytes) -> bytes:
         write_page_checksum=True,
     ) as writer:
         writer.write_table(table, row_group_size=max(1, len(table)))
-        writer.add_key_value_metadata({METADATA_KEY: said, CHECKSUM_KEY: _checksum(said)})
+        writer.add_key_value_metadata({METADATA_KEY: metadata, CHECKSUM_KEY: _checksum(metadata)})
     data: bytes = sink.getvalue().to_pybytes()
     return data
 
@@ -171,10 +171,10 @@ def decode(data: bytes, day: date, step_seconds: int) -> DaySamples:
         return _from_long(_open(data).read(), day, step_seconds)
 
 
-def decode_said(data: bytes) -> bytes:
+def decode_metadata(data: bytes) -> bytes:
     """The metadata that :func:`encode` was given, without reading the samples. Raises IntegrityError if damaged."""
     with _damage():
-        return _said(_open(data))
+        return _metadata(_open(data))
 
 
 def begin_of(day: date) -> int:
@@ -206,18 +206,18 @@ def _open(data: bytes) -> pq.ParquetFile:
     return pq.ParquetFile(pa.BufferReader(data), read_dictionary=LONG_COLUMNS[1:2], page_checksum_verification=True)
 
 
-def _said(file: pq.ParquetFile) -> bytes:
+def _metadata(file: pq.ParquetFile) -> bytes:
     """The caller's metadata; raises KeyError or ValueError where it is missing or its checksum differs."""
-    metadata = file.metadata.metadata or {}
-    said: bytes = metadata[METADATA_KEY]
-    if _checksum(said).encode() != metadata[CHECKSUM_KEY]:
+    stored = file.metadata.metadata or {}
+    metadata: bytes = stored[METADATA_KEY]
+    if _checksum(metadata).encode() != stored[CHECKSUM_KEY]:
         raise ValueError("changed metadata")
-    return said
+    return metadata
 
 
-def _checksum(said: bytes) -> str:
+def _checksum(metadata: bytes) -> str:
     """A checksum of metadata: Parquet has checksums of pages only."""
-    return hashlib.blake2b(said, digest_size=DIGEST_BYTES).hexdigest()
+    return hashlib.blake2b(metadata, digest_size=DIGEST_BYTES).hexdigest()
 
 
 def _from_long(table: pa.Table, day: date, step_seconds: int) -> DaySamples:

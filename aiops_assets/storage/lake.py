@@ -76,7 +76,7 @@ class DayInfo(Record):
         return self.got / self.expected if self.expected else 0.0
 
     @property
-    def asked_until(self) -> datetime:
+    def requested_until(self) -> datetime:
         """``fetched_until`` as a time."""
         return datetime.fromisoformat(self.fetched_until)
 
@@ -154,12 +154,12 @@ class Lake:
             if stored is None and not new.names:
                 return None, 0
             merged, revised = (new, 0) if stored is None else stored.updated(new)
-            asked = max(until, day_file.microseconds(known.asked_until) if known else until)
+            requested_until = max(until, day_file.microseconds(known.requested_until) if known else until)
             info = _describe(
                 metric,
                 day,
                 merged,
-                asked,
+                requested_until,
                 fetched=fetched.astimezone(UTC).isoformat() if new.names or known is None else known.fetched,
                 closed=closed,
                 revised=revised + (known.revised if known else 0),
@@ -203,7 +203,7 @@ class Lake:
         except NotFoundError:
             return None
         try:
-            return DayInfo.model_validate_json(day_file.decode_said(data))
+            return DayInfo.model_validate_json(day_file.decode_metadata(data))
         except (IntegrityError, ValidationError) as error:
             raise self._damaged(metric, day, error) from None
 
@@ -259,7 +259,7 @@ class Lake:
 
     def _decode(self, metric: MetricSpec | StoredQuery, day: date, data: bytes) -> tuple[DaySamples, DayInfo]:
         try:
-            info = DayInfo.model_validate_json(day_file.decode_said(data))
+            info = DayInfo.model_validate_json(day_file.decode_metadata(data))
             if isinstance(metric, MetricSpec) and info.step_seconds != metric.step_seconds:
                 raise IntegrityError(
                     f"it has a step of {info.step_seconds} s, not {metric.step_seconds} s", code="other_step"
@@ -291,14 +291,14 @@ def _describe(
     metric: MetricSpec,
     day: date,
     samples: DaySamples,
-    asked: int,
+    requested_until: int,
     *,
     fetched: str,
     closed: bool,
     revised: int,
     source: str,
 ) -> DayInfo:
-    """The metadata of a day file; ``asked`` is the end of what was requested so far, in Unix microseconds."""
+    """The metadata of a day file; ``requested_until`` is an exclusive end, Unix microseconds."""
     return DayInfo(
         metric=metric.name,
         day=day.isoformat(),
@@ -309,22 +309,22 @@ def _describe(
         series=len(samples.names),
         samples=samples.count,
         got=int(samples.covered.sum()),
-        expected=samples.points_until(asked),
-        reason=_reason(samples, asked, closed),
+        expected=samples.points_until(requested_until),
+        reason=_reason(samples, requested_until, closed),
         fetched=fetched,
-        fetched_until=day_file.time_at(asked).isoformat(),
+        fetched_until=day_file.time_at(requested_until).isoformat(),
         closed=closed,
         revised=revised,
         source=source,
     )
 
 
-def _reason(day: DaySamples, asked: int, closed: bool) -> str:
+def _reason(day: DaySamples, requested_until: int, closed: bool) -> str:
     """The sentence that explains why a day has fewer instants with samples than were requested."""
-    covered = day.covered[: day.points_until(asked)]
+    covered = day.covered[: day.points_until(requested_until)]
     reasons = []
     if not closed:
-        reasons.append("the day is not over" if asked < day.end else "the day is not closed yet")
+        reasons.append("the day is not over" if requested_until < day.end else "the day is not closed yet")
     first = int(covered.argmax()) if covered.any() else len(covered)
     if first:
         clock = day_file.time_at(day.begin + first * day.step).strftime("%H:%M")

@@ -44,7 +44,7 @@ NAME_FORMAT = "%Y-%m-%dT%H%M%S.%fZ"
 NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}\.\d{6}Z")
 
 
-class AskedModel(Record):
+class PredictingModel(Record):
     """A champion whose predictions are in a run.
 
     Attributes:
@@ -90,7 +90,7 @@ class ScoresRecord(Record):
     pods: int = 0
     pods_version: str = ""
     cluster_version: str = ""
-    models: tuple[AskedModel, ...] = ()
+    models: tuple[PredictingModel, ...] = ()
     left_out: dict[str, str] = {}
     files: dict[str, str] = {}
 
@@ -209,8 +209,8 @@ class Scores:
 
 def _encoded(frame: pd.DataFrame, record: ScoresRecord) -> bytes:
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    said = {**(table.schema.metadata or {}), METADATA_KEY: record.model_dump_json().encode()}
+    metadata = {**(table.schema.metadata or {}), METADATA_KEY: record.model_dump_json().encode()}
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(said), sink, compression="zstd")
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
     data: bytes = sink.getvalue().to_pybytes()
     return data

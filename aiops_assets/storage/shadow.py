@@ -130,8 +130,8 @@ class ShadowScores:
 
 def _encoded(record: ShadowRecord, scores: pd.DataFrame) -> bytes:
     table = pa.Table.from_pandas(scores, preserve_index=False)
-    said = {**(table.schema.metadata or {}), METADATA_KEY: record.model_dump_json().encode()}
+    metadata = {**(table.schema.metadata or {}), METADATA_KEY: record.model_dump_json().encode()}
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(said), sink, compression="zstd", write_page_checksum=True)
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd", write_page_checksum=True)
     data: bytes = sink.getvalue().to_pybytes()
     return data

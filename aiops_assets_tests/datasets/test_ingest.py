@@ -81,7 +81,7 @@ def test_a_history_grown_at_the_live_edge_equals_one_fetch(server: Server, tmp_p
     assert revised > 50
     infos = [info for day in DAYS if (info := grown.info(METRIC, day))]
     assert sum(info.revised for info in infos) == revised
-    assert all(info.closed and info.asked_until == end_of(info.day) for info in infos)
+    assert all(info.closed and info.requested_until == end_of(info.day) for info in infos)
 
 
 def test_a_gap_in_an_open_day_is_asked_for_until_it_closes(lake: Lake) -> None:
@@ -129,7 +129,7 @@ def test_a_day_closes_when_settle_and_overlap_have_passed(
     now = FIRST + DAY + timedelta(minutes=minutes)
     info = ingest_metric(server, lake, METRIC, DAYS[:1], now).infos[DAYS[0]]
     assert info
-    assert (info.closed, info.asked_until) == (closed, FIRST + DAY)
+    assert (info.closed, info.requested_until) == (closed, FIRST + DAY)
     ingest_metric(server, lake, METRIC, DAYS[:1], now + timedelta(hours=9))
     assert server.asked[1:] == ([] if closed else [(FIRST + DAY - HOUR, FIRST + DAY)])
     again = lake.info(METRIC, DAYS[0])
