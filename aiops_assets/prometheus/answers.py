@@ -77,24 +77,24 @@ def read_result(answer: Answer, document: dict[str, Any] | None, promql: str, ki
         PrometheusAnswerError: any other answer that is not a success, or is of another kind.
     """
     if answer.status != 200 or document is None or document["status"] != "success":
-        raise _refusal(answer, document, promql)
+        raise _failure(answer, document, promql)
     # Newer servers also send "infos", advice on the query; VictoriaMetrics sends isPartial instead of warnings.
     warnings = document.get("warnings") or (document.get("isPartial") is True and "isPartial")
     if warnings:
         raise PrometheusPartial(
             f"the answer is incomplete: {_line(warnings)}; the stores behind PROMETHEUS_URL must all be up. "
-            f"{asked(promql)}"
+            f"{query_note(promql)}"
         )
     data = document.get("data")
     got = data.get("resultType") if isinstance(data, dict) else None
     if not isinstance(data, dict) or got != kind or not isinstance(data.get("result"), list):
         raise PrometheusAnswerError(
-            f"expected a {kind}, got {_line(got)}; the query must yield series. {asked(promql)}"
+            f"expected a {kind}, got {_line(got)}; the query must yield series. {query_note(promql)}"
         )
     return list(data["result"])
 
 
-def _refusal(answer: Answer, document: dict[str, Any] | None, promql: str) -> PrometheusError:
+def _failure(answer: Answer, document: dict[str, Any] | None, promql: str) -> PrometheusError:
     status = answer.status
     if 300 <= status < 400:
         return PrometheusAccessError(
@@ -159,12 +159,12 @@ def _stated_error(answer: Answer, document: dict[str, Any], promql: str) -> Prom
     if status in (429, 502, 504) or kind == "unavailable":
         cause = "the server of PROMETHEUS_URL is overloaded or starting"
         return PrometheusUnreachable(f"{stated}; {cause}", _retry_after(answer))
-    refused = status in (400, 422) or kind in ("bad_data", "execution", "timeout", "canceled")
-    if status == 200 or not refused:
-        return PrometheusAnswerError(f"{stated}; see the log of PROMETHEUS_URL's server. {asked(promql)}")
+    is_rejected = status in (400, 422) or kind in ("bad_data", "execution", "timeout", "canceled")
+    if status == 200 or not is_rejected:
+        return PrometheusAnswerError(f"{stated}; see the log of PROMETHEUS_URL's server. {query_note(promql)}")
     if kind in ("timeout", "canceled") or any(words in text for words in TOO_MUCH):
-        return PrometheusTooMuch(f"{stated}; ask for a shorter range. {asked(promql)}")
-    return PrometheusQueryError(f"{stated}; correct the query. {asked(promql)}")
+        return PrometheusTooMuch(f"{stated}; ask for a shorter range. {query_note(promql)}")
+    return PrometheusQueryError(f"{stated}; correct the query. {query_note(promql)}")
 
 
 def series_of(result: list[Any], promql: str) -> Iterator[tuple[str, dict[str, str], dict[str, Any]]]:
@@ -177,12 +177,12 @@ def series_of(result: list[Any], promql: str) -> Iterator[tuple[str, dict[str, s
     for item in result:
         labels = item.get("metric") if isinstance(item, dict) else None
         if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-            raise PrometheusAnswerError(f"{_line(item)} is not a series with labels. {asked(promql)}")
+            raise PrometheusAnswerError(f"{_line(item)} is not a series with labels. {query_note(promql)}")
         name = series_name(labels)
         if "histogram" in item or "histograms" in item:
-            raise PrometheusAnswerError(f"{name} is a native histogram; use histogram_quantile. {asked(promql)}")
+            raise PrometheusAnswerError(f"{name} is a native histogram; use histogram_quantile. {query_note(promql)}")
         if name in seen:
-            raise PrometheusAnswerError(f"two series are both {name}. {asked(promql)}")
+            raise PrometheusAnswerError(f"two series are both {name}. {query_note(promql)}")
         seen.add(name)
         yield name, labels, item
 
@@ -196,11 +196,11 @@ def samples(pairs: Any, promql: str) -> tuple[Floats, Floats]:
     try:
         times, values = np.array([(float(time), float(value)) for time, value in pairs]).reshape(-1, 2).T
     except (TypeError, ValueError, OverflowError) as error:
-        raise PrometheusAnswerError(f"unreadable samples: {_line(error)}. {asked(promql)}") from error
+        raise PrometheusAnswerError(f"unreadable samples: {_line(error)}. {query_note(promql)}") from error
     return times, values
 
 
-def asked(promql: str) -> str:
+def query_note(promql: str) -> str:
     """The last sentence of a message about a query."""
     return f"Query: {' '.join(promql.split())}"
 

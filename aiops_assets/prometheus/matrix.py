@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from aiops_assets.errors import PrometheusAnswerError
-from aiops_assets.prometheus.answers import Floats, asked, parsed, read_result, samples, series_of
+from aiops_assets.prometheus.answers import Floats, parsed, query_note, read_result, samples, series_of
 from aiops_assets.prometheus.transport import Answer
 
 SAMPLES = re.compile(rb',"values":\[\[([^{]*)\]\]')
@@ -77,7 +77,7 @@ def read_matrix(
     if not right.all():
         raise PrometheusAnswerError(
             f"{read.names[owner[np.argmin(right)]]}: the samples are not one by one on the grid that was asked for; "
-            f"PROMETHEUS_URL must name a Prometheus API. {asked(promql)}"
+            f"PROMETHEUS_URL must name a Prometheus API. {query_note(promql)}"
         )
     finite = np.isfinite(read.values)
     values = np.full((len(read.names), points), np.nan)
