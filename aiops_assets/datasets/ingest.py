@@ -30,7 +30,7 @@ class Progress:
     metric: str
     day: date
     days_done: int
-    days_asked: int
+    days_requested: int
     samples: int
 
 
@@ -41,7 +41,7 @@ class MetricFetch:
     Attributes:
         metric: the fetched metric.
         infos: day -> metadata of its file after the fetch; ``None``: the day has no sample, or lies in the future.
-        asked: number of instants requested, of both servers together.
+        requested: number of instants requested, of both servers together.
         fetched: days whose file was written.
         revised: number of stored values that changed.
         damaged: messages about damaged files that were fetched again.
@@ -51,7 +51,7 @@ class MetricFetch:
 
     metric: MetricSpec
     infos: dict[date, DayInfo | None]
-    asked: int
+    requested: int
     fetched: tuple[date, ...]
     revised: int
     damaged: tuple[str, ...]
@@ -108,7 +108,7 @@ def ingest_metric(
     return MetricFetch(
         metric=metric,
         infos=ingest.infos,
-        asked=ingest.asked,
+        requested=ingest.requested,
         fetched=tuple(sorted(ingest.fetched)),
         revised=ingest.revised,
         damaged=tuple(ingest.damaged),
@@ -146,7 +146,7 @@ class _Ingest:
     infos: dict[date, DayInfo | None] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
     fetched: set[date] = field(default_factory=set)
-    asked: int = 0
+    requested: int = 0
     revised: int = 0
     not_finite: int = 0
 
@@ -237,7 +237,7 @@ class _Ingest:
         parts: list[pd.DataFrame] = []
         stream = client.stream(self.metric.promql, span[0].start, span[-1].end, self.metric.step_seconds, series=series)
         for chunk, frame in stream:
-            self.asked += len(frame)
+            self.requested += len(frame)
             self.not_finite += int(frame.attrs.get("not_finite", 0))
             chunk_end = EPOCH + timedelta(seconds=chunk.end)
             while pending and pending[-1].start < chunk_end:

@@ -60,10 +60,10 @@ def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now
             )
         return Choice("prometheus")
     problem = outcome.problem
-    refused: list[str] = []
+    notes: list[str] = []
     for option in settings.fallback:
         if option == "synthetic":
-            return Choice("synthetic", "; ".join([problem, *refused, "FALLBACK allows synthetic data"]))
+            return Choice("synthetic", "; ".join([problem, *notes, "FALLBACK allows synthetic data"]))
         if option == "cached":
             lacking = too_little(
                 window.coverage.share, window.coverage.full_days, len(window.days), settings.min_coverage
@@ -72,9 +72,9 @@ def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now
                 age = now - window.fetched
                 hours = age.total_seconds() / 3600
                 return Choice("cached", f"{problem}; cached days are used, fetched {hours:.1f} h ago", age)
-            refused.append(f"cached days do not suffice: {lacking or 'there are none'}")
+            notes.append(f"cached days do not suffice: {lacking or 'there are none'}")
     allowed = ",".join(settings.fallback)
-    raise PrometheusUnreachable("; ".join([problem, *refused, f"FALLBACK={allowed} allows nothing else"]))
+    raise PrometheusUnreachable("; ".join([problem, *notes, f"FALLBACK={allowed} allows nothing else"]))
 
 
 def training_set(

@@ -106,7 +106,7 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
                 "server": prometheus.server,
                 "days": len(days),
                 "days_written": len({day for fetch in fetches for day in fetch.fetched}),
-                "instants_asked": sum(fetch.asked for fetch in fetches),
+                "instants_asked": sum(fetch.requested for fetch in fetches),
                 "samples_stored": sum(info.samples for info in infos),
                 "points_revised": sum(fetch.revised for fetch in fetches),
                 "not_finite": sum(fetch.not_finite for fetch in fetches),
@@ -144,8 +144,8 @@ def fetch_all(
         if time.monotonic() - spoken > PROGRESS_SECONDS:
             spoken = time.monotonic()
             say(
-                f"metric {len(fetches) + 1} of {len(wanted)}: {step.metric}, day {step.days_done} of {step.days_asked}"
-                f" ({step.day}), {step.samples:,} samples"
+                f"metric {len(fetches) + 1} of {len(wanted)}: {step.metric}, day {step.days_done} "
+                f"of {step.days_requested} ({step.day}), {step.samples:,} samples"
             )
 
     with prometheus.clients() as (client, archive):
@@ -171,7 +171,7 @@ def fetch_all(
             away = away or fetch.archive_away  # one that is away is not asked once a metric
             fetches.append(fetch)
     written = sum(len(fetch.fetched) for fetch in fetches)
-    say(f"{written} day files written, {sum(fetch.asked for fetch in fetches):,} instants asked for")
+    say(f"{written} day files written, {sum(fetch.requested for fetch in fetches):,} instants asked for")
 
 
 def coverage_of(lake: Lake, metrics: Sequence[MetricSpec], days: Sequence[date]) -> dict[str, list[float]]:
