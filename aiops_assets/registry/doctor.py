@@ -1,4 +1,4 @@
-"""What is wrong with the served models, and what of it can be mended without a person: `aiops doctor`."""
+"""Finds what is wrong with the served models, and repairs what needs no person: `aiops doctor`."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ State = Literal["ok", "mended", "to mend", "PROBLEM"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's: of which model, what was looked at, and how it is; a problem's text says the cure."""
+    """One line of `aiops doctor`: the model, what was examined, its state and a text, which names a problem's cure."""
 
     model: str
     what: str
@@ -28,18 +28,18 @@ class Finding:
 
     @property
     def is_left(self) -> bool:
-        """Whether it still is as it should not be."""
+        """Whether the problem remains."""
         return self.state in ("to mend", "PROBLEM")
 
 
 @dataclass
 class Doctor:
-    """Looks at one model after the other.
+    """Examines one model after the other.
 
     Attributes:
-        served, training_sets, tracker: what is looked at.
-        who: for a champion record that is restored.
-        mend: ``False``: nothing is changed, and what would be mended is "to mend".
+        served, training_sets, tracker: the stores to examine.
+        who: author of a champion record that is restored.
+        mend: ``False``: nothing is changed, and the state of what would be repaired is "to mend".
     """
 
     served: ServedModels
@@ -49,7 +49,7 @@ class Doctor:
     mend: bool = True
 
     def examine(self, specs: tuple[ModelSpec, ...]) -> Iterator[Finding]:
-        """All findings: MLflow first, because most else is compared with it."""
+        """All findings; MLflow comes first, because most others are compared with it."""
         if not any(self._is_there(spec.name) for spec in specs):
             yield Finding("-", "models", "ok", f"nothing is served from {self.served.storage.url} yet: `aiops run`")
             return
@@ -121,7 +121,7 @@ class Doctor:
         yield self._step(name, "training set", lambda: self._training_set(name, move), cure=cure)
 
     def _held(self, finding: Finding) -> Finding:
-        """What follows the record stays where it is while the champion is not what was recorded."""
+        """The finding that alias and link are not changed while the champion differs from its record."""
         if finding.state not in ("mended", "to mend"):
             return finding
         return Finding(finding.model, finding.what, "PROBLEM", f"{finding.text}: it stays until that version is whole")
@@ -136,7 +136,7 @@ class Doctor:
         return ""
 
     def _versions(self, name: str, champion: int, asks_mlflow: bool) -> Iterator[Finding]:
-        """The versions beside the champion: nobody is served by them, and a rollback may want them."""
+        """Findings about versions that are not served, which a rollback may need."""
         registered = (
             {entry.version: entry.tags.get(MANIFEST_TAG) for entry in self.tracker.versions(name)}
             if asks_mlflow
@@ -173,7 +173,7 @@ class Doctor:
         return self._step(name, "leftovers", sweep, "none")
 
     def _step(self, name: str, what: str, look: Callable[[], str], fine: str = "agrees", cure: str = "") -> Finding:
-        """Look, and mend where ``look`` does: it returns what was wrong, or raises what cannot be mended."""
+        """Run ``look``, which repairs if it can: it returns what was wrong, and raises what cannot be repaired."""
         try:
             wrong = look()
         except AiopsError as error:

@@ -1,4 +1,4 @@
-"""A fit as a retrain does it: anew, and where the kind of model allows it also on from the champion."""
+"""The fit of a run: a full refit and, where the family allows it, a warm start from the champion."""
 
 import time
 from dataclasses import dataclass, replace
@@ -20,11 +20,11 @@ class Fitted:
     """A fitted model.
 
     Attributes:
-        data: the model file.
-        model: read back from that file.
-        said: what it says of the hold-out.
-        how: anew, or from which version, and what that was compared with.
-        seconds: of all fits together: learning, writing, reading back and asking about the hold-out.
+        data: content of the model file.
+        model: the model as read back from that file.
+        said: its predictions for the hold-out.
+        how: refit or warm start, from which version, and what it was compared with.
+        seconds: duration of all fits together: fitting, writing, reading back and predicting the hold-out.
     """
 
     data: bytes
@@ -35,20 +35,19 @@ class Fitted:
 
 
 def fit_model(served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_version: str, seed: int) -> Fitted:
-    """Fit on the train rows; go on from the champion where that is not worse than the full refit.
+    """Fit on the train rows; keep a warm start from the champion if it is not worse than the full refit.
 
-    The comparison is the gate's own, on the hold-out that neither was fitted on. What is judged is what was written
-    and read again.
+    Both are compared as by the gate, on the hold-out that neither has seen, after they were written and read back.
 
     Args:
         served: version directories and the champion record.
-        spec: of the model.
-        rows: of the training set.
-        data_version: of it.
-        seed: of models that draw.
+        spec: the model.
+        rows: rows of the training set, train and hold-out.
+        data_version: data version of these rows.
+        seed: seed of random draws in the fit and of the bootstrap.
 
     Raises:
-        ModelError: nothing can be fitted on the train rows.
+        ModelError: no model can be fitted on the train rows.
     """
     family, train = spec.family, rows[rows["split"] == "train"]
 
@@ -78,7 +77,7 @@ def fit_model(served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_ve
 def _champion(
     served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_version: str
 ) -> tuple[Version[Any, Any] | None, str]:
-    """The champion, or why there is none to go on from."""
+    """The champion for a warm start, or ``None`` and why there is no warm start."""
     try:
         record = served.champion(spec.name)
         if record is None:

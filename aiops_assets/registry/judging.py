@@ -1,4 +1,4 @@
-"""A challenger before the gate: whom it meets, what both say of the hold-out, and what follows from it."""
+"""Judges a challenger: its opponent, the predictions of both for the hold-out, and the decision."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ NOBODY = "none"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was decided of a challenger.
+    """The decision about a challenger.
 
     Attributes:
-        decision: and its reason.
-        champion: the version that was champion, ``None`` without one.
-        figures: of the challenger.
-        comparison: with its opponent; ``None`` where the decision needs none.
+        decision: whether it is promoted, and why.
+        champion: the version that was champion; ``None``: there was none.
+        figures: figures of the challenger.
+        comparison: comparison with the opponent; ``None`` where the decision needs none.
     """
 
     decision: Decision
@@ -35,12 +35,12 @@ class Verdict:
 
     @property
     def opponent(self) -> str:
-        """Whom the challenger met."""
+        """Name of the challenger's opponent."""
         return self.comparison.opponent if self.comparison else NOBODY
 
     @property
     def opponent_figures(self) -> Mapping[str, float]:
-        """Name -> figure of the opponent; empty where there was none."""
+        """Figures of the opponent by name; empty where there was none."""
         return self.comparison.opponent_figures.as_metrics() if self.comparison else {}
 
 
@@ -48,13 +48,13 @@ def judge_challenger(challenger: Version[Any, Any], rows: pd.DataFrame, data_ver
     """Decide whether a version becomes champion.
 
     Args:
-        challenger: the version; it meets the champion in the store that it lies in.
-        rows: of the training set, train and hold-out: a window detector reads the one before the other.
-        data_version: of these rows.
-        seed: of the bootstrap.
+        challenger: the version to judge; the champion is that of the same store.
+        rows: rows of the training set, train and hold-out, because a window detector also reads earlier rows.
+        data_version: data version of these rows.
+        seed: seed of the bootstrap.
 
     Raises:
-        IntegrityError: the challenger is not what was recorded, or the champion record cannot be read.
+        IntegrityError: the challenger differs from its recorded digest, or the champion record cannot be read.
         ModelError: the challenger cannot be loaded here.
     """
     family = challenger.family
@@ -80,7 +80,7 @@ def judge_challenger(challenger: Version[Any, Any], rows: pd.DataFrame, data_ver
 def evaluation_record(
     verdict: Verdict, manifest: Manifest, *, data_version: str, effective_source: str, dagster_run_id: str
 ) -> EvaluationRecord:
-    """What is kept of a verdict."""
+    """The record of a verdict that is stored."""
     comparison, words = verdict.comparison, verdict.decision.because.words
     return EvaluationRecord(
         name=manifest.name,
@@ -107,7 +107,7 @@ def evaluation_record(
 def _without_comparison(
     challenger: Version[Any, Any], manifest: Manifest, champion: ChampionMove | None
 ) -> Decision | None:
-    """What is decided before anybody looks at figures."""
+    """The decision where none of the figures matters; ``None``: the figures decide."""
     if champion is None:
         return None
     if champion.manifest_sha256 == challenger.digest:

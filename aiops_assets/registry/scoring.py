@@ -1,4 +1,4 @@
-"""The served champions asked about the newest window: scores of each pod, forecasts of each metric of the cluster."""
+"""Predictions of the champions for the newest window: scores of each pod, forecasts of each metric of the cluster."""
 
 import json
 from collections.abc import Sequence
@@ -33,16 +33,16 @@ from aiops_assets.views.pod_series import segment_rows
 HORIZON = 288
 STEPS_AN_HOUR = 3600 // STEP_SECONDS
 KEPT_STEPS = (*range(1, STEPS_AN_HOUR), *range(STEPS_AN_HOUR, HORIZON + 1, STEPS_AN_HOUR))
-"""Of a forecast: every five minutes of the first hour, then every hour of the day."""
+"""Steps of a forecast that are stored: every five minutes of the first hour, then every hour of the day."""
 NOTHING_SERVED = "nothing is served yet"
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What champions said.
+    """Predictions of the champions.
 
     Attributes:
-        run: as it is to be stored.
+        run: the run to store.
         forecasts: model -> its whole forecast, for pictures.
     """
 
@@ -52,7 +52,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of pods as the two kinds of detectors read them, and the instants that are reported."""
+    """Rows of pods for row detectors and for window detectors, and the newest instant."""
 
     features: pd.DataFrame
     series: pd.DataFrame
@@ -68,14 +68,14 @@ class _Rows:
 def ask_champions(
     served: ServedModels, specs: Sequence[ModelSpec], window: NewestWindow, made_at: datetime, cluster: str
 ) -> Answers:
-    """Ask each served champion; one that cannot be asked is left out, and said.
+    """Scores and forecasts of each champion; ``left_out`` of the record names those without any, and why.
 
     Args:
         served: version directories and champion records.
-        specs: which models.
-        window: from :mod:`aiops_assets.datasets.newest`.
-        made_at: now.
-        cluster: whose window it is.
+        specs: the models.
+        window: the newest window, from :mod:`aiops_assets.datasets.newest`.
+        made_at: time of the run.
+        cluster: name of the cluster.
 
     Raises:
         StoreError: the storage cannot be read at all.
@@ -139,8 +139,8 @@ def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:
 
 
 def _rows_of(pods: PodSeries, source: str) -> _Rows | None:
-    """Rows up to the newest; ``None`` where the samples are too few for any."""
-    # Cached days are fetched ones: the same rows have the same digest.
+    """Rows of pods up to the newest sample; ``None`` where there are too few samples for a row."""
+    # Cached days were fetched earlier: equal rows must have the same digest.
     source = source if source == SYNTHETIC else FETCHED
     series = segment_rows(pods, 0, source)
     if series.empty:
@@ -154,7 +154,7 @@ def _rows_of(pods: PodSeries, source: str) -> _Rows | None:
 def _scores(
     served: ServedModels, spec: ModelSpec, champion: ChampionMove, rows: _Rows | None, window: NewestWindow
 ) -> pd.DataFrame:
-    """Rows of SCORE_COLUMNS of the newest hour."""
+    """Scores of the newest hour, with the columns SCORE_COLUMNS."""
     if rows is None:
         raise DataError(window.lacking.get("pods", "no pod has six minutes of samples"))
     asked = rows.of(spec)
@@ -177,7 +177,7 @@ def _scores(
 
 
 def _largest_first(metrics: Sequence[str], shares: "np.ndarray[Any, np.dtype[np.float64]]") -> str:
-    """JSON: metric -> share of those that contribute."""
+    """JSON object: metric -> share of those above 0, the largest first."""
     order = np.argsort(-shares, kind="stable")
     return json.dumps({metrics[i]: round(float(shares[i]), 2) for i in order if shares[i] > 0})
 
@@ -193,7 +193,7 @@ def _forecast(served: ServedModels, spec: ModelSpec, champion: ChampionMove, win
 
 
 def _forecast_rows(spec: ModelSpec, champion: ChampionMove, forecast: Forecast, made_at: datetime) -> pd.DataFrame:
-    """Rows of FORECAST_COLUMNS, a metric after the other."""
+    """Steps of a forecast, with the columns FORECAST_COLUMNS, one metric after the other."""
     kept = np.array(KEPT_STEPS) - 1
     n = len(forecast.metrics)
     frame = pd.DataFrame(
@@ -210,7 +210,7 @@ def _forecast_rows(spec: ModelSpec, champion: ChampionMove, forecast: Forecast, 
 
 
 def _together(frames: Sequence[pd.DataFrame], none: dict[str, str]) -> pd.DataFrame:
-    """All rows; without any, the columns of the same types."""
+    """All rows; without any, an empty frame with columns of the same types."""
     if frames:
         return pd.concat(frames, ignore_index=True)
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in none.items()})
