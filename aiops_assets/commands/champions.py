@@ -149,7 +149,7 @@ def doctor(dry_run: bool) -> None:
         stores.training_sets(),
         tracking_of(table).tracker(),
         who=f"{person()} (doctor)",
-        mend=not dry_run,
+        repair=not dry_run,
     )
     left = 0
     for finding in looking.examine(active_models(table)):

@@ -39,14 +39,14 @@ class Doctor:
     Attributes:
         served, training_sets, tracker: the stores to examine.
         who: author of a champion record that is restored.
-        mend: ``False``: nothing is changed, and the state of what would be repaired is "to mend".
+        repair: ``False``: nothing is changed, and the state of what would be repaired is "to mend".
     """
 
     served: ServedModels
     training_sets: TrainingSets
     tracker: Tracker
     who: str
-    mend: bool = True
+    repair: bool = True
 
     def examine(self, specs: tuple[ModelSpec, ...]) -> Iterator[Finding]:
         """All findings; MLflow comes first, because most others are compared with it."""
@@ -78,7 +78,7 @@ class Doctor:
         what = "champion record"
         if asks_mlflow:
             finding = self._step(
-                name, what, lambda: restore(self.served, self.tracker, name, who=self.who, mend=self.mend)
+                name, what, lambda: restore(self.served, self.tracker, name, who=self.who, repair=self.repair)
             )
             if finding.state != "ok":
                 return finding
@@ -108,12 +108,12 @@ class Doctor:
             name, "champion", servable, fine, cure=f"`aiops rollback {name}`, or `aiops run` trains another"
         )
         is_whole = names_its_manifest(self.served, record)
-        mend = self.mend and is_whole
-        link = self._step(name, "link", lambda: follow_link(self.served, name, move.version, mend=mend))
+        repair = self.repair and is_whole
+        link = self._step(name, "link", lambda: follow_link(self.served, name, move.version, repair=repair))
         if self.served.storage.local_path(name):
             yield link if is_whole else self._held(link)
         if asks_mlflow:
-            alias = self._step(name, "alias", lambda: follow_alias(self.tracker, name, move.version, mend=mend))
+            alias = self._step(name, "alias", lambda: follow_alias(self.tracker, name, move.version, repair=repair))
             yield alias if is_whole else self._held(alias)
         cure = (
             "nobody can check any more what the champion learned from; `aiops run` trains a version that can be traced"
@@ -167,7 +167,7 @@ class Doctor:
 
     def _leftovers(self, name: str) -> Finding:
         def sweep() -> str:
-            left = self.served.sweep(name, remove=self.mend)
+            left = self.served.sweep(name, remove=self.repair)
             return f"left by killed writers: {', '.join(left)}" if left else ""
 
         return self._step(name, "leftovers", sweep, "none")
@@ -179,5 +179,5 @@ class Doctor:
         except AiopsError as error:
             return Finding(name, what, "PROBLEM", f"{error}: {cure}" if cure else str(error))
         if wrong:
-            return Finding(name, what, "mended" if self.mend else "to mend", wrong)
+            return Finding(name, what, "mended" if self.repair else "to mend", wrong)
         return Finding(name, what, "ok", fine)

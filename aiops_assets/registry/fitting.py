@@ -22,14 +22,14 @@ class Fitted:
     Attributes:
         data: content of the model file.
         model: the model as read back from that file.
-        said: its predictions for the hold-out.
+        prediction: its predictions for the hold-out.
         how: refit or warm start, from which version, and what it was compared with.
         seconds: duration of all fits together: fitting, writing, reading back and predicting the hold-out.
     """
 
     data: bytes
     model: Any
-    said: Any
+    prediction: Any
     how: str
     seconds: float
 
@@ -51,27 +51,27 @@ def fit_model(served: ServedModels, spec: ModelSpec, rows: pd.DataFrame, data_ve
     """
     family, train = spec.family, rows[rows["split"] == "train"]
 
-    def fitted(how: str, start: Any = None) -> Fitted:
+    def timed_fit(how: str, start: Any = None) -> Fitted:
         begin = time.perf_counter()
         data = family.to_bytes(family.fit(train, spec.parameters, seed, start=start))
         model = family.from_bytes(data)
-        said = family.predict_holdout(model, rows)
-        return Fitted(data, model, said, how, time.perf_counter() - begin)
+        prediction = family.predict_holdout(model, rows)
+        return Fitted(data, model, prediction, how, time.perf_counter() - begin)
 
-    anew = fitted(ANEW)
+    refit = timed_fit(ANEW)
     champion, why_anew = _champion(served, spec, rows, data_version)
     if champion is None:
-        return replace(anew, how=f"{ANEW}: {why_anew}")
+        return replace(refit, how=f"{ANEW}: {why_anew}")
     number = champion.number
     try:
-        further = fitted(f"went on from version {number}, not worse than {REFIT}", champion.model())
+        warm = timed_fit(f"went on from version {number}, not worse than {REFIT}", champion.model())
     except ModelError as error:
-        return replace(anew, how=f"{ANEW}: version {number} cannot be gone on from: {error}")
-    seconds = anew.seconds + further.seconds
-    if worse := family.task.worse(family.task.compare(rows, further.said, anew.said, REFIT, seed)):
+        return replace(refit, how=f"{ANEW}: version {number} cannot be gone on from: {error}")
+    seconds = refit.seconds + warm.seconds
+    if worse := family.task.worse(family.task.compare(rows, warm.prediction, refit.prediction, REFIT, seed)):
         how = f"{ANEW}: going on from version {number} is worse ({' and '.join(worse)})"
-        return replace(anew, how=how, seconds=seconds)
-    return replace(further, seconds=seconds)
+        return replace(refit, how=how, seconds=seconds)
+    return replace(warm, seconds=seconds)
 
 
 def _champion(

@@ -58,13 +58,13 @@ def judge_challenger(challenger: Version[Any, Any], rows: pd.DataFrame, data_ver
         ModelError: the challenger cannot be loaded here.
     """
     family = challenger.family
-    said = challenger.predict_holdout(rows, data_version)
+    prediction = challenger.predict_holdout(rows, data_version)
     record = challenger.served.champion(challenger.name)
     champion = record.champion if record else None
     manifest = challenger.manifest
     decision = _without_comparison(challenger, manifest, champion)
     if decision:
-        return Verdict(decision, champion.version if champion else None, family.task.figures(said, rows), None)
+        return Verdict(decision, champion.version if champion else None, family.task.figures(prediction, rows), None)
 
     source = champion.effective_source if champion else None
     if champion is None or meets_null_model(manifest.effective_source, source):
@@ -72,7 +72,7 @@ def judge_challenger(challenger: Version[Any, Any], rows: pd.DataFrame, data_ver
     else:
         opponent = challenger.beside(champion).predict_holdout(rows, data_version)
         who = f"champion version {champion.version}"
-    comparison = family.task.compare(rows, said, opponent, who, seed)
+    comparison = family.task.compare(rows, prediction, opponent, who, seed)
     decision = family.task.decide(comparison, challenger_source=manifest.effective_source, champion_source=source)
     return Verdict(decision, champion.version if champion else None, comparison.challenger_figures, comparison)
 

@@ -169,9 +169,9 @@ class LineageReader:
         now, revised = {}, 0
         for name in day.metrics:
             # The catalogue's query may have changed since; the days of this query are still stored under it.
-            asked = StoredQuery(name, queries[name])
+            query = StoredQuery(name, queries[name])
             try:
-                info = self.lake.read_day(asked, date.fromisoformat(day.day))[1]
+                info = self.lake.read_day(query, date.fromisoformat(day.day))[1]
             except NotFoundError:
                 return "missing"
             except StoreError as error:

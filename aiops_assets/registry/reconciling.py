@@ -10,7 +10,9 @@ ATTEMPTS = 10
 """How often alias and link are compared again because the record moved meanwhile."""
 
 
-def reconcile(served: ServedModels, tracker: Tracker, name: str, *, who: str = "aiops", mend: bool = True) -> list[str]:
+def reconcile(
+    served: ServedModels, tracker: Tracker, name: str, *, who: str = "aiops", repair: bool = True
+) -> list[str]:
     """Point MLflow's alias and the local link `current` at the champion.
 
     A record that is missing, unreadable or wrong is restored first, if its digest, the alias or the link names a
@@ -22,7 +24,7 @@ def reconcile(served: ServedModels, tracker: Tracker, name: str, *, who: str = "
         tracker: MLflow.
         name: model name.
         who: author of a restored record.
-        mend: whether to change anything; ``False``: only compare.
+        repair: whether to change anything; ``False``: only compare.
 
     Returns:
         What disagreed, a line each; empty when all agree or nothing is served yet.
@@ -31,15 +33,15 @@ def reconcile(served: ServedModels, tracker: Tracker, name: str, *, who: str = "
         IntegrityError: the record is unreadable or wrong, and there is no evidence to restore it.
         StoreError: MLflow or the storage cannot be reached; the record is unchanged.
     """
-    found = [restore(served, tracker, name, who=who, mend=mend)]
-    record = None if found[0] and not mend else served.champion(name)
+    found = [restore(served, tracker, name, who=who, repair=repair)]
+    record = None if found[0] and not repair else served.champion(name)
     for _ in range(ATTEMPTS if record else 0):
         assert record is not None
         version = record.champion.version
         if not names_its_manifest(served, record):
             break
-        found.append(follow_link(served, name, version, mend=mend))
-        found.append(follow_alias(tracker, name, version, mend=mend))
+        found.append(follow_link(served, name, version, repair=repair))
+        found.append(follow_alias(tracker, name, version, repair=repair))
         # Another process may have moved the record after we read it, and updated alias and link before us.
         now = served.champion(name)
         if now is None or now.champion.version == version:
@@ -48,7 +50,7 @@ def reconcile(served: ServedModels, tracker: Tracker, name: str, *, who: str = "
     return [line for line in found if line]
 
 
-def follow_link(served: ServedModels, name: str, version: int, *, mend: bool = True) -> str:
+def follow_link(served: ServedModels, name: str, version: int, *, repair: bool = True) -> str:
     """Point the local link at a version; what disagreed, empty when it agreed or the storage has no links.
 
     Raises:
@@ -59,13 +61,13 @@ def follow_link(served: ServedModels, name: str, version: int, *, mend: bool = T
     found = served.current(name)
     if found == str(version):
         return ""
-    if mend:
+    if repair:
         served.link_current(name, version)
-    said = "is missing" if found is None else f"points at {found}" if found else "is no link"
-    return f"the link {CURRENT} {said}, the champion record says version {version}"
+    difference = "is missing" if found is None else f"points at {found}" if found else "is no link"
+    return f"the link {CURRENT} {difference}, the champion record says version {version}"
 
 
-def follow_alias(tracker: Tracker, name: str, version: int, *, mend: bool = True) -> str:
+def follow_alias(tracker: Tracker, name: str, version: int, *, repair: bool = True) -> str:
     """Point MLflow's alias at a version; what disagreed, empty when it agreed.
 
     Raises:
@@ -75,7 +77,7 @@ def follow_alias(tracker: Tracker, name: str, version: int, *, mend: bool = True
     found = tracker.alias(name, CHAMPION_ALIAS)
     if found == version:
         return ""
-    if mend or not tracker.find(name, version):
+    if repair or not tracker.find(name, version):
         tracker.set_alias(name, CHAMPION_ALIAS, version)
-    said = "is missing" if found is None else f"names version {found}"
-    return f"MLflow's alias {CHAMPION_ALIAS} {said}, the champion record says version {version}"
+    difference = "is missing" if found is None else f"names version {found}"
+    return f"MLflow's alias {CHAMPION_ALIAS} {difference}, the champion record says version {version}"

@@ -17,7 +17,7 @@ CHAMPION_ALIAS = "champion"
 DOCTOR = "`aiops doctor` mends it"
 
 
-def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, mend: bool = True) -> str:
+def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repair: bool = True) -> str:
     """Restore a champion record that is missing, unreadable or wrong; what was wrong, empty when nothing was.
 
     A damaged record is kept aside. History and vetoes of a readable record stay.
@@ -40,14 +40,14 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, mend
         except (NotFoundError, IntegrityError) as error:
             wrong.append(f"{witness} names version {version}, but {error}")
             continue
-        said = f"{problem or 'the champion record is missing'}: {witness} names version {version}, which is whole"
+        outcome = f"{problem or 'the champion record is missing'}: {witness} names version {version}, which is whole"
         try:
             reason = f"restored from {witness}"
-            aside = renewed(served, record, name, version, digest, reason=reason, who=who)[1] if mend else ""
+            aside = renewed(served, record, name, version, digest, reason=reason, who=who)[1] if repair else ""
         except ConflictError:
             return ""  # another process has restored it
         kept = f"the damaged record is kept as {aside}, " if aside else ""
-        return f"{said}; {kept}its history and vetoes are {'kept' if record else 'lost'}"
+        return f"{outcome}; {kept}its history and vetoes are {'kept' if record else 'lost'}"
     if problem:
         raise IntegrityError(
             f"{'; '.join([problem, *wrong])}: {_cure(served, tracker, record, name)}", code="record_not_restored"
@@ -134,13 +134,13 @@ def inconsistency(served: ServedModels, tracker: Tracker, record: ChampionRecord
             f"champion record ({digest[:12]}) and MLflow ({tag[:12]}) recorded other manifests of {name} version "
             f"{version}: one of them was changed"
         )
-    said = f"{served.locate(name)}/champion.json names version {version} with manifest {digest[:12]}"
+    statement = f"{served.locate(name)}/champion.json names version {version} with manifest {digest[:12]}"
     if tag and tag == there:
-        return f"the record is wrong: {said}, and {tag[:12]} is that version's, as MLflow recorded it"
+        return f"the record is wrong: {statement}, and {tag[:12]} is that version's, as MLflow recorded it"
     if not there:
-        return f"the record is wrong: {said}, and there is no such version"
+        return f"the record is wrong: {statement}, and there is no such version"
     is_sure = tag or _versions_of(served, name, digest)
-    return f"{'the record is wrong: ' if is_sure else ''}{said}, and that version's is {there[:12]}"
+    return f"{'the record is wrong: ' if is_sure else ''}{statement}, and that version's is {there[:12]}"
 
 
 def moves_of(record: ChampionRecord | None) -> tuple[ChampionMove, ...]:

@@ -38,7 +38,7 @@ NOTHING_SERVED = "nothing is served yet"
 
 
 @dataclass(frozen=True)
-class Answers:
+class ChampionPredictions:
     """Predictions of the champions.
 
     Attributes:
@@ -65,9 +65,9 @@ class _Rows:
         return (rows["timestamp"] > self.until - NEWEST).to_numpy()
 
 
-def ask_champions(
+def predict_newest(
     served: ServedModels, specs: Sequence[ModelSpec], window: NewestWindow, made_at: datetime, cluster: str
-) -> Answers:
+) -> ChampionPredictions:
     """Scores and forecasts of each champion; ``left_out`` of the record names those without any, and why.
 
     Args:
@@ -85,24 +85,24 @@ def ask_champions(
     forecasts: dict[str, Forecast] = {}
     forecast_rows: list[pd.DataFrame] = []
 
-    def ask_detector(spec: ModelSpec, champion: ChampionMove) -> None:
+    def add_scores(spec: ModelSpec, champion: ChampionMove) -> None:
         scores.append(_scores(served, spec, champion, rows, window))
 
-    def ask_forecaster(spec: ModelSpec, champion: ChampionMove) -> None:
+    def add_forecast(spec: ModelSpec, champion: ChampionMove) -> None:
         forecasts[spec.name] = _forecast(served, spec, champion, window)
         forecast_rows.append(_forecast_rows(spec, champion, forecasts[spec.name], made_at))
 
-    ask = {DETECTION.name: ask_detector, FORECASTING.name: ask_forecaster}
-    asked: list[PredictingModel] = []
+    add = {DETECTION.name: add_scores, FORECASTING.name: add_forecast}
+    models: list[PredictingModel] = []
     left_out: dict[str, str] = {}
     for spec in specs:
         try:
             champion = _champion(served, spec)
-            ask[spec.family.task.name](spec, champion)
+            add[spec.family.task.name](spec, champion)
         except (NotFoundError, IntegrityError, ModelError, DataError) as error:
             left_out[spec.name] = str(error)
             continue
-        asked.append(
+        models.append(
             PredictingModel(
                 name=spec.name,
                 version=champion.version,
@@ -125,10 +125,10 @@ def ask_champions(
         pods=int(scored["pod"].nunique()),
         pods_version=content_digest(rows.series) if rows else "",
         cluster_version=content_digest(window.cluster) if window.cluster is not None else "",
-        models=tuple(asked),
+        models=tuple(models),
         left_out=left_out,
     )
-    return Answers(ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS)), forecasts)
+    return ChampionPredictions(ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS)), forecasts)
 
 
 def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:
@@ -157,21 +157,21 @@ def _scores(
     """Scores of the newest hour, with the columns SCORE_COLUMNS."""
     if rows is None:
         raise DataError(window.lacking.get("pods", "no pod has six minutes of samples"))
-    asked = rows.of(spec)
-    if not rows.reported(asked).any():
+    pod_rows = rows.of(spec)
+    if not rows.reported(pod_rows).any():
         raise DataError("no row of the newest hour has its six minutes of samples")
-    said = version_of(served, spec, champion).explain(asked)
-    newest = rows.reported(asked)
-    score = said.score[newest]
+    scored = version_of(served, spec, champion).explain(pod_rows)
+    newest = rows.reported(pod_rows)
+    score = scored.score[newest]
     if not np.isfinite(score).all():
         raise ModelError(f"version {champion.version} gives scores that are not finite")
-    frame = asked.loc[newest, ["timestamp", "pod"]].reset_index(drop=True)
+    frame = pod_rows.loc[newest, ["timestamp", "pod"]].reset_index(drop=True)
     frame = frame.assign(
         model_name=spec.name,
         model_version=champion.version,
         anomaly_score=score,
-        is_anomaly=said.alert[newest],
-        contributing_features=[_largest_first(spec.family.contributors, one) for one in said.contributions[newest]],
+        is_anomaly=scored.alert[newest],
+        contributing_features=[_largest_first(spec.family.contributors, one) for one in scored.contributions[newest]],
     )
     return frame[list(SCORE_COLUMNS)]
 

@@ -74,15 +74,17 @@ def score_window(served: ServedModels, spec: ModelSpec, record: ShadowRecord, ro
         spec,
         VersionRef(name=spec.name, version=record.challenger, manifest_sha256=record.challenger_sha256),
     )
-    said = challenger.predict_holdout(rows, data)
+    challenger_prediction = challenger.predict_holdout(rows, data)
     if record.champion_sha256 == record.challenger_sha256:
-        beside = said
+        champion_prediction = challenger_prediction
     elif record.champion and not record.note:
         champion = VersionRef(name=spec.name, version=record.champion, manifest_sha256=record.champion_sha256)
-        beside = challenger.beside(champion).predict_holdout(rows, data)
+        champion_prediction = challenger.beside(champion).predict_holdout(rows, data)
     else:
-        beside = None
-    return family.task.side_by_side(rows, said, beside, challenger.explain, family.contributors)
+        champion_prediction = None
+    return family.task.side_by_side(
+        rows, challenger_prediction, champion_prediction, challenger.explain, family.contributors
+    )
 
 
 def _digest(served: ServedModels, name: str, version: int) -> tuple[str, str]:

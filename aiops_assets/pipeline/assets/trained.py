@@ -84,7 +84,7 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
         ref = register(served, tracker, manifest)
         version = version_of(served, spec, ref)
         if fitted:
-            version.adopt(fitted.model, fitted.said, training_set.data_version)
+            version.adopt(fitted.model, fitted.prediction, training_set.data_version)
         else:
             said = version.predict_holdout(rows, training_set.data_version)
             plot = report_of(spec).holdout_picture(said, rows, family.threshold)
@@ -144,9 +144,9 @@ def fit_version(
     parameters = {**spec.parameters, "random_seed": seed}
     with tracker.run(spec.name, dataset=dataset, params=parameters, tags=tags) as run:
         fitted = fit_model(served, spec, rows, data_version, seed)
-        metrics = family.task.figures(fitted.said, rows).as_metrics()
+        metrics = family.task.figures(fitted.prediction, rows).as_metrics()
         run.log_metrics({**metrics, "fit_seconds": fitted.seconds})
-        plot = report_of(spec).holdout_picture(fitted.said, rows, family.threshold)
+        plot = report_of(spec).holdout_picture(fitted.prediction, rows, family.threshold)
         run.log_artifact("holdout.png", plot)
 
         def manifest(version: int, files: dict[str, str]) -> Manifest:
