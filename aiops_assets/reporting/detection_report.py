@@ -16,7 +16,7 @@ from aiops_assets.storage.shadow import ShadowRecord
 
 
 class DetectionReport:
-    """See TaskReport."""
+    """Pictures and tables of detectors."""
 
     card: CardReport = DetectorCard()
     window_head: tuple[str, ...] = (
@@ -32,12 +32,12 @@ class DetectionReport:
     window_counts: tuple[str, ...] = ("rows", "anomalies")
 
     def holdout_picture(self, predictions: Scored, rows: pd.DataFrame, threshold: float | None) -> bytes:
-        """See TaskReport: a histogram of scores, by label."""
+        """See TaskReport. A histogram of scores by label."""
         labels = rows.loc[rows["split"] == "holdout", "label"].to_numpy()
         return plots.score_histogram(predictions.score, labels, "hold-out rows by anomaly score", threshold)
 
     def probe(self, prediction: Scored, threshold: float | None) -> tuple[dict[str, float], bytes]:
-        """See TaskReport: scores of healthy rows."""
+        """See TaskReport. The share of alerts on healthy rows, and a histogram of their scores."""
         title = "smoke inference: healthy rows"
         histogram = plots.score_histogram(prediction.score, np.zeros(len(prediction.score)), title, threshold)
         return {"alarms_on_healthy_rows": float(prediction.alert.mean())}, histogram
@@ -65,7 +65,7 @@ class DetectionReport:
         )
 
     def shadow(self, record: ShadowRecord, frame: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
-        """Figures and picture of two detectors."""
+        """Figures and timelines of challenger and champion."""
         both = compare(frame)
         old = both.champion
         figures = {
@@ -94,7 +94,7 @@ class DetectionReport:
 
 
 def titles(record: ShadowRecord, are_two: bool) -> dict[str, str]:
-    """Challenger and champion of a window, for a picture's legend."""
+    """Legend of a picture: "challenger" and "champion" -> title; the challenger alone unless there are two."""
     if not (record.is_pair and are_two):
         return {CHALLENGER: f"version {record.challenger}"}
     return {

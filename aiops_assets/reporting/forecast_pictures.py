@@ -1,4 +1,4 @@
-"""Pictures of what a forecaster says: forecasts beside what came, and whether its intervals hold what they promise."""
+"""Pictures of forecasts: forecasts beside actual values, and how often the 80 % intervals contain these."""
 
 from itertools import pairwise
 from typing import Any
@@ -16,25 +16,25 @@ from aiops_assets.timeseries.history import STEP_SECONDS
 
 UNITS = {metric.name: metric.unit for metric in METRICS}
 HOURS = (0, 1, 3, 6, 12, 24)
-"""Edges of the steps ahead, in the picture of reliability."""
+"""Edges of the bins of horizons in the picture of reliability, hours."""
 MARKS = "osD^vPX*"
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:pink", "tab:olive", "tab:cyan")
-"""Of metrics; what is promised is grey."""
+"""Colours of metrics; the nominal coverage is grey."""
 DETAIL = ((2, 144), (1, 144), (1, 48))
-"""Moments, and points of a line: every second step of a day, and less where noise makes too large a picture of it."""
+"""(number of forecast origins, points per line) to try in turn, until the picture is no larger than ``MOST_BYTES``."""
 MOST_BYTES = 37_000
-"""The Dagster UI shows no larger picture."""
+"""Largest picture that the Dagster UI shows, bytes of PNG."""
 BAND, MEDIAN, THEIRS = "#aac8e8", "tab:blue", "tab:orange"
 
 
 def fan_chart(said: pd.DataFrame, title: str, beside: pd.DataFrame | None = None, whose: str = "champion") -> bytes:
-    """Median and 80 % interval of up to a day, from one or two moments of a hold-out, and what came: an axis a metric.
+    """PNG of one or two forecasts of a hold-out, up to a day each: median, 80 % interval and actual values per metric.
 
     Args:
-        said: of ``forecast_holdout.KEYS`` and ``SIDES``, at least one row.
-        title: of the picture.
-        beside: what another forecaster said from the same moments; its median is drawn, over one day.
-        whose: who that is.
+        said: forecasts with the columns ``holdout.KEYS`` and ``SIDES``, at least one row.
+        title: title of the picture.
+        beside: forecasts of another forecaster from the same origins; its median over one day is drawn.
+        whose: name of the other forecaster.
     """
     origins = shown_origins(said)
     png = b""
@@ -47,7 +47,7 @@ def fan_chart(said: pd.DataFrame, title: str, beside: pd.DataFrame | None = None
 
 
 def probe_chart(forecast: Forecast, title: str) -> bytes:
-    """A forecast alone, of which nobody knows what came: of the first metric, as all were asked about one history."""
+    """PNG of a forecast without actual values: of the first metric, because all metrics have the same history."""
     sides = {"value": forecast.value, "lower": forecast.lower, "upper": forecast.upper}
     columns = {
         "origin": forecast.times[0] - pd.Timedelta(seconds=STEP_SECONDS),
@@ -60,11 +60,11 @@ def probe_chart(forecast: Forecast, title: str) -> bytes:
 
 
 def reliability(said: pd.DataFrame, title: str) -> bytes:
-    """Share of values inside the 80 % interval by hours ahead and metric; below, by how much more on which side.
+    """PNG of the coverage of 80 % intervals by horizon and metric and, below, the shares on either side of them.
 
     Args:
-        said: of ``forecast_holdout.KEYS`` and ``SIDES``, at least one value that came.
-        title: of the picture.
+        said: forecasts with the columns ``holdout.KEYS`` and ``SIDES``, at least one with an actual value.
+        title: title of the picture.
     """
     came = where_it_came(said)
     hours = pd.cut(came["step"] * STEP_SECONDS / 3600, HOURS, labels=range(len(HOURS) - 1))
@@ -79,11 +79,11 @@ def reliability(said: pd.DataFrame, title: str) -> bytes:
 
 
 def shown_origins(said: pd.DataFrame) -> list[pd.Timestamp]:
-    """The first moment from which most is forecast, and the first one after what that covers, if there is any."""
+    """The first origin with the longest forecast, and the longest one that begins after it, if there is any."""
     steps = said.groupby("origin", sort=True)["step"].max()
     first = steps.index[int(steps.to_numpy().argmax())]
     later = steps[steps.index >= first + pd.Timedelta(seconds=STEP_SECONDS * int(steps[first]))]
-    # What is forecast for an hour only, from the end of a hold-out, shows nothing.
+    # Short forecasts from the end of a hold-out show little.
     if later.empty or later.max() * 4 < steps[first]:
         return [first]
     return [first, later.index[int(later.to_numpy().argmax())]]
@@ -149,7 +149,7 @@ def _inside(axis: Any, came: pd.DataFrame, metrics: list[str]) -> None:
 
 
 def _sides(axis: Any, came: pd.DataFrame, metrics: list[str]) -> None:
-    """How much comes below and above the interval: as long as each other, up to the dotted lines, is as promised."""
+    """Bars of the shares of values below and above the interval; nominally both reach the dashed lines."""
     shares = came.groupby("metric")[["below", "above"]].mean().reindex(metrics)
     places = np.arange(len(metrics))
     tail = (1 - COVERAGE) / 2

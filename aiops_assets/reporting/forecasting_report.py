@@ -19,7 +19,7 @@ from aiops_assets.storage.shadow import ShadowRecord
 
 
 class ForecastingReport:
-    """See TaskReport."""
+    """Pictures and tables of forecasters."""
 
     card: CardReport = ForecastCard()
     window_head: tuple[str, ...] = (
@@ -38,11 +38,11 @@ class ForecastingReport:
     window_counts: tuple[str, ...] = ("rows", "origins")
 
     def holdout_picture(self, predictions: pd.DataFrame, rows: pd.DataFrame, threshold: float | None) -> bytes:
-        """See TaskReport: a fan chart."""
+        """See TaskReport. A fan chart of forecasts."""
         return fan_chart(predictions, "forecasts from the hold-out")
 
     def probe(self, prediction: Forecast, threshold: float | None) -> tuple[dict[str, float], bytes]:
-        """See TaskReport: a forecast after a healthy week."""
+        """See TaskReport. A forecast after a healthy week; there are no figures."""
         return {}, probe_chart(prediction, "smoke inference: the day after a week with a clean season")
 
     def counts(self, figures: HoldoutFigures) -> dict[str, int]:
@@ -50,7 +50,7 @@ class ForecastingReport:
         return {"holdout_rows": figures.rows}
 
     def decision_picture(self, figures: Mapping[str, Mapping[str, float]], title: str) -> bytes:
-        """See TaskReport: errors alone, of which lower is better, and 1 is no limit."""
+        """See TaskReport. Errors alone, for which lower is better and values above 1 are possible."""
         errors = {
             who: {name: value for name, value in side.items() if name.startswith(RATIO)}
             for who, side in figures.items()
@@ -70,7 +70,7 @@ class ForecastingReport:
         return f"{', '.join(errors)}, inside the 80 % interval {inside} ({hours} h ahead)"
 
     def shadow(self, record: ShadowRecord, frame: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
-        """Figures and picture of two forecasters; without a moment to forecast from there is none."""
+        """Figures and fan chart of challenger and champion; without a forecast origin there is no picture."""
         both = forecast_shadow.compare(frame)
         sides = ((CHALLENGER, both.challenger), (CHAMPION, both.champion))
         figures: dict[str, float | None] = {"error_to_champion": both.error, "challenger_nearer": both.nearer}

@@ -1,4 +1,4 @@
-"""Which object reports on a model: that of its task."""
+"""Looks up the report of a model's task."""
 
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.judging.detection.task import DETECTION
@@ -11,5 +11,5 @@ REPORTS: dict[str, TaskReport] = {DETECTION.name: DetectionReport(), FORECASTING
 
 
 def report_of(spec: ModelSpec) -> TaskReport:
-    """How a model's predictions and figures are shown."""
+    """The object that shows a model's predictions and figures."""
     return REPORTS[spec.family.task.name]

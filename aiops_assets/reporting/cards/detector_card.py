@@ -1,4 +1,4 @@
-"""What the card of a detector tells: how well labelled anomalies are ranked and alerted on, and by which metrics."""
+"""The card of a detector: how well labelled anomalies are ranked and alerted on, and which metrics contribute."""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,11 +29,11 @@ NAMES = {
     "false_alarm_rate": "normal rows under alert",
 }
 SCORES = ("average_precision", "f1")
-"""Written as numbers; the other figures are shares."""
+"""Figures that are written as numbers; others are shares, written in percent."""
 
 
 class DetectorCard:
-    """See :class:`~aiops_assets.reporting.cards.kinds.CardKind`."""
+    """The parts of a model card that only detectors have."""
 
     captions: Mapping[str, str] = {
         FIGURES: "Figures beside the opponent's",
@@ -42,39 +42,39 @@ class DetectorCard:
     }
 
     def judged_on(self, subject: Subject, evaluation: EvaluationRecord) -> str:
-        """See CardKind."""
+        """See CardReport."""
         return (
             f"{evaluation.holdout_rows:,} rows, {evaluation.anomalous_rows:,} of them anomalous. "
             f"Opponent: {text(evaluation.opponent)}."
         )
 
     def name(self, figure: str) -> str:
-        """See CardKind."""
+        """See CardReport."""
         if figure.startswith(RECALL):
             return f"rows of {figure.removeprefix(RECALL).replace('_', ' ')} under alert"
         return NAMES.get(figure, figure.replace("_", " "))
 
     def shown(self, figure: str, value: float) -> str:
-        """See CardKind."""
+        """See CardReport."""
         return f"{value:.3f}" if figure in SCORES else f"{value:.2%}"
 
     def signed(self, figure: str, value: float) -> str:
-        """See CardKind."""
+        """See CardReport."""
         return f"{value:+.3f}" if figure in SCORES else f"{100 * value:+.2f} pp"
 
     def further_rows(self, subject: Subject) -> Sequence[Sequence[str]]:
-        """See CardKind: episodes."""
+        """See CardReport. Episodes of each kind with an alert."""
         return [
             [f"episodes of {text(kind.replace('_', ' '))} with an alert", f"{some} of {all_of}", "-", "-"]
             for kind, (some, all_of) in _episodes(subject).items()
         ]
 
     def further_lines(self, subject: Subject) -> list[str]:
-        """See CardKind: none."""
+        """See CardReport. Detectors have none."""
         return []
 
     def training_facts(self, subject: Subject) -> list[tuple[str, str]]:
-        """See CardKind."""
+        """See CardReport."""
         record = subject.training_set
         if record is None:
             return []
@@ -82,16 +82,16 @@ class DetectorCard:
         return [("rows", f"{record.rows:,}, {shares}"), ("pods", str(len(record.pods)))]
 
     def weaknesses(self, subject: Subject) -> list[Weakness]:
-        """See CardKind."""
+        """See CardReport."""
         right = right_first(first_contributions(subject))
         return weaknesses(subject.manifest, subject.evaluation, subject.figures, right, _episodes(subject))
 
     def intervals(self, subject: Subject) -> dict[str, Difference]:
-        """See CardKind."""
+        """See CardReport."""
         return _intervals(subject.scores, CHALLENGER, subject.seed)
 
     def pictures(self, subject: Subject, intervals: Mapping[str, Difference]) -> dict[str, bytes]:
-        """See CardKind."""
+        """See CardReport."""
         drawn = {}
         if subject.figures:
             theirs = _intervals(subject.opponent_scores, CHAMPION, subject.seed)
@@ -116,7 +116,7 @@ class DetectorCard:
 
 
 def first_contributions(subject: Subject) -> pd.DataFrame:
-    """As ``models.shadow.first_by_kind`` gives it; empty without scores."""
+    """(kinds, metrics) shares of ``shadow.first_by_kind``; empty without scores."""
     if subject.scores is None or subject.shadow is None:
         return pd.DataFrame()
     return first_by_kind(subject.scores, subject.shadow.metrics)
@@ -127,7 +127,7 @@ def _episodes(subject: Subject) -> dict[str, tuple[int, int]]:
 
 
 def _intervals(scores: pd.DataFrame | None, who: str, seed: int) -> dict[str, Difference]:
-    """The figures that the gate looks at, each with the interval of its own noise."""
+    """Figures on which the gate decides, each with the 95 % interval of its own sampling noise."""
     scored = said(scores, who) if scores is not None else None
     if scored is None or scores is None:
         return {}

@@ -1,4 +1,4 @@
-"""What the card of a forecaster tells: its error beside that of trivial ones, and whether its intervals hold."""
+"""The card of a forecaster: its error beside those of trivial ones, and the coverage of its intervals."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +22,7 @@ AS_GOOD = "as good as the trivial one"
 
 
 class ForecastCard:
-    """See :class:`~aiops_assets.reporting.cards.kinds.CardKind`."""
+    """The parts of a model card that only forecasters have."""
 
     captions: Mapping[str, str] = {
         FIGURES: "Errors to those of the trivial forecasters, beside the opponent's",
@@ -31,7 +31,7 @@ class ForecastCard:
     }
 
     def judged_on(self, subject: Subject, evaluation: EvaluationRecord) -> str:
-        """See CardKind."""
+        """See CardReport."""
         forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
         moments = "" if forecasts is None else f", forecast from {forecasts['origin'].nunique()} moments"
         whose = f" (its column is of {TRIVIAL[BASELINE]})" if evaluation.opponent == TRIVIAL_NAMES else ""
@@ -43,7 +43,7 @@ class ForecastCard:
         )
 
     def name(self, figure: str) -> str:
-        """See CardKind."""
+        """See CardReport."""
         what, _, horizon = figure.rpartition("_")
         ahead = horizon.replace("h", " h")
         if what == COVERED.rstrip("_"):
@@ -57,15 +57,15 @@ class ForecastCard:
         )
 
     def shown(self, figure: str, value: float) -> str:
-        """See CardKind."""
+        """See CardReport."""
         return f"{value:.1%}" if figure.startswith(COVERED) else f"{value:.2f}"
 
     def signed(self, figure: str, value: float) -> str:
-        """See CardKind: differences of errors are relative."""
+        """See CardReport. Differences of errors are relative."""
         return f"{100 * value:+.1f} pp" if figure == "miscoverage" else f"{value:+.1%}"
 
     def further_rows(self, subject: Subject) -> Sequence[Sequence[str]]:
-        """See CardKind: what the gate looks at, which is of all horizons together."""
+        """See CardReport. The figures on which the gate decides, of all horizons together."""
         rows = []
         for name, gap in _gaps(subject).items():
             if name.startswith(RATIO):
@@ -79,7 +79,7 @@ class ForecastCard:
         return rows
 
     def further_lines(self, subject: Subject) -> list[str]:
-        """See CardKind: metric by metric."""
+        """See CardReport. A table of errors and coverage by metric."""
         forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
         if forecasts is None or forecasts.empty:
             return []
@@ -96,22 +96,22 @@ class ForecastCard:
         return ["", "All horizons together, metric by metric:", "", *table(head, rows)] if rows else []
 
     def training_facts(self, subject: Subject) -> list[tuple[str, str]]:
-        """See CardKind."""
+        """See CardReport."""
         record = subject.training_set
         return [] if record is None else [("rows", f"{record.rows:,}"), ("segments", text(", ".join(record.pods)))]
 
     def weaknesses(self, subject: Subject) -> list[Weakness]:
-        """See CardKind."""
+        """See CardReport."""
         forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
         return forecast_weaknesses(subject.manifest, subject.evaluation, subject.figures, forecasts)
 
     def intervals(self, subject: Subject) -> dict[str, Difference]:
-        """See CardKind."""
+        """See CardReport."""
         forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
         return {} if forecasts is None else noise(forecasts, subject.seed)
 
     def pictures(self, subject: Subject, intervals: Mapping[str, Difference]) -> dict[str, bytes]:
-        """See CardKind."""
+        """See CardReport."""
         drawn = {}
         if any(name.startswith(RATIO) for name in subject.figures):
             beside = subject.opponent_scores
@@ -133,13 +133,13 @@ class ForecastCard:
         return drawn
 
     def _ratios(self, figures: Mapping[str, float], intervals: Mapping[str, Difference]) -> Judged:
-        """Those by which lower is better; shares inside an interval have a picture of their own."""
+        """Ratios of errors by name; coverage has a picture of its own."""
         return {
             self.name(name): (value, intervals.get(name)) for name, value in figures.items() if name.startswith(RATIO)
         }
 
 
 def _gaps(subject: Subject) -> dict[str, Difference]:
-    """Without those to an opponent that is trivial itself: they stand there already."""
+    """Differences to the opponent; to trivial opponents the ratios only, which say the same."""
     among = [name for name in subject.gaps if name.startswith(RATIO) or subject.opponent != TRIVIAL_NAMES]
     return {name: subject.gaps[name] for name in among}
