@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.datasets.generation import frame_of, series_of
 from aiops_assets.datasets.window import LEAST_POD_MINUTES, Window, draw_pods, read_cluster, read_pods
@@ -81,11 +82,11 @@ class Blender(Protocol):
         """
 
 
-class PodFeatures:
+class PodFeatures(Blender):
     """Rows of 45 columns; without real rows, N_SAMPLES generated ones are drawn."""
 
+    @override
     def generated(self, view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int) -> Blend:
-        """See Blender."""
         series = series_of(recipe)
         days = _generated_days(series.to_frame())
         if combined_digest({day.day: day.digest for day in days}) != announced:
@@ -93,6 +94,7 @@ class PodFeatures:
         rows = synthetic_rows(series, settings.n_samples, recipe.anomaly_rate, recipe.seed)
         return Blend(rows, series.pods, recipe, days, series.times[0], settings.anomaly_rate)
 
+    @override
     def blended(self, view: View, settings: Settings, lake: Lake, window: Window, recipe: SyntheticRecipe) -> Blend:
         """All rows of the drawn pods, and the share of generated ones."""
         drawn = _drawn(view, settings, lake, window)
@@ -104,9 +106,10 @@ class PodFeatures:
         return _pod_blend(drawn, rows, missing, blend, generated, rate)
 
 
-class PodSegments:
+class PodSegments(Blender):
     """Unbroken segments of whole pods."""
 
+    @override
     def generated(self, view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int) -> Blend:
         """Rows of as many generated pods as window detectors need."""
         recipe = recipe.model_copy(update={"n_pods": MOST_PODS, "kinds": VISIBLE_KINDS})
@@ -115,6 +118,7 @@ class PodSegments:
         rows = segment_rows(series, holdout_start(len(series.times)), source="synthetic")
         return Blend(rows, series.pods, recipe, days, series.times[0], settings.anomaly_rate)
 
+    @override
     def blended(self, view: View, settings: Settings, lake: Lake, window: Window, recipe: SyntheticRecipe) -> Blend:
         """All rows of the drawn pods, and whole generated pods."""
         drawn = _drawn(view, settings, lake, window)
@@ -125,9 +129,10 @@ class PodSegments:
         return _pod_blend(drawn, rows, missing, blend, generated, rate)
 
 
-class ClusterMetrics:
+class ClusterMetrics(Blender):
     """The five metrics of a cluster, nothing injected."""
 
+    @override
     def generated(self, view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int) -> Blend:
         """Rows of a generated cluster over ``n_days`` days."""
         recipe = recipe.cluster(n_days)
@@ -136,6 +141,7 @@ class ClusterMetrics:
         start = pd.Timestamp(values["timestamp"].iloc[0])
         return Blend(rows, (cluster_metrics.GENERATED,), recipe, _generated_days(values), start, 0.0)
 
+    @override
     def blended(self, view: View, settings: Settings, lake: Lake, window: Window, recipe: SyntheticRecipe) -> Blend:
         """All fetched rows, and the newest rows of a generated cluster."""
         fetched = read_cluster(lake, window, settings.end, view.metrics)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION, SideBySide, compare
 from aiops_assets.judging.task import HoldoutFigures
@@ -11,11 +12,11 @@ from aiops_assets.learners.contracts import Scored
 from aiops_assets.reporting import plots
 from aiops_assets.reporting.cards.detector_card import DetectorCard
 from aiops_assets.reporting.pictures import score_timelines
-from aiops_assets.reporting.task_report import CardReport, written
+from aiops_assets.reporting.task_report import CardReport, TaskReport, written
 from aiops_assets.storage.shadow import ShadowRecord
 
 
-class DetectionReport:
+class DetectionReport(TaskReport):
     """Pictures and tables of detectors."""
 
     card: CardReport = DetectorCard()
@@ -31,27 +32,29 @@ class DetectionReport:
     )
     window_counts: tuple[str, ...] = ("rows", "anomalies")
 
+    @override
     def holdout_picture(self, predictions: Scored, rows: pd.DataFrame, threshold: float | None) -> bytes:
-        """See TaskReport. A histogram of scores by label."""
+        """A histogram of scores by label."""
         labels = rows.loc[rows["split"] == "holdout", "label"].to_numpy()
         return plots.score_histogram(predictions.score, labels, "hold-out rows by anomaly score", threshold)
 
+    @override
     def probe(self, prediction: Scored, threshold: float | None) -> tuple[dict[str, float], bytes]:
-        """See TaskReport. The share of alerts on healthy rows, and a histogram of their scores."""
+        """The share of alerts on healthy rows, and a histogram of their scores."""
         title = "smoke inference: healthy rows"
         histogram = plots.score_histogram(prediction.score, np.zeros(len(prediction.score)), title, threshold)
         return {"alarms_on_healthy_rows": float(prediction.alert.mean())}, histogram
 
+    @override
     def counts(self, figures: HoldoutFigures) -> dict[str, int]:
-        """See TaskReport."""
         return {"holdout_rows": figures.rows, "anomalous_rows": figures.anomalies}
 
+    @override
     def decision_picture(self, figures: Mapping[str, Mapping[str, float]], title: str) -> bytes:
-        """See TaskReport."""
         return plots.figure_bars({who: dict(side) for who, side in figures.items()}, title, "")
 
+    @override
     def summary(self, metrics: Mapping[str, float]) -> str:
-        """See TaskReport."""
         if "average_precision" not in metrics:
             return "no anomalous row to judge by (ANOMALY_RATE=0)"
         caught = [
@@ -64,6 +67,7 @@ class DetectionReport:
             f"{metrics.get('false_alarm_rate', 0):.1%} of normal rows; rows caught: {', '.join(caught)}"
         )
 
+    @override
     def shadow(self, record: ShadowRecord, frame: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
         """Figures and timelines of challenger and champion."""
         both = compare(frame)
@@ -78,8 +82,8 @@ class DetectionReport:
         }
         return figures, score_timelines(frame, titles(record, are_two=old is not None))
 
+    @override
     def window_cells(self, both: SideBySide) -> tuple[str, ...]:
-        """See TaskReport."""
         new, old = both.challenger, both.champion
         return (
             str(new.rows),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION
 from aiops_assets.judging.forecasting import shadow as forecast_shadow
@@ -14,11 +15,11 @@ from aiops_assets.reporting import plots
 from aiops_assets.reporting.cards.forecast_card import AS_GOOD, RATIO, ForecastCard
 from aiops_assets.reporting.detection_report import titles
 from aiops_assets.reporting.forecast_pictures import fan_chart, probe_chart
-from aiops_assets.reporting.task_report import CardReport, written
+from aiops_assets.reporting.task_report import CardReport, TaskReport, written
 from aiops_assets.storage.shadow import ShadowRecord
 
 
-class ForecastingReport:
+class ForecastingReport(TaskReport):
     """Pictures and tables of forecasters."""
 
     card: CardReport = ForecastCard()
@@ -37,28 +38,31 @@ class ForecastingReport:
     )
     window_counts: tuple[str, ...] = ("rows", "origins")
 
+    @override
     def holdout_picture(self, predictions: pd.DataFrame, rows: pd.DataFrame, threshold: float | None) -> bytes:
-        """See TaskReport. A fan chart of forecasts."""
+        """A fan chart of forecasts."""
         return fan_chart(predictions, "forecasts from the hold-out")
 
+    @override
     def probe(self, prediction: Forecast, threshold: float | None) -> tuple[dict[str, float], bytes]:
-        """See TaskReport. A forecast after a healthy week; there are no figures."""
+        """A forecast after a healthy week; there are no figures."""
         return {}, probe_chart(prediction, "smoke inference: the day after a week with a clean season")
 
+    @override
     def counts(self, figures: HoldoutFigures) -> dict[str, int]:
-        """See TaskReport."""
         return {"holdout_rows": figures.rows}
 
+    @override
     def decision_picture(self, figures: Mapping[str, Mapping[str, float]], title: str) -> bytes:
-        """See TaskReport. Errors alone, for which lower is better and values above 1 are possible."""
+        """Errors alone, for which lower is better and values above 1 are possible."""
         errors = {
             who: {name: value for name, value in side.items() if name.startswith(RATIO)}
             for who, side in figures.items()
         }
         return plots.figure_bars(errors, title, AS_GOOD)
 
+    @override
     def summary(self, metrics: Mapping[str, float]) -> str:
-        """See TaskReport."""
         labels = [label for label in HORIZON_HOURS if f"coverage_{label}" in metrics]
         if not labels:
             return "no moment that an hour of samples follows: nothing to judge by"
@@ -69,6 +73,7 @@ class ForecastingReport:
         hours = " / ".join(label.replace("h", "") for label in labels)
         return f"{', '.join(errors)}, inside the 80 % interval {inside} ({hours} h ahead)"
 
+    @override
     def shadow(self, record: ShadowRecord, frame: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
         """Figures and fan chart of challenger and champion; without a forecast origin there is no picture."""
         both = forecast_shadow.compare(frame)
@@ -83,8 +88,8 @@ class ForecastingReport:
         beside = forecast_shadow.said(frame, CHAMPION) if CHAMPION in shown else None
         return figures, fan_chart(challenger, ", beside ".join(shown.values()), beside)
 
+    @override
     def window_cells(self, both: ForecastsSideBySide) -> tuple[str, ...]:
-        """See TaskReport."""
         ratios = [figures.ratios["seasonal_naive"] if figures else {} for figures in (both.challenger, both.champion)]
         inside = both.coverage
         return (

@@ -15,9 +15,9 @@ Judged = Mapping[str, tuple[float, Difference | None]]
 
 
 def score_timelines(frame: pd.DataFrame, titles: Mapping[str, str]) -> bytes:
-    """PNG of scores over time, one axis per model, with anomalous rows and alerts, for the pod with the most rows.
+    """PNG of scores over time, one axis per model, with anomalous rows and alerts, for one pod.
 
-    Where every pod has few rows, those of all pods are drawn as points.
+    The pod is the one with the most kinds of anomalies. Where every pod has few rows, all rows are drawn as points.
 
     Args:
         frame: shadow scores with the columns ``shadow.COLUMNS``.

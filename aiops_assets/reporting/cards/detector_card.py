@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.detection.gate import noise
@@ -18,6 +19,7 @@ from aiops_assets.reporting.cards.markdown import text
 from aiops_assets.reporting.cards.subject import Subject
 from aiops_assets.reporting.cards.weaknesses import RECALL, Weakness, weaknesses
 from aiops_assets.reporting.pictures import Judged, contribution_map, figures_with_intervals, score_timelines
+from aiops_assets.reporting.task_report import CardReport
 from aiops_assets.storage.records import EvaluationRecord
 
 TIMELINE, CONTRIBUTIONS, FIGURES = "timeline.png", "contributions.png", "figures.png"
@@ -32,7 +34,7 @@ SCORES = ("average_precision", "f1")
 """Figures that are written as numbers; others are shares, written in percent."""
 
 
-class DetectorCard:
+class DetectorCard(CardReport):
     """The parts of a model card that only detectors have."""
 
     captions: Mapping[str, str] = {
@@ -41,57 +43,59 @@ class DetectorCard:
         CONTRIBUTIONS: "The metric that speaks loudest, by kind of anomaly",
     }
 
+    @override
     def judged_on(self, subject: Subject, evaluation: EvaluationRecord) -> str:
-        """See CardReport."""
         return (
             f"{evaluation.holdout_rows:,} rows, {evaluation.anomalous_rows:,} of them anomalous. "
             f"Opponent: {text(evaluation.opponent)}."
         )
 
+    @override
     def name(self, figure: str) -> str:
-        """See CardReport."""
         if figure.startswith(RECALL):
             return f"rows of {figure.removeprefix(RECALL).replace('_', ' ')} under alert"
         return NAMES.get(figure, figure.replace("_", " "))
 
+    @override
     def shown(self, figure: str, value: float) -> str:
-        """See CardReport."""
         return f"{value:.3f}" if figure in SCORES else f"{value:.2%}"
 
+    @override
     def signed(self, figure: str, value: float) -> str:
-        """See CardReport."""
         return f"{value:+.3f}" if figure in SCORES else f"{100 * value:+.2f} pp"
 
+    @override
     def further_rows(self, subject: Subject) -> Sequence[Sequence[str]]:
-        """See CardReport. Episodes of each kind with an alert."""
+        """Episodes of each kind with an alert."""
         return [
             [f"episodes of {text(kind.replace('_', ' '))} with an alert", f"{some} of {all_of}", "-", "-"]
             for kind, (some, all_of) in _episodes(subject).items()
         ]
 
+    @override
     def further_lines(self, subject: Subject) -> list[str]:
-        """See CardReport. Detectors have none."""
+        """Detectors have none."""
         return []
 
+    @override
     def training_facts(self, subject: Subject) -> list[tuple[str, str]]:
-        """See CardReport."""
         record = subject.training_set
         if record is None:
             return []
         shares = f"{record.label_rate:.2%} anomalous (asked for: {record.anomaly_rate:.2%})"
         return [("rows", f"{record.rows:,}, {shares}"), ("pods", str(len(record.pods)))]
 
+    @override
     def weaknesses(self, subject: Subject) -> list[Weakness]:
-        """See CardReport."""
         right = right_first(first_contributions(subject))
         return weaknesses(subject.manifest, subject.evaluation, subject.figures, right, _episodes(subject))
 
+    @override
     def intervals(self, subject: Subject) -> dict[str, Difference]:
-        """See CardReport."""
         return _intervals(subject.scores, CHALLENGER, subject.seed)
 
+    @override
     def pictures(self, subject: Subject, intervals: Mapping[str, Difference]) -> dict[str, bytes]:
-        """See CardReport."""
         drawn = {}
         if subject.figures:
             theirs = _intervals(subject.opponent_scores, CHAMPION, subject.seed)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from typing_extensions import override
+
 from aiops_assets.families.forecasters import BASELINE
 from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION
@@ -13,6 +15,7 @@ from aiops_assets.reporting.cards.subject import Subject
 from aiops_assets.reporting.cards.weaknesses import Weakness
 from aiops_assets.reporting.forecast_pictures import fan_chart, reliability
 from aiops_assets.reporting.pictures import Judged, figures_with_intervals
+from aiops_assets.reporting.task_report import CardReport
 from aiops_assets.storage.records import EvaluationRecord
 
 FORECASTS, RELIABILITY, FIGURES = "forecasts.png", "reliability.png", "figures.png"
@@ -21,7 +24,7 @@ RATIO, COVERED = "mae_to_", "coverage_"
 AS_GOOD = "as good as the trivial one"
 
 
-class ForecastCard:
+class ForecastCard(CardReport):
     """The parts of a model card that only forecasters have."""
 
     captions: Mapping[str, str] = {
@@ -30,8 +33,8 @@ class ForecastCard:
         RELIABILITY: "How many values come inside the 80 % intervals, and on which side the others",
     }
 
+    @override
     def judged_on(self, subject: Subject, evaluation: EvaluationRecord) -> str:
-        """See CardReport."""
         forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
         moments = "" if forecasts is None else f", forecast from {forecasts['origin'].nunique()} moments"
         whose = f" (its column is of {TRIVIAL[BASELINE]})" if evaluation.opponent == TRIVIAL_NAMES else ""
@@ -42,8 +45,8 @@ class ForecastCard:
             f"hours. Opponent: {text(evaluation.opponent)}{whose}."
         )
 
+    @override
     def name(self, figure: str) -> str:
-        """See CardReport."""
         what, _, horizon = figure.rpartition("_")
         ahead = horizon.replace("h", " h")
         if what == COVERED.rstrip("_"):
@@ -56,16 +59,18 @@ class ForecastCard:
             figure, figure.replace("_", " ")
         )
 
+    @override
     def shown(self, figure: str, value: float) -> str:
-        """See CardReport."""
         return f"{value:.1%}" if figure.startswith(COVERED) else f"{value:.2f}"
 
+    @override
     def signed(self, figure: str, value: float) -> str:
-        """See CardReport. Differences of errors are relative."""
+        """Differences of errors are relative."""
         return f"{100 * value:+.1f} pp" if figure == "miscoverage" else f"{value:+.1%}"
 
+    @override
     def further_rows(self, subject: Subject) -> Sequence[Sequence[str]]:
-        """See CardReport. The figures on which the gate decides, of all horizons together."""
+        """The figures on which the gate decides, of all horizons together."""
         rows = []
         for name, gap in _gaps(subject).items():
             if name.startswith(RATIO):
@@ -78,8 +83,9 @@ class ForecastCard:
                 )
         return rows
 
+    @override
     def further_lines(self, subject: Subject) -> list[str]:
-        """See CardReport. A table of errors and coverage by metric."""
+        """A table of errors and coverage by metric."""
         forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
         if forecasts is None or forecasts.empty:
             return []
@@ -95,23 +101,23 @@ class ForecastCard:
         head = ["metric", *(f"error to {who}'s" for who in TRIVIAL.values()), "inside", "below", "above the interval"]
         return ["", "All horizons together, metric by metric:", "", *table(head, rows)] if rows else []
 
+    @override
     def training_facts(self, subject: Subject) -> list[tuple[str, str]]:
-        """See CardReport."""
         record = subject.training_set
         return [] if record is None else [("rows", f"{record.rows:,}"), ("segments", text(", ".join(record.pods)))]
 
+    @override
     def weaknesses(self, subject: Subject) -> list[Weakness]:
-        """See CardReport."""
         forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
         return forecast_weaknesses(subject.manifest, subject.evaluation, subject.figures, forecasts)
 
+    @override
     def intervals(self, subject: Subject) -> dict[str, Difference]:
-        """See CardReport."""
         forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
         return {} if forecasts is None else noise(forecasts, subject.seed)
 
+    @override
     def pictures(self, subject: Subject, intervals: Mapping[str, Difference]) -> dict[str, bytes]:
-        """See CardReport."""
         drawn = {}
         if any(name.startswith(RATIO) for name in subject.figures):
             beside = subject.opponent_scores
