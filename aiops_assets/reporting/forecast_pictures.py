@@ -27,20 +27,22 @@ MOST_BYTES = 37_000
 BAND, MEDIAN, THEIRS = "#aac8e8", "tab:blue", "tab:orange"
 
 
-def fan_chart(said: pd.DataFrame, title: str, beside: pd.DataFrame | None = None, whose: str = "champion") -> bytes:
+def fan_chart(
+    forecasts: pd.DataFrame, title: str, other: pd.DataFrame | None = None, other_name: str = "champion"
+) -> bytes:
     """PNG of one or two forecasts of a hold-out, up to a day each: median, 80 % interval and actual values per metric.
 
     Args:
-        said: forecasts with the columns ``holdout.KEYS`` and ``SIDES``, at least one row.
+        forecasts: forecasts with the columns ``holdout.KEYS`` and ``SIDES``, at least one row.
         title: title of the picture.
-        beside: forecasts of another forecaster from the same origins; its median over one day is drawn.
-        whose: name of the other forecaster.
+        other: forecasts of another forecaster from the same origins; its median over one day is drawn.
+        other_name: name of the other forecaster.
     """
-    origins = shown_origins(said)
+    origins = shown_origins(forecasts)
     png = b""
     # Two forecasters over two days are too many lines.
-    for moments, points in DETAIL[0 if beside is None else 1 :]:
-        png = _fans(said, origins[:moments], points, title, beside, whose)
+    for n_origins, points in DETAIL[0 if other is None else 1 :]:
+        png = _fans(forecasts, origins[:n_origins], points, title, other, other_name)
         if len(png) <= MOST_BYTES:
             break
     return png
@@ -59,14 +61,14 @@ def probe_chart(forecast: Forecast, title: str) -> bytes:
     return fan_chart(pd.DataFrame(columns).reindex(columns=[*KEYS, *SIDES]), title)
 
 
-def reliability(said: pd.DataFrame, title: str) -> bytes:
+def reliability(forecasts: pd.DataFrame, title: str) -> bytes:
     """PNG of the coverage of 80 % intervals by horizon and metric and, below, the shares on either side of them.
 
     Args:
-        said: forecasts with the columns ``holdout.KEYS`` and ``SIDES``, at least one with an actual value.
+        forecasts: forecasts with the columns ``holdout.KEYS`` and ``SIDES``, at least one with an actual value.
         title: title of the picture.
     """
-    came = where_it_came(said)
+    came = where_it_came(forecasts)
     hours = pd.cut(came["step"] * STEP_SECONDS / 3600, HOURS, labels=range(len(HOURS) - 1))
     metrics = list(dict.fromkeys(came["metric"].astype(str)))
     with canvas(height=0.24 * len(metrics) + 3.5, colours=128) as drawing:
@@ -78,9 +80,9 @@ def reliability(said: pd.DataFrame, title: str) -> bytes:
     return drawing.png
 
 
-def shown_origins(said: pd.DataFrame) -> list[pd.Timestamp]:
+def shown_origins(forecasts: pd.DataFrame) -> list[pd.Timestamp]:
     """The first origin with the longest forecast, and the longest one that begins after it, if there is any."""
-    steps = said.groupby("origin", sort=True)["step"].max()
+    steps = forecasts.groupby("origin", sort=True)["step"].max()
     first = steps.index[int(steps.to_numpy().argmax())]
     later = steps[steps.index >= first + pd.Timedelta(seconds=STEP_SECONDS * int(steps[first]))]
     # Short forecasts from the end of a hold-out show little.
@@ -90,16 +92,21 @@ def shown_origins(said: pd.DataFrame) -> list[pd.Timestamp]:
 
 
 def _fans(
-    said: pd.DataFrame, origins: list[pd.Timestamp], points: int, title: str, beside: pd.DataFrame | None, whose: str
+    forecasts: pd.DataFrame,
+    origins: list[pd.Timestamp],
+    points: int,
+    title: str,
+    other: pd.DataFrame | None,
+    other_name: str,
 ) -> bytes:
-    metrics = list(dict.fromkeys(said["metric"].astype(str)))
+    metrics = list(dict.fromkeys(forecasts["metric"].astype(str)))
     with canvas(rows=len(metrics), height=1.05 * len(metrics) + 0.95) as drawing:
         for axis, metric in zip(drawing.axes, metrics, strict=True):
             for i, origin in enumerate(origins):
-                _fan(axis, _rows(said, origin, metric, points), legend=i == 0)
-            if beside is not None:
-                theirs = _rows(beside, origins[0], metric, points)
-                axis.plot(theirs["time"], theirs["value"], lw=1.0, color=THEIRS, label=f"{whose}'s median")
+                _fan(axis, _rows(forecasts, origin, metric, points), legend=i == 0)
+            if other is not None:
+                theirs = _rows(other, origins[0], metric, points)
+                axis.plot(theirs["time"], theirs["value"], lw=1.0, color=THEIRS, label=f"{other_name}'s median")
             _named(axis, metric)
         dates(drawing.axes[-1])
         drawing.axes[0].set_title(title, fontsize=8)
@@ -107,8 +114,8 @@ def _fans(
     return drawing.png
 
 
-def _rows(said: pd.DataFrame, origin: pd.Timestamp, metric: str, points: int) -> pd.DataFrame:
-    rows = said[(said["origin"] == origin) & (said["metric"] == metric)].sort_values("step")
+def _rows(forecasts: pd.DataFrame, origin: pd.Timestamp, metric: str, points: int) -> pd.DataFrame:
+    rows = forecasts[(forecasts["origin"] == origin) & (forecasts["metric"] == metric)].sort_values("step")
     drawn = rows.iloc[:: max(1, len(rows) // points)]
     return drawn.assign(time=drawn["timestamp"].dt.tz_localize(None))
 

@@ -85,8 +85,8 @@ class ForecastingReport(TaskReport):
         if challenger is None or challenger.empty:
             return figures, b""
         shown = titles(record, are_two=both.champion is not None)
-        beside = forecast_shadow.said(frame, CHAMPION) if CHAMPION in shown else None
-        return figures, fan_chart(challenger, ", beside ".join(shown.values()), beside)
+        champion = forecast_shadow.said(frame, CHAMPION) if CHAMPION in shown else None
+        return figures, fan_chart(challenger, ", beside ".join(shown.values()), champion)
 
     @override
     def window_cells(self, both: ForecastsSideBySide) -> tuple[str, ...]:

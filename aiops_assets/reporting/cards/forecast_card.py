@@ -36,10 +36,10 @@ class ForecastCard(CardReport):
     @override
     def judged_on(self, subject: Subject, evaluation: EvaluationRecord) -> str:
         forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
-        moments = "" if forecasts is None else f", forecast from {forecasts['origin'].nunique()} moments"
+        origins = "" if forecasts is None else f", forecast from {forecasts['origin'].nunique()} moments"
         whose = f" (its column is of {TRIVIAL[BASELINE]})" if evaluation.opponent == TRIVIAL_NAMES else ""
         return (
-            f"{evaluation.holdout_rows:,} values{moments}, as far ahead as the hold-out reaches and at most a day. "
+            f"{evaluation.holdout_rows:,} values{origins}, as far ahead as the hold-out reaches and at most a day. "
             "An error is a mean absolute one, and a ratio of two the geometric mean over metrics and moments: below 1 "
             "is better than who forecasts what was a day before (the seasonal naive) or the median of the last 24 "
             f"hours. Opponent: {text(evaluation.opponent)}{whose}."

@@ -13,7 +13,7 @@ from aiops_assets.storage.records import EvaluationRecord, Manifest
 
 NOTABLE_COVERAGE = 0.05
 """Largest difference of the coverage from 80 % that is not a weakness."""
-LEAST_MOMENTS = 2 * LEAST_ORIGINS
+MIN_CARD_ORIGINS = 2 * LEAST_ORIGINS
 """Fewest forecast origins for a card, twice those of the gate: a card judges one forecaster, the gate compares two."""
 LOPSIDED = 0.1
 """Difference of the shares below and above an interval from which on it is called lopsided."""
@@ -121,10 +121,10 @@ def _of_holdout(figures: Mapping[str, float], forecasts: pd.DataFrame | None) ->
         horizons = ", ".join(label.replace("h", " h") for label in missing)
         text = f"It was never judged {horizons} ahead: the hold-out is too short for that."
         found.append(Weakness("unjudged_horizons", text, horizons=missing))
-    moments = 0 if forecasts is None else forecasts["origin"].nunique()
-    if 0 < moments < LEAST_MOMENTS:
-        text = f"It was judged from {moments} moments: too few to say how good it is."
-        found.append(Weakness("few_origins", text, origins=moments))
+    n_origins = 0 if forecasts is None else forecasts["origin"].nunique()
+    if 0 < n_origins < MIN_CARD_ORIGINS:
+        text = f"It was judged from {n_origins} moments: too few to say how good it is."
+        found.append(Weakness("few_origins", text, origins=n_origins))
     return found
 
 

@@ -127,5 +127,5 @@ def _unit(feature: str, units: Mapping[str, str]) -> str:
     return text(units[metric]) if metric else "-"
 
 
-def _time(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "not known"
+def _time(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC" if time else "not known"
