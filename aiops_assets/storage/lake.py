@@ -101,7 +101,7 @@ class FetchOutcome(Record):
     first_day: str
     last_day: str
 
-    def asked_for(self, day: date) -> bool:
+    def requested(self, day: date) -> bool:
         """Whether the fetch requested a day."""
         return self.first_day <= day.isoformat() <= self.last_day
 
