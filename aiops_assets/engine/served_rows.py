@@ -1,6 +1,6 @@
-"""What predictive-analytics answers to the engine's rows, by their width: forecasts, or -1 and 1.
+"""Answers of predictive-analytics to the engine's rows, by their width: forecasts, or -1 and 1.
 
-Source: engine contract, sections 1.2 and 2.1. Everything that is given out is a plain int or float, finite.
+Source: engine contract, sections 1.2 and 2.1. All values of answers are finite Python ints or floats.
 """
 
 import math
@@ -18,16 +18,16 @@ from aiops_assets.timeseries.history import History, steps_a_day
 from aiops_assets.timeseries.series import Floats
 
 POINTS = 0.1
-"""Confidence is of a value within ten points (0.1) of the forecast."""
+"""Largest error of a forecast (ratio) whose probability is the confidence."""
 INTERVAL_SIGMAS = 2 * 1.2815515655446004
-"""Width of a normal distribution's 80 % interval."""
+"""Width of a normal distribution's 80 % interval, in standard deviations."""
 LEAST_CONFIDENCE = 0.01
-"""Also where nothing is known: a client must be able to tell an answer from a missing key, which it reads as 0."""
+"""Least confidence, also where nothing is known: clients read a missing key as 0 and must be able to tell the two."""
 
 HALF_TOLD = 2
-"""So many samples of five minutes tell half of what there is to know; the forecaster was learnt from weeks."""
+"""Number of five-minute samples with which half of the confidence is reached; the forecaster was trained on weeks."""
 SANE = (-0.1, 2.0)
-"""Ratios outside were sent in percent or another unit: what they clip to is no forecast. Forecasts may miss 0."""
+"""Range of plausible ratios; others were sent in percent or another unit. Forecasts may be slightly below 0."""
 
 MEMORY_FULL = 0.95
 SCENARIO = 1.15
@@ -37,10 +37,10 @@ Answer = dict[str, dict[str, Any]] | list[int]
 
 
 class Forecasting(Protocol):
-    """Forecasts histories of the engine's five metrics: hourly ones of 48 rows, five-minute ones from one row on."""
+    """A forecaster of the engine's five metrics, for hourly histories of 48 rows and five-minute ones of any length."""
 
     def forecast(self, history: History, horizon: int) -> Forecast:
-        """The ``horizon`` steps after a history."""
+        """Forecast of the ``horizon`` steps after a history."""
 
 
 def answer(
@@ -48,36 +48,36 @@ def answer(
 ) -> Answer:
     """The ``predictions`` of a request.
 
-    - 3264 columns: forecasts of ``cpu_usage`` (cores, clipped to 0-1) and ``memory_usage`` in steps of an hour. Of a
-      metric about which the vector tells nothing it is what is usual, with the least confidence.
-    - 5 columns: the same, in steps of five minutes, as the forecaster itself gives them after that one sample. It
-      tells 1 / (1 + 2) of what there is to know (:data:`HALF_TOLD`), as at ``POST /api/v1/prediction/predict``; what
-      the engine sends instead of a metric that it could not ask tells nothing.
+    - 3264 columns: forecasts of ``cpu_usage`` (cores, clipped to 0-1) and ``memory_usage`` in steps of an hour. For a
+      metric without values in the vector it is the expected value, with the least confidence.
+    - 5 columns: the same, in steps of five minutes, as the forecaster gives them after that one sample. Its confidence
+      is multiplied by 1 / (1 + 2) (:data:`HALF_TOLD`), as in ``POST /api/v1/prediction/predict``; the engine's default
+      for a metric that it could not query counts as no sample.
 
-    A ratio outside :data:`SANE`, in the row or forecast, is answered clipped and with the least confidence.
+    A ratio outside :data:`SANE`, in the row or forecast, is clipped and has the least confidence.
 
-    Without forecasts are answered:
+    Rows of other widths get no forecasts:
 
-    - 4 columns: -1 or 1 a row, see :func:`judged_row`. 3 columns, which layer is asked about: 1 a row, whatever it
-      holds: it is no evidence of an issue.
+    - 4 columns: -1 or 1 per row, see :func:`judged_row`.
+    - 3 columns, which name a layer: always 1, because they are no evidence of an issue.
 
-    The engine sends a single row of 3264 or 5. Of several, oldest first as in any window, the last is answered, since
-    the contract has room for one forecast; ``instance`` says which.
+    The engine sends a single row of 3264 or 5. Of several, oldest first as in any window, the last one is used, because
+    the contract has room for one forecast; ``instance`` is its index.
 
     Args:
-        forecaster: of the five metrics.
-        instances: rows as they came, JSON's own types or an array.
-        horizon: how many steps, at most a day's of the row's own.
-        usual: of :func:`usual_of`; ``Usual()`` where nothing is known.
-        now: see :func:`history_of_vector`; the clock by default.
+        forecaster: forecaster of the five metrics.
+        instances: rows as received, of JSON's own types or an array.
+        horizon: number of steps, at most a day of the row's steps.
+        usual: expected values by hour; ``Usual()`` where nothing is known.
+        now: present time, see :func:`history_of_vector`; by default that of the clock.
 
     Returns:
         metric -> ``forecast`` (horizon ratios 0-1), ``forecast_horizon``, ``confidence`` (see :func:`confidence`),
         ``step_seconds``, ``instance``; or a list of -1 and 1.
 
     Raises:
-        SchemaError, DataError: see :func:`rows_of`; the horizon is not one of the forecaster's.
-        ModelError: the forecaster gave no forecast that could be used.
+        SchemaError, DataError: see :func:`rows_of`; the forecaster does not support the horizon.
+        ModelError: the forecast is not usable.
     """
     rows = layouts.rows_of(instances)
     width = rows.shape[1]
@@ -96,11 +96,11 @@ def answer(
 
 
 def confidence(lower: Floats, upper: Floats, known_share: float) -> list[float]:
-    """How sure a forecast is, (horizon,), never rising with the steps ahead, 0.01 to 1.
+    """Confidence of a forecast, (horizon,), 0.01 to 1, never rising with the steps ahead.
 
-    The probability that the value comes within 0.1 of the forecast, were errors normal with the given 80 % interval
-    (ratios 0-1): erf(0.1 / (sigma sqrt 2)) with sigma = (upper - lower) / 2.563, times ``known_share``, 0-1: the share
-    of the last 24 hours that was told, or n / (n + k) of n samples.
+    The probability that the actual value is within 0.1 of the forecast, if errors are normal with the given 80 %
+    interval (ratios 0-1): erf(0.1 / (sigma sqrt 2)) with sigma = (upper - lower) / 2.563. It is multiplied by
+    ``known_share`` (0-1): the share of the last 24 hours with samples, or n / (n + k) for n samples.
     """
     sure = []
     for width in np.maximum(upper - lower, 0.0).tolist():
@@ -111,10 +111,10 @@ def confidence(lower: Floats, upper: Floats, known_share: float) -> list[float]:
 
 
 def judged_row(row: Floats, usual: Usual) -> int:
-    """-1 or 1 of a row of four: hour, day of week (Sunday = 0, not looked at), means of cpu and memory.
+    """-1 or 1 for a row of four: hour, day of week (Sunday = 0, not used), means of cpu and memory.
 
-    -1 where a mean is above what is usual at that hour, at any if there is no such hour, or memory is at least 0.95
-    full. What the engine sends instead of a mean that it could not ask is no evidence.
+    -1 if a mean is above the upper expected value of that hour (of any hour for an invalid one), or memory is at least
+    0.95 full. The engine's default for a mean that it could not query is no evidence.
     """
     hour, _, *means = row.tolist()
     for name, mean in zip(ANSWERED, means, strict=True):

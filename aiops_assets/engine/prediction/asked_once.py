@@ -1,5 +1,4 @@
-"""A forecaster that is asked about each history once in a request: what comes, and which issues come of it, are read
-from one forecast."""
+"""A forecaster that forecasts each history once per request: predictions and issues are derived from one forecast."""
 
 from aiops_assets.engine.served_rows import Forecasting
 from aiops_assets.learners.contracts import Forecast
@@ -7,12 +6,12 @@ from aiops_assets.timeseries.history import History, steps_a_day
 
 
 class AskedOnce:
-    """Answers as the forecaster does, from a day's forecast that it remembers.
+    """Forecasts from a remembered forecast of one day.
 
-    For the life of one request: every history stays in memory. One thread asks at a time.
+    It lives for one request, because every history stays in memory, and is used by one thread at a time.
 
     Args:
-        forecaster: whose forecast of a step is the same however many steps it is asked for.
+        forecaster: a forecaster whose forecast of a step does not depend on the horizon.
     """
 
     def __init__(self, forecaster: Forecasting) -> None:
@@ -22,14 +21,14 @@ class AskedOnce:
     def forecast(self, history: History, horizon: int) -> Forecast:
         """See :class:`~aiops_assets.engine.served_rows.Forecasting`; its arrays may be read-only."""
         day = steps_a_day(history.step_seconds)
-        if not 1 <= horizon <= day:  # a slice would be shorter than asked for; the forecaster says what it refuses
+        if not 1 <= horizon <= day:  # outside the remembered day; the forecaster rejects what it cannot forecast
             return self._forecaster.forecast(history, horizon)
         begins = (history.times[0], history.step_seconds, history.metrics)
         key = (*begins, history.values.tobytes(), history.known.tobytes())
         if key not in self._told:
             said = self._forecaster.forecast(history, day)
             for side in (said.value, said.lower, said.upper):
-                side.setflags(write=False)  # answers are views of it
+                side.setflags(write=False)  # forecasts are views of it
             self._told[key] = said
         said = self._told[key]
         steps = slice(horizon)
