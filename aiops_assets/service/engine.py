@@ -1,7 +1,7 @@
-"""The engine's three questions: what is not normal, what comes next, which patterns are there.
+"""Answers the engine's three kinds of requests: anomalies, predictions and patterns.
 
-Source: engine contract, section 2.2. The thinking is in :mod:`aiops_assets.engine`; here are the models that it is
-given, and the shape of the answers.
+Source: engine contract, section 2.2. The logic is in :mod:`aiops_assets.engine`; this module passes the ready models to
+it and builds the answers.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,17 +30,17 @@ from aiops_assets.service.wire import PROBLEMS, json_answer, parsed, takes
 from aiops_assets.service.workers import Workers
 
 QUICK_METRICS, QUICK_BYTES = 64, 2**16
-"""Metrics of one sample each that are judged in less time than a thread is started in."""
+"""Most metrics with one sample each, and most bytes, that are judged in less time than it takes to start a thread."""
 
 
 class Engine:
-    """Answers from the models that are ready.
+    """Answers requests with the models that are ready.
 
     Args:
         pool: the models.
-        instruments: where anomalies are counted.
-        clock: tells the time, with an offset.
-        histories: of pods; ``None``: nobody looks.
+        instruments: counts anomalies.
+        clock: returns the present time, with an offset.
+        histories: histories of pods; ``None``: none are used.
     """
 
     def __init__(
@@ -56,19 +56,23 @@ class Engine:
         self.histories = histories
 
     def problems(self) -> list[str]:
-        """What cannot be looked at, for /health."""
+        """Why histories cannot be read, for /health; empty when they can."""
         return [self.histories.problem] if self.histories and self.histories.problem else []
 
     def is_quick(self, body: bodies.DetectBody) -> bool:
-        """Whether answering takes well under a millisecond."""
+        """Whether the answer takes well under a millisecond."""
         metrics = body.metrics
         if len(metrics) > QUICK_METRICS or (self.histories and body.context):
             return False
-        # With labels there may be several pods, and each is asked for.
+        # With labels there may be several pods, each of which is judged.
         return len({metric.name for metric in metrics if not metric.labels}) == len(metrics)
 
     def detect(self, body: bodies.DetectBody) -> dict[str, Any]:
-        """See :func:`aiops_assets.engine.detection.anomalies.detect`. Raises ServiceNotReady: no row detector yet."""
+        """The answer of :func:`aiops_assets.engine.detection.anomalies.detect` for each pod.
+
+        Raises:
+            ServiceNotReady: no row detector is ready yet.
+        """
         row_detector = self._pool.get(ROW_DETECTOR)
         context = {name: str(value) for name, value in (body.context or {}).items() if value is not None}
         used, window, now = [row_detector], self._pool.ready.get(WINDOW_DETECTOR), self.clock()
@@ -116,7 +120,7 @@ class Engine:
         }
 
     def predict(self, body: bodies.PredictBody) -> dict[str, Any]:
-        """See ``insights.prediction``; without a forecaster statistics answer, and say so."""
+        """Predictions and issues; without a forecaster they follow from robust lines, and a note says so."""
         forecaster = self._pool.ready.get(FORECASTER)
         context = body.issue_context
         model, now = AskedOnce(forecaster.model) if forecaster else None, self.clock()
@@ -129,7 +133,7 @@ class Engine:
 
         def ask_issues(samples: list[Sample]) -> IssueOutlook:
             seen: list[str] = []
-            if row_detector is not None:  # what is not normal now speaks for issues as an event of now does
+            if row_detector is not None:  # present anomalies are evidence for issues, like present events
                 seen = [anomaly.kind for anomaly in detect(samples, row_detector.model, now=now).anomalies]
             return predicted_issues(samples, events, state, model, now=now, detected=seen)
 
@@ -145,7 +149,7 @@ class Engine:
         return {**asdict(found), **asdict(outlook), "models": _origins(forecaster, row_detector)}
 
     def analyze(self, body: bodies.AnalyzeBody) -> dict[str, Any]:
-        """See :func:`aiops_assets.engine.pattern_analysis.patterns.analyze`; no model is asked."""
+        """The answer of :func:`aiops_assets.engine.pattern_analysis.patterns.analyze`, which uses no model."""
         span, data = body.time_range, body.historical_data
         found = analyze(
             bodies.samples_of(body.metrics),
