@@ -1,7 +1,8 @@
 """The models of the service, in memory, swapped when their source names another version.
 
 A version is ready when its digests are the recorded ones, it was read, and its smoke inference passed. If it is not,
-the earlier version stays in place and the problem is recorded. Requests keep the :class:`ReadyModel` that they began with.
+the earlier version stays in place and the problem is recorded. Requests keep the :class:`ReadyModel` that they
+began with.
 """
 
 import threading
