@@ -1,4 +1,4 @@
-"""Client of the ML service: pooled connections, a circuit breaker, and the last answer while the service is away.
+"""Client of the ML service: pooled connections, a circuit breaker, and cached answers while the service is down.
 
     with MLServiceClient.from_environment(os.environ) as client:
         answer = client.detect([{"name": "node_cpu_utilization", "value": 0.97}])
@@ -29,7 +29,7 @@ DETECT, PREDICT, ANALYZE = "/api/v1/anomaly/detect", "/api/v1/prediction/predict
 HEALTH = "/health"
 MOST_CACHED = 256
 OLDEST_CACHED_SECONDS = 3600.0
-"""An older answer says nothing of now."""
+"""Largest age of a cached answer, seconds."""
 BREAKER_STATES: Mapping[State, int] = {"closed": 0, "half-open": 1, "open": 2}
 
 log = logging.getLogger("aiops.client")
@@ -40,12 +40,12 @@ Status = Literal["healthy", "degraded", "unavailable"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What the service said, now or earlier.
+    """An answer of the service, now or earlier.
 
     Attributes:
-        body: its JSON object.
-        cached: whether it is an earlier answer, because the service gave none now.
-        age_seconds: how long ago it was given; 0 when it was now.
+        body: the JSON object of the answer.
+        cached: whether it is an earlier answer, because the request failed.
+        age_seconds: age of the answer; 0 unless it is cached.
     """
 
     body: Mapping[str, Any]
@@ -54,17 +54,17 @@ class Answer:
 
     @property
     def degraded(self) -> bool:
-        """Whether it is less than what was asked for: not of now."""
+        """Whether the answer is not of now."""
         return self.cached
 
 
 class MLServiceClient:
-    """Asks an ML service; safe to use from many threads.
+    """A client of an ML service; safe to use from many threads.
 
-    Where the service fails, or has failed so often that it is not asked (:class:`Breaker`), the last answer to the
-    same question is returned, marked as cached. The question is the path and the request without the values and times
-    of metrics and without start and end: which metrics, with which labels, events, state, context and options. So
-    nobody gets the answer about another pod or another state, and a metric whose value has changed still has one.
+    If a request fails, or the circuit breaker is open (:class:`Breaker`), the last answer to the same question is
+    returned, marked as cached. The question is the path and the request without the values and times of metrics and
+    without start and end: which metrics, with which labels, events, state, context and options. So an answer about
+    another pod or state is never returned, and a metric whose value has changed still has a cached answer.
     """
 
     def __init__(
@@ -80,18 +80,19 @@ class MLServiceClient:
         registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is sent yet.
+        """Create a client; no request is sent yet.
 
         Args:
             url: ``http(s)://host[:port][/prefix]``, without credentials.
             timeout_seconds: for a whole request.
-            threshold: failures in a row after which the service is not asked any more.
-            reset_seconds: how long it is then not asked.
-            token_file: holds an API key, sent as ``Authorization: Bearer``; read at each request: keys rotate.
-            pool_size: most connections, and so requests at once; further ones wait for one, within their time.
-            oldest_cached_seconds: older answers are not returned.
-            registry: where the client's metrics go; its own by default. It can hold those of one client.
-            clock: seconds that never go back.
+            threshold: failures in a row that open the circuit breaker.
+            reset_seconds: time from opening to the trial request.
+            token_file: file with the API key, sent as ``Authorization: Bearer``; read for each request, because keys
+                rotate.
+            pool_size: most connections, and so concurrent requests; further ones wait for one, within their timeout.
+            oldest_cached_seconds: largest age of a cached answer.
+            registry: registry of the client's metrics, by default its own; it can hold those of one client.
+            clock: a monotonic clock, seconds.
         """
         self._connection = Connection(url, timeout_seconds=timeout_seconds, token_file=token_file, pool_size=pool_size)
         self._clock = clock
@@ -108,21 +109,21 @@ class MLServiceClient:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **more: Any) -> Self:
-        """A client as the environment's ``ML_`` variables say; ``more`` goes to the constructor.
+        """A client with the settings of the environment's ``ML_`` variables; ``more`` goes to the constructor.
 
-        Other variables are not looked at.
+        Other variables are ignored.
 
         Raises:
-            SettingsError: a variable has a wrong value, or ML_SERVICE_URL none.
+            SettingsError: a variable has a wrong value, or ML_SERVICE_URL is not set.
         """
         return cls.from_settings(read_variables(environment), **more)
 
     @classmethod
     def from_settings(cls, settings: ClientSettings, **more: Any) -> Self:
-        """A client as settings say.
+        """A client with the given settings; ``more`` goes to the constructor.
 
         Raises:
-            SettingsError: there is no ML_SERVICE_URL.
+            SettingsError: ML_SERVICE_URL is not set.
         """
         if settings.ml_service_url is None:
             raise SettingsError("ML_SERVICE_URL is not set: e.g. ML_SERVICE_URL=http://host:8080")
@@ -144,7 +145,7 @@ class MLServiceClient:
         self.close()
 
     def close(self) -> None:
-        """Close the kept connections."""
+        """Close the kept-alive connections."""
         self._connection.close()
 
     def detect(
@@ -157,13 +158,13 @@ class MLServiceClient:
 
         Args:
             metrics: samples, or objects ``{name, value, timestamp?, labels?}``.
-            threshold: of the score; the service's own by default.
+            threshold: least confidence of an anomaly; by default that of the service.
             context: ``{namespace, resource}``.
 
         Raises:
             DataError: the request cannot be written as JSON.
-            ServiceRefused: the service says what is wrong with the request.
-            ServiceUnavailable: no answer, and no earlier one to the same question.
+            ServiceRefused: the service rejects the request; the message says why.
+            ServiceUnavailable: there is no answer, and no earlier one to the same question.
         """
         return self._ask(DETECT, {"metrics": written(metrics), "threshold": threshold, "context": context})
 
@@ -174,16 +175,16 @@ class MLServiceClient:
         include_confidence: bool | None = None,
         issue_context: Mapping[str, object] | None = None,
     ) -> Answer:
-        """Values and issues to come.
+        """Predictions of metrics and issues.
 
         Args:
-            historical_metrics: as of :meth:`detect`.
+            historical_metrics: samples or objects, as for :meth:`detect`.
             predict_ahead: "5m", "1h", "24h".
-            include_confidence: whether confidences are wanted.
+            include_confidence: whether to include confidences.
             issue_context: ``{current_state, recent_events[], metrics[]}``.
 
         Raises:
-            DataError, ServiceRefused, ServiceUnavailable: as of :meth:`detect`.
+            DataError, ServiceRefused, ServiceUnavailable: as for :meth:`detect`.
         """
         request = {
             "historical_metrics": None if historical_metrics is None else written(historical_metrics),
@@ -203,13 +204,13 @@ class MLServiceClient:
         """Patterns in metrics and events.
 
         Args:
-            metrics: as of :meth:`detect`.
+            metrics: samples or objects, as for :meth:`detect`.
             time_range: ``{start, end}``.
             analysis_type: trend, seasonal, correlation, layer_detection; all by default.
             historical_data: ``{time_range, events[]}``.
 
         Raises:
-            DataError, ServiceRefused, ServiceUnavailable: as of :meth:`detect`.
+            DataError, ServiceRefused, ServiceUnavailable: as for :meth:`detect`.
         """
         request = {
             "metrics": written(metrics),
@@ -220,18 +221,18 @@ class MLServiceClient:
         return self._ask(ANALYZE, request)
 
     def health(self) -> Answer:
-        """What the service says of itself; never cached, and neither stopped nor counted by the breaker.
+        """Health of the service; never cached, and independent of the circuit breaker.
 
         Raises:
-            ServiceRefused, ServiceUnavailable: it does not say that it is well.
+            ServiceRefused, ServiceUnavailable: the service does not answer that it is healthy.
         """
         return Answer(self._send(HEALTH, None))
 
     def status(self) -> Status:
-        """How far the client can be relied on, without asking the service.
+        """State of the client, without a request.
 
-        ``healthy``: the last request was answered, or none was made. ``degraded``: it was not, but the service is
-        still asked, or there are earlier answers. ``unavailable``: the service is not asked, and there are none.
+        ``healthy``: the last request was answered, or none was made. ``degraded``: it failed, but requests are still
+        sent or there are cached answers. ``unavailable``: the breaker is open and there are no cached answers.
         """
         if self._breaker.state == "closed":
             return "degraded" if self._breaker.failures else "healthy"
@@ -241,7 +242,7 @@ class MLServiceClient:
 
     @property
     def breaker_state(self) -> State:
-        """closed, open or half-open."""
+        """State of the circuit breaker: closed, open or half-open."""
         return self._breaker.state
 
     def _ask(self, path: str, request: Mapping[str, object]) -> Answer:

@@ -1,4 +1,4 @@
-"""Commands that say what a version is and how it compares: `aiops card` and `aiops compare`."""
+"""Commands about one version: `aiops card` and `aiops compare`."""
 
 import json
 import os
@@ -91,7 +91,7 @@ def compare(name: str, as_json: bool) -> None:
 def _windows(
     kept: "ShadowScores", name: str, judge: "Callable[[pd.DataFrame], Any]"
 ) -> "list[tuple[ShadowRecord, Any]]":
-    """All windows that can be read, oldest first; those that cannot are named and passed over."""
+    """All readable windows, oldest first; others are named on stderr and skipped."""
     found = []
     for file_name in kept.files(name):
         try:

@@ -29,12 +29,12 @@ FIGURES = {
     "mae_to_seasonal_naive_24h": ("24H", "{:.2f}"),
     "coverage_24h": ("INSIDE 80 %", "{:.0%}"),
 }
-"""Figures of the table: what each is called there, and how it is written. `--json` has all.
+"""Figures of the table -> (heading, format); `--json` has all figures.
 
-Of forecasters errors to those of the seasonal naive, below 1 is better.
+Figures of forecasters are ratios of errors to those of the seasonal naive, where below 1 is better.
 """
 RANKED_BY = ("average_precision", *(name for name in FIGURES if name.startswith("mae_to_")))
-"""Those that are shown of the opponent, too."""
+"""Figures that are also shown for the opponent."""
 LONGEST_NOTE = 160
 
 
@@ -162,7 +162,7 @@ def doctor(dry_run: bool) -> None:
 
 
 def person() -> str:
-    """user@host, for records. A container may run under a number that no name belongs to."""
+    """user@host for records. In a container, the user may be a number without a name."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
@@ -171,7 +171,7 @@ def person() -> str:
 
 
 def table_of(lines: "list[VersionLine]", now: datetime) -> list[str]:
-    """Header and versions in aligned columns; figures that no version has get none."""
+    """Head and versions in aligned columns; figures that no version has are left out."""
     shown = [name for name in FIGURES if any(name in line.figures for line in lines)]
     head = ["VERSION", "STATE", "AGE", "SOURCE", "DATA", *(FIGURES[name][0] for name in shown), "DECISION", "AGAINST"]
     rows = [
@@ -194,7 +194,7 @@ def table_of(lines: "list[VersionLine]", now: datetime) -> list[str]:
 
 
 def _against(line: "VersionLine") -> str:
-    """What a version was compared with, and how good that was on the same rows."""
+    """The opponent of a version, with its figures on the same rows."""
     from aiops_assets.judging.forecasting.holdout import TRIVIAL_NAMES
 
     theirs = {} if line.opponent == TRIVIAL_NAMES else line.opponent_figures
@@ -203,7 +203,7 @@ def _against(line: "VersionLine") -> str:
 
 
 def age(now: datetime, then: datetime) -> str:
-    """How long ago, in the largest unit that fits."""
+    """Age in the largest unit that fits, as text."""
     seconds = max((now - then).total_seconds(), 0.0)
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:
@@ -212,7 +212,7 @@ def age(now: datetime, then: datetime) -> str:
 
 
 def _already(before: "ChampionRecord | None", after: "ChampionRecord") -> bool:
-    """Whether nothing was moved, and say so."""
+    """Whether the champion did not move; if so, print that."""
     move = after.champion
     if before is None or before.champion != move:
         return False

@@ -1,4 +1,4 @@
-"""The command `aiops`: what people and CI type. Each command says what it did, or in one line why it could not."""
+"""The command `aiops`. Each command prints what it did, or one line why it failed."""
 
 import json
 import os

@@ -109,9 +109,7 @@ def _forecast(ready: ReadyModel, windows: list[Floats], horizon: int, now: datet
     for column, metric in enumerate(said.metrics):
         value, lower, upper = (side[:, column] for side in (said.value, said.lower, said.upper))
         scale = 1.0
-        if (
-            ready.manifest.units.get(metric) == "bytes/s"
-        ):  # for a rate, the scale of the confidence is its largest value
+        if ready.manifest.units.get(metric) == "bytes/s":  # ten points of a rate are a tenth of its largest value
             scale = max(float(np.abs(value).max()), 1e-12)
         else:
             value, lower, upper = (side.clip(0.0, 1.0) for side in (value, lower, upper))
