@@ -39,7 +39,7 @@ RETRY = Retry(
     respect_retry_after_header=False,
     raise_on_status=False,
 )
-"""Any request is repeated if no connection was made, because nothing was sent; one that was sent only if it is a GET."""
+"""Any request is repeated without a connection, because nothing was sent; one that was sent only if it is a GET."""
 
 
 class Connection:
