@@ -1,4 +1,4 @@
-"""scores: what the served champions say of the newest hour and the next day, for Prometheus to scrape."""
+"""The asset scores: scores of the newest hour and forecasts of the next day, by the served champions."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ NEWEST_WINDOW, CHAMPIONS_ASKED = "newest_window", "champions_asked"
 
 
 def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
-    """The asset that asks all served champions about now."""
+    """The asset with the predictions of all served champions for the newest window."""
 
     @dg.asset(
         key=SCORES,
@@ -113,7 +113,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
 
 
 def _fetch(prometheus: PrometheusResource, lake: Lake, now: datetime) -> str:
-    """Bring the lake up to now; why the server could not be reached, or nothing."""
+    """Fetch samples up to now; why the server could not be reached, empty if it was."""
     try:
         with prometheus.clients() as (client, archive):
             fetch_newest(client, lake, now, archive)
@@ -123,7 +123,7 @@ def _fetch(prometheus: PrometheusResource, lake: Lake, now: datetime) -> str:
 
 
 def _problems(window: NewestWindow, predictions: ChampionPredictions, now: datetime) -> tuple[list[str], list[str]]:
-    """What is wrong with the window, and which served models could not be asked."""
+    """Problems of the window, and messages about served models without predictions."""
     left_out = predictions.run.record.left_out
     broken = [f"{name}: {why}" for name, why in left_out.items() if why != NOTHING_SERVED]
     return window.problems(now), broken
@@ -139,7 +139,7 @@ def _check(name: str, problems: Sequence[str]) -> dg.AssetCheckResult:
 
 
 def _plot(predictions: ChampionPredictions) -> bytes:
-    """The first forecast, or else how high pods score; nothing where nobody answered."""
+    """PNG of the first forecast or, without one, of the scores; empty without any predictions."""
     for name, forecast in predictions.forecasts.items():
         return probe_chart(forecast, f"the day to come, {name}")
     scores = predictions.run.scores
