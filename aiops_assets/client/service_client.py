@@ -127,13 +127,13 @@ class MLServiceClient:
         """
         if settings.ml_service_url is None:
             raise SettingsError("ML_SERVICE_URL is not set: e.g. ML_SERVICE_URL=http://host:8080")
-        told = {
+        values = {
             "timeout_seconds": settings.ml_service_timeout,
             "threshold": settings.ml_circuit_breaker_threshold,
             "reset_seconds": settings.ml_circuit_breaker_timeout,
             "token_file": settings.ml_service_token_file,
         }
-        return cls(settings.ml_service_url, **{**told, **more})
+        return cls(settings.ml_service_url, **{**values, **more})
 
     def __repr__(self) -> str:
         return f"MLServiceClient({self._connection.url!r})"
@@ -248,16 +248,16 @@ class MLServiceClient:
     def _ask(self, path: str, request: Mapping[str, object]) -> Answer:
         sent = {key: value for key, value in request.items() if value is not None}
         body = encoded(sent)
-        asked = question(path, json.loads(body))
+        key = question(path, json.loads(body))
         try:
             answer = Answer(self._breaker.call(lambda: self._send(path, body)))
         except ServiceUnavailable as error:
             if isinstance(error, ServiceCircuitOpen):
                 self._requests.labels(path, "not_sent").inc()
-            return self._earlier(path, asked, error)
+            return self._earlier(path, key, error)
         with self._cache_lock:
-            self._cache[asked] = (self._clock(), answer)
-            self._cache.move_to_end(asked)
+            self._cache[key] = (self._clock(), answer)
+            self._cache.move_to_end(key)
             while len(self._cache) > MOST_CACHED:
                 self._cache.popitem(last=False)
         return answer
@@ -274,9 +274,9 @@ class MLServiceClient:
             self._requests.labels(path, outcome).inc()
         return answer
 
-    def _earlier(self, path: str, asked: str, error: ServiceUnavailable) -> Answer:
+    def _earlier(self, path: str, key: str, error: ServiceUnavailable) -> Answer:
         with self._cache_lock:
-            given, answer = self._cache.get(asked, (0.0, None))
+            given, answer = self._cache.get(key, (0.0, None))
         age = self._clock() - given
         if answer is None or age > self._oldest:
             raise error

@@ -141,8 +141,8 @@ def judge_labelled(name: str, one: LabelledSeries, back_test: BackTest, scores: 
             f"{one.labels}: {int((~found).sum())} of {len(labels)} rows are at times that {one.series} does not have: "
             "both must be of the same series"
         )
-    said = truth[SPLIT].reindex(frame[TIME]).to_numpy()
-    frame[SPLIT] = pd.Series(said, index=frame.index).fillna(frame[SPLIT])
+    stated_split = truth[SPLIT].reindex(frame[TIME]).to_numpy()
+    frame[SPLIT] = pd.Series(stated_split, index=frame.index).fillna(frame[SPLIT])
     with _naming(one.series):
         scored = back_test(name, frame)
     if scores is not None:

@@ -42,8 +42,8 @@ def detect_each(
     answers = [(group, ask(group)) for group in groups]
     surest: dict[tuple[object, ...], Anomaly] = {}
     means: dict[str, Anomaly] = {}
-    for group, said in answers:
-        for anomaly in said.anomalies:
+    for group, answer in answers:
+        for anomaly in answer.anomalies:
             owner = group.owners[anomaly.metric_name]
             found = _anomaly(anomaly, group)
             metric = metric_of(found.metric_name)
@@ -55,9 +55,9 @@ def detect_each(
     outside = {metric for pod, metric, _ in surest if not pod}
     reported = [*surest.values(), *(one for metric, one in means.items() if metric not in outside)]
     reported.sort(key=lambda one: -one.confidence)
-    score = max(said.anomaly_score for _, said in answers)
-    judges = dict.fromkeys(judge for _, said in answers for judge in said.judged_by)
-    well = min((said.confidence for _, said in answers if said.judged_by), default=0.0)
+    score = max(answer.anomaly_score for _, answer in answers)
+    judges = dict.fromkeys(judge for _, answer in answers for judge in answer.judged_by)
+    well = min((answer.confidence for _, answer in answers if answer.judged_by), default=0.0)
     return Detection(
         anomaly_detected=bool(reported),
         confidence=max((one.confidence for one in reported), default=well),
@@ -68,7 +68,7 @@ def detect_each(
         anomalies_found=len(reported),
         high_severity=sum(one.severity in ("high", "critical") for one in reported),
         judged_by=tuple(judges),
-        notes=tuple(dict.fromkeys(note for _, said in answers for note in said.notes)),
+        notes=tuple(dict.fromkeys(note for _, answer in answers for note in answer.notes)),
     )
 
 
@@ -81,10 +81,13 @@ def predict_each(groups: Sequence[Group], ask: Callable[[list[Sample]], Predicti
     """
     answers = [(group, ask(group.forecast_samples)) for group in groups]
     found = [
-        _prediction(one, group) for group, said in answers for one in said.predictions if one.metric_name in group.own
+        _prediction(one, group)
+        for group, answer in answers
+        for one in answer.predictions
+        if one.metric_name in group.own
     ]
     overall = float(np.mean([one.confidence for one in found])) if found else 0.0
-    notes = dict.fromkeys(note for _, said in answers for note in said.notes)
+    notes = dict.fromkeys(note for _, answer in answers for note in answer.notes)
     ahead = answers[0][1].summary.time_range
     return Predictions(tuple(found), PredictionSummary(ahead, len(found), overall), tuple(notes))
 
@@ -103,11 +106,11 @@ def issues_each(groups: Sequence[Group], ask: Callable[[list[Sample]], IssueOutl
     first = groups[0]
     outside = [] if str(first) else first.samples
     found = {one.issue: one for one in ask(outside).predicted_issues}
-    told = {reason for one in found.values() for reason in one.reasons}
+    known_reasons = {reason for one in found.values() for reason in one.reasons}
     for group in groups if str(first) else groups[1:]:
         for one in ask(group.samples).predicted_issues:
             if one.issue not in found or one.probability > found[one.issue].probability + CLEARLY:
-                found[one.issue] = _issue_of(one, group, told)
+                found[one.issue] = _issue_of(one, group, known_reasons)
     if not found.keys() <= OF_STATE:
         found = {issue: one for issue, one in found.items() if issue not in OF_STATE}
     issues = sorted(found.values(), key=lambda one: (-one.probability, one.issue))
@@ -151,8 +154,8 @@ def _recommendations(anomalies: Sequence[Anomaly], context: Mapping[str, str]) -
     return list(texts)
 
 
-def _issue_of(one: PredictedIssue, group: Group, told: set[str]) -> PredictedIssue:
+def _issue_of(one: PredictedIssue, group: Group, known_reasons: set[str]) -> PredictedIssue:
     whose = str(group)
     if not whose:
         return one
-    return replace(one, reasons=tuple(text if text in told else f"{whose}: {text}" for text in one.reasons))
+    return replace(one, reasons=tuple(text if text in known_reasons else f"{whose}: {text}" for text in one.reasons))

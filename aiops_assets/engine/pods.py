@@ -87,14 +87,14 @@ class Group:
 
     def __str__(self) -> str:
         """A text for people: "pod cart-1", "pod cart-1, container=app", "instance=node-a"."""
-        told = [f"pod {self.pod}"] if self.pod else []
-        return ", ".join([*told, *(f"{key}={value}" for key, value in self.labels.items())])
+        parts = [f"pod {self.pod}"] if self.pod else []
+        return ", ".join([*parts, *(f"{key}={value}" for key, value in self.labels.items())])
 
     @property
     def forecast_samples(self) -> list[Sample]:
         """The samples without surroundings that a forecast of its own ones does not use."""
-        told = {FORECASTED.get(name) for name in self.own}
-        return [s for s in self.samples if s.name in self.own or FORECASTED.get(s.name) not in told | {None}]
+        own_metrics = {FORECASTED.get(name) for name in self.own}
+        return [s for s in self.samples if s.name in self.own or FORECASTED.get(s.name) not in own_metrics | {None}]
 
 
 def pod_of(labels: Mapping[str, str]) -> str:
@@ -173,7 +173,7 @@ def _groups_of_pod(
         yield _group(pod, {}, whole, beside, percent)
     differing = _differing(parts)
     joint = [one for one in whole if one.key in KNOWN]
-    beside = joint + _not_told_by(joint, beside)
+    beside = joint + _not_reported_by(joint, beside)
     for labels, named in parts.items():
         shown = _only(labels, differing)
         own = [_Named(name, Owner(name, pod, shown), found) for name, found in named]
@@ -183,7 +183,7 @@ def _groups_of_pod(
 def _group(
     pod: str, labels: Mapping[str, str], own: Sequence[_Named], beside: Sequence[_Named], percent: frozenset[str]
 ) -> Group:
-    named = [*own, *_not_told_by(own, beside)]
+    named = [*own, *_not_reported_by(own, beside)]
     samples = [replace(s, name=one.key) if s.name != one.key else s for one in named for s in one.samples]
     owners = {one.key: one.owner for one in named}
     unseen = percent - _in_percent(samples)
@@ -194,10 +194,10 @@ def _group(
     return Group(pod, labels, samples, frozenset(one.key for one in own), owners)
 
 
-def _not_told_by(own: Iterable[_Named], beside: Iterable[_Named]) -> list[_Named]:
+def _not_reported_by(own: Iterable[_Named], beside: Iterable[_Named]) -> list[_Named]:
     """The surroundings without metrics that the pod's own samples report."""
-    told = {metric_of(one.key) for one in own}
-    return [one for one in beside if metric_of(one.key) not in told]
+    own_metrics = {metric_of(one.key) for one in own}
+    return [one for one in beside if metric_of(one.key) not in own_metrics]
 
 
 def _in_percent(samples: Iterable[Sample]) -> frozenset[str]:
@@ -264,5 +264,5 @@ def _only(labels: Labels, keys: frozenset[str]) -> dict[str, str]:
 
 def _with_labels(name: str, labels: Mapping[str, str]) -> str:
     """A name with labels in Prometheus' notation: ``queue_length{queue="a"}``."""
-    told = ", ".join(f'{key}="{value}"' for key, value in labels.items())
-    return f"{name}{{{told}}}"
+    text = ", ".join(f'{key}="{value}"' for key, value in labels.items())
+    return f"{name}{{{text}}}"

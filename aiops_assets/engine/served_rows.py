@@ -24,7 +24,7 @@ INTERVAL_SIGMAS = 2 * 1.2815515655446004
 LEAST_CONFIDENCE = 0.01
 """Least confidence, also where nothing is known: clients read a missing key as 0 and must be able to tell the two."""
 
-HALF_TOLD = 2
+HALF_CONFIDENCE_SAMPLES = 2
 """Number of five-minute samples with which half of the confidence is reached; the forecaster was trained on weeks."""
 SANE = (-0.1, 2.0)
 """Range of plausible ratios; others were sent in percent or another unit. Forecasts may be slightly below 0."""
@@ -44,15 +44,15 @@ class Forecasting(Protocol):
 
 
 def answer(
-    forecaster: Forecasting, instances: object, horizon: int, usual: Usual, now: pd.Timestamp | None = None
+    forecaster: Forecasting, instances: object, horizon: int, expected: Usual, now: pd.Timestamp | None = None
 ) -> Answer:
     """The ``predictions`` of a request.
 
     - 3264 columns: forecasts of ``cpu_usage`` (cores, clipped to 0-1) and ``memory_usage`` in steps of an hour. For a
       metric without values in the vector it is the expected value, with the least confidence.
     - 5 columns: the same, in steps of five minutes, as the forecaster gives them after that one sample. Its confidence
-      is multiplied by 1 / (1 + 2) (:data:`HALF_TOLD`), as in ``POST /api/v1/prediction/predict``; the engine's default
-      for a metric that it could not query counts as no sample.
+      is multiplied by 1 / (1 + 2) (:data:`HALF_CONFIDENCE_SAMPLES`), as in ``POST /api/v1/prediction/predict``; the
+      engine's default for a metric that it could not query counts as no sample.
 
     A ratio outside :data:`SANE`, in the row or forecast, is clipped and has the least confidence.
 
@@ -68,7 +68,7 @@ def answer(
         forecaster: forecaster of the five metrics.
         instances: rows as received, of JSON's own types or an array.
         horizon: number of steps, at most a day of the row's steps.
-        usual: expected values by hour; ``Usual()`` where nothing is known.
+        expected: expected values by hour; ``Usual()`` where nothing is known.
         now: present time, see :func:`history_of_vector`; by default that of the clock.
 
     Returns:
@@ -84,15 +84,15 @@ def answer(
     if width == len(layouts.LAYERS):
         return [NORMAL] * len(rows)
     if width == len(layouts.FOUR):
-        return [judged_row(row, usual) for row in rows]
+        return [judged_row(row, expected) for row in rows]
     if width == len(layouts.ENGINE_VECTOR):
         history = layouts.history_of_vector(rows[-1], now)
-        middle = usual.middle
+        middle = expected.middle
     else:
         history = layouts.history_of_row(rows[-1], now=now)
         middle = {}
-    said = forecaster.forecast(history, min(horizon, steps_a_day(history.step_seconds)))
-    return {name: _forecast_of(name, said, history, middle) | {"instance": len(rows) - 1} for name in ANSWERED}
+    forecast = forecaster.forecast(history, min(horizon, steps_a_day(history.step_seconds)))
+    return {name: _forecast_of(name, forecast, history, middle) | {"instance": len(rows) - 1} for name in ANSWERED}
 
 
 def confidence(lower: Floats, upper: Floats, known_share: float) -> list[float]:
@@ -110,7 +110,7 @@ def confidence(lower: Floats, upper: Floats, known_share: float) -> list[float]:
     return [float(one) for one in np.clip(falling, LEAST_CONFIDENCE, 1.0)]
 
 
-def judged_row(row: Floats, usual: Usual) -> int:
+def judged_row(row: Floats, expected: Usual) -> int:
     """-1 or 1 for a row of four: hour, day of week (Sunday = 0, not used), means of cpu and memory.
 
     -1 if a mean is above the upper expected value of that hour (of any hour for an invalid one), or memory is at least
@@ -121,7 +121,7 @@ def judged_row(row: Floats, usual: Usual) -> int:
         silent = layouts.SILENT_ROW[layouts.METRICS.index(name)]
         if any(math.isclose(mean, sent, rel_tol=layouts.CLOSE) for sent in (silent, SCENARIO * silent)):
             continue
-        bounds = usual.upper.get(name)
+        bounds = expected.upper.get(name)
         bound = math.inf if bounds is None else bounds[int(hour)] if hour in range(DAY_HOURS) else max(bounds)
         if mean > bound or (name == "memory_usage" and mean >= MEMORY_FULL):
             return ISSUE
@@ -129,20 +129,22 @@ def judged_row(row: Floats, usual: Usual) -> int:
 
 
 def _forecast_of(
-    name: str, said: Forecast, history: History, middle: Mapping[str, tuple[float, ...]]
+    name: str, forecast: Forecast, history: History, middle: Mapping[str, tuple[float, ...]]
 ) -> dict[str, Any]:
-    if name not in said.metrics:
-        raise ModelError(f"the forecaster knows {', '.join(said.metrics)}, not {name}: train it on the engine's five")
-    m = said.metrics.index(name)
-    value, lower, upper = said.value[:, m], said.lower[:, m], said.upper[:, m]
+    if name not in forecast.metrics:
+        raise ModelError(
+            f"the forecaster knows {', '.join(forecast.metrics)}, not {name}: train it on the engine's five"
+        )
+    m = forecast.metrics.index(name)
+    value, lower, upper = forecast.value[:, m], forecast.lower[:, m], forecast.upper[:, m]
     if not np.isfinite([value, lower, upper]).all():
         raise ModelError(f"the forecast of {name} is not finite")
     column = history.metrics.index(name)
-    told = history.known[-DAY_HOURS:, column]
+    is_known = history.known[-DAY_HOURS:, column]
     hourly = history.step_seconds == layouts.HOUR_SECONDS
-    share = float(told.mean() if hourly else told.sum() / (told.sum() + HALF_TOLD))
-    if not told.any() and name in middle:
-        value = np.array(middle[name])[said.times.hour]
+    share = float(is_known.mean() if hourly else is_known.sum() / (is_known.sum() + HALF_CONFIDENCE_SAMPLES))
+    if not is_known.any() and name in middle:
+        value = np.array(middle[name])[forecast.times.hour]
     seen = np.append(value, history.values[-1, column])
     if seen.min() < SANE[0] or seen.max() > SANE[1]:
         share = 0.0

@@ -78,10 +78,10 @@ def training_set_checks(view: View, source: str = "") -> dg.AssetChecksDefinitio
         problem = f"{share:.1%} of rows outside the bounds: {outside}; is a unit wrong?"
         yield result("bounds", problem if share > MOST_OUT_OF_BOUNDS else "", rows_outside=sum(outside.values()))
 
-        asked, found = record.anomaly_rate, float(rows["label"].mean())
-        wrong = abs(found - asked) * len(rows) > view.label_tolerance(rows, asked)
-        problem = f"{found:.4f} of the rows are anomalous, asked for were {asked:.4f}"
-        yield result("label_rate", problem if wrong else "", label_rate=found, asked=asked)
+        requested, found = record.anomaly_rate, float(rows["label"].mean())
+        wrong = abs(found - requested) * len(rows) > view.label_tolerance(rows, requested)
+        problem = f"{found:.4f} of the rows are anomalous, asked for were {requested:.4f}"
+        yield result("label_rate", problem if wrong else "", label_rate=found, asked=requested)
 
         stop, note = _coverage_problem(source, settings.min_coverage)
         full_days = source.full_days

@@ -10,7 +10,7 @@ from aiops_assets.errors import SettingsError
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.settings import Settings
 
-UNASKED_DAYS = 14
+UNUSED_VIEW_DAYS = 14
 """Window in days of a view without a model; OpenShift keeps 15 days of metrics."""
 
 
@@ -45,7 +45,7 @@ def days_to_fetch(settings: Settings, today: date) -> list[date]:
 
 def training_days(view: str) -> int:
     """The longest window that a model of the view needs, in days."""
-    return max((spec.training_days for spec in MODELS if spec.view == view), default=UNASKED_DAYS)
+    return max((spec.training_days for spec in MODELS if spec.view == view), default=UNUSED_VIEW_DAYS)
 
 
 def longest_window(settings: Settings, views: Iterable[str] | None = None) -> list[date]:

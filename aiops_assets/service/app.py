@@ -90,14 +90,14 @@ def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, en
         return Response(generate_latest(instruments.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.exception_handler(AiopsError)
-    async def refused(request: Request, error: Exception) -> Response:
+    async def our_error(request: Request, error: Exception) -> Response:
         status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
         if status in (422, 500):
             log.warning("no usable answer", path=request.url.path, status=status, error=str(error))
         return json_answer({"error": str(error)}, status)
 
     @app.exception_handler(HTTPException)
-    async def unknown(request: Request, error: Exception) -> Response:
+    async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         text = {404: f"no path {request.url.path}: see /docs", 405: f"{request.method} is not for this path: see /docs"}
         answer = json_answer({"error": text.get(error.status_code, str(error.detail))}, error.status_code)
@@ -146,12 +146,12 @@ def _health(pool: ModelPool, engine: Engine, uptime: float) -> dict[str, Any]:
             "effective_source": origin.get("effective_source", ""),
             "problem": problems.get(name, ""),
         }
-    told = [f"{name}: {problem}" for name, problem in problems.items()] + engine.problems()
-    status = "unavailable" if not ready else "degraded" if told else "healthy"
+    all_problems = [f"{name}: {problem}" for name, problem in problems.items()] + engine.problems()
+    status = "unavailable" if not ready else "degraded" if all_problems else "healthy"
     return {
         "status": status,
         "models": models,
-        "problems": told,
+        "problems": all_problems,
         "uptime_seconds": round(uptime, 1),
         "version": __version__,
     }

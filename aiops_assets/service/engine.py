@@ -16,7 +16,7 @@ from aiops_assets.engine.each_pod import detect_each, issues_each, predict_each
 from aiops_assets.engine.models import FORECASTER, ROW_DETECTOR, WINDOW_DETECTOR
 from aiops_assets.engine.pattern_analysis.patterns import analyze
 from aiops_assets.engine.pods import groups_of
-from aiops_assets.engine.prediction.asked_once import AskedOnce
+from aiops_assets.engine.prediction.forecast_cache import ForecastCache
 from aiops_assets.engine.prediction.issues import IssueOutlook, predicted_issues, together
 from aiops_assets.engine.prediction.predictions import Predictions, predict
 from aiops_assets.engine.prediction.sent_histories import require_answerable
@@ -79,10 +79,10 @@ class Engine:
 
         samples = bodies.samples_of(body.metrics)
         groups, resource = groups_of(samples, now), context.get("resource", "")
-        asked = {resource, *(group.pod for group in groups)} - {""}
-        histories = self.histories.of(asked) if self.histories and window and asked else {}
+        pods = {resource, *(group.pod for group in groups)} - {""}
+        histories = self.histories.of(pods) if self.histories and window and pods else {}
 
-        def ask(samples: list[Sample], pod: str = "") -> Detection:
+        def judge(samples: list[Sample], pod: str = "") -> Detection:
             history = histories.get(pod or resource)
             if window and history is not None and window not in used:
                 used.append(window)
@@ -97,9 +97,9 @@ class Engine:
             )
 
         if groups:
-            found = detect_each(groups, lambda group: ask(group.samples, group.pod), context, len(samples))
+            found = detect_each(groups, lambda group: judge(group.samples, group.pod), context, len(samples))
         else:
-            found = ask(samples)
+            found = judge(samples)
         for anomaly in found.anomalies:
             self._instruments.anomalies.labels(anomaly.severity).inc()
         return {
@@ -123,15 +123,15 @@ class Engine:
         """Predictions and issues; without a forecaster they follow from robust lines, and a note says so."""
         forecaster = self._pool.ready.get(FORECASTER)
         context = body.issue_context
-        model, now = AskedOnce(forecaster.model) if forecaster else None, self.clock()
+        model, now = ForecastCache(forecaster.model) if forecaster else None, self.clock()
         row_detector = self._pool.ready.get(ROW_DETECTOR)
         events: list[object] = list(context.recent_events) if context else []
         state = context.current_state if context else None
 
-        def ask(samples: list[Sample]) -> Predictions:
+        def predict_samples(samples: list[Sample]) -> Predictions:
             return predict(samples, body.predict_ahead, model, now=now)
 
-        def ask_issues(samples: list[Sample]) -> IssueOutlook:
+        def predict_issues(samples: list[Sample]) -> IssueOutlook:
             seen: list[str] = []
             if row_detector is not None:  # present anomalies are evidence for issues, like present events
                 seen = [anomaly.kind for anomaly in detect(samples, row_detector.model, now=now).anomalies]
@@ -140,12 +140,12 @@ class Engine:
         samples = bodies.samples_of([*body.historical_metrics, *body.metrics])
         require_answerable(samples)
         groups = groups_of(samples, now)
-        found = predict_each(groups, ask) if groups else ask(samples)
+        found = predict_each(groups, predict_samples) if groups else predict_samples(samples)
         if context and context.metrics:
             samples = together([*samples, *bodies.samples_of(context.metrics)], now)
             require_answerable(samples)
             groups = groups_of(samples, now)
-        outlook = issues_each(groups, ask_issues) if groups else ask_issues(samples)
+        outlook = issues_each(groups, predict_issues) if groups else predict_issues(samples)
         return {**asdict(found), **asdict(outlook), "models": _origins(forecaster, row_detector)}
 
     def analyze(self, body: bodies.AnalyzeBody) -> dict[str, Any]:
@@ -160,9 +160,9 @@ class Engine:
             events=data.events if data else (),
             now=self.clock(),
         )
-        said = asdict(found)
-        said["summary"] = {name: said.pop(name) for name in ("patterns_found", "confidence")}
-        return said
+        answer = asdict(found)
+        answer["summary"] = {name: answer.pop(name) for name in ("patterns_found", "confidence")}
+        return answer
 
 
 def _origins(*models: ReadyModel | None) -> Sequence[dict[str, str]]:

@@ -62,7 +62,7 @@ class ScoresCollector(Collector):
         self._exposed: _Exposed | None = None
         self._damaged: set[str] = set()
         self._unreadable = 0
-        self._said = ""
+        self._last_failure = ""
 
     def describe(self) -> Iterable[Metric]:
         """No metrics, so that registering does not read the storage."""
@@ -107,9 +107,9 @@ class ScoresCollector(Collector):
 
     def _failed(self, message: str) -> None:
         self._unreadable += 1
-        if message != self._said:
+        if message != self._last_failure:
             _log.warning("scores are not exposed: %s", message)
-        self._said = message
+        self._last_failure = message
 
 
 def _exposed(run: ScoresRun) -> _Exposed:
@@ -167,8 +167,8 @@ def _about(record: ScoresRecord, now: float) -> Iterable[Metric]:
     source.add_metric([record.cluster], {"source": record.source})
     models = InfoMetricFamily("aiops_scores_model", "Champions that answered.", labels=["cluster", "model"])
     for model in record.models:
-        told = {"version": str(model.version), "kind": model.kind, "trained_on": model.effective_source}
-        models.add_metric([record.cluster, model.name], told)
+        labels = {"version": str(model.version), "kind": model.kind, "trained_on": model.effective_source}
+        models.add_metric([record.cluster, model.name], labels)
     left_out = GaugeMetricFamily(
         "aiops_scores_model_left_out", "1: this model did not answer.", labels=["cluster", "model"]
     )

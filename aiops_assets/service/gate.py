@@ -75,9 +75,9 @@ class Gate:
             await send(message)
 
         try:
-            refused = self._refused(scope)
-            if refused:
-                await _answer(counted_send, *refused)
+            rejection = self._rejection(scope)
+            if rejection:
+                await _answer(counted_send, *rejection)
             else:
                 async with asyncio.timeout(self._most_seconds):
                     await self.app(scope, limited, counted_send)
@@ -108,7 +108,7 @@ class Gate:
         if status >= 500 or seconds > SLOW_SECONDS:
             log.warning("request", path=scope["path"], method=scope["method"], status=status, seconds=round(seconds, 4))
 
-    def _refused(self, scope: Scope) -> tuple[int, str] | None:
+    def _rejection(self, scope: Scope) -> tuple[int, str] | None:
         """Status and message if a request is rejected because of its head; else ``None``."""
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")

@@ -45,7 +45,7 @@ class LakeHistories:
         self._lake = lake
         self._clock = clock
         self._patience = patience_seconds
-        self._asked: dict[str, float] = {}
+        self._requested: dict[str, float] = {}
         self._read: Histories = {}
         self._known: frozenset[str] = frozenset()
         self._waiting = False
@@ -75,7 +75,7 @@ class LakeHistories:
         names = set(filter(None, pods))
         with self._changed:
             now = monotonic()
-            self._asked.update(dict.fromkeys(names, now))
+            self._requested.update(dict.fromkeys(names, now))
             if not names <= self._known:
                 self._wanted.set()
                 if not self._waiting:  # only one request waits: a hundred new pods must not queue up
@@ -88,9 +88,9 @@ class LakeHistories:
         """Read the week of all recently requested pods; ``problem`` states what cannot be read."""
         with self._changed:
             since = monotonic() - REMEMBERED_SECONDS
-            lately = sorted((when, name) for name, when in self._asked.items() if when > since)[-MOST_PODS:]
-            self._asked = {name: when for when, name in lately}
-            names = frozenset(self._asked)
+            lately = sorted((when, name) for name, when in self._requested.items() if when > since)[-MOST_PODS:]
+            self._requested = {name: when for when, name in lately}
+            names = frozenset(self._requested)
         found: Histories = {}
         try:
             found = newest_week(self._lake, names, self._clock()) if names else {}

@@ -70,7 +70,7 @@ def infer(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> 
         SchemaError, DataError: the instances do not fit the model; the message says what is expected.
         ModelError: the predictions are not usable.
     """
-    return _ASK[ready.family.asking](ready, instances, horizon, now)
+    return _PREDICTORS[ready.family.asking](ready, instances, horizon, now)
 
 
 def _rows(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> Answer:
@@ -90,24 +90,24 @@ def _windows(ready: ReadyModel, instances: object, horizon: int, now: datetime) 
     windows = windows_of(instances, ready.manifest.width, ready.family.least_rows)
     if len(windows) > MOST_WINDOWS or sum(map(len, windows)) > MOST_WINDOW_ROWS:
         raise DataError(f"{len(windows)} windows: at most {MOST_WINDOWS}, of {MOST_WINDOW_ROWS} rows together, at once")
-    return _ASK_WINDOWS[ready.family.task.name](ready, windows, horizon, now)
+    return _WINDOW_PREDICTORS[ready.family.task.name](ready, windows, horizon, now)
 
 
-def _windows_judged(ready: ReadyModel, windows: list[Floats], horizon: int, now: datetime) -> Answer:
+def _window_scores(ready: ReadyModel, windows: list[Floats], horizon: int, now: datetime) -> Answer:
     newest = [ready.model.score(_frame(ready, window, now)) for window in windows]
     return Answer(
         [ANOMALY if scored.alert[-1] else NORMAL for scored in newest], tuple(float(one.score[-1]) for one in newest)
     )
 
 
-def _forecast(ready: ReadyModel, windows: list[Floats], horizon: int, now: datetime) -> Answer:
+def _window_forecast(ready: ReadyModel, windows: list[Floats], horizon: int, now: datetime) -> Answer:
     """The forecast of the last window: the contract has room for one forecast."""
     history = history_of(_frame(ready, windows[-1], now), STEP_SECONDS)
-    said = ready.model.forecast(history, min(horizon, steps_a_day(STEP_SECONDS)))
-    place = {"forecast_horizon": len(said.times), "step_seconds": STEP_SECONDS, "instance": len(windows) - 1}
+    forecast = ready.model.forecast(history, min(horizon, steps_a_day(STEP_SECONDS)))
+    place = {"forecast_horizon": len(forecast.times), "step_seconds": STEP_SECONDS, "instance": len(windows) - 1}
     predictions = {}
-    for column, metric in enumerate(said.metrics):
-        value, lower, upper = (side[:, column] for side in (said.value, said.lower, said.upper))
+    for column, metric in enumerate(forecast.metrics):
+        value, lower, upper = (side[:, column] for side in (forecast.value, forecast.lower, forecast.upper))
         scale = 1.0
         if ready.manifest.units.get(metric) == "bytes/s":  # ten points of a rate are a tenth of its largest value
             scale = max(float(np.abs(value).max()), 1e-12)
@@ -115,7 +115,7 @@ def _forecast(ready: ReadyModel, windows: list[Floats], horizon: int, now: datet
             value, lower, upper = (side.clip(0.0, 1.0) for side in (value, lower, upper))
         sure = confidence(lower / scale, upper / scale, 1.0)
         predictions[metric] = {"forecast": value.tolist(), "confidence": sure, **place}
-    return Answer(predictions, forecast=said)
+    return Answer(predictions, forecast=forecast)
 
 
 def _frame(ready: ReadyModel, window: Floats, now: datetime) -> pd.DataFrame:
@@ -125,12 +125,12 @@ def _frame(ready: ReadyModel, window: Floats, now: datetime) -> pd.DataFrame:
     return pd.DataFrame(window, columns=list(ready.manifest.features)).assign(timestamp=times)
 
 
-_ASK: dict[Asking, Callable[[ReadyModel, object, int, datetime], Answer]] = {
+_PREDICTORS: dict[Asking, Callable[[ReadyModel, object, int, datetime], Answer]] = {
     Asking.ROWS: _rows,
     Asking.ENGINE_ROWS: _engine_rows,
     Asking.WINDOWS: _windows,
 }
-_ASK_WINDOWS: dict[str, Callable[[ReadyModel, list[Floats], int, datetime], Answer]] = {
-    DETECTION.name: _windows_judged,
-    FORECASTING.name: _forecast,
+_WINDOW_PREDICTORS: dict[str, Callable[[ReadyModel, list[Floats], int, datetime], Answer]] = {
+    DETECTION.name: _window_scores,
+    FORECASTING.name: _window_forecast,
 }

@@ -84,8 +84,8 @@ class Instruments:
 
     def started(self, settings: Settings) -> None:
         """Record version and settings of this process."""
-        told = (settings.aiops_env, settings.data_source, settings.cluster, __version__)
-        self.service_info.labels(*told).set(1)
+        label_values = (settings.aiops_env, settings.data_source, settings.cluster, __version__)
+        self.service_info.labels(*label_values).set(1)
 
     def swapped(self, loaded: ReadyModel, before: ReadyModel | None) -> None:
         """Record that another version is loaded."""

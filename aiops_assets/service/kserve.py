@@ -55,7 +55,7 @@ def kserve_routes(
     """
     router = APIRouter(responses=PROBLEMS)
 
-    def asked(ready: ReadyModel, instances: object) -> Answer:
+    def inferred(ready: ReadyModel, instances: object) -> Answer:
         answer = infer(ready, instances, horizon, clock())
         _count(instruments, ready, answer)
         return answer
@@ -64,9 +64,9 @@ def kserve_routes(
         instances = body.get("instances", body.get("inputs"))
         if instances is None:
             raise SchemaError('instances is missing: send {"instances": [...]}')
-        answer = asked(ready, instances)
-        said = {"predictions": answer.predictions, **ready.origin, "timestamp": clock()}
-        return {**said, "scores": answer.scores} if answer.scores else said
+        answer = inferred(ready, instances)
+        content = {"predictions": answer.predictions, **ready.origin, "timestamp": clock()}
+        return {**content, "scores": answer.scores} if answer.scores else content
 
     def v2(ready: ReadyModel, body: dict[str, Any]) -> dict[str, Any]:
         instances: object = tensor(body.get("inputs"))
@@ -76,11 +76,11 @@ def kserve_routes(
             "model_name": ready.origin["model_name"],
             "model_version": ready.origin["model_version"],
             "id": str(body.get("id") or ""),
-            "outputs": _tensors(asked(ready, instances)),
+            "outputs": _tensors(inferred(ready, instances)),
             "parameters": {name: ready.origin[name] for name in ("data_version", "effective_source")},
         }
 
-    async def answered(name: str, request: Request, protocol: Callable[..., dict[str, Any]]) -> Response:
+    async def respond(name: str, request: Request, protocol: Callable[..., dict[str, Any]]) -> Response:
         data = await request.body()
         ready = pool.get(name)
         if len(data) <= QUICK_BYTES:
@@ -109,7 +109,7 @@ def kserve_routes(
     )
     async def predict(name: str, request: Request) -> Response:
         """Rows for anomaly-detector (45 or 3) and predictive-analytics (3264, 5, 4 or 3), windows for all others."""
-        return await answered(name, request, v1)
+        return await respond(name, request, v1)
 
     @router.get("/v2", tags=["KServe V2"])
     async def server() -> Response:
@@ -147,7 +147,7 @@ def kserve_routes(
     )
     async def infer_v2(name: str, request: Request) -> Response:
         """One input tensor: [rows, width] for row models, [windows, rows, width] or one window for all others."""
-        return await answered(name, request, v2)
+        return await respond(name, request, v2)
 
     return router
 

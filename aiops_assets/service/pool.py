@@ -82,28 +82,28 @@ class ModelPool:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def name_of(self, asked: str) -> str:
+    def name_of(self, requested_name: str) -> str:
         """The model name for the name in a request, which may be an older one.
 
         Raises:
             UnknownModel: the process has no such model.
         """
-        name = self._only if self._only and asked == ONLY_MODEL else named(asked)
+        name = self._only if self._only and requested_name == ONLY_MODEL else named(requested_name)
         if name not in self.specs:
-            raise UnknownModel(f"no model {asked!r} here: there are {', '.join(self.specs)}")
+            raise UnknownModel(f"no model {requested_name!r} here: there are {', '.join(self.specs)}")
         return name
 
-    def get(self, asked: str) -> ReadyModel:
+    def get(self, requested_name: str) -> ReadyModel:
         """The ready version of a model.
 
         Raises:
             UnknownModel: the process has no such model.
             ServiceNotReady: no version of it has passed its smoke inference.
         """
-        ready = self._ready.get(asked)  # the common case first: the present name
+        ready = self._ready.get(requested_name)  # the common case first: the present name
         if ready is not None:
             return ready
-        name = self.name_of(asked)
+        name = self.name_of(requested_name)
         ready = self._ready.get(name)
         if ready is None:
             raise ServiceNotReady(f"{name} is not ready: {self.problems.get(name, NOTHING)}")

@@ -103,7 +103,7 @@ class MountedSource:
         move = next((move for move in known if move.manifest_sha256 == digest), None)
         if move is None:
             raise IntegrityError(f"{where} is not the manifest that was recorded: do not load it")
-        _tell_of_veto(record, manifest)
+        _log_veto(record, manifest)
         return move
 
     def _manifest(self, where: str) -> tuple[str, Manifest]:
@@ -135,7 +135,7 @@ class _MountedVersion(LocalStorage):
         return super().locate(PurePosixPath(path).name)
 
 
-def _tell_of_veto(record: ChampionRecord, manifest: Manifest) -> None:
+def _log_veto(record: ChampionRecord, manifest: Manifest) -> None:
     """Log a veto on the mounted version, which only applies to runs, not to a person's choice."""
     if veto := record.veto_on(manifest.version, manifest.files):
         log.warning("a vetoed version is mounted", problem=vetoed(record.name, manifest.version, veto).text)

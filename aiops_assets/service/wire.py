@@ -52,9 +52,9 @@ def parsed(model: type[Body], data: bytes) -> Body:
         return model.model_validate_json(data)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        told = [_place(one["loc"]) + one["msg"].removeprefix("Value error, ") for one in found[:MOST_PROBLEMS]]
+        places = [_place(one["loc"]) + one["msg"].removeprefix("Value error, ") for one in found[:MOST_PROBLEMS]]
         more = f"; and {len(found) - MOST_PROBLEMS} more" if len(found) > MOST_PROBLEMS else ""
-        raise SchemaError("; ".join(told) + more) from None
+        raise SchemaError("; ".join(places) + more) from None
 
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:

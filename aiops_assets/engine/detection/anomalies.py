@@ -14,11 +14,11 @@ from types import MappingProxyType
 import pandas as pd
 
 from aiops_assets.engine.detection.clocks import listed, notes_of_old, without_future
-from aiops_assets.engine.detection.evidence import refuse_impossible, share_told
+from aiops_assets.engine.detection.evidence import reject_impossible, share_reported
 from aiops_assets.engine.detection.findings import Anomaly, Finding, anomaly_of, confidence_of
 from aiops_assets.engine.detection.histories import of_pod, of_series, with_leak
 from aiops_assets.engine.detection.jumps import jumped
-from aiops_assets.engine.detection.limits import OTHERS, beyond_limits, beyond_other_limits
+from aiops_assets.engine.detection.limits import OTHERS, above_limits, above_other_limits
 from aiops_assets.engine.detection.own_history import LEAST_SAMPLES, newest_time
 from aiops_assets.engine.detection.recommendations import recommendations
 from aiops_assets.engine.detection.row_verdict import RowDetector, verdict
@@ -99,7 +99,7 @@ def detect(
         raise DataError(f"threshold {least}: a confidence is asked for, send a number from 0 to 1")
     timely, notes = without_future(samples, now)
     newest, series = _newest(timely, now)
-    refuse_impossible(newest)
+    reject_impossible(newest)
     notes += notes_of_old(newest, now)
     row = sent_row(newest, series, now)
     if row.unclear:
@@ -118,7 +118,7 @@ def detect(
     score = 0.0 if excess == NOTHING_KNOWN else confidence_of(excess)
     reported = [anomaly for anomaly in _surest(found) if anomaly.confidence >= least]
     well = SURE_WITHOUT_SCORE if excess == NOTHING_KNOWN else 1.0 - score
-    confidence = max((one.confidence for one in reported), default=well * _share_told(row, newest, series))
+    confidence = max((one.confidence for one in reported), default=well * _share_reported(row, newest, series))
     return Detection(
         anomaly_detected=bool(reported),
         confidence=confidence,
@@ -140,22 +140,22 @@ def _judged(
     excess, found, judges = NOTHING_KNOWN, list[Finding](), list[Judge]()
     if row.sent:
         excess, found = verdict(row, row_detector)
-        found += beyond_limits(row, row_detector.expected.tolist(), series)
+        found += above_limits(row, row_detector.expected.tolist(), series)
         found += jumped(row, [name for name, one in series.items() if len(one.values) >= LEAST_SAMPLES])
         judges += [ROW_DETECTOR, "limits"]
     elif any(sample.name in OTHERS for sample in newest):
         judges.append("limits")
-    found += beyond_other_limits(newest, row.factors, now)
+    found += above_other_limits(newest, row.factors, now)
     if any(len(one.values) >= LEAST_SAMPLES for one in series.values()):
         found = with_leak(found + of_series(series.values()), row, series)
         judges.append("history of the request")
     return excess, found, judges
 
 
-def _share_told(row: SentRow, newest: Iterable[Sample], series: Mapping[str, Series]) -> float:
+def _share_reported(row: SentRow, newest: Iterable[Sample], series: Mapping[str, Series]) -> float:
     others = [one.name for one in newest if one.name not in COLUMNS and one.name not in row.unclear]
     judged = [name in OTHERS or (name in series and len(series[name].values) >= LEAST_SAMPLES) for name in others]
-    return share_told(row, sum(judged))
+    return share_reported(row, sum(judged))
 
 
 def _newest(samples: Sequence[Sample], now: datetime) -> tuple[list[Sample], dict[str, Series]]:

@@ -15,7 +15,7 @@ LEAST_RATIO = -0.05
 """Least valid ratio: Prometheus extrapolates rates, so that the idle share of a CPU may be slightly above 1."""
 
 
-def refuse_impossible(samples: Iterable[Sample]) -> None:
+def reject_impossible(samples: Iterable[Sample]) -> None:
     """Raise DataError if a count, a ratio or another known amount is negative.
 
     ``samples`` are the newest of each name, which are judged. One wrong sample of a history hardly changes what is
@@ -33,7 +33,7 @@ def refuse_impossible(samples: Iterable[Sample]) -> None:
             raise DataError(f"{name}: {sample.value:g} is below 0, which it cannot be: send what was measured")
 
 
-def share_told(row: SentRow, others: int) -> float:
+def share_reported(row: SentRow, others: int) -> float:
     """Share (0-1) of the judged metrics that were reported.
 
     If any of the engine's five metrics was sent, all five are judged, because the row detector uses the engine's
@@ -43,12 +43,12 @@ def share_told(row: SentRow, others: int) -> float:
         row: row of the newest samples.
         others: number of names without a column that were judged by a limit or by their own history.
     """
-    told = sum(_is_told(row, metric) for metric in row.sent)
+    reported = sum(_is_reported(row, metric) for metric in row.sent)
     about = others + (len(ENGINE_METRICS) if row.sent else 0)
-    return (told + others) / about if about else 0.0
+    return (reported + others) / about if about else 0.0
 
 
-def _is_told(row: SentRow, metric: int) -> bool:
+def _is_reported(row: SentRow, metric: int) -> bool:
     first = WIDTH * metric
     if row.values[first : first + WIDTH] == list(ENGINE_DEFAULT):
         return False

@@ -59,11 +59,11 @@ def jumped(row: SentRow, judged: Collection[str] = ()) -> list[Finding]:
             continue
         metric = ENGINE_METRICS[jump.metric].name
         excess = MEDIUM_FROM + math.log2(abs(change) / (jump.rise if up else jump.fall))
-        usual = before * level.factor
+        expected = before * level.factor
         reason = (
-            f"{level.name} is {shown(level.value, level.factor)}, {usual:.4g} five minutes before: "
+            f"{level.name} is {shown(level.value, level.factor)}, {expected:.4g} five minutes before: "
             f"it {'more than doubled' if up else 'fell to less than a third'}, which noise does not do."
         )
         kind = kind_of(metric, value, up)
-        found.append(Finding(metric, level.name, level.value, usual, level.time, kind, excess, reason, "limits"))
+        found.append(Finding(metric, level.name, level.value, expected, level.time, kind, excess, reason, "limits"))
     return found

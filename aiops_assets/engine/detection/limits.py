@@ -105,7 +105,7 @@ UNITS = {metric.name: metric.unit for metric in METRICS}
 CPU, NODE, RESTART = (ENGINE_METRICS.index(metric) for metric in (NODE_CPU, NODE_MEMORY, RESTARTS))
 
 
-def beyond_limits(row: SentRow, expected: list[float], series: Mapping[str, Series] = NO_SERIES) -> list[Finding]:
+def above_limits(row: SentRow, expected: list[float], series: Mapping[str, Series] = NO_SERIES) -> list[Finding]:
     """Findings about the engine's metrics that reach their limits.
 
     Args:
@@ -118,8 +118,8 @@ def beyond_limits(row: SentRow, expected: list[float], series: Mapping[str, Seri
         fullest = _fullest(row, metric, statistic, series)
         if fullest is not None and fullest[0] >= limit.bound:
             value, one = fullest
-            usual = expected[one.index] * one.factor
-            found.append(_finding(limit, one, usual, limit.excess(value), f"the limit is {limit.bound:g}"))
+            expected_value = expected[one.index] * one.factor
+            found.append(_finding(limit, one, expected_value, limit.excess(value), f"the limit is {limit.bound:g}"))
     restarts = _restarts(row)
     if restarts is not None:
         found.append(restarts)
@@ -129,7 +129,7 @@ def beyond_limits(row: SentRow, expected: list[float], series: Mapping[str, Seri
     return found
 
 
-def beyond_other_limits(samples: Iterable[Sample], factors: Mapping[str, float], now: datetime) -> list[Finding]:
+def above_other_limits(samples: Iterable[Sample], factors: Mapping[str, float], now: datetime) -> list[Finding]:
     """Findings about metrics without a column whose newest samples reach their limits; ``factors``: of the row."""
     found = []
     for sample in samples:
@@ -139,11 +139,13 @@ def beyond_other_limits(samples: Iterable[Sample], factors: Mapping[str, float],
         factor = PERCENT_TO if sample.name.endswith("_percent") else factors.get(sample.name, 1.0)
         excess = limit.excess(sample.value / factor)
         if excess >= 0:
-            usual = limit.bound * factor
+            expected_value = limit.bound * factor
             reason = f"{sample.name} is {shown(sample.value, factor)}, the limit is {limit.bound:g}: {limit.why}."
             time = sample.time or now
             found.append(
-                Finding(sample.name, sample.name, sample.value, usual, time, limit.kind, excess, reason, "limits")
+                Finding(
+                    sample.name, sample.name, sample.value, expected_value, time, limit.kind, excess, reason, "limits"
+                )
             )
     return found
 
@@ -163,10 +165,10 @@ def _restarts(row: SentRow) -> Finding | None:
     level = row.level(RESTART)
     if level is None or (diff is not None and diff.value >= grown):
         one = diff or row.sent[RESTART][0]
-        usual = 0.0 if one.column.statistic in CHANGES else one.value - grown
+        expected_value = 0.0 if one.column.statistic in CHANGES else one.value - grown
     else:
-        one, usual = level, level.value - grown
-    return _finding(RESTARTING, one, usual, RESTARTING.excess(grown), f"{grown:g} more than before")
+        one, expected_value = level, level.value - grown
+    return _finding(RESTARTING, one, expected_value, RESTARTING.excess(grown), f"{grown:g} more than before")
 
 
 def _leak(row: SentRow) -> Finding | None:
@@ -190,9 +192,9 @@ def _fullest(row: SentRow, metric: int, statistic: int, series: Mapping[str, Ser
     for one in row.sent[metric]:
         if one is level or not one.column.bare:
             continue
-        told = nine_of(one, series.get(one.name))[statistic]
-        if told > value:
-            value, fullest = told, one
+        reported = nine_of(one, series.get(one.name))[statistic]
+        if reported > value:
+            value, fullest = reported, one
     return value, fullest
 
 
@@ -200,6 +202,6 @@ def _of_column(row: SentRow, metric: int, statistic: int) -> Sent | None:
     return next((one for one in row.sent.get(metric, ()) if one.column.statistic == statistic), None)
 
 
-def _finding(limit: Limit, one: Sent, usual: float, excess: float, beside: str) -> Finding:
+def _finding(limit: Limit, one: Sent, expected_value: float, excess: float, beside: str) -> Finding:
     reason = f"{one.name} is {shown(one.value, one.factor)}, {beside}: {limit.why}."
-    return Finding(limit.metric, one.name, one.value, usual, one.time, limit.kind, excess, reason, "limits")
+    return Finding(limit.metric, one.name, one.value, expected_value, one.time, limit.kind, excess, reason, "limits")

@@ -37,7 +37,7 @@ ABRUPT_SHARE, ABRUPT_WITHIN = 0.5, 2
 SPREADS, SPREADS_OF_FEW = 6.0, 60.0
 """The threshold in robust standard deviations is the first plus the second divided by the number of samples: on normal
 noise less than one of a thousand newest samples is above it, also with ten samples."""
-BEYOND_RANGE = 0.5
+OUTSIDE_RANGE = 0.5
 """A newest sample must also be outside the range of all before it by this share of that range: earlier bursts are
 expected."""
 LEAST_SHARE = 0.02
@@ -155,9 +155,9 @@ def _robust_excess(value: float, before: Floats) -> float | None:
     spread = max(float(median_abs_deviation(before, scale="normal")), least)
     bound = SPREADS + SPREADS_OF_FEW / len(before)
     low, high = float(before.min()), float(before.max())
-    beyond = max(value - high, low - value)
+    outside = max(value - high, low - value)
     away = abs(value - middle) / spread
-    if not away > bound or beyond <= BEYOND_RANGE * (high - low):
+    if not away > bound or outside <= OUTSIDE_RANGE * (high - low):
         return None
     return 2.0 * float(np.log2(min(away / bound, 1e6)))
 

@@ -97,16 +97,16 @@ def _spreads(one: Sent, expected: Sequence[float], spread: Sequence[float]) -> f
 def _finding(
     row: SentRow, one: Sent, expected: Sequence[float], spread: Sequence[float], share: float, excess: float
 ) -> Finding:
-    usual = expected[one.index] * one.factor
+    expected_value = expected[one.index] * one.factor
     kind = _kind(row, one, expected, spread)
     metric = ENGINE_METRICS[one.column.metric].name
     if one.column.metric == RESTART and one.column.statistic not in CHANGES:
-        usual = one.value - growth(row)
+        expected_value = one.value - growth(row)
     reason = (
-        f"{one.name} is {shown(one.value, one.factor)}, {usual:.4g} is usual: "
+        f"{one.name} is {shown(one.value, one.factor)}, {expected_value:.4g} is usual: "
         f"the anomaly-detector was trained on rows unlike this one, and {share:.0%} of that is this metric."
     )
-    return Finding(metric, one.name, one.value, usual, one.time, kind, excess, reason, ROW_DETECTOR)
+    return Finding(metric, one.name, one.value, expected_value, one.time, kind, excess, reason, ROW_DETECTOR)
 
 
 def _kind(row: SentRow, one: Sent, expected: Sequence[float], spread: Sequence[float]) -> Kind:

@@ -154,11 +154,11 @@ def sent_row(samples: Iterable[Sample], series: Mapping[str, Series], now: datet
             elif one.column.statistic < 0:
                 changes[metric] = (_clipped(one.value / one.factor), one)
         if metric in changes and level is not None and changes[metric][1].column.hours < 0.1:
-            _tell_lag(values, first, changes[metric][0], names)
+            _set_lag(values, first, changes[metric][0], names)
     return SentRow(values, told, changes, factors, frozenset(unclear))
 
 
-def _tell_lag(values: list[float], first: int, change: float, names: list[Sent]) -> None:
+def _set_lag(values: list[float], first: int, change: float, names: list[Sent]) -> None:
     """Derive the lag from a change over five minutes, unless the lag itself was sent."""
     if all(one.column.statistic != LAG_5 for one in names):
         values[first + LAG_5] = values[first + VALUE] - change

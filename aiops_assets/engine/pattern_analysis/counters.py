@@ -62,8 +62,8 @@ def is_counter(series: Series) -> bool:
 def without_resets(series: Series) -> Series:
     """The accumulated growth, beginning at zero; at a reset it is the new value, but at least the median growth."""
     moves = np.diff(series.values)
-    usual = float(np.median(moves[moves >= 0])) if bool((moves >= 0).any()) else 0.0
-    growth = np.where(moves < 0, np.maximum(series.values[1:], usual), moves)
+    expected = float(np.median(moves[moves >= 0])) if bool((moves >= 0).any()) else 0.0
+    growth = np.where(moves < 0, np.maximum(series.values[1:], expected), moves)
     return replace(series, values=np.concatenate([[0.0], np.cumsum(growth)]))
 
 
@@ -102,36 +102,36 @@ def find_storm(growth: Grid, shown: str, labels: Mapping[str, str]) -> list[Patt
     sofar = np.concatenate([[0.0], np.cumsum(sums)])
     counts = np.round(sofar[lasts + 1] - sofar[firsts])
     widths = lasts - firsts + 1
-    usual = _usual(counts, widths, len(sums))
+    expected = _expected(counts, widths, len(sums))
     p = binom.sf(counts - 1, counts.max(), widths / len(sums))
     if restarts and (growth.name in MEANINGS or any(map(labels.get, POD_LABELS))):
         at_most = RESTARTS_AN_HOUR * widths * size * growth.step / 3600
-        usual = np.minimum(usual, at_most)
+        expected = np.minimum(expected, at_most)
         p = np.minimum(p, poisson.sf(counts - 1, at_most))
-    found = np.flatnonzero((counts >= fewest) & (counts >= MANY_TIMES * usual) & (p * len(counts) <= SIGNIFICANCE))
+    found = np.flatnonzero((counts >= fewest) & (counts >= MANY_TIMES * expected) & (p * len(counts) <= SIGNIFICANCE))
     if not len(found):
         return []
     # Of all significant spans the likeliest is used, not the longest.
-    gains = counts[found] * np.log(counts[found] / usual[found]) - (counts[found] - usual[found])
+    gains = counts[found] * np.log(counts[found] / expected[found]) - (counts[found] - expected[found])
     best = int(found[np.argmax(gains)])
     count, start = float(counts[best]), growth.at(int(firsts[best]) * size) - growth.step
     end = growth.at(min((int(lasts[best]) + 1) * size, len(values)) - 1)
     pattern = described(
         "counter_storm",
         (growth.name,),
-        (count - float(usual[best])) / (count + 1),
+        (count - float(expected[best])) / (count + 1),
         start,
         end,
         name=shown,
         count=f"{count:.4g}",
         span=span_text(end - start),
         time=clock(start),
-        usual=f"{float(usual[best]):.2g}",
+        usual=f"{float(expected[best]):.2g}",
     )
     return [pattern]
 
 
-def _usual(counts: Floats, widths: "np.ndarray", blocks: int) -> Floats:
+def _expected(counts: Floats, widths: "np.ndarray", blocks: int) -> Floats:
     """Expected counts of each span from the rest of the window; a count of zero there is taken as one half."""
     rest = np.maximum(0.5, counts.max() - counts)
     outside = blocks - widths

@@ -107,8 +107,8 @@ def find_bursts(events: Sequence[Event], start: float, end: float) -> list[Patte
         counts = np.bincount(places, minlength=bins)
         top = int(counts.argmax())
         # The expected number is that of the rest of the window; zero there is taken as half an event.
-        usual = max(0.5, float(counts.sum() - counts[top])) / (bins - 1)
-        p = float(poisson.sf(counts[top] - 1, usual)) * bins
+        expected = max(0.5, float(counts.sum() - counts[top])) / (bins - 1)
+        p = float(poisson.sf(counts[top] - 1, expected)) * bins
         if counts[top] < FEWEST_IN_BURST or p > SIGNIFICANCE:
             continue
         within = times[places == top]
@@ -116,14 +116,14 @@ def find_bursts(events: Sequence[Event], start: float, end: float) -> list[Patte
             described(
                 "event_burst",
                 (),
-                1 - usual / float(counts[top]),
+                1 - expected / float(counts[top]),
                 within.min(),
                 within.max(),
                 name=kind,
                 count=int(counts[top]),
                 span=span_text(width),
                 time=clock(within.min()),
-                usual=f"{usual:.2g}",
+                usual=f"{expected:.2g}",
             )
         )
     return patterns

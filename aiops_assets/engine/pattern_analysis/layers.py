@@ -80,9 +80,9 @@ def layer_of_metric(name: str, labels: Mapping[str, str]) -> str | None:
 
     It follows from a label ``layer``, else a namespace of the platform, else the name, else the other labels.
     """
-    said = labels.get("layer", "").lower()
-    if said in LAYERS:
-        return said
+    stated = labels.get("layer", "").lower()
+    if stated in LAYERS:
+        return stated
     meaning = MEANINGS.get(name)
     by_name = _layer_of_text(meaning.metric.name if meaning else name)
     if by_name != "infrastructure" and PLATFORM_NAMESPACE.match(labels.get("namespace", "")):
@@ -109,9 +109,9 @@ def layer_of_event(event: Event) -> str | None:
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", event.text).lower()
     if not (FAILURE.search(text) or FAILURE.search(spaced)) or RECOVERY.search(text):
         return None
-    said = event.labels.get("layer", "").lower()
-    if said in LAYERS:
-        return said
+    stated = event.labels.get("layer", "").lower()
+    if stated in LAYERS:
+        return stated
     by_type = _layer_of_text(event.type)
     if by_type != "infrastructure" and PLATFORM_NAMESPACE.match(event.labels.get("namespace", "")):
         return "platform"

@@ -121,7 +121,7 @@ def described(
     """A pattern of a kind of :data:`SENTENCES`; ``start`` and ``end`` in Unix seconds."""
     type_, sentence = SENTENCES[kind]
     text = sentence.format(**words)
-    return Pattern(kind, type_, text, metrics, bounded(confidence), moment(start), moment(end))
+    return Pattern(kind, type_, text, metrics, bounded(confidence), utc_time(start), utc_time(end))
 
 
 def bounded(confidence: float) -> float:
@@ -129,14 +129,14 @@ def bounded(confidence: float) -> float:
     return round(min(0.99, max(0.0, float(confidence))), 4)
 
 
-def moment(seconds: float) -> datetime:
+def utc_time(seconds: float) -> datetime:
     """Unix seconds as a UTC time, limited to the years of ``datetime``: an offset can lead out of them."""
     return datetime.fromtimestamp(min(LAST_SECOND, max(FIRST_SECOND, round(float(seconds), 3))), UTC)
 
 
 def clock(seconds: float) -> str:
     """Unix seconds as text, in UTC."""
-    return moment(seconds).strftime("%Y-%m-%d %H:%M UTC")
+    return utc_time(seconds).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def span_text(seconds: float) -> str:

@@ -35,7 +35,7 @@ from aiops_assets.engine.pattern_analysis.layers import (
     level_evidence,
     metric_evidence,
 )
-from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, PatternAnalysis, moment
+from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, PatternAnalysis, utc_time
 from aiops_assets.engine.pattern_analysis.seasons import find_season
 from aiops_assets.engine.pattern_analysis.spikes import find_spikes
 from aiops_assets.engine.pattern_analysis.trends import find_change_points, find_trend
@@ -117,7 +117,7 @@ def analyze(
     series = _labelled_series(inside, now)
     event_window = window
     if event_range:
-        back = moment((window.end or now).timestamp() - parse_duration(event_range).total_seconds())
+        back = utc_time((window.end or now).timestamp() - parse_duration(event_range).total_seconds())
         event_window = _Window(back, window.end, now)
     happened, event_notes = _events_within(read_events(events), event_window)
     found, notes = _look(series, wanted)
@@ -256,8 +256,8 @@ def _layers(
             factor = unit_factor(MEANINGS[one.name].metric.unit, one.values.tolist())
             time = float(seconds_of(one)[-1])
             pieces.append(level_evidence(one.name, labels, float(one.values[-1]), factor, time))
-    told = [piece for piece in pieces if piece is not None]
-    return affected_layers([*told, *event_evidence(events, first, last)])
+    evidence = [piece for piece in pieces if piece is not None]
+    return affected_layers([*evidence, *event_evidence(events, first, last)])
 
 
 def _bounds(
@@ -295,5 +295,5 @@ def _insights(
         head = [f"Found: {listed}."] if len(patterns) > 1 else []
     room = max(3, MOST_INSIGHTS - len(layers) - len(notes) - 2)
     middle = (others + doubts)[:room]
-    said = [count_text(events)] if events else []
-    return (*layers, *middle, *head, *said, *notes)
+    event_summary = [count_text(events)] if events else []
+    return (*layers, *middle, *head, *event_summary, *notes)

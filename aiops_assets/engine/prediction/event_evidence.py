@@ -72,13 +72,13 @@ def event_evidence(events: Iterable[object], now: datetime) -> list[Evidence]:
 
 def state_evidence(texts: Iterable[str]) -> list[Evidence]:
     """Evidence from the texts of a state, one piece per rule."""
-    said: dict[EventRule, str] = {}
+    text_by_rule: dict[EventRule, str] = {}
     for text in texts:
         for rule in rules_of(text):
-            said.setdefault(rule, text)
+            text_by_rule.setdefault(rule, text)
     return [
         Evidence(rule.issue, rule.probability, rule.minutes, False, f"the state says {text[:SHOWN]!r}")
-        for rule, text in said.items()
+        for rule, text in text_by_rule.items()
     ]
 
 

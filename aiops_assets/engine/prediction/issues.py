@@ -94,7 +94,7 @@ def predicted_issues(
     sent = {sample.name for sample in samples}
     every = together([*samples, *(one for one in known if one.name not in sent)], now)
     pieces = metric_evidence(series_of(every, now), forecaster)
-    pieces += _beyond(pieces, [event_evidence([kind], now) for kind in dict.fromkeys(detected)])
+    pieces += _above_measured(pieces, [event_evidence([kind], now) for kind in dict.fromkeys(detected)])
     pieces += event_evidence(events, now)
     pieces += state_evidence(texts)
     by_issue: dict[str, list[Evidence]] = {}
@@ -122,7 +122,7 @@ def together(samples: Sequence[Sample], now: datetime) -> list[Sample]:
 
 def _issue(issue: str, pieces: list[Evidence], state: StateRule | None) -> PredictedIssue:
     surest = sorted(pieces, key=lambda piece: -piece.probability)
-    told = next((piece for piece in surest if piece.measured), surest[0])
+    timing = next((piece for piece in surest if piece.measured), surest[0])
     together = noisy_or([*(piece.probability for piece in pieces), *([state.support] if state else [])])
     # A state alone does not turn a hardly probable issue into a reported one.
     if noisy_or(piece.probability for piece in pieces) < LEAST_PROBABILITY:
@@ -130,7 +130,7 @@ def _issue(issue: str, pieces: list[Evidence], state: StateRule | None) -> Predi
     return PredictedIssue(
         issue,
         round(min(together, MOST_PROBABILITY), 4),
-        duration_text(told.minutes),
+        duration_text(timing.minutes),
         tuple(dict.fromkeys(piece.reason for piece in surest))[:MOST_REASONS],
     )
 
@@ -145,7 +145,7 @@ def _state_rule(texts: list[str]) -> StateRule | None:
     return None
 
 
-def _beyond(measured: list[Evidence], detected: list[list[Evidence]]) -> list[Evidence]:
+def _above_measured(measured: list[Evidence], detected: list[list[Evidence]]) -> list[Evidence]:
     """Per issue the strongest detected piece, reduced so that a noisy-or with the measured one gives the larger one."""
     strongest: dict[str, Evidence] = {}
     for piece in [piece for each in detected for piece in each]:

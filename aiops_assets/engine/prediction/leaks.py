@@ -24,7 +24,7 @@ SECONDS_AN_HOUR = 3600
 Sides = tuple[Floats, Floats, Floats]
 
 
-def hours_told(history: History, metric: str) -> float:
+def hours_known(history: History, metric: str) -> float:
     """Hours from the first sample of a metric to the end of the newest step."""
     known = history.known[:, history.metrics.index(metric)]
     rows = len(known) - int(np.argmax(known)) if known.any() else 0
@@ -33,13 +33,13 @@ def hours_told(history: History, metric: str) -> float:
 
 def is_leak(history: History, metric: str, found: Exhaustion) -> bool:
     """Whether a trend towards the limit is a leak, see :data:`LEAK_WINDOWS` and :data:`FAST_HOURS`."""
-    told = hours_told(history, metric)
-    if not found.hours or found.hours > LEAK_WINDOWS * told:
+    known_hours = hours_known(history, metric)
+    if not found.hours or found.hours > LEAK_WINDOWS * known_hours:
         return False
-    if found.hours <= FAST_HOURS or told < 2 * HALF_DAY:
+    if found.hours <= FAST_HOURS or known_hours < 2 * HALF_DAY:
         return True
     hour = max(round(SECONDS_AN_HOUR / history.step_seconds), 1)
-    newest = history.values[-round(told * hour) :, history.metrics.index(metric)]
+    newest = history.values[-round(known_hours * hour) :, history.metrics.index(metric)]
     older = newest[: -round(HALF_DAY * hour)]
     hourly = np.median(older[len(older) % hour :].reshape(-1, hour), axis=1)
     return bool(np.median(newest[-hour:]) > np.quantile(hourly, HIGH))
@@ -67,8 +67,8 @@ def followed(history: History, metric: str, leak: Exhaustion, forecast: Sides) -
     now = newest + leak.trend_per_hour * age
     level, noise = float(np.median(now)), float(np.ptp(now))
     top = max(leak.limit, float(newest[-1]))
-    told = hours_told(history, metric)
-    reach = told if told >= RHYTHM_HOURS else min(told, FEW_HOURS)
+    known_hours = hours_known(history, metric)
+    reach = known_hours if known_hours >= RHYTHM_HOURS else min(known_hours, FEW_HOURS)
     hours = np.arange(1, len(forecast[0]) + 1) * step
     value: Floats = np.minimum(level + leak.trend_per_hour * np.minimum(hours, reach), top)
     if value[-1] <= forecast[0][-1]:

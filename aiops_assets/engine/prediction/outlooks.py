@@ -86,27 +86,27 @@ def outlooks(
     Raises:
         ModelError: a forecast that is not finite.
     """
-    told: dict[str, Outlook] = {}
+    found: dict[str, Outlook] = {}
     wanted = {name: one for name, one in series.items() if names is None or name in names}
     if forecaster is not None:
         for history, together in histories_of({name: one for name, one in series.items() if name in FORECASTED}):
-            asked = [name for name in together if name in wanted]
-            if not asked:
+            requested = [name for name in together if name in wanted]
+            if not requested:
                 continue
             steps = max(1, math.ceil(seconds / history.step_seconds - 1e-9))
-            said = forecaster.forecast(history, steps)
-            for name in asked:
-                m = said.metrics.index(FORECASTED[name])
-                sides = said.value[:, m], said.lower[:, m], said.upper[:, m]
+            forecast = forecaster.forecast(history, steps)
+            for name in requested:
+                m = forecast.metrics.index(FORECASTED[name])
+                sides = forecast.value[:, m], forecast.lower[:, m], forecast.upper[:, m]
                 if not np.isfinite(sides).all():
                     raise ModelError(f"the forecast of {name} is not finite: train the forecaster again")
-                told[name] = _forecast(series[name], history, sides, seconds)
+                found[name] = _forecast(series[name], history, sides, seconds)
     lines = 0
     for name, one in wanted.items():
-        if name not in told:
-            told[name] = _line(one, seconds, fitted=lines < MOST_LINES)
+        if name not in found:
+            found[name] = _line(one, seconds, fitted=lines < MOST_LINES)
             lines += len(one.values) >= LEAST_FOR_SLOPE
-    return [told[name] for name in wanted]
+    return [found[name] for name in wanted]
 
 
 def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats], seconds: float) -> Outlook:
@@ -192,13 +192,13 @@ def _trend(values: Floats, level: Level, value: Floats, lower: Floats, upper: Fl
     """
     now = level.level
     path, low, high = (np.concatenate([[now], side]) for side in (value, lower, upper))
-    usual = float(np.median(np.abs(np.diff(values)))) if len(values) > 1 else 0.0
+    typical_change = float(np.median(np.abs(np.diff(values)))) if len(values) > 1 else 0.0
     change = float(value[-1]) - now
-    said = trend_of(path, low, high)
-    if said != "stable" and abs(change) > usual and _direction(change) == said:
-        return said
+    predicted = trend_of(path, low, high)
+    if predicted != "stable" and abs(change) > typical_change and _direction(change) == predicted:
+        return predicted
     seen = _direction(level.slope)
-    return seen if _direction(change) == seen or abs(change) <= usual else "stable"
+    return seen if _direction(change) == seen or abs(change) <= typical_change else "stable"
 
 
 def _direction(change: float) -> Trend:

@@ -18,7 +18,7 @@ from aiops_assets.engine.prediction.lines import HALF_INTERVAL
 from aiops_assets.engine.prediction.outlooks import LINE, MOST_LINES, TREND, Outlook, outlooks
 from aiops_assets.engine.prediction.sent_histories import series_of
 from aiops_assets.engine.samples import FORECASTED, Sample
-from aiops_assets.engine.served_rows import HALF_TOLD as OF_FORECASTER
+from aiops_assets.engine.served_rows import HALF_CONFIDENCE_SAMPLES as OF_FORECASTER
 from aiops_assets.engine.served_rows import LEAST_CONFIDENCE, Forecasting, confidence
 from aiops_assets.errors import DataError
 from aiops_assets.outlook.breaches import DEFAULT_THRESHOLDS, Trend
@@ -40,10 +40,10 @@ HOST_LIMITS: Mapping[str, float] = MappingProxyType(
 HIGH_PROBABILITY, MEDIUM_PROBABILITY = 0.5, 0.1
 HIGH_HOURS = 24.0
 DOUBLED, LEAST_FOR_DOUBLED = 2.0, 12
-HALF_TOLD = {FORECASTER: OF_FORECASTER, TREND: OF_FORECASTER, LINE: 6}
+HALF_CONFIDENCE_SAMPLES = {FORECASTER: OF_FORECASTER, TREND: OF_FORECASTER, LINE: 6}
 """Number of samples with which half of the confidence is reached, by ``judged_by``; the forecaster was trained on
 weeks."""
-HALF_TOLD_LAST = 12
+HALF_CONFIDENCE_LAST_VALUE = 12
 SHOWN = 40
 
 
@@ -127,7 +127,7 @@ def predict(samples: Iterable[Sample], ahead: str, forecaster: Forecasting | Non
     Between the steps of a forecast the later one is used. The confidence is the probability that the actual value is
     within a tenth of its scale (0.1 for a ratio, else a tenth of the largest value sent) of the prediction, if errors
     are normal with the 80 % interval (:func:`~aiops_assets.engine.served_rows.confidence`), times n / (n + k) for n
-    samples with k from :data:`HALF_TOLD`: one sample gives little confidence with any method.
+    samples with k from :data:`HALF_CONFIDENCE_SAMPLES`: one sample gives little confidence with any method.
 
     Args:
         samples: samples of any names, in any order; unknown names are no error.
@@ -195,8 +195,8 @@ def risk_of(outlook: Outlook) -> Risk:
     """
     threshold = threshold_of(outlook.name, outlook.unit)
     if threshold is None:
-        usual = outlook.level.median if outlook.level else outlook.last
-        doubled = outlook.samples >= LEAST_FOR_DOUBLED and 0 < DOUBLED * usual <= float(outlook.lower[-1])
+        typical = outlook.level.median if outlook.level else outlook.last
+        doubled = outlook.samples >= LEAST_FOR_DOUBLED and 0 < DOUBLED * typical <= float(outlook.lower[-1])
         return "medium" if doubled else "low"
     probability = probability_at_or_above(outlook, threshold)
     hours = outlook.exhaustion.hours if outlook.exhaustion else None
@@ -206,8 +206,10 @@ def risk_of(outlook: Outlook) -> Risk:
 
 
 def _confidence(outlook: Outlook) -> float:
-    told = outlook.samples / (outlook.samples + HALF_TOLD.get(outlook.judged_by, HALF_TOLD_LAST))
-    sure = confidence(outlook.lower[-1:] / outlook.scale, outlook.upper[-1:] / outlook.scale, told)
+    known_share = outlook.samples / (
+        outlook.samples + HALF_CONFIDENCE_SAMPLES.get(outlook.judged_by, HALF_CONFIDENCE_LAST_VALUE)
+    )
+    sure = confidence(outlook.lower[-1:] / outlook.scale, outlook.upper[-1:] / outlook.scale, known_share)
     return max(sure[0], LEAST_CONFIDENCE)
 
 

@@ -47,13 +47,13 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         models, name = stores.served(), spec.name
         who = f"dagster run {context.run.run_id}"
         # Repair first what people or killed runs left, so that changes of this run do not count as repairs.
-        mended = champions.reconcile(models, tracking.tracker(), name, who=who)
-        for line in mended:
+        repaired = champions.reconcile(models, tracking.tracker(), name, who=who)
+        for line in repaired:
             context.log.warning(line)
         if decision.promote and _move(models, spec, decision, who):
             context.log.info(f"{name}: version {decision.challenger.version} is served: {decision.reason}")
             champions.reconcile(models, tracking.tracker(), name, who=who)
-        found = {"mended": "; ".join(mended)} if mended else {}
+        found = {"mended": "; ".join(repaired)} if repaired else {}
         record = models.champion(name)
         if record is None:
             context.log.warning(f"{name}: {NOTHING_SERVED}: {decision.reason}")

@@ -86,8 +86,8 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
         if fitted:
             version.adopt(fitted.model, fitted.prediction, training_set.data_version)
         else:
-            said = version.predict_holdout(rows, training_set.data_version)
-            plot = report_of(spec).holdout_picture(said, rows, family.threshold)
+            prediction = version.predict_holdout(rows, training_set.data_version)
+            plot = report_of(spec).holdout_picture(prediction, rows, family.threshold)
         return dg.MaterializeResult(
             value=ref,
             data_version=dg.DataVersion(ref.manifest_sha256[:32]),

@@ -232,8 +232,8 @@ def _fetches(settings: Settings) -> bool:
 
 def _why_nothing_is_fetched(settings: Settings) -> str:
     if settings.wants_days:
-        said = f"DATA_SOURCE={settings.data_source}" + ", MODEL_SOURCES" * bool(settings.model_sources)
-        return f"{said}: no days are fetched while PROMETHEUS_URL is not set"
+        sources = f"DATA_SOURCE={settings.data_source}" + ", MODEL_SOURCES" * bool(settings.model_sources)
+        return f"{sources}: no days are fetched while PROMETHEUS_URL is not set"
     return f"DATA_SOURCE={settings.data_source}: no days are fetched"
 
 

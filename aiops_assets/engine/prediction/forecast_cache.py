@@ -5,7 +5,7 @@ from aiops_assets.learners.contracts import Forecast
 from aiops_assets.timeseries.history import History, steps_a_day
 
 
-class AskedOnce:
+class ForecastCache:
     """Forecasts from a remembered forecast of one day.
 
     It lives for one request, because every history stays in memory, and is used by one thread at a time.
@@ -16,7 +16,7 @@ class AskedOnce:
 
     def __init__(self, forecaster: Forecasting) -> None:
         self._forecaster = forecaster
-        self._told: dict[tuple[object, ...], Forecast] = {}
+        self._forecasts: dict[tuple[object, ...], Forecast] = {}
 
     def forecast(self, history: History, horizon: int) -> Forecast:
         """See :class:`~aiops_assets.engine.served_rows.Forecasting`; its arrays may be read-only."""
@@ -25,11 +25,13 @@ class AskedOnce:
             return self._forecaster.forecast(history, horizon)
         begins = (history.times[0], history.step_seconds, history.metrics)
         key = (*begins, history.values.tobytes(), history.known.tobytes())
-        if key not in self._told:
-            said = self._forecaster.forecast(history, day)
-            for side in (said.value, said.lower, said.upper):
+        if key not in self._forecasts:
+            forecast = self._forecaster.forecast(history, day)
+            for side in (forecast.value, forecast.lower, forecast.upper):
                 side.setflags(write=False)  # forecasts are views of it
-            self._told[key] = said
-        said = self._told[key]
+            self._forecasts[key] = forecast
+        forecast = self._forecasts[key]
         steps = slice(horizon)
-        return Forecast(said.metrics, said.times[steps], said.value[steps], said.lower[steps], said.upper[steps])
+        return Forecast(
+            forecast.metrics, forecast.times[steps], forecast.value[steps], forecast.lower[steps], forecast.upper[steps]
+        )
