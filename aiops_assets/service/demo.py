@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.families.contract import Asking, ModelSpec
@@ -104,9 +105,11 @@ class DemoPool(ModelPool):
         for ready in self._ready.values():
             instruments.swapped(ready, None)
 
+    @override
     def start(self) -> None:
         """Do nothing: there are no versions to watch."""
 
+    @override
     def stop(self) -> None:
         """Do nothing: there is no background thread."""
 

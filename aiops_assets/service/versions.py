@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 from pydantic import ValidationError
+from typing_extensions import override
 
 from aiops_assets.errors import IntegrityError, NotFoundError, ServiceNotReady, StoreError
 from aiops_assets.storage.champion_record import vetoed
@@ -39,14 +40,14 @@ class VersionSource(Protocol):
         """
 
 
-class ChampionSource:
+class ChampionSource(VersionSource):
     """The champions below a model root, as promotions and rollbacks move them."""
 
     def __init__(self, served: ServedModels) -> None:
         self.served = served
 
+    @override
     def wanted(self, name: str) -> ChampionMove:
-        """See VersionSource."""
         try:
             record = self.served.champion(name)
         except StoreError as error:
@@ -56,7 +57,7 @@ class ChampionSource:
         return record.champion
 
 
-class MountedSource:
+class MountedSource(VersionSource):
     """A mounted directory of one version: always that version, whatever is champion.
 
     Args:
@@ -69,8 +70,9 @@ class MountedSource:
         self._root = root
         self._wanted: ChampionMove | None = None
 
+    @override
     def wanted(self, name: str) -> ChampionMove:
-        """See VersionSource. The result is kept: another version needs another directory and process.
+        """The result is kept: another version needs another directory and process.
 
         Raises:
             NotFoundError: the directory has no manifest, or there is no champion record.
@@ -122,16 +124,16 @@ class MountedSource:
 class _MountedVersion(LocalStorage):
     """A version's directory with the paths that it has below a model root, read-only."""
 
+    @override
     def read(self, path: str) -> bytes:
-        """See Storage."""
         return super().read(PurePosixPath(path).name)
 
+    @override
     def signature(self, path: str) -> str:
-        """See Storage."""
         return super().signature(PurePosixPath(path).name)
 
+    @override
     def locate(self, path: str) -> str:
-        """See Storage."""
         return super().locate(PurePosixPath(path).name)
 
 

@@ -1,11 +1,13 @@
 """A forecaster that forecasts each history once per request: predictions and issues are derived from one forecast."""
 
+from typing_extensions import override
+
 from aiops_assets.engine.served_rows import Forecasting
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.timeseries.history import History, steps_a_day
 
 
-class ForecastCache:
+class ForecastCache(Forecasting):
     """Forecasts from a remembered forecast of one day.
 
     It lives for one request, because every history stays in memory, and is used by one thread at a time.
@@ -18,8 +20,9 @@ class ForecastCache:
         self._forecaster = forecaster
         self._forecasts: dict[tuple[object, ...], Forecast] = {}
 
+    @override
     def forecast(self, history: History, horizon: int) -> Forecast:
-        """See :class:`~aiops_assets.engine.served_rows.Forecasting`; its arrays may be read-only."""
+        """A slice of the remembered forecast, whose arrays are read-only."""
         day = steps_a_day(history.step_seconds)
         if not 1 <= horizon <= day:  # outside the remembered day; the forecaster rejects what it cannot forecast
             return self._forecaster.forecast(history, horizon)
