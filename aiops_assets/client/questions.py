@@ -39,7 +39,7 @@ class Sample(Protocol):
 Metric = Mapping[str, object] | Sample
 
 
-def written(metrics: Iterable[Metric]) -> list[Mapping[str, object]]:
+def metric_objects(metrics: Iterable[Metric]) -> list[Mapping[str, object]]:
     """Metrics as JSON objects, from mappings or samples.
 
     Raises:
@@ -56,12 +56,12 @@ def _object(metric: Metric) -> Mapping[str, object]:
             f"a metric is a {type(metric).__name__}: send {{name, value, timestamp?, labels?}}, or an object with "
             "name, value, time and labels"
         )
-    written: dict[str, object] = {"name": metric.name, "value": metric.value}
+    content: dict[str, object] = {"name": metric.name, "value": metric.value}
     if metric.time is not None:
-        written["timestamp"] = metric.time
+        content["timestamp"] = metric.time
     if metric.labels:
-        written["labels"] = dict(metric.labels)
-    return written
+        content["labels"] = dict(metric.labels)
+    return content
 
 
 def encoded(request: Mapping[str, object]) -> bytes:

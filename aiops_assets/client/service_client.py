@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from aiops_assets.client.breaker import RESET_SECONDS, THRESHOLD, Breaker, State
 from aiops_assets.client.connection import POOL_SIZE, TIMEOUT_SECONDS, Connection
 from aiops_assets.client.environment import ClientSettings, read_variables
-from aiops_assets.client.questions import Metric, encoded, question, written
+from aiops_assets.client.questions import Metric, encoded, metric_objects, question
 from aiops_assets.errors import ServiceCircuitOpen, ServiceRefused, ServiceUnavailable, SettingsError
 
 DETECT, PREDICT, ANALYZE = "/api/v1/anomaly/detect", "/api/v1/prediction/predict", "/api/v1/pattern/analyze"
@@ -166,7 +166,7 @@ class MLServiceClient:
             ServiceRefused: the service rejects the request; the message says why.
             ServiceUnavailable: there is no answer, and no earlier one to the same question.
         """
-        return self._ask(DETECT, {"metrics": written(metrics), "threshold": threshold, "context": context})
+        return self._ask(DETECT, {"metrics": metric_objects(metrics), "threshold": threshold, "context": context})
 
     def predict(
         self,
@@ -187,7 +187,7 @@ class MLServiceClient:
             DataError, ServiceRefused, ServiceUnavailable: as for :meth:`detect`.
         """
         request = {
-            "historical_metrics": None if historical_metrics is None else written(historical_metrics),
+            "historical_metrics": None if historical_metrics is None else metric_objects(historical_metrics),
             "predict_ahead": predict_ahead,
             "include_confidence": include_confidence,
             "issue_context": issue_context,
@@ -213,7 +213,7 @@ class MLServiceClient:
             DataError, ServiceRefused, ServiceUnavailable: as for :meth:`detect`.
         """
         request = {
-            "metrics": written(metrics),
+            "metrics": metric_objects(metrics),
             "time_range": time_range,
             "analysis_type": analysis_type,
             "historical_data": historical_data,

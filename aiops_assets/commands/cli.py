@@ -76,12 +76,12 @@ def run() -> None:
 def ui(host: str, port: int) -> None:
     """Open the Dagster UI with the history of your runs."""
     from aiops_assets.commands.running import dagster_environment, executable, location_arguments
-    from aiops_assets.pipeline.run_history import tidy
+    from aiops_assets.pipeline.run_history import close_dead_runs_of
 
     if find_spec("dagster_webserver") is None:
         raise SettingsError("the UI is not installed in this environment: pip install 'aiops-assets[ui]'")
     environment = dagster_environment(load_settings(os.environ))
-    tidy(environment["DAGSTER_HOME"])
+    close_dead_runs_of(environment["DAGSTER_HOME"])
     command = [executable("dagster"), "dev", *location_arguments(), "--host", host, "--port", str(port)]
     sys.stdout.flush()
     os.execve(command[0], command, environment)

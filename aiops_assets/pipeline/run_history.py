@@ -46,7 +46,7 @@ def named_failure(cls_name: str | None, message: str) -> str:
     return line
 
 
-def tidy(dagster_home: str) -> None:
+def close_dead_runs_of(dagster_home: str) -> None:
     """Close the dead runs of an instance, which would stay in the UI's queue."""
     with dg.DagsterInstance.from_config(dagster_home) as instance:
         close_dead_runs(instance)

@@ -10,7 +10,15 @@ from aiops_assets.families.contract import ModelSpec
 from aiops_assets.judging.decision import Reason
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS as CHAMPION_ALIAS
 from aiops_assets.registry.reconciling import reconcile as reconcile
-from aiops_assets.registry.restoring import DOCTOR, damage, doubt, moves_of, recorded_digest, renewed, restore
+from aiops_assets.registry.restoring import (
+    DOCTOR,
+    moves_of,
+    read_problem,
+    record_problem,
+    recorded_digest,
+    replace_record,
+    restore,
+)
 from aiops_assets.registry.version import version_of
 from aiops_assets.storage.champion_record import vetoed
 from aiops_assets.storage.handoff import VersionRef
@@ -55,7 +63,7 @@ def promote(
     digest = recorded_digest(tracker, moves, name, version)
     version_of(served, spec, VersionRef(name=name, version=version, manifest_sha256=digest)).require_servable()
     if not is_right:
-        record = renewed(served, record, name, version, digest, reason=reason, who=who)[0]
+        record = replace_record(served, record, name, version, digest, reason=reason, who=who)[0]
     elif record is None or record.champion.version != version:
         seen = record.champion.version if record else None
         record = served.move_champion(name, version, digest, reason=reason, who=who, seen=seen, by_hand=True)
@@ -84,7 +92,7 @@ def rollback(
         StoreError: MLflow cannot be reached; the message states whether the champion was moved before.
     """
     name = spec.name
-    if problem := doubt(served, tracker, name):
+    if problem := record_problem(served, tracker, name):
         raise IntegrityError(f"{problem}: {DOCTOR}", code="doubted_record")
     record = served.champion(name)
     if record is None:
@@ -137,7 +145,7 @@ def retire(served: ServedModels, name: str, keep: int) -> list[int]:
             served.remove(name, version)
             removed.append(version)
     oldest = min(set(versions) - set(removed), default=0)
-    for version in served.halves(name):
+    for version in served.incomplete_versions(name):
         # Left in a bucket by a removal that was killed; a writer at work has a newer number.
         if version < oldest:
             served.remove(name, version)
@@ -192,12 +200,12 @@ def _record(served: ServedModels, tracker: Tracker, name: str, who: str) -> tupl
 
     Where it is wrong, only a person can name the version to serve.
     """
-    if not doubt(served, tracker, name):
+    if not record_problem(served, tracker, name):
         return served.champion(name), True
     try:
         restore(served, tracker, name, who=who)
     except IntegrityError:
-        return (None if damage(served, name) else served.champion(name)), False
+        return (None if read_problem(served, name) else served.champion(name)), False
     return served.champion(name), True
 
 

@@ -7,7 +7,14 @@ from typing import Literal
 from aiops_assets.errors import AiopsError, IntegrityError, NotFoundError
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.registry.reconciling import follow_alias, follow_link
-from aiops_assets.registry.restoring import damage, doubt, moves_of, names_its_manifest, recorded_digest, restore
+from aiops_assets.registry.restoring import (
+    moves_of,
+    names_its_manifest,
+    read_problem,
+    record_problem,
+    recorded_digest,
+    restore,
+)
 from aiops_assets.registry.version import version_of
 from aiops_assets.storage.records import ChampionMove, ChampionRecord, sha256
 from aiops_assets.storage.served import ServedModels
@@ -59,7 +66,9 @@ class Doctor:
             yield from self._model(spec, asks_mlflow=not away)
 
     def _is_there(self, name: str) -> bool:
-        return bool(self.served.versions(name) or self.served.halves(name) or damage(self.served, name))
+        return bool(
+            self.served.versions(name) or self.served.incomplete_versions(name) or read_problem(self.served, name)
+        )
 
     def _model(self, spec: ModelSpec, *, asks_mlflow: bool) -> Iterator[Finding]:
         name = spec.name
@@ -82,7 +91,7 @@ class Doctor:
             )
             if finding.state != "ok":
                 return finding
-        elif problem := doubt(self.served, self.tracker, name):
+        elif problem := record_problem(self.served, self.tracker, name):
             return Finding(
                 name, what, "PROBLEM", f"{problem}: start MLflow, then `aiops doctor` restores it from there"
             )
@@ -155,7 +164,7 @@ class Doctor:
                 cure = f"move {self.served.locate(name, version)} away"
                 yield Finding(name, "versions", "PROBLEM", f"version {version}: {error}: {cure}")
         is_bucket = self.served.storage.local_path(name) is None
-        for half in self.served.halves(name):
+        for half in self.served.incomplete_versions(name):
             if not is_bucket or half < max(versions, default=0):
                 yield Finding(
                     name,

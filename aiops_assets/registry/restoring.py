@@ -27,7 +27,7 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repa
             version to promote.
         StoreError: MLflow or the storage cannot be reached.
     """
-    problem = damage(served, name)
+    problem = read_problem(served, name)
     record = None if problem else served.champion(name)
     if record:
         problem = inconsistency(served, tracker, record)
@@ -43,7 +43,7 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repa
         outcome = f"{problem or 'the champion record is missing'}: {witness} names version {version}, which is whole"
         try:
             reason = f"restored from {witness}"
-            aside = renewed(served, record, name, version, digest, reason=reason, who=who)[1] if repair else ""
+            aside = replace_record(served, record, name, version, digest, reason=reason, who=who)[1] if repair else ""
         except ConflictError:
             return ""  # another process has restored it
         kept = f"the damaged record is kept as {aside}, " if aside else ""
@@ -55,7 +55,7 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repa
     return ""
 
 
-def renewed(
+def replace_record(
     served: ServedModels,
     record: ChampionRecord | None,
     name: str,
@@ -89,7 +89,7 @@ def renewed(
     return ChampionRecords(served.storage).correct(record, move, manifest.files)
 
 
-def damage(served: ServedModels, name: str) -> str:
+def read_problem(served: ServedModels, name: str) -> str:
     """Why the champion record cannot be read; empty when it can be read or does not exist."""
     try:
         served.champion(name)
@@ -98,9 +98,9 @@ def damage(served: ServedModels, name: str) -> str:
     return ""
 
 
-def doubt(served: ServedModels, tracker: Tracker, name: str) -> str:
+def record_problem(served: ServedModels, tracker: Tracker, name: str) -> str:
     """Why the champion record cannot be read or is wrong; MLflow is only queried where directories do not decide."""
-    if problem := damage(served, name):
+    if problem := read_problem(served, name):
         return problem
     record = served.champion(name)
     return "" if record is None or names_its_manifest(served, record) else inconsistency(served, tracker, record)

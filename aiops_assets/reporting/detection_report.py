@@ -12,7 +12,7 @@ from aiops_assets.learners.contracts import Scored
 from aiops_assets.reporting import plots
 from aiops_assets.reporting.cards.detector_card import DetectorCard
 from aiops_assets.reporting.pictures import score_timelines
-from aiops_assets.reporting.task_report import CardReport, TaskReport, written
+from aiops_assets.reporting.task_report import CardReport, TaskReport, cell_text
 from aiops_assets.storage.shadow import ShadowRecord
 
 
@@ -88,12 +88,12 @@ class DetectionReport(TaskReport):
         return (
             str(new.rows),
             str(new.anomalies),
-            written(new.average_precision, "{:.3f}"),
-            written(old.average_precision if old else None, "{:.3f}"),
-            written(new.false_alarm_rate, "{:.2%}"),
-            written(old.false_alarm_rate if old else None, "{:.2%}"),
-            written(both.alerts_agree, "{:.1%}"),
-            written(both.rank_correlation, "{:.2f}"),
+            cell_text(new.average_precision, "{:.3f}"),
+            cell_text(old.average_precision if old else None, "{:.3f}"),
+            cell_text(new.false_alarm_rate, "{:.2%}"),
+            cell_text(old.false_alarm_rate if old else None, "{:.2%}"),
+            cell_text(both.alerts_agree, "{:.1%}"),
+            cell_text(both.rank_correlation, "{:.2f}"),
         )
 
 

@@ -15,7 +15,7 @@ from aiops_assets.reporting import plots
 from aiops_assets.reporting.cards.forecast_card import AS_GOOD, RATIO, ForecastCard
 from aiops_assets.reporting.detection_report import titles
 from aiops_assets.reporting.forecast_pictures import fan_chart, probe_chart
-from aiops_assets.reporting.task_report import CardReport, TaskReport, written
+from aiops_assets.reporting.task_report import CardReport, TaskReport, cell_text
 from aiops_assets.storage.shadow import ShadowRecord
 
 
@@ -94,10 +94,10 @@ class ForecastingReport(TaskReport):
         inside = both.coverage
         return (
             str(both.challenger.origins),
-            *(written(by_horizon.get(label), "{:.2f}") for by_horizon in ratios for label in HORIZON_HOURS),
-            written(both.error, "{:+.1%}"),
-            written(both.nearer, "{:.1%}"),
-            *(written(share, "{:.1%}") for share in inside),
+            *(cell_text(by_horizon.get(label), "{:.2f}") for by_horizon in ratios for label in HORIZON_HOURS),
+            cell_text(both.error, "{:+.1%}"),
+            cell_text(both.nearer, "{:.1%}"),
+            *(cell_text(share, "{:.1%}") for share in inside),
         )
 
 

@@ -88,6 +88,6 @@ class TaskReport(Protocol):
         """The cells of a row of the table of shadow windows."""
 
 
-def written(value: float | None, form: str) -> str:
+def cell_text(value: float | None, form: str) -> str:
     """A value as a table cell; a dash for ``None``."""
     return "-" if value is None else form.format(value)

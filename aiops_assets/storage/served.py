@@ -224,7 +224,7 @@ class ServedModels:
         """Remove a version's directory: readers find it complete or not at all."""
         self.storage.remove_directory(f"{name}/{version}", first=MANIFEST)
 
-    def halves(self, name: str) -> list[int]:
+    def incomplete_versions(self, name: str) -> list[int]:
         """Numbers of directories without a manifest: a writer on a bucket is at work, or a killed one left them."""
         numbers = {int(entry) for entry in self.storage.names(name) if entry.isdigit()}
         return sorted(numbers - set(self.versions(name)))

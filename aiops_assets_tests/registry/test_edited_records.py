@@ -10,7 +10,7 @@ import pytest
 from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.registry import champions
 from aiops_assets.registry.doctor import Doctor, Finding
-from aiops_assets.registry.restoring import damage
+from aiops_assets.registry.restoring import read_problem
 from aiops_assets.storage.records import ChampionRecord
 from aiops_assets.tracking.tracker import Tracker
 from aiops_assets_tests.raising import raises
@@ -238,6 +238,6 @@ def test_a_record_that_is_gone_costs_history_and_vetoes_and_that_is_said(home: C
         assert "MLflow's alias names version 2" in finding.text
         assert finding.text.endswith("are lost")
     assert record_of(home).history == ()
-    assert damage(home.served, home.name) == ""
+    assert read_problem(home.served, home.name) == ""
     with raises(NotFoundError, "nothing_to_go_back_to", passed_over=[]):
         champions.rollback(home.served, home.tracker, home.spec, None, reason="", who="")
