@@ -1,4 +1,4 @@
-"""When the ML service is not asked any more: a circuit breaker around requests from many threads."""
+"""A circuit breaker around requests to the ML service from many threads."""
 
 import contextlib
 import threading
@@ -15,13 +15,13 @@ T = TypeVar("T")
 State = Literal["closed", "open", "half-open"]
 
 THRESHOLD = 3
-"""Failures in a row that open the breaker of a client, unless it is told."""
+"""Default number of failures in a row that open the breaker of a client."""
 RESET_SECONDS = 30.0
-"""How long it then stays open before the trial, unless it is told."""
+"""Default time from opening to the trial request, seconds."""
 
 
 class _MonotonicStorage(pybreaker.CircuitMemoryStorage):
-    """Keeps the moment of opening by a clock that never goes back, and shows it as the time pybreaker wants."""
+    """Stores the time of opening by a monotonic clock, and returns it as the datetime that pybreaker needs."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(pybreaker.STATE_CLOSED)
@@ -30,14 +30,14 @@ class _MonotonicStorage(pybreaker.CircuitMemoryStorage):
 
     @property
     def opened_at(self) -> datetime | None:
-        """The moment of opening."""
+        """Time of opening; ``None``: the breaker was never opened."""
         if self._opened is None:
             return None
         return datetime.now(UTC) - timedelta(seconds=self._clock() - self._opened)
 
     @opened_at.setter
     def opened_at(self, moment: datetime) -> None:
-        """Remembers this moment, whatever the other clock says."""
+        """Store the present time of the monotonic clock instead of the given one."""
         self._opened = self._clock()
 
 
@@ -55,12 +55,12 @@ class _Listener(pybreaker.CircuitBreakerListener):
 
 
 class Breaker:
-    """Closed: requests go out. Open: none does. Half-open: one does, and its outcome closes or opens.
+    """Closed: all requests are sent. Open: none is. Half-open: one is, and its outcome closes or opens the breaker.
 
-    pybreaker holds a lock during a call, which would send requests one after the other. So a request goes out first
-    and its outcome is told to pybreaker after it; only the one trial runs inside.
+    pybreaker holds a lock during a call, which would serialize requests. So a request is sent first and its outcome is
+    reported to pybreaker afterwards; only the trial request runs inside a call.
 
-    An answer that refuses the request (:class:`ServiceRefused`) is a sign of life and no failure.
+    An answer that rejects the request (:class:`ServiceRefused`) shows that the service is alive and is not a failure.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class Breaker:
         clock: Callable[[], float] = time.monotonic,
         on_change: Callable[[State], None] = lambda state: None,
     ) -> None:
-        """A closed breaker.
+        """Create a closed breaker.
 
         Args:
             threshold: failures in a row that open it.
-            reset_seconds: how long it stays open before the trial.
-            clock: seconds that never go back.
-            on_change: told each new state.
+            reset_seconds: time from opening to the trial request.
+            clock: a monotonic clock, seconds.
+            on_change: called with each new state.
         """
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=threshold,
@@ -91,24 +91,24 @@ class Breaker:
 
     @property
     def state(self) -> State:
-        """closed, open or half-open."""
+        """State: closed, open or half-open."""
         return cast(State, self._breaker.current_state)
 
     @property
     def failures(self) -> int:
-        """How many failures there were since the last success."""
+        """Number of failures since the last success."""
         return int(self._breaker.fail_counter)
 
     def call(self, send: Callable[[], T]) -> T:
-        """What ``send`` returns.
+        """The result of ``send``.
 
         Raises:
-            ServiceCircuitOpen: nothing was sent.
-            ServiceError: whatever ``send`` raises.
+            ServiceCircuitOpen: the breaker is open; nothing was sent.
+            ServiceError: as ``send`` raises it.
         """
         if self.state == "closed":
             return self._send(send)
-        # While the trial is under way nobody else tries, or waits for it.
+        # While the trial is under way, other requests neither start one nor wait for it.
         if not self._trial.acquire(blocking=False):
             raise ServiceCircuitOpen(_OPEN)
         try:
@@ -128,7 +128,7 @@ class Breaker:
         return result
 
     def _tell(self, outcome: ServiceError | None) -> None:
-        # What was sent before the breaker opened says nothing new.
+        # The outcome of a request from before the breaker opened is ignored.
         if self.state != "closed":
             return
         with contextlib.suppress(ServiceError, pybreaker.CircuitBreakerError):

@@ -1,4 +1,4 @@
-"""One request to the ML service over kept connections: bounded in time and size, and typed in how it fails."""
+"""Requests to the ML service over kept-alive connections, bounded in time and size, with typed errors."""
 
 import json
 import threading
@@ -18,15 +18,15 @@ from aiops_assets.http_client import read_token, reason_of
 
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
-"""Longest wait for a connection; a neighbour in the cluster takes milliseconds."""
+"""Longest wait for a connection, seconds; within a cluster it takes milliseconds."""
 POOL_SIZE = 32
-"""Connections of one client, and so its requests at once."""
+"""Most connections, and so concurrent requests, of one client."""
 LEAST_SECONDS = 0.001
-"""Left to a request that waited long for a connection: a socket takes no zero."""
+"""Least timeout of a socket, seconds, also for a request that waited long for a connection: 0 is not allowed."""
 READ_BYTES = 1 << 16
 MOST_BODY_BYTES = 32 << 20
 SHOWN_CHARACTERS = 300
-"""Of the server's own words in a message."""
+"""Most characters of the server's text in a message."""
 RETRY = Retry(
     total=None,
     connect=1,
@@ -39,7 +39,7 @@ RETRY = Retry(
     respect_retry_after_header=False,
     raise_on_status=False,
 )
-"""A connection that was not made has sent nothing, so any request may try again; one that was sent only if a GET."""
+"""Any request is repeated without a connection, because nothing was sent; one that was sent only if it is a GET."""
 
 
 class Connection:
@@ -49,7 +49,7 @@ class Connection:
     environment's proxies and ``.netrc``.
 
     Attributes:
-        url: of the service.
+        url: URL of the service.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Connection:
         token_file: Path | None = None,
         pool_size: int = POOL_SIZE,
     ) -> None:
-        """Nothing is sent yet.
+        """Create a connection pool; no request is sent yet.
 
         Args:
             url: ``http(s)://host[:port][/prefix]``, without credentials.
-            timeout_seconds: for a whole request; a read under way at that moment may still end.
-            token_file: holds the API key; read at each request.
-            pool_size: most connections, all kept open; a request beyond them waits for one, within its time.
+            timeout_seconds: for a whole request; a read that is under way then may still end.
+            token_file: file with the API key, read for each request.
+            pool_size: most connections, all kept open; further requests wait for one, within their timeout.
 
         Raises:
             SettingsError: the URL is not of that form.
@@ -77,23 +77,23 @@ class Connection:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # urllib3 makes connections beyond its pool, warns and closes them again, or waits without an end.
+        # urllib3 opens connections beyond its pool and closes them again with a warning, or waits without limit.
         self._free = threading.BoundedSemaphore(pool_size)
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool_size, max_retries=RETRY)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 
     def close(self) -> None:
-        """Close the kept connections."""
+        """Close the kept-alive connections."""
         self._session.close()
 
     def ask(self, path: str, body: bytes | None) -> dict[str, Any]:
-        """The JSON object that the service answers to a POST of ``body``, or to a GET where that is ``None``.
+        """The JSON object with which the service answers a POST of ``body``, or a GET if it is ``None``.
 
         Raises:
-            ServiceRefused: 4xx.
-            ServiceUnavailable: anything else that is no JSON object with 2xx in time.
-            SettingsError: the token file holds no usable key.
+            ServiceRefused: status 4xx.
+            ServiceUnavailable: anything else but a JSON object with status 2xx within the timeout.
+            SettingsError: the token file has no usable key.
         """
         ends = time.monotonic() + self._timeout
         token = None
@@ -133,7 +133,7 @@ class Connection:
 
     def _read(self, response: requests.Response, path: str, ends: float) -> bytes:
         text = bytearray()
-        # read1 hands over what has arrived: a server that drips must not keep a caller waiting past the time.
+        # read1 returns what has arrived: a slow server must not block a caller past the timeout.
         while piece := response.raw.read1(READ_BYTES, decode_content=True):
             text += piece
             if len(text) > MOST_BODY_BYTES:
@@ -148,7 +148,7 @@ class Connection:
         where = f"{self.url}{path} answered {status}"
         if not 200 <= status < 300:
             words = _own_words(text)
-            # Some proxies show the refused request in their error page.
+            # Some proxies show the rejected request, with its key, in their error page.
             words = words.replace(token, "[token]") if token else words
             if 400 <= status < 500:
                 raise ServiceRefused(f"{where}: {words}", status)
@@ -167,7 +167,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _own_words(text: bytes) -> str:
-    """What a server says of a failure: the ``error`` of a JSON object, or the beginning of anything else."""
+    """A server's text about a failure: the ``error`` of a JSON object, or the beginning of another body."""
     shown = text[: 16 * SHOWN_CHARACTERS].decode("utf-8", "replace")
     try:
         found = json.loads(text)

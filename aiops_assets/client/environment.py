@@ -1,6 +1,6 @@
-"""The client's environment variables, read by the client itself: it is installed without the project's settings.
+"""The client's environment variables, which it reads itself: it is installed without the project's settings.
 
-They mean, hold and are refused the same as in the settings' table (``aiops settings``); a test compares the two.
+Meanings, defaults and errors are those of the settings' table (``aiops settings``); a test compares the two.
 """
 
 import re
@@ -21,37 +21,37 @@ MOST_TIMEOUT_SECONDS = 3600
 MOST_RESET_SECONDS = 86_400
 LEAST_THRESHOLD, MOST_THRESHOLD = 1, 1000
 UNITS = ("s", "m", "h", "d")
-"""Last letters of a duration: what ends otherwise is a number of seconds."""
+"""Units of a duration; without one it is in seconds."""
 _WHOLE = re.compile(r"[+-]?\d+(_\d+)*(\.0+)?", re.ASCII)
 
 
 class ClientSettings(Protocol):
-    """What a client is made of: :class:`ClientVariables`, or the project's settings."""
+    """Settings of a client: :class:`ClientVariables`, or the project's settings."""
 
     @property
     def ml_service_url(self) -> str | None:
-        """Of the service, without credentials."""
+        """URL of the service, without credentials."""
 
     @property
     def ml_service_timeout(self) -> float:
-        """Seconds, of a whole request."""
+        """Timeout of a whole request, seconds."""
 
     @property
     def ml_service_token_file(self) -> Path | None:
-        """Holds the API key."""
+        """File with the API key."""
 
     @property
     def ml_circuit_breaker_threshold(self) -> int:
-        """Failures in a row after which the service is not asked any more."""
+        """Number of failures in a row that open the circuit breaker."""
 
     @property
     def ml_circuit_breaker_timeout(self) -> float:
-        """Seconds for which it is then not asked."""
+        """Time from opening to the trial request, seconds."""
 
 
 @dataclass(frozen=True)
 class ClientVariables:
-    """The variables' values: a field is an environment variable in lower case; see :class:`ClientSettings`."""
+    """Values of the variables: each field is an environment variable in lower case; see :class:`ClientSettings`."""
 
     ml_service_url: str | None = None
     ml_service_timeout: float = TIMEOUT_SECONDS
@@ -61,10 +61,10 @@ class ClientVariables:
 
 
 def read_variables(environment: Mapping[str, str]) -> ClientVariables:
-    """The client's variables; one that is empty is not set, and no other variable is looked at.
+    """The client's variables from an environment. Empty ones count as not set; other variables are ignored.
 
     Raises:
-        SettingsError: one line that names each variable with a wrong value and what is allowed.
+        SettingsError: variables have wrong values; the message is one line with each of them and what is allowed.
     """
     found: dict[str, Any] = {}
     problems = []
@@ -94,7 +94,7 @@ def _seconds(text: str, most: int) -> float:
             raise ValueError("must be a duration such as 30s or 1m30s, or seconds") from None
     else:
         try:
-            # Python reads the digits of any script; the settings' table reads those of ASCII.
+            # Python accepts digits of any script; the settings' table only those of ASCII.
             seconds = float(written.encode("ascii"))
         except ValueError:
             raise ValueError(allowed) from None
@@ -108,7 +108,7 @@ def _threshold(text: str) -> int:
     try:
         number = int(written.partition(".")[0]) if _WHOLE.fullmatch(written) else 0
     except ValueError:
-        # Python refuses to read thousands of digits.
+        # Python raises for thousands of digits.
         number = 0
     if not LEAST_THRESHOLD <= number <= MOST_THRESHOLD:
         raise ValueError(f"must be {LEAST_THRESHOLD} to {MOST_THRESHOLD}")

@@ -1,4 +1,4 @@
-"""What the client sends, and when two requests ask the same."""
+"""Encodes requests, and derives a cache key that is equal for requests of the same question."""
 
 import hashlib
 import json
@@ -9,10 +9,10 @@ from typing import Protocol, runtime_checkable
 from aiops_assets.errors import DataError
 
 METRIC_LISTS = ("metrics", "historical_metrics")
-"""Keys of a request that hold metrics, of ``issue_context`` too."""
+"""Keys of a request, and of its ``issue_context``, that hold metrics."""
 CHANGING_OF_METRIC = frozenset({"value", "timestamp"})
 CHANGING_OF_TIME_RANGE = frozenset({"start", "end"})
-"""What differs from one minute to the next though the question is the same."""
+"""Keys whose values change from minute to minute while the question is the same."""
 
 
 @runtime_checkable
@@ -21,29 +21,29 @@ class Sample(Protocol):
 
     @property
     def name(self) -> str:
-        """One that the service knows, or any other."""
+        """Name of the metric, which the service need not know."""
 
     @property
     def value(self) -> float:
-        """Finite."""
+        """Value, finite."""
 
     @property
     def time(self) -> datetime | None:
-        """With an offset; ``None``: now."""
+        """Time with an offset; ``None``: now."""
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Such as ``{"pod": "api-0"}``; may be empty."""
+        """Labels such as ``{"pod": "api-0"}``; may be empty."""
 
 
 Metric = Mapping[str, object] | Sample
 
 
-def written(metrics: Iterable[Metric]) -> list[Mapping[str, object]]:
-    """Metrics as objects, whichever way they were given.
+def metric_objects(metrics: Iterable[Metric]) -> list[Mapping[str, object]]:
+    """Metrics as JSON objects, from mappings or samples.
 
     Raises:
-        DataError: one is neither a mapping nor a sample.
+        DataError: a metric is neither a mapping nor a sample.
     """
     return [_object(metric) for metric in metrics]
 
@@ -56,19 +56,19 @@ def _object(metric: Metric) -> Mapping[str, object]:
             f"a metric is a {type(metric).__name__}: send {{name, value, timestamp?, labels?}}, or an object with "
             "name, value, time and labels"
         )
-    written: dict[str, object] = {"name": metric.name, "value": metric.value}
+    content: dict[str, object] = {"name": metric.name, "value": metric.value}
     if metric.time is not None:
-        written["timestamp"] = metric.time
+        content["timestamp"] = metric.time
     if metric.labels:
-        written["labels"] = dict(metric.labels)
-    return written
+        content["labels"] = dict(metric.labels)
+    return content
 
 
 def encoded(request: Mapping[str, object]) -> bytes:
-    """A request as JSON; times get their offsets.
+    """A request as JSON, with times as ISO 8601.
 
     Raises:
-        DataError: a number is not finite, a time has no offset, or something is no JSON at all.
+        DataError: a number is not finite, a time has no offset, or a value is not JSON.
     """
     try:
         return json.dumps(request, allow_nan=False, default=_json).encode()
@@ -91,9 +91,9 @@ def _json(value: object) -> object:
 
 
 def question(path: str, request: Mapping[str, object]) -> str:
-    """A key that requests share which ask the same: all but the values and times of metrics, and start and end.
+    """The cache key of a request: all of it but the values and times of metrics, and start and end.
 
-    Events and states stay: the answer to a healthy state is none to a critical one.
+    Events and states are part of it: the answer for a healthy state must not be used for a critical one.
     """
     text = json.dumps(_lasting(request), sort_keys=True)
     return path + " " + hashlib.sha256(text.encode()).hexdigest()
@@ -104,7 +104,7 @@ def _lasting(request: Mapping[str, object]) -> dict[str, object]:
     for key in METRIC_LISTS:
         metrics = request.get(key)
         if isinstance(metrics, list):
-            # They count as a set: a longer history of the same metrics asks the same.
+            # Metrics are compared as a set: a longer history of the same ones is the same question.
             lasting[key] = sorted({json.dumps(_without(one, CHANGING_OF_METRIC), sort_keys=True) for one in metrics})
     if "time_range" in request:
         lasting["time_range"] = _without(request["time_range"], CHANGING_OF_TIME_RANGE)

@@ -1,4 +1,4 @@
-"""Client of the ML service: pooled connections, a circuit breaker, and the last answer while the service is away.
+"""Client of the ML service: pooled connections, a circuit breaker, and cached answers while the service is down.
 
     with MLServiceClient.from_environment(os.environ) as client:
         answer = client.detect([{"name": "node_cpu_utilization", "value": 0.97}])
@@ -22,14 +22,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from aiops_assets.client.breaker import RESET_SECONDS, THRESHOLD, Breaker, State
 from aiops_assets.client.connection import POOL_SIZE, TIMEOUT_SECONDS, Connection
 from aiops_assets.client.environment import ClientSettings, read_variables
-from aiops_assets.client.questions import Metric, encoded, question, written
+from aiops_assets.client.questions import Metric, encoded, metric_objects, question
 from aiops_assets.errors import ServiceCircuitOpen, ServiceRefused, ServiceUnavailable, SettingsError
 
 DETECT, PREDICT, ANALYZE = "/api/v1/anomaly/detect", "/api/v1/prediction/predict", "/api/v1/pattern/analyze"
 HEALTH = "/health"
 MOST_CACHED = 256
 OLDEST_CACHED_SECONDS = 3600.0
-"""An older answer says nothing of now."""
+"""Largest age of a cached answer, seconds."""
 BREAKER_STATES: Mapping[State, int] = {"closed": 0, "half-open": 1, "open": 2}
 
 log = logging.getLogger("aiops.client")
@@ -40,12 +40,12 @@ Status = Literal["healthy", "degraded", "unavailable"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What the service said, now or earlier.
+    """An answer of the service, now or earlier.
 
     Attributes:
-        body: its JSON object.
-        cached: whether it is an earlier answer, because the service gave none now.
-        age_seconds: how long ago it was given; 0 when it was now.
+        body: the JSON object of the answer.
+        cached: whether it is an earlier answer, because the request failed.
+        age_seconds: age of the answer; 0 unless it is cached.
     """
 
     body: Mapping[str, Any]
@@ -54,17 +54,17 @@ class Answer:
 
     @property
     def degraded(self) -> bool:
-        """Whether it is less than what was asked for: not of now."""
+        """Whether the answer is not of now."""
         return self.cached
 
 
 class MLServiceClient:
-    """Asks an ML service; safe to use from many threads.
+    """A client of an ML service; safe to use from many threads.
 
-    Where the service fails, or has failed so often that it is not asked (:class:`Breaker`), the last answer to the
-    same question is returned, marked as cached. The question is the path and the request without the values and times
-    of metrics and without start and end: which metrics, with which labels, events, state, context and options. So
-    nobody gets the answer about another pod or another state, and a metric whose value has changed still has one.
+    If a request fails, or the circuit breaker is open (:class:`Breaker`), the last answer to the same question is
+    returned, marked as cached. The question is the path and the request without the values and times of metrics and
+    without start and end: which metrics, with which labels, events, state, context and options. So an answer about
+    another pod or state is never returned, and a metric whose value has changed still has a cached answer.
     """
 
     def __init__(
@@ -80,18 +80,19 @@ class MLServiceClient:
         registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is sent yet.
+        """Create a client; no request is sent yet.
 
         Args:
             url: ``http(s)://host[:port][/prefix]``, without credentials.
             timeout_seconds: for a whole request.
-            threshold: failures in a row after which the service is not asked any more.
-            reset_seconds: how long it is then not asked.
-            token_file: holds an API key, sent as ``Authorization: Bearer``; read at each request: keys rotate.
-            pool_size: most connections, and so requests at once; further ones wait for one, within their time.
-            oldest_cached_seconds: older answers are not returned.
-            registry: where the client's metrics go; its own by default. It can hold those of one client.
-            clock: seconds that never go back.
+            threshold: failures in a row that open the circuit breaker.
+            reset_seconds: time from opening to the trial request.
+            token_file: file with the API key, sent as ``Authorization: Bearer``; read for each request, because keys
+                rotate.
+            pool_size: most connections, and so concurrent requests; further ones wait for one, within their timeout.
+            oldest_cached_seconds: largest age of a cached answer.
+            registry: registry of the client's metrics, by default its own; it can hold those of one client.
+            clock: a monotonic clock, seconds.
         """
         self._connection = Connection(url, timeout_seconds=timeout_seconds, token_file=token_file, pool_size=pool_size)
         self._clock = clock
@@ -108,31 +109,31 @@ class MLServiceClient:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **more: Any) -> Self:
-        """A client as the environment's ``ML_`` variables say; ``more`` goes to the constructor.
+        """A client with the settings of the environment's ``ML_`` variables; ``more`` goes to the constructor.
 
-        Other variables are not looked at.
+        Other variables are ignored.
 
         Raises:
-            SettingsError: a variable has a wrong value, or ML_SERVICE_URL none.
+            SettingsError: a variable has a wrong value, or ML_SERVICE_URL is not set.
         """
         return cls.from_settings(read_variables(environment), **more)
 
     @classmethod
     def from_settings(cls, settings: ClientSettings, **more: Any) -> Self:
-        """A client as settings say.
+        """A client with the given settings; ``more`` goes to the constructor.
 
         Raises:
-            SettingsError: there is no ML_SERVICE_URL.
+            SettingsError: ML_SERVICE_URL is not set.
         """
         if settings.ml_service_url is None:
             raise SettingsError("ML_SERVICE_URL is not set: e.g. ML_SERVICE_URL=http://host:8080")
-        told = {
+        values = {
             "timeout_seconds": settings.ml_service_timeout,
             "threshold": settings.ml_circuit_breaker_threshold,
             "reset_seconds": settings.ml_circuit_breaker_timeout,
             "token_file": settings.ml_service_token_file,
         }
-        return cls(settings.ml_service_url, **{**told, **more})
+        return cls(settings.ml_service_url, **{**values, **more})
 
     def __repr__(self) -> str:
         return f"MLServiceClient({self._connection.url!r})"
@@ -144,7 +145,7 @@ class MLServiceClient:
         self.close()
 
     def close(self) -> None:
-        """Close the kept connections."""
+        """Close the kept-alive connections."""
         self._connection.close()
 
     def detect(
@@ -157,15 +158,15 @@ class MLServiceClient:
 
         Args:
             metrics: samples, or objects ``{name, value, timestamp?, labels?}``.
-            threshold: of the score; the service's own by default.
+            threshold: least confidence of an anomaly; by default that of the service.
             context: ``{namespace, resource}``.
 
         Raises:
             DataError: the request cannot be written as JSON.
-            ServiceRefused: the service says what is wrong with the request.
-            ServiceUnavailable: no answer, and no earlier one to the same question.
+            ServiceRefused: the service rejects the request; the message says why.
+            ServiceUnavailable: there is no answer, and no earlier one to the same question.
         """
-        return self._ask(DETECT, {"metrics": written(metrics), "threshold": threshold, "context": context})
+        return self._ask(DETECT, {"metrics": metric_objects(metrics), "threshold": threshold, "context": context})
 
     def predict(
         self,
@@ -174,19 +175,19 @@ class MLServiceClient:
         include_confidence: bool | None = None,
         issue_context: Mapping[str, object] | None = None,
     ) -> Answer:
-        """Values and issues to come.
+        """Predictions of metrics and issues.
 
         Args:
-            historical_metrics: as of :meth:`detect`.
+            historical_metrics: samples or objects, as for :meth:`detect`.
             predict_ahead: "5m", "1h", "24h".
-            include_confidence: whether confidences are wanted.
+            include_confidence: whether to include confidences.
             issue_context: ``{current_state, recent_events[], metrics[]}``.
 
         Raises:
-            DataError, ServiceRefused, ServiceUnavailable: as of :meth:`detect`.
+            DataError, ServiceRefused, ServiceUnavailable: as for :meth:`detect`.
         """
         request = {
-            "historical_metrics": None if historical_metrics is None else written(historical_metrics),
+            "historical_metrics": None if historical_metrics is None else metric_objects(historical_metrics),
             "predict_ahead": predict_ahead,
             "include_confidence": include_confidence,
             "issue_context": issue_context,
@@ -203,16 +204,16 @@ class MLServiceClient:
         """Patterns in metrics and events.
 
         Args:
-            metrics: as of :meth:`detect`.
+            metrics: samples or objects, as for :meth:`detect`.
             time_range: ``{start, end}``.
             analysis_type: trend, seasonal, correlation, layer_detection; all by default.
             historical_data: ``{time_range, events[]}``.
 
         Raises:
-            DataError, ServiceRefused, ServiceUnavailable: as of :meth:`detect`.
+            DataError, ServiceRefused, ServiceUnavailable: as for :meth:`detect`.
         """
         request = {
-            "metrics": written(metrics),
+            "metrics": metric_objects(metrics),
             "time_range": time_range,
             "analysis_type": analysis_type,
             "historical_data": historical_data,
@@ -220,18 +221,18 @@ class MLServiceClient:
         return self._ask(ANALYZE, request)
 
     def health(self) -> Answer:
-        """What the service says of itself; never cached, and neither stopped nor counted by the breaker.
+        """Health of the service; never cached, and independent of the circuit breaker.
 
         Raises:
-            ServiceRefused, ServiceUnavailable: it does not say that it is well.
+            ServiceRefused, ServiceUnavailable: the service does not answer that it is healthy.
         """
         return Answer(self._send(HEALTH, None))
 
     def status(self) -> Status:
-        """How far the client can be relied on, without asking the service.
+        """State of the client, without a request.
 
-        ``healthy``: the last request was answered, or none was made. ``degraded``: it was not, but the service is
-        still asked, or there are earlier answers. ``unavailable``: the service is not asked, and there are none.
+        ``healthy``: the last request was answered, or none was made. ``degraded``: it failed, but requests are still
+        sent or there are cached answers. ``unavailable``: the breaker is open and there are no cached answers.
         """
         if self._breaker.state == "closed":
             return "degraded" if self._breaker.failures else "healthy"
@@ -241,22 +242,22 @@ class MLServiceClient:
 
     @property
     def breaker_state(self) -> State:
-        """closed, open or half-open."""
+        """State of the circuit breaker: closed, open or half-open."""
         return self._breaker.state
 
     def _ask(self, path: str, request: Mapping[str, object]) -> Answer:
         sent = {key: value for key, value in request.items() if value is not None}
         body = encoded(sent)
-        asked = question(path, json.loads(body))
+        key = question(path, json.loads(body))
         try:
             answer = Answer(self._breaker.call(lambda: self._send(path, body)))
         except ServiceUnavailable as error:
             if isinstance(error, ServiceCircuitOpen):
                 self._requests.labels(path, "not_sent").inc()
-            return self._earlier(path, asked, error)
+            return self._earlier(path, key, error)
         with self._cache_lock:
-            self._cache[asked] = (self._clock(), answer)
-            self._cache.move_to_end(asked)
+            self._cache[key] = (self._clock(), answer)
+            self._cache.move_to_end(key)
             while len(self._cache) > MOST_CACHED:
                 self._cache.popitem(last=False)
         return answer
@@ -273,9 +274,9 @@ class MLServiceClient:
             self._requests.labels(path, outcome).inc()
         return answer
 
-    def _earlier(self, path: str, asked: str, error: ServiceUnavailable) -> Answer:
+    def _earlier(self, path: str, key: str, error: ServiceUnavailable) -> Answer:
         with self._cache_lock:
-            given, answer = self._cache.get(asked, (0.0, None))
+            given, answer = self._cache.get(key, (0.0, None))
         age = self._clock() - given
         if answer is None or age > self._oldest:
             raise error

@@ -1,4 +1,4 @@
-"""Back-tests of files: a detector's scores of each row, judged by labels, and a forecaster's view of what comes."""
+"""Back-tests on files: scores of a detector, judged by labels, and forecasts of a forecaster."""
 
 import io
 import time
@@ -18,17 +18,17 @@ from aiops_assets.timeseries.history import history_of
 from aiops_assets.timeseries.series_file import SPLIT, TIME, LabelledSeries, read_labels, read_series
 
 BackTest = Callable[[str, pd.DataFrame], pd.DataFrame]
-"""Model name and a checked series -> ``timestamp``, ``score``, ``alert`` of each row, in the same order."""
+"""Takes a model name and a checked series; returns ``timestamp``, ``score``, ``alert`` of each row in order."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What a detector did on one labelled series.
+    """The result of a detector on one labelled series.
 
     Attributes:
         name: ``<set>__<series>``.
-        columns: how many numeric columns it has.
-        figures: on its test rows.
+        columns: number of numeric columns.
+        figures: figures on the test rows.
         timeline: ``timestamp``, ``score``, ``alert``, ``split``, ``label`` of each labelled row, in order of time.
     """
 
@@ -39,10 +39,10 @@ class Judged:
 
 
 def known_models(names: Sequence[str]) -> tuple[str, ...]:
-    """The models asked for, each once; all there are when none is.
+    """The requested models, each once; all models if none is requested.
 
     Raises:
-        DataError: one of them is not known.
+        DataError: a model is not known.
     """
     known = tuple(backtests.DETECTORS)
     for name in names:
@@ -54,21 +54,21 @@ def known_models(names: Sequence[str]) -> tuple[str, ...]:
 def backtest_file(
     name: str, series: Path, out: Path, *, alert_budget: float | None = None, explain: bool = False
 ) -> str:
-    """Score a series and write the scores; a file that was there is replaced only by a whole one.
+    """Score a series and write the scores; an existing file is replaced atomically.
 
     Args:
-        name: of a model.
+        name: name of a detector.
         series: Parquet file, see :mod:`aiops_assets.timeseries.series_file`.
         out: Parquet file to write: ``timestamp``, ``score``, ``alert`` of each row, in the order of ``series``.
-        alert_budget: share of the time that may be under alert; the model's own by default.
+        alert_budget: share (0 to 0.5) of the time that may be under alert; by default the model's own.
         explain: also write which column contributes most to each row.
 
     Returns:
-        One line for people: what was done.
+        One line for people about what was done.
 
     Raises:
-        DataError: unknown model, or a series that cannot be used.
-        ModelError: nothing can be fitted on the train rows.
+        DataError: the model is unknown, or the series cannot be used.
+        ModelError: no model can be fitted on the train rows.
         StoreError: the scores cannot be written.
     """
     known_models([name])
@@ -86,21 +86,21 @@ def backtest_file(
 
 
 def forecast_file(name: str, series: Path, out: Path, *, horizon: int, origins: int = 1) -> str:
-    """Forecast a series from its last row and earlier ones, and write what was said.
+    """Forecast a series from its last row and earlier ones, and write the forecasts.
 
     Args:
-        name: of a forecaster.
-        series: Parquet file, see :mod:`aiops_assets.timeseries.series_file`; all its rows are history. Rows nearer than
-            five minutes are averaged over five.
+        name: name of a forecaster.
+        series: Parquet file, see :mod:`aiops_assets.timeseries.series_file`; all its rows are history. Steps below five
+            minutes are averaged to five.
         out: Parquet file to write, see :func:`aiops_assets.judging.forecasting.backtest.forecast_origins`.
         horizon: steps ahead, up to a day.
-        origins: how many, a horizon apart.
+        origins: number of forecast origins, a horizon apart.
 
     Returns:
-        One line for people: what was done.
+        One line for people about what was done.
 
     Raises:
-        DataError: unknown model, a series that cannot be used, or a horizon or origins that it does not allow.
+        DataError: the model is unknown, or the series cannot be used or is too short for horizon and origins.
         StoreError: the forecasts cannot be written.
     """
     name = named(name)
@@ -119,17 +119,17 @@ def forecast_file(name: str, series: Path, out: Path, *, horizon: int, origins: 
 
 
 def judge_labelled(name: str, one: LabelledSeries, back_test: BackTest, scores: Path | None) -> Judged:
-    """Score a labelled series and judge its test rows; which rows are train is what its labels say.
+    """Score a labelled series and judge its test rows; the labels define the split.
 
     Args:
-        name: of a model.
-        one: where the series and its labels lie.
+        name: name of a detector.
+        one: paths of the series and its labels.
         back_test: scores the checked series.
-        scores: folder to keep the scores in, as ``<series>.parquet``.
+        scores: folder for the scores, as ``<series>.parquet``; ``None``: they are not kept.
 
     Raises:
-        DataError: files that cannot be used, or labels of another series.
-        ModelError: nothing can be fitted on the train rows.
+        DataError: the files cannot be used, or the labels belong to another series.
+        ModelError: no model can be fitted on the train rows.
         StoreError: the scores cannot be written.
     """
     frame, labels = read_series(one.series), read_labels(one.labels)
@@ -141,8 +141,8 @@ def judge_labelled(name: str, one: LabelledSeries, back_test: BackTest, scores: 
             f"{one.labels}: {int((~found).sum())} of {len(labels)} rows are at times that {one.series} does not have: "
             "both must be of the same series"
         )
-    said = truth[SPLIT].reindex(frame[TIME]).to_numpy()
-    frame[SPLIT] = pd.Series(said, index=frame.index).fillna(frame[SPLIT])
+    stated_split = truth[SPLIT].reindex(frame[TIME]).to_numpy()
+    frame[SPLIT] = pd.Series(stated_split, index=frame.index).fillna(frame[SPLIT])
     with _naming(one.series):
         scored = back_test(name, frame)
     if scores is not None:
@@ -160,7 +160,7 @@ def _check_out(series: Path, out: Path) -> None:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """What is wrong with a series is said with its name."""
+    """Put the path in front of the message of a DataError or ModelError."""
     try:
         yield
     except (DataError, ModelError) as error:
@@ -168,14 +168,14 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def write_scores(path: Path, scored: pd.DataFrame) -> None:
-    """Write what a back-test said as Parquet. Raises StoreError."""
+    """Write the scores of a back-test as Parquet. Raises StoreError."""
     buffer = io.BytesIO()
     scored.to_parquet(buffer, index=False)
     write_whole(path, buffer.getvalue())
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that a person named: wholly or not at all. Raises StoreError."""
+    """Write a file atomically. Raises StoreError."""
     try:
         LocalStorage(path.parent).write(path.name, data)
     except StoreError as error:

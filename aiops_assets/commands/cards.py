@@ -1,4 +1,4 @@
-"""Commands that say what a version is and how it compares: `aiops card` and `aiops compare`."""
+"""Commands about one version: `aiops card` and `aiops compare`."""
 
 import json
 import os
@@ -78,7 +78,7 @@ def compare(name: str, as_json: bool) -> None:
 
 
 def _windows(kept: "ShadowScores", name: str) -> "list[tuple[ShadowRecord, pd.DataFrame]]":
-    """All windows that can be read, oldest first; those that cannot are named and passed over."""
+    """All readable windows, oldest first; others are named on stderr and skipped."""
     found = []
     for file_name in kept.files(name):
         try:

@@ -29,13 +29,13 @@ FIGURES = {
     "mae_to_seasonal_naive_24h": ("24H", "{:.2f}"),
     "coverage_24h": ("INSIDE 80 %", "{:.0%}"),
 }
-"""Figures of the table: what each is called there, and how it is written. `--json` has all.
+"""Figures of the table -> (heading, format); `--json` has all figures.
 
-Of forecasters errors to those of the seasonal naive, below 1 is better.
+Figures of forecasters are ratios of errors to those of the seasonal naive, where below 1 is better.
 """
 RANKED_BY = ("average_precision", *(name for name in FIGURES if name.startswith("mae_to_")))
-"""Those that are shown of the opponent, too."""
-LONGEST_NOTE = 160
+"""Figures that are also shown for the opponent."""
+MAX_NOTE_CHARACTERS = 160
 
 
 @click.command()
@@ -50,12 +50,12 @@ def promote(name: str, version: int, reason: str) -> None:
     """
     from aiops_assets.pipeline.resources import stores_of, tracking_of
     from aiops_assets.registry import champions
-    from aiops_assets.registry.restoring import doubt
+    from aiops_assets.registry.restoring import record_problem
 
     table = load_settings(os.environ)
     served, tracker, spec = stores_of(table).served(), tracking_of(table).tracker(), champions.model_named(name)
     name = spec.name
-    before = None if doubt(served, tracker, name) else served.champion(name)
+    before = None if record_problem(served, tracker, name) else served.champion(name)
     after = champions.promote(served, tracker, spec, version, reason=reason, who=person())
     if not _already(before, after):
         was = f" (was version {before.champion.version})" if before else ""
@@ -71,12 +71,12 @@ def rollback(name: str, to: int | None, reason: str) -> None:
     """Serve an earlier version of model NAME again, and veto the one that is left: no run serves it by itself."""
     from aiops_assets.pipeline.resources import stores_of, tracking_of
     from aiops_assets.registry import champions
-    from aiops_assets.registry.restoring import damage
+    from aiops_assets.registry.restoring import read_problem
 
     table = load_settings(os.environ)
     served, tracker, spec = stores_of(table).served(), tracking_of(table).tracker(), champions.model_named(name)
     name = spec.name
-    before = None if damage(served, name) else served.champion(name)
+    before = None if read_problem(served, name) else served.champion(name)
     after = champions.rollback(served, tracker, spec, to, reason=reason, who=person())
     if not _already(before, after):
         version, left = after.champion.version, after.history[0].version
@@ -96,7 +96,7 @@ def models(name: str | None, as_json: bool) -> None:
     from aiops_assets.families.catalog import named
     from aiops_assets.pipeline.resources import stores_of, tracking_of
     from aiops_assets.registry.listing import names_served, version_lines
-    from aiops_assets.registry.restoring import DOCTOR, doubt
+    from aiops_assets.registry.restoring import DOCTOR, record_problem
 
     table = load_settings(os.environ)
     served, tracker = stores_of(table).served(), tracking_of(table).tracker()
@@ -106,16 +106,16 @@ def models(name: str | None, as_json: bool) -> None:
         there = f"there are {', '.join(names)}" if names else "run `aiops run` first"
         raise NotFoundError(f"{name} has no version in {served.locate(name)}: {there}")
     names = [found for found in names if name in (None, found)]
-    doubts = {found: problem for found in names if (problem := doubt(served, tracker, found))}
-    listed = {found: version_lines(served, found, is_marked=found not in doubts) for found in names}
+    problems = {found: problem for found in names if (problem := record_problem(served, tracker, found))}
+    listed = {found: version_lines(served, found, is_marked=found not in problems) for found in names}
     if as_json:
         dumped = {model: [line.model_dump(mode="json") for line in lines] for model, lines in listed.items()}
         click.echo(json.dumps(dumped, indent=2))
     else:
         _show(served, listed)
-    for model, problem in doubts.items():
+    for model, problem in problems.items():
         click.echo(f"warning: {model}: which version is served is not known: {problem}: {DOCTOR}", err=True)
-    if doubts:
+    if problems:
         sys.exit(1)
 
 
@@ -129,7 +129,7 @@ def _show(served: "ServedModels", listed: "dict[str, list[VersionLine]]") -> Non
             click.echo(f"  {row}")
         for line in lines:
             if line.note:
-                note = textwrap.shorten(line.note, LONGEST_NOTE, placeholder=" ...")
+                note = textwrap.shorten(line.note, MAX_NOTE_CHARACTERS, placeholder=" ...")
                 click.echo(f"  version {line.version}: {line.state} {note}")
 
 
@@ -149,7 +149,7 @@ def doctor(dry_run: bool) -> None:
         stores.training_sets(),
         tracking_of(table).tracker(),
         who=f"{person()} (doctor)",
-        mend=not dry_run,
+        repair=not dry_run,
     )
     left = 0
     for finding in looking.examine(active_models(table)):
@@ -162,7 +162,7 @@ def doctor(dry_run: bool) -> None:
 
 
 def person() -> str:
-    """user@host, for records. A container may run under a number that no name belongs to."""
+    """user@host for records. In a container, the user may be a number without a name."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
@@ -171,7 +171,7 @@ def person() -> str:
 
 
 def table_of(lines: "list[VersionLine]", now: datetime) -> list[str]:
-    """Header and versions in aligned columns; figures that no version has get none."""
+    """Head and versions in aligned columns; figures that no version has are left out."""
     shown = [name for name in FIGURES if any(name in line.figures for line in lines)]
     head = ["VERSION", "STATE", "AGE", "SOURCE", "DATA", *(FIGURES[name][0] for name in shown), "DECISION", "AGAINST"]
     rows = [
@@ -194,7 +194,7 @@ def table_of(lines: "list[VersionLine]", now: datetime) -> list[str]:
 
 
 def _against(line: "VersionLine") -> str:
-    """What a version was compared with, and how good that was on the same rows."""
+    """The opponent of a version, with its figures on the same rows."""
     from aiops_assets.judging.forecasting.holdout import TRIVIAL_NAMES
 
     theirs = {} if line.opponent == TRIVIAL_NAMES else line.opponent_figures
@@ -203,7 +203,7 @@ def _against(line: "VersionLine") -> str:
 
 
 def age(now: datetime, then: datetime) -> str:
-    """How long ago, in the largest unit that fits."""
+    """Age in the largest unit that fits, as text."""
     seconds = max((now - then).total_seconds(), 0.0)
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:
@@ -212,7 +212,7 @@ def age(now: datetime, then: datetime) -> str:
 
 
 def _already(before: "ChampionRecord | None", after: "ChampionRecord") -> bool:
-    """Whether nothing was moved, and say so."""
+    """Whether the champion did not move; if so, print that."""
     move = after.champion
     if before is None or before.champion != move:
         return False

@@ -1,4 +1,4 @@
-"""The command `aiops`: what people and CI type. Each command says what it did, or in one line why it could not."""
+"""The command `aiops`. Each command prints what it did, or one line why it failed."""
 
 import json
 import os
@@ -77,12 +77,12 @@ def run() -> None:
 def ui(host: str, port: int) -> None:
     """Open the Dagster UI with the history of your runs."""
     from aiops_assets.commands.running import dagster_environment, executable, location_arguments
-    from aiops_assets.pipeline.run_history import tidy
+    from aiops_assets.pipeline.run_history import close_dead_runs_of
 
     if find_spec("dagster_webserver") is None:
         raise SettingsError("the UI is not installed in this environment: pip install 'aiops-assets[ui]'")
     environment = dagster_environment(load_settings(os.environ))
-    tidy(environment["DAGSTER_HOME"])
+    close_dead_runs_of(environment["DAGSTER_HOME"])
     command = [executable("dagster"), "dev", *location_arguments(), "--host", host, "--port", str(port)]
     sys.stdout.flush()
     # Dagster ends by SIGTERM as by SIGINT, which a shell's background jobs ignore from birth.

@@ -1,7 +1,7 @@
-"""The program `aiops`: runs the commands, or says in one line which extra of the package they want.
+"""The program `aiops`: runs the commands, or names in one line the extra of the package that they need.
 
-The core of the package is the client of the service, and brings not even what reads a command line. So this module
-imports nothing of other people's.
+The core of the package is the client of the service, which does not even depend on click. So this module only imports
+the standard library.
 """
 
 import sys
@@ -22,18 +22,18 @@ EXTRAS: Mapping[str, str] = {
     **dict.fromkeys(_SERVICE, "service"),
     "dagster_k8s": "cluster",
 }
-"""Every module beyond the core that the package imports -> the extra that brings it."""
+"""Imported module outside of the core -> the extra that installs it."""
 
 
 def main() -> None:
-    """Run the command that was typed; exit code 1 where a package for it is not installed."""
+    """Run the command; exit code 1 if a package that it needs is not installed."""
     try:
         from aiops_assets.commands.cli import main as run
 
         run()
     except ModuleNotFoundError as error:
         extra = EXTRAS.get(error.name or "")
-        # A module inside an installed package, or one that we know nothing of, is a bug: shown as it is.
+        # A missing module of an installed package, or an unknown one, is a bug and is shown as such.
         if extra is None:
             raise
         sys.exit(f"error: {error.name} is not installed: pip install 'aiops-assets[{extra}]'")

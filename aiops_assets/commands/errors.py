@@ -1,4 +1,4 @@
-"""How a command ends when it cannot do what was asked."""
+"""Error handling of commands."""
 
 import sys
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Arguments = ParamSpec("Arguments")
 
 
 def one_line_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Our own errors end a command with one line on stderr and exit code 2; anything else is a bug and is shown."""
+    """End a command with one line on stderr and exit code 2 for errors of ours; others are bugs and raised."""
 
     @wraps(command)
     def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:

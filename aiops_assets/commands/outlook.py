@@ -1,4 +1,4 @@
-"""`aiops outlook`: when the metrics of a file reach their limits, by a forecast and, beyond it, by their trend."""
+"""`aiops outlook`: when the metrics of a file reach their limits, by a forecast and, after it, by their trend."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def _limits(given: Mapping[str, float], columns: list[str], series: Path) -> Map
 
 
 def _row(one: "Outlook", history: "History", forecast: "Forecast") -> dict[str, Any]:
-    """What is said of a metric, ready for JSON."""
+    """The JSON object about a metric."""
     column = forecast.metrics.index(one.metric)
 
     def at(step: int) -> dict[str, float] | None:

@@ -1,4 +1,4 @@
-"""Commands that say how good models are: `aiops backtest` and `aiops evaluate`."""
+"""Commands about the quality of models: `aiops backtest` and `aiops evaluate`."""
 
 import os
 from pathlib import Path

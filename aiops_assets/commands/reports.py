@@ -1,4 +1,4 @@
-"""The tables and pictures of `aiops evaluate`: how good detectors are, on data they never saw."""
+"""The tables and pictures of `aiops evaluate`: the quality of detectors on unseen data."""
 
 import sys
 import time
@@ -27,12 +27,12 @@ WIDTHS = (32, 7, 7, 6, 6, 6, 8, 10, 11, 8)
 
 
 def on_generated_days(settings: Settings) -> None:
-    """Judge the served anomaly-detector on days after its window, of another seed, and on healthy rows.
+    """Judge the served anomaly-detector on days after its window, with another seed, and on healthy rows.
 
     Raises:
         NotFoundError: nothing is served.
         IntegrityError: the served file is not the recorded one.
-        ModelError: this code cannot ask it.
+        ModelError: this code cannot load the model.
     """
     from aiops_assets.pipeline.resources import stores_of
     from aiops_assets.registry.version import version_of
@@ -68,18 +68,18 @@ def on_labelled_series(
     scores: Path | None = None,
     back_test: BackTest = backtest,
 ) -> None:
-    """Back-test models on a folder of labelled series: a table a model, and pictures of its worst and best series.
+    """Back-test models on a folder of labelled series: a table per model, and pictures of its worst and best series.
 
     Args:
-        folder: ``series/*.parquet`` and ``labels/*.parquet``.
-        names: of models; empty: all that can be back-tested.
+        folder: folder with ``series/*.parquet`` and ``labels/*.parquet``.
+        names: names of models; empty: all that can be back-tested.
         pictures: folder to write the pictures to.
-        scores: folder to keep scores in, ``<model>/<series>.parquet``.
+        scores: folder for scores, ``<model>/<series>.parquet``; ``None``: they are not kept.
         back_test: scores a checked series.
 
     Raises:
-        DataError: the folder has another layout, a model is not known, or, after all the others were judged, series
-            that cannot be used.
+        DataError: the folder has another layout, a model is not known, or (raised after all others were judged) series
+            cannot be used.
         StoreError: pictures or scores cannot be written.
     """
     models, series = known_models(names), labelled_folder(folder)
@@ -87,7 +87,7 @@ def on_labelled_series(
     for number, name in enumerate(models):
         begin = time.perf_counter()
         kept = None if scores is None else scores / name
-        # Without a terminal the bar would be noise in a log.
+        # Without a terminal, the progress bar would fill a log.
         hidden = not sys.stderr.isatty()
         with click.progressbar(series, label=name, file=sys.stderr, hidden=hidden, item_show_func=_shown) as bar:
             judged, refused = _judged(name, bar, back_test, kept)
@@ -105,7 +105,7 @@ def on_labelled_series(
 def _judged(
     name: str, series: Iterable[LabelledSeries], back_test: BackTest, scores: Path | None
 ) -> tuple[list[Judged], list[str]]:
-    """What was judged, and why some were not."""
+    """Results, and messages about series that could not be judged."""
     judged, refused = [], []
     for one in series:
         try:
@@ -148,7 +148,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _draw_extremes(name: str, judged: Sequence[Judged], folder: Path) -> None:
-    """The worst and the best series by VUS-PR; of one alone, one picture."""
+    """Draw the worst and the best series by VUS-PR; a single picture for a single series."""
     ranked = sorted((one for one in judged if one.figures.vus_pr is not None), key=lambda one: one.figures.vus_pr or 0)
     if not ranked:
         click.echo("no picture: no series has a labelled event")

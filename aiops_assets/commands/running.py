@@ -1,4 +1,4 @@
-"""One command from nothing to a served model: `dagster asset materialize` with the right arguments, and a summary."""
+"""`aiops run`: `dagster asset materialize` with the right arguments, and a summary."""
 
 import os
 import shlex
@@ -22,9 +22,9 @@ from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import open_storage
 
 LEAST_FREE_BYTES = 64_000_000
-"""A run writes about 10 MB; SQLite databases that run full are slow to mend."""
+"""Least free disk space for a run, which writes about 10 MB; SQLite databases on a full disk are slow to repair."""
 CONSOLE = '{"loggers": {"console": {"config": {"log_level": "INFO"}}}}'
-"""Dagster's own events are debug messages, fifty lines a run; the UI shows them all the same."""
+"""Log level of Dagster: its own events are debug messages, fifty lines per run, and the UI shows them anyway."""
 
 
 class RunFailed(AiopsError):
@@ -32,13 +32,13 @@ class RunFailed(AiopsError):
 
 
 def materialize_all(settings: Settings) -> None:
-    """Materialize everything that DATA_SOURCE needs, as the documented Dagster command does, and sum it up.
+    """Materialize everything that DATA_SOURCE needs, like the documented Dagster command, and print a summary.
 
     Raises:
-        AiopsError: one line that says why nothing new is served.
+        AiopsError: nothing new is served; the message is one line that says why.
     """
     check_writable(settings)
-    # The child must not see another day when midnight passes.
+    # The child process must have the same day after midnight.
     environment = dagster_environment(settings) | {"SYNTHETIC_END": settings.synthetic_end.isoformat()}
     arguments = ["asset", "materialize", *location_arguments(), *selection(settings), "--config-json", CONSOLE]
     click.echo(shlex.join(["dagster", *arguments]))
@@ -54,15 +54,15 @@ def materialize_all(settings: Settings) -> None:
 
 
 def selection(settings: Settings) -> list[str]:
-    """What to materialize: everything after synthetic_series, and with real data the days of the window and today.
+    """Arguments that select assets: all from synthetic_series on, and with real data the days of the window and today.
 
     Raises:
         SettingsError: a setting that the run needs is missing or wrong.
     """
-    _ = settings.metrics  # a broken METRICS_FILE is better named here than by a traceback of the child
+    _ = settings.metrics  # an invalid METRICS_FILE is reported here, not by a traceback of the child process
     if not settings.fetches:
         return ["--select", 'key:"synthetic_series"+']
-    # Dagster is heavy; only this branch needs partitions before the child process loads them itself.
+    # Dagster is slow to import; only this branch needs partitions before the child process loads them.
     from aiops_assets.pipeline.partitions import days_to_fetch
 
     days = days_to_fetch(settings, datetime.now(UTC).date())
@@ -82,13 +82,13 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
         name = "DAGSTER_HOME" if os.environ.get("DAGSTER_HOME") else "AIOPS_HOME"
         shown = home if name == "DAGSTER_HOME" else settings.aiops_home
         raise StoreError(f"{name}={shown} is not writable ({error.strerror}): set another folder") from None
-    # Fits take one thread anyway; models are asked in small pieces, where threads wait more than they work.
+    # Fits use one thread anyway; predictions are made in small parts, for which threads mostly wait.
     one_thread = {"OMP_NUM_THREADS": "1"}
     return {**one_thread, **os.environ, "DAGSTER_HOME": str(home), "AIOPS_HOME": str(settings.aiops_home)}
 
 
 def check_writable(settings: Settings) -> None:
-    """Refuse to start what cannot end well.
+    """Raise an error if a run could not finish.
 
     Raises:
         StoreError: a folder cannot be written, or its disk is nearly full.
@@ -116,7 +116,7 @@ def check_writable(settings: Settings) -> None:
 
 
 def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
-    """Say what was trained, where the models lie, how good they are, and how to look further."""
+    """Print what was trained, where the models are, how good they are, and which commands show more."""
     from aiops_assets.reporting.reports import report_of
 
     served = ServedModels(open_storage(settings.model_root))
@@ -144,26 +144,26 @@ def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
 
 
 def stated_source(settings: Settings) -> str:
-    """Where the rows of the newest training sets came from, in one line."""
+    """The source of the newest training sets, in one line."""
     handoffs = Handoffs(open_storage(settings.aiops_home), settings.cluster)
     refs = []
     for view, source in training_sets_of(active_models(settings)):
-        # A person may have materialized one model alone.
+        # A person may have materialized a single model.
         with suppress(NotFoundError):
             refs.append(handoffs.get(("training_set", training_set_name(view.name, source)), TrainingSetRef))
     sets = [
         f"{ref.effective_source} ({', '.join(f'{n:,} rows {source}' for source, n in ref.source.rows.items())})"
         for ref in refs
     ]
-    # All views of one fetch have the same to say, but for what is counted.
+    # Warnings of views of one fetch are the same, except for counts.
     warnings = dict.fromkeys(warning for ref in refs for warning in ref.source.warnings)
     return "; ".join([" and ".join(sets), *warnings])
 
 
 def _why_served(served: ServedModels, spec: ModelSpec, champion: ChampionMove) -> tuple[str, str]:
-    """Why a version is served, and the figures it was judged by: only its evaluation knows the two apart.
+    """Why a version is served, and the figures of that decision, which only its evaluation has separately.
 
-    A person's own reason, and that of a record of older code, is shown as it is.
+    The reason of a person, or of a record of older code, is shown unchanged.
     """
     evaluation = served.evaluation(spec.name, champion.version)
     if evaluation and evaluation.code and evaluation.reason == champion.reason:
@@ -172,7 +172,7 @@ def _why_served(served: ServedModels, spec: ModelSpec, champion: ChampionMove) -
 
 
 def _reason(served: ServedModels, spec: ModelSpec, version: int | None = None) -> str:
-    """What the evaluation said of a version, the newest by default."""
+    """The reason of the evaluation of a version, by default the newest one."""
     newest = version or max(served.versions(spec.name), default=0)
     evaluation = served.evaluation(spec.name, newest)
     return evaluation.reason if evaluation else "see its evaluation in the UI"
@@ -184,7 +184,7 @@ def _versions(settings: Settings) -> dict[str, list[int]]:
 
 
 def executable(name: str) -> str:
-    """A console script of this environment."""
+    """Path of a console script of this environment."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if not found:
@@ -193,11 +193,11 @@ def executable(name: str) -> str:
 
 
 def location_arguments() -> list[str]:
-    """Where Dagster finds the graph, from any working directory."""
+    """Arguments with which Dagster finds the graph from any working directory."""
     return ["-m", "aiops_assets.definitions"]
 
 
 def _shipped(name: str) -> Path:
-    """A file at the top of a checkout, or beside the modules of an installed package."""
+    """Path of a file at the top of a checkout, or beside the modules of an installed package."""
     root = PROJECT_ROOT / name
     return root if root.is_file() else Path(__file__).parent.parent / name

@@ -1,9 +1,10 @@
-"""The rows of one view, made of what was generated and of what the lake holds, and what they were made of."""
+"""The rows of one view, made of generated rows and of those of the lake, with a record of both."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.datasets.generation import frame_of, series_of
 from aiops_assets.datasets.window import LEAST_POD_MINUTES, Window, draw_pods, read_cluster, read_pods
@@ -26,7 +27,7 @@ from aiops_assets.views.pod_features import (
 from aiops_assets.views.pod_series import MOST_PODS, blended_segments, generated_pods, segment_rows
 
 LEAST_BLEND_PODS = 20
-"""Fewer generated pods leave holes in the range of levels, whatever TRAINING_PODS says of real ones."""
+"""Least number of generated pods, also if TRAINING_PODS is lower: fewer leave holes in the range of levels."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,14 @@ class Blend:
     """Rows and what they were made of.
 
     Attributes:
-        rows: in the columns of the view.
-        pods: the real ones, or the generated ones where there are no others; of a cluster its segments.
-        recipe: of the generated rows; ``None``: there are none.
-        days: that were generated, with their digests.
+        rows: rows with the columns of the view.
+        pods: names of the real pods, or of the generated ones where there are no others; of a cluster, its segments.
+        recipe: recipe of the generated rows; ``None``: there are none.
+        days: generated days with their digests.
         start: begin of the window.
-        anomaly_rate: that was asked for.
-        missing: share that gaps cost; ``None`` for generated rows alone.
-        warnings: what people should know.
+        anomaly_rate: requested share (0 to 1) of anomalous rows.
+        missing: share (0 to 1) of rows lost to gaps; ``None`` for generated rows alone.
+        warnings: what people should know before they trust a model of these rows.
     """
 
     rows: pd.DataFrame
@@ -61,11 +62,12 @@ class Blender(Protocol):
         """Generated rows alone.
 
         Args:
-            view: of the training set.
-            settings: of the blend.
-            recipe: of generated pods.
-            announced: data version that synthetic_series stated for it; derived recipes have another.
-            n_days: of the window, where the recipe's own days do not count.
+            view: view of the training set.
+            settings: settings of the blend.
+            recipe: recipe of generated pods.
+            announced: data version that the asset synthetic_series stated for the recipe; recipes derived from it have
+                others.
+            n_days: length of the window in days, where it is not that of the recipe.
 
         Raises:
             IntegrityError: the recipe no longer yields the series that was announced.
@@ -75,16 +77,16 @@ class Blender(Protocol):
         """Rows of fetched days, blended with as many generated ones as the share asks for.
 
         Raises:
-            EmptyDataError: nothing in the window that a row could be made of.
-            SchemaError: two series of one pod, or of the cluster.
+            EmptyDataError: the window has no samples of which a row can be made.
+            SchemaError: a metric has two series of one pod, or of the cluster.
         """
 
 
-class PodFeatures:
-    """Rows of 45 columns: N_SAMPLES drawn ones where there are no real ones."""
+class PodFeatures(Blender):
+    """Rows of 45 columns; without real rows, N_SAMPLES generated ones are drawn."""
 
+    @override
     def generated(self, view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int) -> Blend:
-        """See Blender."""
         series = series_of(recipe)
         days = _generated_days(series.to_frame())
         if combined_digest({day.day: day.digest for day in days}) != announced:
@@ -92,8 +94,9 @@ class PodFeatures:
         rows = synthetic_rows(series, settings.n_samples, recipe.anomaly_rate, recipe.seed)
         return Blend(rows, series.pods, recipe, days, series.times[0], settings.anomaly_rate)
 
+    @override
     def blended(self, view: View, settings: Settings, lake: Lake, window: Window, recipe: SyntheticRecipe) -> Blend:
-        """See Blender. All rows of drawn pods."""
+        """All rows of the drawn pods, and the share of generated ones."""
         drawn = _drawn(view, settings, lake, window)
         share, rate, seed = settings.synthetic_share, settings.anomaly_rate, settings.random_seed
         n_pods = max(recipe.n_pods, LEAST_BLEND_PODS)
@@ -103,19 +106,21 @@ class PodFeatures:
         return _pod_blend(drawn, rows, missing, blend, generated, rate)
 
 
-class PodSegments:
+class PodSegments(Blender):
     """Unbroken segments of whole pods."""
 
+    @override
     def generated(self, view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int) -> Blend:
-        """See Blender. Of as many pods as window detectors need."""
+        """Rows of as many generated pods as window detectors need."""
         recipe = recipe.model_copy(update={"n_pods": MOST_PODS, "kinds": VISIBLE_KINDS})
         series = series_of(recipe)
         days = _generated_days(series.to_frame())
         rows = segment_rows(series, holdout_start(len(series.times)), source="synthetic")
         return Blend(rows, series.pods, recipe, days, series.times[0], settings.anomaly_rate)
 
+    @override
     def blended(self, view: View, settings: Settings, lake: Lake, window: Window, recipe: SyntheticRecipe) -> Blend:
-        """See Blender. All rows of drawn pods, whole pods beside them."""
+        """All rows of the drawn pods, and whole generated pods."""
         drawn = _drawn(view, settings, lake, window)
         share, rate, seed = settings.synthetic_share, settings.anomaly_rate, settings.random_seed
         blend = _beside(recipe, drawn, len(window.days), generated_pods(drawn.real, share)) if share else None
@@ -124,19 +129,21 @@ class PodSegments:
         return _pod_blend(drawn, rows, missing, blend, generated, rate)
 
 
-class ClusterMetrics:
+class ClusterMetrics(Blender):
     """The five metrics of a cluster, nothing injected."""
 
+    @override
     def generated(self, view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int) -> Blend:
-        """See Blender. A generated cluster over ``n_days``."""
+        """Rows of a generated cluster over ``n_days`` days."""
         recipe = recipe.cluster(n_days)
         values = frame_of(recipe)
         rows = cluster_metrics.segment_rows(values, cluster_metrics.holdout_of(values), source="synthetic")
         start = pd.Timestamp(values["timestamp"].iloc[0])
         return Blend(rows, (cluster_metrics.GENERATED,), recipe, _generated_days(values), start, 0.0)
 
+    @override
     def blended(self, view: View, settings: Settings, lake: Lake, window: Window, recipe: SyntheticRecipe) -> Blend:
-        """See Blender. All fetched rows, and beside them the newest of a generated cluster."""
+        """All fetched rows, and the newest rows of a generated cluster."""
         fetched = read_cluster(lake, window, settings.end, view.metrics)
         real = cluster_metrics.segment_of(fetched)
         share = settings.synthetic_share
@@ -160,7 +167,7 @@ BLENDERS: dict[str, Blender] = {
     POD_SERIES: PodSegments(),
     CLUSTER_METRICS_VIEW: ClusterMetrics(),
 }
-"""View -> how its rows are made."""
+"""Name of a view -> the object that makes its rows."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +180,7 @@ class _Drawn:
 
 
 def _drawn(view: View, settings: Settings, lake: Lake, window: Window) -> _Drawn:
-    """Raises EmptyDataError: no pod, no node or no complete row in the window."""
+    """The drawn pods. Raises EmptyDataError: the window has no pod, no node or no complete row."""
     n_pods = min(settings.training_pods, view.most_pods or settings.training_pods)
     pods = draw_pods(window.pod_minutes, n_pods, settings.random_seed)
     if not pods:
@@ -187,7 +194,7 @@ def _drawn(view: View, settings: Settings, lake: Lake, window: Window) -> _Drawn
 
 
 def _beside(recipe: SyntheticRecipe, drawn: _Drawn, days: int, n_pods: int) -> SyntheticRecipe:
-    """The recipe on the minutes of fetched series, with their hold-out and the kinds that rows can show."""
+    """A recipe for the minutes and hold-out of fetched series, with the kinds of anomalies that rows can show."""
     return recipe.model_copy(update={"days": days, "cut": drawn.cut, "kinds": VISIBLE_KINDS, "n_pods": n_pods})
 
 

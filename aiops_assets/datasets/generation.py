@@ -1,4 +1,4 @@
-"""From the recipe of generated rows to the rows: the same ones each time, with the same code."""
+"""Generates rows from a recipe: equal recipes yield equal rows with the same code."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from aiops_assets.views.pod_features import labelled_series
 
 
 def series_of(recipe: SyntheticRecipe) -> PodSeries:
-    """The labelled series of pods that a recipe yields with today's code."""
+    """The labelled series of pods that a recipe yields with the present code."""
     return labelled_series(
         recipe.n_pods, recipe.days, pd.Timestamp(recipe.end), recipe.seed, recipe.anomaly_rate, recipe.kinds, recipe.cut
     )

@@ -1,7 +1,7 @@
-"""Fetching: which instants of which days to ask a server for, and how the answers become days of the lake.
+"""Fetching: which instants of which days are requested of a server, and how the answers become days of the lake.
 
-The newest instants are wrong on every fetch and late samples arrive, so nothing younger than a metric's settle
-time is asked, every fetch asks the last hour again, and a day closes when both have passed over its end.
+The newest instants change until they have settled, and some samples arrive late. So nothing younger than a metric's
+settle time is requested, every fetch requests the last hour again, and a day closes when both have passed its end.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,40 +18,40 @@ from aiops_assets.timeseries.series import EPOCH
 
 DAY = timedelta(days=1)
 OVERLAP = timedelta(hours=1)
-"""How much of what was fetched is asked again: samples arrive late (sidecars, remote write)."""
+"""The newest part of fetched samples that is requested again: some arrive late (sidecars, remote write)."""
 LIVE = timedelta(hours=2)
-"""A span this short is one request however many series there are: they are not counted first."""
+"""A span up to this length is one request for any number of series, so that they are not counted first."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A day is done: the how-manieth of those asked of this server, and how many samples its file has now."""
+    """A day is done: its position among the days requested of this server, and the number of samples in its file."""
 
     metric: str
     day: date
     days_done: int
-    days_asked: int
+    days_requested: int
     samples: int
 
 
 @dataclass(frozen=True)
 class MetricFetch:
-    """What became of one metric.
+    """The result of fetching one metric.
 
     Attributes:
-        metric: which.
-        infos: every day that was to be fetched, as stored now; ``None``: no sample anywhere, or it is to come.
-        asked: instants asked for, of both servers.
+        metric: the fetched metric.
+        infos: day -> metadata of its file after the fetch; ``None``: the day has no sample, or lies in the future.
+        requested: number of instants requested, of both servers together.
         fetched: days whose file was written.
-        revised: points whose stored value changed.
-        damaged: messages of stored files that were damaged and fetched again.
-        not_finite: NaN and infinite samples in the answers.
-        archive_away: why days that the server forgot were not asked of the archive; they stay open.
+        revised: number of stored values that changed.
+        damaged: messages about damaged files that were fetched again.
+        not_finite: number of NaN and infinite samples in the answers.
+        archive_away: why the archive was not queried for days that the server no longer has; they stay open.
     """
 
     metric: MetricSpec
     infos: dict[date, DayInfo | None]
-    asked: int
+    requested: int
     fetched: tuple[date, ...]
     revised: int
     damaged: tuple[str, ...]
@@ -60,7 +60,7 @@ class MetricFetch:
 
 
 def _ignore(progress: Progress) -> None:
-    """The listener where nobody listens."""
+    """The default listener, which does nothing."""
 
 
 def ingest_metric(
@@ -75,25 +75,25 @@ def ingest_metric(
     refetch: bool = False,
     on_progress: Callable[[Progress], None] = _ignore,
 ) -> MetricFetch:
-    """Bring days of a metric up to ``now``, asking for what the lake lacks only.
+    """Update days of a metric up to ``now``, and request only what the lake lacks.
 
-    A closed day is not asked again, but read: a damaged file is fetched anew. A day is written as soon as its
-    last samples are there, so that a fetch that was cut short goes on at the first day it did not finish.
+    A closed day is not requested again, but its file is read: a damaged one is fetched anew. A day is written as soon
+    as its last samples are there, so that an interrupted fetch resumes at the first day that it did not finish.
 
     Args:
-        client: the server to ask.
-        lake: where the days are.
-        metric: which query, on which step.
-        days: UTC days; days to come are left alone.
-        now: with time zone; nothing after ``now`` less the metric's settle time is asked.
-        archive: a server with more history. Days which are over and begin without a sample are asked of it,
-            whole; they stay open until it has answered. One that cannot be reached does not stop the fetch.
-        archive_away: why it is not asked this time, if so; what it would have been asked stays open.
-        refetch: ask for the whole of each day, closed ones too: samples may have arrived late by hours.
-        on_progress: called with every day that is done.
+        client: the server.
+        lake: the lake that stores the days.
+        metric: the metric, with its query and step.
+        days: UTC days; future ones are skipped.
+        now: present time, with time zone; nothing after ``now`` less the metric's settle time is requested.
+        archive: a server with more history. Past days that begin without a sample are requested of it as a whole;
+            they stay open until it has answered. If it cannot be reached, the fetch goes on without it.
+        archive_away: why the archive cannot be used this time; days for which it would be needed stay open.
+        refetch: request all instants of each day, also of closed ones: samples may have arrived hours late.
+        on_progress: called after each finished day.
 
     Raises:
-        PrometheusError: no answer that can be used; days that were finished are stored.
+        PrometheusError: there is no usable answer; finished days are stored.
         StoreError: the lake cannot be read or written.
         ValueError: ``now`` has no time zone.
     """
@@ -108,7 +108,7 @@ def ingest_metric(
     return MetricFetch(
         metric=metric,
         infos=ingest.infos,
-        asked=ingest.asked,
+        requested=ingest.requested,
         fetched=tuple(sorted(ingest.fetched)),
         revised=ingest.revised,
         damaged=tuple(ingest.damaged),
@@ -119,10 +119,12 @@ def ingest_metric(
 
 @dataclass(frozen=True)
 class _Window:
-    """What is asked of one day: [start, end).
+    """The part [start, end) of one day that is requested.
 
-    ``closing``: the day closes with the answer. ``begun``: the stored day has a sample at midnight. ``series``:
-    how many the stored day has.
+    Attributes:
+        closing: the day closes with the answer.
+        begun: the stored day has a sample at midnight.
+        series: number of series of the stored day.
     """
 
     day: date
@@ -144,12 +146,12 @@ class _Ingest:
     infos: dict[date, DayInfo | None] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
     fetched: set[date] = field(default_factory=set)
-    asked: int = 0
+    requested: int = 0
     revised: int = 0
     not_finite: int = 0
 
     def plan(self, days: Sequence[date], refetch: bool) -> list[_Window]:
-        """What to ask for, in order of time; what is stored is verified on the way."""
+        """The windows to request, in order of time; stored days are verified on the way."""
         settle = timedelta(seconds=self.metric.settle_seconds)
         edge = self._floor(self.now - settle)
         windows = []
@@ -170,11 +172,11 @@ class _Ingest:
     def fetch(
         self, client: PrometheusClient, windows: Sequence[_Window], source: str, *, keep_open: bool
     ) -> list[_Window]:
-        """Ask a server for windows and store the answers.
+        """Request windows of a server and store the answers.
 
         Returns:
-            those that close and whose day has no sample at midnight: the server forgot it, or never had one.
-            With ``keep_open`` these stay open.
+            the closing windows whose day has no sample at midnight, because the server no longer has it or never had
+            it. With ``keep_open`` these days stay open.
         """
         spans = _spans(windows)
         series = self._count_series(client, spans)
@@ -193,10 +195,10 @@ class _Ingest:
         return truncated
 
     def fetch_from_archive(self, archive: PrometheusClient, truncated: Sequence[_Window]) -> str:
-        """Ask it for whole days; why it could not be reached, or nothing.
+        """Request whole days of the archive; why it could not be reached, empty if it was.
 
         Raises:
-            PrometheusError: as the server's own, with the setting's name put right.
+            PrometheusError: there is no usable answer; the message names the archive's setting.
         """
         whole = [replace(window, start=_midnight(window.day)) for window in truncated]
         try:
@@ -208,9 +210,9 @@ class _Ingest:
         return ""
 
     def _stored(self, day: date) -> tuple[bool, datetime, DayInfo | None]:
-        """Whether the stored day has a sample at midnight, until when it is whole, and what it says of itself.
+        """Whether the stored day has a sample at midnight, until when it is complete, and its metadata.
 
-        It is whole until the first gap after its first sample: samples that were late then may be there now.
+        It is complete until the first gap after its first sample: samples of a gap may have arrived since.
         """
         begin = _midnight(day)
         try:
@@ -225,17 +227,17 @@ class _Ingest:
         step = timedelta(seconds=self.metric.step_seconds)
         gaps = (wide.index[1:] - wide.index[:-1] > step).nonzero()[0]
         last = wide.index[gaps[0]] if len(gaps) else wide.index[-1]
-        return wide.index[0] == begin, min(last.to_pydatetime() + step, info.asked_until), info
+        return wide.index[0] == begin, min(last.to_pydatetime() + step, info.requested_until), info
 
     def _answers(
         self, client: PrometheusClient, span: Sequence[_Window], series: int
     ) -> Iterator[tuple[_Window, pd.DataFrame]]:
-        """The stream over adjacent windows, cut into their frames; each as soon as its last part is there."""
+        """Each of adjacent windows with its frame, as soon as its last part has arrived."""
         pending = list(reversed(span))
         parts: list[pd.DataFrame] = []
         stream = client.stream(self.metric.promql, span[0].start, span[-1].end, self.metric.step_seconds, series=series)
         for chunk, frame in stream:
-            self.asked += len(frame)
+            self.requested += len(frame)
             self.not_finite += int(frame.attrs.get("not_finite", 0))
             chunk_end = EPOCH + timedelta(seconds=chunk.end)
             while pending and pending[-1].start < chunk_end:
@@ -264,14 +266,14 @@ class _Ingest:
             self.fetched.add(window.day)
 
     def _count_series(self, client: PrometheusClient, spans: Sequence[Sequence[_Window]]) -> int:
-        """How many series to expect, which sizes the requests: asked once, and only for a span that is long."""
+        """Expected number of series, which decides the size of requests; queried once, and only for a long span."""
         known = max((window.series for span in spans for window in span), default=0)
         long = [span for span in spans if span[-1].end - span[0].start > LIVE]
         if not long:
             return max(1, known)
         step = timedelta(seconds=self.metric.step_seconds)
         counted = client.count_series(self.metric.promql, long[-1][-1].end - step)
-        # What is gone today may have been there: old days would otherwise come in one piece.
+        # Series that have ended by now may exist on old days, whose answers would otherwise be one large piece.
         return max(1, known, counted or client.count_series(self.metric.promql, long[0][0].start))
 
     def _floor(self, time: datetime) -> datetime:
@@ -280,7 +282,7 @@ class _Ingest:
 
 
 def _spans(windows: Sequence[_Window]) -> list[list[_Window]]:
-    """Runs of windows that touch: one stream each."""
+    """Lists of adjacent windows, each of which is one stream."""
     spans: list[list[_Window]] = []
     for window in windows:
         if spans and spans[-1][-1].end == window.start:

@@ -1,7 +1,7 @@
 """The newest window: a week of pods and two weeks of the cluster, up to now, from the lake or the generator.
 
-Where days are fetched, generated rows never stand in for them: scores of pods that do not exist would call people. A
-server that is away leaves what the lake holds, with its age said.
+Where days are fetched, generated rows never replace them: scores of pods that do not exist would call people. While the
+server cannot be reached, the window is what the lake holds, with a note about its age.
 """
 
 from collections.abc import Sequence
@@ -28,25 +28,25 @@ from aiops_assets.views import cluster_metrics as cluster_series
 from aiops_assets.views.pod_series import VALUES
 
 POD_DAYS = ALERT_DAYS
-"""An alert is what passes the quantile of the scores of a week: with a day of history no window detector alerts."""
+"""Days of pods: an alert is above the quantile of the scores of a week, so that a day of history is too short."""
 CLUSTER_DAYS = 14
-"""What forecasters are trained on."""
+"""Days of the cluster, as many as forecasters are trained on."""
 NEWEST = timedelta(hours=1)
-"""A pod without a sample in it is gone."""
+"""A pod without a sample within this time is gone."""
 STALE = timedelta(hours=1)
-"""A window that ends earlier tells nothing of now."""
+"""A window that ended longer ago than this says nothing about the present."""
 SYNTHETIC, FETCHED, CACHED = "synthetic", "prometheus", "cached"
 
 
 @dataclass(frozen=True)
 class NewestWindow:
-    """What champions are asked about.
+    """The input of the champions.
 
     Attributes:
         source: "prometheus", "cached" or "synthetic".
-        pods: the five metrics of the engine, of pods that live; ``None`` where nothing is there.
-        cluster: ``timestamp`` and the metrics of ``FORECAST_METRICS`` every five minutes; ``None`` likewise.
-        lacking: "pods" or "cluster" -> why there is nothing.
+        pods: the engine's five metrics of living pods; ``None``: there are no samples.
+        cluster: ``timestamp`` and the metrics of ``FORECAST_METRICS``, every five minutes; ``None``: no samples.
+        lacking: "pods" or "cluster" -> why there are no samples.
         notes: what people should know before they trust scores of it.
     """
 
@@ -58,13 +58,13 @@ class NewestWindow:
 
     @property
     def ends(self) -> dict[str, datetime]:
-        """ "pods" or "cluster" -> the newest instant that is there."""
+        """ "pods" or "cluster" -> its newest instant."""
         found = {"pods": self.pods.times[-1]} if self.pods else {}
         found |= {"cluster": self.cluster["timestamp"].iloc[-1]} if self.cluster is not None else {}
         return {name: pd.Timestamp(end).to_pydatetime() for name, end in found.items()}
 
     def problems(self, now: datetime) -> list[str]:
-        """Why scores of it tell little of now: what is lacking or old, then the notes."""
+        """Why scores of the window say little about the present: missing or old parts first, then the notes."""
         old = [
             f"the newest sample of {name} is {(now - end).total_seconds() / 3600:.1f} h old"
             for name, end in self.ends.items()
@@ -76,7 +76,7 @@ class NewestWindow:
 def generated_window(settings: Settings, now: datetime) -> NewestWindow:
     """Healthy generated pods and a generated cluster, up to the present five minutes.
 
-    All windows of a day are cut from the same series, which are generated to its end.
+    All windows of a day are cut from the same series, which are generated up to the end of the day.
     """
     until = pd.Timestamp(now.astimezone(UTC)).floor(f"{ROW_EVERY_MINUTES}min")
     midnight = until.normalize() + pd.Timedelta(days=1)
@@ -94,16 +94,16 @@ def generated_window(settings: Settings, now: datetime) -> NewestWindow:
 def fetch_newest(
     client: PrometheusClient, lake: Lake, now: datetime, archive: PrometheusClient | None = None
 ) -> list[MetricFetch]:
-    """Bring today, and yesterday until it has closed, up to now. Older days are left to ``raw_metrics``.
+    """Fetch today, and yesterday until it has closed, up to now. The asset ``raw_metrics`` fetches older days.
 
     Args:
-        client: the server to ask.
-        lake: where the days are.
-        now: with time zone.
-        archive: a server with more history; without it a day that the server forgot in part is closed as it is.
+        client: the server.
+        lake: the lake that stores the days.
+        now: present time, with time zone.
+        archive: a server with more history; without it a day that the server has only in part is closed as it is.
 
     Raises:
-        PrometheusError: no answer that can be used; what was fetched until then is stored.
+        PrometheusError: there is no usable answer; what was fetched until then is stored.
         StoreError: the lake cannot be read or written.
     """
     client.probe()
@@ -119,12 +119,12 @@ def fetch_newest(
 
 
 def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = "") -> NewestWindow:
-    """What the lake holds of the newest days that it has, up to now.
+    """The newest days of the lake, up to now.
 
     Args:
-        settings: ``training_pods`` and ``random_seed`` count.
-        lake: of fetched days.
-        now: nothing later is read.
+        settings: ``training_pods`` and ``random_seed`` are used.
+        lake: the lake with fetched days.
+        now: present time; later samples are not read.
         problem: why the server could not be reached; empty when it was.
 
     Raises:
@@ -157,7 +157,7 @@ def _stored_pods(settings: Settings, lake: Lake, now: datetime) -> tuple[PodSeri
         )
     end = min(pd.Timestamp(window.days[-1], tz="UTC") + pd.Timedelta(days=1), pd.Timestamp(now).ceil("min"))
     series = read_pods(lake, window, end, pods)
-    # Of the five metrics it settles last: a later row would be judged by what is there of the others.
+    # CPU settles last of the five metrics: later rows would lack it.
     minutes_there = np.flatnonzero(np.isfinite(series.values[POD_CPU.name]).any(axis=(0, 1)))
     until = pd.Timestamp(series.times[int(minutes_there[-1])])
     notes = list(window.damaged)
@@ -177,7 +177,7 @@ def _stored_cluster(lake: Lake, now: datetime) -> tuple[pd.DataFrame, list[str]]
 
 
 def _newest_days(lake: Lake, first: MetricSpec, metrics: Sequence[MetricSpec], n: int, now: datetime) -> Window:
-    """The newest stored day of a metric that has begun, and ``n`` days before it. Raises EmptyDataError."""
+    """The newest stored day of a metric that is not in the future, and ``n`` days before it. Raises EmptyDataError."""
     last = max((day for day in lake.days(first) if day <= now.astimezone(UTC).date()), default=None)
     if last is None:
         raise EmptyDataError(f"{first.name}: the lake holds no day of it; materialize raw_metrics first")
@@ -185,7 +185,7 @@ def _newest_days(lake: Lake, first: MetricSpec, metrics: Sequence[MetricSpec], n
 
 
 def _living_pods(lake: Lake, window: Window, now: datetime) -> set[str]:
-    """Pods with CPU time in the newest hour that any has it in."""
+    """Pods with CPU time within the newest hour in which any pod has some."""
     days = [date.fromisoformat(day.day) for day in window.found if POD_CPU.name in day.metrics]
     if not days:
         return set()
@@ -198,7 +198,7 @@ def _living_pods(lake: Lake, window: Window, now: datetime) -> set[str]:
 
 
 def _between(series: PodSeries, after: pd.Timestamp, until: pd.Timestamp) -> PodSeries:
-    """The minutes in (after, until], views of the arrays."""
+    """The minutes in (after, until], as views of the arrays."""
     first, stop = (int(series.times.searchsorted(time, side="right")) for time in (after, until))
     values = {name: series.values[name][..., first:stop] for name in VALUES}
     return replace(series, times=series.times[first:stop], values=values, kind=series.kind[:, first:stop])

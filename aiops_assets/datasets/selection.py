@@ -1,4 +1,4 @@
-"""Which models an environment trains and serves, as its settings want them."""
+"""Which models an environment trains and serves, according to its settings."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,17 +10,17 @@ from aiops_assets.views.catalog import VIEWS, View
 
 
 def active_models(settings: Settings) -> tuple[ModelSpec, ...]:
-    """The specs of ``MODELS`` with what settings say of sources and parameters."""
+    """The specs of the models in ``MODELS``, with sources and parameters from the settings."""
     return tuple(_as_set(spec, settings) for spec in MODELS if not settings.models or spec.name in settings.models)
 
 
 def training_sets_of(specs: Sequence[ModelSpec]) -> list[tuple[View, str]]:
-    """The training sets that models need, each once: a view, and the source where it is not the environment's."""
+    """The training sets that models need, each once: (view, source); the source is empty for the environment's own."""
     return [(VIEWS[view], source) for view, source in dict.fromkeys((spec.view, spec.source) for spec in specs)]
 
 
 def training_set_name(view: str, source: str) -> str:
-    """Of a training set, in asset keys and handoffs."""
+    """Name of a training set in asset keys and handoffs."""
     return f"{view}_{source}" if source else view
 
 
@@ -32,13 +32,13 @@ def _as_set(spec: ModelSpec, settings: Settings) -> ModelSpec:
     }
     parameters = {name: set_by.get(name, value) for name, value in spec.parameters.items()}
     source = settings.model_sources.get(spec.name, "")
-    # The environment's own source said again, or in other words, is no other training set.
+    # A source that equals the environment's own, also under another name, is not another training set.
     same = _plain(source, settings) == _plain(settings.data_source, settings)
     return replace(spec, parameters=parameters, source="" if same else source)
 
 
 def _plain(source: str, settings: Settings) -> str:
-    """What ``auto`` comes to; other sources as they are."""
+    """The source that ``auto`` stands for; other sources unchanged."""
     if source != "auto":
         return source
     return "prometheus" if settings.prometheus_url else "synthetic"

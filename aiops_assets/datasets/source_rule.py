@@ -1,12 +1,12 @@
-"""Where the rows of a training set come from this time: DATA_SOURCE's blend, or what FALLBACK allows instead.
+"""Where the rows of a training set come from: the blend of DATA_SOURCE, or what FALLBACK allows instead.
 
-The rule of the fallback, written once:
+The rule of the fallback:
 
-1. The last fetch reached the server: the lake is what the server says ("prometheus"). It must have asked for the days
+1. The last fetch reached the server: the lake holds its samples ("prometheus"). It must have requested the days
    of the window that have not closed, after the window's end; else nothing is trained until they are fetched.
 2. It did not: the options of FALLBACK are tried in order. ``cached`` takes the lake as it is, if it holds enough of
    the window to be trained on. ``synthetic`` generates all rows. ``fail``, or no option left: nothing is trained.
-3. Only "unreachable after retries" comes here. A bad query or a refused token stopped the fetch itself.
+3. Only "unreachable after retries" leads to the fallback. A bad query or a rejected token stops the fetch itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from aiops_assets.views.catalog import View
 
 @dataclass(frozen=True)
 class Choice:
-    """Which source stands in for what was asked; ``note`` says why it is another one."""
+    """The source that is used; ``note`` states why it differs from the requested one, empty if it does not."""
 
     source: str
     note: str = ""
@@ -36,23 +36,23 @@ class Choice:
 
 
 def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now: datetime) -> Choice:
-    """The source that the rule above comes to.
+    """The source that the rule above yields.
 
     Args:
-        settings: ``end``, ``fallback`` and ``min_coverage`` count.
-        outcome: of the last fetch.
-        window: what the lake holds.
-        now: for the age of cached days.
+        settings: ``end``, ``fallback`` and ``min_coverage`` are used.
+        outcome: outcome of the last fetch; ``None``: there was none.
+        window: what the lake holds of the window.
+        now: present time, for the age of cached days.
 
     Raises:
         NotFoundError: the window was not fetched yet.
-        PrometheusUnreachable: the server is away and FALLBACK allows nothing that is there.
+        PrometheusUnreachable: the server cannot be reached, and FALLBACK allows no source with enough data.
     """
     if outcome is None:
         raise NotFoundError("raw_metrics was never materialized: materialize it first, or select it too")
     if outcome.reached:
         closed = {day.day for day in window.found if day.closed}
-        stale = [day for day in window.days if day.isoformat() not in closed and not outcome.asked_for(day)]
+        stale = [day for day in window.days if day.isoformat() not in closed and not outcome.requested(day)]
         if stale or datetime.fromisoformat(outcome.when) < settings.end:
             raise NotFoundError(
                 f"the last fetch, at {outcome.when}, asked for {outcome.first_day} to {outcome.last_day}; the window "
@@ -60,10 +60,10 @@ def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now
             )
         return Choice("prometheus")
     problem = outcome.problem
-    refused: list[str] = []
+    notes: list[str] = []
     for option in settings.fallback:
         if option == "synthetic":
-            return Choice("synthetic", "; ".join([problem, *refused, "FALLBACK allows synthetic data"]))
+            return Choice("synthetic", "; ".join([problem, *notes, "FALLBACK allows synthetic data"]))
         if option == "cached":
             lacking = too_little(
                 window.coverage.share, window.coverage.full_days, len(window.days), settings.min_coverage
@@ -72,9 +72,9 @@ def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now
                 age = now - window.fetched
                 hours = age.total_seconds() / 3600
                 return Choice("cached", f"{problem}; cached days are used, fetched {hours:.1f} h ago", age)
-            refused.append(f"cached days do not suffice: {lacking or 'there are none'}")
+            notes.append(f"cached days do not suffice: {lacking or 'there are none'}")
     allowed = ",".join(settings.fallback)
-    raise PrometheusUnreachable("; ".join([problem, *refused, f"FALLBACK={allowed} allows nothing else"]))
+    raise PrometheusUnreachable("; ".join([problem, *notes, f"FALLBACK={allowed} allows nothing else"]))
 
 
 def training_set(
@@ -86,16 +86,17 @@ def training_set(
     days: Sequence[date],
     now: datetime,
 ) -> tuple[pd.DataFrame, TrainingSetRecord]:
-    """Rows of a view and where they come from.
+    """The rows of a view, and the record of where they come from.
 
     Args:
-        view: which.
-        settings: of the blend.
-        recipe: of generated rows.
-        announced: data version that synthetic_series stated for it; derived recipes have another.
-        lake: of fetched days.
-        days: of the window, oldest first.
-        now: for the age of cached days.
+        view: view of the training set.
+        settings: settings of the blend.
+        recipe: recipe of generated rows.
+        announced: data version that the asset synthetic_series stated for the recipe; recipes derived from it have
+            others.
+        lake: the lake with fetched days.
+        days: days of the window, oldest first.
+        now: present time, for the age of cached days.
 
     Raises:
         AiopsError: see :func:`choose`, :func:`from_recipe` and :func:`from_window`.
@@ -132,8 +133,8 @@ def from_window(
     """Rows of fetched days, blended with as many generated ones as the share asks for.
 
     Raises:
-        EmptyDataError: nothing in the window that a row could be made of.
-        SchemaError: two series of one pod, or of the cluster.
+        EmptyDataError: the window has no samples of which a row can be made.
+        SchemaError: a metric has two series of one pod, or of the cluster.
     """
     blend = BLENDERS[view.name].blended(view, settings, lake, window, recipe)
     coverage = window.coverage

@@ -1,4 +1,4 @@
-"""What the lake holds of a training window: how much of it, which pods, and their series."""
+"""The part of a training window that the lake holds: coverage, pods and their series."""
 
 import hashlib
 from collections import Counter
@@ -18,20 +18,20 @@ from aiops_assets.timeseries.schema import combined_digest
 from aiops_assets.timeseries.series import DAY_SECONDS, PodSeries, from_metric_frames, pod_of
 
 LEAST_POD_MINUTES = 60
-"""A pod that lived shorter shows little but its start and end."""
+"""A pod that lived shorter shows little more than its start and end."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """What the lake holds of a training window; its values are read later, of the pods that are drawn.
+    """The part of a training window that the lake holds; values are read later, of the drawn pods only.
 
     Attributes:
-        days: UTC days asked for, oldest first.
-        found: the days of which there is anything, with their digests.
-        coverage: of each metric and day.
-        fetched: when the metric that was fetched longest ago was fetched last.
-        damaged: messages of files that cannot be read, and count as missing.
-        pod_minutes: pod -> minutes with CPU time; empty where that metric was not asked for.
+        days: requested UTC days, oldest first.
+        found: the days with any samples, with their digests.
+        coverage: coverage of each metric and day.
+        fetched: last fetch of the metric whose last fetch is oldest; ``None``: nothing was fetched.
+        damaged: messages about files that cannot be read and count as missing.
+        pod_minutes: pod -> number of minutes with CPU time; empty if that metric was not requested.
     """
 
     days: tuple[date, ...]
@@ -43,7 +43,7 @@ class Window:
 
 
 def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] = ENGINE_METRICS) -> Window:
-    """Verify and count metrics of some days; what is not there is counted, not an error."""
+    """Verify and count the samples of metrics on some days; missing ones lower the coverage and are not an error."""
     infos: dict[str, dict[date, DayInfo]] = {metric.name: {} for metric in metrics}
     pod_minutes: Counter[str] = Counter()
     damaged = []
@@ -82,7 +82,7 @@ def draw_pods(pod_minutes: Mapping[str, int], n: int, seed: int) -> tuple[str, .
 
 
 def _uniform(text: str) -> float:
-    """A number in (0, 1) that only the text decides: a new pod does not reshuffle the others."""
+    """A number in (0, 1) that depends on the text alone, so that a new pod does not reshuffle the others."""
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return (int.from_bytes(digest) + 0.5) / 2**64
 
@@ -95,7 +95,7 @@ def read_pods(lake: Lake, window: Window, end: pd.Timestamp, pods: Sequence[str]
 
 
 def read_cluster(lake: Lake, window: Window, end: pd.Timestamp, metrics: Sequence[MetricSpec]) -> pd.DataFrame:
-    """Metrics of the whole cluster in the window: ``timestamp``, every step of the first one, and a column each.
+    """Metrics of the whole cluster in the window: ``timestamp`` on the grid of the first one, and a column per metric.
 
     Raises:
         SchemaError: a metric has more than one series.
@@ -115,10 +115,10 @@ def read_cluster(lake: Lake, window: Window, end: pd.Timestamp, metrics: Sequenc
 def read_metric(
     lake: Lake, metric: MetricSpec, days: Iterable[date], pods: Set[str] | None = None, *, missing_ok: bool = False
 ) -> pd.DataFrame:
-    """A metric's days, one after the other: a column a series, of all there are or, of pods, only of these.
+    """The days of a metric one after the other: a column per series, of all series or only of those of ``pods``.
 
     Raises:
-        NotFoundError: one of the days is not there, and that is not ``missing_ok``.
+        NotFoundError: a day is not stored, and ``missing_ok`` is not set.
         IntegrityError: one of the days is damaged.
     """
     parts = [pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))]
@@ -140,7 +140,7 @@ def _found(window: Window, metric: MetricSpec) -> list[date]:
 
 
 def _day(day: date, infos: Mapping[str, Mapping[date, DayInfo]]) -> Day:
-    """A fetched day as a record; without metrics when nothing of it is there."""
+    """The record of a fetched day, without metrics if none is stored."""
     found = {name: days[day] for name, days in infos.items() if day in days}
     metrics = {name: info.digest for name, info in found.items()}
     return Day(

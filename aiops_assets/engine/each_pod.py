@@ -1,6 +1,6 @@
-"""The answers about each pod of a request as one answer.
+"""Merges the answers about each pod of a request into one.
 
-``ask`` answers about the samples of one group; see :mod:`aiops_assets.engine.pods` for what a group is.
+``ask`` computes the answer for the samples of one group, which :mod:`aiops_assets.engine.pods` defines.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,29 +20,30 @@ from aiops_assets.engine.samples import Sample
 from aiops_assets.outlook.breaches import SEVERITIES
 
 CLEARLY = 0.01
-"""By so much a pod's issue has to be more probable than without the pod, to be called the pod's."""
+"""Least difference of an issue's probability with and without a pod's samples for it to be attributed to the pod."""
 OF_STATE = frozenset(rule.issue for rule in STATE_RULES)
-"""Issues that the state speaks for where nothing else speaks for any."""
+"""Issues that a state suggests if there is no other evidence."""
 
 
 def detect_each(
     groups: Sequence[Group], ask: Callable[[Group], Detection], context: Mapping[str, str], total: int
 ) -> Detection:
-    """Which metrics of which pods are not normal.
+    """Anomalies of all pods.
 
-    Anomalies of what names no pod come once, the surest; of a mean over nodes only where no node has one by itself.
+    An anomaly of samples without a pod is reported once, the surest one; that of a mean over nodes only if no node has
+    one of its own.
 
     Args:
-        groups: of :func:`~aiops_assets.engine.pods.groups_of`, not empty.
-        ask: what :func:`~aiops_assets.engine.detection.anomalies.detect` says of a group's samples.
-        context: ``namespace`` and ``resource``; the pod of an anomaly goes before the resource.
-        total: metrics that were sent.
+        groups: groups of :func:`~aiops_assets.engine.pods.groups_of`, not empty.
+        ask: returns what :func:`~aiops_assets.engine.detection.anomalies.detect` finds in a group.
+        context: ``namespace`` and ``resource``; the pod of an anomaly takes precedence over the resource.
+        total: number of samples of the request.
     """
     answers = [(group, ask(group)) for group in groups]
     surest: dict[tuple[object, ...], Anomaly] = {}
     means: dict[str, Anomaly] = {}
-    for group, said in answers:
-        for anomaly in said.anomalies:
+    for group, answer in answers:
+        for anomaly in answer.anomalies:
             owner = group.owners[anomaly.metric_name]
             found = _anomaly(anomaly, group)
             metric = metric_of(found.metric_name)
@@ -54,9 +55,9 @@ def detect_each(
     outside = {metric for pod, metric, _ in surest if not pod}
     reported = [*surest.values(), *(one for metric, one in means.items() if metric not in outside)]
     reported.sort(key=lambda one: -one.confidence)
-    score = max(said.anomaly_score for _, said in answers)
-    judges = dict.fromkeys(judge for _, said in answers for judge in said.judged_by)
-    well = min((said.confidence for _, said in answers if said.judged_by), default=0.0)
+    score = max(answer.anomaly_score for _, answer in answers)
+    judges = dict.fromkeys(judge for _, answer in answers for judge in answer.judged_by)
+    well = min((answer.confidence for _, answer in answers if answer.judged_by), default=0.0)
     return Detection(
         anomaly_detected=bool(reported),
         confidence=max((one.confidence for one in reported), default=well),
@@ -67,46 +68,49 @@ def detect_each(
         anomalies_found=len(reported),
         high_severity=sum(one.severity in ("high", "critical") for one in reported),
         judged_by=tuple(judges),
-        notes=tuple(dict.fromkeys(note for _, said in answers for note in said.notes)),
+        notes=tuple(dict.fromkeys(note for _, answer in answers for note in answer.notes)),
     )
 
 
 def predict_each(groups: Sequence[Group], ask: Callable[[list[Sample]], Predictions]) -> Predictions:
-    """What each metric of each pod will be; what stands beside a pod is answered once, by its own group.
+    """Predictions of each metric of each pod; the surroundings of a pod are predicted once, by their own group.
 
     Args:
-        groups: of :func:`~aiops_assets.engine.pods.groups_of`, not empty.
-        ask: what :func:`~aiops_assets.engine.prediction.predictions.predict` says of samples.
+        groups: groups of :func:`~aiops_assets.engine.pods.groups_of`, not empty.
+        ask: returns what :func:`~aiops_assets.engine.prediction.predictions.predict` predicts from samples.
     """
     answers = [(group, ask(group.forecast_samples)) for group in groups]
     found = [
-        _prediction(one, group) for group, said in answers for one in said.predictions if one.metric_name in group.own
+        _prediction(one, group)
+        for group, answer in answers
+        for one in answer.predictions
+        if one.metric_name in group.own
     ]
     overall = float(np.mean([one.confidence for one in found])) if found else 0.0
-    notes = dict.fromkeys(note for _, said in answers for note in said.notes)
+    notes = dict.fromkeys(note for _, answer in answers for note in answer.notes)
     ahead = answers[0][1].summary.time_range
     return Predictions(tuple(found), PredictionSummary(ahead, len(found), overall), tuple(notes))
 
 
 def issues_each(groups: Sequence[Group], ask: Callable[[list[Sample]], IssueOutlook]) -> IssueOutlook:
-    """Of each issue the most probable pod's, its reasons naming the pod.
+    """Each issue once, for the pod for which it is most probable; its reasons name that pod.
 
-    An issue that is as probable without any pod (of events, of nodes) is no pod's. One that only the state speaks for
-    stands where there is no other.
+    An issue that is as probable without any pod (because of events or nodes) is not attributed to a pod. An issue that
+    only the state suggests is reported if there is no other.
 
     Args:
-        groups: of :func:`~aiops_assets.engine.pods.groups_of`, not empty.
-        ask: what :func:`~aiops_assets.engine.prediction.issues.predicted_issues` says of samples, with the events and
-            the state; it is asked without any samples too.
+        groups: groups of :func:`~aiops_assets.engine.pods.groups_of`, not empty.
+        ask: returns what :func:`~aiops_assets.engine.prediction.issues.predicted_issues` predicts from samples, events
+            and state; it is also called without samples.
     """
     first = groups[0]
     outside = [] if str(first) else first.samples
     found = {one.issue: one for one in ask(outside).predicted_issues}
-    told = {reason for one in found.values() for reason in one.reasons}
+    known_reasons = {reason for one in found.values() for reason in one.reasons}
     for group in groups if str(first) else groups[1:]:
         for one in ask(group.samples).predicted_issues:
             if one.issue not in found or one.probability > found[one.issue].probability + CLEARLY:
-                found[one.issue] = _issue_of(one, group, told)
+                found[one.issue] = _issue_of(one, group, known_reasons)
     if not found.keys() <= OF_STATE:
         found = {issue: one for issue, one in found.items() if issue not in OF_STATE}
     issues = sorted(found.values(), key=lambda one: (-one.probability, one.issue))
@@ -137,7 +141,7 @@ def _prediction(one: Prediction, group: Group) -> Prediction:
 
 
 def _recommendations(anomalies: Sequence[Anomaly], context: Mapping[str, str]) -> list[str]:
-    """The most severe first, each naming its pod."""
+    """Recommendations, the most severe first; each names its pod."""
 
     def pressing(one: Anomaly) -> tuple[int, float]:
         return (-SEVERITIES.index(one.severity), -one.confidence)
@@ -150,8 +154,8 @@ def _recommendations(anomalies: Sequence[Anomaly], context: Mapping[str, str]) -
     return list(texts)
 
 
-def _issue_of(one: PredictedIssue, group: Group, told: set[str]) -> PredictedIssue:
+def _issue_of(one: PredictedIssue, group: Group, known_reasons: set[str]) -> PredictedIssue:
     whose = str(group)
     if not whose:
         return one
-    return replace(one, reasons=tuple(text if text in told else f"{whose}: {text}" for text in one.reasons))
+    return replace(one, reasons=tuple(text if text in known_reasons else f"{whose}: {text}" for text in one.reasons))

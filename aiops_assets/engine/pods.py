@@ -1,9 +1,9 @@
-"""Samples of one request by the pod that their labels name, so that pods are never read as one series.
+"""Groups the samples of a request by pod, so that pods are never mixed into one series.
 
-A group is what is judged together: a pod's own samples, and beside them those that name no pod, which are its
-surroundings. Where series of one known name differ in other labels too (containers of a pod, nodes, namespaces), each
-is a group of its own. Beside a pod stands the mean over nodes: so the feature columns are defined (engine contract,
-section 1.1). Series of names nobody knows say nothing of each other: they stay in one group, under names with labels.
+A group is judged as a whole: a pod's own samples, together with samples without a pod, which are its surroundings.
+Where series of one known name also differ in other labels (containers of a pod, nodes, namespaces), each is a group of
+its own. The surroundings of a pod contain the mean over nodes, as the feature columns are defined (engine contract,
+section 1.1). Series of unknown names are independent: they stay in one group, under names that contain the labels.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,32 +32,32 @@ from aiops_assets.timeseries.catalog import METRICS, POD_MEMORY
 
 POD_LABELS = ("pod", "pod_name", "kubernetes_pod_name")
 MOST_PODS, MOST_GROUPS = 50, 100
-"""A forecast of one takes some 50 ms, and clients wait ten seconds."""
+"""Most pods and groups of a request: a forecast of one takes some 50 ms, and clients wait ten seconds."""
 PCT_CHANGE = "pct_change"
 CHANGES = ("std_5m", "diff", PCT_CHANGE, CHANGE)
-"""Statistics that do not tell the unit."""
+"""Statistics from which the unit cannot be derived."""
 KNOWN = frozenset(
     [*MEANINGS, *FORECASTED, *HOST_LIMITS]
     + [metric.name for metric in METRICS]
     + [name for rule in LEVEL_RULES for name in rule.metrics]
 )
-"""Names that a model, a limit or a rule is for."""
+"""Names with a model, a limit or a rule."""
 
 Labels = tuple[tuple[str, str], ...]
 Sets = dict[Labels, list[Sample]]
-"""Samples of one name by their labels, without the pod's."""
+"""Labels without those of the pod -> samples of one name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose a name of a group is.
+    """The owner of a name in a group.
 
     Attributes:
-        name: as sent.
-        pod: that its samples name; empty where they name none.
-        labels: by which they differ from others of this name and pod; empty where there are no others.
-        mean: they are the mean over nodes, which are groups of their own.
-        scale: what its values were divided by: 100 of percents that only other series of the name tell to be such.
+        name: name as sent.
+        pod: pod in the labels of its samples; empty where they name none.
+        labels: labels that distinguish them from others of this name and pod; empty if there are no others.
+        mean: whether they are the mean over nodes, which also have groups of their own.
+        scale: divisor that was applied to its values: 100 if only other series of the name show that they are percent.
     """
 
     name: str
@@ -69,14 +69,14 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What is judged together.
+    """Samples that are judged together.
 
     Attributes:
-        pod: whose; empty for what names no pod.
-        labels: by which it differs from other groups of the pod; mostly empty.
-        samples: its own, then its surroundings; no two series under one name.
-        own: names that are answered here; the others stand beside.
-        owners: each name in ``samples`` -> whose it is.
+        pod: the pod; empty for samples without one.
+        labels: labels that distinguish it from other groups of the pod; mostly empty.
+        samples: its own samples, then its surroundings, with one series per name.
+        own: names whose results this group reports; the others are surroundings.
+        owners: name in ``samples`` -> its owner.
     """
 
     pod: str
@@ -86,28 +86,28 @@ class Group:
     owners: Mapping[str, Owner]
 
     def __str__(self) -> str:
-        """For people: "pod cart-1", "pod cart-1, container=app", "instance=node-a"."""
-        told = [f"pod {self.pod}"] if self.pod else []
-        return ", ".join([*told, *(f"{key}={value}" for key, value in self.labels.items())])
+        """A text for people: "pod cart-1", "pod cart-1, container=app", "instance=node-a"."""
+        parts = [f"pod {self.pod}"] if self.pod else []
+        return ", ".join([*parts, *(f"{key}={value}" for key, value in self.labels.items())])
 
     @property
     def forecast_samples(self) -> list[Sample]:
-        """Without surroundings that no forecast reads together with its own samples."""
-        told = {FORECASTED.get(name) for name in self.own}
-        return [s for s in self.samples if s.name in self.own or FORECASTED.get(s.name) not in told | {None}]
+        """The samples without surroundings that a forecast of its own ones does not use."""
+        own_metrics = {FORECASTED.get(name) for name in self.own}
+        return [s for s in self.samples if s.name in self.own or FORECASTED.get(s.name) not in own_metrics | {None}]
 
 
 def pod_of(labels: Mapping[str, str]) -> str:
-    """The pod that labels name; empty where they name none."""
+    """The pod in labels; empty where they name none."""
     return next((labels[key] for key in POD_LABELS if labels.get(key)), "")
 
 
 def groups_of(samples: Sequence[Sample], now: datetime) -> list[Group]:
-    """Groups, what names no pod first; none where nothing has to be kept apart: ask for all samples at once then.
+    """Groups, the one without a pod first; an empty list if all samples can be judged as one group.
 
     Args:
-        samples: of any names, in any order.
-        now: of samples without a time; with an offset.
+        samples: samples of any names, in any order.
+        now: present time with an offset, for samples without a time.
 
     Raises:
         DataError: more than 50 pods, or 100 groups; or see :func:`~aiops_assets.engine.samples.by_name`.
@@ -144,7 +144,7 @@ def groups_of(samples: Sequence[Sample], now: datetime) -> list[Group]:
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """Samples under a name that no other series of a group has."""
+    """Samples under a key that is unique in a group."""
 
     key: str
     owner: Owner
@@ -154,7 +154,7 @@ class _Named:
 def _groups_of_pod(
     pod: str, names: Mapping[str, Sets], surroundings: Sequence[_Named], percent: frozenset[str]
 ) -> Iterator[Group]:
-    """The group of what has one set of labels a name, and one for each other set of labels of known names."""
+    """A group of the names with one set of labels, and one for each set of labels of other known names."""
     parts: dict[Labels, list[tuple[str, list[Sample]]]] = {}
     whole: list[_Named] = []
     for name, sets in names.items():
@@ -173,7 +173,7 @@ def _groups_of_pod(
         yield _group(pod, {}, whole, beside, percent)
     differing = _differing(parts)
     joint = [one for one in whole if one.key in KNOWN]
-    beside = joint + _not_told_by(joint, beside)
+    beside = joint + _not_reported_by(joint, beside)
     for labels, named in parts.items():
         shown = _only(labels, differing)
         own = [_Named(name, Owner(name, pod, shown), found) for name, found in named]
@@ -183,7 +183,7 @@ def _groups_of_pod(
 def _group(
     pod: str, labels: Mapping[str, str], own: Sequence[_Named], beside: Sequence[_Named], percent: frozenset[str]
 ) -> Group:
-    named = [*own, *_not_told_by(own, beside)]
+    named = [*own, *_not_reported_by(own, beside)]
     samples = [replace(s, name=one.key) if s.name != one.key else s for one in named for s in one.samples]
     owners = {one.key: one.owner for one in named}
     unseen = percent - _in_percent(samples)
@@ -194,14 +194,14 @@ def _group(
     return Group(pod, labels, samples, frozenset(one.key for one in own), owners)
 
 
-def _not_told_by(own: Iterable[_Named], beside: Iterable[_Named]) -> list[_Named]:
-    """What is told of the pod itself counts, not what surroundings tell of the same metric."""
-    told = {metric_of(one.key) for one in own}
-    return [one for one in beside if metric_of(one.key) not in told]
+def _not_reported_by(own: Iterable[_Named], beside: Iterable[_Named]) -> list[_Named]:
+    """The surroundings without metrics that the pod's own samples report."""
+    own_metrics = {metric_of(one.key) for one in own}
+    return [one for one in beside if metric_of(one.key) not in own_metrics]
 
 
 def _in_percent(samples: Iterable[Sample]) -> frozenset[str]:
-    """Families of ratios whose levels came in percent: all series of a name are in one unit."""
+    """Families of ratios whose levels were sent in percent: all series of a name have one unit."""
     levels: dict[str, list[float]] = {}
     for sample in samples:
         meaning = MEANINGS.get(sample.name)
@@ -212,18 +212,18 @@ def _in_percent(samples: Iterable[Sample]) -> frozenset[str]:
 
 
 def _family(name: str) -> str:
-    """Names of one unit: a metric and its features, or the documents' short names of it."""
+    """The family of a name, whose names have one unit: a metric with its features, or its short names."""
     return f"{metric_of(name)} in short" if name in SHORT_NAMES else metric_of(name)
 
 
 def metric_of(name: str) -> str:
-    """What a name tells of: a metric of the catalogue, or itself."""
+    """The metric of a name in the catalogue; the name itself if it has none."""
     meaning = MEANINGS.get(name)
     return name if meaning is None else meaning.metric.name
 
 
 def _surroundings(outside: Mapping[str, Sets], now: datetime) -> list[_Named]:
-    """What a row or a forecast of a pod has a place for; of several nodes the mean."""
+    """Samples without a pod that a row or a forecast of a pod uses; of several nodes the mean."""
     found = []
     for name, sets in outside.items():
         if name not in MEANINGS and name not in FORECASTED:
@@ -236,7 +236,7 @@ def _surroundings(outside: Mapping[str, Sets], now: datetime) -> list[_Named]:
 
 
 def _mean(name: str, sets: Iterable[list[Sample]], now: datetime) -> list[Sample]:
-    """The mean over series, at the times of the longest; of each its newest sample until then, else its first."""
+    """The mean over series at the times of the longest: of each series the newest sample until then, else its first."""
     series = [one for found in sets for one in by_name(found, now).values()]
     longest: Series = max(series, key=lambda one: len(one.values))
     places = [np.searchsorted(one.times, longest.times, side="right").clip(1) - 1 for one in series]
@@ -248,12 +248,12 @@ def _mean(name: str, sets: Iterable[list[Sample]], now: datetime) -> list[Sample
 
 
 def _rest(labels: Mapping[str, str]) -> Labels:
-    """Without those that have no value: to Prometheus they are not there."""
+    """Labels without empty values, which do not exist for Prometheus."""
     return tuple(sorted((key, value) for key, value in labels.items() if value and key not in POD_LABELS))
 
 
 def _differing(sets: Iterable[Labels]) -> frozenset[str]:
-    """Keys that not all have with the same value."""
+    """Keys whose values are not the same in all sets."""
     first, *others = [set(labels) for labels in sets] or [set()]
     return frozenset(key for key, _ in first.union(*others) - first.intersection(*others))
 
@@ -263,6 +263,6 @@ def _only(labels: Labels, keys: frozenset[str]) -> dict[str, str]:
 
 
 def _with_labels(name: str, labels: Mapping[str, str]) -> str:
-    """As Prometheus writes it: ``queue_length{queue="a"}``."""
-    told = ", ".join(f'{key}="{value}"' for key, value in labels.items())
-    return f"{name}{{{told}}}"
+    """A name with labels in Prometheus' notation: ``queue_length{queue="a"}``."""
+    text = ", ".join(f'{key}="{value}"' for key, value in labels.items())
+    return f"{name}{{{text}}}"

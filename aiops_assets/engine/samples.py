@@ -1,6 +1,6 @@
-"""Samples as clients send them, and what their names stand for.
+"""Samples of requests, and the meaning of their names.
 
-Clients name one of the 45 feature columns, a metric of the catalogue, a short name of the documents, or anything else.
+A name is one of the 45 feature columns, a metric of the catalogue, a short name of the documents, or anything else.
 Source: engine contract, sections 1.1 and 2.2; ADR-009's request example for the short names.
 """
 
@@ -27,9 +27,9 @@ from aiops_assets.timeseries.series import Floats
 
 Group = TypeVar("Group", bound=Hashable)
 STEP_SECONDS = 300
-"""Distance of samples of one name that come without times (ADR-052 samples every five minutes)."""
+"""Distance in seconds of samples of one name without times (ADR-052 samples every five minutes)."""
 PERCENT_FROM, PERCENT_TO = 2.0, 100.0
-"""A ratio in this range is read as percent: a pod's memory may pass 1, twice its limit it cannot."""
+"""A ratio in this range is read as percent: a pod's memory may be above 1, but not above twice its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class Sample:
     """One value of one metric.
 
     Attributes:
-        name: as sent.
-        value: as sent, finite.
-        time: with an offset; ``None`` where none was sent.
-        labels: as sent.
+        name: name as sent.
+        value: value as sent, finite.
+        time: time with an offset; ``None`` if none was sent.
+        labels: labels as sent.
     """
 
     name: str
@@ -51,13 +51,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a name stands for.
+    """The meaning of a name.
 
     Attributes:
-        metric: of the catalogue.
+        metric: metric of the catalogue.
         statistic: one of the nine :data:`~aiops_assets.timeseries.features.STATISTICS`; ``change`` for the documents'
-            trends, which are what a metric moved by over ``hours``.
-        hours: of a ``change``.
+            trends, which are the change of a metric over ``hours``.
+        hours: hours of a ``change``.
     """
 
     metric: MetricSpec
@@ -75,7 +75,7 @@ SHORT_NAMES: Mapping[str, Meaning] = MappingProxyType(
         "memory_trend_1h": Meaning(POD_MEMORY, CHANGE, 1.0),
     }
 )
-"""The documents' short names: utilisations, so that cpu_usage is the share of the CPUs that is busy, not cores."""
+"""Short names of the documents, which are utilisations: cpu_usage is the busy share of the CPUs, not cores."""
 MEANINGS: Mapping[str, Meaning] = MappingProxyType(
     {
         **{metric.name: Meaning(metric) for metric in ENGINE_METRICS},
@@ -83,7 +83,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         **SHORT_NAMES,
     }
 )
-"""Names that the row detector has a column for."""
+"""Names with a column of the row detector."""
 FORECASTED: Mapping[str, str] = MappingProxyType(
     {
         **{metric.name: metric.name for metric in FORECAST_METRICS},
@@ -93,11 +93,11 @@ FORECASTED: Mapping[str, str] = MappingProxyType(
         "node_memory_utilization": "memory_usage",
     }
 )
-"""Names that a forecaster answers for -> the metric by which it knows them."""
+"""Names that a forecaster forecasts -> its metric."""
 
 
 def unit_factor(unit: str, values: Sequence[float]) -> float:
-    """What values as sent are divided by to be in a unit: 100 where a ratio came in percent, else 1.
+    """Divisor of values as sent that gives a unit: 100 for a ratio in percent, else 1.
 
     All values of one name are judged together: 0.9 and 95 in one series are 0.9 % and 95 %.
     """
@@ -110,13 +110,13 @@ def unit_factor(unit: str, values: Sequence[float]) -> float:
 def in_percent(
     ratios: Mapping[Group, Sequence[float]], may_pass_one: Collection[Group] = ()
 ) -> tuple[frozenset[Group], frozenset[Group]]:
-    """Which ratios of one request came in percent, and of which nobody can tell: a share of 1.5.
+    """The ratios of a request that are percent, and those that may be either, such as 1.5.
 
-    One that is clearly percent, above 2, tells it of those above 1 too. What is not above 1 stays a ratio.
+    If one is clearly percent, above 2, those above 1 are percent too. Values of at most 1 are ratios.
 
     Args:
-        ratios: name, or whatever has one unit -> its levels as sent.
-        may_pass_one: of these 1.5 is a ratio, and what others are in tells nothing of them.
+        ratios: name, or another group with one unit -> its levels as sent.
+        may_pass_one: those that may be above 1 as a ratio; they do not depend on the others.
     """
     clearly = {group for group, levels in ratios.items() if unit_factor("ratio", levels) != 1.0}
     between = {
@@ -132,7 +132,7 @@ class Series:
     """All samples of one name, oldest first.
 
     Attributes:
-        name: as sent.
+        name: name as sent.
         values: (n,) float64, as sent.
         times: (n,) datetime64[us], UTC.
         timed: whether the times were sent; otherwise they are five minutes apart and end now.
@@ -145,13 +145,13 @@ class Series:
 
 
 def by_name(samples: Iterable[Sample], now: datetime) -> dict[str, Series]:
-    """Samples of each name as a series, in the order in which names first come.
+    """Samples of each name as a series, in order of first appearance.
 
-    Of two samples of one name and time the later sent one counts. Labels are not looked at:
-    :func:`~aiops_assets.engine.pods.groups_of` keeps series apart that differ in them.
+    Of two samples with the same name and time, the one sent later is used. Labels are ignored:
+    :func:`~aiops_assets.engine.pods.groups_of` separates series that differ in them.
 
     Raises:
-        DataError: of one name some samples have a time and some have none.
+        DataError: some samples of a name have a time and some have none.
     """
     grouped: dict[str, list[Sample]] = {}
     for sample in samples:

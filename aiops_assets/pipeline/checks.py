@@ -1,4 +1,4 @@
-"""Asset checks. Blocking ones are for broken data or a broken model only; the rest warn."""
+"""Asset checks. Only checks for invalid data or an unusable model block; others warn."""
 
 from collections.abc import Iterable
 
@@ -25,11 +25,11 @@ from aiops_assets.views.catalog import View
 
 NOTABLE_MISSING = 0.1
 MOST_OUT_OF_BOUNDS = 0.01
-"""Share of rows: single readings are off in every cluster, a hundredth of them is a wrong unit."""
+"""Largest share of rows out of bounds: single readings are wrong in every cluster, more are a wrong unit."""
 
 
 def training_set_checks(view: View, source: str = "") -> dg.AssetChecksDefinition:
-    """All checks of a view's training set, in one reading of it."""
+    """All checks of a view's training set, which is read once."""
     key = training_set_key(view.name, source)
 
     def spec(name: str, description: str, blocking: bool = False) -> dg.AssetCheckSpec:
@@ -78,10 +78,10 @@ def training_set_checks(view: View, source: str = "") -> dg.AssetChecksDefinitio
         problem = f"{share:.1%} of rows outside the bounds: {outside}; is a unit wrong?"
         yield result("bounds", problem if share > MOST_OUT_OF_BOUNDS else "", rows_outside=sum(outside.values()))
 
-        asked, found = record.anomaly_rate, float(rows["label"].mean())
-        wrong = abs(found - asked) * len(rows) > view.label_tolerance(rows, asked)
-        problem = f"{found:.4f} of the rows are anomalous, asked for were {asked:.4f}"
-        yield result("label_rate", problem if wrong else "", label_rate=found, asked=asked)
+        requested, found = record.anomaly_rate, float(rows["label"].mean())
+        wrong = abs(found - requested) * len(rows) > view.label_tolerance(rows, requested)
+        problem = f"{found:.4f} of the rows are anomalous, asked for were {requested:.4f}"
+        yield result("label_rate", problem if wrong else "", label_rate=found, asked=requested)
 
         stop, note = _coverage_problem(source, settings.min_coverage)
         full_days = source.full_days
@@ -108,7 +108,7 @@ def _schema_problem(view: View, rows: pd.DataFrame) -> str:
 
 
 def _coverage_problem(source: SourceReport, least: float) -> tuple[str, str]:
-    """Why training stops, and else what to know; both empty for a full window and for generated rows."""
+    """Why training stops, else a note; both are empty for a full window and for generated rows."""
     if source.coverage is None:
         return "", ""
     stop = too_little(source.coverage, source.full_days or 0, source.window_days or 0, least)
@@ -131,13 +131,13 @@ def _moved_since_champion(
             return {}
         before = stores.training_sets().rows(view.name, champion.champion.data_version)
     except StoreError:
-        # A damaged or missing past is the evaluation's and the lineage's to name; there is nothing to compare.
+        # Evaluation and lineage report a damaged or missing training set of the champion; there is nothing to compare.
         return {}
     return drifted(before, rows, list(view.values))
 
 
 def smoke_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
-    """A model that is asked once before anybody judges or serves it."""
+    """The check that a new version passes its smoke inference before it is judged or served."""
 
     @dg.asset_check(
         name="smoke_prediction",
@@ -154,7 +154,7 @@ def smoke_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
 
 
 def something_is_served_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
-    """Warns as long as no version was good enough: a normal state of a new cluster, never a failed run."""
+    """The check that warns while no version was good enough, which is normal for a new cluster and fails no run."""
 
     @dg.asset_check(
         name="something_is_served",
@@ -174,7 +174,7 @@ def something_is_served_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
 
 
 def not_worse_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
-    """A challenger that is kept out is a normal week: a warning, never a failed run."""
+    """The check that warns about a rejected challenger, which is normal and fails no run."""
 
     @dg.asset_check(
         name="not_worse_than_champion",

@@ -1,4 +1,4 @@
-"""What Dagster loads: settings become resources, resources and assets become Definitions."""
+"""The code location of Dagster: resources from settings, and Definitions from resources and assets."""
 
 import os
 from collections.abc import Callable
@@ -28,11 +28,11 @@ from aiops_assets.settings import Settings, load_settings
 
 
 def definitions_for(settings: Settings, current: Callable[[], Settings] | None = None) -> dg.Definitions:
-    """The asset graph with the resources of one environment, and what runs by itself there.
+    """The asset graph with resources, schedules and sensors of one environment.
 
     Args:
-        settings: of the environment.
-        current: yields them anew, for schedules and sensors; they stay as they are by default.
+        settings: settings of the environment.
+        current: returns the present settings, for schedules and sensors; by default ``settings``.
     """
     makers = (evaluation_asset, served_asset, shadow_asset, card_asset)
     checks = (smoke_check, not_worse_check, something_is_served_check)
@@ -52,7 +52,7 @@ def definitions_for(settings: Settings, current: Callable[[], Settings] | None =
             *(check(spec) for spec in specs for check in checks),
         ],
         resources=resources_for(settings),
-        # A process a step costs three seconds each and buys nothing on one machine; a GPU has to have one of its own.
+        # A process per step takes three seconds each without a benefit on one machine; a GPU needs one of its own.
         executor=steps_executor(settings),
     )
     return dg.Definitions.merge(graph, automation_for(settings, current or (lambda: settings)))

@@ -1,4 +1,4 @@
-"""Where the steps of a run are: in its own process, or each in a pod of its own where one needs a GPU."""
+"""The executor of a run: all steps in its own process, or each in a pod of its own if one needs a GPU."""
 
 import dagster as dg
 
@@ -7,16 +7,16 @@ from aiops_assets.errors import SettingsError
 from aiops_assets.settings import Settings
 
 MOST_PODS = 3
-"""Steps of one run at a time: all models at once would ask a namespace for a dozen CPUs."""
+"""Most concurrent steps of a run: all models at once would request a dozen CPUs of a namespace."""
 
 
 def steps_apart(settings: Settings) -> bool:
-    """Whether a model that is trained here asks for a GPU."""
+    """Whether a model of this environment needs a GPU."""
     return any(spec.name in settings.gpu_models for spec in active_models(settings))
 
 
 def steps_executor(settings: Settings) -> dg.ExecutorDefinition:
-    """In process, unless GPU_MODELS names a model: a GPU is held by the step that needs it, not by the whole run.
+    """The in-process executor, unless GPU_MODELS names a model: then only the step that needs a GPU occupies it.
 
     Raises:
         SettingsError: GPU_MODELS is set and dagster-k8s is not installed.

@@ -1,4 +1,4 @@
-"""Checks of raw_metrics, made while it is fetched. They warn: a window is judged where it is trained on."""
+"""Checks of raw_metrics, evaluated during the fetch. They only warn: training sets check their window themselves."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -22,20 +22,20 @@ WARNINGS = {
 
 
 def check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    """What is looked at in each fetch."""
+    """The specs of all checks of a fetch."""
     return [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in WARNINGS.items()]
 
 
 def check_results(
     problem: str, fetches: Sequence[MetricFetch], days: Sequence[date], lake: Lake
 ) -> list[dg.AssetCheckResult]:
-    """What was found.
+    """The results of all checks of a fetch.
 
     Args:
         problem: why the server could not be reached; empty when it was.
-        fetches: of each metric and companion, as far as it came.
-        days: that were asked for.
-        lake: what is stored now.
+        fetches: results of the metrics and companions that were fetched.
+        days: requested days.
+        lake: the lake after the fetch.
     """
     problems = {
         "server_reached": problem,
@@ -79,7 +79,7 @@ def _uncovered(fetches: Sequence[MetricFetch], days: Sequence[date]) -> list[str
 
 
 def _out_of_bounds(fetches: Sequence[MetricFetch], lake: Lake) -> list[str]:
-    """Days just fetched that hold values which cannot be true."""
+    """Messages about fetched days with impossible values."""
     found = []
     for fetch in fetches:
         for day in fetch.fetched:
@@ -90,7 +90,7 @@ def _out_of_bounds(fetches: Sequence[MetricFetch], lake: Lake) -> list[str]:
 
 
 def _missing_members(fetches: Sequence[MetricFetch], lake: Lake) -> list[str]:
-    """Averages over nodes behind which fewer stood for a while. Pods come and go, that is no news."""
+    """Messages about averages over nodes that were computed from fewer nodes for a while. Pods are expected to vary."""
     nodes = {fetch.metric.members.name for fetch in fetches if fetch.metric.per == "node"}
     found = []
     for fetch in (fetch for fetch in fetches if fetch.metric.name in nodes):

@@ -1,4 +1,4 @@
-"""Metadata that people see in the Dagster UI."""
+"""Metadata for the Dagster UI."""
 
 import base64
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ import dagster as dg
 from aiops_assets.storage.records import SourceReport
 
 MOST_PICTURE_BYTES = 37_000
-"""Base64 makes a third more of it; the UI shows pictures in metadata below 50 kB."""
+"""Largest PNG, bytes: with Base64 it is a third larger, and the UI shows pictures in metadata below 50 kB."""
 
 
 def picture(png: bytes) -> dg.MarkdownMetadataValue:
-    """A PNG that the UI shows in place."""
+    """A PNG as inline picture in Markdown."""
     if len(png) > MOST_PICTURE_BYTES:
         return dg.MetadataValue.md(f"_picture left out: {len(png)} bytes_")
     return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
@@ -28,7 +28,7 @@ def table_schema(columns: Mapping[str, tuple[str, str]]) -> dict[str, dg.TableSc
 
 
 def source_metadata(effective: str, report: SourceReport) -> dict[str, dg.MetadataValue | str | float]:
-    """Where rows really came from, and what to know before one trusts them; what does not apply is left out."""
+    """The source of rows and what people should know about it; facts that do not apply are left out."""
     rows = sum(report.rows.values())
     stated: dict[str, str | float | None] = {
         "source_note": report.note or None,

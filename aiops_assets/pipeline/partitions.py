@@ -1,4 +1,4 @@
-"""Partitions of the graph: a UTC day of raw metrics."""
+"""Partitions of the graph: UTC days of raw metrics."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -10,19 +10,19 @@ from aiops_assets.errors import SettingsError
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.settings import Settings
 
-UNASKED_DAYS = 14
-"""Window of a view that no model asks for yet; OpenShift keeps 15 days."""
+UNUSED_VIEW_DAYS = 14
+"""Window in days of a view without a model; OpenShift keeps 15 days of metrics."""
 
 
 def daily(settings: Settings) -> dg.DailyPartitionsDefinition:
-    """The days from ``FIRST_DAY`` to today, which is fetched again at each run until it has ended."""
+    """Partitions from ``FIRST_DAY`` to today, which is fetched again in each run until it has ended."""
     return dg.DailyPartitionsDefinition(start_date=settings.first_day.isoformat(), timezone="UTC", end_offset=1)
 
 
 def window_days(settings: Settings, most: int) -> list[date]:
     """The UTC days of a training window, oldest first: the newest ones that have ended.
 
-    ``most`` is how many, unless ``TRAINING_DAYS`` says otherwise.
+    ``most`` is their number, unless ``TRAINING_DAYS`` is set.
     """
     days = settings.training_days or most
     last = settings.end.date()
@@ -30,7 +30,7 @@ def window_days(settings: Settings, most: int) -> list[date]:
 
 
 def days_to_fetch(settings: Settings, today: date) -> list[date]:
-    """The days of the longest window, and today when the window ends with it.
+    """The days of the longest window, and today if the window ends at its begin.
 
     Raises:
         SettingsError: the window begins before the first partition, or ends in the future.
@@ -44,11 +44,11 @@ def days_to_fetch(settings: Settings, today: date) -> list[date]:
 
 
 def training_days(view: str) -> int:
-    """The longest window that a model of the view asks for, in days."""
-    return max((spec.training_days for spec in MODELS if spec.view == view), default=UNASKED_DAYS)
+    """The longest window that a model of the view needs, in days."""
+    return max((spec.training_days for spec in MODELS if spec.view == view), default=UNUSED_VIEW_DAYS)
 
 
 def longest_window(settings: Settings, views: Iterable[str] | None = None) -> list[date]:
-    """The days that the training sets of these views need together, oldest first; by default of those of all models."""
+    """The days that training sets of ``views`` need together, oldest first; by default of the views of all models."""
     wanted = [spec.view for spec in active_models(settings)] if views is None else views
     return window_days(settings, max(map(training_days, wanted)))

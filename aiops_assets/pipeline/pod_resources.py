@@ -1,6 +1,6 @@
-"""What pods ask of Kubernetes: the pod of a run by its job, the pod of a step by its kind of asset.
+"""Resources of pods in Kubernetes: of a run by its job, of a step by its kind of asset.
 
-Tags that dagster-k8s reads, written without it: elsewhere they mean nothing. A step has a pod of its own only where
+They are tags that dagster-k8s reads and that have no meaning elsewhere. A step has a pod of its own only where
 the job runs with ``k8s_job_executor``, see :func:`~aiops_assets.pipeline.executors.steps_executor`.
 """
 
@@ -13,32 +13,32 @@ GPU = "nvidia.com/gpu"
 
 @dataclass(frozen=True)
 class PodResources:
-    """Of one container.
+    """Resources of one container.
 
     Attributes:
-        cpu: what is asked for and the most, in Kubernetes' words.
-        memory: request and limit at once: a pod above its request is the first to be killed on a full node.
+        cpu: request and limit, as Kubernetes quantities.
+        memory: request and limit: a pod above its request is the first to be killed on a full node.
     """
 
     cpu: tuple[str, str]
     memory: str
 
     def container_config(self, *, gpu: bool = False) -> dict[str, object]:
-        """The part of a container that dagster-k8s lays over its own. A GPU's limit is its request as well."""
+        """The container configuration that dagster-k8s merges into its own. A GPU's limit is its request as well."""
         request, limit = self.cpu
         limits = {"cpu": limit, "memory": self.memory, **({GPU: "1"} if gpu else {})}
         return {"resources": {"requests": {"cpu": request, "memory": self.memory}, "limits": limits}}
 
 
 SMALL = PodResources(cpu=("100m", "1"), memory="1Gi")
-"""Reads records, asks one model, writes a page: Python with pandas and scikit-learn in it is most of that."""
+"""Reads records, uses one model or writes a page; most of the memory is Python with pandas and scikit-learn."""
 FETCH = PodResources(cpu=("250m", "1"), memory="2Gi")
-"""One range of a metric at a time."""
+"""Fetches one range of a metric at a time."""
 ROWS = PodResources(cpu=("500m", "2"), memory="2Gi")
 JUDGE = PodResources(cpu=("500m", "2"), memory="2Gi")
 FIT = PodResources(cpu=("1", "2"), memory="2Gi")
 EVERYTHING = PodResources(cpu=("1", "2"), memory="3Gi")
-"""A run whose steps all stay in its own process: 0.9 GiB at its peak for all models and 50 pods."""
+"""A run with all steps in its own process: at most 0.9 GiB for all models and 50 pods."""
 
 STEPS: Mapping[str, PodResources] = {
     "raw_metrics": FETCH,
@@ -52,7 +52,7 @@ STEPS: Mapping[str, PodResources] = {
     "scores": ROWS,
     "check": SMALL,
 }
-"""By the first part of an asset's key; ``check`` is any asset check that is a step of its own."""
+"""First part of an asset's key -> resources of its step; ``check``: asset checks that are steps of their own."""
 JOBS: Mapping[str, PodResources] = {
     "ingest": FETCH,
     "score": ROWS,
@@ -61,7 +61,7 @@ JOBS: Mapping[str, PodResources] = {
     "rollback": SMALL,
 }
 STEPS_APART = SMALL
-"""The run of a job whose steps have pods of their own only waits for them."""
+"""A run whose steps have pods of their own, for which it only waits."""
 
 
 def step_tags(kind: str, *, gpu: bool = False) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What the assets work with: stores, MLflow, Prometheus. One set per environment, made of the settings."""
+"""Resources of the assets, made from settings: stores, MLflow, Prometheus."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,27 +32,27 @@ class StoresResource(dg.ConfigurableResource[None]):
     cluster: str
 
     def lake(self) -> Lake:
-        """Days of metrics."""
+        """The lake with days of metrics."""
         return Lake(open_storage(self.home), self.cluster)
 
     def training_sets(self) -> TrainingSets:
-        """Training sets."""
+        """The training sets of the cluster."""
         return TrainingSets(open_storage(self.home), self.cluster)
 
     def served(self) -> ServedModels:
-        """Served directories and champion records."""
+        """The served directories and champion records."""
         return ServedModels(open_storage(self.model_root))
 
     def cards(self) -> Cards:
-        """Model cards."""
+        """The model cards."""
         return Cards(open_storage(self.model_root))
 
     def shadow(self) -> ShadowScores:
-        """Scores of challenger and champion, window by window."""
+        """The shadow scores of the cluster."""
         return ShadowScores(open_storage(self.home), self.cluster)
 
     def scores(self) -> Scores:
-        """What the champions said of the newest windows."""
+        """The scores and forecasts of the champions for the newest windows."""
         return Scores(open_storage(self.home), self.cluster)
 
 
@@ -64,7 +64,7 @@ class TrackingResource(dg.ConfigurableResource[None]):
     artifact_root: str
 
     def tracker(self) -> Tracker:
-        """A connection."""
+        """A tracker, which connects on first use."""
         return Tracker(self.uri, self.experiment, self.artifact_root)
 
 
@@ -79,10 +79,10 @@ class PrometheusResource(dg.ConfigurableResource[None]):
 
     @contextmanager
     def clients(self) -> Iterator[tuple[PrometheusClient, PrometheusClient | None]]:
-        """The server's client and, where THANOS_URL is set, the archive's; closed when the block ends.
+        """The server's client and, if THANOS_URL is set, the archive's; closed when the block ends.
 
         Raises:
-            SettingsError: no URL.
+            SettingsError: PROMETHEUS_URL is not set.
         """
         if not self.url:
             raise SettingsError("PROMETHEUS_URL is not set: raw_metrics needs it, e.g. PROMETHEUS_URL=http://host:9090")
@@ -120,7 +120,7 @@ class HandoffIOManager(dg.ConfigurableIOManager):
             self._handoffs.put(tuple(context.asset_key.path), context.run_id, obj)
 
     def load_input(self, context: dg.InputContext) -> Record:
-        """Read what an upstream asset returned in this run, or else last."""
+        """Read what an upstream asset returned in this run, else in the newest one."""
         kind: type[Record] = context.dagster_type.typing_type
         return self._handoffs.get(tuple(context.asset_key.path), kind, context.step_context.run_id)
 
@@ -130,10 +130,10 @@ class HandoffIOManager(dg.ConfigurableIOManager):
 
 
 def settings_of_run(settings: Settings, created: datetime, today: date) -> Settings:
-    """Settings for a run: its window ends on the day on which the run was asked for.
+    """Settings of a run: its window ends on the day on which the run was requested.
 
-    Each process that works on a run reads its settings anew, and may do so after midnight. A SYNTHETIC_END that was set
-    to another day than today stays.
+    Each process of a run reads the settings anew, possibly after midnight. A SYNTHETIC_END that was set to another day
+    than today stays.
     """
     if settings.synthetic_end != today:
         return settings
@@ -149,12 +149,12 @@ def _settings_resource(settings: Settings) -> dg.ResourceDefinition:
 
 
 def stores_of(settings: Settings) -> StoresResource:
-    """The stores that the settings name."""
+    """The stores according to settings."""
     return StoresResource(home=str(settings.aiops_home), model_root=settings.model_root, cluster=settings.cluster)
 
 
 def tracking_of(settings: Settings) -> TrackingResource:
-    """MLflow as the settings name it; the experiment carries the cluster's name."""
+    """MLflow according to settings; the experiment has the cluster's name."""
     return TrackingResource(
         uri=settings.mlflow_tracking_uri,
         experiment=f"aiops/{settings.cluster}",
@@ -163,7 +163,7 @@ def tracking_of(settings: Settings) -> TrackingResource:
 
 
 def prometheus_of(settings: Settings) -> PrometheusResource:
-    """The metrics servers that the settings name."""
+    """The metrics servers according to settings."""
     return PrometheusResource(
         url=settings.prometheus_url or "",
         thanos_url=settings.thanos_url or "",
@@ -174,7 +174,7 @@ def prometheus_of(settings: Settings) -> PrometheusResource:
 
 
 def resources_for(settings: Settings) -> dict[str, object]:
-    """All resources of the asset graph: the same keys in every environment."""
+    """All resources of the asset graph, with the same keys in every environment."""
     return {
         "settings": _settings_resource(settings),
         "stores": stores_of(settings),

@@ -1,4 +1,4 @@
-"""What Dagster's history tells about runs, and runs in it whose process was killed."""
+"""Causes of failed runs in Dagster's history, and runs whose process was killed."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,12 +7,12 @@ import dagster as dg
 from aiops_assets.tracking.processes import ran_at
 
 START = timedelta(minutes=5)
-"""A launched run has no process to ask for until it has started, which takes seconds on this machine."""
+"""Longest time until a launched run has a process, which takes seconds."""
 OPEN = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 def failure_since(dagster_home: str, started: float) -> str:
-    """Why the first run after ``started`` (Unix seconds) that failed did so, in one line; empty when none did."""
+    """Cause of the first failed run after ``started`` (Unix seconds), in one line; empty: none failed."""
     since = datetime.fromtimestamp(started - 1, UTC)
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], created_after=since)
     with dg.DagsterInstance.from_config(dagster_home) as instance:
@@ -22,7 +22,7 @@ def failure_since(dagster_home: str, started: float) -> str:
 
 
 def failure_of(instance: dg.DagsterInstance, run_id: str) -> str:
-    """The checks that stopped it, or else the step that failed first and why, in one line; empty for neither."""
+    """The checks that stopped a run, else the step that failed first and why, in one line; empty for neither."""
     entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     checks = [entry.dagster_event.asset_check_evaluation_data for entry in entries if entry.dagster_event]
     failed = [c for c in checks if not c.passed and c.blocking and c.severity == dg.AssetCheckSeverity.ERROR]
@@ -38,7 +38,7 @@ def failure_of(instance: dg.DagsterInstance, run_id: str) -> str:
 
 
 def named_failure(cls_name: str | None, message: str) -> str:
-    """Class and message of an exception as Dagster keeps it, in one line: ``message`` begins with the class's path."""
+    """Class and message of an exception in one line; Dagster's ``message`` begins with the path of the class."""
     line = message.strip().splitlines()[0]
     path, _, rest = line.partition(": ")
     if cls_name and path.rpartition(".")[2] == cls_name:
@@ -46,18 +46,18 @@ def named_failure(cls_name: str | None, message: str) -> str:
     return line
 
 
-def tidy(dagster_home: str) -> None:
-    """Close the dead runs of an instance: in the UI's queue they would be in the way for ever."""
+def close_dead_runs_of(dagster_home: str) -> None:
+    """Close the dead runs of an instance, which would stay in the UI's queue."""
     with dg.DagsterInstance.from_config(dagster_home) as instance:
         close_dead_runs(instance)
 
 
 def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs as failed whose process on this machine is gone or never came, and name them.
+    """Mark runs as failed whose process on this machine has ended or never started; their ids.
 
-    They would hold their pool for ever. Only for runs that a command, the UI or the daemon started here: elsewhere
-    Dagster's own run monitoring knows better. A home is one machine's: a container that shares it does not see the
-    processes of another.
+    They would occupy their pool for ever. This applies to runs that a command, the UI or the daemon started on this
+    machine; elsewhere Dagster's own run monitoring does it. A home belongs to one machine: a container that shares it
+    does not see processes of another.
     """
     if not _launches_here(instance):
         return []
@@ -70,13 +70,13 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
 
 
 def has_ended(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether this history knows the run and that it is over: on Kubernetes run monitoring ends those of lost pods."""
+    """Whether a run is in this history and has ended; on Kubernetes, run monitoring ends those of lost pods."""
     run = instance.get_run_by_id(run_id)
     return run is not None and run.is_finished
 
 
 def _launches_here(instance: dg.DagsterInstance) -> bool:
-    """Told by the configuration: a launcher of Kubernetes is made only where there is a cluster to connect to."""
+    """Whether runs start on this machine, by the configuration alone: creating a launcher may need a cluster."""
     launcher = instance.get_ref().run_launcher_data if instance.is_persistent else None
     return launcher is None or launcher.class_name == dg.DefaultRunLauncher.__name__
 

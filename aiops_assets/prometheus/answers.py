@@ -1,4 +1,4 @@
-"""What a server's answer means: its result, or the error it stands for. Pure functions."""
+"""Reads a server's answer: its result, or the error that it stands for. Pure functions."""
 
 import json
 import math
@@ -24,15 +24,15 @@ from aiops_assets.prometheus.transport import Answer
 Floats = npt.NDArray[np.float64]
 
 GATEWAY_STATUSES = (408, 429, 502, 503, 504)
-"""What a server or a proxy says when it could answer another time."""
+"""HTTP statuses with which a server or a proxy says that a later request may succeed."""
 TOO_MUCH = ("too many samples", "exceeded maximum resolution", "context deadline exceeded")
-"""In the text of a refusal that a shorter range would escape."""
+"""Texts of errors that a shorter range would avoid."""
 MOST_SHOWN = 300
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def series_name(labels: dict[str, str]) -> str:
-    """A series' labels as canonical JSON: sorted keys, no spaces; ``{}`` when there are none."""
+    """Labels of a series as canonical JSON: sorted keys, no spaces; ``{}`` without labels."""
     return CANONICAL.encode(labels)
 
 
@@ -50,7 +50,7 @@ def read_vector(answer: Answer, promql: str) -> list[tuple[dict[str, str], float
 
 
 def parsed(body: bytes) -> dict[str, Any] | None:
-    """The document of a body as Prometheus writes them, or None."""
+    """The JSON object of a body; ``None`` where the body is not one."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -60,41 +60,41 @@ def parsed(body: bytes) -> dict[str, Any] | None:
 
 
 def read_result(answer: Answer, document: dict[str, Any] | None, promql: str, kind: str) -> list[Any]:
-    """The ``result`` of a complete, successful answer of the kind asked for (``vector``, ``matrix``).
+    """The ``result`` of a complete, successful answer of the requested kind (``vector``, ``matrix``).
 
     Args:
-        answer: of any status.
-        document: its body, :func:`parsed`.
+        answer: an answer of any HTTP status.
+        document: its body as :func:`parsed` returns it.
         promql: the query, for messages.
         kind: the ``resultType`` that is expected.
 
     Raises:
         PrometheusUnreachable: a gateway's answer, a body that is cut off, or a server that is not up yet.
         PrometheusAccessError: 401, 403, a redirect, a web page.
-        PrometheusTooMuch: a shorter range may pass.
-        PrometheusQueryError: the query was refused.
-        PrometheusPartial: a success that is marked incomplete.
-        PrometheusAnswerError: anything else that is no success, or another kind.
+        PrometheusTooMuch: the answer would be too large; a shorter range may succeed.
+        PrometheusQueryError: the server rejected the query.
+        PrometheusPartial: the answer is marked as incomplete.
+        PrometheusAnswerError: any other answer that is not a success, or is of another kind.
     """
     if answer.status != 200 or document is None or document["status"] != "success":
-        raise _refusal(answer, document, promql)
-    # Newer servers also send "infos", advice on the query; VictoriaMetrics says isPartial instead of warnings.
+        raise _failure(answer, document, promql)
+    # Newer servers also send "infos", advice on the query; VictoriaMetrics sends isPartial instead of warnings.
     warnings = document.get("warnings") or (document.get("isPartial") is True and "isPartial")
     if warnings:
         raise PrometheusPartial(
             f"the answer is incomplete: {_line(warnings)}; the stores behind PROMETHEUS_URL must all be up. "
-            f"{asked(promql)}"
+            f"{query_note(promql)}"
         )
     data = document.get("data")
     got = data.get("resultType") if isinstance(data, dict) else None
     if not isinstance(data, dict) or got != kind or not isinstance(data.get("result"), list):
         raise PrometheusAnswerError(
-            f"expected a {kind}, got {_line(got)}; the query must yield series. {asked(promql)}"
+            f"expected a {kind}, got {_line(got)}; the query must yield series. {query_note(promql)}"
         )
     return list(data["result"])
 
 
-def _refusal(answer: Answer, document: dict[str, Any] | None, promql: str) -> PrometheusError:
+def _failure(answer: Answer, document: dict[str, Any] | None, promql: str) -> PrometheusError:
     status = answer.status
     if 300 <= status < 400:
         return PrometheusAccessError(
@@ -125,7 +125,7 @@ def _refusal(answer: Answer, document: dict[str, Any] | None, promql: str) -> Pr
 
 
 def _cut_off(body: bytes) -> bool:
-    """Whether a body that cannot be read begins as an answer does, and lacks its end."""
+    """Whether an unreadable body begins like an answer but lacks its end."""
     text = body.strip()
     if not text.startswith(b"{"):
         return False
@@ -139,7 +139,7 @@ def _cut_off(body: bytes) -> bool:
 
 
 def _retry_after(answer: Answer) -> float | None:
-    """How many seconds the server asks to be left alone; it may say so as a number or as a date."""
+    """Seconds until the next request, from Retry-After as a number or a date; ``None``: the server states none."""
     text = answer.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)
@@ -147,42 +147,42 @@ def _retry_after(answer: Answer) -> float | None:
         until = parsedate_to_datetime(text)
         now = parsedate_to_datetime(answer.headers["date"]) if "date" in answer.headers else datetime.now(UTC)
         return max(0.0, (until - now).total_seconds())
-    except (ValueError, TypeError):  # no date, or one without a zone
+    except (ValueError, TypeError):  # not a date, or one without a time zone
         return None
 
 
 def _stated_error(answer: Answer, document: dict[str, Any], promql: str) -> PrometheusError:
-    """The error of an answer in Prometheus' own words: ``errorType`` counts before the status."""
+    """The error of an answer in Prometheus' format, where ``errorType`` decides before the HTTP status."""
     status = answer.status
     kind, text = _line(document.get("errorType")), _line(document.get("error"))
     stated = f"HTTP {status}, {kind}: {text}"
     if status in (429, 502, 504) or kind == "unavailable":
         cause = "the server of PROMETHEUS_URL is overloaded or starting"
         return PrometheusUnreachable(f"{stated}; {cause}", _retry_after(answer))
-    refused = status in (400, 422) or kind in ("bad_data", "execution", "timeout", "canceled")
-    if status == 200 or not refused:
-        return PrometheusAnswerError(f"{stated}; see the log of PROMETHEUS_URL's server. {asked(promql)}")
+    is_rejected = status in (400, 422) or kind in ("bad_data", "execution", "timeout", "canceled")
+    if status == 200 or not is_rejected:
+        return PrometheusAnswerError(f"{stated}; see the log of PROMETHEUS_URL's server. {query_note(promql)}")
     if kind in ("timeout", "canceled") or any(words in text for words in TOO_MUCH):
-        return PrometheusTooMuch(f"{stated}; ask for a shorter range. {asked(promql)}")
-    return PrometheusQueryError(f"{stated}; correct the query. {asked(promql)}")
+        return PrometheusTooMuch(f"{stated}; ask for a shorter range. {query_note(promql)}")
+    return PrometheusQueryError(f"{stated}; correct the query. {query_note(promql)}")
 
 
 def series_of(result: list[Any], promql: str) -> Iterator[tuple[str, dict[str, str], dict[str, Any]]]:
     """Name (:func:`series_name`), labels and item of each series in a ``result``.
 
     Raises:
-        PrometheusAnswerError: one is not a series, or a histogram, or two have the same labels.
+        PrometheusAnswerError: an item is not a series or is a histogram, or two have the same labels.
     """
     seen = set()
     for item in result:
         labels = item.get("metric") if isinstance(item, dict) else None
         if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-            raise PrometheusAnswerError(f"{_line(item)} is not a series with labels. {asked(promql)}")
+            raise PrometheusAnswerError(f"{_line(item)} is not a series with labels. {query_note(promql)}")
         name = series_name(labels)
         if "histogram" in item or "histograms" in item:
-            raise PrometheusAnswerError(f"{name} is a native histogram; use histogram_quantile. {asked(promql)}")
+            raise PrometheusAnswerError(f"{name} is a native histogram; use histogram_quantile. {query_note(promql)}")
         if name in seen:
-            raise PrometheusAnswerError(f"two series are both {name}. {asked(promql)}")
+            raise PrometheusAnswerError(f"two series are both {name}. {query_note(promql)}")
         seen.add(name)
         yield name, labels, item
 
@@ -191,22 +191,22 @@ def samples(pairs: Any, promql: str) -> tuple[Floats, Floats]:
     """Unix seconds and values of ``[[seconds, "value"], ...]``, each (n,) float64.
 
     Raises:
-        PrometheusAnswerError: that is not what they are.
+        PrometheusAnswerError: the pairs do not have this form.
     """
     try:
         times, values = np.array([(float(time), float(value)) for time, value in pairs]).reshape(-1, 2).T
     except (TypeError, ValueError, OverflowError) as error:
-        raise PrometheusAnswerError(f"unreadable samples: {_line(error)}. {asked(promql)}") from error
+        raise PrometheusAnswerError(f"unreadable samples: {_line(error)}. {query_note(promql)}") from error
     return times, values
 
 
-def asked(promql: str) -> str:
-    """How a message ends that is about a query."""
+def query_note(promql: str) -> str:
+    """The last sentence of a message about a query."""
     return f"Query: {' '.join(promql.split())}"
 
 
 def _line(text: object) -> str:
-    """One line of what a server sent, cut to a length that a log can take."""
+    """Text of a server on one line, cut to ``MOST_SHOWN`` characters."""
     words = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
     line = " ".join(words.split())
     return line if len(line) <= MOST_SHOWN else f"{line[:MOST_SHOWN]}..."

@@ -1,4 +1,4 @@
-"""Which requests cover a window: as few as a server's limits and this process' memory allow."""
+"""Splits a window into requests: as few as the server's limits and the memory of this process allow."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,9 +7,9 @@ from itertools import pairwise
 from aiops_assets.timeseries.series import DAY_SECONDS, EPOCH
 
 MOST_POINTS = 11_000
-"""Instants of a range query: Prometheus refuses more."""
+"""Most instants of a range query; Prometheus rejects more."""
 MOST_SAMPLES = 300_000
-"""Instants times series of an answer: about 7 MB. Larger answers are no faster and cost memory."""
+"""Most instants times series of an answer, about 7 MB; larger answers are not faster and cost memory."""
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,16 @@ class Chunk:
 
     @property
     def last(self) -> int:
-        """The last instant inside: Prometheus' ranges are closed, so this is the ``end`` to ask for."""
+        """The last instant inside: Prometheus' ranges are closed, so this is the ``end`` of the request."""
         return self.end - self.step_seconds
 
     @property
     def points(self) -> int:
-        """How many instants the chunk has."""
+        """Number of instants in the chunk."""
         return (self.end - self.start) // self.step_seconds
 
     def halves(self) -> "tuple[Chunk, Chunk]":
-        """The chunk as two; it must have more than one instant."""
+        """The two halves of the chunk, which must have more than one instant."""
         middle = self.start + self.points // 2 * self.step_seconds
         return Chunk(self.start, middle, self.step_seconds), Chunk(middle, self.end, self.step_seconds)
 
@@ -39,17 +39,17 @@ class Chunk:
 def plan_chunks(start: datetime, end: datetime, step_seconds: int, series: int = 1) -> list[Chunk]:
     """Requests that cover [start, end) once, without gap or overlap.
 
-    Both ends are floored to the step since 1970, so that every fetch of a step has one grid. Chunks end at UTC
-    midnights and span as many days as both limits allow; a day that is above them is cut into equal pieces.
+    Both ends are floored to a multiple of the step since 1970, so that all fetches with one step share a grid. Chunks
+    end at UTC midnights and span as many days as both limits allow; a day that is above them is cut into equal pieces.
     A window that holds no instant of the grid has no chunk.
 
     Args:
         start, end: with a time zone.
         step_seconds: distance of instants; divides a day.
-        series: how many series the answers are expected to have; a guess that is too low costs memory.
+        series: expected number of series of the answers; a value that is too low costs memory.
 
     Raises:
-        ValueError: a naive time, ``end`` before ``start``, or a step that midnights are not multiples of.
+        ValueError: a time without a time zone, ``end`` before ``start``, or a step that does not divide a day.
     """
     if start.tzinfo is None or end.tzinfo is None:
         raise ValueError(f"{start} to {end}: give times with a time zone")
@@ -64,7 +64,7 @@ def plan_chunks(start: datetime, end: datetime, step_seconds: int, series: int =
 
 
 def _edges(first: int, stop: int, step_seconds: int, series: int) -> list[int]:
-    """Where chunks may be cut, from the midnight at or before ``first`` on."""
+    """Unix seconds at which chunks may be cut, from the midnight at or before ``first``."""
     day_points = DAY_SECONDS // step_seconds
     most = max(min(MOST_POINTS, MOST_SAMPLES // series), 1)
     midnight = first // DAY_SECONDS * DAY_SECONDS

@@ -1,4 +1,4 @@
-"""Instant and range queries of a Prometheus-compatible server, as checked numbers on an exact grid."""
+"""Instant and range queries of a Prometheus-compatible server, whose answers are checked and put on an exact grid."""
 
 import math
 import threading
@@ -24,27 +24,28 @@ T = TypeVar("T")
 Part = tuple[Chunk, pd.DataFrame]
 
 COMPLETE = {"dedup": "true", "partial_response": "false", "max_source_resolution": "0s"}
-"""Tells Thanos to answer as Prometheus would, or not at all. Prometheus ignores what it does not know."""
+"""Parameters that make Thanos answer as Prometheus would, or not at all. Prometheus ignores unknown ones."""
 TIMEOUT_SHARE = 0.9
-"""Of the longest silence that the transport bears: a slow evaluation is then refused, and can be halved."""
+"""Evaluation time allowed to the server, as a share of the transport's timeout: a slow query then fails with an error
+for which the client halves the range."""
 RETRY = Retry()
 
 
 class PrometheusClient:
     """Queries over a transport.
 
-    An unreachable server is asked again (:class:`Retry`). Every method may raise each kind of
+    Requests to an unreachable server are repeated (:class:`Retry`). Every method may raise each kind of
     ``PrometheusError``.
     """
 
     def __init__(self, transport: Transport, *, retry: Retry = RETRY, ahead: int = 2) -> None:
-        """Nothing is sent yet.
+        """Create a client; no request is sent yet.
 
         Args:
-            transport: carries the requests; its attribute ``timeout_seconds``, if it has one, is what the
-                server is told to stay below.
-            retry: how often an unreachable server is asked.
-            ahead: how many requests of a range are under way, or answered and not yet taken, at once.
+            transport: carries the requests. If it has an attribute ``timeout_seconds``, the server gets a share of
+                it (``TIMEOUT_SHARE``) as the timeout of each query.
+            retry: how often an unreachable server is tried.
+            ahead: most requests of a range that are under way, or answered and not yet used, at once.
 
         Raises:
             ValueError: ``ahead`` is below 1.
@@ -58,7 +59,7 @@ class PrometheusClient:
         self._common = {**COMPLETE, "timeout": f"{max(1, int(TIMEOUT_SHARE * silence))}s"}
 
     def probe(self) -> None:
-        """Ask for ``vector(1)``: the answer proves network, TLS, token and query engine, on every product.
+        """Query ``vector(1)``: the answer proves that network, TLS, token and query engine work, on every product.
 
         Raises:
             PrometheusError: the server cannot be used; the class says why.
@@ -78,13 +79,13 @@ class PrometheusClient:
         return self._instant(promql, {"time": f"{at.timestamp():.3f}"})
 
     def count_series(self, promql: str, at: datetime) -> int:
-        """How many series a query has at one instant; 0 when there is none.
+        """Number of series that a query has at one instant.
 
         Raises:
             PrometheusError: no answer that can be used; the class says why.
             ValueError: ``at`` has no time zone.
         """
-        # A comment would swallow the bracket.
+        # A comment in the query would hide the closing bracket.
         counts = self.query(f"count({promql}\n)" if "#" in promql else f"count({promql})", at)
         if len(counts) > 1 or not all(math.isfinite(count) for _, count in counts):
             raise PrometheusAnswerError(f"a count is one number, and not {counts}; PROMETHEUS_URL must be Prometheus")
@@ -95,20 +96,20 @@ class PrometheusClient:
     ) -> Iterator[tuple[Chunk, pd.DataFrame]]:
         """The frames of :meth:`query_range`, one chunk at a time, in order of time and without a gap.
 
-        At most ``ahead`` answers are kept besides the one that was yielded. A chunk that is too much for the
-        server is asked for in halves, down to single instants, and yielded as these. When the caller stops, or
-        an error goes up, no further request begins, and those under way are waited for.
+        At most ``ahead`` answers are kept besides the one that was yielded. A chunk that is too large for the
+        server is requested in halves, down to single instants, and yielded in these parts. When the caller stops
+        or an error is raised, no further request begins, and those under way are waited for.
 
         Args:
             promql: the query.
             start, end: the half-open window, both floored to the step; with a time zone.
             step_seconds: distance of instants; divides a day.
-            series: about how many series the query has, which decides how long chunks are.
+            series: approximate number of series, which decides the length of chunks.
 
         Yields:
             a chunk and its frame. Index ``timestamp``: the chunk's complete grid, UTC. Columns as those of
-            :meth:`query_range`, of the series that the chunk has. ``attrs["not_finite"]``: how many samples
-            were NaN or infinite.
+            :meth:`query_range`, of the series that the chunk has. ``attrs["not_finite"]``: number of samples
+            that were NaN or infinite.
 
         Raises:
             PrometheusError: no answer that can be used; the class says why.
@@ -125,7 +126,7 @@ class PrometheusClient:
             promql: the query.
             start, end: with a time zone.
             step_seconds: distance of instants; divides a day.
-            series: about how many series the query has, which decides how many requests are sent.
+            series: approximate number of series, which decides how many requests are sent.
 
         Returns:
             a wide frame. Index ``timestamp``: the complete grid, UTC. One float64 column a series, named by
@@ -163,7 +164,7 @@ class PrometheusClient:
         with ThreadPoolExecutor(self._ahead, thread_name_prefix="prometheus") as pool:
 
             def begin_next() -> None:
-                # A chunk that has failed already goes up when its turn comes; what follows it is not needed.
+                # The error of a failed chunk is raised when its turn comes; chunks after it are not needed.
                 failed = any(future.done() and future.exception() for future in under_way)
                 if not failed and (chunk := next(todo, None)) is not None:
                     under_way.append(pool.submit(self._parts, promql, chunk, abandoned))
@@ -179,7 +180,7 @@ class PrometheusClient:
                 abandoned.set()
 
     def _parts(self, promql: str, chunk: Chunk, abandoned: threading.Event) -> list[Part]:
-        """A chunk and its frame, or as many parts of it as the server can bear, in order."""
+        """A chunk and its frame, or parts of it that are small enough for the server, in order."""
         bounds = {"start": str(chunk.start), "end": str(chunk.last), "step": str(chunk.step_seconds)}
 
         def read(answer: Answer) -> pd.DataFrame:
@@ -202,7 +203,7 @@ class PrometheusClient:
         read: Callable[[Answer], T],
         abandoned: threading.Event | None = None,
     ) -> T:
-        """One request, and what is read in its answer; again while the server is unreachable."""
+        """Send a request and read its answer; repeat it while the server is unreachable."""
         everything = {**params, **self._common}
         return self._retry.call(lambda: read(self._transport.get(path, everything)), abandoned)
 

@@ -1,10 +1,9 @@
-"""The numbers of a range query's answer, on the grid that was asked for.
+"""The numbers of a range query's answer, on the requested grid.
 
 Nearly all of such a body is ``[1772366400,"0.25"]`` over and over, and a JSON parser spends ten times as long
 on it as the network does. So the samples are cut out of the body, the small rest is parsed as JSON, and all
 samples are read at once by pyarrow's CSV reader. Where the text is not exactly of that form, the whole body is
-parsed as JSON: slower, and with the same result. Everything that is said about an answer is said in one place,
-whichever way its numbers were read.
+parsed as JSON: slower, and with the same result. Checks of the answer and their messages are the same for both ways.
 """
 
 import re
@@ -17,11 +16,11 @@ import pyarrow as pa
 from pyarrow import csv
 
 from aiops_assets.errors import PrometheusAnswerError
-from aiops_assets.prometheus.answers import Floats, asked, parsed, read_result, samples, series_of
+from aiops_assets.prometheus.answers import Floats, parsed, query_note, read_result, samples, series_of
 from aiops_assets.prometheus.transport import Answer
 
 SAMPLES = re.compile(rb',"values":\[\[([^{]*)\]\]')
-"""The samples of a series and what stands around them. Inside a JSON string the quotes would be escaped."""
+"""Matches the samples of a series with their delimiters, which a JSON string could only contain escaped."""
 BETWEEN = b"],["
 IN_NUMBERS = b"0123456789.eE+-NaInf"
 NOT_FINITE = ["NaN", "+Inf", "-Inf"]
@@ -33,9 +32,9 @@ class Matrix:
     """Series on a grid.
 
     Attributes:
-        names: (n_series,) :func:`series_name`, as the server orders them.
+        names: (n_series,) names by :func:`series_name`, in the order of the server.
         values: (n_series, points) float64; NaN where there is no sample, or a NaN or infinite one.
-        not_finite: how many samples were NaN or infinite.
+        not_finite: number of samples that were NaN or infinite.
     """
 
     names: tuple[str, ...]
@@ -59,16 +58,16 @@ def read_matrix(
     """The series of a range query's answer.
 
     Args:
-        answer: of any status.
+        answer: an answer of any HTTP status.
         promql: the query, for messages.
         start: first instant of the grid, Unix seconds.
-        points: how many instants it has.
-        step_seconds: their distance.
-        fast: allow the reader that is faster; it changes nothing else.
+        points: number of instants of the grid.
+        step_seconds: distance of two instants, seconds.
+        fast: allow the faster reader, which gives the same result.
 
     Raises:
         PrometheusError: see :func:`read_result`; ``PrometheusAnswerError`` also for samples that are off the
-            grid, outside it, out of order or there twice.
+            grid, outside it, out of order or duplicate.
     """
     read = (_read_text(answer, promql, len(str(start))) if fast else None) or _read_json(answer, promql)
     owner = np.repeat(np.arange(len(read.names)), read.lengths)
@@ -78,7 +77,7 @@ def read_matrix(
     if not right.all():
         raise PrometheusAnswerError(
             f"{read.names[owner[np.argmin(right)]]}: the samples are not one by one on the grid that was asked for; "
-            f"PROMETHEUS_URL must name a Prometheus API. {asked(promql)}"
+            f"PROMETHEUS_URL must name a Prometheus API. {query_note(promql)}"
         )
     finite = np.isfinite(read.values)
     values = np.full((len(read.names), points), np.nan)
@@ -98,12 +97,12 @@ def _read_json(answer: Answer, promql: str) -> _Samples:
 
 
 def _read_text(answer: Answer, promql: str, digits: int) -> _Samples | None:
-    """The same, cut out of the text; None where the text is not quite what servers write.
+    """The same, cut out of the text; ``None`` where the text is not exactly in the form that servers write.
 
     Args:
-        answer: of any status.
+        answer: an answer of any HTTP status.
         promql: the query, for messages.
-        digits: of every instant.
+        digits: number of digits of each instant.
     """
     skeleton, regions = _cut(answer.body)
     text = BETWEEN.join(regions)
@@ -119,7 +118,7 @@ def _read_text(answer: Answer, promql: str, digits: int) -> _Samples | None:
     if [item.get("values") for _, _, item in series] != [[[i]] for i in range(len(regions))]:
         return None
     numbers = _numbers(text)
-    if numbers is None or len(numbers) != len(commas) + 1:  # the reader ignores an empty last line
+    if numbers is None or len(numbers) != len(commas) + 1:  # the CSV reader ignores an empty last line
         return None
     times, values = numbers.reshape(-1, 2).T
     return _Samples(tuple(name for name, _, _ in series), lengths, times, values)
@@ -138,13 +137,13 @@ def _is_exact(text: bytes, commas: npt.NDArray[np.intp], digits: int) -> bool:
 
     Args:
         text: all samples.
-        commas: where its commas are.
-        digits: of every instant.
+        commas: positions of its commas.
+        digits: number of digits of each instant.
     """
     within, between = commas[::2], commas[1::2]
     if text.translate(None, IN_NUMBERS) != (b',""' + BETWEEN) * len(between) + b',""':
         return False
-    # The signs are in order. Now they must also be neighbours, or a number could stand outside its quotes.
+    # The delimiters are in order. They must also be adjacent, or a number could stand outside its quotes.
     signs = np.frombuffer(text, dtype=np.uint8)
     pairs = [(within + 1, '"'), (between - 2, '"'), (between - 1, "]"), (between + 1, "[")]
     if not text.endswith(b'"') or not all((signs[at] == ord(sign)).all() for at, sign in pairs):
@@ -154,7 +153,7 @@ def _is_exact(text: bytes, commas: npt.NDArray[np.intp], digits: int) -> bool:
 
 
 def _numbers(text: bytes) -> Floats | None:
-    """Times and values in turn; None if one cannot be read."""
+    """Times and values, alternating; ``None`` if one cannot be read."""
     lines = text.translate(TO_LINES, b'[]"')
     try:
         table = csv.read_csv(

@@ -1,4 +1,4 @@
-"""Asking again: only what another try can cure, with full jitter, and never past a total deadline."""
+"""Retries of requests that a later attempt can cure, with full jitter and a total deadline."""
 
 import threading
 import time
@@ -16,15 +16,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Retry:
-    """How often, and how long, an unreachable server is asked again.
+    """How often, and how long, requests to an unreachable server are repeated.
 
     Attributes:
-        attempts: at most so many requests, the first one included.
+        attempts: most requests, the first one included.
         deadline_seconds: no attempt begins later than this after the first one; one under way may end.
-        first_seconds: the first wait is a random part of this, each further one of twice as much.
-        longest_seconds: no wait is a part of more than this, unless the server itself asks for more.
-        sleep: waits so many seconds.
-        clock: seconds that never go back.
+        first_seconds: the first wait is random between 0 and this; the upper bound doubles with each wait.
+        longest_seconds: largest upper bound of a wait, unless the server requests a longer one.
+        sleep: waits a number of seconds.
+        clock: a monotonic clock, seconds.
     """
 
     attempts: int = 4
@@ -35,14 +35,14 @@ class Retry:
     clock: Callable[[], float] = time.monotonic
 
     def call(self, ask: Callable[[], T], abandoned: threading.Event | None = None) -> T:
-        """What ``ask`` returns, as soon as it does not raise ``PrometheusUnreachable``.
+        """The result of ``ask``, which is repeated while it raises ``PrometheusUnreachable``.
 
         Args:
-            ask: one request; every other error goes up at once.
-            abandoned: once set, nobody waits for the answer: a wait ends, and no further attempt begins.
+            ask: sends one request; its other exceptions are raised at once.
+            abandoned: set when the answer is no longer needed: a wait ends, and no further attempt begins.
 
         Raises:
-            CancelledError: it was abandoned.
+            CancelledError: ``abandoned`` was set.
             PrometheusUnreachable: the last attempt's, with the number of attempts and the time they took.
         """
         began = self.clock()
@@ -71,7 +71,7 @@ class Retry:
         )(once)
 
     def _wait(self, state: RetryCallState) -> float:
-        # Full jitter: clients that failed together do not come back together.
+        # Full jitter: clients that failed together do not return together.
         jitter = wait_random_exponential(multiplier=self.first_seconds, max=self.longest_seconds)(state)
         return max(jitter, _error(state).retry_after or 0.0)
 
@@ -89,5 +89,5 @@ class Retry:
 def _error(state: RetryCallState) -> PrometheusUnreachable:
     error = state.outcome.exception() if state.outcome else None
     if not isinstance(error, PrometheusUnreachable):
-        raise TypeError(f"asked what to do about {error!r}")  # retry_if_exception_type lets nothing else in
+        raise TypeError(f"asked what to do about {error!r}")  # retry_if_exception_type admits no other type
     return error

@@ -1,6 +1,6 @@
 """How a query reaches a metrics server: one GET, one answer, bounded in time and size.
 
-The client gets its transport passed in. Tests pass a handler; everything else a :class:`RequestsTransport`.
+The transport is passed to the client: a handler in tests, a :class:`RequestsTransport` everywhere else.
 """
 
 import time
@@ -27,19 +27,19 @@ from aiops_assets.http_client import read_token, reason_of
 
 READ_BYTES = 1 << 20
 MOST_BODY_BYTES = 64 << 20
-"""A day of 1,000 series at 5 minutes is 7 MB of JSON: a body of more than this is asked for in halves."""
+"""A day of 1,000 series at 5 minutes is 7 MB of JSON: a longer body is requested in halves."""
 TIMEOUT_SECONDS = 30.0
 Compression = Literal["identity", "gzip"]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said, whatever its status.
+    """The response of a server, of any HTTP status.
 
     Attributes:
         status: HTTP status code.
         headers: by name in lower case.
-        body: complete and decoded; left out of ``repr``, where it could be hundreds of megabytes.
+        body: complete and decoded; left out of ``repr``, because it may be hundreds of megabytes.
     """
 
     status: int
@@ -81,15 +81,15 @@ class RequestsTransport:
         most_body_bytes: int = MOST_BODY_BYTES,
         compression: Compression = "identity",
     ) -> None:
-        """Nothing is sent yet.
+        """Create a transport; no request is sent yet.
 
         Args:
             base_url: ``http(s)://host[:port][/prefix]``, without credentials.
-            token_file: its content is the bearer token, read anew at each request: tokens rotate.
-            ca_file: PEM bundle that the server's certificate must chain to; the public ones by default.
+            token_file: file with the bearer token, read again for each request, because tokens rotate.
+            ca_file: PEM bundle that the server's certificate must chain to; by default the public one.
             timeout_seconds: for the connection and for each read, so also for the headers.
-            deadline_seconds: for a whole answer; a read under way at that moment may still end.
-            most_body_bytes: a longer decoded body is refused.
+            deadline_seconds: for a whole answer; a read that is under way then may still end.
+            most_body_bytes: largest size of a decoded body.
             compression: of bodies. ``identity`` is 3 to 6 times faster inside a cluster, where a server's gzip
                 costs more than its evaluation; ``gzip`` wins below roughly 80 Mbit/s.
 
@@ -124,10 +124,10 @@ class RequestsTransport:
         """GET ``path`` below the base URL.
 
         Raises:
-            PrometheusUnreachable: refused, reset, cut off, timed out, or unknown host.
-            PrometheusAccessError: no readable token or CA file, or TLS failed.
-            PrometheusTooMuch: the body is longer than allowed.
-            PrometheusAnswerError: the body is compressed in a way that was not asked for.
+            PrometheusUnreachable: the connection was refused, reset, cut off or timed out, or the host is unknown.
+            PrometheusAccessError: the token or CA file cannot be read, or TLS failed.
+            PrometheusTooMuch: the body is longer than ``most_body_bytes``.
+            PrometheusAnswerError: the body has a compression that was not requested.
         """
         ends = time.monotonic() + self._deadline
         token = None
@@ -153,13 +153,13 @@ class RequestsTransport:
         except (requests.RequestException, urllib3.exceptions.HTTPError, zlib.error, OSError) as error:
             raise self._failure(error) from error
         if token and response.status_code != 200:
-            # Some proxies show the refused request in their error page, and error pages get into messages.
+            # Some proxies show the rejected request in their error page, and error pages get into messages.
             body = body.replace(token.encode(), b"[token]")
         return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
     @contextmanager
     def _session(self) -> Iterator[requests.Session]:
-        """A session that nobody else uses meanwhile: sessions are not safe to share, and reconnecting costs."""
+        """A session for one request at a time: sessions are not safe to share, and new connections cost time."""
         try:
             session = self._idle.pop()
         except IndexError:
@@ -179,10 +179,10 @@ class RequestsTransport:
     def _body(self, response: requests.Response, ends: float) -> bytes:
         body = bytearray()
         decode, finished = _decoder(response.headers.get("Content-Encoding", "identity"))
-        # read1 hands over what has arrived. read and iter_content wait until a chunk is full, and a server
-        # that drips a byte at a time keeps them, and the look at the clock, waiting for hours.
+        # read1 returns what has arrived. read and iter_content wait until a chunk is full: a server that sends
+        # a byte at a time would block them, and the check of the deadline, for hours.
         while piece := response.raw.read1(READ_BYTES, decode_content=False):
-            # One byte more than allowed is enough to know: a megabyte of gzip can hold a gigabyte.
+            # Decode at most one byte more than allowed: a megabyte of gzip can hold a gigabyte.
             body += decode(piece, self._most_body_bytes + 1 - len(body))
             if len(body) > self._most_body_bytes:
                 raise PrometheusTooMuch(
@@ -202,7 +202,7 @@ class RequestsTransport:
 
     def _failure(self, error: Exception) -> PrometheusUnreachable | PrometheusAccessError:
         reason = reason_of(error)
-        # A handshake that the other side cuts off is a network's doing; every other TLS failure a setting's.
+        # A handshake that the other side cuts off is a network error; every other TLS failure a wrong setting.
         if isinstance(error, requests.exceptions.SSLError) and "EOF" not in reason:
             return PrometheusAccessError(
                 f"TLS to {self._base_url} failed ({reason}); PROMETHEUS_CA_FILE must name the bundle that "
@@ -218,7 +218,7 @@ class RequestsTransport:
 
 
 def _decoder(encoding: str) -> tuple[Callable[[bytes, int], bytes], Callable[[], bool]]:
-    """How a body's pieces are decoded to at most so many bytes, and whether the last piece was its end."""
+    """A function that decodes pieces of a body to at most n bytes, and one that tells whether the body has ended."""
     if encoding.lower() in ("identity", ""):
         return (lambda piece, most: piece), (lambda: True)
     if encoding.lower() not in ("gzip", "x-gzip"):

@@ -1,7 +1,7 @@
 """Which version is served: promoted and rolled back by people, followed by MLflow's alias and the link `current`.
 
-The champion record is the one truth. Whoever moves it comes here afterwards, so that what is derived from it
-follows; who was killed in between is made up for by the next one.
+Only the champion record decides which version is served. Every move of it updates the alias and the link afterwards;
+if a process is killed in between, the next move, run or `aiops doctor` updates them.
 """
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError, StoreError
@@ -10,7 +10,15 @@ from aiops_assets.families.contract import ModelSpec
 from aiops_assets.judging.decision import Reason
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS as CHAMPION_ALIAS
 from aiops_assets.registry.reconciling import reconcile as reconcile
-from aiops_assets.registry.restoring import DOCTOR, damage, doubt, moves_of, recorded_digest, renewed, restore
+from aiops_assets.registry.restoring import (
+    DOCTOR,
+    moves_of,
+    read_problem,
+    record_problem,
+    recorded_digest,
+    replace_record,
+    restore,
+)
 from aiops_assets.registry.version import version_of
 from aiops_assets.storage.champion_record import vetoed
 from aiops_assets.storage.handoff import VersionRef
@@ -20,10 +28,10 @@ from aiops_assets.tracking.tracker import Tracker
 
 
 def model_named(name: str) -> ModelSpec:
-    """The model of that name, older ones too.
+    """The spec of a model by its name, also of models that are no longer trained.
 
     Raises:
-        NotFoundError: there is none; names those there are.
+        NotFoundError: there is no such model; the message names the known ones.
     """
     for spec in MODELS:
         if spec.name == named(name):
@@ -35,17 +43,17 @@ def model_named(name: str) -> ModelSpec:
 def promote(
     served: ServedModels, tracker: Tracker, spec: ModelSpec, version: int, *, reason: str, who: str
 ) -> ChampionRecord:
-    """Serve a version because a person says so; a veto on it is lifted.
+    """Serve a version by a person's decision; a veto on it is lifted.
 
-    It is verified against the digest recorded outside its directory, loaded and asked before the record moves. The
-    version that is champion already stays it.
+    The version is verified against the digest recorded outside its directory, loaded and smoke-tested before the record
+    moves. If it is the champion already, nothing moves.
 
     Raises:
-        NotFoundError: no such version, or nothing vouches for it.
-        IntegrityError: it is not what was recorded.
-        ModelError: it cannot be loaded here, or gives no usable answer.
-        ConflictError: somebody else moved the champion meanwhile; nothing was changed.
-        StoreError: MLflow is away, and says whether the champion was moved before that was noticed.
+        NotFoundError: there is no such version, or its digest is recorded nowhere.
+        IntegrityError: the version differs from its recorded digest.
+        ModelError: the version cannot be loaded here, or its predictions are not usable.
+        ConflictError: another writer moved the champion meanwhile; nothing was changed.
+        StoreError: MLflow cannot be reached; the message states whether the champion was moved before.
     """
     name = spec.name
     record, is_right = _record(served, tracker, name, who)
@@ -55,7 +63,7 @@ def promote(
     digest = recorded_digest(tracker, moves, name, version)
     version_of(served, spec, VersionRef(name=name, version=version, manifest_sha256=digest)).require_servable()
     if not is_right:
-        record = renewed(served, record, name, version, digest, reason=reason, who=who)[0]
+        record = replace_record(served, record, name, version, digest, reason=reason, who=who)[0]
     elif record is None or record.champion.version != version:
         seen = record.champion.version if record else None
         record = served.move_champion(name, version, digest, reason=reason, who=who, seen=seen, by_hand=True)
@@ -65,25 +73,26 @@ def promote(
 def rollback(
     served: ServedModels, tracker: Tracker, spec: ModelSpec, to: int | None, *, reason: str, who: str
 ) -> ChampionRecord:
-    """Serve an earlier version again and veto the one that is left: no run serves it by itself any more.
+    """Serve an earlier version again and veto the present champion, so that no run serves that one again.
 
     Args:
         served: version directories and champion records.
-        tracker: MLflow; only asked for the digest of a version that was never champion.
-        spec: of the model.
-        to: any version that was recorded; by default the newest earlier champion that is still whole, can be
+        tracker: MLflow; only queried for the digest of a version that was never champion.
+        spec: the model.
+        to: a version whose digest is recorded; by default the newest earlier champion that is undamaged, can be
             loaded, and is not vetoed.
-        reason, who: for the record.
+        reason, who: why, and who decided; both are recorded.
 
     Raises:
-        NotFoundError: nothing is served, or there is nothing to go back to; says why of each candidate.
-        IntegrityError: the record cannot be read or is wrong: says the cure; or ``to`` is not what was recorded.
-        ModelError: ``to`` gives no usable answer.
-        ConflictError: somebody else moved the champion meanwhile; nothing was changed.
-        StoreError: MLflow is away, and says whether the champion was moved before that was noticed.
+        NotFoundError: nothing is served, or no earlier version can be served; the message names the reason for each.
+        IntegrityError: the record cannot be read or is wrong (the message names the cure), or ``to`` differs from its
+            recorded digest.
+        ModelError: predictions of ``to`` are not usable.
+        ConflictError: another writer moved the champion meanwhile; nothing was changed.
+        StoreError: MLflow cannot be reached; the message states whether the champion was moved before.
     """
     name = spec.name
-    if problem := doubt(served, tracker, name):
+    if problem := record_problem(served, tracker, name):
         raise IntegrityError(f"{problem}: {DOCTOR}", code="doubted_record")
     record = served.champion(name)
     if record is None:
@@ -106,9 +115,9 @@ def rollback(
 
 
 def veto_on(served: ServedModels, name: str, version: int) -> Reason | None:
-    """Why no run may serve a version: who rolled it (or the same model) back, when, and how to serve it all the same.
+    """Why no run may serve a version: who vetoed it (or the same model), when, and how to serve it nevertheless.
 
-    ``None`` when nobody did.
+    ``None``: there is no veto.
     """
     record = served.champion(name)
     if record is None:
@@ -118,9 +127,9 @@ def veto_on(served: ServedModels, name: str, version: int) -> Reason | None:
 
 
 def retire(served: ServedModels, name: str, keep: int) -> list[int]:
-    """Remove the oldest version directories beyond the newest ``keep``; the numbers of those removed.
+    """Remove all version directories but the newest ``keep``; the numbers of the removed ones.
 
-    The champion, what was champion before it and what a rollback would go back to always stay. MLflow keeps its copies.
+    The champion, the champion before it and the version that a rollback would serve always stay. MLflow keeps copies.
 
     Raises:
         IntegrityError: the champion record cannot be read; nothing was removed.
@@ -128,7 +137,7 @@ def retire(served: ServedModels, name: str, keep: int) -> list[int]:
     versions = served.versions(name)
     removed = []
     for version in versions[:-keep]:
-        # Read again each time: a person may promote an old version meanwhile.
+        # Read the record before each removal: a person may promote an old version meanwhile.
         record = served.champion(name)
         if record is None:
             break
@@ -136,8 +145,8 @@ def retire(served: ServedModels, name: str, keep: int) -> list[int]:
             served.remove(name, version)
             removed.append(version)
     oldest = min(set(versions) - set(removed), default=0)
-    for version in served.halves(name):
-        # What a removal that was killed left in a bucket; a writer at work has a newer number.
+    for version in served.incomplete_versions(name):
+        # Left in a bucket by a removal that was killed; a writer at work has a newer number.
         if version < oldest:
             served.remove(name, version)
     return removed
@@ -151,7 +160,7 @@ def _kept(record: ChampionRecord) -> set[int]:
 
 
 def _newest_servable(served: ServedModels, spec: ModelSpec, record: ChampionRecord) -> tuple[int, str]:
-    """The version that a rollback goes back to, with its digest."""
+    """The version that a rollback serves by default, with its digest."""
     name, wrong = spec.name, []
     champion_files = _files(served, name, record.champion.version, record.champion.manifest_sha256)
     for move in record.earlier:
@@ -187,15 +196,16 @@ def _files(served: ServedModels, name: str, version: int, manifest_sha256: str) 
 
 
 def _record(served: ServedModels, tracker: Tracker, name: str, who: str) -> tuple[ChampionRecord | None, bool]:
-    """The record (``None``: missing or unreadable), restored where it was damaged and that is possible; and whether
-    it is right: where it is not, only a person can name the version.
+    """The record, restored where it was damaged if possible (``None``: missing or unreadable), and whether it is right.
+
+    Where it is wrong, only a person can name the version to serve.
     """
-    if not doubt(served, tracker, name):
+    if not record_problem(served, tracker, name):
         return served.champion(name), True
     try:
         restore(served, tracker, name, who=who)
     except IntegrityError:
-        return (None if damage(served, name) else served.champion(name)), False
+        return (None if read_problem(served, name) else served.champion(name)), False
     return served.champion(name), True
 
 

@@ -1,4 +1,4 @@
-"""Which code made a model: a digest of the modules that its fit can reach, without comments and docstrings."""
+"""Digest of the code of a model's fit: all modules that the fit can reach, without comments and docstrings."""
 
 import ast
 import hashlib
@@ -9,17 +9,16 @@ from pathlib import Path
 
 OUR_PACKAGE = "aiops_assets"
 NOT_FITTING = "aiops_assets.judging"
-"""The room that judges fitted models. A family names its judge; its fit does not run it."""
+"""The package that judges fitted models. Families import it, but a fit does not run it."""
 
 
 @cache
 def code_digest(module: str) -> str:
     """Digest of a module and of all modules that it imports, directly or not, from this package and its own.
 
-    Training that is skipped because "nothing changed" must not be skipped after a fix of the features, also one that
-    is not committed; and a comment must not train anything again. So the digest is of syntax trees without docstrings
-    (and other statements that are only a string). It changes with the minor release of Python, whose trees differ, and
-    not with the release of this package.
+    A change of the code, also one that is not committed, must lead to a new fit; a changed comment must not. So the
+    digest is of syntax trees without docstrings (and other statements that are only a string). It changes with the
+    minor release of Python, whose trees differ, and not with the release of this package.
 
     Args:
         module: dotted name, e.g. of the module that defines a family.
@@ -40,7 +39,7 @@ def code_of(family: object) -> str:
 
 
 def reachable(module: str, packages: frozenset[str]) -> set[str]:
-    """Names of the modules of some packages that a module's imports lead to, itself among them."""
+    """Names of the modules of ``packages`` that a module imports, directly or not, and its own name."""
     found: set[str] = set()
     ahead = [module]
     while ahead:
@@ -49,7 +48,7 @@ def reachable(module: str, packages: frozenset[str]) -> set[str]:
             continue
         found.add(name)
         ahead.extend(one for one in _tree(name).imports if one.partition(".")[0] in packages)
-    # The face of the package holds the release number, which is not what a model is made of.
+    # The package's ``__init__`` only holds the release number, which does not change a fit.
     return found - {OUR_PACKAGE}
 
 
@@ -57,8 +56,8 @@ class _Tree:
     """A parsed module.
 
     Attributes:
-        dump: its syntax tree without docstrings, as text.
-        imports: absolute names of what it imports, also inside functions; a name may be an attribute of a module.
+        dump: the syntax tree without docstrings, as text.
+        imports: absolute names of imports, also of those inside functions; a name may be an attribute of a module.
     """
 
     def __init__(self, name: str, path: Path) -> None:
@@ -94,7 +93,7 @@ def _imports(tree: ast.Module, package: str) -> Iterator[str]:
             continue
         for name in names:
             parts = name.split(".")
-            # Importing a module runs the packages that it lies in, too.
+            # Importing a module also runs the ``__init__`` of its packages.
             yield from (".".join(parts[:n]) for n in range(1, len(parts) + 1))
 
 

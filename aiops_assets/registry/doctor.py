@@ -1,4 +1,4 @@
-"""What is wrong with the served models, and what of it can be mended without a person: `aiops doctor`."""
+"""Finds what is wrong with the served models, and repairs what needs no person: `aiops doctor`."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,14 @@ from typing import Literal
 from aiops_assets.errors import AiopsError, IntegrityError, NotFoundError
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.registry.reconciling import follow_alias, follow_link
-from aiops_assets.registry.restoring import damage, doubt, moves_of, names_its_manifest, recorded_digest, restore
+from aiops_assets.registry.restoring import (
+    moves_of,
+    names_its_manifest,
+    read_problem,
+    record_problem,
+    recorded_digest,
+    restore,
+)
 from aiops_assets.registry.version import version_of
 from aiops_assets.storage.records import ChampionMove, ChampionRecord, sha256
 from aiops_assets.storage.served import ServedModels
@@ -19,7 +26,7 @@ State = Literal["ok", "mended", "to mend", "PROBLEM"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's: of which model, what was looked at, and how it is; a problem's text says the cure."""
+    """One line of `aiops doctor`: the model, what was examined, its state and a text, which names a problem's cure."""
 
     model: str
     what: str
@@ -28,28 +35,28 @@ class Finding:
 
     @property
     def is_left(self) -> bool:
-        """Whether it still is as it should not be."""
+        """Whether the problem remains."""
         return self.state in ("to mend", "PROBLEM")
 
 
 @dataclass
 class Doctor:
-    """Looks at one model after the other.
+    """Examines one model after the other.
 
     Attributes:
-        served, training_sets, tracker: what is looked at.
-        who: for a champion record that is restored.
-        mend: ``False``: nothing is changed, and what would be mended is "to mend".
+        served, training_sets, tracker: the stores to examine.
+        who: author of a champion record that is restored.
+        repair: ``False``: nothing is changed, and the state of what would be repaired is "to mend".
     """
 
     served: ServedModels
     training_sets: TrainingSets
     tracker: Tracker
     who: str
-    mend: bool = True
+    repair: bool = True
 
     def examine(self, specs: tuple[ModelSpec, ...]) -> Iterator[Finding]:
-        """All findings: MLflow first, because most else is compared with it."""
+        """All findings; MLflow comes first, because most others are compared with it."""
         if not any(self._is_there(spec.name) for spec in specs):
             yield Finding("-", "models", "ok", f"nothing is served from {self.served.storage.url} yet: `aiops run`")
             return
@@ -59,7 +66,9 @@ class Doctor:
             yield from self._model(spec, asks_mlflow=not away)
 
     def _is_there(self, name: str) -> bool:
-        return bool(self.served.versions(name) or self.served.halves(name) or damage(self.served, name))
+        return bool(
+            self.served.versions(name) or self.served.incomplete_versions(name) or read_problem(self.served, name)
+        )
 
     def _model(self, spec: ModelSpec, *, asks_mlflow: bool) -> Iterator[Finding]:
         name = spec.name
@@ -78,11 +87,11 @@ class Doctor:
         what = "champion record"
         if asks_mlflow:
             finding = self._step(
-                name, what, lambda: restore(self.served, self.tracker, name, who=self.who, mend=self.mend)
+                name, what, lambda: restore(self.served, self.tracker, name, who=self.who, repair=self.repair)
             )
             if finding.state != "ok":
                 return finding
-        elif problem := doubt(self.served, self.tracker, name):
+        elif problem := record_problem(self.served, self.tracker, name):
             return Finding(
                 name, what, "PROBLEM", f"{problem}: start MLflow, then `aiops doctor` restores it from there"
             )
@@ -108,12 +117,12 @@ class Doctor:
             name, "champion", servable, fine, cure=f"`aiops rollback {name}`, or `aiops run` trains another"
         )
         is_whole = names_its_manifest(self.served, record)
-        mend = self.mend and is_whole
-        link = self._step(name, "link", lambda: follow_link(self.served, name, move.version, mend=mend))
+        repair = self.repair and is_whole
+        link = self._step(name, "link", lambda: follow_link(self.served, name, move.version, repair=repair))
         if self.served.storage.local_path(name):
             yield link if is_whole else self._held(link)
         if asks_mlflow:
-            alias = self._step(name, "alias", lambda: follow_alias(self.tracker, name, move.version, mend=mend))
+            alias = self._step(name, "alias", lambda: follow_alias(self.tracker, name, move.version, repair=repair))
             yield alias if is_whole else self._held(alias)
         cure = (
             "nobody can check any more what the champion learned from; `aiops run` trains a version that can be traced"
@@ -121,7 +130,7 @@ class Doctor:
         yield self._step(name, "training set", lambda: self._training_set(name, move), cure=cure)
 
     def _held(self, finding: Finding) -> Finding:
-        """What follows the record stays where it is while the champion is not what was recorded."""
+        """The finding that alias and link are not changed while the champion differs from its record."""
         if finding.state not in ("mended", "to mend"):
             return finding
         return Finding(finding.model, finding.what, "PROBLEM", f"{finding.text}: it stays until that version is whole")
@@ -136,7 +145,7 @@ class Doctor:
         return ""
 
     def _versions(self, name: str, champion: int, asks_mlflow: bool) -> Iterator[Finding]:
-        """The versions beside the champion: nobody is served by them, and a rollback may want them."""
+        """Findings about versions that are not served, which a rollback may need."""
         registered = (
             {entry.version: entry.tags.get(MANIFEST_TAG) for entry in self.tracker.versions(name)}
             if asks_mlflow
@@ -155,7 +164,7 @@ class Doctor:
                 cure = f"move {self.served.locate(name, version)} away"
                 yield Finding(name, "versions", "PROBLEM", f"version {version}: {error}: {cure}")
         is_bucket = self.served.storage.local_path(name) is None
-        for half in self.served.halves(name):
+        for half in self.served.incomplete_versions(name):
             if not is_bucket or half < max(versions, default=0):
                 yield Finding(
                     name,
@@ -167,17 +176,17 @@ class Doctor:
 
     def _leftovers(self, name: str) -> Finding:
         def sweep() -> str:
-            left = self.served.sweep(name, remove=self.mend)
+            left = self.served.sweep(name, remove=self.repair)
             return f"left by killed writers: {', '.join(left)}" if left else ""
 
         return self._step(name, "leftovers", sweep, "none")
 
     def _step(self, name: str, what: str, look: Callable[[], str], fine: str = "agrees", cure: str = "") -> Finding:
-        """Look, and mend where ``look`` does: it returns what was wrong, or raises what cannot be mended."""
+        """Run ``look``, which repairs if it can: it returns what was wrong, and raises what cannot be repaired."""
         try:
             wrong = look()
         except AiopsError as error:
             return Finding(name, what, "PROBLEM", f"{error}: {cure}" if cure else str(error))
         if wrong:
-            return Finding(name, what, "mended" if self.mend else "to mend", wrong)
+            return Finding(name, what, "mended" if self.repair else "to mend", wrong)
         return Finding(name, what, "ok", fine)

@@ -1,4 +1,4 @@
-"""A fit as a retrain does it: anew, and where the kind of model allows it also on from the champion."""
+"""The fit of a run: a full refit and, where the family allows it, a warm start from the champion."""
 
 import time
 from dataclasses import dataclass, replace
@@ -20,16 +20,16 @@ class Fitted(Generic[Model, Prediction]):
     """A fitted model.
 
     Attributes:
-        data: the model file.
-        model: read back from that file.
-        said: what it says of the hold-out.
-        how: anew, or from which version, and what that was compared with.
-        seconds: of all fits together: learning, writing, reading back and asking about the hold-out.
+        data: content of the model file.
+        model: the model as read back from that file.
+        prediction: its predictions for the hold-out.
+        how: refit or warm start, from which version, and what it was compared with.
+        seconds: duration of all fits together: fitting, writing, reading back and predicting the hold-out.
     """
 
     data: bytes
     model: Model
-    said: Prediction
+    prediction: Prediction
     how: str
     seconds: float
 
@@ -37,50 +37,49 @@ class Fitted(Generic[Model, Prediction]):
 def fit_model(
     served: ServedModels, spec: ModelSpec[Model, Prediction], rows: pd.DataFrame, data_version: str, seed: int
 ) -> Fitted[Model, Prediction]:
-    """Fit on the train rows; go on from the champion where that is not worse than the full refit.
+    """Fit on the train rows; keep a warm start from the champion if it is not worse than the full refit.
 
-    The comparison is the gate's own, on the hold-out that neither was fitted on. What is judged is what was written
-    and read again.
+    Both are compared as by the gate, on the hold-out that neither has seen, after they were written and read back.
 
     Args:
         served: version directories and the champion record.
-        spec: of the model.
-        rows: of the training set.
-        data_version: of it.
-        seed: of models that draw.
+        spec: the model.
+        rows: rows of the training set, train and hold-out.
+        data_version: data version of these rows.
+        seed: seed of random draws in the fit and of the bootstrap.
 
     Raises:
-        ModelError: nothing can be fitted on the train rows.
+        ModelError: no model can be fitted on the train rows.
     """
     family, train = spec.family, rows[rows["split"] == "train"]
 
-    def fitted(how: str, start: Model | None = None) -> Fitted[Model, Prediction]:
+    def timed_fit(how: str, start: Model | None = None) -> Fitted[Model, Prediction]:
         begin = time.perf_counter()
         data = family.to_bytes(family.fit(train, spec.parameters, seed, start=start))
         model = family.from_bytes(data)
-        said = family.predict_holdout(model, rows)
-        return Fitted(data, model, said, how, time.perf_counter() - begin)
+        prediction = family.predict_holdout(model, rows)
+        return Fitted(data, model, prediction, how, time.perf_counter() - begin)
 
-    anew = fitted(ANEW)
+    refit = timed_fit(ANEW)
     champion, why_anew = _champion(served, spec, rows, data_version)
     if champion is None:
-        return replace(anew, how=f"{ANEW}: {why_anew}")
+        return replace(refit, how=f"{ANEW}: {why_anew}")
     number = champion.number
     try:
-        further = fitted(f"went on from version {number}, not worse than {REFIT}", champion.model())
+        warm = timed_fit(f"went on from version {number}, not worse than {REFIT}", champion.model())
     except ModelError as error:
-        return replace(anew, how=f"{ANEW}: version {number} cannot be gone on from: {error}")
-    seconds = anew.seconds + further.seconds
-    if worse := family.task.compare(rows, further.said, anew.said, REFIT, seed).worse():
+        return replace(refit, how=f"{ANEW}: version {number} cannot be gone on from: {error}")
+    seconds = refit.seconds + warm.seconds
+    if worse := family.task.compare(rows, warm.prediction, refit.prediction, REFIT, seed).worse():
         how = f"{ANEW}: going on from version {number} is worse ({' and '.join(worse)})"
-        return replace(anew, how=how, seconds=seconds)
-    return replace(further, seconds=seconds)
+        return replace(refit, how=how, seconds=seconds)
+    return replace(warm, seconds=seconds)
 
 
 def _champion(
     served: ServedModels, spec: ModelSpec[Model, Prediction], rows: pd.DataFrame, data_version: str
 ) -> tuple[Version[Model, Prediction] | None, str]:
-    """The champion, or why there is none to go on from."""
+    """The champion for a warm start, or ``None`` and why there is no warm start."""
     try:
         record = served.champion(spec.name)
         if record is None:

@@ -1,4 +1,4 @@
-"""A challenger before the gate: whom it meets, what both say of the hold-out, and what follows from it."""
+"""Judges a challenger: its opponent, the predictions of both for the hold-out, and the decision."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ NOBODY = "none"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was decided of a challenger.
+    """The decision about a challenger.
 
     Attributes:
-        decision: and its reason.
-        champion: the version that was champion, ``None`` without one.
-        figures: of the challenger.
-        comparison: with its opponent; ``None`` where the decision needs none.
+        decision: whether it is promoted, and why.
+        champion: the version that was champion; ``None``: there was none.
+        figures: figures of the challenger.
+        comparison: comparison with the opponent; ``None`` where the decision needs none.
     """
 
     decision: Decision
@@ -35,12 +35,12 @@ class Verdict:
 
     @property
     def opponent(self) -> str:
-        """Whom the challenger met."""
+        """Name of the challenger's opponent."""
         return self.comparison.opponent if self.comparison else NOBODY
 
     @property
     def opponent_figures(self) -> Mapping[str, float]:
-        """Name -> figure of the opponent; empty where there was none."""
+        """Figures of the opponent by name; empty where there was none."""
         return self.comparison.opponent_figures.as_metrics() if self.comparison else {}
 
 
@@ -50,23 +50,23 @@ def judge_challenger(
     """Decide whether a version becomes champion.
 
     Args:
-        challenger: the version; it meets the champion in the store that it lies in.
-        rows: of the training set, train and hold-out: a window detector reads the one before the other.
-        data_version: of these rows.
-        seed: of the bootstrap.
+        challenger: the version to judge; the champion is that of the same store.
+        rows: rows of the training set, train and hold-out, because a window detector also reads earlier rows.
+        data_version: data version of these rows.
+        seed: seed of the bootstrap.
 
     Raises:
-        IntegrityError: the challenger is not what was recorded, or the champion record cannot be read.
+        IntegrityError: the challenger differs from its recorded digest, or the champion record cannot be read.
         ModelError: the challenger cannot be loaded here.
     """
     family = challenger.family
-    said = challenger.predict_holdout(rows, data_version)
+    prediction = challenger.predict_holdout(rows, data_version)
     record = challenger.served.champion(challenger.name)
     champion = record.champion if record else None
     manifest = challenger.manifest
     decision = _without_comparison(challenger, manifest, champion)
     if decision:
-        return Verdict(decision, champion.version if champion else None, family.task.figures(said, rows), None)
+        return Verdict(decision, champion.version if champion else None, family.task.figures(prediction, rows), None)
 
     source = champion.effective_source if champion else None
     if champion is None or meets_null_model(manifest.effective_source, source):
@@ -74,7 +74,7 @@ def judge_challenger(
     else:
         opponent = challenger.beside(champion).predict_holdout(rows, data_version)
         who = f"champion version {champion.version}"
-    comparison = family.task.compare(rows, said, opponent, who, seed)
+    comparison = family.task.compare(rows, prediction, opponent, who, seed)
     decision = comparison.decide(challenger_source=manifest.effective_source, champion_source=source)
     return Verdict(decision, champion.version if champion else None, comparison.challenger_figures, comparison)
 
@@ -82,7 +82,7 @@ def judge_challenger(
 def evaluation_record(
     verdict: Verdict, manifest: Manifest, *, data_version: str, effective_source: str, dagster_run_id: str
 ) -> EvaluationRecord:
-    """What is kept of a verdict."""
+    """The record of a verdict that is stored."""
     comparison, words = verdict.comparison, verdict.decision.because.words
     return EvaluationRecord(
         name=manifest.name,
@@ -109,7 +109,7 @@ def evaluation_record(
 def _without_comparison(
     challenger: Version[Model, Prediction], manifest: Manifest, champion: ChampionMove | None
 ) -> Decision | None:
-    """What is decided before anybody looks at figures."""
+    """The decision where none of the figures matters; ``None``: the figures decide."""
     if champion is None:
         return None
     if champion.manifest_sha256 == challenger.digest:

@@ -1,4 +1,4 @@
-"""From a served directory back to version, MLflow run, training set and source, re-hashing each step."""
+"""Traces a served directory back to version, MLflow run, training set and source, and hashes each step again."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,10 +23,14 @@ from aiops_assets.tracking.tracker import MANIFEST_TAG, Tracker
 
 
 class DayState(Record):
-    """A day of source data now, and its state.
+    """The present state of a day of source data.
 
-    "verified": as it was read. "completed": it was read before it was over, and only grew. "revised": values
-    changed since (a later fetch, or other code for generated days). "missing".
+    Attributes:
+        day: UTC day, ISO.
+        source: "prometheus" or "synthetic".
+        digest: digest of the day when it was read.
+        state: "verified": unchanged since it was read. "completed": read before the day was over, and only grew.
+            "revised": values changed since (a later fetch, or other code for generated days). "missing": not stored.
     """
 
     day: str
@@ -36,7 +40,7 @@ class DayState(Record):
 
 
 class Lineage(Record):
-    """What made a served model. ``problems`` is in the order of the chain; empty means every digest is right."""
+    """The origin of a served model. ``problems`` follow the order of the chain; empty: every digest is right."""
 
     name: str
     version: int
@@ -57,7 +61,7 @@ class Lineage(Record):
 
 @dataclass
 class LineageReader:
-    """Walks one model's chain."""
+    """Traces the lineage of one model."""
 
     served: ServedModels
     training_sets: TrainingSets
@@ -66,11 +70,11 @@ class LineageReader:
     problems: list[str] = field(default_factory=list)
 
     def trace(self, name: str) -> Lineage:
-        """The chain of a model's champion.
+        """The lineage of a model's champion.
 
         Raises:
-            NotFoundError: nothing is served under that name.
-            IntegrityError: the champion record cannot even be read.
+            NotFoundError: no version of the model is served.
+            IntegrityError: the champion record cannot be read.
         """
         record = self.served.champion(name)
         if record is None:
@@ -104,7 +108,7 @@ class LineageReader:
         )
 
     def _manifest(self, champion: ChampionMove, name: str) -> tuple[Manifest | None, tuple[FileState, ...]]:
-        """The manifest, if it can be read at all, and the state of each file of the directory."""
+        """The manifest, ``None`` if it cannot be read, and the state of each file of the directory."""
         manifest, known = None, False
         with self._noting():
             self.served.manifest(name, champion.version, champion.manifest_sha256)
@@ -164,10 +168,10 @@ class LineageReader:
         """The state of a fetched day; a damaged file counts as missing and is named."""
         now, revised = {}, 0
         for name in day.metrics:
-            # The catalogue's query may have changed since; the days of this one are where they were.
-            asked = StoredQuery(name, queries[name])
+            # The catalogue's query may have changed since; the days of this query are still stored under it.
+            query = StoredQuery(name, queries[name])
             try:
-                info = self.lake.read_day(asked, date.fromisoformat(day.day))[1]
+                info = self.lake.read_day(query, date.fromisoformat(day.day))[1]
             except NotFoundError:
                 return "missing"
             except StoreError as error:
@@ -181,7 +185,7 @@ class LineageReader:
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
-        """A broken link is a finding, not the end of the walk."""
+        """Add an error of the block to ``problems`` and go on: the rest of the chain is examined too."""
         try:
             yield
         except AiopsError as error:

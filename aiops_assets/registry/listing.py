@@ -1,4 +1,4 @@
-"""Which versions of a model there are, and what is known of each: `aiops models`."""
+"""Lists the versions of a model with their figures and states: `aiops models`."""
 
 from datetime import datetime
 
@@ -14,11 +14,10 @@ class VersionLine(Record):
 
     Attributes:
         state: "champion", "vetoed", "damaged" or empty.
-        note: why it is served, who vetoed it, what is damaged.
-        figures: name -> figure, of its evaluation, or else of its own hold-out.
-        decision, decision_reason: of its newest evaluation; empty when it had none.
-        opponent, opponent_figures: what it was compared with, on the same rows: figures of two evaluations are not
-            comparable.
+        note: why it is served, who vetoed it, or what is damaged.
+        figures: name -> figure, from its evaluation, or from the hold-out of its fit where there is none.
+        decision, decision_reason: decision of its newest evaluation; empty when it had none.
+        opponent, opponent_figures: its opponent on the same rows; figures of two evaluations are not comparable.
     """
 
     version: int
@@ -36,15 +35,17 @@ class VersionLine(Record):
 
 
 def names_served(served: ServedModels) -> list[str]:
-    """Names of all models with a version below the root, also of those that this code does not train."""
+    """Names of all models with a version below the root, also of those that this code does not know."""
     return [name for name in served.storage.names("") if served.versions(name)]
 
 
 def version_lines(served: ServedModels, name: str, *, is_marked: bool = True) -> list[VersionLine]:
-    """All versions of a model, newest first; without marks where the champion record is not to be believed.
+    """All versions of a model, newest first.
+
+    ``is_marked``: mark the champion and vetoed versions, which needs a right champion record.
 
     Raises:
-        IntegrityError: the champion record cannot be read, and marks are asked for.
+        IntegrityError: ``is_marked``, and the champion record cannot be read.
     """
     record = served.champion(name) if is_marked else None
     return [_line(served, record, name, version) for version in reversed(served.versions(name))]

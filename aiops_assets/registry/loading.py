@@ -1,7 +1,7 @@
-"""From a verified model file to a model that answers: what it was made for is compared before it is unpickled.
+"""Reads a model from a verified file, after a comparison of what it was made for.
 
-A pickle runs code, and a model given other columns than it was fitted on answers all the same. So the columns, the
-units and the package that wrote the file come first, and a refusal names what differs.
+A pickle runs code, and a model predicts even with other columns than it was fitted on. So columns, units and the
+package that wrote the file are compared before it is unpickled, and an error names what differs.
 """
 
 import pickle
@@ -13,20 +13,20 @@ from aiops_assets.families.contract import Family, Model, ModelSpec, Prediction
 from aiops_assets.storage.records import Manifest
 
 UNREADABLE = (pickle.PickleError, ImportError, AttributeError, LookupError, TypeError, ValueError, EOFError)
-"""What a file raises that this code does not understand, although it is the one that was written."""
+"""Exceptions of a file with the recorded digest that this code nevertheless cannot read."""
 
 
 def read_model(spec: ModelSpec[Model, Prediction], manifest: Manifest, data: bytes) -> Model:
-    """The model in a file whose digest was compared, when it fits the code that is to ask it.
+    """The model in a file whose digest was compared, if it fits the present code.
 
     Args:
-        spec: of the model.
-        manifest: of the version, whose digest was compared too.
-        data: the model file.
+        spec: the model.
+        manifest: manifest of the version, whose digest was compared too.
+        data: content of the model file.
 
     Raises:
-        ModelError: other columns, order, width, units or another minor version of the package that wrote the file
-            (nothing was unpickled), or a file that cannot be read.
+        ModelError: columns, their order, width, units or the minor version of the package that wrote the file differ
+            (nothing was unpickled), or the file cannot be read.
     """
     what = f"{spec.name} version {manifest.version}"
     if problem := _other_columns(manifest, spec.family) or _other_package(manifest, spec.family):
@@ -42,7 +42,7 @@ def read_model(spec: ModelSpec[Model, Prediction], manifest: Manifest, data: byt
 
 
 def _other_columns(manifest: Manifest, family: Family[Model, Prediction]) -> ModelError | None:
-    """What differs between the row a model was fitted on and the row that this code makes."""
+    """The difference between the columns that a model was fitted on and those of this code; ``None``: there is none."""
     trained, ours = manifest.features, family.features
     cure = "serve it with the code that trained it, or train it again"
     if len(trained) != len(ours) or manifest.width != len(ours):
@@ -68,7 +68,7 @@ def _other_columns(manifest: Manifest, family: Family[Model, Prediction]) -> Mod
 
 
 def _other_package(manifest: Manifest, family: Family[Model, Prediction]) -> ModelError | None:
-    """Why the file must not be unpickled by the packages that are installed."""
+    """Why the installed packages must not unpickle the file; ``None``: they may."""
     package = family.pickled_by
     if not package:
         return None

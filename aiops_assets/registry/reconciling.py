@@ -1,4 +1,4 @@
-"""What follows the champion record: MLflow's alias and the local link `current`."""
+"""Updates MLflow's alias and the local link `current`, which follow the champion record."""
 
 from aiops_assets.registry.restoring import CHAMPION_ALIAS as CHAMPION_ALIAS
 from aiops_assets.registry.restoring import names_its_manifest
@@ -7,40 +7,42 @@ from aiops_assets.storage.served import CURRENT, ServedModels
 from aiops_assets.tracking.tracker import Tracker
 
 ATTEMPTS = 10
-"""How often what is derived is compared again because the record moved meanwhile."""
+"""How often alias and link are compared again because the record moved meanwhile."""
 
 
-def reconcile(served: ServedModels, tracker: Tracker, name: str, *, who: str = "aiops", mend: bool = True) -> list[str]:
-    """Let MLflow's alias and the local link `current` follow the champion record.
+def reconcile(
+    served: ServedModels, tracker: Tracker, name: str, *, who: str = "aiops", repair: bool = True
+) -> list[str]:
+    """Point MLflow's alias and the local link `current` at the champion.
 
-    A record that is missing, unreadable or wrong is restored first, where its digest or one of them names a version
-    that is what MLflow recorded of it; a damaged one is kept aside. They never follow a record whose digest is not
-    that of the version it names: they may be all that still tells what was served.
+    A record that is missing, unreadable or wrong is restored first, if its digest, the alias or the link names a
+    version that has the digest recorded in MLflow; a damaged record is kept aside. Alias and link never follow a
+    record whose digest is not that of its version, because they may be the only evidence of what was served.
 
     Args:
         served: version directories and champion records.
         tracker: MLflow.
-        name: of the model.
-        who: for a restored record.
-        mend: ``False``: only look.
+        name: model name.
+        who: author of a restored record.
+        repair: whether to change anything; ``False``: only compare.
 
     Returns:
-        What disagreed, one line each; empty when nothing did, or nothing is served yet.
+        What disagreed, a line each; empty when all agree or nothing is served yet.
 
     Raises:
-        IntegrityError: the record is unreadable or wrong, and nothing tells what it was.
-        StoreError: MLflow or the storage is away; the record is as it was.
+        IntegrityError: the record is unreadable or wrong, and there is no evidence to restore it.
+        StoreError: MLflow or the storage cannot be reached; the record is unchanged.
     """
-    found = [restore(served, tracker, name, who=who, mend=mend)]
-    record = None if found[0] and not mend else served.champion(name)
+    found = [restore(served, tracker, name, who=who, repair=repair)]
+    record = None if found[0] and not repair else served.champion(name)
     for _ in range(ATTEMPTS if record else 0):
         assert record is not None
         version = record.champion.version
         if not names_its_manifest(served, record):
             break
-        found.append(follow_link(served, name, version, mend=mend))
-        found.append(follow_alias(tracker, name, version, mend=mend))
-        # Somebody may have moved it after we read it, and let things follow before we did.
+        found.append(follow_link(served, name, version, repair=repair))
+        found.append(follow_alias(tracker, name, version, repair=repair))
+        # Another process may have moved the record after we read it, and updated alias and link before us.
         now = served.champion(name)
         if now is None or now.champion.version == version:
             break
@@ -48,34 +50,34 @@ def reconcile(served: ServedModels, tracker: Tracker, name: str, *, who: str = "
     return [line for line in found if line]
 
 
-def follow_link(served: ServedModels, name: str, version: int, *, mend: bool = True) -> str:
-    """Let the local link follow the record; what disagreed, empty when nothing did, also where there are no links.
+def follow_link(served: ServedModels, name: str, version: int, *, repair: bool = True) -> str:
+    """Point the local link at a version; what disagreed, empty when it agreed or the storage has no links.
 
     Raises:
-        StoreError: it cannot be made.
+        StoreError: the link cannot be made.
     """
     if served.storage.local_path(name) is None:
         return ""
     found = served.current(name)
     if found == str(version):
         return ""
-    if mend:
+    if repair:
         served.link_current(name, version)
-    said = "is missing" if found is None else f"points at {found}" if found else "is no link"
-    return f"the link {CURRENT} {said}, the champion record says version {version}"
+    difference = "is missing" if found is None else f"points at {found}" if found else "is no link"
+    return f"the link {CURRENT} {difference}, the champion record says version {version}"
 
 
-def follow_alias(tracker: Tracker, name: str, version: int, *, mend: bool = True) -> str:
-    """Let MLflow's alias follow the record; what disagreed, empty when nothing did.
+def follow_alias(tracker: Tracker, name: str, version: int, *, repair: bool = True) -> str:
+    """Point MLflow's alias at a version; what disagreed, empty when it agreed.
 
     Raises:
-        NotFoundError: MLflow does not know the champion.
-        StoreError: MLflow is away.
+        NotFoundError: the version is not registered in MLflow.
+        StoreError: MLflow cannot be reached.
     """
     found = tracker.alias(name, CHAMPION_ALIAS)
     if found == version:
         return ""
-    if mend or not tracker.find(name, version):
+    if repair or not tracker.find(name, version):
         tracker.set_alias(name, CHAMPION_ALIAS, version)
-    said = "is missing" if found is None else f"names version {found}"
-    return f"MLflow's alias {CHAMPION_ALIAS} {said}, the champion record says version {version}"
+    difference = "is missing" if found is None else f"names version {found}"
+    return f"MLflow's alias {CHAMPION_ALIAS} {difference}, the champion record says version {version}"

@@ -1,7 +1,7 @@
-"""A champion record that is missing, unreadable or wrong: how that is noticed, and what tells what it was.
+"""Detects a champion record that is missing, unreadable or wrong, and restores it from other evidence.
 
-A record that was edited can be read and still be wrong: the digest it holds is not that of the version it names. Then
-MLflow's alias and the link `current` are the evidence that is left, so nothing follows such a record.
+A record that was edited can be readable and still be wrong: its digest is not that of the version it names. Then
+MLflow's alias and the link `current` are the remaining evidence, so they do not follow such a record.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,16 +17,17 @@ CHAMPION_ALIAS = "champion"
 DOCTOR = "`aiops doctor` mends it"
 
 
-def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, mend: bool = True) -> str:
+def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repair: bool = True) -> str:
     """Restore a champion record that is missing, unreadable or wrong; what was wrong, empty when nothing was.
 
-    A damaged one is kept aside. One that can be read keeps its history and vetoes.
+    A damaged record is kept aside. History and vetoes of a readable record stay.
 
     Raises:
-        IntegrityError: the record is unreadable or wrong, and nothing tells what it was; names what to promote.
-        StoreError: MLflow or the storage is away.
+        IntegrityError: the record is unreadable or wrong, and there is no evidence to restore it; the message names a
+            version to promote.
+        StoreError: MLflow or the storage cannot be reached.
     """
-    problem = damage(served, name)
+    problem = read_problem(served, name)
     record = None if problem else served.champion(name)
     if record:
         problem = inconsistency(served, tracker, record)
@@ -39,14 +40,14 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, mend
         except (NotFoundError, IntegrityError) as error:
             wrong.append(f"{witness} names version {version}, but {error}")
             continue
-        said = f"{problem or 'the champion record is missing'}: {witness} names version {version}, which is whole"
+        outcome = f"{problem or 'the champion record is missing'}: {witness} names version {version}, which is whole"
         try:
             reason = f"restored from {witness}"
-            aside = renewed(served, record, name, version, digest, reason=reason, who=who)[1] if mend else ""
+            aside = replace_record(served, record, name, version, digest, reason=reason, who=who)[1] if repair else ""
         except ConflictError:
-            return ""  # somebody else was faster
+            return ""  # another process has restored it
         kept = f"the damaged record is kept as {aside}, " if aside else ""
-        return f"{said}; {kept}its history and vetoes are {'kept' if record else 'lost'}"
+        return f"{outcome}; {kept}its history and vetoes are {'kept' if record else 'lost'}"
     if problem:
         raise IntegrityError(
             f"{'; '.join([problem, *wrong])}: {_cure(served, tracker, record, name)}", code="record_not_restored"
@@ -54,7 +55,7 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, mend
     return ""
 
 
-def renewed(
+def replace_record(
     served: ServedModels,
     record: ChampionRecord | None,
     name: str,
@@ -64,14 +65,14 @@ def renewed(
     reason: str,
     who: str,
 ) -> tuple[ChampionRecord, str]:
-    """Write a record in the place of one that is missing, unreadable, or, where it is given, wrong.
+    """Replace a record that is missing or unreadable or, if ``record`` is given, wrong.
 
     Returns:
         The new record, and the name of the file that keeps the damaged one (empty: it was missing).
 
     Raises:
-        ConflictError: the record is another by now; nothing was changed.
-        NotFoundError, IntegrityError: the version is not there, or not what is recorded of it.
+        ConflictError: the record was changed since it was read; nothing was changed.
+        NotFoundError, IntegrityError: the version is missing, or differs from its recorded digests.
     """
     if record is None:
         return served.renew_champion(name, version, manifest_sha256, reason=reason, who=who)
@@ -88,8 +89,8 @@ def renewed(
     return ChampionRecords(served.storage).correct(record, move, manifest.files)
 
 
-def damage(served: ServedModels, name: str) -> str:
-    """Why the champion record cannot be read; empty when it can, or there is none."""
+def read_problem(served: ServedModels, name: str) -> str:
+    """Why the champion record cannot be read; empty when it can be read or does not exist."""
     try:
         served.champion(name)
     except IntegrityError as error:
@@ -97,9 +98,9 @@ def damage(served: ServedModels, name: str) -> str:
     return ""
 
 
-def doubt(served: ServedModels, tracker: Tracker, name: str) -> str:
-    """Why the champion record cannot be read or is wrong; MLflow is only asked where the directories leave a doubt."""
-    if problem := damage(served, name):
+def record_problem(served: ServedModels, tracker: Tracker, name: str) -> str:
+    """Why the champion record cannot be read or is wrong; MLflow is only queried where directories do not decide."""
+    if problem := read_problem(served, name):
         return problem
     record = served.champion(name)
     return "" if record is None or names_its_manifest(served, record) else inconsistency(served, tracker, record)
@@ -111,10 +112,10 @@ def names_its_manifest(served: ServedModels, record: ChampionRecord) -> bool:
 
 
 def inconsistency(served: ServedModels, tracker: Tracker, record: ChampionRecord) -> str:
-    """Why a record that can be read is wrong about its champion; empty when it is not.
+    """Why a readable record is wrong about its champion; empty when it is right.
 
-    Where MLflow recorded the same digest of that version, the record is right: then it is the version that is
-    damaged or gone. Without MLflow a record is only called wrong when its digest is that of another version.
+    The record is right if MLflow recorded the same digest for the version; then the version is damaged or removed.
+    Without MLflow a record only counts as wrong when its digest is that of another version.
     """
     name, version, digest = record.name, record.champion.version, record.champion.manifest_sha256
     there = _digest_there(served, name, version)
@@ -133,17 +134,17 @@ def inconsistency(served: ServedModels, tracker: Tracker, record: ChampionRecord
             f"champion record ({digest[:12]}) and MLflow ({tag[:12]}) recorded other manifests of {name} version "
             f"{version}: one of them was changed"
         )
-    said = f"{served.locate(name)}/champion.json names version {version} with manifest {digest[:12]}"
+    statement = f"{served.locate(name)}/champion.json names version {version} with manifest {digest[:12]}"
     if tag and tag == there:
-        return f"the record is wrong: {said}, and {tag[:12]} is that version's, as MLflow recorded it"
+        return f"the record is wrong: {statement}, and {tag[:12]} is that version's, as MLflow recorded it"
     if not there:
-        return f"the record is wrong: {said}, and there is no such version"
+        return f"the record is wrong: {statement}, and there is no such version"
     is_sure = tag or _versions_of(served, name, digest)
-    return f"{'the record is wrong: ' if is_sure else ''}{said}, and that version's is {there[:12]}"
+    return f"{'the record is wrong: ' if is_sure else ''}{statement}, and that version's is {there[:12]}"
 
 
 def moves_of(record: ChampionRecord | None) -> tuple[ChampionMove, ...]:
-    """All that a record says was served, newest first; nothing without one."""
+    """The champions of a record, newest first; empty without a record."""
     return (record.champion, *record.history) if record else ()
 
 
@@ -152,14 +153,14 @@ def recorded_digest(tracker: Tracker, moves: Iterable[ChampionMove], name: str, 
 
     Args:
         tracker: MLflow.
-        moves: of the champion record, those that are trusted.
-        name: of the model.
-        version: which.
+        moves: entries of the champion record that are trusted.
+        name: model name.
+        version: version number.
 
     Raises:
-        NotFoundError: neither knows it.
-        IntegrityError: they contradict each other.
-        StoreError: MLflow is away, and the version was never champion.
+        NotFoundError: neither has a digest of the version.
+        IntegrityError: the two digests differ.
+        StoreError: MLflow cannot be reached, and the version was never champion.
     """
     known = next((move.manifest_sha256 for move in moves if move.version == version), "")
     try:
@@ -188,10 +189,10 @@ def recorded_digest(tracker: Tracker, moves: Iterable[ChampionMove], name: str, 
 
 
 def _vouched(served: ServedModels, tracker: Tracker, record: ChampionRecord | None, name: str, version: int) -> str:
-    """Digest of a version that may stand in for a lost champion.
+    """Digest of a version that may be recorded as the lost champion.
 
     Raises:
-        NotFoundError, IntegrityError: why it may not.
+        NotFoundError, IntegrityError: the version may not be; the message says why.
     """
     champion = record.champion if record else None
     if champion and _digest_there(served, name, version) == champion.manifest_sha256:
@@ -208,7 +209,7 @@ def _vouched(served: ServedModels, tracker: Tracker, record: ChampionRecord | No
 def _witnesses(
     served: ServedModels, tracker: Tracker, name: str, record: ChampionRecord | None
 ) -> Iterator[tuple[str, int]]:
-    """Who names a version, the best evidence first."""
+    """Each piece of evidence and the version that it names, the best one first."""
     if record:
         for version in _versions_of(served, name, record.champion.manifest_sha256):
             if version != record.champion.version:
@@ -222,7 +223,7 @@ def _witnesses(
 
 
 def _cure(served: ServedModels, tracker: Tracker, record: ChampionRecord | None, name: str) -> str:
-    """What a person types where nothing tells what the record was: a promotion that works."""
+    """The command with which a person promotes a version where there is no evidence of the champion."""
     history = record.history if record else ()
     whole = []
     for version in served.versions(name):

@@ -1,4 +1,4 @@
-"""The served champions asked about the newest window: scores of each pod, forecasts of each metric of the cluster."""
+"""Predictions of the champions for the newest window: scores of each pod, forecasts of each metric of the cluster."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from aiops_assets.learners.contracts import Forecast
 from aiops_assets.registry.code_digest import code_digest
 from aiops_assets.registry.version import version_of
 from aiops_assets.storage.records import ChampionMove
-from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS, AskedModel, ScoresRecord, ScoresRun
+from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS, PredictingModel, ScoresRecord, ScoresRun
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.timeseries.features import row_mask
 from aiops_assets.timeseries.history import STEP_SECONDS
@@ -33,16 +33,16 @@ from aiops_assets.views.pod_series import segment_rows
 HORIZON = 288
 STEPS_AN_HOUR = 3600 // STEP_SECONDS
 KEPT_STEPS = (*range(1, STEPS_AN_HOUR), *range(STEPS_AN_HOUR, HORIZON + 1, STEPS_AN_HOUR))
-"""Of a forecast: every five minutes of the first hour, then every hour of the day."""
+"""Steps of a forecast that are stored: every five minutes of the first hour, then every hour of the day."""
 NOTHING_SERVED = "nothing is served yet"
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What champions said.
+class ChampionPredictions:
+    """Predictions of the champions.
 
     Attributes:
-        run: as it is to be stored.
+        run: the run to store.
         forecasts: model -> its whole forecast, for pictures.
     """
 
@@ -52,7 +52,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of pods as the two kinds of detectors read them, and the instants that are reported."""
+    """Rows of pods for row detectors and for window detectors, and the newest instant."""
 
     features: pd.DataFrame
     series: pd.DataFrame
@@ -65,17 +65,17 @@ class _Rows:
         return (rows["timestamp"] > self.until - NEWEST).to_numpy()
 
 
-def ask_champions(
+def predict_newest(
     served: ServedModels, specs: Sequence[ModelSpec], window: NewestWindow, made_at: datetime, cluster: str
-) -> Answers:
-    """Ask each served champion; one that cannot be asked is left out, and said.
+) -> ChampionPredictions:
+    """Scores and forecasts of each champion; ``left_out`` of the record names those without any, and why.
 
     Args:
         served: version directories and champion records.
-        specs: which models.
-        window: from :mod:`aiops_assets.datasets.newest`.
-        made_at: now.
-        cluster: whose window it is.
+        specs: the models.
+        window: the newest window, from :mod:`aiops_assets.datasets.newest`.
+        made_at: time of the run.
+        cluster: name of the cluster.
 
     Raises:
         StoreError: the storage cannot be read at all.
@@ -85,25 +85,25 @@ def ask_champions(
     forecasts: dict[str, Forecast] = {}
     forecast_rows: list[pd.DataFrame] = []
 
-    def ask_detector(spec: ModelSpec, champion: ChampionMove) -> None:
+    def add_scores(spec: ModelSpec, champion: ChampionMove) -> None:
         scores.append(_scores(served, spec, champion, rows, window))
 
-    def ask_forecaster(spec: ModelSpec, champion: ChampionMove) -> None:
+    def add_forecast(spec: ModelSpec, champion: ChampionMove) -> None:
         forecasts[spec.name] = _forecast(served, spec, champion, window)
         forecast_rows.append(_forecast_rows(spec, champion, forecasts[spec.name], made_at))
 
-    ask = {DETECTION.name: ask_detector, FORECASTING.name: ask_forecaster}
-    asked: list[AskedModel] = []
+    add = {DETECTION.name: add_scores, FORECASTING.name: add_forecast}
+    models: list[PredictingModel] = []
     left_out: dict[str, str] = {}
     for spec in specs:
         try:
             champion = _champion(served, spec)
-            ask[spec.family.task.name](spec, champion)
+            add[spec.family.task.name](spec, champion)
         except (NotFoundError, IntegrityError, ModelError, DataError) as error:
             left_out[spec.name] = str(error)
             continue
-        asked.append(
-            AskedModel(
+        models.append(
+            PredictingModel(
                 name=spec.name,
                 version=champion.version,
                 manifest_sha256=champion.manifest_sha256,
@@ -125,10 +125,10 @@ def ask_champions(
         pods=int(scored["pod"].nunique()),
         pods_version=content_digest(rows.series) if rows else "",
         cluster_version=content_digest(window.cluster) if window.cluster is not None else "",
-        models=tuple(asked),
+        models=tuple(models),
         left_out=left_out,
     )
-    return Answers(ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS)), forecasts)
+    return ChampionPredictions(ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS)), forecasts)
 
 
 def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:
@@ -139,8 +139,8 @@ def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:
 
 
 def _rows_of(pods: PodSeries, source: str) -> _Rows | None:
-    """Rows up to the newest; ``None`` where the samples are too few for any."""
-    # Cached days are fetched ones: the same rows have the same digest.
+    """Rows of pods up to the newest sample; ``None`` where there are too few samples for a row."""
+    # Cached days were fetched earlier: equal rows must have the same digest.
     source = source if source == SYNTHETIC else FETCHED
     series = segment_rows(pods, 0, source)
     if series.empty:
@@ -154,30 +154,30 @@ def _rows_of(pods: PodSeries, source: str) -> _Rows | None:
 def _scores(
     served: ServedModels, spec: ModelSpec, champion: ChampionMove, rows: _Rows | None, window: NewestWindow
 ) -> pd.DataFrame:
-    """Rows of SCORE_COLUMNS of the newest hour."""
+    """Scores of the newest hour, with the columns SCORE_COLUMNS."""
     if rows is None:
         raise DataError(window.lacking.get("pods", "no pod has six minutes of samples"))
-    asked = rows.of(spec)
-    if not rows.reported(asked).any():
+    pod_rows = rows.of(spec)
+    if not rows.reported(pod_rows).any():
         raise DataError("no row of the newest hour has its six minutes of samples")
-    said = version_of(served, spec, champion).explain(asked)
-    newest = rows.reported(asked)
-    score = said.score[newest]
+    scored = version_of(served, spec, champion).explain(pod_rows)
+    newest = rows.reported(pod_rows)
+    score = scored.score[newest]
     if not np.isfinite(score).all():
         raise ModelError(f"version {champion.version} gives scores that are not finite")
-    frame = asked.loc[newest, ["timestamp", "pod"]].reset_index(drop=True)
+    frame = pod_rows.loc[newest, ["timestamp", "pod"]].reset_index(drop=True)
     frame = frame.assign(
         model_name=spec.name,
         model_version=champion.version,
         anomaly_score=score,
-        is_anomaly=said.alert[newest],
-        contributing_features=[_largest_first(spec.family.contributors, one) for one in said.contributions[newest]],
+        is_anomaly=scored.alert[newest],
+        contributing_features=[_largest_first(spec.family.contributors, one) for one in scored.contributions[newest]],
     )
     return frame[list(SCORE_COLUMNS)]
 
 
 def _largest_first(metrics: Sequence[str], shares: "np.ndarray[Any, np.dtype[np.float64]]") -> str:
-    """JSON: metric -> share of those that contribute."""
+    """JSON object: metric -> share of those above 0, the largest first."""
     order = np.argsort(-shares, kind="stable")
     return json.dumps({metrics[i]: round(float(shares[i]), 2) for i in order if shares[i] > 0})
 
@@ -193,7 +193,7 @@ def _forecast(served: ServedModels, spec: ModelSpec, champion: ChampionMove, win
 
 
 def _forecast_rows(spec: ModelSpec, champion: ChampionMove, forecast: Forecast, made_at: datetime) -> pd.DataFrame:
-    """Rows of FORECAST_COLUMNS, a metric after the other."""
+    """Steps of a forecast, with the columns FORECAST_COLUMNS, one metric after the other."""
     kept = np.array(KEPT_STEPS) - 1
     n = len(forecast.metrics)
     frame = pd.DataFrame(
@@ -210,7 +210,7 @@ def _forecast_rows(spec: ModelSpec, champion: ChampionMove, forecast: Forecast, 
 
 
 def _together(frames: Sequence[pd.DataFrame], none: dict[str, str]) -> pd.DataFrame:
-    """All rows; without any, the columns of the same types."""
+    """All rows; without any, an empty frame with columns of the same types."""
     if frames:
         return pd.concat(frames, ignore_index=True)
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in none.items()})

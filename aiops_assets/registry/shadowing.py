@@ -1,4 +1,4 @@
-"""A challenger in the shadow of the champion: which two versions stand side by side, and what both say."""
+"""Shadow scores: which challenger and champion are compared on a window, and the scores of both."""
 
 import pandas as pd
 
@@ -22,13 +22,13 @@ def window_record(
     challenger_sha256: str,
     champion: int | None,
 ) -> ShadowRecord:
-    """Of what the scores of a window are, and why those of the champion will be missing, if they will.
+    """The record of a window's scores; its ``note`` states why those of the champion will be missing, if so.
 
     Args:
         served: version directories and champion records.
-        spec: of the model.
-        training_set: whose hold-out is the window.
-        effective_source: where its rows came from this time.
+        spec: the model.
+        training_set: record of the training set whose hold-out is scored.
+        effective_source: where its rows came from in this run.
         challenger, challenger_sha256: the version that was judged.
         champion: the version that was champion then; it may have been replaced since. ``None``: there was none.
 
@@ -56,13 +56,13 @@ def window_record(
 
 
 def score_window(served: ServedModels, spec: ModelSpec, record: ShadowRecord, rows: pd.DataFrame) -> pd.DataFrame:
-    """What both versions say of the hold-out: a frame of ``models.shadow.COLUMNS``, or of those of ``forecast_shadow``.
+    """Predictions of both versions for the hold-out, with the shadow columns of the task.
 
     Args:
         served: version directories.
-        spec: of the model.
-        record: which versions; with a ``note`` the champion is not asked.
-        rows: of the training set, train and hold-out: a window detector reads the one before the other.
+        spec: the model.
+        record: names the versions; with a ``note`` there are no predictions of the champion.
+        rows: rows of the training set, train and hold-out, because a window detector also reads earlier rows.
 
     Raises:
         NotFoundError, IntegrityError, ModelError: the challenger cannot be loaded any more.
@@ -74,19 +74,21 @@ def score_window(served: ServedModels, spec: ModelSpec, record: ShadowRecord, ro
         spec,
         VersionRef(name=spec.name, version=record.challenger, manifest_sha256=record.challenger_sha256),
     )
-    said = challenger.predict_holdout(rows, data)
+    challenger_prediction = challenger.predict_holdout(rows, data)
     if record.champion_sha256 == record.challenger_sha256:
-        beside = said
+        champion_prediction = challenger_prediction
     elif record.champion and not record.note:
         champion = VersionRef(name=spec.name, version=record.champion, manifest_sha256=record.champion_sha256)
-        beside = challenger.beside(champion).predict_holdout(rows, data)
+        champion_prediction = challenger.beside(champion).predict_holdout(rows, data)
     else:
-        beside = None
-    return family.task.side_by_side(rows, said, beside, challenger.explain, family.contributors)
+        champion_prediction = None
+    return family.task.side_by_side(
+        rows, challenger_prediction, champion_prediction, challenger.explain, family.contributors
+    )
 
 
 def _digest(served: ServedModels, name: str, version: int) -> tuple[str, str]:
-    """Digest of a present or earlier champion's manifest, and why it is not known; one of them is empty."""
+    """Manifest digest of a present or earlier champion, and why it is unknown; one of the two is empty."""
     try:
         record = served.champion(name)
     except IntegrityError as error:

@@ -1,8 +1,8 @@
-"""A version of a model as one object: its number and digest belong together, and all that is asked of it is asked here.
+"""A version of a model as one object with number and digest: verified, loaded and used through it.
 
-A file is read, hashed and unpickled once a process and digest. Each use compares manifest and file with their recorded
-digests all the same, so that what was changed on the disk meanwhile is noticed; for a file that nobody touched that
-costs a look at its signature. Failures are not remembered.
+A file is read, hashed and unpickled once per process and digest. Each use still compares manifest and file with their
+recorded digests, so that changes on the disk are noticed; for an unchanged file that costs a look at its signature.
+Failures are not remembered.
 """
 
 import threading
@@ -21,11 +21,11 @@ from aiops_assets.storage.remembered import Remembered
 from aiops_assets.storage.served import ServedModels
 
 MOST_VERSIONS = 16
-"""Two versions of each model, and some. A forecaster's prediction of a hold-out is 3 MB."""
+"""Number of versions kept in memory: two of each model and some more. A forecaster's hold-out forecast is 3 MB."""
 
 
 class Recorded(Protocol):
-    """What records keep of a version, outside its directory: a champion record's entry, an asset's reference."""
+    """Number and digest of a version, recorded outside its directory: in a champion record or an asset's reference."""
 
     @property
     def version(self) -> int: ...  # noqa: D102
@@ -36,7 +36,7 @@ class Recorded(Protocol):
 
 @dataclass(frozen=True)
 class _Loaded(Generic[Model]):
-    """A model, and what its smoke inference found once it was asked for."""
+    """A model, and the problems found by its smoke inference; ``None``: not run yet."""
 
     model: Model
     problems: list[str] | None = None
@@ -44,12 +44,12 @@ class _Loaded(Generic[Model]):
 
 @dataclass
 class _Memory(Generic[Model, Prediction]):
-    """What is known of a version.
+    """What a process keeps of a version.
 
     Attributes:
-        content: the verified model file, as long as nobody wanted the model in it.
-        loaded: the model.
-        prediction: the newest hold-out it was asked for: data version, and what it predicted.
+        content: content of the verified model file, until the model is read from it.
+        loaded: the model, once it was read.
+        prediction: data version and predictions of the hold-out that was predicted last.
         lock: held by the thread that reads and unpickles.
     """
 
@@ -60,13 +60,13 @@ class _Memory(Generic[Model, Prediction]):
 
 
 class Version(Generic[Model, Prediction]):
-    """One version of a model; see :func:`version_of` for those that a process shares.
+    """One version of a model; :func:`version_of` returns those that share their model within a process.
 
     Attributes:
-        served: the store that it lies in.
-        spec: of the model.
-        number: which.
-        digest: SHA-256 of its manifest, recorded outside its directory.
+        served: store of the version.
+        spec: the model.
+        number: version number.
+        digest: SHA-256 of the manifest, recorded outside its directory.
     """
 
     def __init__(
@@ -84,54 +84,54 @@ class Version(Generic[Model, Prediction]):
 
     @property
     def name(self) -> str:
-        """Of the model."""
+        """Model name."""
         return self.spec.name
 
     @property
     def family(self) -> Family[Model, Prediction]:
-        """How the model is asked."""
+        """Family of the model."""
         return self.spec.family
 
     @property
     def manifest(self) -> Manifest:
-        """Read anew each time and compared with the recorded digest.
+        """The manifest, read anew each time and compared with the recorded digest.
 
         Raises:
-            NotFoundError: no such version.
-            IntegrityError: not a manifest, or not the recorded one.
+            NotFoundError: there is no such version.
+            IntegrityError: the manifest is not valid or not the recorded one.
         """
         return self.served.manifest(self.name, self.number, self.digest)
 
     def verify(self) -> Manifest:
-        """The manifest, when it is the recorded one and every file has the digest that it names.
+        """The manifest, if it is the recorded one and every file has the digest that it names.
 
         Raises:
-            NotFoundError: no such version.
-            IntegrityError: naming what differs.
+            NotFoundError: there is no such version.
+            IntegrityError: the manifest or a file differs; the message names it.
         """
         with self._memory.lock:
             if self._memory.loaded is None:
-                # The model is likely to be wanted next: one reading for both. What is wrong is named below.
+                # The model is likely to be used next, so that the file is read once for both. Errors are raised below.
                 with suppress(NotFoundError, IntegrityError):
                     self._content(self.manifest)
             return self.served.verified(self.name, self.number, self.digest)
 
     def model(self) -> Model:
-        """The model, when it is what was recorded and fits the code that is to ask it. Nobody may change it.
+        """The model, if it has its recorded digest and fits the present code. It is shared: do not change it.
 
         Raises:
-            NotFoundError: no such version.
+            NotFoundError: there is no such version.
             IntegrityError: manifest or file differ from their recorded digests; nothing was unpickled.
-            ModelError: other columns, order, width, units or another minor version of the package that wrote the file
-                (nothing was unpickled), or a file that cannot be read.
+            ModelError: columns, their order, width, units or the minor version of the package that wrote the file
+                differ (nothing was unpickled), or the file cannot be read.
         """
         return self._loaded().model
 
     def load_problem(self) -> str:
-        """Why it cannot be loaded; empty when it can.
+        """Why the model cannot be loaded; empty when it can.
 
         Raises:
-            StoreError: the storage cannot be read at all, which says nothing about the version.
+            StoreError: the storage cannot be read, which says nothing about the version.
         """
         try:
             self.model()
@@ -140,7 +140,7 @@ class Version(Generic[Model, Prediction]):
         return ""
 
     def smoke_test(self) -> list[str]:
-        """What is wrong with its answers; empty when nothing is. Raises what :meth:`model` raises."""
+        """Problems of the model's predictions; empty: there are none. Raises as :meth:`model` does."""
         with self._memory.lock:
             loaded = self._loaded()
             if loaded.problems is None:
@@ -149,10 +149,10 @@ class Version(Generic[Model, Prediction]):
             return list(loaded.problems or ())
 
     def require_servable(self) -> None:
-        """Verify, load and ask it.
+        """Verify, load and smoke-test the version.
 
         Raises:
-            NotFoundError, IntegrityError, ModelError: why it must not be served.
+            NotFoundError, IntegrityError, ModelError: the version must not be served; the message says why.
         """
         self.verify()
         if problems := self.smoke_test():
@@ -163,14 +163,14 @@ class Version(Generic[Model, Prediction]):
             )
 
     def predict_holdout(self, rows: pd.DataFrame, data_version: str) -> Prediction:
-        """Predictions for the hold-out of a training set; it is verified also where these are remembered.
+        """Predictions for the hold-out of a training set; the version is verified also if these are remembered.
 
         Args:
-            rows: of the training set, train and hold-out: a window detector reads the one before the other.
-            data_version: of these rows.
+            rows: rows of the training set, train and hold-out, because a window detector also reads earlier rows.
+            data_version: data version of these rows.
 
         Raises:
-            NotFoundError, IntegrityError, ModelError: it cannot be loaded.
+            NotFoundError, IntegrityError, ModelError: the model cannot be loaded.
         """
         with self._memory.lock:
             model, known = self.model(), self._memory.prediction
@@ -180,20 +180,20 @@ class Version(Generic[Model, Prediction]):
             return known[1]
 
     def explain(self, rows: pd.DataFrame) -> Prediction:
-        """Predictions for some rows with contributions. Raises what :meth:`model` raises."""
+        """Predictions with contributions for ``rows``. Raises as :meth:`model` does."""
         return self.family.explain(self.model(), rows)
 
     def probe(self) -> Prediction:
-        """What it predicts when nothing is wrong, for people to look at. Raises what :meth:`model` raises."""
+        """Predictions for healthy generated rows, for pictures. Raises as :meth:`model` does."""
         return self.family.probe(self.model())
 
     def adopt(self, model: Model, prediction: Prediction, data_version: str) -> None:
-        """Take over from the fit that published it the model that was read back from the very bytes of its file.
+        """Keep the model of the fit that published this version, so that its file is not unpickled again.
 
         Args:
-            model: which need not be unpickled again; the file is still compared before it is used.
-            prediction: for the hold-out of the training set that it was fitted on.
-            data_version: of that training set.
+            model: the model as read back from the bytes of the file; the file is still compared before each use.
+            prediction: its predictions for the hold-out of its training set.
+            data_version: data version of that training set.
         """
         with self._memory.lock:
             self._memory.loaded = self._memory.loaded or _Loaded(model)
@@ -214,7 +214,7 @@ class Version(Generic[Model, Prediction]):
             return self._memory.loaded
 
     def _content(self, manifest: Manifest) -> bytes:
-        """The model file. Raises IntegrityError: it is not the one that the manifest names."""
+        """Content of the model file. Raises IntegrityError: its digest is not that in the manifest."""
         if self._memory.content is None or not self._is_file_of(manifest):
             self._memory.content = self.served.load_file(self.name, self.number, self.family.model_file, self.digest)
         return self._memory.content
@@ -230,12 +230,12 @@ _memories: Remembered[tuple[str, str, Family[Any, Any], int, str], _Memory[Any, 
 def version_of(
     served: ServedModels, spec: ModelSpec[Model, Prediction], recorded: Recorded
 ) -> Version[Model, Prediction]:
-    """A version whose model and prediction all of this process share.
+    """A version that shares its model and predictions with all others of the same digest in this process.
 
     Args:
-        served: version directories; each caller's own connection to them.
-        spec: of the model.
-        recorded: its number, and the digest of its manifest as recorded outside its directory.
+        served: the caller's connection to the version directories.
+        spec: the model.
+        recorded: version number and manifest digest, as recorded outside the version's directory.
     """
     key = (served.storage.url, spec.name, spec.family, recorded.version, recorded.manifest_sha256)
     return Version(served, spec, recorded, _memories.get_or_make(key, _Memory))

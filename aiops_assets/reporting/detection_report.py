@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION, SideBySide, compare, summary_of
 from aiops_assets.judging.task import HoldoutFigures
@@ -11,7 +12,7 @@ from aiops_assets.learners.contracts import Scored
 from aiops_assets.reporting import plots
 from aiops_assets.reporting.cards.detector_card import DetectorCard
 from aiops_assets.reporting.pictures import score_timelines
-from aiops_assets.reporting.task_report import CardReport, ShadowWindows, window_facts, written
+from aiops_assets.reporting.task_report import CardReport, ShadowWindows, TaskReport, cell_text, window_facts
 from aiops_assets.storage.shadow import ShadowRecord
 
 WINDOW_HEAD = (
@@ -26,32 +27,34 @@ WINDOW_HEAD = (
 )
 
 
-class DetectionReport:
-    """See TaskReport."""
+class DetectionReport(TaskReport[Scored]):
+    """Pictures and tables of detectors."""
 
     card: CardReport = DetectorCard()
 
+    @override
     def holdout_picture(self, predictions: Scored, rows: pd.DataFrame, threshold: float | None) -> bytes:
-        """See TaskReport: a histogram of scores, by label."""
+        """A histogram of scores by label."""
         labels = rows.loc[rows["split"] == "holdout", "label"].to_numpy()
         return plots.score_histogram(predictions.score, labels, "hold-out rows by anomaly score", threshold)
 
+    @override
     def probe(self, prediction: Scored, threshold: float | None) -> tuple[dict[str, float], bytes]:
-        """See TaskReport: scores of healthy rows."""
+        """The share of alerts on healthy rows, and a histogram of their scores."""
         title = "smoke inference: healthy rows"
         histogram = plots.score_histogram(prediction.score, np.zeros(len(prediction.score)), title, threshold)
         return {"alarms_on_healthy_rows": float(prediction.alert.mean())}, histogram
 
+    @override
     def counts(self, figures: HoldoutFigures) -> dict[str, int]:
-        """See TaskReport."""
         return {"holdout_rows": figures.rows, "anomalous_rows": figures.anomalies}
 
+    @override
     def decision_picture(self, figures: Mapping[str, Mapping[str, float]], title: str) -> bytes:
-        """See TaskReport."""
         return plots.figure_bars({who: dict(side) for who, side in figures.items()}, title, "")
 
+    @override
     def summary(self, metrics: Mapping[str, float]) -> str:
-        """See TaskReport."""
         if "average_precision" not in metrics:
             return "no anomalous row to judge by (ANOMALY_RATE=0)"
         caught = [
@@ -64,8 +67,9 @@ class DetectionReport:
             f"{metrics.get('false_alarm_rate', 0):.1%} of normal rows; rows caught: {', '.join(caught)}"
         )
 
+    @override
     def shadow(self, record: ShadowRecord, frame: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
-        """Figures and picture of two detectors."""
+        """Figures and timelines of challenger and champion."""
         both = compare(frame)
         old = both.champion
         figures = {
@@ -78,6 +82,7 @@ class DetectionReport:
         }
         return figures, score_timelines(frame, titles(record, are_two=old is not None))
 
+    @override
     def windows(self, kept: Sequence[tuple[ShadowRecord, pd.DataFrame]]) -> ShadowWindows:
         """Average precision and false alarms of both."""
         found = [(record, compare(frame)) for record, frame in kept]
@@ -94,12 +99,12 @@ def _cells(both: SideBySide) -> tuple[str, ...]:
     return (
         str(new.rows),
         str(new.anomalies),
-        written(new.average_precision, "{:.3f}"),
-        written(old.average_precision if old else None, "{:.3f}"),
-        written(new.false_alarm_rate, "{:.2%}"),
-        written(old.false_alarm_rate if old else None, "{:.2%}"),
-        written(both.alerts_agree, "{:.1%}"),
-        written(both.rank_correlation, "{:.2f}"),
+        cell_text(new.average_precision, "{:.3f}"),
+        cell_text(old.average_precision if old else None, "{:.3f}"),
+        cell_text(new.false_alarm_rate, "{:.2%}"),
+        cell_text(old.false_alarm_rate if old else None, "{:.2%}"),
+        cell_text(both.alerts_agree, "{:.1%}"),
+        cell_text(both.rank_correlation, "{:.2f}"),
     )
 
 
@@ -110,7 +115,7 @@ def _facts(record: ShadowRecord, both: SideBySide) -> dict[str, object]:
 
 
 def titles(record: ShadowRecord, are_two: bool) -> dict[str, str]:
-    """Challenger and champion of a window, for a picture's legend."""
+    """Legend of a picture: "challenger" and "champion" -> title; the challenger alone unless there are two."""
     if not (record.is_pair and are_two):
         return {CHALLENGER: f"version {record.challenger}"}
     return {

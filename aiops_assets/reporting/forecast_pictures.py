@@ -1,4 +1,4 @@
-"""Pictures of what a forecaster says: forecasts beside what came, and whether its intervals hold what they promise."""
+"""Pictures of forecasts: forecasts beside actual values, and how often the 80 % intervals contain these."""
 
 from itertools import pairwise
 from typing import Any
@@ -15,49 +15,51 @@ from aiops_assets.timeseries.history import STEP_SECONDS
 
 UNITS = {metric.name: metric.unit for metric in METRICS}
 HOURS = (0, 1, 3, 6, 12, 24)
-"""Edges of the steps ahead, in the picture of reliability."""
+"""Edges of the bins of horizons in the picture of reliability, hours."""
 MARKS = "osD^vPX*"
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:pink", "tab:olive", "tab:cyan")
-"""Of metrics; what is promised is grey."""
+"""Colours of metrics; the nominal coverage is grey."""
 DETAIL = ((2, 144), (1, 144), (1, 48))
-"""Moments, and points of a line: every second step of a day, and less where noise makes too large a picture of it."""
+"""(number of forecast origins, points per line) to try in turn, until the picture is no larger than ``MOST_BYTES``."""
 MOST_BYTES = 37_000
-"""The Dagster UI shows no larger picture."""
+"""Largest picture that the Dagster UI shows, bytes of PNG."""
 BAND, MEDIAN, THEIRS = "#aac8e8", "tab:blue", "tab:orange"
 
 
-def fan_chart(said: pd.DataFrame, title: str, beside: pd.DataFrame | None = None, whose: str = "champion") -> bytes:
-    """Median and 80 % interval of up to a day, from one or two moments of a hold-out, and what came: an axis a metric.
+def fan_chart(
+    forecasts: pd.DataFrame, title: str, other: pd.DataFrame | None = None, other_name: str = "champion"
+) -> bytes:
+    """PNG of one or two forecasts of a hold-out, up to a day each: median, 80 % interval and actual values per metric.
 
     Args:
-        said: of ``forecast_holdout.KEYS`` and ``SIDES``, at least one row.
-        title: of the picture.
-        beside: what another forecaster said from the same moments; its median is drawn, over one day.
-        whose: who that is.
+        forecasts: forecasts with the columns ``holdout.KEYS`` and ``SIDES``, at least one row.
+        title: title of the picture.
+        other: forecasts of another forecaster from the same origins; its median over one day is drawn.
+        other_name: name of the other forecaster.
     """
-    origins = shown_origins(said)
+    origins = shown_origins(forecasts)
     png = b""
     # Two forecasters over two days are too many lines.
-    for moments, points in DETAIL[0 if beside is None else 1 :]:
-        png = _fans(said, origins[:moments], points, title, beside, whose)
+    for n_origins, points in DETAIL[0 if other is None else 1 :]:
+        png = _fans(forecasts, origins[:n_origins], points, title, other, other_name)
         if len(png) <= MOST_BYTES:
             break
     return png
 
 
 def probe_chart(prediction: pd.DataFrame, title: str) -> bytes:
-    """A forecast alone, of which nobody knows what came: of the first metric. KEYS and SIDES as of a hold-out."""
+    """PNG of a forecast without actual values, of KEYS and SIDES: of its first metric."""
     return fan_chart(prediction[prediction["metric"] == prediction["metric"].iloc[0]], title)
 
 
-def reliability(said: pd.DataFrame, title: str) -> bytes:
-    """Share of values inside the 80 % interval by hours ahead and metric; below, by how much more on which side.
+def reliability(forecasts: pd.DataFrame, title: str) -> bytes:
+    """PNG of the coverage of 80 % intervals by horizon and metric and, below, the shares on either side of them.
 
     Args:
-        said: of ``forecast_holdout.KEYS`` and ``SIDES``, at least one value that came.
-        title: of the picture.
+        forecasts: forecasts with the columns ``holdout.KEYS`` and ``SIDES``, at least one with an actual value.
+        title: title of the picture.
     """
-    came = interval_sides(said)
+    came = interval_sides(forecasts)
     hours = pd.cut(came["step"] * STEP_SECONDS / 3600, HOURS, labels=range(len(HOURS) - 1))
     metrics = list(dict.fromkeys(came["metric"].astype(str)))
     with canvas(height=0.24 * len(metrics) + 3.5, colours=128) as drawing:
@@ -69,28 +71,33 @@ def reliability(said: pd.DataFrame, title: str) -> bytes:
     return drawing.png
 
 
-def shown_origins(said: pd.DataFrame) -> list[pd.Timestamp]:
-    """The first moment from which most is forecast, and the first one after what that covers, if there is any."""
-    steps = said.groupby("origin", sort=True)["step"].max()
+def shown_origins(forecasts: pd.DataFrame) -> list[pd.Timestamp]:
+    """The first origin with the longest forecast, and the longest one that begins after it, if there is any."""
+    steps = forecasts.groupby("origin", sort=True)["step"].max()
     first = steps.index[int(steps.to_numpy().argmax())]
     later = steps[steps.index >= first + pd.Timedelta(seconds=STEP_SECONDS * int(steps[first]))]
-    # What is forecast for an hour only, from the end of a hold-out, shows nothing.
+    # Short forecasts from the end of a hold-out show little.
     if later.empty or later.max() * 4 < steps[first]:
         return [first]
     return [first, later.index[int(later.to_numpy().argmax())]]
 
 
 def _fans(
-    said: pd.DataFrame, origins: list[pd.Timestamp], points: int, title: str, beside: pd.DataFrame | None, whose: str
+    forecasts: pd.DataFrame,
+    origins: list[pd.Timestamp],
+    points: int,
+    title: str,
+    other: pd.DataFrame | None,
+    other_name: str,
 ) -> bytes:
-    metrics = list(dict.fromkeys(said["metric"].astype(str)))
+    metrics = list(dict.fromkeys(forecasts["metric"].astype(str)))
     with canvas(rows=len(metrics), height=1.05 * len(metrics) + 0.95) as drawing:
         for axis, metric in zip(drawing.axes, metrics, strict=True):
             for i, origin in enumerate(origins):
-                _fan(axis, _rows(said, origin, metric, points), legend=i == 0)
-            if beside is not None:
-                theirs = _rows(beside, origins[0], metric, points)
-                axis.plot(theirs["time"], theirs["value"], lw=1.0, color=THEIRS, label=f"{whose}'s median")
+                _fan(axis, _rows(forecasts, origin, metric, points), legend=i == 0)
+            if other is not None:
+                theirs = _rows(other, origins[0], metric, points)
+                axis.plot(theirs["time"], theirs["value"], lw=1.0, color=THEIRS, label=f"{other_name}'s median")
             _named(axis, metric)
         dates(drawing.axes[-1])
         drawing.axes[0].set_title(title, fontsize=8)
@@ -98,8 +105,8 @@ def _fans(
     return drawing.png
 
 
-def _rows(said: pd.DataFrame, origin: pd.Timestamp, metric: str, points: int) -> pd.DataFrame:
-    rows = said[(said["origin"] == origin) & (said["metric"] == metric)].sort_values("step")
+def _rows(forecasts: pd.DataFrame, origin: pd.Timestamp, metric: str, points: int) -> pd.DataFrame:
+    rows = forecasts[(forecasts["origin"] == origin) & (forecasts["metric"] == metric)].sort_values("step")
     drawn = rows.iloc[:: max(1, len(rows) // points)]
     return drawn.assign(time=drawn["timestamp"].dt.tz_localize(None))
 
@@ -140,7 +147,7 @@ def _inside(axis: Any, came: pd.DataFrame, metrics: list[str]) -> None:
 
 
 def _sides(axis: Any, came: pd.DataFrame, metrics: list[str]) -> None:
-    """How much comes below and above the interval: as long as each other, up to the dotted lines, is as promised."""
+    """Bars of the shares of values below and above the interval; nominally both reach the dashed lines."""
     shares = came.groupby("metric")[["below", "above"]].mean().reindex(metrics)
     places = np.arange(len(metrics))
     tail = (1 - COVERAGE) / 2

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION
 from aiops_assets.judging.forecasting import shadow as forecast_shadow
@@ -13,7 +14,7 @@ from aiops_assets.reporting import plots
 from aiops_assets.reporting.cards.forecast_card import AS_GOOD, RATIO, ForecastCard
 from aiops_assets.reporting.detection_report import titles
 from aiops_assets.reporting.forecast_pictures import fan_chart, probe_chart
-from aiops_assets.reporting.task_report import CardReport, ShadowWindows, window_facts, written
+from aiops_assets.reporting.task_report import CardReport, ShadowWindows, TaskReport, cell_text, window_facts
 from aiops_assets.storage.shadow import ShadowRecord
 
 WINDOW_HEAD = (
@@ -31,33 +32,36 @@ WINDOW_HEAD = (
 )
 
 
-class ForecastingReport:
-    """See TaskReport."""
+class ForecastingReport(TaskReport[pd.DataFrame]):
+    """Pictures and tables of forecasters."""
 
     card: CardReport = ForecastCard()
 
+    @override
     def holdout_picture(self, predictions: pd.DataFrame, rows: pd.DataFrame, threshold: float | None) -> bytes:
-        """See TaskReport: a fan chart."""
+        """A fan chart of forecasts."""
         return fan_chart(predictions, "forecasts from the hold-out")
 
+    @override
     def probe(self, prediction: pd.DataFrame, threshold: float | None) -> tuple[dict[str, float], bytes]:
-        """A forecast after a healthy week, the same for every metric."""
+        """A forecast after a healthy week; there are no figures."""
         return {}, probe_chart(prediction, "smoke inference: the day after a week with a clean season")
 
+    @override
     def counts(self, figures: HoldoutFigures) -> dict[str, int]:
-        """See TaskReport."""
         return {"holdout_rows": figures.rows}
 
+    @override
     def decision_picture(self, figures: Mapping[str, Mapping[str, float]], title: str) -> bytes:
-        """See TaskReport: errors alone, of which lower is better, and 1 is no limit."""
+        """Errors alone, for which lower is better and values above 1 are possible."""
         errors = {
             who: {name: value for name, value in side.items() if name.startswith(RATIO)}
             for who, side in figures.items()
         }
         return plots.figure_bars(errors, title, AS_GOOD)
 
+    @override
     def summary(self, metrics: Mapping[str, float]) -> str:
-        """See TaskReport."""
         labels = [label for label in HORIZON_HOURS if f"coverage_{label}" in metrics]
         if not labels:
             return "no moment that an hour of samples follows: nothing to judge by"
@@ -68,8 +72,9 @@ class ForecastingReport:
         hours = " / ".join(label.replace("h", "") for label in labels)
         return f"{', '.join(errors)}, inside the 80 % interval {inside} ({hours} h ahead)"
 
+    @override
     def shadow(self, record: ShadowRecord, frame: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
-        """Figures and picture of two forecasters; without a moment to forecast from there is none."""
+        """Figures and fan chart of challenger and champion; without a forecast origin there is no picture."""
         both = forecast_shadow.compare(frame)
         sides = ((CHALLENGER, both.challenger), (CHAMPION, both.champion))
         figures: dict[str, float | None] = {"error_to_champion": both.error, "challenger_nearer": both.nearer}
@@ -79,9 +84,10 @@ class ForecastingReport:
         if challenger is None or challenger.empty:
             return figures, b""
         shown = titles(record, are_two=both.champion is not None)
-        beside = forecast_shadow.forecasts_of(frame, CHAMPION) if CHAMPION in shown else None
-        return figures, fan_chart(challenger, ", beside ".join(shown.values()), beside)
+        champion = forecast_shadow.forecasts_of(frame, CHAMPION) if CHAMPION in shown else None
+        return figures, fan_chart(challenger, ", beside ".join(shown.values()), champion)
 
+    @override
     def windows(self, kept: Sequence[tuple[ShadowRecord, pd.DataFrame]]) -> ShadowWindows:
         """Errors of both to the seasonal naive's and to each other's, and shares inside their intervals."""
         found = [(record, forecast_shadow.compare(frame)) for record, frame in kept]
@@ -98,10 +104,10 @@ def _cells(both: ForecastsSideBySide) -> tuple[str, ...]:
     inside = both.coverage
     return (
         str(both.challenger.origins),
-        *(written(by_horizon.get(label), "{:.2f}") for by_horizon in ratios for label in HORIZON_HOURS),
-        written(both.error, "{:+.1%}"),
-        written(both.nearer, "{:.1%}"),
-        *(written(share, "{:.1%}") for share in inside),
+        *(cell_text(by_horizon.get(label), "{:.2f}") for by_horizon in ratios for label in HORIZON_HOURS),
+        cell_text(both.error, "{:+.1%}"),
+        cell_text(both.nearer, "{:.1%}"),
+        *(cell_text(share, "{:.1%}") for share in inside),
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what a version says, for its card and for the shadow: scores over time, first contributions, figures."""
+"""Pictures for cards and shadow windows: scores over time, largest contributions, figures with intervals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,16 +11,16 @@ from aiops_assets.judging.detection.shadow import busiest
 from aiops_assets.reporting.plots import KIND_COLOURS, canvas, mark_level
 
 Judged = Mapping[str, tuple[float, Difference | None]]
-"""Name of a figure -> (its value, its interval)."""
+"""Name of a figure -> (value, interval or ``None``)."""
 
 
 def score_timelines(frame: pd.DataFrame, titles: Mapping[str, str]) -> bytes:
-    """Scores over time, one axis a model, anomalous rows behind and alerts above: of the busiest pod.
+    """PNG of scores over time, one axis per model, with anomalous rows and alerts, for one pod.
 
-    Where every pod has few rows all of them are drawn, as points.
+    The pod is the one with the most kinds of anomalies. Where every pod has few rows, all rows are drawn as points.
 
     Args:
-        frame: of ``models.shadow.COLUMNS``.
+        frame: shadow scores with the columns ``shadow.COLUMNS``.
         titles: "challenger" and "champion", those to draw -> title.
     """
     pod, rows = busiest(frame)
@@ -47,11 +47,11 @@ def score_timelines(frame: pd.DataFrame, titles: Mapping[str, str]) -> bytes:
 
 
 def contribution_map(shares: pd.DataFrame, counts: Mapping[str, int]) -> bytes:
-    """A row a kind of anomaly, a column a metric: in how many of the kind's rows that metric speaks loudest.
+    """PNG of a table of kinds of anomalies and metrics: the share of a kind's rows to which a metric contributes most.
 
     Args:
-        shares: (kinds, metrics) 0-1, from ``models.shadow.first_by_kind``.
-        counts: kind -> how many rows it is of.
+        shares: (kinds, metrics) 0 to 1, from ``shadow.first_by_kind``.
+        counts: kind -> number of its rows.
     """
     with canvas(height=0.42 * max(len(shares), 1) + 1.1) as drawing:
         axis = drawing.axes[0]
@@ -79,14 +79,14 @@ def figures_with_intervals(
     against: str,
     level: str = "",
 ) -> bytes:
-    """Bars of a version's figures beside its opponent's, and below the differences that the gate looks at.
+    """PNG of a version's figures beside its opponent's and, below, of the differences on which the gate decides.
 
     Args:
-        figures: of the version.
-        opponent: the same of its opponent; empty: nobody was met.
-        gaps: name -> difference and interval; empty: no second axis.
-        title: who it is.
-        against: the opponent, in words.
+        figures: figures of the version.
+        opponent: figures of the opponent; empty: there was none.
+        gaps: name -> difference with interval; empty: no second axis.
+        title: name of the version.
+        against: name of the opponent.
         level: what a figure of 1 means, where figures may be larger than 1.
     """
     names = list(figures)
@@ -97,7 +97,7 @@ def figures_with_intervals(
             drawing.axes[0].remove()
             axes = list(drawing.figure.subplots(2, height_ratios=[bars, more]))
         _bars(axes[0], figures, opponent, against, level)
-        # Above the legend, which is wide where there is a level.
+        # Placed above the legend, which is wide with a level.
         axes[0].set_title(title, fontsize=8, loc="right", pad=18 if level else None)
         if gaps:
             _gaps(axes[1], gaps, against)
@@ -105,7 +105,7 @@ def figures_with_intervals(
 
 
 def dates(axis: Any) -> None:
-    """Few and short labels of an axis of time."""
+    """Give a time axis few and short labels."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
@@ -134,12 +134,12 @@ def _bars(axis: Any, figures: Judged, opponent: Judged, against: str, level: str
 
 
 def _reach(interval: Difference) -> list[list[float]]:
-    """How far an interval reaches to either side of its value, which a bootstrap may leave outside."""
+    """Lengths of the interval below and above its value, at least 0: a bootstrap interval may exclude the value."""
     return [[max(interval.value - interval.low, 0.0)], [max(interval.high - interval.value, 0.0)]]
 
 
 def _gaps(axis: Any, gaps: Mapping[str, Difference], against: str) -> None:
-    """Points with their intervals around zero."""
+    """Draw differences as points with their intervals, around zero."""
     places = np.arange(len(gaps))
     for place, gap in zip(places, gaps.values(), strict=True):
         axis.errorbar(gap.value, place, xerr=_reach(gap), fmt="o", ms=4, color="tab:blue", lw=1, capsize=2)
@@ -152,7 +152,7 @@ def _gaps(axis: Any, gaps: Mapping[str, Difference], against: str) -> None:
 
 
 def _shade(axis: Any, times: np.ndarray, kinds: np.ndarray) -> None:
-    """Bands behind anomalous rows, coloured by kind; a kind that is new here gets the last colour."""
+    """Draw bands behind anomalous rows, coloured by kind; unknown kinds get the last colour."""
     for kind in _shown(kinds):
         axis.fill_between(
             times,
@@ -186,7 +186,7 @@ def _alerts(axis: Any, times: np.ndarray) -> None:
 
 
 def _two_lines(name: str) -> str:
-    """A metric's name, broken near its middle."""
+    """A metric's name on two lines, broken near its middle."""
     words = name.split("_")
     half = (len(words) + 1) // 2
     return " ".join(words[:half]) + "\n" + " ".join(words[half:])

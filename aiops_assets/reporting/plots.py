@@ -18,13 +18,13 @@ KIND_COLOURS = {
     "network_burst": "tab:green",
 }
 MOST_DAYS_IN_FIGURES = 14
-"""More columns leave no room for a number in each."""
+"""Most days for which the cells of a coverage map have room for numbers."""
 MOST_POINTS = 1500
-"""More do not fit side by side."""
+"""Most points of a line that can be told apart."""
 
 
 class Canvas:
-    """A figure being drawn; ``png`` holds it afterwards."""
+    """A figure that is drawn in a ``canvas`` block; ``png`` holds it afterwards."""
 
     def __init__(self, figure: Any, axes: Any) -> None:
         self.figure, self.axes = figure, axes
@@ -33,7 +33,7 @@ class Canvas:
 
 @contextmanager
 def canvas(rows: int = 1, height: float = 2.6, colours: int = 32) -> Iterator[Canvas]:
-    """A figure that becomes PNG bytes when the block ends; a palette of few ``colours`` takes near ones for one."""
+    """A figure that becomes PNG bytes when the block ends, with a palette of ``colours`` colours."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, height), dpi=90, layout="constrained")
@@ -43,11 +43,11 @@ def canvas(rows: int = 1, height: float = 2.6, colours: int = 32) -> Iterator[Ca
 
 
 def rendered(figure: Any, colours: int) -> bytes:
-    """A figure as PNG with a palette, which is a third of it: the Dagster UI shows pictures below 50 kB only."""
+    """A figure as PNG with a palette, a third of the size without: the Dagster UI only shows pictures below 50 kB."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    # Not by savefig, which draws everything twice. The canvas has types for half of its methods.
+    # savefig would draw everything twice. The canvas has type hints for half of its methods.
     agg: Any = FigureCanvasAgg(figure)
     agg.draw()
     pixels = Image.frombuffer("RGBA", agg.get_width_height(), agg.buffer_rgba())
@@ -57,7 +57,7 @@ def rendered(figure: Any, colours: int) -> bytes:
 
 
 def metric_lines(series: Mapping[str, pd.Series], metrics: Sequence[MetricSpec], title: str) -> bytes:
-    """A line a metric over time, each with its own axis and unit."""
+    """PNG of metrics over time, each with its own axis and unit."""
     with canvas(rows=len(metrics), height=1.0 * len(metrics) + 0.6) as drawing:
         for axis, metric in zip(drawing.axes, metrics, strict=True):
             axis.plot(series[metric.name].index, series[metric.name].to_numpy(), linewidth=0.7)
@@ -68,7 +68,7 @@ def metric_lines(series: Mapping[str, pd.Series], metrics: Sequence[MetricSpec],
 
 
 def coverage_map(shares: Mapping[str, Sequence[float]], days: Sequence[date]) -> bytes:
-    """A row a metric, a column a day: green where its samples are there, red where they are not."""
+    """PNG of coverage, a row per metric and a column per day: from red (no samples) to green (all samples)."""
     with canvas(height=0.22 * max(len(shares), 1) + 1.0) as drawing:
         axis = drawing.axes[0]
         values = np.array(list(shares.values())).reshape(len(shares), len(days))
@@ -85,7 +85,7 @@ def coverage_map(shares: Mapping[str, Sequence[float]], days: Sequence[date]) ->
 
 
 def labelled_pods(frame: pd.DataFrame) -> bytes:
-    """Two days of the pod with the most kinds of anomalies, its anomalous minutes coloured by kind."""
+    """PNG of two days of the pod with the most kinds of anomalies, anomalous minutes coloured by kind."""
     newest = frame[frame["timestamp"] >= frame["timestamp"].iloc[-1] - pd.Timedelta(days=2)]
     anomalous = newest[newest["kind"] != "normal"]
     busiest = anomalous.groupby("pod", observed=True)["kind"].nunique()
@@ -105,7 +105,7 @@ def labelled_pods(frame: pd.DataFrame) -> bytes:
 
 
 def label_timeline(rows: pd.DataFrame) -> bytes:
-    """Rows and anomalous rows by kind over the window, and where the hold-out begins."""
+    """PNG of the rows and anomalous rows by kind over the window, with the begin of the hold-out."""
     with canvas() as drawing:
         axis = drawing.axes[0]
         bins = pd.date_range(rows["timestamp"].min(), rows["timestamp"].max(), periods=57)
@@ -131,9 +131,9 @@ def label_timeline(rows: pd.DataFrame) -> bytes:
 
 
 def score_histogram(scores: np.ndarray, labels: np.ndarray, title: str, threshold: float | None = 0.0) -> bytes:
-    """Distribution of anomaly scores of normal and anomalous rows; right of the threshold an alarm is raised.
+    """PNG of the distributions of scores of normal and anomalous rows, with the alert threshold.
 
-    ``None``: the threshold moves with time and cannot be drawn.
+    ``threshold`` is ``None`` where it moves with time and cannot be drawn.
     """
     with canvas() as drawing:
         axis = drawing.axes[0]
@@ -154,7 +154,7 @@ def score_histogram(scores: np.ndarray, labels: np.ndarray, title: str, threshol
 
 
 def mark_level(axis: Any, level: str) -> None:
-    """A line at 1 with its meaning, on an axis whose values begin at 0 and may be larger than 1."""
+    """Draw a line at 1 with its meaning on an axis that begins at 0 and may exceed 1."""
     axis.relim()
     axis.autoscale(axis="x")
     axis.set_xlim(0, max(axis.get_xlim()[1], 1.1))
@@ -162,11 +162,11 @@ def mark_level(axis: Any, level: str) -> None:
 
 
 def figure_bars(figures: Mapping[str, Mapping[str, float]], title: str, level: str = "") -> bytes:
-    """Figures side by side: who -> (figure -> value).
+    """PNG of the figures of several versions as bars.
 
     Args:
-        figures: of each; 0-1 without a ``level``.
-        title: of the picture.
+        figures: who -> figure -> value; values are 0 to 1 without a ``level``.
+        title: title of the picture.
         level: what a figure of 1 means, where figures may be larger than 1.
     """
     names = list(dict.fromkeys(name for values in figures.values() for name in values))
@@ -188,11 +188,11 @@ def figure_bars(figures: Mapping[str, Mapping[str, float]], title: str, level: s
 
 
 def score_timeline(timeline: pd.DataFrame, title: str) -> bytes:
-    """Scores over time with labelled events behind them and alerts above; of many rows, the highest of each bin.
+    """PNG of scores over time with labelled events and alerts; of many rows, the highest score of each bin.
 
     Args:
         timeline: ``timestamp``, ``score``, ``alert``, ``split`` ("train" or "test") and ``label``, in order of time.
-        title: of the picture.
+        title: title of the picture.
     """
     bins = np.arange(len(timeline)) * min(MOST_POINTS, len(timeline)) // len(timeline)
     marks = timeline.assign(train=timeline["split"] == "train").groupby(bins)

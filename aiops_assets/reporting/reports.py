@@ -1,4 +1,4 @@
-"""Which object reports on a model: that of its task."""
+"""Looks up the report of a model's task."""
 
 from typing import Any
 
@@ -13,5 +13,5 @@ REPORTS: dict[str, TaskReport[Any]] = {DETECTION.name: DetectionReport(), FORECA
 
 
 def report_of(spec: ModelSpec[Model, Prediction]) -> TaskReport[Prediction]:
-    """How a model's predictions and figures are shown."""
+    """The object that shows a model's predictions and figures."""
     return REPORTS[spec.family.task.name]

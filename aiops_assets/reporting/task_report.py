@@ -1,4 +1,4 @@
-"""What pictures, tables and cards have to know of a task; detection and forecasting each have one object."""
+"""Protocols of reports: detection and forecasting each have one object for pictures and tables, and one for cards."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from aiops_assets.storage.shadow import ShadowRecord
 
 
 class CardReport(Protocol):
-    """What a card has to know.
+    """The parts of a model card that depend on the task.
 
     Attributes:
         captions: file name of a picture -> what it shows, in the order of the card.
@@ -24,34 +24,34 @@ class CardReport(Protocol):
     captions: Mapping[str, str]
 
     def judged_on(self, subject: Subject, evaluation: EvaluationRecord) -> str:
-        """By what it was judged, one or more sentences."""
+        """One or more Markdown sentences about the hold-out and the opponent."""
 
     def name(self, figure: str) -> str:
-        """A figure, for people."""
+        """The name of a figure for people."""
 
     def shown(self, figure: str, value: float) -> str:
-        """A figure, written."""
+        """The value of a figure as text."""
 
     def signed(self, figure: str, value: float) -> str:
-        """A difference of two figures, written."""
+        """A difference of two values of a figure as text, with its sign."""
 
     def further_rows(self, subject: Subject) -> Sequence[Sequence[str]]:
-        """Of the table of figures: name, this version, opponent, difference; Markdown."""
+        """Further rows of the table of figures: name, this version, opponent, difference, each in Markdown."""
 
     def further_lines(self, subject: Subject) -> list[str]:
-        """Markdown below that table."""
+        """Markdown lines below the table of figures."""
 
     def training_facts(self, subject: Subject) -> list[tuple[str, str]]:
-        """What there is to know of the rows of the training set; nothing where it is gone."""
+        """(name, text) of facts about the rows of the training set; empty if its record is missing."""
 
     def weaknesses(self, subject: Subject) -> list[Weakness]:
-        """Plain sentences."""
+        """Known weaknesses of the version, the most serious first."""
 
     def intervals(self, subject: Subject) -> dict[str, Difference]:
-        """Figure -> its 95 % interval, where that is known."""
+        """Figure -> its value with a 95 % interval, of the figures for which one is known."""
 
     def pictures(self, subject: Subject, intervals: Mapping[str, Difference]) -> dict[str, bytes]:
-        """File name -> PNG."""
+        """The pictures of the card: file name -> PNG."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class TaskReport(Protocol[Prediction]):
     """Pictures and tables of one task's predictions and figures.
 
     Attributes:
-        card: for model cards.
+        card: the task's part of model cards.
     """
 
     card: CardReport
@@ -87,10 +87,10 @@ class TaskReport(Protocol[Prediction]):
         """Figures and PNG of what a served model predicts when nothing is wrong."""
 
     def counts(self, figures: HoldoutFigures) -> dict[str, int]:
-        """By how much it was judged: name -> count."""
+        """Sizes of the hold-out: name -> count."""
 
     def decision_picture(self, figures: Mapping[str, Mapping[str, float]], title: str) -> bytes:
-        """PNG of challenger and opponent: who -> name -> figure."""
+        """PNG of the figures of challenger and opponent; ``figures``: who -> name -> value."""
 
     def summary(self, metrics: Mapping[str, float]) -> str:
         """The figures of a version in one line."""
@@ -122,6 +122,6 @@ def window_facts(
     }
 
 
-def written(value: float | None, form: str) -> str:
-    """A figure as a cell; a dash where there is none."""
+def cell_text(value: float | None, form: str) -> str:
+    """A value as a table cell; a dash for ``None``."""
     return "-" if value is None else form.format(value)

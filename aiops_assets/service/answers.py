@@ -1,6 +1,6 @@
-"""Answers as OpenAPI describes them. Every field is always there; Go reads a missing key as zero without a word.
+"""Models of the answers for OpenAPI. Every field is always present, because Go reads a missing key as zero.
 
-Source: engine contract, sections 2.1 to 2.3. Routes write plain dictionaries; the tests hold them against these.
+Source: engine contract, sections 2.1 to 2.3. Routes write plain dictionaries, which tests validate with these models.
 """
 
 from datetime import datetime

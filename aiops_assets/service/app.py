@@ -1,4 +1,4 @@
-"""The application: routes, refusals, the gate before them, and the models' life behind them."""
+"""The application: routes, error responses, the gate before them, and the life cycle of the model pool."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,13 +39,13 @@ log = structlog.get_logger("aiops.service")
 
 
 def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, engine: Engine) -> FastAPI:
-    """The service.
+    """The application of the service.
 
     Args:
         settings: limits and the API key.
         pool: the models; started and stopped with the application.
-        instruments: what /metrics tells.
-        engine: answers the engine's three questions.
+        instruments: the metrics of /metrics.
+        engine: answers the engine's three kinds of requests.
     """
     began = monotonic()
 
@@ -60,7 +60,7 @@ def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, en
         if engine.histories:
             engine.histories.stop()
 
-    # Swagger UI from this process: a cluster may have no way to a CDN.
+    # Swagger UI is served by this process: a cluster may have no access to a CDN.
     app = FastAPIOffline(
         title="aiops-assets ML service",
         version=__version__,
@@ -74,7 +74,7 @@ def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, en
         kserve_routes(pool, instruments, workers, settings.forecast_horizon, engine.clock),
     )
     short = [_short_way(route) for router in routers for route in router.routes]
-    short.sort(key=lambda route: "POST" not in (route.methods or ()))  # what is asked most comes first
+    short.sort(key=lambda route: "POST" not in (route.methods or ()))  # the most frequent routes come first
     app.router.routes[:0] = short
     for router in routers:
         app.include_router(router)
@@ -90,14 +90,14 @@ def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, en
         return Response(generate_latest(instruments.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.exception_handler(AiopsError)
-    async def refused(request: Request, error: Exception) -> Response:
+    async def our_error(request: Request, error: Exception) -> Response:
         status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
         if status in (422, 500):
             log.warning("no usable answer", path=request.url.path, status=status, error=str(error))
         return json_answer({"error": str(error)}, status)
 
     @app.exception_handler(HTTPException)
-    async def unknown(request: Request, error: Exception) -> Response:
+    async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         text = {404: f"no path {request.url.path}: see /docs", 405: f"{request.method} is not for this path: see /docs"}
         answer = json_answer({"error": text.get(error.status_code, str(error.detail))}, error.status_code)
@@ -116,10 +116,10 @@ def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, en
 
 
 def _short_way(route: BaseRoute) -> Route:
-    """The same route without FastAPI's solving of dependencies, which costs more than scoring a row.
+    """The same route without FastAPI's dependency injection, which takes longer than scoring a row.
 
-    It stands before FastAPI's, which stays for OpenAPI. Endpoints take a name, a request, or both, and validate all
-    else by themselves.
+    It precedes FastAPI's own route, which stays for OpenAPI. Endpoints take a name, a request, or both, and validate
+    everything else themselves.
     """
     assert isinstance(route, APIRoute)
     wanted = tuple(signature(route.endpoint).parameters)
@@ -146,19 +146,19 @@ def _health(pool: ModelPool, engine: Engine, uptime: float) -> dict[str, Any]:
             "effective_source": origin.get("effective_source", ""),
             "problem": problems.get(name, ""),
         }
-    told = [f"{name}: {problem}" for name, problem in problems.items()] + engine.problems()
-    status = "unavailable" if not ready else "degraded" if told else "healthy"
+    all_problems = [f"{name}: {problem}" for name, problem in problems.items()] + engine.problems()
+    status = "unavailable" if not ready else "degraded" if all_problems else "healthy"
     return {
         "status": status,
         "models": models,
-        "problems": told,
+        "problems": all_problems,
         "uptime_seconds": round(uptime, 1),
         "version": __version__,
     }
 
 
 def _document(app: FastAPI) -> None:
-    """Routes read their bodies by themselves, so OpenAPI is told of the bodies' schemas here."""
+    """Add the schemas of request bodies to OpenAPI, because routes read their bodies themselves."""
 
     def openapi() -> dict[str, Any]:
         if not app.openapi_schema:

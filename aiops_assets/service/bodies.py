@@ -1,4 +1,4 @@
-"""Bodies of the engine's requests, as both client families send them. Unknown keys are ignored.
+"""Bodies of requests, as both families of clients send them. Unknown keys are ignored.
 
 Source: engine contract, section 2.2; ADR-009. Go sends a nil list as null, and a time that was not set as the year 1.
 """
@@ -13,11 +13,11 @@ from aiops_assets.engine.samples import Sample
 
 MOST_NAME = 512
 YEARS = range(1970, 2200)
-"""Of a sample's time: what is outside is a clock that is not set, and no grid can hold it."""
+"""Valid years of a sample's time: others come from a clock that is not set, and no grid can hold them."""
 
 
 def _no_time(value: object) -> object:
-    """Go's zero time stands for none."""
+    """``None`` for Go's zero time, which means no time."""
     return None if isinstance(value, str) and value.startswith("0001-01-01T") else value
 
 
@@ -206,7 +206,7 @@ class InferRequest(_Body):
 
 
 def samples_of(metrics: Iterable[Metric]) -> list[Sample]:
-    """What insights work with."""
+    """The samples of metrics, for :mod:`aiops_assets.engine`."""
     return [Sample(one.name, one.value, one.timestamp, _texts(one.labels) if one.labels else {}) for one in metrics]
 
 

@@ -1,6 +1,6 @@
-"""`aiops serve --demo`: the real routes over models that are a line of arithmetic each. A mock for clients' own tests.
+"""`aiops serve --demo`: the real routes over trivial models of a line of arithmetic each, for tests of clients.
 
-The same request gets the same answer, byte for byte, on every machine: the clock stands still.
+The same request gets the same answer, byte for byte, on every machine, because the clock is fixed.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.families.contract import Asking, ModelSpec
@@ -25,22 +26,22 @@ from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import Floats
 
 NOW = datetime(2026, 1, 25, 10, 0, tzinfo=UTC)
-"""Of ADR-009's examples."""
+"""The fixed time, from the examples of ADR-009."""
 SOURCE = "demo"
 NORMAL_LEVEL, SPREAD, ALARM = 0.4, 0.1, 0.9
-"""Of ratios and cores: what is expected, how far it moves, and from where on a row is an anomaly."""
+"""Expected level, its spread, and the level from which on a row is anomalous, in ratios and cores."""
 DRIFT = 0.001
-"""What a forecast adds with each step."""
+"""Rise of a forecast per step."""
 DIGEST = "0" * 64
 
 
 def demo_clock() -> datetime:
-    """Always the same time."""
+    """The fixed time."""
     return NOW
 
 
 class DemoRows:
-    """Stands for the row forest: a row is an anomaly when a level reaches 0.9."""
+    """Replaces the row detector: a row is anomalous if a level reaches 0.9."""
 
     def __init__(self) -> None:
         width = len(STATISTICS)
@@ -53,13 +54,13 @@ class DemoRows:
         self.spread: Floats = np.full(len(self.expected), SPREAD)
 
     def score(self, rows: Any) -> Floats:
-        """(n_rows,) how far the highest level is above 0.9."""
+        """(n_rows,) distance of the highest level above 0.9."""
         levels: Floats = np.atleast_2d(np.asarray(rows, dtype=np.float64))[:, self._levels]
         highest: Floats = levels.max(axis=1) - ALARM
         return highest.clip(-0.5, 0.5)
 
     def contributions(self, row: Any) -> Floats:
-        """(5,) all of it by the metric with the highest level."""
+        """(5,) contributions: 1 for the metric with the highest level, 0 for the others."""
         levels = np.where(self._levels, np.asarray(row, dtype=np.float64), -np.inf)
         shares: Floats = np.zeros(len(ENGINE_METRICS))
         shares[int(levels.argmax()) // len(STATISTICS)] = 1.0
@@ -67,22 +68,22 @@ class DemoRows:
 
 
 class DemoWindow:
-    """Stands for a window detector: a row is an anomaly when a ratio reaches 0.9."""
+    """Replaces a window detector: a row is anomalous if a ratio reaches 0.9."""
 
     def score(self, frame: pd.DataFrame) -> Scored:
-        """Of each row by itself."""
+        """Score, alert and contributions of each row, independent of other rows."""
         values = frame.drop(columns="timestamp").to_numpy(dtype=np.float64)[:, : len(ENGINE_METRICS) - 1]
         score = values.max(axis=1) - ALARM
         return Scored(score, score >= 0, np.full((len(values), len(ENGINE_METRICS)), 1 / len(ENGINE_METRICS)))
 
 
 class DemoForecaster:
-    """Stands for a forecaster: the last value and a little more with each step."""
+    """Replaces a forecaster: the last value plus ``DRIFT`` per step."""
 
     hourly_baseline = None
 
     def forecast(self, history: History, horizon: int) -> Forecast:
-        """A straight line."""
+        """A straight line with a constant interval."""
         steps = np.arange(1, horizon + 1)[:, np.newaxis]
         value = history.values[-1] * (1 + DRIFT * steps)
         margin = 0.05 * np.abs(value)
@@ -93,7 +94,7 @@ STANDS_FOR: dict[str, Callable[[], Any]] = {DETECTION.name: DemoWindow, FORECAST
 
 
 class DemoPool(ModelPool):
-    """All models, ready from the beginning; nothing is read and nothing is swapped."""
+    """A pool of all models that are ready at once, without reading or swapping versions."""
 
     def __init__(self, specs: tuple[ModelSpec, ...], instruments: Instruments) -> None:
         self._only = ""
@@ -104,15 +105,17 @@ class DemoPool(ModelPool):
         for ready in self._ready.values():
             instruments.swapped(ready, None)
 
+    @override
     def start(self) -> None:
-        """Nothing to watch."""
+        """Do nothing: there are no versions to watch."""
 
+    @override
     def stop(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there is no background thread."""
 
 
 def demo_pool(instruments: Instruments) -> DemoPool:
-    """The pool."""
+    """The pool of demo models."""
     return DemoPool(MODELS, instruments)
 
 

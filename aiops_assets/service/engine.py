@@ -1,7 +1,7 @@
-"""The engine's three questions: what is not normal, what comes next, which patterns are there.
+"""Answers the engine's three kinds of requests: anomalies, predictions and patterns.
 
-Source: engine contract, section 2.2. The thinking is in :mod:`aiops_assets.engine`; here are the models that it is
-given, and the shape of the answers.
+Source: engine contract, section 2.2. The logic is in :mod:`aiops_assets.engine`; this module passes the ready models to
+it and builds the answers.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from aiops_assets.engine.each_pod import detect_each, issues_each, predict_each
 from aiops_assets.engine.models import FORECASTER, ROW_DETECTOR, WINDOW_DETECTOR
 from aiops_assets.engine.pattern_analysis.patterns import analyze
 from aiops_assets.engine.pods import groups_of
-from aiops_assets.engine.prediction.asked_once import AskedOnce
+from aiops_assets.engine.prediction.forecast_cache import ForecastCache
 from aiops_assets.engine.prediction.issues import IssueOutlook, predicted_issues, together
 from aiops_assets.engine.prediction.predictions import Predictions, predict
 from aiops_assets.engine.prediction.sent_histories import require_answerable
@@ -30,17 +30,17 @@ from aiops_assets.service.wire import PROBLEMS, json_answer, parsed, takes
 from aiops_assets.service.workers import Workers
 
 QUICK_METRICS, QUICK_BYTES = 64, 2**16
-"""Metrics of one sample each that are judged in less time than a thread is started in."""
+"""Most metrics with one sample each, and most bytes, that are judged in less time than it takes to start a thread."""
 
 
 class Engine:
-    """Answers from the models that are ready.
+    """Answers requests with the models that are ready.
 
     Args:
         pool: the models.
-        instruments: where anomalies are counted.
-        clock: tells the time, with an offset.
-        histories: of pods; ``None``: nobody looks.
+        instruments: counts anomalies.
+        clock: returns the present time, with an offset.
+        histories: histories of pods; ``None``: none are used.
     """
 
     def __init__(
@@ -56,29 +56,33 @@ class Engine:
         self.histories = histories
 
     def problems(self) -> list[str]:
-        """What cannot be looked at, for /health."""
+        """Why histories cannot be read, for /health; empty when they can."""
         return [self.histories.problem] if self.histories and self.histories.problem else []
 
     def is_quick(self, body: bodies.DetectBody) -> bool:
-        """Whether answering takes well under a millisecond."""
+        """Whether the answer takes well under a millisecond."""
         metrics = body.metrics
         if len(metrics) > QUICK_METRICS or (self.histories and body.context):
             return False
-        # With labels there may be several pods, and each is asked for.
+        # With labels there may be several pods, each of which is judged.
         return len({metric.name for metric in metrics if not metric.labels}) == len(metrics)
 
     def detect(self, body: bodies.DetectBody) -> dict[str, Any]:
-        """See :func:`aiops_assets.engine.detection.anomalies.detect`. Raises ServiceNotReady: no row detector yet."""
+        """The answer of :func:`aiops_assets.engine.detection.anomalies.detect` for each pod.
+
+        Raises:
+            ServiceNotReady: no row detector is ready yet.
+        """
         row_detector = self._pool.get(ROW_DETECTOR)
         context = {name: str(value) for name, value in (body.context or {}).items() if value is not None}
         used, window, now = [row_detector], self._pool.ready.get(WINDOW_DETECTOR), self.clock()
 
         samples = bodies.samples_of(body.metrics)
         groups, resource = groups_of(samples, now), context.get("resource", "")
-        asked = {resource, *(group.pod for group in groups)} - {""}
-        histories = self.histories.of(asked) if self.histories and window and asked else {}
+        pods = {resource, *(group.pod for group in groups)} - {""}
+        histories = self.histories.of(pods) if self.histories and window and pods else {}
 
-        def ask(samples: list[Sample], pod: str = "") -> Detection:
+        def judge(samples: list[Sample], pod: str = "") -> Detection:
             history = histories.get(pod or resource)
             if window and history is not None and window not in used:
                 used.append(window)
@@ -93,9 +97,9 @@ class Engine:
             )
 
         if groups:
-            found = detect_each(groups, lambda group: ask(group.samples, group.pod), context, len(samples))
+            found = detect_each(groups, lambda group: judge(group.samples, group.pod), context, len(samples))
         else:
-            found = ask(samples)
+            found = judge(samples)
         for anomaly in found.anomalies:
             self._instruments.anomalies.labels(anomaly.severity).inc()
         return {
@@ -116,36 +120,36 @@ class Engine:
         }
 
     def predict(self, body: bodies.PredictBody) -> dict[str, Any]:
-        """See ``insights.prediction``; without a forecaster statistics answer, and say so."""
+        """Predictions and issues; without a forecaster they follow from robust lines, and a note says so."""
         forecaster = self._pool.ready.get(FORECASTER)
         context = body.issue_context
-        model, now = AskedOnce(forecaster.model) if forecaster else None, self.clock()
+        model, now = ForecastCache(forecaster.model) if forecaster else None, self.clock()
         row_detector = self._pool.ready.get(ROW_DETECTOR)
         events: list[object] = list(context.recent_events) if context else []
         state = context.current_state if context else None
 
-        def ask(samples: list[Sample]) -> Predictions:
+        def predict_samples(samples: list[Sample]) -> Predictions:
             return predict(samples, body.predict_ahead, model, now=now)
 
-        def ask_issues(samples: list[Sample]) -> IssueOutlook:
+        def predict_issues(samples: list[Sample]) -> IssueOutlook:
             seen: list[str] = []
-            if row_detector is not None:  # what is not normal now speaks for issues as an event of now does
+            if row_detector is not None:  # present anomalies are evidence for issues, like present events
                 seen = [anomaly.kind for anomaly in detect(samples, row_detector.model, now=now).anomalies]
             return predicted_issues(samples, events, state, model, now=now, detected=seen)
 
         samples = bodies.samples_of([*body.historical_metrics, *body.metrics])
         require_answerable(samples)
         groups = groups_of(samples, now)
-        found = predict_each(groups, ask) if groups else ask(samples)
+        found = predict_each(groups, predict_samples) if groups else predict_samples(samples)
         if context and context.metrics:
             samples = together([*samples, *bodies.samples_of(context.metrics)], now)
             require_answerable(samples)
             groups = groups_of(samples, now)
-        outlook = issues_each(groups, ask_issues) if groups else ask_issues(samples)
+        outlook = issues_each(groups, predict_issues) if groups else predict_issues(samples)
         return {**asdict(found), **asdict(outlook), "models": _origins(forecaster, row_detector)}
 
     def analyze(self, body: bodies.AnalyzeBody) -> dict[str, Any]:
-        """See :func:`aiops_assets.engine.pattern_analysis.patterns.analyze`; no model is asked."""
+        """The answer of :func:`aiops_assets.engine.pattern_analysis.patterns.analyze`, which uses no model."""
         span, data = body.time_range, body.historical_data
         found = analyze(
             bodies.samples_of(body.metrics),
@@ -156,9 +160,9 @@ class Engine:
             events=data.events if data else (),
             now=self.clock(),
         )
-        said = asdict(found)
-        said["summary"] = {name: said.pop(name) for name in ("patterns_found", "confidence")}
-        return said
+        answer = asdict(found)
+        answer["summary"] = {name: answer.pop(name) for name in ("patterns_found", "confidence")}
+        return answer
 
 
 def _origins(*models: ReadyModel | None) -> Sequence[dict[str, str]]:

@@ -1,8 +1,8 @@
 """The newest stored scores as gauges, for Prometheus to scrape.
 
-A run is read once, when it is newer than the one before; each scrape costs a listing of the runs' names. Versions are
-told by an info metric alone: as a label of each pod they would begin every series anew with every retrain. Join them
-with ``aiops_anomaly_score * on (cluster, model) group_left (version) aiops_scores_model_info``.
+A run is read once, when it is newer than the one before; each scrape lists the names of the runs. Versions are only
+labels of an info metric: as labels of each pod they would start new series with every new version. Join them with
+``aiops_anomaly_score * on (cluster, model) group_left (version) aiops_scores_model_info``.
 
 Scores and forecasts whose window ends more than an hour ago are not exposed: only their timestamp is, and
 ``aiops_scores_stale 1``.
@@ -25,7 +25,8 @@ from aiops_assets.timeseries.catalog import FORECAST_METRICS
 
 STALE = timedelta(hours=1)
 ALERT_WINDOW = timedelta(minutes=15)
-"""A run comes every quarter of an hour: what it says of each five minutes would else be seen of the last alone."""
+"""Newest part of a run whose scores are exposed. A run is made every quarter of an hour; without this, only its last
+five minutes would be seen."""
 HORIZONS = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
 UNITS = {metric.name: metric.unit for metric in FORECAST_METRICS}
 SIDES = ("value", "lower", "upper")
@@ -37,7 +38,7 @@ Labelled = tuple[list[str], float]
 
 @dataclass(frozen=True)
 class _Exposed:
-    """What a run comes to: label values and numbers, ready to be written."""
+    """The label values and numbers of a run."""
 
     record: ScoresRecord
     score: Sequence[Labelled]
@@ -46,11 +47,11 @@ class _Exposed:
 
 
 class ScoresCollector(Collector):
-    """Gauges of the newest run; what cannot be read is logged and counted, and never fails a scrape.
+    """Gauges of the newest run. A run that cannot be read is logged and counted, and never fails a scrape.
 
     Args:
-        store: of one cluster.
-        clock: Unix seconds now.
+        store: stored runs of one cluster.
+        clock: returns the present time, Unix seconds.
     """
 
     def __init__(self, store: Scores, clock: Callable[[], float] = time.time) -> None:
@@ -61,10 +62,10 @@ class ScoresCollector(Collector):
         self._exposed: _Exposed | None = None
         self._damaged: set[str] = set()
         self._unreadable = 0
-        self._said = ""
+        self._last_failure = ""
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not read the storage."""
+        """No metrics, so that registering does not read the storage."""
         return []
 
     def collect(self) -> Iterable[Metric]:
@@ -80,10 +81,10 @@ class ScoresCollector(Collector):
             yield from _values(exposed, self._clock())
 
     def _refresh(self) -> None:
-        """Take the newest run that can be read; an earlier one stays where there is none."""
+        """Read the newest readable run if it is new; otherwise the present one stays."""
         try:
             self._take(self._store.names())
-        except StoreError as error:  # another try at the next scrape
+        except StoreError as error:  # tried again at the next scrape
             self._failed(str(error))
 
     def _take(self, names: Sequence[str]) -> None:
@@ -106,9 +107,9 @@ class ScoresCollector(Collector):
 
     def _failed(self, message: str) -> None:
         self._unreadable += 1
-        if message != self._said:
+        if message != self._last_failure:
             _log.warning("scores are not exposed: %s", message)
-        self._said = message
+        self._last_failure = message
 
 
 def _exposed(run: ScoresRun) -> _Exposed:
@@ -117,7 +118,7 @@ def _exposed(run: ScoresRun) -> _Exposed:
 
 
 def _of_pods(run: ScoresRun) -> tuple[list[Labelled], list[Labelled]]:
-    """Of each model and pod: its highest score of the newest quarter of an hour, and whether any row is an alert."""
+    """Per model and pod, the highest score of the newest quarter of an hour, and whether it contains an alert."""
     rows, until = run.scores, run.record.scored_until
     if until is None:
         return [], []
@@ -134,7 +135,7 @@ def _of_pods(run: ScoresRun) -> tuple[list[Labelled], list[Labelled]]:
 
 
 def _of_metrics(run: ScoresRun, side: str) -> list[Labelled]:
-    """Of each model, metric and horizon: one side of the forecast."""
+    """Per model, metric and horizon, one side of the forecast: value, lower or upper."""
     begin = run.record.forecast_from
     if begin is None:
         return []
@@ -149,7 +150,7 @@ def _of_metrics(run: ScoresRun, side: str) -> list[Labelled]:
 
 
 def _about(record: ScoresRecord, now: float) -> Iterable[Metric]:
-    """Of what the scores are, and how old."""
+    """Metrics about models, source and age of the scores."""
     per_kind = ["cluster", "kind"]
     until = GaugeMetricFamily(
         "aiops_scores_timestamp_seconds", "Newest instant that was scored, or forecast from.", labels=per_kind
@@ -166,8 +167,8 @@ def _about(record: ScoresRecord, now: float) -> Iterable[Metric]:
     source.add_metric([record.cluster], {"source": record.source})
     models = InfoMetricFamily("aiops_scores_model", "Champions that answered.", labels=["cluster", "model"])
     for model in record.models:
-        told = {"version": str(model.version), "kind": model.kind, "trained_on": model.effective_source}
-        models.add_metric([record.cluster, model.name], told)
+        labels = {"version": str(model.version), "kind": model.kind, "trained_on": model.effective_source}
+        models.add_metric([record.cluster, model.name], labels)
     left_out = GaugeMetricFamily(
         "aiops_scores_model_left_out", "1: this model did not answer.", labels=["cluster", "model"]
     )

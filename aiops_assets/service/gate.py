@@ -1,6 +1,6 @@
-"""What every request passes: a limit on its body and time, the API key, an answer in JSON, and one line in /metrics.
+"""The middleware of every request: limits on body and time, the API key, errors as JSON, and request metrics.
 
-Plain ASGI: Starlette's BaseHTTPMiddleware costs as much as an empty route.
+It is plain ASGI, because Starlette's BaseHTTPMiddleware takes as long as an empty route.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from aiops_assets.service.instruments import Instruments
 
 OPEN_PATHS = ("/health", "/v2/health/live", "/v2/health/ready")
-"""A kubelet's probe cannot send a secret; so are GETs below the two prefixes."""
+"""Paths without an API key, as are GETs below ``OPEN_PREFIXES``: a kubelet's probe cannot send a secret."""
 OPEN_PREFIXES = ("/v1/models", "/v2/models")
 SLOW_SECONDS = 1.0
 GONE = 499
-"""As nginx has it: the client left before it had sent its request."""
+"""Status of a client that disconnected before it had sent its request, as in nginx."""
 UNKNOWN_ROUTE = "unknown"
 
 log = structlog.get_logger("aiops.service")
 
 
 class TooLarge(Exception):
-    """The body is larger than is taken."""
+    """The body is larger than the limit."""
 
 
 class Gate:
@@ -36,10 +36,10 @@ class Gate:
 
     Args:
         app: the application.
-        instruments: where requests are counted.
-        most_bytes: of a body.
-        most_seconds: of a request, from its head to its answer.
-        key_file: holds the key that ``Authorization: Bearer`` or ``X-API-Key`` has to carry; ``None``: none is asked.
+        instruments: counts requests.
+        most_bytes: largest body, bytes.
+        most_seconds: longest request, from its head to its answer, seconds.
+        key_file: file with the key that ``Authorization: Bearer`` or ``X-API-Key`` must carry; ``None``: no key.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Gate:
         self._key_file = key_file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Handle a request (ASGI)."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -75,9 +75,9 @@ class Gate:
             await send(message)
 
         try:
-            refused = self._refused(scope)
-            if refused:
-                await _answer(counted_send, *refused)
+            rejection = self._rejection(scope)
+            if rejection:
+                await _answer(counted_send, *rejection)
             else:
                 async with asyncio.timeout(self._most_seconds):
                     await self.app(scope, limited, counted_send)
@@ -108,8 +108,8 @@ class Gate:
         if status >= 500 or seconds > SLOW_SECONDS:
             log.warning("request", path=scope["path"], method=scope["method"], status=status, seconds=round(seconds, 4))
 
-    def _refused(self, scope: Scope) -> tuple[int, str] | None:
-        """Why a request is not looked at, by its head alone."""
+    def _rejection(self, scope: Scope) -> tuple[int, str] | None:
+        """Status and message if a request is rejected because of its head; else ``None``."""
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._most_bytes:
@@ -137,7 +137,7 @@ def _is_open(scope: Scope) -> bool:
 async def _answer(send: Send, status: int, error: str) -> None:
     body = orjson.dumps({"error": error})
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 413:  # what is left of the body is not read
+    if status == 413:  # the rest of the body is not read
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,8 +1,8 @@
-"""The newest week of pods, from the lake: what a window detector looks at beside a request's own samples.
+"""The newest week of pods from the lake, which window detectors use together with a request's own samples.
 
-A week of a large cluster takes seconds to read, for one pod as for all. So one thread reads it for every pod that was
-asked for lately, at once, and again each minute. A request about a new pod waits for it a little, unless another one
-does already; from the next time on it is there.
+A week of a large cluster takes seconds to read, for one pod as for all. So one thread reads it for all recently
+requested pods together, and again each minute. A request about a new pod waits for it for a short time, unless another
+request already does; later requests find it.
 """
 
 import threading
@@ -23,21 +23,21 @@ from aiops_assets.views.pod_series import SEGMENT, VALUES, segment_rows
 
 REFRESH_SECONDS = 60.0
 PATIENCE_SECONDS = 1.5
-"""How long a request waits for pods that nobody asked for before."""
+"""Longest time that a request waits for pods that were not requested before."""
 REMEMBERED_SECONDS = 900.0
 MOST_PODS = 500
-"""A week of each is 80 kB."""
+"""Most pods that are kept; a week of each is 80 kB."""
 
 Histories = Mapping[str, pd.DataFrame]
 log = structlog.get_logger("aiops.service")
 
 
 class LakeHistories:
-    """Histories of the pods that are asked for.
+    """Histories of requested pods.
 
     Args:
-        lake: of fetched days; where nothing is fetched it is empty.
-        clock: tells the time, with an offset.
+        lake: the lake with fetched days; empty if nothing is fetched.
+        clock: returns the present time, with an offset.
         patience_seconds: see :data:`PATIENCE_SECONDS`.
     """
 
@@ -45,7 +45,7 @@ class LakeHistories:
         self._lake = lake
         self._clock = clock
         self._patience = patience_seconds
-        self._asked: dict[str, float] = {}
+        self._requested: dict[str, float] = {}
         self._read: Histories = {}
         self._known: frozenset[str] = frozenset()
         self._waiting = False
@@ -56,7 +56,7 @@ class LakeHistories:
         self.problem = ""
 
     def start(self) -> None:
-        """Read in the background until :meth:`stop`."""
+        """Read in a background thread until :meth:`stop`."""
         self._thread = threading.Thread(target=self._run, name="pod-histories", daemon=True)
         self._thread.start()
 
@@ -66,31 +66,31 @@ class LakeHistories:
         self._wanted.set()
 
     def of(self, pods: Iterable[str]) -> Histories:
-        """The newest seven days that the lake has of pods, as far as they are read by now.
+        """The newest seven days of pods in the lake, as far as they were read.
 
         Returns:
             pod -> ``timestamp`` (UTC, every five minutes, oldest first) and the engine's five metrics, NaN where there
-            is no sample. Without those that the lake does not know, or not yet: see ``patience_seconds``.
+            is no sample. Pods that are not in the lake, or were not read within ``patience_seconds``, are missing.
         """
         names = set(filter(None, pods))
         with self._changed:
             now = monotonic()
-            self._asked.update(dict.fromkeys(names, now))
+            self._requested.update(dict.fromkeys(names, now))
             if not names <= self._known:
                 self._wanted.set()
-                if not self._waiting:  # one at a time: a hundred new pods must not queue up behind each other
+                if not self._waiting:  # only one request waits: a hundred new pods must not queue up
                     self._waiting = True
                     self._changed.wait_for(lambda: names <= self._known, self._patience)
                     self._waiting = False
             return {name: self._read[name] for name in names if name in self._read}
 
     def refresh(self) -> None:
-        """Read the week of all pods that were asked for lately; what cannot be read is told by ``problem``."""
+        """Read the week of all recently requested pods; ``problem`` states what cannot be read."""
         with self._changed:
             since = monotonic() - REMEMBERED_SECONDS
-            lately = sorted((when, name) for name, when in self._asked.items() if when > since)[-MOST_PODS:]
-            self._asked = {name: when for when, name in lately}
-            names = frozenset(self._asked)
+            lately = sorted((when, name) for name, when in self._requested.items() if when > since)[-MOST_PODS:]
+            self._requested = {name: when for when, name in lately}
+            names = frozenset(self._requested)
         found: Histories = {}
         try:
             found = newest_week(self._lake, names, self._clock()) if names else {}
@@ -112,11 +112,11 @@ class LakeHistories:
 
 
 def newest_week(lake: Lake, pods: Iterable[str], now: datetime) -> dict[str, pd.DataFrame]:
-    """The newest seven days of some pods, see :meth:`LakeHistories.of`; pods without CPU time are left out.
+    """The newest seven days of ``pods``, see :meth:`LakeHistories.of`; pods without CPU time are left out.
 
     Raises:
-        StoreError: the lake cannot be read, or one of the days is damaged: a history with holes that nobody knows of
-            would be judged as if it were whole.
+        StoreError: the lake cannot be read, or a day is damaged: a history with unknown gaps would be judged as if it
+            were complete.
     """
     last = max((day for day in lake.days(POD_CPU) if day <= now.date()), default=None)
     if last is None:

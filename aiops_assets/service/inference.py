@@ -1,6 +1,6 @@
-"""What a ready model answers to instances, in the terms of KServe's V1 protocol; V2 dresses the same answers.
+"""Predictions of a ready model for instances, as in KServe's V1 protocol; V2 formats the same predictions.
 
-Source: engine contract, section 2.1. Detectors give -1 (anomaly) and 1 (normal), forecasters an object by metric.
+Source: engine contract, section 2.1. Detectors return -1 (anomaly) and 1 (normal), forecasters an object by metric.
 """
 
 from collections.abc import Callable
@@ -26,20 +26,19 @@ from aiops_assets.timeseries.history import STEP_SECONDS, history_of, steps_a_da
 
 ANOMALY, NORMAL = -1, 1
 MOST_WINDOWS, MOST_WINDOW_ROWS = 128, 50_000
-"""Of one request: seconds of work, within the time that the engine waits."""
+"""Most windows and rows of one request: seconds of work, within the engine's timeout."""
 INLINE_ROWS = 64
-"""Rows that the forest scores in less time than a thread is started in."""
+"""Most rows that the row detector scores in less time than it takes to start a thread."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says.
+    """Predictions of a model.
 
     Attributes:
         predictions: a list of -1 and 1, or metric -> ``forecast``, ``forecast_horizon``, ``confidence``.
-        scores: of detectors, one an instance; positive or not as the model's threshold has it. Empty where there is
-            none.
-        forecast: of forecasters asked by windows, whole.
+        scores: scores of a detector, one per instance, on the scale of the model; empty for others.
+        forecast: the whole forecast of a forecaster of windows.
     """
 
     predictions: list[int] | dict[str, dict[str, Any]]
@@ -48,7 +47,7 @@ class Answer:
 
 
 def is_quick(ready: ReadyModel, body: dict[str, Any]) -> bool:
-    """Whether asking takes microseconds, and no thread is needed."""
+    """Whether a prediction takes microseconds, so that no thread is needed."""
     instances = body.get("instances")
     return (
         ready.family.is_quick
@@ -59,24 +58,24 @@ def is_quick(ready: ReadyModel, body: dict[str, Any]) -> bool:
 
 
 def infer(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> Answer:
-    """Ask a model.
+    """Predict with a model.
 
     Args:
         ready: the model.
-        instances: as they came: rows for anomaly-detector and predictive-analytics, windows for all others.
+        instances: instances as received: rows for families of rows, windows for all others.
         horizon: steps of a forecast.
-        now: when a window's newest row was, with an offset.
+        now: time of a window's newest row, with an offset.
 
     Raises:
-        SchemaError, DataError: instances that the model cannot be asked about; the message says what is expected.
-        ModelError: no usable answer.
+        SchemaError, DataError: the instances do not fit the model; the message says what is expected.
+        ModelError: the predictions are not usable.
     """
-    return _ASK[ready.family.asking](ready, instances, horizon, now)
+    return _PREDICTORS[ready.family.asking](ready, instances, horizon, now)
 
 
 def _rows(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> Answer:
     rows = rows_of(instances, (ready.manifest.width, len(LAYERS)))
-    if rows.shape[1] == len(LAYERS):  # which layer is asked about, whatever it holds, is no evidence of an issue
+    if rows.shape[1] == len(LAYERS):  # rows that name a layer are no evidence of an issue
         return Answer([NORMAL] * len(rows))
     scores = ready.model.score(rows).tolist()
     return Answer([ANOMALY if score > 0 else NORMAL for score in scores], tuple(scores))
@@ -93,47 +92,47 @@ def _windows(ready: ReadyModel, instances: object, horizon: int, now: datetime) 
     windows = windows_of(instances, ready.manifest.width, ready.family.least_rows)
     if len(windows) > MOST_WINDOWS or sum(map(len, windows)) > MOST_WINDOW_ROWS:
         raise DataError(f"{len(windows)} windows: at most {MOST_WINDOWS}, of {MOST_WINDOW_ROWS} rows together, at once")
-    return _ASK_WINDOWS[ready.family.task.name](ready, windows, horizon, now)
+    return _WINDOW_PREDICTORS[ready.family.task.name](ready, windows, horizon, now)
 
 
-def _windows_judged(ready: ReadyModel, windows: list[Floats], horizon: int, now: datetime) -> Answer:
+def _window_scores(ready: ReadyModel, windows: list[Floats], horizon: int, now: datetime) -> Answer:
     newest = [ready.model.score(_frame(ready, window, now)) for window in windows]
     return Answer(
         [ANOMALY if scored.alert[-1] else NORMAL for scored in newest], tuple(float(one.score[-1]) for one in newest)
     )
 
 
-def _forecast(ready: ReadyModel, windows: list[Floats], horizon: int, now: datetime) -> Answer:
-    """Of several windows the last is answered: the contract has room for one forecast."""
+def _window_forecast(ready: ReadyModel, windows: list[Floats], horizon: int, now: datetime) -> Answer:
+    """The forecast of the last window: the contract has room for one forecast."""
     history = history_of(_frame(ready, windows[-1], now), STEP_SECONDS)
-    said = ready.model.forecast(history, min(horizon, steps_a_day(STEP_SECONDS)))
-    place = {"forecast_horizon": len(said.times), "step_seconds": STEP_SECONDS, "instance": len(windows) - 1}
+    forecast = ready.model.forecast(history, min(horizon, steps_a_day(STEP_SECONDS)))
+    place = {"forecast_horizon": len(forecast.times), "step_seconds": STEP_SECONDS, "instance": len(windows) - 1}
     predictions = {}
-    for column, metric in enumerate(said.metrics):
-        value, lower, upper = (side[:, column] for side in (said.value, said.lower, said.upper))
+    for column, metric in enumerate(forecast.metrics):
+        value, lower, upper = (side[:, column] for side in (forecast.value, forecast.lower, forecast.upper))
         scale = 1.0
-        if ready.manifest.units.get(metric) == "bytes/s":  # ten points of a rate are a tenth of what it is
+        if ready.manifest.units.get(metric) == "bytes/s":  # ten points of a rate are a tenth of its largest value
             scale = max(float(np.abs(value).max()), 1e-12)
         else:
             value, lower, upper = (side.clip(0.0, 1.0) for side in (value, lower, upper))
         sure = confidence(lower / scale, upper / scale, 1.0)
         predictions[metric] = {"forecast": value.tolist(), "confidence": sure, **place}
-    return Answer(predictions, forecast=said)
+    return Answer(predictions, forecast=forecast)
 
 
 def _frame(ready: ReadyModel, window: Floats, now: datetime) -> pd.DataFrame:
-    """A window whose newest row is now."""
+    """A window as a frame whose newest row has the time ``now``."""
     end = pd.Timestamp(now).floor(f"{STEP_SECONDS}s")
     times = pd.date_range(end=end, periods=len(window), freq=f"{STEP_SECONDS}s", unit="us")
     return pd.DataFrame(window, columns=list(ready.manifest.features)).assign(timestamp=times)
 
 
-_ASK: dict[Asking, Callable[[ReadyModel, object, int, datetime], Answer]] = {
+_PREDICTORS: dict[Asking, Callable[[ReadyModel, object, int, datetime], Answer]] = {
     Asking.ROWS: _rows,
     Asking.ENGINE_ROWS: _engine_rows,
     Asking.WINDOWS: _windows,
 }
-_ASK_WINDOWS: dict[str, Callable[[ReadyModel, list[Floats], int, datetime], Answer]] = {
-    DETECTION.name: _windows_judged,
-    FORECASTING.name: _forecast,
+_WINDOW_PREDICTORS: dict[str, Callable[[ReadyModel, list[Floats], int, datetime], Answer]] = {
+    DETECTION.name: _window_scores,
+    FORECASTING.name: _window_forecast,
 }

@@ -1,4 +1,4 @@
-"""Instances of a request as arrays: rows of a fixed width, or windows of rows; what is wrong is said by place."""
+"""Converts instances of a request to arrays: rows of a fixed width, or windows of rows. Errors name the place."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -14,15 +14,15 @@ NUMBERS = {int, float}
 KINDS = {type(None): "null", str: "text", bool: "true or false", dict: "an object", list: "a list", float: "a number"}
 MOST_DIMENSIONS = 3
 DATATYPES = ("FP64", "FP32", "INT64", "INT32")
-"""Of tensors in the V2 protocol."""
+"""Supported datatypes of tensors in the V2 protocol."""
 
 
 def rows_of(instances: object, widths: Sequence[int]) -> Floats:
     """Rows of a request: (n_rows, width), n_rows >= 1, finite.
 
     Raises:
-        SchemaError: no list of rows, rows of differing width, or of a width that is none of ``widths``.
-        DataError: no row at all, or a value that is no finite number.
+        SchemaError: the instances are not a list of rows, or their widths differ or are not in ``widths``.
+        DataError: there is no row, or a value is not a finite number.
     """
     rows = _filled_list(instances, "instances", "a list of rows")
     for i, row in enumerate(rows):
@@ -42,8 +42,8 @@ def windows_of(instances: object, width: int, least_rows: int) -> list[Floats]:
     """Windows of a request, each (n_rows, width) with at least ``least_rows`` rows, oldest first.
 
     Raises:
-        SchemaError: no list of windows, a row of another width, or a window that is too short.
-        DataError: no window at all, or a value that is no finite number.
+        SchemaError: the instances are not a list of windows, a row has another width, or a window is too short.
+        DataError: there is no window, or a value is not a finite number.
     """
     expected = f"a window of at least {least_rows} rows of width {width}, oldest first"
     windows = []
@@ -64,8 +64,8 @@ def tensor(given: object) -> list[object]:
     """The one input of a V2 request as nested lists of its shape.
 
     Raises:
-        SchemaError: not one tensor, a datatype that holds no numbers, or data of another size than its shape.
-        DataError: a value that is no finite number.
+        SchemaError: there is not exactly one tensor, its datatype is not numeric, or its data do not fit its shape.
+        DataError: a value is not a finite number.
     """
     inputs = _filled_list(given, "inputs", "a list with one tensor")
     if len(inputs) != 1 or type(inputs[0]) is not dict:
@@ -102,7 +102,7 @@ def _filled_list(value: object, where: str, what: str) -> list[Any]:
 
 
 def _numbers(rows: list[Any], what: str) -> Floats:
-    """Rows of one length as an array. JSON's true and false are no numbers."""
+    """Rows of one length as an array. JSON's true and false are not numbers."""
     if not set(map(type, chain.from_iterable(rows))) <= NUMBERS:
         for i, row in enumerate(rows):
             for j, value in enumerate(row):

@@ -1,4 +1,4 @@
-"""What /metrics says of the service: requests, answers, and which models made them."""
+"""Metrics of the service for /metrics: requests, predictions, and the models that made them."""
 
 from contextlib import suppress
 
@@ -12,7 +12,7 @@ from aiops_assets.settings import Settings
 
 LATENCIES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SCORES = (-0.3, -0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
-"""Of the row detector: positive is an anomaly, and a forest's score is between -0.5 and 0.5."""
+"""Buckets of the row detector's scores, which are between -0.5 and 0.5; positive ones are anomalous."""
 
 
 class Instruments:
@@ -83,12 +83,12 @@ class Instruments:
         )
 
     def started(self, settings: Settings) -> None:
-        """Tell what this process is."""
-        told = (settings.aiops_env, settings.data_source, settings.cluster, __version__)
-        self.service_info.labels(*told).set(1)
+        """Record version and settings of this process."""
+        label_values = (settings.aiops_env, settings.data_source, settings.cluster, __version__)
+        self.service_info.labels(*label_values).set(1)
 
     def swapped(self, loaded: ReadyModel, before: ReadyModel | None) -> None:
-        """Tell of a version that answers from now on."""
+        """Record that another version is loaded."""
         name = loaded.spec.name
         if before is not None:
             self.swaps.labels(name).inc()
@@ -110,6 +110,6 @@ class Instruments:
 
 
 def _remove(gauge: Gauge, *labels: str) -> None:
-    # Before 0.22 prometheus-client raises for labels that were never set: a swap would be told of by half.
+    # prometheus-client before 0.22 raises for labels that were never set, which would leave a swap half recorded.
     with suppress(KeyError):
         gauge.remove(*labels)

@@ -1,4 +1,4 @@
-"""KServe's inference protocols, V1 and V2, for every model of the process.
+"""Routes of KServe's inference protocols, V1 and V2, for every model of the process.
 
 Source: engine contract, section 2.1; KServe's "Open Inference Protocol" for V2.
 """
@@ -26,36 +26,36 @@ from aiops_assets.service.workers import Workers
 
 SERVER = "aiops-assets"
 QUICK_BYTES = 2**17
-"""Of a body that is read in less time than a thread is started in."""
+"""Largest body that is read in less time than it takes to start a thread."""
 PLATFORMS = {"scikitlearn": "sklearn"}
 INPUT_SHAPES: dict[Asking, Callable[[int], list[int]]] = {
     Asking.ROWS: lambda width: [width],
     Asking.ENGINE_ROWS: lambda width: [-1],  # 3264, 5, 4 or 3
     Asking.WINDOWS: lambda width: [-1, width],
 }
-"""Of one instance, from the manifest's width."""
+"""Shape of one instance, from the manifest's width."""
 OUTPUTS = {
     DETECTION.name: (("predictions", "INT64", False), ("scores", "FP64", False)),
     FORECASTING.name: (("forecast", "FP64", True),),
 }
-"""Name, type, and whether there is one for each metric."""
+"""Outputs in V2: name, datatype, and whether there is one per metric."""
 
 
 def kserve_routes(
     pool: ModelPool, instruments: Instruments, workers: Workers, horizon: int, clock: Callable[[], datetime]
 ) -> APIRouter:
-    """The routes.
+    """The routes of both protocols.
 
     Args:
         pool: the models.
-        instruments: where answers are counted.
-        workers: in which slow models are asked, and large bodies read.
+        instruments: counts predictions.
+        workers: threads for slow models and large bodies.
         horizon: steps of a forecast.
-        clock: tells the time, with an offset: windows end now.
+        clock: returns the present time with an offset, at which windows end.
     """
     router = APIRouter(responses=PROBLEMS)
 
-    def asked(ready: ReadyModel, instances: object) -> Answer:
+    def inferred(ready: ReadyModel, instances: object) -> Answer:
         answer = infer(ready, instances, horizon, clock())
         _count(instruments, ready, answer)
         return answer
@@ -64,9 +64,9 @@ def kserve_routes(
         instances = body.get("instances", body.get("inputs"))
         if instances is None:
             raise SchemaError('instances is missing: send {"instances": [...]}')
-        answer = asked(ready, instances)
-        said = {"predictions": answer.predictions, **ready.origin, "timestamp": clock()}
-        return {**said, "scores": answer.scores} if answer.scores else said
+        answer = inferred(ready, instances)
+        content = {"predictions": answer.predictions, **ready.origin, "timestamp": clock()}
+        return {**content, "scores": answer.scores} if answer.scores else content
 
     def v2(ready: ReadyModel, body: dict[str, Any]) -> dict[str, Any]:
         instances: object = tensor(body.get("inputs"))
@@ -76,18 +76,18 @@ def kserve_routes(
             "model_name": ready.origin["model_name"],
             "model_version": ready.origin["model_version"],
             "id": str(body.get("id") or ""),
-            "outputs": _tensors(asked(ready, instances)),
+            "outputs": _tensors(inferred(ready, instances)),
             "parameters": {name: ready.origin[name] for name in ("data_version", "effective_source")},
         }
 
-    async def answered(name: str, request: Request, protocol: Callable[..., dict[str, Any]]) -> Response:
+    async def respond(name: str, request: Request, protocol: Callable[..., dict[str, Any]]) -> Response:
         data = await request.body()
         ready = pool.get(name)
         if len(data) <= QUICK_BYTES:
             body = json_object(data)
             if is_quick(ready, body):
                 return json_answer(protocol(ready, body))
-        # The forest needs no forecaster's queue.
+        # Quick models must not wait for slow ones.
         threads = workers.light if ready.family.is_quick else workers.heavy
         return await workers.run(threads, lambda: protocol(ready, json_object(data)))
 
@@ -109,7 +109,7 @@ def kserve_routes(
     )
     async def predict(name: str, request: Request) -> Response:
         """Rows for anomaly-detector (45 or 3) and predictive-analytics (3264, 5, 4 or 3), windows for all others."""
-        return await answered(name, request, v1)
+        return await respond(name, request, v1)
 
     @router.get("/v2", tags=["KServe V2"])
     async def server() -> Response:
@@ -147,13 +147,13 @@ def kserve_routes(
     )
     async def infer_v2(name: str, request: Request) -> Response:
         """One input tensor: [rows, width] for row models, [windows, rows, width] or one window for all others."""
-        return await answered(name, request, v2)
+        return await respond(name, request, v2)
 
     return router
 
 
 def metadata(ready: ReadyModel) -> dict[str, Any]:
-    """What ``GET /v1/models/{name}`` says, and V2's metadata."""
+    """The metadata of a model in V1 and V2."""
     manifest = ready.manifest
     metrics = len(ready.family.contributors)
     outputs = [
@@ -218,7 +218,7 @@ def _count(instruments: Instruments, ready: ReadyModel, answer: Answer) -> None:
         instruments.predictions.labels(name, "anomaly").inc(anomalies)
     if anomalies < len(answer.predictions):
         instruments.predictions.labels(name, "normal").inc(len(answer.predictions) - anomalies)
-    if ready.family.threshold is not None:  # of others a score means nothing without its time
+    if ready.family.threshold is not None:  # scores with a moving threshold mean nothing without their time
         observe = instruments.scores.labels(name).observe
-        for score in answer.scores[:64]:  # a sample is enough of a batch
+        for score in answer.scores[:64]:  # some scores of a batch are enough
             observe(score)

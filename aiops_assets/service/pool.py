@@ -1,7 +1,8 @@
-"""The models that the service answers from: in memory, swapped when their source wants another version.
+"""The models of the service, in memory, swapped when their source names another version.
 
-A model is ready when its digests are the recorded ones, it was read and its smoke inference passed. One that is not
-keeps the earlier version in place, and says why. Requests hold the :class:`ReadyModel` that they began with.
+A version is ready when its digests are the recorded ones, it was read, and its smoke inference passed. If it is not,
+the earlier version stays in place and the problem is recorded. Requests keep the :class:`ReadyModel` that they
+began with.
 """
 
 import threading
@@ -30,16 +31,16 @@ from aiops_assets.service.versions import NOTHING, VersionSource
 from aiops_assets.storage.records import ChampionMove
 
 MOST_WAIT_SECONDS = 300.0
-"""Between tries to load a version that cannot be loaded."""
+"""Longest wait between attempts to load a version that cannot be loaded."""
 ONLY_MODEL = "model"
-"""The name by which the engine asks a predictor that holds one model."""
+"""Name by which the engine requests the model of a predictor with a single one."""
 
 log = structlog.get_logger("aiops.service")
 
 
 @dataclass
 class _Failed:
-    """A version that could not be loaded, and when it is tried again."""
+    """A version that could not be loaded, and the time of the next attempt."""
 
     sha256: str
     wait: float
@@ -47,14 +48,14 @@ class _Failed:
 
 
 class ModelPool:
-    """Some models, each in the version that their source wants.
+    """Models, each in the version that their source names.
 
     Args:
         source: names versions and holds their files.
-        specs: which models.
-        instruments: where swaps and failures are counted.
-        poll_seconds: how often the source is asked.
-        only: the process holds this single model, which is also called ``model``.
+        specs: the models.
+        instruments: counts swaps and failures.
+        poll_seconds: seconds between two looks at the source.
+        only: the process holds a single model, which also has the name ``model``.
     """
 
     def __init__(
@@ -75,34 +76,34 @@ class ModelPool:
         self.problems: dict[str, str] = dict.fromkeys(self.specs, "not loaded yet: the service has just started")
         self._failed: dict[str, _Failed] = {}
         self.settled = False
-        """Whether every model was tried once."""
+        """Whether loading every model was tried once."""
         for name in self.specs:
             instruments.model_ready.labels(name).set(0)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def name_of(self, asked: str) -> str:
-        """The model that a request's name, also an older one, stands for.
+    def name_of(self, requested_name: str) -> str:
+        """The model name for the name in a request, which may be an older one.
 
         Raises:
-            UnknownModel: it is none of this process.
+            UnknownModel: the process has no such model.
         """
-        name = self._only if self._only and asked == ONLY_MODEL else named(asked)
+        name = self._only if self._only and requested_name == ONLY_MODEL else named(requested_name)
         if name not in self.specs:
-            raise UnknownModel(f"no model {asked!r} here: there are {', '.join(self.specs)}")
+            raise UnknownModel(f"no model {requested_name!r} here: there are {', '.join(self.specs)}")
         return name
 
-    def get(self, asked: str) -> ReadyModel:
-        """A model to be asked.
+    def get(self, requested_name: str) -> ReadyModel:
+        """The ready version of a model.
 
         Raises:
-            UnknownModel: there is none of that name.
+            UnknownModel: the process has no such model.
             ServiceNotReady: no version of it has passed its smoke inference.
         """
-        ready = self._ready.get(asked)  # the common case first: a name as it is
+        ready = self._ready.get(requested_name)  # the common case first: the present name
         if ready is not None:
             return ready
-        name = self.name_of(asked)
+        name = self.name_of(requested_name)
         ready = self._ready.get(name)
         if ready is None:
             raise ServiceNotReady(f"{name} is not ready: {self.problems.get(name, NOTHING)}")
@@ -110,28 +111,28 @@ class ModelPool:
 
     @property
     def ready(self) -> dict[str, ReadyModel]:
-        """The models that can be asked now."""
+        """Name -> model, of those that are ready."""
         return dict(self._ready)
 
     def start(self) -> None:
-        """Load in the background, and keep looking until :meth:`stop`."""
+        """Load and watch versions in a background thread until :meth:`stop`."""
         self._thread = threading.Thread(target=self._run, name="model-pool", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the background thread; what is loading is not waited for longer than a poll."""
+        """End the background thread; wait for a version that is loading at most as long as a poll."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout=self._poll_seconds)
 
     def refresh(self) -> None:
-        """Ask for every model once, and load what is new."""
+        """Look at the version of each model once, and load new ones."""
         for name in self.specs:
             if self._stop.is_set():
                 return
             try:
                 self._refresh(name)
-            except Exception as error:  # noqa: BLE001 - one model's trouble must not end the watching of the others
+            except Exception as error:  # noqa: BLE001 - an error of one model must not stop the others
                 self._note(name, f"{type(error).__name__}: {error}")
         self.settled = True
 
@@ -167,8 +168,8 @@ class ModelPool:
         self._swap(name, loaded)
 
     def _load(self, spec: ModelSpec, champion: ChampionMove) -> ReadyModel:
-        """Read and ask a version. Raises AiopsError: it must not be served."""
-        # Of its own: a process that serves for months keeps no model but the one it answers from.
+        """Load and smoke-test a version. Raises AiopsError if it must not be served."""
+        # Not shared: a process that serves for months keeps only the models that it uses.
         version: Version[Any, Any] = Version(self._source.served, spec, champion)
         manifest = version.manifest
         if problems := version.smoke_test():
@@ -190,5 +191,5 @@ class ModelPool:
 
 
 def _storage_is_away(error: AiopsError) -> bool:
-    """Whether it says nothing about the version, which may load at the next poll; see Version.load_problem."""
+    """Whether an error is about the storage, not the version, which may load later; see Version.load_problem."""
     return isinstance(error, StoreError) and not isinstance(error, NotFoundError | IntegrityError)

@@ -1,4 +1,4 @@
-"""A model that the service may answer from."""
+"""A model that the service may use."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,14 +11,14 @@ from aiops_assets.storage.records import ChampionMove, Manifest
 
 @dataclass(frozen=True)
 class ReadyModel:
-    """A version that answered its smoke inference.
+    """A version that passed its smoke inference.
 
     Attributes:
-        spec: which model.
-        champion: the champion record's entry: version, digest, source.
-        manifest: of the version.
-        model: as its family reads it; the fast form of the row forest.
-        loaded: when.
+        spec: the model.
+        champion: entry of the champion record: version, digest, source.
+        manifest: manifest of the version.
+        model: the model as read by its family.
+        loaded: time of loading, UTC.
     """
 
     spec: ModelSpec
@@ -29,12 +29,12 @@ class ReadyModel:
 
     @property
     def family(self) -> Family[Any, Any]:
-        """How the model is asked."""
+        """Family of the model."""
         return self.spec.family
 
     @cached_property
     def origin(self) -> dict[str, str]:
-        """What every answer says of who made it."""
+        """Model, version, data version and source, as in every answer."""
         return {
             "model_name": self.spec.name,
             "model_version": str(self.champion.version),

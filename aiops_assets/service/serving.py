@@ -1,4 +1,4 @@
-"""From settings to a listening service."""
+"""Creates the service from settings, and runs it."""
 
 import logging
 import sys
@@ -29,9 +29,9 @@ from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import open_storage
 
 GRACE_SECONDS = 20
-"""In which requests are finished after SIGTERM; a kubelet kills after 30."""
+"""Time for running requests after SIGTERM, seconds; a kubelet kills after 30."""
 KEEP_ALIVE_SECONDS = 95
-"""Longer than Go's pool keeps an idle connection (90 s), so that the client closes first."""
+"""Lifetime of idle connections, seconds: longer than that of Go's pool (90 s), so that the client closes first."""
 
 
 def _now() -> datetime:
@@ -39,16 +39,16 @@ def _now() -> datetime:
 
 
 def app_of(settings: Settings, model: str = "", directory: Path | None = None, *, demo: bool = False) -> FastAPI:
-    """The service as settings want it.
+    """The application according to settings.
 
     Args:
-        settings: of the environment.
-        model: serve this one alone, as a predictor container does.
-        directory: of the version of ``model`` that is served, whatever is champion; ``None``: the champion.
-        demo: answer from models that are a line of arithmetic.
+        settings: settings of the environment.
+        model: serve this model only, as a predictor container does; empty: all models.
+        directory: directory of the version of ``model`` to serve, whatever is champion; ``None``: the champion.
+        demo: serve trivial models instead.
 
     Raises:
-        SettingsError: no such model, or an API key that cannot be read.
+        SettingsError: there is no such model, or the API key cannot be read.
     """
     _require_key(settings)
     instruments = Instruments()
@@ -71,7 +71,7 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
 
 
 def _require_key(settings: Settings) -> None:
-    """A key that cannot be read lets nobody in: better said at the start."""
+    """Raise SettingsError if the API key cannot be read, with which every request would be rejected."""
     file = settings.service_api_key_file
     try:
         if file is not None and not file.read_bytes().strip():
@@ -83,7 +83,7 @@ def _require_key(settings: Settings) -> None:
 def serve(
     settings: Settings, host: str, port: int, model: str = "", directory: Path | None = None, *, demo: bool = False
 ) -> None:
-    """Listen until SIGTERM or SIGINT, then finish what was begun."""
+    """Listen until SIGTERM or SIGINT, then finish running requests."""
     log_as_json()
     app = app_of(settings, model, directory, demo=demo)
     uvicorn.run(
@@ -100,7 +100,7 @@ def serve(
 
 
 def log_as_json() -> None:
-    """One JSON object a line on stderr, from this package, uvicorn and libraries alike."""
+    """Log one JSON object per line to stderr, also for uvicorn and libraries."""
     shared: Sequence[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

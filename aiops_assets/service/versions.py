@@ -1,7 +1,7 @@
-"""Which version a pool has to hold: the champion of the record, or the one that is mounted.
+"""Sources of versions for a pool: the champion of the record, or a mounted version.
 
-Both are asked again and again. What they say has been compared with the champion record, the only place that a
-version's digest is recorded in outside the version's own directory.
+A pool polls its source. Versions are compared with the champion record, which has their digests outside of their own
+directories.
 """
 
 from pathlib import Path, PurePosixPath
@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 from pydantic import ValidationError
+from typing_extensions import override
 
 from aiops_assets.errors import IntegrityError, NotFoundError, ServiceNotReady, StoreError
 from aiops_assets.storage.champion_record import vetoed
@@ -22,31 +23,31 @@ log = structlog.get_logger("aiops.service")
 
 
 class VersionSource(Protocol):
-    """Where a pool's versions come from.
+    """The source of a pool's versions.
 
     Attributes:
-        served: holds the files of what :meth:`wanted` names.
+        served: store with the files of the versions that :meth:`wanted` names.
     """
 
     served: ServedModels
 
     def wanted(self, name: str) -> ChampionMove:
-        """The version to be served now, as the champion record has it.
+        """The version to serve now, as an entry of the champion record.
 
         Raises:
-            ServiceNotReady: none yet.
-            StoreError: it cannot be told; the message says why.
+            ServiceNotReady: there is none yet.
+            StoreError: the version cannot be determined; the message says why.
         """
 
 
-class ChampionSource:
-    """The champions below a model root, which are moved by promotions and rollbacks."""
+class ChampionSource(VersionSource):
+    """The champions below a model root, as promotions and rollbacks move them."""
 
     def __init__(self, served: ServedModels) -> None:
         self.served = served
 
+    @override
     def wanted(self, name: str) -> ChampionMove:
-        """See VersionSource."""
         try:
             record = self.served.champion(name)
         except StoreError as error:
@@ -56,12 +57,12 @@ class ChampionSource:
         return record.champion
 
 
-class MountedSource:
-    """One version's directory, mounted by itself: always that version, whatever is champion.
+class MountedSource(VersionSource):
+    """A mounted directory of one version: always that version, whatever is champion.
 
     Args:
-        directory: holds the manifest and the model file. Only read.
-        root: the model root, with the record of each model.
+        directory: directory with manifest and model file, which is only read.
+        root: the model root, with the champion record of each model.
     """
 
     def __init__(self, directory: Path, root: ServedModels) -> None:
@@ -69,13 +70,14 @@ class MountedSource:
         self._root = root
         self._wanted: ChampionMove | None = None
 
+    @override
     def wanted(self, name: str) -> ChampionMove:
-        """See VersionSource. Once it is told it stays: another version is another directory, and another process.
+        """The result is kept: another version needs another directory and process.
 
         Raises:
-            NotFoundError: no manifest in the directory, or no champion record.
-            IntegrityError: the manifest is of another model, was changed, or is of a version that the record does not
-                know.
+            NotFoundError: the directory has no manifest, or there is no champion record.
+            IntegrityError: the manifest belongs to another model, was changed, or is of a version that the record does
+                not know.
         """
         if self._wanted is None:
             self._wanted = self._recorded(name)
@@ -103,11 +105,11 @@ class MountedSource:
         move = next((move for move in known if move.manifest_sha256 == digest), None)
         if move is None:
             raise IntegrityError(f"{where} is not the manifest that was recorded: do not load it")
-        _tell_of_veto(record, manifest)
+        _log_veto(record, manifest)
         return move
 
     def _manifest(self, where: str) -> tuple[str, Manifest]:
-        """What the directory says of itself, and its digest."""
+        """The manifest's digest and the manifest of the directory."""
         try:
             data = self.served.storage.read(MANIFEST)
             return sha256(data), Manifest.model_validate_json(data)
@@ -120,22 +122,22 @@ class MountedSource:
 
 
 class _MountedVersion(LocalStorage):
-    """A version's directory under the paths that it has below a model root; for reading alone."""
+    """A version's directory with the paths that it has below a model root, read-only."""
 
+    @override
     def read(self, path: str) -> bytes:
-        """See Storage."""
         return super().read(PurePosixPath(path).name)
 
+    @override
     def signature(self, path: str) -> str:
-        """See Storage."""
         return super().signature(PurePosixPath(path).name)
 
+    @override
     def locate(self, path: str) -> str:
-        """See Storage."""
         return super().locate(PurePosixPath(path).name)
 
 
-def _tell_of_veto(record: ChampionRecord, manifest: Manifest) -> None:
-    """A person mounted it by name, which the record's veto on runs does not forbid."""
+def _log_veto(record: ChampionRecord, manifest: Manifest) -> None:
+    """Log a veto on the mounted version, which only applies to runs, not to a person's choice."""
     if veto := record.veto_on(manifest.version, manifest.files):
         log.warning("a vetoed version is mounted", problem=vetoed(record.name, manifest.version, veto).text)

@@ -1,4 +1,4 @@
-"""JSON in and out: strict about what comes in, and every refusal in the shape that clients expect."""
+"""JSON of requests and answers: strict parsing, and errors in the form that clients expect."""
 
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from aiops_assets.service.answers import Problem
 Body = TypeVar("Body", bound=BaseModel)
 
 MOST_PROBLEMS = 5
-"""Named in one refusal."""
+"""Most problems that one error names."""
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The request cannot be used; `error` says why."},
     401: {"model": Problem, "description": "The API key is missing or another."},
@@ -23,15 +23,15 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 def json_answer(content: object, status: int = 200) -> Response:
-    """An answer. numpy's numbers are refused by the serializer, so that nothing but JSON's own types goes out."""
+    """A JSON response. The serializer rejects numpy's numbers, so that only JSON's own types are sent."""
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
 def json_object(data: bytes) -> dict[str, Any]:
-    """A body as an object; NaN and infinity are no JSON.
+    """A body as a JSON object; NaN and infinity are not JSON.
 
     Raises:
-        SchemaError: no JSON, or no object.
+        SchemaError: the body is not JSON, or not an object.
     """
     try:
         found = orjson.loads(data)
@@ -43,22 +43,22 @@ def json_object(data: bytes) -> dict[str, Any]:
 
 
 def parsed(model: type[Body], data: bytes) -> Body:
-    """A body as a model.
+    """A body validated by a model.
 
     Raises:
-        SchemaError: it is none, naming the first places that are wrong.
+        SchemaError: the body is not valid; the message names the first places.
     """
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        told = [_place(one["loc"]) + one["msg"].removeprefix("Value error, ") for one in found[:MOST_PROBLEMS]]
+        places = [_place(one["loc"]) + one["msg"].removeprefix("Value error, ") for one in found[:MOST_PROBLEMS]]
         more = f"; and {len(found) - MOST_PROBLEMS} more" if len(found) > MOST_PROBLEMS else ""
-        raise SchemaError("; ".join(told) + more) from None
+        raise SchemaError("; ".join(places) + more) from None
 
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:
-    """A route's body for OpenAPI, where the route reads the body by itself."""
+    """OpenAPI's description of the body of a route that reads its body itself."""
     reference = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
 

@@ -1,8 +1,8 @@
 """Model cards: ``<root>/<name>/cards/<version>/card.md`` and its pictures, beside the version directories.
 
-A version directory never changes, and a card is written anew at each evaluation, so it has a place of its own. That
-is no number: nothing takes it for a version, and a KServe ``storageUri`` names a version's own directory. Cards of
-versions that were retired stay: they are small, and tell what was once served.
+A version directory never changes, and a card is written anew at each evaluation, so cards lie in a folder of their
+own. Its name is not a number, so it is not taken for a version; a KServe ``storageUri`` names a version's directory.
+Cards of versions that were retired stay: they are small, and document what was once served.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ class Cards:
         self.storage = storage
 
     def put(self, name: str, version: int, files: Mapping[str, bytes]) -> None:
-        """Write a card: the pictures first, then the text that shows them; pictures that it has no more go.
+        """Write a card: first the pictures, then the text that shows them; pictures not in ``files`` are removed.
 
         Args:
-            name, version: of the model.
-            files: file name -> content, ``card.md`` among them.
+            name, version: model name and version number.
+            files: file name -> content, with ``card.md``.
         """
         folder = self._folder(name, version)
         for path in sorted(files, key=lambda path: path == CARD):
@@ -35,10 +35,10 @@ class Cards:
         self.storage.sweep(folder)
 
     def text(self, name: str, version: int) -> str:
-        """The card.
+        """The Markdown text of a card.
 
         Raises:
-            NotFoundError: that version has none.
+            NotFoundError: the version has no card.
         """
         try:
             return self.storage.read(f"{self._folder(name, version)}/{CARD}").decode()
@@ -53,7 +53,7 @@ class Cards:
             ) from None
 
     def versions(self, name: str) -> list[int]:
-        """Versions that have a card, in order."""
+        """Numbers of the versions that have a card, ascending."""
         found = [int(entry) for entry in self.storage.names(f"{name}/{CARDS}") if entry.isdigit()]
         return sorted(version for version in found if self.storage.exists(f"{self._folder(name, version)}/{CARD}"))
 

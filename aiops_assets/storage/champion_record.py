@@ -18,7 +18,7 @@ FilesOf = Callable[[ChampionMove, str], dict[str, str]]
 
 
 class ChampionRecords:
-    """The records of all models below one root. It knows nothing of the versions they name."""
+    """Reads and writes the champion records of all models below one root, without a look at version directories."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
@@ -27,7 +27,7 @@ class ChampionRecords:
         """The record, ``None`` when there is none.
 
         Raises:
-            IntegrityError: it is no valid record, or that of another model.
+            IntegrityError: the file is not a valid record, or it is the record of another model.
         """
         return self._read(name)[1]
 
@@ -41,18 +41,18 @@ class ChampionRecords:
         by_hand: bool,
         veto_seen: FilesOf | None,
     ) -> ChampionRecord:
-        """Write the move down, unless somebody was faster.
+        """Record a move of the champion, unless another writer moved it first.
 
         Args:
-            name: of the model.
-            move: to be the newest.
-            files: of the version moved to, file -> sha256, to know its vetoes by.
-            seen: the version that was champion when this was decided.
-            by_hand: lifts a veto on the version.
-            veto_seen: yields the files of the version that is left, when that is to be vetoed.
+            name: model name.
+            move: the move to record; it names the new champion.
+            files: model file -> sha256 of the new champion; vetoes are matched by them.
+            seen: the version that was champion when this was decided; ``None``: there was no champion.
+            by_hand: a person decided, which lifts a veto on the version.
+            veto_seen: returns the files of the replaced champion, which is then vetoed; ``None``: no veto.
 
         Raises:
-            ConflictError: the champion is another by now, or the version is vetoed; nothing was changed.
+            ConflictError: another version is champion by now, or the version is vetoed; nothing was changed.
         """
         content, record = self._read(name)
         if (record.champion.version if record else None) != seen:
@@ -68,7 +68,7 @@ class ChampionRecords:
             if veto_seen:
                 left = record.champion
                 theirs = veto_seen(left, name)
-                # Between twins the files tell nothing apart.
+                # A veto by files would also hit the new champion if both versions have equal files.
                 veto = _veto(left, {} if theirs == dict(files) else theirs, move)
                 kept = (veto, *(other for other in kept if other.version != left.version))
             history = (record.champion, *record.history)[:MOST_HISTORY]
@@ -80,13 +80,13 @@ class ChampionRecords:
         return moved
 
     def renew(self, name: str, move: ChampionMove) -> tuple[ChampionRecord, str]:
-        """A record without history in the place of one that is missing or unreadable; the latter is kept aside.
+        """Replace a missing or unreadable record by one without history; an unreadable file is kept aside.
 
         Returns:
             The record, and the name of the file that keeps the damaged one (empty: it was missing).
 
         Raises:
-            ConflictError: a record can be read after all; nothing was changed.
+            ConflictError: there is a readable record; nothing was changed.
         """
         content: bytes | None = None
         aside = ""
@@ -117,14 +117,14 @@ class ChampionRecords:
 
         Args:
             wrong: the record as it was read.
-            move: the champion that it should name. The one that it does name was never served: it enters no history.
-            files: of that version, file -> sha256: a veto on them is lifted.
+            move: the right champion. The wrong one was never served and does not enter the history.
+            files: model file -> sha256 of the right champion; a veto on them is lifted.
 
         Returns:
             The record, and the name of the file that keeps the wrong one.
 
         Raises:
-            ConflictError: the record is another by now; nothing was changed.
+            ConflictError: the record was changed since it was read; nothing was changed.
         """
         content, found = self._read(wrong.name)
         if content is None or found != wrong:
@@ -161,7 +161,7 @@ class ChampionRecords:
 
 
 def vetoed(name: str, version: int, veto: Veto) -> Reason:
-    """Why no run serves a version, and what a person types to serve it all the same."""
+    """The reason why a run may not serve a version; its text names the command that serves it nevertheless."""
     return Reason(
         "vetoed", name=name, version=version, vetoed=veto.version, who=veto.who, when=veto.when, note=veto.reason
     )

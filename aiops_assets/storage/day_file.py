@@ -1,6 +1,6 @@
 """A day of a metric's samples: as a matrix in memory, as rows in a Parquet file, and the digest of its rows.
 
-Rows never become Python objects: 1,000 series of 288 samples go either way in some 20 ms.
+Rows never become Python objects: 1,000 series of 288 samples are encoded or decoded in some 20 ms.
 """
 
 import hashlib
@@ -25,7 +25,8 @@ LONG_COLUMNS = ["timestamp", "series", "value"]
 TIME = pa.timestamp("us", "UTC")
 MICROSECONDS = 1_000_000
 SAME = 1e-12
-"""Relative: Prometheus' avg() of the same samples differs by a last bit from one answer to the next."""
+"""Relative difference of values that count as equal: Prometheus' avg() of the same samples differs by a last bit from
+one answer to the next."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class DaySamples:
     """The samples of a UTC day: series by name, each with a sample, at all instants of the day's grid.
 
     Attributes:
-        begin: the first instant, Unix microseconds.
-        step: distance of instants, microseconds.
-        names: (n_series,) sorted.
-        values: (n_series, n_instants) float64, NaN: no sample.
+        begin: first instant of the grid, Unix microseconds.
+        step: distance of two instants, microseconds.
+        names: (n_series,) names of the series, sorted.
+        values: (n_series, n_instants) float64; NaN where there is no sample.
     """
 
     begin: int
@@ -51,32 +52,32 @@ class DaySamples:
 
     @property
     def instants(self) -> npt.NDArray[np.int64]:
-        """(n_instants,) Unix microseconds."""
+        """(n_instants,) int64, the instants of the grid in Unix microseconds."""
         return self.begin + self.step * np.arange(self.values.shape[1])
 
     @property
     def covered(self) -> npt.NDArray[np.bool_]:
-        """(n_instants,) whether any series has a sample."""
+        """(n_instants,) bool, whether any series has a sample."""
         return np.asarray((~np.isnan(self.values)).any(axis=0))
 
     @property
     def digest(self) -> str:
-        """See :func:`wide_digest`."""
+        """Digest of the samples, 32 hex digits, as :func:`wide_digest` computes it."""
         return _digest(self.names, self.instants, self.values)
 
     @property
     def count(self) -> int:
-        """How many samples there are."""
+        """Number of samples of all series."""
         return int(np.count_nonzero(~np.isnan(self.values)))
 
     def points_until(self, end: int) -> int:
-        """How many instants of the day lie before ``end``, Unix microseconds."""
+        """Number of instants of the day before ``end`` (Unix microseconds)."""
         return max(0, (end - self.begin) // self.step)
 
     def updated(self, new: "DaySamples") -> "tuple[DaySamples, int]":
-        """Both days' samples, the new ones winning, and how many stored values that changed.
+        """Both days' samples, where new ones replace stored ones, and how many stored values changed.
 
-        A value that moved by :data:`SAME` or less is the stored one: a server adds up series in any order.
+        A value that differs by :data:`SAME` or less stays as stored: a server adds up series in any order.
         """
         names = sorted({*self.names, *new.names})
         place = {name: i for i, name in enumerate(names)}
@@ -96,10 +97,10 @@ class DaySamples:
 
 
 def from_wide(wide: pd.DataFrame, day: date, step_seconds: int) -> DaySamples:
-    """The samples of a frame: index of instants of the day's grid, a column a series; NaN: no sample.
+    """The samples of a frame: an index of instants of the day's grid, one column per series, NaN for no sample.
 
     Raises:
-        SchemaError: instants off the grid or twice, or two series of one name.
+        SchemaError: an instant is off the grid or occurs twice, or two series have the same name.
     """
     if not isinstance(wide.index, pd.DatetimeIndex) or wide.index.tz is None:
         raise SchemaError(f"{day}: a day's index must be times with a time zone, not {wide.index.dtype}")
@@ -125,7 +126,7 @@ def wide_digest(wide: pd.DataFrame) -> str:
     Args:
         wide: (instants, series) float64 with a UTC index; NaN: no sample.
 
-    The order of columns and rows, instants and series without any sample, and the sign of zero do not count.
+    The order of columns and rows, instants and series without any sample, and the sign of zero do not change it.
     """
     order = np.argsort(wide.index.as_unit("us").asi8)  # type: ignore[attr-defined]
     names = sorted(map(str, wide.columns))
@@ -135,8 +136,8 @@ def wide_digest(wide: pd.DataFrame) -> str:
     return _digest(names, wide.index.as_unit("us").asi8[order], values[kept])  # type: ignore[attr-defined]
 
 
-def encode(day: DaySamples, said: bytes) -> bytes:
-    """A Parquet file of rows (timestamp, series, value) by series, then time, and what is said of them."""
+def encode(day: DaySamples, metadata: bytes) -> bytes:
+    """A Parquet file of rows (timestamp, series, value), ordered by series and time, with metadata of the caller."""
     series, rows = np.nonzero(~np.isnan(day.values))
     columns = [
         pa.array(day.begin + day.step * rows).cast(TIME),
@@ -155,25 +156,25 @@ def encode(day: DaySamples, said: bytes) -> bytes:
         write_page_checksum=True,
     ) as writer:
         writer.write_table(table, row_group_size=max(1, len(table)))
-        writer.add_key_value_metadata({METADATA_KEY: said, CHECKSUM_KEY: _checksum(said)})
+        writer.add_key_value_metadata({METADATA_KEY: metadata, CHECKSUM_KEY: _checksum(metadata)})
     data: bytes = sink.getvalue().to_pybytes()
     return data
 
 
 def decode(data: bytes, day: date, step_seconds: int) -> DaySamples:
-    """The samples that :func:`encode` was given.
+    """The samples of a file that :func:`encode` wrote.
 
     Raises:
-        IntegrityError: damaged; the message says how, the caller knows which file.
+        IntegrityError: the file is damaged. The message says how; the caller adds which file.
     """
     with _damage():
         return _from_long(_open(data).read(), day, step_seconds)
 
 
-def decode_said(data: bytes) -> bytes:
-    """What is said of the samples, those unread. Raises IntegrityError, as :func:`decode` does."""
+def decode_metadata(data: bytes) -> bytes:
+    """The metadata that :func:`encode` was given, without reading the samples. Raises IntegrityError if damaged."""
     with _damage():
-        return _said(_open(data))
+        return _metadata(_open(data))
 
 
 def begin_of(day: date) -> int:
@@ -189,7 +190,7 @@ def microseconds(time: datetime) -> int:
 
 
 def time_at(unix_microseconds: int) -> datetime:
-    """The UTC time."""
+    """The UTC time of a number of Unix microseconds."""
     return EPOCH + timedelta(microseconds=unix_microseconds)
 
 
@@ -205,22 +206,22 @@ def _open(data: bytes) -> pq.ParquetFile:
     return pq.ParquetFile(pa.BufferReader(data), read_dictionary=LONG_COLUMNS[1:2], page_checksum_verification=True)
 
 
-def _said(file: pq.ParquetFile) -> bytes:
-    """The metadata; a KeyError or ValueError if it is not as it was written."""
-    metadata = file.metadata.metadata or {}
-    said: bytes = metadata[METADATA_KEY]
-    if _checksum(said).encode() != metadata[CHECKSUM_KEY]:
+def _metadata(file: pq.ParquetFile) -> bytes:
+    """The caller's metadata; raises KeyError or ValueError where it is missing or its checksum differs."""
+    stored = file.metadata.metadata or {}
+    metadata: bytes = stored[METADATA_KEY]
+    if _checksum(metadata).encode() != stored[CHECKSUM_KEY]:
         raise ValueError("changed metadata")
-    return said
+    return metadata
 
 
-def _checksum(said: bytes) -> str:
-    """Pages of a Parquet file have checksums, its metadata have none."""
-    return hashlib.blake2b(said, digest_size=DIGEST_BYTES).hexdigest()
+def _checksum(metadata: bytes) -> str:
+    """A checksum of metadata: Parquet has checksums of pages only."""
+    return hashlib.blake2b(metadata, digest_size=DIGEST_BYTES).hexdigest()
 
 
 def _from_long(table: pa.Table, day: date, step_seconds: int) -> DaySamples:
-    """The matrix behind the rows of a file; a ValueError for rows that no day has."""
+    """The matrix of the rows of a file; raises ValueError for rows that are not on the day's grid."""
     if table.column_names != LONG_COLUMNS or any(column.null_count for column in table.columns):
         raise ValueError("other columns")
     times, series, value = (column.combine_chunks() for column in table.unify_dictionaries().columns)
@@ -236,7 +237,7 @@ def _from_long(table: pa.Table, day: date, step_seconds: int) -> DaySamples:
 
 
 def _digest(names: list[str], instants: npt.NDArray[np.int64], values: Floats) -> str:
-    """Of series that each have a sample, by name: (n_series, n_instants) values at rising instants in us."""
+    """Digest of (n_series, n_instants) values: series sorted by name, each with a sample; ascending instants in us."""
     there = ~np.isnan(values)
     digest = hashlib.blake2b(json.dumps(names).encode(), digest_size=DIGEST_BYTES)
     digest.update(there.sum(axis=1).astype("<i8").tobytes())

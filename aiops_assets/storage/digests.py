@@ -1,7 +1,7 @@
-"""SHA-256 of stored files, each read once a process, and again when its signature is another.
+"""SHA-256 of stored files, each read once per process, and again when its signature has changed.
 
-A remembered digest is as good as a fresh one against people and programs that change files. It is not against a disk
-that rots beneath them: that is noticed by the next process.
+A remembered digest notices files that people or programs change. It does not notice a disk that corrupts content
+without a write; the next process does.
 """
 
 from aiops_assets.storage.records import sha256 as sha256
@@ -14,12 +14,12 @@ _known: Remembered[tuple[str, str], tuple[str, str]] = Remembered(MOST_FILES)
 
 
 def read_hashed(storage: Storage, path: str) -> tuple[bytes, str]:
-    """The whole content of a file, and its digest.
+    """The whole content of a file, and its SHA-256.
 
     Raises:
         NotFoundError: there is no such file.
     """
-    # Before the content: a change between the two makes the signature too old, never the digest.
+    # Read before the content: a change between the two reads leaves an old signature, never an old digest.
     signature = storage.signature(path)
     data = storage.read(path)
     digest = sha256(data)
@@ -29,7 +29,7 @@ def read_hashed(storage: Storage, path: str) -> tuple[bytes, str]:
 
 
 def digest_of(storage: Storage, path: str) -> str:
-    """The digest of a file as it is now; it is only read when it is not the file that was hashed last.
+    """The SHA-256 of a file as it is now. The file is read only if its signature differs from the remembered one.
 
     Raises:
         NotFoundError: there is no such file.

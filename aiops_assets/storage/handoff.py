@@ -1,6 +1,6 @@
-"""What one asset tells the next: small typed references, never the data itself.
+"""Handoffs between assets: small typed references to stored data, never the data itself.
 
-A reference is kept by the run that made it, so that two runs at once on one home do not take each other's.
+References are kept by run, so that two runs at once on one home do not use each other's.
 """
 
 import json
@@ -12,7 +12,7 @@ from aiops_assets.storage.storage import Storage
 
 Kind = TypeVar("Kind", bound=Record)
 MOST_RUNS = 10
-"""Runs whose references are kept."""
+"""Number of runs whose references are kept."""
 ATTEMPTS = 10
 
 
@@ -24,7 +24,7 @@ class SeriesRef(Record):
 
 
 class TrainingSetRef(Record):
-    """A stored training set, and where its rows came from this time: equal rows may be stored since long."""
+    """A stored training set, and where its rows came from in this run; an earlier run may have stored equal rows."""
 
     view: str
     data_version: str
@@ -41,11 +41,14 @@ class VersionRef(Record):
 
 
 class DecisionRef(Record):
-    """What the evaluation decided of a challenger, and which champion (if any) it saw.
+    """What an evaluation decided about a challenger, and which champion (if any) was served then.
 
     Attributes:
-        equal: it is the same model.
-        reason, code: why, in a sentence and as data; references of older code have no code.
+        challenger: the version that was judged.
+        champion: version number of the champion then; ``None``: there was none.
+        promote: whether the challenger is to be served.
+        equal: the challenger is the same model as the champion.
+        reason, code: the reason as a sentence and as data; references of older code have no code.
     """
 
     challenger: VersionRef
@@ -64,10 +67,10 @@ class Handoffs:
         self.cluster = cluster
 
     def put(self, key: tuple[str, ...], run_id: str, reference: Record) -> None:
-        """Keep what an asset returned in a run.
+        """Store what an asset returned in a run.
 
         Raises:
-            ConflictError: others wrote it again and again.
+            ConflictError: other writers changed the file in each of ``ATTEMPTS`` attempts.
         """
         for _ in range(ATTEMPTS):
             before, entries = self._read(key)
@@ -82,10 +85,10 @@ class Handoffs:
         raise ConflictError(f"{self.storage.locate(self._path(key))} was changed by others {ATTEMPTS} times in a row")
 
     def get(self, key: tuple[str, ...], kind: type[Kind], run_id: str = "") -> Kind:
-        """What an asset returned in that run, or else last.
+        """What an asset returned in a run or, without a reference of that run, in the newest one.
 
         Raises:
-            NotFoundError: it was never materialized.
+            NotFoundError: the asset was never materialized.
         """
         entries = self._read(key)[1]
         if not entries:
@@ -94,7 +97,7 @@ class Handoffs:
         return kind.model_validate(entries.get(run_id) or next(iter(entries.values())))
 
     def _read(self, key: tuple[str, ...]) -> tuple[bytes | None, dict[str, object]]:
-        """The file as it is, and run -> reference, newest first."""
+        """The bytes of the file (``None``: no file), and run -> reference, newest first."""
         try:
             data = self.storage.read(self._path(key))
         except NotFoundError:

@@ -1,7 +1,7 @@
 """The lake: what was fetched, a Parquet file per cluster, metric, query and UTC day.
 
 The query is part of the path: a changed query is a new series, never mixed with the old one. A day grows by
-:meth:`Lake.upsert_day`, whoever else writes it at the same time.
+:meth:`Lake.upsert_day`, also when several processes write it at the same time.
 """
 
 import hashlib
@@ -20,32 +20,36 @@ from aiops_assets.storage.storage import Storage
 from aiops_assets.timeseries.catalog import MetricSpec
 
 ATTEMPTS = 10
-"""How often a write is tried again when somebody else wrote the day meanwhile."""
+"""How often a write is tried when another process writes the same day."""
 
 
 @dataclass(frozen=True)
 class StoredQuery:
-    """A metric as it was fetched once, though the catalogue may have another query for it by now, or none."""
+    """A metric and the query with which it was once fetched; the catalogue may have another query by now, or none."""
 
     name: str
     promql: str
 
 
 class DayInfo(Record):
-    """What a day file says of itself.
+    """The metadata of a day file.
 
     Attributes:
-        day: UTC, ISO.
-        digest: of the rows, 32 hex (:func:`aiops_assets.storage.day_file.wide_digest`).
-        series: how many have a sample.
-        samples: how many values are stored.
+        metric: name of the metric.
+        day: UTC day, ISO.
+        query: PromQL.
+        unit: unit of the values.
+        step_seconds: distance of two instants, seconds.
+        digest: digest of the rows, 32 hex digits (:func:`aiops_assets.storage.day_file.wide_digest`).
+        series: number of series, each with a sample.
+        samples: number of stored values.
         got: instants of the day's grid at which any series has a sample.
         expected: instants of the grid up to ``fetched_until``.
         reason: "complete", or why ``got`` is less than ``expected`` or the day is still open.
         fetched: ISO time of the last fetch.
-        fetched_until: ISO time, exclusive: the end of what was asked so far.
-        closed: it will not be asked again.
-        revised: points whose value a later fetch changed, summed over fetches.
+        fetched_until: ISO time, exclusive: the end of what was requested so far.
+        closed: the day is complete and will not be requested again.
+        revised: number of values that later fetches changed, summed over fetches.
         source: "prometheus" or "thanos": which server the newest samples came from.
     """
 
@@ -68,20 +72,25 @@ class DayInfo(Record):
 
     @property
     def coverage(self) -> float:
-        """The share of the instants asked for at which any series has a sample."""
+        """The share (0 to 1) of the requested instants at which any series has a sample."""
         return self.got / self.expected if self.expected else 0.0
 
     @property
-    def asked_until(self) -> datetime:
+    def requested_until(self) -> datetime:
         """``fetched_until`` as a time."""
         return datetime.fromisoformat(self.fetched_until)
 
 
 class FetchOutcome(Record):
-    """How the last fetch ended, well or not.
+    """How the last fetch ended, with success or failure.
 
-    ``when`` is ISO; ``problem`` is empty if there was none; ``server`` is host:port, never more of the URL;
-    ``first_day`` and ``last_day`` are the ends (ISO, inclusive) of the days that were asked for.
+    Attributes:
+        when: ISO time.
+        reached: whether the server answered.
+        problem: what went wrong; empty after a success.
+        run_id: the Dagster run that fetched.
+        server: host:port, never more of the URL.
+        first_day, last_day: ends of the requested days, ISO, both inclusive.
     """
 
     when: str
@@ -92,8 +101,8 @@ class FetchOutcome(Record):
     first_day: str
     last_day: str
 
-    def asked_for(self, day: date) -> bool:
-        """Whether the day was among those asked for."""
+    def requested(self, day: date) -> bool:
+        """Whether the fetch requested a day."""
         return self.first_day <= day.isoformat() <= self.last_day
 
 
@@ -121,22 +130,22 @@ class Lake:
         are in the file.
 
         Args:
-            metric: whose query was asked.
+            metric: the metric that was fetched.
             day: UTC day.
             wide: (instants, series) float64; index of instants of the day's grid, a column a series named by
                 its labels as JSON; NaN: no sample.
             fetched: time of the fetch.
-            fetched_until: end (exclusive) of what was asked; an end that is stored and later stays.
-            closed: whether the day will not be asked again.
+            fetched_until: end (exclusive) of what was requested; a later end that is stored already stays.
+            closed: whether the day is complete and will not be requested again.
             source: which server the samples come from.
 
         Returns:
-            what the file says of itself now, and how many points this call revised. ``None`` when there is
-            no sample and no stored day: nothing is written, or the empty day would never be fetched.
+            the file's metadata after the write, and how many stored values this call changed. ``None`` when there
+            is no sample and no stored day: nothing is written, or the empty day would count as fetched.
 
         Raises:
             SchemaError: instants off the day's grid, or two series of one name.
-            ConflictError: others wrote the day again and again.
+            ConflictError: other writers changed the day in each of ``ATTEMPTS`` attempts.
         """
         new = day_file.from_wide(wide, day, metric.step_seconds)
         until = min(day_file.microseconds(fetched_until), new.end)
@@ -145,12 +154,12 @@ class Lake:
             if stored is None and not new.names:
                 return None, 0
             merged, revised = (new, 0) if stored is None else stored.updated(new)
-            asked = max(until, day_file.microseconds(known.asked_until) if known else until)
+            requested_until = max(until, day_file.microseconds(known.requested_until) if known else until)
             info = _describe(
                 metric,
                 day,
                 merged,
-                asked,
+                requested_until,
                 fetched=fetched.astimezone(UTC).isoformat() if new.names or known is None else known.fetched,
                 closed=closed,
                 revised=revised + (known.revised if known else 0),
@@ -169,14 +178,14 @@ class Lake:
         )
 
     def read_day(self, metric: MetricSpec | StoredQuery, day: date) -> tuple[pd.DataFrame, DayInfo]:
-        """A day as it was fetched, and what it says of itself.
+        """The samples and the metadata of a stored day.
 
         Returns:
             (instants, series) float64: the index ``timestamp`` has the instants (UTC, us) at which any series
             has a sample, the columns are the series' names, sorted; NaN where a series has none.
 
         Raises:
-            NotFoundError: that day was never fetched with this query.
+            NotFoundError: the day was never fetched with this query.
             IntegrityError: the file is damaged, its rows do not have the recorded digest, or the catalogue has
                 another step for the metric by now.
         """
@@ -184,7 +193,7 @@ class Lake:
         return stored.to_wide(), info
 
     def info(self, metric: MetricSpec | StoredQuery, day: date) -> DayInfo | None:
-        """What a day says of itself, its rows unread; ``None`` when there is no such day.
+        """The metadata of a day, without reading its rows; ``None`` when the day is not stored.
 
         Raises:
             IntegrityError: the file cannot be read.
@@ -194,16 +203,16 @@ class Lake:
         except NotFoundError:
             return None
         try:
-            return DayInfo.model_validate_json(day_file.decode_said(data))
+            return DayInfo.model_validate_json(day_file.decode_metadata(data))
         except (IntegrityError, ValidationError) as error:
             raise self._damaged(metric, day, error) from None
 
     def days(self, metric: MetricSpec | StoredQuery) -> list[date]:
-        """Days there are of a metric's present query, in order."""
+        """Stored days of a metric's present query, ascending."""
         names = self.storage.names(self._folder(metric))
         days = []
         for name in names:
-            with suppress(ValueError):  # somebody's own file
+            with suppress(ValueError):  # a file that is not ours
                 days.append(datetime.strptime(name, "day=%Y-%m-%d.parquet").date())
         return sorted(days)
 
@@ -212,7 +221,7 @@ class Lake:
         self.storage.sweep(self._folder(metric))
 
     def note_fetch(self, outcome: FetchOutcome) -> None:
-        """Keep how the last fetch ended, in place of the one before."""
+        """Store how a fetch ended; it replaces the outcome of the fetch before."""
         self.storage.write(self._outcome_path(), outcome.to_bytes())
 
     def last_fetch(self) -> FetchOutcome | None:
@@ -232,7 +241,7 @@ class Lake:
             ) from None
 
     def _stored(self, metric: MetricSpec, day: date) -> tuple[bytes | None, DaySamples | None, DayInfo | None]:
-        """The file's bytes as a swap must find them, and what they hold; nothing if that is damaged."""
+        """The file's bytes for compare-and-swap, and its samples and metadata, which are ``None`` if it is damaged."""
         try:
             data = self._read(metric, day)
         except NotFoundError:
@@ -250,7 +259,7 @@ class Lake:
 
     def _decode(self, metric: MetricSpec | StoredQuery, day: date, data: bytes) -> tuple[DaySamples, DayInfo]:
         try:
-            info = DayInfo.model_validate_json(day_file.decode_said(data))
+            info = DayInfo.model_validate_json(day_file.decode_metadata(data))
             if isinstance(metric, MetricSpec) and info.step_seconds != metric.step_seconds:
                 raise IntegrityError(
                     f"it has a step of {info.step_seconds} s, not {metric.step_seconds} s", code="other_step"
@@ -282,14 +291,14 @@ def _describe(
     metric: MetricSpec,
     day: date,
     samples: DaySamples,
-    asked: int,
+    requested_until: int,
     *,
     fetched: str,
     closed: bool,
     revised: int,
     source: str,
 ) -> DayInfo:
-    """What the file of a day will say; ``asked`` is the end of what was asked so far, in Unix microseconds."""
+    """The metadata of a day file; ``requested_until`` is an exclusive end, Unix microseconds."""
     return DayInfo(
         metric=metric.name,
         day=day.isoformat(),
@@ -300,22 +309,22 @@ def _describe(
         series=len(samples.names),
         samples=samples.count,
         got=int(samples.covered.sum()),
-        expected=samples.points_until(asked),
-        reason=_reason(samples, asked, closed),
+        expected=samples.points_until(requested_until),
+        reason=_reason(samples, requested_until, closed),
         fetched=fetched,
-        fetched_until=day_file.time_at(asked).isoformat(),
+        fetched_until=day_file.time_at(requested_until).isoformat(),
         closed=closed,
         revised=revised,
         source=source,
     )
 
 
-def _reason(day: DaySamples, asked: int, closed: bool) -> str:
-    """Why a day has fewer instants with samples than were asked for, in words."""
-    covered = day.covered[: day.points_until(asked)]
+def _reason(day: DaySamples, requested_until: int, closed: bool) -> str:
+    """The sentence that explains why a day has fewer instants with samples than were requested."""
+    covered = day.covered[: day.points_until(requested_until)]
     reasons = []
     if not closed:
-        reasons.append("the day is not over" if asked < day.end else "the day is not closed yet")
+        reasons.append("the day is not over" if requested_until < day.end else "the day is not closed yet")
     first = int(covered.argmax()) if covered.any() else len(covered)
     if first:
         clock = day_file.time_at(day.begin + first * day.step).strftime("%H:%M")

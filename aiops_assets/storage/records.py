@@ -1,4 +1,4 @@
-"""What is written beside data so that it can be named: frozen records, stored as JSON."""
+"""Records that are stored as JSON beside the data that they describe."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from aiops_assets.synthetic.anomalies import ANOMALIES
 
 
 class Record(BaseModel):
-    """A frozen record. Unknown keys are an error: a record that says more than we know is not ours."""
+    """A frozen record. Unknown keys are an error: a record with them was written by other code."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,10 +24,12 @@ class Day(Record):
     """A day of source data as a training set read it.
 
     Attributes:
-        source: "prometheus" or "synthetic"; records of older code do not say it.
-        digest: of the day's rows; of fetched days the combined digest of ``metrics``, metric -> digest.
-        closed: no more was to come. An open day grows, which is no revision.
-        revised: points that fetches had changed until then.
+        day: UTC day, ISO.
+        source: "prometheus" or "synthetic"; empty in records of older code.
+        digest: digest of the day's rows; of fetched days the combined digest of ``metrics``.
+        metrics: metric -> digest of its samples, of fetched days.
+        closed: the day was complete. An open day grows, which is not a revision.
+        revised: number of values that fetches had changed until then.
     """
 
     day: str
@@ -39,7 +41,7 @@ class Day(Record):
 
     @property
     def origin(self) -> str:
-        """``source``, also of an older record."""
+        """``source``, derived from ``metrics`` where an older record does not have it."""
         return self.source or ("prometheus" if self.metrics else "synthetic")
 
 
@@ -47,16 +49,16 @@ class SourceReport(Record):
     """How a training set came to its effective source.
 
     Attributes:
-        asked: DATA_SOURCE as it was set.
-        rows: "prometheus" and "synthetic" -> how many rows.
-        note: why it is not what was asked for; empty when it is.
-        cached_age_seconds: how old the newest fetch of the window was; ``None`` unless cached days stand in.
-        coverage: share of the window's samples that was there, of the metric that had least; ``None`` for
-            generated data, as are the next three.
-        coverage_by_metric: the same of each metric.
-        full_days, window_days: how many days were full, and how many the window has.
-        missing_share: share of rows that gaps cost.
-        warnings: what people should know before they trust a model of this.
+        asked: value of DATA_SOURCE.
+        rows: "prometheus" and "synthetic" -> number of rows.
+        note: why the source differs from the requested one; empty when it does not.
+        cached_age_seconds: age of the newest fetch of the window; ``None`` unless cached days stand in.
+        coverage: samples that are there divided by those that the window has room for, of the metric that has
+            least; ``None`` for generated data, as are ``full_days``, ``window_days`` and ``missing_share``.
+        coverage_by_metric: metric -> its coverage.
+        full_days, window_days: number of days without a gap, and of all days of the window.
+        missing_share: share (0 to 1) of rows that are lost to gaps.
+        warnings: what people should know before they trust a model of this training set.
     """
 
     asked: str = ""
@@ -74,8 +76,15 @@ class SourceReport(Record):
 class SyntheticRecipe(Record):
     """All that is needed to generate the same series again.
 
-    ``what`` is generated: labelled pods, or one healthy cluster, of which only ``days``, ``end`` and ``seed`` count.
-    ``cut`` is the minute at which the hold-out begins; the newest fifth of the window by default.
+    Attributes:
+        what: labelled pods, or one healthy cluster, for which only ``days``, ``end`` and ``seed`` are used.
+        n_pods: number of pods.
+        days: length of the series in days.
+        end: end of the series, exclusive.
+        seed: seed of the generator.
+        anomaly_rate: share (0 to 1) of anomalous minutes.
+        kinds: kinds of anomalies that are injected.
+        cut: minute at which the hold-out begins; ``None``: the newest fifth of the window.
     """
 
     what: Literal["pods", "cluster"] = "pods"
@@ -88,7 +97,7 @@ class SyntheticRecipe(Record):
     cut: int | None = None
 
     def cluster(self, days: int) -> "SyntheticRecipe":
-        """The recipe of a cluster over so many days, with the same seed and end."""
+        """The recipe of a cluster over ``days`` days, with the same seed and end."""
         update = {"what": "cluster", "days": days, "n_pods": 1, "anomaly_rate": 0.0, "kinds": (), "cut": None}
         return self.model_copy(update=update)
 
@@ -96,7 +105,7 @@ class SyntheticRecipe(Record):
 class TrainingSetRecord(Record):
     """Where the rows of a training set come from.
 
-    ``effective_source`` is where they really come from: "prometheus", "cached" (days fetched earlier, while the
+    ``effective_source`` names their actual origin: "prometheus", "cached" (days fetched earlier, while the
     server cannot be reached), "synthetic", or a blend: "prometheus+synthetic", "cached+synthetic". ``queries``
     is metric -> PromQL of what was fetched; ``recipe`` yields what was generated.
     """
@@ -120,10 +129,10 @@ class TrainingSetRecord(Record):
 
 
 class Manifest(Record):
-    """What a served version is, written last into its directory. Fields with defaults are younger than the rest.
+    """The description of a version, written last into its directory. Fields with defaults were added later.
 
-    ``fit`` says how it came to be: anew, or from which earlier version; ``trained_until`` is the newest row that it was
-    fitted on.
+    ``fit`` states how the version was fitted: anew, or as a warm start from which earlier version; ``trained_until`` is
+    the time of the newest row that it was fitted on.
     """
 
     name: str
@@ -178,7 +187,7 @@ class ChampionMove(Record):
 class Veto(Record):
     """A version that people rolled back: no run serves it again, nor one with the same ``files``.
 
-    ``files`` is model file -> sha256, so that the veto still knows the model when its directory is gone.
+    ``files`` is model file -> sha256, so that the veto still matches the model when its directory is removed.
     """
 
     version: int
@@ -190,7 +199,7 @@ class Veto(Record):
 
 
 class ChampionRecord(Record):
-    """Which version is served, and what was before it, newest first. The one truth about "champion"."""
+    """Which version is served, and which were before it, newest first. Only this record decides who is champion."""
 
     name: str
     champion: ChampionMove
@@ -198,16 +207,16 @@ class ChampionRecord(Record):
     vetoed: tuple[Veto, ...] = ()
 
     def veto_on(self, version: int, files: Mapping[str, str]) -> Veto | None:
-        """The veto that speaks against a version: its own, or that of one with the same model files."""
+        """The veto on a version, or on one with the same model files; ``None``: there is none."""
         return next((veto for veto in self.vetoed if _is_about(veto, version, files)), None)
 
     def without_veto_on(self, version: int, files: Mapping[str, str]) -> tuple[Veto, ...]:
-        """The vetoes that stay when this version is served all the same."""
+        """The vetoes that remain when a version is served nevertheless."""
         return tuple(veto for veto in self.vetoed if not _is_about(veto, version, files))
 
     @property
     def earlier(self) -> tuple[ChampionMove, ...]:
-        """What was served before, newest first, each version once and without the champion."""
+        """Earlier champions, newest first, each version once and without the present champion."""
         moves: dict[int, ChampionMove] = {}
         for move in self.history:
             if move.version != self.champion.version:
@@ -231,17 +240,18 @@ class EvaluationRecord(Record):
     """The newest evaluation of a version, kept beside the version directories.
 
     Attributes:
-        when: of the evaluation.
-        data_version, effective_source: of the training set whose hold-out was judged.
-        holdout_rows, anomalous_rows: how many rows were judged, and how many of them are anomalous.
-        figures: of this version, as in its manifest.
+        when: time of the evaluation.
+        data_version, effective_source: data version and source of the training set whose hold-out was used.
+        holdout_rows, anomalous_rows: number of rows of the hold-out, and of the anomalous ones among them.
+        figures: figures of this version, named as in its manifest.
         opponent: "champion version N", "the null model", or "none" where nothing was compared.
-        opponent_figures: the same of the opponent; empty for "none".
-        gaps: figure -> its difference to the opponent's; empty where there was nothing to compare.
-        decision: "promote" or "keep"; ``equal``: it is the champion already, or the same model.
+        opponent_figures: figures of the opponent; empty for "none".
+        gaps: figure -> difference to the opponent's; empty where nothing was compared.
+        decision: "promote" or "keep".
+        equal: the version is the champion already, or the same model.
         reason: one sentence with the figures.
-        code: of the reason, as data.
-        head, stated_figures: the two parts of the reason. These three are empty in records of older code.
+        code: code of the reason; empty in records of older code, as are ``head`` and ``stated_figures``.
+        head, stated_figures: the two parts of ``reason``.
     """
 
     name: str
@@ -266,7 +276,7 @@ class EvaluationRecord(Record):
     @model_validator(mode="before")
     @classmethod
     def _of_older_code(cls, data: Any) -> Any:
-        """Older records keep each difference in a field of its own."""
+        """Convert a record of older code, which has one field per difference."""
         if isinstance(data, dict):
             ends = "_gap"
             older = {name.removesuffix(ends): data.pop(name) for name in [*data] if name.endswith(ends)}

@@ -1,4 +1,4 @@
-"""A few values that a process keeps, so that what never changes is worked out once."""
+"""A small cache of values that never change, least recently used first out."""
 
 import threading
 from collections import OrderedDict
@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 class Remembered(Generic[Key, Value]):
-    """Values by key, for all threads of a process; beyond ``most`` the one that was used longest ago is dropped."""
+    """Values by key for all threads of a process; with more than ``most``, the least recently used one is dropped."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -25,12 +25,12 @@ class Remembered(Generic[Key, Value]):
             return self._values.get(key)
 
     def put(self, key: Key, value: Value) -> None:
-        """Keep a value."""
+        """Store a value."""
         with self._lock:
             self._put(key, value)
 
     def get_or_make(self, key: Key, make: Callable[[], Value]) -> Value:
-        """The value of a key, made where there is none; all threads get the same one."""
+        """The value of a key, made where there is none; all threads get the same object."""
         with self._lock:
             value = self._values[key] if key in self._values else make()
             self._put(key, value)

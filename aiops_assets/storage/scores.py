@@ -1,8 +1,8 @@
-"""What the champions said of the newest window: a directory a run, two Parquet files and the record of what they are.
+"""Scores and forecasts of the champions for the newest window: per run a directory of two Parquet files and a record.
 
 ``scores/cluster=<cluster>/<made at>/`` holds ``anomaly_scores.parquet``, ``metric_forecasts.parquet`` and, written
-last, ``record.json`` with their digests. Names sort by time, so that the newest is found by one listing. What a file
-is of stands in its own metadata too, so that it can be carried elsewhere.
+last, ``record.json`` with their digests. Names sort by time, so that the newest is found by one listing. The record is
+also in the metadata of each Parquet file, so that a file that is copied elsewhere still describes itself.
 """
 
 import re
@@ -39,13 +39,20 @@ FORECAST_COLUMNS = (
 )
 METADATA_KEY = b"aiops"
 KEPT = timedelta(days=7)
-"""Of every fifteen minutes: 700 runs."""
+"""How long runs are kept; with one every fifteen minutes that are 700 runs."""
 NAME_FORMAT = "%Y-%m-%dT%H%M%S.%fZ"
 NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}\.\d{6}Z")
 
 
-class AskedModel(Record):
-    """A champion that was asked; ``kind`` is "detector" or "forecaster", the rest is of its training."""
+class PredictingModel(Record):
+    """A champion whose predictions are in a run.
+
+    Attributes:
+        name, version: model name and version number.
+        manifest_sha256: SHA-256 of its manifest.
+        kind: "detector" or "forecaster".
+        data_version, effective_source: data version and source of its training set.
+    """
 
     name: str
     version: int
@@ -56,19 +63,20 @@ class AskedModel(Record):
 
 
 class ScoresRecord(Record):
-    """Of what the scores and forecasts of a run are.
+    """What the scores and forecasts of a run were made of.
 
     Attributes:
-        made_at: when the models were asked.
+        cluster: name of the cluster.
+        made_at: time of the run.
         source: where the window came from: "prometheus", "cached" (the server could not be reached) or "synthetic".
         notes: what people should know of the window before they trust its scores.
-        code_version: of the code that asked.
-        scored_until: newest instant that was scored; ``None`` when no detector answered.
-        forecast_from: instant after which the forecasts begin; ``None`` when no forecaster answered.
-        pods: how many were scored.
-        pods_version, cluster_version: digests of the rows of pods and of the cluster that were read; empty without.
-        models: that answered.
-        left_out: model -> why it did not answer.
+        code_version: version of the code of the run.
+        scored_until: newest instant with a score; ``None`` when no detector took part.
+        forecast_from: origin of the forecasts; ``None`` when no forecaster took part.
+        pods: number of pods with scores.
+        pods_version, cluster_version: digests of the rows of pods and of the cluster; empty where there are none.
+        models: the champions that took part.
+        left_out: model -> why it did not take part.
         files: file -> sha256; set when the run is stored.
     """
 
@@ -82,13 +90,13 @@ class ScoresRecord(Record):
     pods: int = 0
     pods_version: str = ""
     cluster_version: str = ""
-    models: tuple[AskedModel, ...] = ()
+    models: tuple[PredictingModel, ...] = ()
     left_out: dict[str, str] = {}
     files: dict[str, str] = {}
 
     @property
     def run_name(self) -> str:
-        """Of the run's directory."""
+        """Name of the run's directory."""
         return self.made_at.astimezone(UTC).strftime(NAME_FORMAT)
 
 
@@ -97,10 +105,10 @@ class ScoresRun:
     """A stored run.
 
     Attributes:
-        record: of what it is.
-        scores: :data:`SCORE_COLUMNS`, a row a model, pod and instant; ``contributing_features`` is a JSON object
+        record: what the run was made of.
+        scores: :data:`SCORE_COLUMNS`, a row per model, pod and instant; ``contributing_features`` is a JSON object
             metric -> share, the largest first.
-        forecasts: :data:`FORECAST_COLUMNS`, a row a model, metric and instant; ``value`` is the median, ``lower`` and
+        forecasts: :data:`FORECAST_COLUMNS`, a row per model, metric and instant; ``value`` is the median, ``lower`` and
             ``upper`` the 80 % interval, all in the metric's unit of the catalogue.
     """
 
@@ -110,20 +118,20 @@ class ScoresRun:
 
 
 class Scores:
-    """Runs of one cluster."""
+    """The stored runs of one cluster."""
 
     def __init__(self, storage: Storage, cluster: str) -> None:
         self.storage = storage
         self.cluster = cluster
 
     def put(self, run: ScoresRun) -> tuple[ScoresRecord, list[str]]:
-        """Store a run, whole or not at all; runs that are a week older go.
+        """Store a run, whole or not at all, and remove runs that are older than it by more than ``KEPT``.
 
         Returns:
-            the record with the digests of the files, and the names of the runs that went.
+            the record with the digests of the files, and the names of the removed runs.
 
         Raises:
-            ConflictError: there is a run of this instant.
+            ConflictError: a run with this ``made_at`` is stored already.
         """
         record = run.record
         files = {SCORES: _encoded(run.scores, record), FORECASTS: _encoded(run.forecasts, record)}
@@ -137,15 +145,15 @@ class Scores:
         return record, old
 
     def names(self) -> list[str]:
-        """Of the runs, oldest first; on a bucket also of one that is being written."""
+        """Names of the runs, oldest first; on a bucket also of one that is being written."""
         return [name for name in self.storage.names(self.folder) if NAME.fullmatch(name)]
 
     def read(self, name: str) -> ScoresRun:
-        """A run, its files compared with their digests.
+        """A run, whose files must have the recorded digests.
 
         Raises:
-            NotFoundError: no such run, or not wholly written yet.
-            IntegrityError: a file is missing or damaged, or the run is another than its name says.
+            NotFoundError: there is no such run, or it is not wholly written yet.
+            IntegrityError: a file is missing or damaged, or the record belongs to another run or cluster.
         """
         path = f"{self.folder}/{name}"
         data = self.storage.read(f"{path}/{RECORD}")
@@ -162,7 +170,7 @@ class Scores:
         """The newest whole run; ``None`` before the first.
 
         Raises:
-            IntegrityError: it is damaged.
+            IntegrityError: the newest run is damaged.
         """
         for name in reversed(self.names()):
             try:
@@ -173,7 +181,7 @@ class Scores:
 
     @property
     def folder(self) -> str:
-        """Of all runs, relative to the storage."""
+        """Folder of all runs, relative to the storage."""
         return f"scores/cluster={self.cluster}"
 
     def locate(self, name: str) -> str:
@@ -201,8 +209,8 @@ class Scores:
 
 def _encoded(frame: pd.DataFrame, record: ScoresRecord) -> bytes:
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    said = {**(table.schema.metadata or {}), METADATA_KEY: record.model_dump_json().encode()}
+    metadata = {**(table.schema.metadata or {}), METADATA_KEY: record.model_dump_json().encode()}
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(said), sink, compression="zstd")
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
     data: bytes = sink.getvalue().to_pybytes()
     return data

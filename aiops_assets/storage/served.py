@@ -1,4 +1,4 @@
-"""Served directories: ``<root>/<name>/<version>/`` with one model file and its manifest, and the champion record."""
+"""Served directories: ``<root>/<name>/<version>/`` with a model file and its manifest, and the champion record."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ class ServedModels:
         self._records = ChampionRecords(storage)
 
     def versions(self, name: str) -> list[int]:
-        """Versions that are wholly there, in order."""
+        """Numbers of the versions with a manifest, ascending: these are complete."""
         found = [int(entry) for entry in self.storage.names(name) if entry.isdigit()]
         return sorted(version for version in found if self.storage.exists(f"{name}/{version}/{MANIFEST}"))
 
@@ -44,14 +44,14 @@ class ServedModels:
         """Commit a new version directory: the files, and last the manifest made for its number.
 
         Args:
-            name: of the model.
+            name: model name.
             files: file name -> content.
             manifest: (version, sha256 of each file) -> the manifest to write.
             after: the highest number known elsewhere: a number is never given twice.
 
         Raises:
             ConflictError: other writers took every number tried.
-            StoreError: it cannot be written; nothing is left behind.
+            StoreError: the directory cannot be written; nothing is left behind.
         """
         digests = {path: sha256(data) for path, data in files.items()}
         for _ in range(CLAIM_ATTEMPTS):
@@ -74,8 +74,8 @@ class ServedModels:
         """A version's manifest, compared with the digest recorded outside its directory if one is given.
 
         Raises:
-            NotFoundError: no such version.
-            IntegrityError: not a manifest, or not the recorded one.
+            NotFoundError: there is no such version.
+            IntegrityError: the file is not a valid manifest of this version, or its digest is not the recorded one.
         """
         path = f"{name}/{version}/{MANIFEST}"
         data = self.storage.read(path)
@@ -101,7 +101,7 @@ class ServedModels:
         return manifest
 
     def manifest_sha256(self, name: str, version: int) -> str:
-        """Digest of a version's manifest, to be recorded outside its directory."""
+        """SHA-256 of a version's manifest, to be recorded outside its directory."""
         return sha256(self.storage.read(f"{name}/{version}/{MANIFEST}"))
 
     def check_files(self, manifest: Manifest) -> list[FileState]:
@@ -116,11 +116,11 @@ class ServedModels:
         return checks
 
     def verified(self, name: str, version: int, manifest_sha256: str) -> Manifest:
-        """A version's manifest, when it is the recorded one and every file has the digest that it names.
+        """A version's manifest, if it is the recorded one and every file has the digest that it names.
 
         Raises:
-            NotFoundError: no such version.
-            IntegrityError: naming what differs.
+            NotFoundError: there is no such version.
+            IntegrityError: the manifest or a file differs; the message names it.
         """
         manifest = self.manifest(name, version, manifest_sha256)
         broken = [check.path for check in self.check_files(manifest) if not check.verified]
@@ -133,15 +133,15 @@ class ServedModels:
         return manifest
 
     def files(self, name: str, version: int) -> dict[str, bytes]:
-        """All files of a version, its manifest among them, as they are."""
+        """All files of a version with its manifest: file name -> content, not verified."""
         folder = f"{name}/{version}"
         return {path: read_hashed(self.storage, f"{folder}/{path}")[0] for path in self.storage.names(folder)}
 
     def load_file(self, name: str, version: int, path: str, manifest_sha256: str) -> bytes:
-        """A model file, only when manifest and file have the digests recorded for them.
+        """The content of a model file, if manifest and file have the digests recorded for them.
 
         Raises:
-            IntegrityError: naming the file that differs. Nothing of it has been unpickled.
+            IntegrityError: the manifest or the file differs; the message names it. Nothing was unpickled.
         """
         manifest = self.manifest(name, version, manifest_sha256)
         data, digest = read_hashed(self.storage, f"{name}/{version}/{path}")
@@ -153,7 +153,7 @@ class ServedModels:
         return data
 
     def champion(self, name: str) -> ChampionRecord | None:
-        """Which version is served, or ``None``.
+        """The champion record of a model; ``None``: no version is served.
 
         Raises:
             IntegrityError: the record cannot be read.
@@ -175,18 +175,18 @@ class ServedModels:
         """Serve another version from now on.
 
         Args:
-            name: of the model.
-            version: must be wholly there.
-            manifest_sha256: of the manifest that was judged.
-            reason, who: for the record.
+            name: model name.
+            version: the new champion; its directory must be complete.
+            manifest_sha256: SHA-256 of the manifest that was judged.
+            reason, who: why, and who decided; both are recorded.
             seen: the version that was champion when the decision was made.
             by_hand: a person names this version, which lifts a veto on it.
-            veto_seen: the version that is left is vetoed, with this reason.
+            veto_seen: veto the replaced champion, with this reason.
 
         Raises:
-            ConflictError: somebody moved it meanwhile, or vetoed this version; nothing was changed.
-            NotFoundError: no such version.
-            IntegrityError: it is not, or not wholly, what was judged.
+            ConflictError: another writer moved the champion, or the version is vetoed; nothing was changed.
+            NotFoundError: there is no such version.
+            IntegrityError: manifest or files differ from what was judged.
         """
         manifest = self.verified(name, version, manifest_sha256)
         move = _move(manifest, manifest_sha256, reason, who)
@@ -197,57 +197,57 @@ class ServedModels:
     def renew_champion(
         self, name: str, version: int, manifest_sha256: str, *, reason: str, who: str
     ) -> tuple[ChampionRecord, str]:
-        """Write a new record in the place of one that is missing or unreadable, which is kept aside.
+        """Replace a missing or unreadable record by a new one; an unreadable file is kept aside.
 
         Returns:
             The record, and the name of the file that keeps the damaged one (empty: it was missing).
 
         Raises:
-            ConflictError: a record can be read after all; nothing was changed.
-            NotFoundError, IntegrityError: the version is not there, or not what is recorded of it.
+            ConflictError: there is a readable record; nothing was changed.
+            NotFoundError, IntegrityError: the version is missing, or differs from its recorded digests.
         """
         manifest = self.verified(name, version, manifest_sha256)
         return self._records.renew(name, _move(manifest, manifest_sha256, reason, who))
 
     def put_evaluation(self, record: EvaluationRecord) -> None:
-        """Keep the newest evaluation of a version, beside the version directories, which never change."""
+        """Store the newest evaluation of a version beside the version directories, which never change."""
         self.storage.write(f"{record.name}/{EVALUATIONS}/{record.version}.json", record.to_bytes())
 
     def evaluation(self, name: str, version: int) -> EvaluationRecord | None:
-        """The newest evaluation of a version; ``None`` when it was never judged, or by code of another time."""
+        """The newest evaluation of a version; ``None`` when there is none that this code can read."""
         try:
             return EvaluationRecord.model_validate_json(self.storage.read(f"{name}/{EVALUATIONS}/{version}.json"))
         except (NotFoundError, ValidationError):
             return None
 
     def remove(self, name: str, version: int) -> None:
-        """Remove a version's directory: it is gone at once, or still wholly there."""
+        """Remove a version's directory: readers find it complete or not at all."""
         self.storage.remove_directory(f"{name}/{version}", first=MANIFEST)
 
-    def halves(self, name: str) -> list[int]:
-        """Numbers of directories without a manifest: a bucket's writer at work, or what a killed one left."""
+    def incomplete_versions(self, name: str) -> list[int]:
+        """Numbers of directories without a manifest: a writer on a bucket is at work, or a killed one left them."""
         numbers = {int(entry) for entry in self.storage.names(name) if entry.isdigit()}
         return sorted(numbers - set(self.versions(name)))
 
     def sweep(self, name: str, *, remove: bool = True) -> list[str]:
-        """Name what killed writers left beside the versions of a model, and remove it unless asked only to look."""
+        """Names of what killed writers left beside the versions of a model; with ``remove`` it is removed."""
         folders = (name, f"{name}/{EVALUATIONS}")
         return [left for folder in folders for left in self.storage.sweep(folder, remove=remove)]
 
     def current(self, name: str) -> str | None:
-        """Where the local link ``current`` points; ``None`` without a link, empty where something else has its name."""
+        """Target of the local link ``current``; ``None``: no link, empty: the name belongs to something else."""
         folder = self.storage.local_path(name)
         if folder is None or not os.path.lexists(folder / CURRENT):
             return None
         return str((folder / CURRENT).readlink()) if (folder / CURRENT).is_symlink() else ""
 
     def link_current(self, name: str, version: int) -> bool:
-        """Let ``current`` beside the versions point at one, where the storage has links; whether it changed.
+        """Point the link ``current`` at a version, where the storage has links; whether that changed anything.
 
-        For people and local tools: derived from the champion record, never read by this package.
+        The link is for people and local tools: it follows the champion record, and this package never reads it.
 
         Raises:
-            StoreError: it cannot be made.
+            StoreError: the link cannot be made.
         """
         folder = self.storage.local_path(name)
         if folder is None or self.current(name) == str(version):
@@ -269,7 +269,7 @@ class ServedModels:
         return True
 
     def _files_of(self, move: ChampionMove, name: str) -> dict[str, str]:
-        """Digests of a version's files as recorded; empty when that cannot be told any more."""
+        """Recorded digests of a version's files; empty when its manifest is missing or damaged."""
         try:
             return self.manifest(name, move.version, move.manifest_sha256).files
         except (NotFoundError, IntegrityError):

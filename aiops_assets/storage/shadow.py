@@ -1,7 +1,7 @@
-"""Shadow scores: what challenger and champion said of the newest rows, a Parquet file a window and pair of versions.
+"""Shadow scores of challenger and champion on the newest rows: a Parquet file per window and pair of versions.
 
 ``shadow/cluster=<cluster>/<name>/<window end>__v<challenger>__v<champion>.parquet``; the champion is 0 where nothing
-was served. What a file is of stands in its own metadata, so that it can be carried elsewhere.
+was served. The record is in the metadata of the file, so that a file that is copied elsewhere still describes itself.
 """
 
 import re
@@ -18,21 +18,22 @@ from aiops_assets.storage.storage import Storage
 
 METADATA_KEY = b"aiops"
 MOST_FILES = 50
-"""Of a model: a year of weekly windows."""
+"""Number of files kept per model: a year of weekly windows."""
 FILE_NAME = re.compile(r"(\d{4}-\d\d-\d\d)__v(\d+)__v(\d+)\.parquet")
 
 
 class ShadowRecord(Record):
-    """Of what the scores of a file are.
+    """What the scores of a file were made of.
 
     Attributes:
-        challenger, champion: versions; the champion is 0 where nothing was served.
-        challenger_sha256, champion_sha256: of their manifests.
+        name: model name.
+        challenger, champion: version numbers; the champion is 0 where nothing was served.
+        challenger_sha256, champion_sha256: SHA-256 of their manifests.
         note: why the champion's scores are missing; empty when they are not.
-        data_version, effective_source: of the training set whose hold-out was scored.
-        window_start, window_end: of that training set.
-        code_version: of the code that scored.
-        metrics: that contributions are of.
+        data_version, effective_source: data version and source of the training set whose hold-out was scored.
+        window_start, window_end: window of that training set, half-open.
+        code_version: version of the code that scored.
+        metrics: the metrics with contributions.
     """
 
     name: str
@@ -50,12 +51,12 @@ class ShadowRecord(Record):
 
     @property
     def file_name(self) -> str:
-        """Of the scores."""
+        """Name of the file with the scores."""
         return f"{self.window_end:%Y-%m-%d}__v{self.challenger}__v{self.champion}.parquet"
 
     @property
     def is_pair(self) -> bool:
-        """Whether two versions stand side by side, not one alone or twice."""
+        """Whether the file compares two different versions."""
         return self.champion_sha256 not in ("", self.challenger_sha256)
 
 
@@ -67,14 +68,14 @@ class ShadowScores:
         self.cluster = cluster
 
     def put(self, record: ShadowRecord, scores: pd.DataFrame) -> list[str]:
-        """Keep the scores of a window, in the place of those of the same versions; the oldest beyond 50 go.
+        """Store the scores of a window; they replace scores of the same versions, and the oldest files above 50 go.
 
         Args:
-            record: what they are of.
-            scores: a row a hold-out row.
+            record: what the scores were made of.
+            scores: one row per hold-out row.
 
         Returns:
-            names of the files that went.
+            names of the removed files.
         """
         folder = self.folder(record.name)
         self.storage.write(f"{folder}/{record.file_name}", _encoded(record, scores))
@@ -90,11 +91,11 @@ class ShadowScores:
         return [match[0] for match in sorted(found, key=lambda match: (match[1], int(match[2]), int(match[3])))]
 
     def read(self, name: str, file_name: str) -> tuple[ShadowRecord, pd.DataFrame]:
-        """What a file is of, and its scores.
+        """The record and the scores of a file.
 
         Raises:
-            NotFoundError: no such file.
-            IntegrityError: it cannot be read, or is of something else than its name says.
+            NotFoundError: there is no such file.
+            IntegrityError: the file cannot be read, or its record does not fit its name.
         """
         path = f"{self.folder(name)}/{file_name}"
         data = self.storage.read(path)
@@ -111,7 +112,7 @@ class ShadowScores:
         return record, scores
 
     def kept(self, record: ShadowRecord) -> pd.DataFrame | None:
-        """The scores kept of exactly this; ``None`` when there are none, or they are of something else."""
+        """Stored scores with exactly this record; ``None`` when there are none."""
         try:
             found, scores = self.read(record.name, record.file_name)
         except (NotFoundError, IntegrityError):
@@ -119,7 +120,7 @@ class ShadowScores:
         return scores if found == record else None
 
     def folder(self, name: str) -> str:
-        """Of a model's files, relative to the storage."""
+        """Folder of a model's files, relative to the storage."""
         return f"shadow/cluster={self.cluster}/{name}"
 
     def locate(self, name: str, file_name: str = "") -> str:
@@ -129,8 +130,8 @@ class ShadowScores:
 
 def _encoded(record: ShadowRecord, scores: pd.DataFrame) -> bytes:
     table = pa.Table.from_pandas(scores, preserve_index=False)
-    said = {**(table.schema.metadata or {}), METADATA_KEY: record.model_dump_json().encode()}
+    metadata = {**(table.schema.metadata or {}), METADATA_KEY: record.model_dump_json().encode()}
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(said), sink, compression="zstd", write_page_checksum=True)
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd", write_page_checksum=True)
     data: bytes = sink.getvalue().to_pybytes()
     return data

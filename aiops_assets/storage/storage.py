@@ -1,8 +1,8 @@
 """The filesystem object below every store: a local folder, or a bucket behind a URL.
 
-Four promises the stores build on: a file is either wholly there or not; a directory is committed with its
-manifest last, and only once; a compare-and-swap lets one of two writers win; what was good stays in place
-when a write fails.
+The stores build on four promises: a file is there completely or not at all; a directory is committed with its
+manifest last, and only once; a compare-and-swap lets exactly one of two writers succeed; a failed write leaves the old
+content in place.
 """
 
 import errno
@@ -18,6 +18,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from typing_extensions import override
+
 from aiops_assets.errors import ConflictError, NotFoundError, StoreError
 
 if TYPE_CHECKING:
@@ -26,11 +28,11 @@ if TYPE_CHECKING:
 
 STAGING = ".staging-"
 YOUNG_SECONDS = 600
-"""Younger leftovers may still have a writer."""
+"""Leftovers younger than this may still have a writer."""
 UNLOCKED_SECONDS = 2
 """How long a writer may need from making its lock file to locking it."""
 TICK_SECONDS = 0.02
-"""Longer than the ticks of the clock by which local file systems date a change."""
+"""Longer than the resolution of the clock with which local file systems date a change."""
 
 
 class Storage(ABC):
@@ -40,11 +42,11 @@ class Storage(ABC):
 
     @abstractmethod
     def read(self, path: str) -> bytes:
-        """The whole content. Raises NotFoundError."""
+        """The whole content of a file. Raises NotFoundError."""
 
     @abstractmethod
     def signature(self, path: str) -> str:
-        """What changes whenever a file does, without reading it; empty: nothing tells. Raises NotFoundError."""
+        """A text that changes whenever the file does, got without reading it; empty: unknown. Raises NotFoundError."""
 
     @abstractmethod
     def write(self, path: str, data: bytes) -> None:
@@ -52,7 +54,7 @@ class Storage(ABC):
 
     @abstractmethod
     def remove(self, path: str) -> None:
-        """Remove a file; nothing to do where there is none."""
+        """Remove a file; it is no error if there is none."""
 
     @abstractmethod
     def names(self, path: str) -> list[str]:
@@ -60,19 +62,19 @@ class Storage(ABC):
 
     @abstractmethod
     def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
-        """Create a directory that never changes again, ``last`` written last. Raises ConflictError if there."""
+        """Create a directory that never changes again, ``last`` written last. Raises ConflictError if it exists."""
 
     @abstractmethod
     def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
-        """Replace ``expected`` (``None``: no file) by ``new``. Raises ConflictError if it is something else."""
+        """Replace ``expected`` (``None``: no file) by ``new``. Raises ConflictError if the content is another."""
 
     @abstractmethod
     def remove_directory(self, path: str, first: str) -> None:
-        """Remove a committed directory, ``first`` (its manifest) first: it never seems whole when it is not."""
+        """Remove a committed directory, ``first`` (its manifest) first: a part of it never looks complete."""
 
     @abstractmethod
     def sweep(self, path: str, *, remove: bool = True) -> list[str]:
-        """Name what killed writers left right below ``path``, and remove it unless asked only to look."""
+        """Names of what killed writers left right below ``path``; with ``remove`` it is removed."""
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
@@ -80,7 +82,7 @@ class Storage(ABC):
         return name in self.names(folder)
 
     def locate(self, path: str) -> str:
-        """Where a person or KServe finds it."""
+        """The path or URL by which a person or KServe finds a file."""
         return f"{self.url}/{path}"
 
     def local_path(self, path: str) -> Path | None:
@@ -97,7 +99,7 @@ def open_storage(url: str | Path) -> Storage:
         return LocalStorage(Path(text.removeprefix("file://")))
     from obstore.store import from_url
 
-    # Its own retries last three minutes, longer than Dagster waits for a sensor.
+    # The client's default retries last three minutes, longer than Dagster waits for a sensor.
     store = from_url(
         text,
         client_options={"connect_timeout": "5s", "timeout": "20s"},
@@ -113,18 +115,20 @@ class LocalStorage(Storage):
         self.root = root.absolute()
         self.url = str(self.root)
 
+    @override
     def read(self, path: str) -> bytes:
-        """See Storage."""
         with _os_errors(self.root / path):
             try:
                 return (self.root / path).read_bytes()
             except FileNotFoundError:
                 raise NotFoundError(f"{self.root / path} does not exist") from None
 
+    @override
     def signature(self, path: str) -> str:
-        """See Storage. Size, times of change, inode; a file that was written just now is waited for.
+        """Size, times of change and inode.
 
-        Within one tick of the clock a second change would not show.
+        A second change within one tick of the clock would not show, so that a file that has just been written is
+        waited for.
         """
         with _os_errors(self.root / path):
             try:
@@ -138,28 +142,29 @@ class LocalStorage(Storage):
             time.sleep(TICK_SECONDS)
         return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
 
+    @override
     def write(self, path: str, data: bytes) -> None:
-        """See Storage."""
         target = self.root / path
         with _os_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             _replace(target, data)
 
+    @override
     def remove(self, path: str) -> None:
-        """See Storage."""
         with _os_errors(self.root / path):
             (self.root / path).unlink(missing_ok=True)
 
+    @override
     def names(self, path: str) -> list[str]:
-        """See Storage."""
         folder = self.root / path
         with _os_errors(folder):
             if not folder.is_dir():
                 return []
             return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(STAGING))
 
+    @override
     def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
-        """See Storage. A rename makes the directory appear whole: no reader ever sees a part of it."""
+        """A rename makes the directory appear as a whole: no reader ever sees a part of it."""
         target = self.root / path
         with _os_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -178,8 +183,8 @@ class LocalStorage(Storage):
                     raise
                 _sync_folder(target.parent)
 
+    @override
     def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
-        """See Storage."""
         target = self.root / path
         with _os_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -190,12 +195,13 @@ class LocalStorage(Storage):
                     raise ConflictError(f"{target} was changed by somebody else meanwhile: look at it, then try again")
                 _replace(target, new)
 
+    @override
     def local_path(self, path: str) -> Path | None:
-        """See Storage."""
         return self.root / path
 
+    @override
     def remove_directory(self, path: str, first: str) -> None:
-        """See Storage. A rename takes it away whole; what a kill leaves of it then is swept."""
+        """A rename removes the directory as a whole; ``sweep`` removes what a kill leaves after that."""
         target = self.root / path
         with _os_errors(target):
             if not target.is_dir():
@@ -204,8 +210,9 @@ class LocalStorage(Storage):
                 target.rename(staging / "content")
                 _sync_folder(target.parent)
 
+    @override
     def sweep(self, path: str, *, remove: bool = True) -> list[str]:
-        """See Storage. A living writer holds the lock in its staging folder; its other files are gone in no time."""
+        """A living writer holds the lock in its staging folder; its temporary files exist for a short time only."""
         folder = self.root / path
         left = []
         for staging in sorted(folder.glob(f"{STAGING}*")):
@@ -229,50 +236,53 @@ class LocalStorage(Storage):
 
 
 class ObjectStorage(Storage):
-    """A bucket. It has no rename: files first, manifest last, and a directory is there when its manifest is."""
+    """A bucket, which has no rename: the manifest is written last, and a directory exists once its manifest does."""
 
     def __init__(self, store: "ObjectStore", url: str) -> None:
         self.store = store
         self.url = url
 
+    @override
     def read(self, path: str) -> bytes:
-        """See Storage."""
         with self._errors(path):
             return bytes(self.store.get(path).bytes())
 
+    @override
     def signature(self, path: str) -> str:
-        """See Storage. The entity tag, where the bucket gives one, and what else it says of the object."""
+        """The entity tag, version, size and time of change; empty where the bucket gives no entity tag."""
         with self._errors(path):
             found = self.store.head(path)
         if not found["e_tag"]:
             return ""
         return f"{found['e_tag']} {found['version']} {found['size']} {found['last_modified'].isoformat()}"
 
+    @override
     def write(self, path: str, data: bytes) -> None:
-        """See Storage."""
         with self._errors(path):
             self.store.put(path, data)
 
+    @override
     def remove(self, path: str) -> None:
-        """See Storage."""
         with self._errors(path), suppress(FileNotFoundError):
             self.store.delete(path)
 
+    @override
     def names(self, path: str) -> list[str]:
-        """See Storage."""
         with self._errors(path):
             listing = self.store.list_with_delimiter(path or None)
         found = [str(entry["path"]) for entry in listing["objects"]] + list(listing["common_prefixes"])
         return sorted(entry.rstrip("/").rpartition("/")[2] for entry in found)
 
+    @override
     def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
-        """See Storage. Each file is put only where there is none, so the first writer claims the directory."""
+        """Each file is written only where there is none, so the first writer gets the directory."""
         with self._errors(path):
             for name in sorted(files, key=lambda name: name == last):
                 self.store.put(f"{path}/{name}", files[name], mode="create")
 
+    @override
     def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
-        """See Storage. The entity tag of what was compared goes with the write."""
+        """The write carries the entity tag of the content that was compared."""
         with self._errors(path):
             if expected is None:
                 self.store.put(path, new, mode="create")
@@ -283,8 +293,9 @@ class ObjectStorage(Storage):
             known = {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
             self.store.put(path, new, mode=cast("UpdateVersion", {k: v for k, v in known.items() if v is not None}))
 
+    @override
     def remove_directory(self, path: str, first: str) -> None:
-        """See Storage. There is no rename: without its manifest the rest is no directory any more."""
+        """Without its manifest the rest no longer counts as a directory."""
         with self._errors(path):
             with suppress(FileNotFoundError):
                 self.store.delete(f"{path}/{first}")
@@ -293,8 +304,9 @@ class ObjectStorage(Storage):
                     with suppress(FileNotFoundError):
                         self.store.delete(str(entry["path"]))
 
+    @override
     def sweep(self, path: str, *, remove: bool = True) -> list[str]:
-        """See Storage. A put is whole or nothing: there is nothing to remove."""
+        """A write to a bucket leaves nothing behind when it fails."""
         return []
 
     @contextmanager
@@ -316,7 +328,7 @@ class ObjectStorage(Storage):
 
 @contextmanager
 def _locked_staging(parent: Path) -> Iterator[Path]:
-    """A folder beside the target, locked while its writer lives, gone afterwards."""
+    """A folder beside the target, locked while its writer lives and removed afterwards."""
     staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=parent))
     # A served model is read by another user in its container; mkdtemp makes folders private.
     staging.chmod(0o755)
@@ -359,7 +371,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _os_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's errors into ours, with the cure."""
+    """Turn errors of the operating system into StoreError, with the cure."""
     cures = {
         errno.ENOSPC: "the disk is full; nothing was changed: free some space and run again",
         errno.EDQUOT: "the quota is used up; nothing was changed: free some space and run again",

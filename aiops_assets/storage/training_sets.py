@@ -1,4 +1,4 @@
-"""Training sets, stored under the digest of their rows: immutable, and found again by the name of their data."""
+"""Training sets, stored under the digest of their rows: immutable, and found by their data version."""
 
 import io
 
@@ -14,9 +14,9 @@ from aiops_assets.timeseries.schema import content_digest
 
 ROWS, RECORD = "rows.parquet", "record.json"
 MOST_SETS = 6
-"""Of each view the newest, and that of its champion; 10 MB each."""
+"""Number of sets kept in memory: per view the newest and the champion's, some 10 MB each."""
 _read: Remembered[tuple[str, str], tuple[str, pd.DataFrame]] = Remembered(MOST_SETS)
-"""URL of the storage and path -> digest of the file, rows."""
+"""(URL of the storage, path) -> (digest of the file, rows)."""
 
 
 class TrainingSets:
@@ -31,15 +31,15 @@ class TrainingSets:
         return f"training_sets/cluster={self.cluster}/view={view}/{data_version}"
 
     def locate(self, view: str, data_version: str) -> str:
-        """Directory of a training set, for people."""
+        """Path or URL of a training set's directory, for people."""
         return self.storage.locate(self.path(view, data_version))
 
     def put(self, rows: pd.DataFrame, record: TrainingSetRecord) -> None:
-        """Store rows under their digest; the same rows again change nothing, the first record stays.
+        """Store rows under their digest; where equal rows are stored already, their record stays.
 
         Args:
             rows: the training set.
-            record: where they come from; its ``rows_sha256`` is set here.
+            record: where the rows come from; its ``rows_sha256`` is set here.
         """
         data = to_parquet(rows)
         record = record.model_copy(update={"rows_sha256": sha256(data)})
@@ -50,7 +50,7 @@ class TrainingSets:
             self._restore(data, record)
 
     def _restore(self, data: bytes, record: TrainingSetRecord) -> None:
-        """Put back what is missing or damaged of a set whose rows are at hand again."""
+        """Write again what is missing or damaged of a stored set; its rows are at hand."""
         view, data_version = record.view, record.data_version
         try:
             self.rows(view, data_version)
@@ -66,8 +66,9 @@ class TrainingSets:
         """Where the rows come from.
 
         Raises:
-            NotFoundError: not stored.
-            IntegrityError: not the record whose digest is given, or not one of this training set.
+            NotFoundError: the training set is not stored.
+            IntegrityError: the record is not valid, has another digest than ``expected_sha256``, or belongs to another
+                training set.
         """
         path = f"{self.path(view, data_version)}/{RECORD}"
         where = self.storage.locate(path)
@@ -83,15 +84,15 @@ class TrainingSets:
         return record
 
     def record_sha256(self, view: str, data_version: str) -> str:
-        """Digest of the record, to be kept by the models made of it."""
+        """SHA-256 of the record, which the manifests of models fitted on the set keep."""
         return sha256(self.storage.read(f"{self.path(view, data_version)}/{RECORD}"))
 
     def rows(self, view: str, data_version: str) -> pd.DataFrame:
-        """The rows, when file and content have their recorded digests; read once a process unless the file changes.
+        """The rows, if file and content have their recorded digests; read once per process unless the file changes.
 
         Raises:
-            NotFoundError: not stored.
-            IntegrityError: not the file that was written, or not the rows that gave the digest.
+            NotFoundError: the training set is not stored.
+            IntegrityError: the file or its rows do not have the recorded digest.
         """
         path = f"{self.path(view, data_version)}/{ROWS}"
         where = self.storage.locate(path)
@@ -110,17 +111,17 @@ class TrainingSets:
             if content_digest(rows) != data_version:
                 raise IntegrityError(f"{where} holds rows with digest {content_digest(rows)}")
             _read.put((self.storage.url, path), (digest, rows))
-        # Lazy: pandas copies a column when somebody writes to it, and nobody else sees that.
+        # Copy-on-write: pandas copies a column only when a caller writes to it.
         return rows.copy(deep=False)
 
 
 def to_parquet(rows: pd.DataFrame) -> bytes:
-    """Parquet file content."""
+    """The content of a Parquet file with these rows."""
     buffer = io.BytesIO()
     rows.to_parquet(buffer, index=False, compression="zstd")
     return buffer.getvalue()
 
 
 def from_parquet(data: bytes) -> pd.DataFrame:
-    """A frame from Parquet file content."""
+    """The rows of a Parquet file."""
     return pd.read_parquet(io.BytesIO(data))

@@ -1,4 +1,4 @@
-"""How MLflow is reached: SQLite or a server, opened on first use, every failure one line without a password."""
+"""The connection to MLflow: SQLite or a server, opened on first use; each error is one line without a password."""
 
 import os
 import sqlite3
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    # It prints the URI as it is, password and all.
+    # MLflow prints the URI with its password.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # MLflow's own: 7 retries of 120 s each, several minutes before a stopped server is reported.
+    # MLflow's default of 7 retries of 120 s each takes several minutes until a stopped server is reported.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
-"""What MLflow reads from the environment as it is imported or used; variables that are already set stay."""
+"""Environment variables that MLflow reads when it is imported or used; those that are set already stay."""
 
 CREATION_S = 120.0
-"""How long to wait for another process that is creating the same SQLite store, which takes 2 to 10 s."""
+"""How long to wait for another process that creates the same SQLite store, which takes 2 to 10 s."""
 
 
 class Connection:
-    """A client and an experiment, both made when they are first asked for.
+    """A client and an experiment, both made on first use.
 
     Args:
         uri: ``sqlite:///...`` or ``http(s)://...``.
-        experiment: name; made when it is missing.
-        artifact_root: path or URL where a new experiment of a SQLite store keeps its artifacts, by default
-            ``artifacts`` beside the database. A server decides itself.
+        experiment: name of the experiment; it is created if missing.
+        artifact_root: path or URL where a new experiment of a SQLite store keeps its artifacts; by default
+            ``artifacts`` beside the database. A server uses its own root.
     """
 
     def __init__(self, uri: str, experiment: str, artifact_root: str | None = None) -> None:
@@ -52,19 +52,19 @@ class Connection:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether this is a local file, not a server."""
+        """Whether the store is a local file, not a server."""
         return self._uri.startswith("sqlite:")
 
     @property
     def is_missing(self) -> bool:
-        """Whether this is a local file that is not there: opening would make it."""
+        """Whether the store is a local file that does not exist; opening the connection would create it."""
         return self.is_sqlite and not Path(self._uri.removeprefix("sqlite:///").partition("?")[0]).exists()
 
     def open(self) -> "tuple[MlflowClient, str]":
-        """The client and the experiment's id.
+        """The client and the id of the experiment.
 
         Raises:
-            StoreError: MLflow cannot be imported or reached, or the URI is of another kind.
+            StoreError: MLflow cannot be imported or reached, or the URI has another scheme.
         """
         if self._opened is None:
             scheme, _, path = self._uri.partition("://")
@@ -82,7 +82,7 @@ class Connection:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn what MLflow raises in the block into StoreError: one line with the setting and the cure."""
+        """Turn exceptions of MLflow in the block into StoreError: one line with the setting and the cure."""
         try:
             from mlflow.exceptions import MlflowException
             from sqlalchemy.exc import SQLAlchemyError
@@ -98,7 +98,7 @@ class Connection:
                 else "check that MLFLOW_TRACKING_URI is right, that its server runs and that it accepts you"
             )
             message = f"MLflow at {self.shown_uri}: {self._redacted(line)[:400]}; {cure}"
-            # A traceback prints the cause with its text as well.
+            # A traceback prints the text of the cause too, password included.
             raise StoreError(message) from (None if urlsplit(self._uri).password else error)
 
     def _open_sqlite(self, file: Path) -> "tuple[MlflowClient, str]":
@@ -115,7 +115,7 @@ class Connection:
                 return self._open(root if "://" in root else Path(root).absolute().as_uri())
 
     def _create(self, file: Path) -> None:
-        """Make a new store beside its place: MLflow cannot go on with one whose creation was killed halfway."""
+        """Create a store in a temporary place and move it: MLflow cannot use one whose creation was killed halfway."""
         from mlflow.tracking import MlflowClient
 
         building = file.with_name(f"{file.name}.building")

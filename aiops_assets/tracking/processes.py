@@ -1,13 +1,13 @@
-"""Is the process that left something behind still the one that works on it?"""
+"""Whether the process that created something is still running, by its id and start time."""
 
 import psutil
 
 CLOCK_SECONDS = 2.0
-"""A process' start time is computed from the boot time, which moves when the clock is set."""
+"""Tolerance of start times: they are computed from the boot time, which moves when the clock is set."""
 
 
 def started(pid: int) -> float | None:
-    """When a process on this machine started, Unix seconds; ``None`` when it is gone or only its exit code is left."""
+    """Start time of a process of this machine, Unix seconds; ``None`` when it has ended, also as a zombie."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
@@ -16,12 +16,12 @@ def started(pid: int) -> float | None:
 
 
 def started_then(pid: int, when: float) -> bool:
-    """Whether it runs and started at that time: a number is given again to another process."""
+    """Whether a process runs and started at ``when``: another process may have been given the same id."""
     now = started(pid)
     return now is not None and abs(now - when) <= CLOCK_SECONDS
 
 
 def ran_at(pid: int, when: float) -> bool:
-    """Whether it runs and already did at that time."""
+    """Whether a process runs and already ran at ``when``, Unix seconds."""
     now = started(pid)
     return now is not None and now <= when + CLOCK_SECONDS

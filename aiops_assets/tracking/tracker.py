@@ -1,4 +1,4 @@
-"""MLflow: one run a fit with the data it read, and one registered version, byte for byte what is served.
+"""MLflow: one run per fit with the data that it read, and one registered version, byte for byte the served one.
 
 MLflow is imported on first use: it is heavy, and a code location loads this module.
 """
@@ -27,18 +27,18 @@ HOST_TAG, PID_TAG, STARTED_TAG = "aiops.host", "aiops.pid", "aiops.started"
 DATA_TAG, MANIFEST_TAG, DAGSTER_RUN_TAG = "data_version", "manifest_sha256", "dagster_run_id"
 
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-"""How MLflow says that there is no such run, model or alias: it depends on which of them is missing."""
+"""Codes of MLflow for a missing run, model or alias: which one depends on what is missing."""
 
 
 @dataclass(frozen=True)
 class DatasetInput:
-    """What a fit read.
+    """The training set that a fit read.
 
     Attributes:
-        name: the view, e.g. ``pod_features``.
-        data_version: content digest, 32 hex; MLflow's dataset digest (which holds at most 36 characters).
+        name: name of the view, e.g. ``pod_features``.
+        data_version: content digest, 32 hex digits; it becomes MLflow's dataset digest (at most 36 characters).
         source: path or URL of the training set.
-        profile: rows, label rate, effective source; anything JSON can hold.
+        profile: further facts such as rows, label rate and effective source, as JSON values.
     """
 
     name: str
@@ -88,19 +88,19 @@ class Tracker:
 
     Args:
         uri: ``sqlite:///...`` or ``http(s)://...``.
-        experiment: name; made when it is missing.
+        experiment: name of the experiment; it is created if missing.
         artifact_root: path or URL where a new experiment of a SQLite store keeps its artifacts, by default
-            ``artifacts`` beside the database. A server decides itself.
+            ``artifacts`` beside the database. A server uses its own root.
 
     Raises:
-        StoreError: from any method, when MLflow cannot be reached or refuses something.
+        StoreError: from any method, when MLflow cannot be reached or rejects a request.
     """
 
     def __init__(self, uri: str, experiment: str, artifact_root: str | None = None) -> None:
         self._mlflow = Connection(uri, experiment, artifact_root)
 
     def absence(self) -> str:
-        """Why MLflow cannot be asked anything; empty when it can. A database that is missing is not made."""
+        """Why MLflow cannot be used; empty when it can. A missing database is not created."""
         if self._mlflow.is_missing:
             return f"MLflow has no database at {self._mlflow.shown_uri}: check MLFLOW_TRACKING_URI"
         try:
@@ -113,7 +113,7 @@ class Tracker:
     def run(
         self, model: str, *, dataset: DatasetInput, params: Mapping[str, object], tags: Mapping[str, str]
     ) -> Iterator[TrackedRun]:
-        """A run around a fit: FINISHED when the block ends, FAILED when it raises, KILLED when it is interrupted."""
+        """A run around a block: FINISHED when the block ends, FAILED when it raises, KILLED when it is interrupted."""
         client, experiment_id = self._mlflow.open()
         owner = {HOST_TAG: socket.gethostname(), PID_TAG: str(os.getpid()), STARTED_TAG: str(started(os.getpid()))}
         with self._mlflow.errors():
@@ -124,7 +124,7 @@ class Tracker:
                 _log_inputs(client, run_id, dataset, params)
             yield TrackedRun(run_id, self._mlflow)
         except BaseException as error:
-            # The reason why the block ended matters more than a server that is gone as well.
+            # The exception of the block matters more than a server that cannot be reached either.
             with suppress(StoreError), self._mlflow.errors():
                 client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
             raise
@@ -142,16 +142,16 @@ class Tracker:
     ) -> RegisteredVersion:
         """Register the files of a served directory as they are.
 
-        Called again it finds what is there, so it mends a run that was killed after its commit.
+        A second call finds the registered version, so it completes a run that was killed after its commit.
 
         Args:
-            name, version: of the directory.
-            files: reads them; not called where the version is registered already.
-            run_id: that made them.
-            tags: of the version.
+            name, version: model name and version number of the directory.
+            files: reads the files, name -> content; not called if the version is registered already.
+            run_id: id of the MLflow run that made them.
+            tags: tags of the registered version.
 
         Raises:
-            IntegrityError: that version is registered with another ``manifest_sha256``.
+            IntegrityError: the version is registered with another ``manifest_sha256``.
         """
         if found := self.find(name, version):
             recorded, given = found.tags.get(MANIFEST_TAG), tags.get(MANIFEST_TAG)
@@ -186,30 +186,30 @@ class Tracker:
                 model_id=model.model_id,
                 await_creation_for=0,
             )
-        # Read back: of two processes that registered at once both get the same, first one.
+        # Read back: two processes that register at once both get the first registration.
         made = self.find(name, version)
         if made is None:
             raise StoreError(f"MLflow accepted {name} version {version} and does not list it: ask its administrator")
         return made
 
     def find(self, name: str, version: int) -> RegisteredVersion | None:
-        """The registered version of a served one; ``None`` when it was not registered."""
+        """The registration of a served version; ``None`` when it is not registered."""
         found = self._search(f"name = {_literal(name)} AND tags.`{VERSION_TAG}` = '{version}'")
         return next(iter(found), None)
 
     def versions(self, name: str) -> list[RegisteredVersion]:
-        """All registered versions of a model, by served version."""
+        """All registered versions of a model, ordered by served version."""
         return self._search(f"name = {_literal(name)}")
 
     def versions_of_data(self, data_version: str) -> list[RegisteredVersion]:
-        """Which models came of this data, by name and served version."""
+        """The registered versions that were fitted on a data version, ordered by name and served version."""
         return self._search(f"tags.{DATA_TAG} = {_literal(data_version)}")
 
     def set_alias(self, name: str, alias: str, version: int) -> bool:
-        """Let an alias point at a served version; whether that changed anything.
+        """Point an alias at a served version; whether that changed anything.
 
         Raises:
-            NotFoundError: that version is not registered.
+            NotFoundError: the version is not registered.
         """
         registered = self.find(name, version)
         if registered is None:
@@ -226,7 +226,7 @@ class Tracker:
         return True
 
     def alias(self, name: str, alias: str) -> int | None:
-        """The served version that an alias points at, ``None`` without such an alias."""
+        """The served version that an alias points at; ``None``: there is no such alias."""
         client, _ = self._mlflow.open()
         with self._mlflow.errors(), accepting(*UNKNOWN):
             tags = client.get_model_version_by_alias(name, alias).tags
@@ -234,7 +234,7 @@ class Tracker:
         return None
 
     def dataset_digests(self, run_id: str) -> list[str]:
-        """Digests of the data a run read; empty for an unknown run."""
+        """Data versions that a run read; empty for an unknown run."""
         found = self._run(run_id)
         return [] if found is None else [entry.dataset.digest for entry in found.inputs.dataset_inputs]
 
@@ -244,16 +244,16 @@ class Tracker:
         return {} if found is None else dict(found.data.metrics)
 
     def run_tags(self, run_id: str) -> dict[str, str] | None:
-        """Tags of a run, ``None`` when there is no such run."""
+        """Tags of a run; ``None``: there is no such run."""
         found = self._run(run_id)
         return None if found is None else dict(found.data.tags)
 
     def log_files(self, run_id: str, folder: str, files: Mapping[str, bytes]) -> None:
-        """Keep small files with a run, also one that ended; those of the same names are replaced.
+        """Store small files with a run, also with one that ended; files of the same names are replaced.
 
         Args:
-            run_id: of the run.
-            folder: of its artifacts.
+            run_id: id of the run.
+            folder: folder of its artifacts.
             files: plain file name -> content.
 
         Raises:
@@ -268,11 +268,11 @@ class Tracker:
             client.log_artifacts(run_id, temporary, artifact_path=folder)
 
     def close_orphans(self, has_ended: Callable[[str], bool] | None = None) -> list[str]:
-        """Mark runs as KILLED that nobody works on any more, and name them: they must not seem to train.
+        """Mark runs whose process has ended as KILLED, so that they do not seem to train; their ids.
 
         Args:
-            has_ended: whether a run of Dagster is over, by its id. It tells of other hosts, such as pods that are gone;
-                without it only processes of this host are looked for.
+            has_ended: whether a Dagster run is over, by its id. It is used for runs of other hosts, such as pods that
+                are gone; without it only runs of this host are examined.
         """
         client, experiment_id = self._mlflow.open()
         with self._mlflow.errors():
@@ -283,7 +283,7 @@ class Tracker:
         return orphans
 
     def run_url(self, run_id: str) -> str:
-        """Where a person finds a run; never with a password."""
+        """The URL of a run for people, without a password."""
         if self._mlflow.is_sqlite:
             return f"{self._mlflow.shown_uri}#runs/{run_id}"
         return f"{self._mlflow.shown_uri}/#/experiments/{self._mlflow.open()[1]}/runs/{run_id}"
@@ -322,14 +322,14 @@ def _log_inputs(client: "MlflowClient", run_id: str, dataset: DatasetInput, para
 
 
 def _literal(text: str) -> str:
-    """A string in MLflow's filter language, which knows no escape."""
+    """A string literal of MLflow's filter language, which has no escape character."""
     if "'" in text:
         raise StoreError(f"{text!r} holds a quotation mark, which MLflow cannot search for: choose a name without it")
     return f"'{text}'"
 
 
 def _is_orphan(tags: Mapping[str, str], has_ended: Callable[[str], bool] | None) -> bool:
-    """Whether the process that opened a run is gone; of another host only its run of Dagster can tell."""
+    """Whether the process that opened a run has ended; on another host only its Dagster run can tell."""
     if tags.get(HOST_TAG) == socket.gethostname():
         return not _works_on(tags)
     run_id = tags.get(DAGSTER_RUN_TAG)
@@ -337,7 +337,7 @@ def _is_orphan(tags: Mapping[str, str], has_ended: Callable[[str], bool] | None)
 
 
 def _works_on(tags: Mapping[str, str]) -> bool:
-    """Whether the process that opened a run is still there."""
+    """Whether the process that opened a run is still running."""
     try:
         return started_then(int(tags[PID_TAG]), float(tags[STARTED_TAG]))
     except (KeyError, ValueError):

@@ -49,7 +49,7 @@ def test_the_archive_is_asked_for_what_the_server_forgot(pair: Pair) -> None:
     assert [info.source for info in infos] == ["thanos"] * 3 + ["prometheus"] * 3
     assert all(info.closed for info in infos)
     assert done.fetched == tuple(DAYS)
-    assert done.asked == 9 * 288
+    assert done.requested == 9 * 288
     pair.fetch()
     assert (len(pair.server.asked), len(pair.archive.asked)) == (1, 1)
 

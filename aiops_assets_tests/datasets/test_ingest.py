@@ -39,9 +39,9 @@ def test_missing_days_are_one_stream_however_it_is_cut(server: Server, lake: Lak
     assert server.asked == [(FIRST, FIRST + N_DAYS * DAY)]
     assert digests_of(lake) == expected_of(server.truth)
     assert done.fetched == tuple(DAYS)
-    assert (done.asked, done.revised, done.damaged) == (N_DAYS * 288, 0, ())
+    assert (done.requested, done.revised, done.damaged) == (N_DAYS * 288, 0, ())
     assert done.not_finite > 0
-    assert [(p.metric, p.day, p.days_done, p.days_asked) for p in seen] == [
+    assert [(p.metric, p.day, p.days_done, p.days_requested) for p in seen] == [
         (METRIC.name, day, i + 1, N_DAYS) for i, day in enumerate(DAYS)
     ]
     infos = [info for info in done.infos.values() if info]
@@ -57,7 +57,7 @@ def test_closed_days_are_not_asked_again(server: Server, lake: Lake) -> None:
     again = ingest_metric(server, lake, METRIC, DAYS, LATER + DAY)
     assert (server.asked, server.counted) == ([], [])
     assert again.infos == first.infos
-    assert (again.asked, again.fetched) == (0, ())
+    assert (again.requested, again.fetched) == (0, ())
 
 
 def test_a_history_grown_at_the_live_edge_equals_one_fetch(server: Server, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_history_grown_at_the_live_edge_equals_one_fetch(server: Server, tmp_p
     assert revised > 50
     infos = [info for day in DAYS if (info := grown.info(METRIC, day))]
     assert sum(info.revised for info in infos) == revised
-    assert all(info.closed and info.asked_until == end_of(info.day) for info in infos)
+    assert all(info.closed and info.requested_until == end_of(info.day) for info in infos)
 
 
 def test_a_gap_in_an_open_day_is_asked_for_until_it_closes(lake: Lake) -> None:
@@ -113,7 +113,7 @@ def test_nothing_new_asks_the_last_hour_only(server: Server, lake: Lake) -> None
     assert server.asked[1:] == [(edge - HOUR, edge)]
     assert server.sized[1] == 2  # what the stored day has: a short span is not counted
     assert len(server.counted) == 1
-    assert (again.fetched, again.asked, again.revised) == ((DAYS[1],), 12, 0)
+    assert (again.fetched, again.requested, again.revised) == ((DAYS[1],), 12, 0)
     today = again.infos[DAYS[1]]
     assert first.infos[DAYS[1]] == today
     assert today
@@ -129,7 +129,7 @@ def test_a_day_closes_when_settle_and_overlap_have_passed(
     now = FIRST + DAY + timedelta(minutes=minutes)
     info = ingest_metric(server, lake, METRIC, DAYS[:1], now).infos[DAYS[0]]
     assert info
-    assert (info.closed, info.asked_until) == (closed, FIRST + DAY)
+    assert (info.closed, info.requested_until) == (closed, FIRST + DAY)
     ingest_metric(server, lake, METRIC, DAYS[:1], now + timedelta(hours=9))
     assert server.asked[1:] == ([] if closed else [(FIRST + DAY - HOUR, FIRST + DAY)])
     again = lake.info(METRIC, DAYS[0])
@@ -140,7 +140,7 @@ def test_a_day_closes_when_settle_and_overlap_have_passed(
 @pytest.mark.parametrize(("minutes", "points"), [(4, 0), (5, 0), (9, 0), (10, 1), (14, 1), (15, 2)])
 def test_nothing_younger_than_the_settle_time_is_asked(server: Server, lake: Lake, minutes: int, points: int) -> None:
     done = ingest_metric(server, lake, METRIC, DAYS, FIRST + timedelta(minutes=minutes))
-    assert done.asked == points
+    assert done.requested == points
     assert all(end == FIRST + points * STEP for _, end in server.asked)
 
 
@@ -216,7 +216,7 @@ def test_a_naive_now_is_refused(server: Server, lake: Lake) -> None:
 
 def test_no_day_at_all(server: Server, lake: Lake) -> None:
     done = ingest_metric(server, lake, CLUSTER_METRICS[0], [], LATER)
-    assert (done.infos, done.asked, server.asked) == ({}, 0, [])
+    assert (done.infos, done.requested, server.asked) == ({}, 0, [])
 
 
 @pytest.mark.needs("prometheus")

@@ -164,7 +164,7 @@ def test_today_and_yesterday_are_fetched_anew_and_nothing_else(tmp_path: Path, p
         assert window.problems(now) == []
         later = now + timedelta(minutes=15)
         fetches = fetch_newest(client, lake, later)
-        asked = {fetch.metric.name: fetch.asked for fetch in fetches}
+        asked = {fetch.metric.name: fetch.requested for fetch in fetches}
         assert asked[POD_CPU.name] == 60 + 15
         assert stored_window(settings, lake, later).ends["pods"] == datetime(2026, 10, 31, 12, 9, tzinfo=UTC)
 

@@ -19,7 +19,7 @@ from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
 from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.storage.records import SourceReport
-from aiops_assets.storage.scores import AskedModel, Scores, ScoresRecord, ScoresRun
+from aiops_assets.storage.scores import PredictingModel, Scores, ScoresRecord, ScoresRun
 from aiops_assets.storage.storage import open_storage
 from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets_tests.prometheus_server import running_prometheus
@@ -66,7 +66,7 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
         forecast_from=until.to_pydatetime(),
         pods=2,
         models=(
-            AskedModel(
+            PredictingModel(
                 name=DETECTOR,
                 version=1,
                 manifest_sha256="m",

@@ -141,7 +141,7 @@ def lacking(lake: Lake, spec: MetricSpec, days: tuple[date, ...]) -> list[tuple[
             _, info = lake.read_day(spec, day)
             if info.closed:
                 continue
-            start = max(midnight, info.asked_until - OVERLAP)
+            start = max(midnight, info.requested_until - OVERLAP)
         wanted.append((int(start.timestamp()), int(midnight.timestamp()) + 86_400))
     return wanted
 
@@ -228,7 +228,7 @@ def differences(one: Home, other: Home) -> Iterator[str]:
             (left, left_says), (right, right_says) = (home.lake.read_day(spec, day) for home in (one, other))
             if left_says.digest == right_says.digest:
                 continue
-            until = min(left_says.asked_until, right_says.asked_until)
+            until = min(left_says.requested_until, right_says.requested_until)
             left, right = left[left.index < until], right[right.index < until]
             if not left.index.equals(right.index) or not left.columns.equals(right.columns):
                 yield f"{spec.name} {day}: other instants or series"

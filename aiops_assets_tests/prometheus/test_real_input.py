@@ -94,7 +94,12 @@ def test_a_day_revised_afterwards_is_reported_as_revised_and_a_lost_one_as_missi
     kept = [path.read_bytes() for path in paths]
     wide, info = lake.read_day(metric, first)
     changed, revised = lake.upsert_day(
-        metric, first, wide.iloc[:3] * 1.01, fetched=END.to_pydatetime(), fetched_until=info.asked_until, closed=True
+        metric,
+        first,
+        wide.iloc[:3] * 1.01,
+        fetched=END.to_pydatetime(),
+        fetched_until=info.requested_until,
+        closed=True,
     )
     assert changed
     assert revised == changed.revised == 3 * wide.shape[1]

@@ -233,7 +233,7 @@ def test_in_a_bucket_old_versions_retire_and_killed_removals_are_finished(home: 
     bucket.storage.remove_directory(f"{home.name}/1", "manifest.json")
     bucket.storage.write(f"{home.name}/1/model.joblib", b"what a killed removal left")
     assert champions.retire(bucket, home.name, 2) == []
-    assert bucket.halves(home.name) == [4]
+    assert bucket.incomplete_versions(home.name) == [4]
     bucket.remove(home.name, 2)
     assert bucket.storage.names(f"{home.name}/2") == []
     assert bucket.versions(home.name) == [3]

@@ -10,7 +10,7 @@ import pytest
 from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.registry import champions
 from aiops_assets.registry.doctor import Doctor, Finding
-from aiops_assets.registry.restoring import damage
+from aiops_assets.registry.restoring import read_problem
 from aiops_assets.storage.records import ChampionRecord
 from aiops_assets.tracking.tracker import Tracker
 from aiops_assets_tests.raising import raises
@@ -54,8 +54,8 @@ def record_of(home: ChampionHome) -> ChampionRecord:
     return record
 
 
-def examine(home: ChampionHome, *, mend: bool = True) -> dict[str, Finding]:
-    doctor = Doctor(home.served, home.training_sets, home.tracker, who="me", mend=mend)
+def examine(home: ChampionHome, *, repair: bool = True) -> dict[str, Finding]:
+    doctor = Doctor(home.served, home.training_sets, home.tracker, who="me", repair=repair)
     return {finding.what: finding for finding in doctor.examine((home.spec,))}
 
 
@@ -86,7 +86,7 @@ def test_the_champion_is_restored_and_history_and_vetoes_stay(
     if by == "reconcile":
         said = champions.reconcile(home.served, home.tracker, home.name, who="me")[0]
     else:
-        assert examine(home, mend=False)["champion record"].state == "to mend"
+        assert examine(home, repair=False)["champion record"].state == "to mend"
         assert home.said() == (number, alias, str(linked) if linked else None)
         finding = examine(home)["champion record"]
         assert finding.state == "mended"
@@ -181,8 +181,8 @@ def test_a_champion_whose_manifest_was_changed_leaves_the_record_right_and_alias
     link(home, 4)
     record = record_of(home)
     assert champions.reconcile(home.served, home.tracker, home.name) == []
-    for mend in (False, True):
-        found = examine(home, mend=mend)
+    for repair in (False, True):
+        found = examine(home, repair=repair)
         assert found["champion record"].state == "ok"
         assert [found[what].state for what in ("champion", "link", "alias")] == ["PROBLEM"] * 3
         assert "says version 2" in found["alias"].text
@@ -231,13 +231,13 @@ def test_history_entries_that_do_not_verify_are_passed_over(home: ChampionHome) 
 
 def test_a_record_that_is_gone_costs_history_and_vetoes_and_that_is_said(home: ChampionHome) -> None:
     (home.model_folder / "champion.json").unlink()
-    for mend in (False, True):
-        finding = examine(home, mend=mend)["champion record"]
-        assert finding.state == ("mended" if mend else "to mend")
+    for repair in (False, True):
+        finding = examine(home, repair=repair)["champion record"]
+        assert finding.state == ("mended" if repair else "to mend")
         assert "record is missing" in finding.text
         assert "MLflow's alias names version 2" in finding.text
         assert finding.text.endswith("are lost")
     assert record_of(home).history == ()
-    assert damage(home.served, home.name) == ""
+    assert read_problem(home.served, home.name) == ""
     with raises(NotFoundError, "nothing_to_go_back_to", passed_over=[]):
         champions.rollback(home.served, home.tracker, home.spec, None, reason="", who="")

@@ -45,7 +45,7 @@ def test_record_alias_and_link_agree_again_whatever_was_done_by_hand(
         assert f"`aiops promote {home.name} 3`" in str(caught.value)
         assert (home.files(), home.tracker.alias(home.name, "champion")) == before
         return
-    seen = champions.reconcile(home.served, home.tracker, home.name, mend=False)
+    seen = champions.reconcile(home.served, home.tracker, home.name, repair=False)
     assert (home.files(), home.tracker.alias(home.name, "champion")) == before, "looking changes nothing"
     found = champions.reconcile(home.served, home.tracker, home.name, who="me")
     if expected is None:
@@ -111,7 +111,7 @@ def test_a_promotion_restores_a_damaged_record_first(home: ChampionHome) -> None
 def test_a_champion_that_mlflow_does_not_know_is_named(home: ChampionHome) -> None:
     version = home.publish(model_file(4))
     home.served.move_champion(home.name, version, home.digest(version), reason="", who="", seen=2)
-    for mend in (True, False):
+    for repair in (True, False):
         with raises(NotFoundError, "unknown_to_mlflow", version=4):
-            champions.reconcile(home.served, home.tracker, home.name, mend=mend)
+            champions.reconcile(home.served, home.tracker, home.name, repair=repair)
     assert home.champion() == 4

@@ -12,7 +12,7 @@ import pytest
 from aiops_assets.datasets.newest import NewestWindow, generated_window
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS
 from aiops_assets.learners.detectors.isolation_forest import anomaly_score
-from aiops_assets.registry.scoring import NOTHING_SERVED, Answers, ask_champions
+from aiops_assets.registry.scoring import NOTHING_SERVED, ChampionPredictions, predict_newest
 from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, POD_CPU
 from aiops_assets.timeseries.features import feature_row
@@ -45,13 +45,13 @@ def home(tmp_path: Path) -> ServedHome:
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory, window: NewestWindow) -> Answers:
+def predictions(tmp_path_factory: pytest.TempPathFactory, window: NewestWindow) -> ChampionPredictions:
     home = ServedHome(tmp_path_factory.mktemp("answers") / "models").serve(SERVED)
-    return ask_champions(home.served, MODELS, window, NOW, "prod")
+    return predict_newest(home.served, MODELS, window, NOW, "prod")
 
 
-def test_the_run_says_what_it_is_of(answers: Answers, window: NewestWindow) -> None:
-    record = answers.run.record
+def test_the_run_says_what_it_is_of(predictions: ChampionPredictions, window: NewestWindow) -> None:
+    record = predictions.run.record
     assert (record.cluster, record.made_at, record.source, record.pods) == ("prod", NOW, "synthetic", 5)
     assert (record.scored_until, record.forecast_from) == (UNTIL, UNTIL)
     assert [(m.name, m.version, m.kind, m.data_version, m.effective_source) for m in record.models] == [
@@ -61,13 +61,15 @@ def test_the_run_says_what_it_is_of(answers: Answers, window: NewestWindow) -> N
     ]
     assert record.left_out == dict.fromkeys([name for name in MODEL_NAMES if name not in SERVED], NOTHING_SERVED)
     assert len(record.pods_version) == len(record.cluster_version) == 32
-    assert tuple(answers.run.scores.columns) == SCORE_COLUMNS
-    assert tuple(answers.run.forecasts.columns) == FORECAST_COLUMNS
+    assert tuple(predictions.run.scores.columns) == SCORE_COLUMNS
+    assert tuple(predictions.run.forecasts.columns) == FORECAST_COLUMNS
 
 
 @pytest.mark.parametrize("name", [DETECTOR, ENSEMBLE])
-def test_every_five_minutes_of_the_newest_hour_of_every_pod_is_scored(answers: Answers, name: str) -> None:
-    rows = answers.run.scores[answers.run.scores["model_name"] == name]
+def test_every_five_minutes_of_the_newest_hour_of_every_pod_is_scored(
+    predictions: ChampionPredictions, name: str
+) -> None:
+    rows = predictions.run.scores[predictions.run.scores["model_name"] == name]
     instants = [UNTIL - timedelta(minutes=5 * back) for back in range(11, -1, -1)]
     assert {pod: list(of["timestamp"].sort_values()) for pod, of in rows.groupby("pod")} == {
         f"synthetic-{i:03d}": instants for i in range(5)
@@ -75,11 +77,13 @@ def test_every_five_minutes_of_the_newest_hour_of_every_pod_is_scored(answers: A
     assert set(rows["model_version"]) == {1}
 
 
-def test_a_row_detectors_score_is_that_of_the_row_of_the_instant(answers: Answers, window: NewestWindow) -> None:
+def test_a_row_detectors_score_is_that_of_the_row_of_the_instant(
+    predictions: ChampionPredictions, window: NewestWindow
+) -> None:
     family = SPECS[DETECTOR].family
     model = family.from_bytes(model_file(DETECTOR))
     assert window.pods
-    rows = answers.run.scores[answers.run.scores["model_name"] == DETECTOR]
+    rows = predictions.run.scores[predictions.run.scores["model_name"] == DETECTOR]
     for _, row in rows.iloc[[0, 17, -1]].iterrows():
         at = int(window.pods.times.searchsorted(row["timestamp"]))
         i = window.pods.pods.index(row["pod"])
@@ -89,20 +93,24 @@ def test_a_row_detectors_score_is_that_of_the_row_of_the_instant(answers: Answer
         assert row["is_anomaly"] == (expected > 0)
 
 
-def test_a_window_detector_reads_the_whole_week_before_it_answers(answers: Answers, window: NewestWindow) -> None:
+def test_a_window_detector_reads_the_whole_week_before_it_answers(
+    predictions: ChampionPredictions, window: NewestWindow
+) -> None:
     family = SPECS[ENSEMBLE].family
     assert window.pods
     series = segment_rows(window.pods, 0, "synthetic")
     said = family.explain(family.from_bytes(model_file(ENSEMBLE)), series)
     newest = (series["timestamp"] > UNTIL - timedelta(hours=1)).to_numpy()
-    rows = answers.run.scores[answers.run.scores["model_name"] == ENSEMBLE]
+    rows = predictions.run.scores[predictions.run.scores["model_name"] == ENSEMBLE]
     np.testing.assert_array_equal(rows["anomaly_score"], said.score[newest])
     np.testing.assert_array_equal(rows["is_anomaly"], said.alert[newest])
 
 
 @pytest.mark.parametrize("name", [DETECTOR, ENSEMBLE])
-def test_a_spike_scores_highest_raises_an_alert_and_names_its_metric(answers: Answers, name: str) -> None:
-    rows = answers.run.scores[(answers.run.scores["model_name"] == name)]
+def test_a_spike_scores_highest_raises_an_alert_and_names_its_metric(
+    predictions: ChampionPredictions, name: str
+) -> None:
+    rows = predictions.run.scores[(predictions.run.scores["model_name"] == name)]
     spiking = rows[(rows["pod"] == SPIKING) & (rows["timestamp"] > UNTIL - timedelta(minutes=25))]
     assert spiking["is_anomaly"].any()
     highest = spiking.iloc[int(spiking["anomaly_score"].to_numpy().argmax())]
@@ -114,13 +122,13 @@ def test_a_spike_scores_highest_raises_an_alert_and_names_its_metric(answers: An
 
 
 def test_forecasts_are_the_models_own_every_five_minutes_of_an_hour_and_every_hour_of_a_day(
-    answers: Answers, window: NewestWindow
+    predictions: ChampionPredictions, window: NewestWindow
 ) -> None:
     metrics = [metric.name for metric in FORECAST_METRICS]
     assert window.cluster is not None
     model = SPECS[ARIMA].family.from_bytes(model_file(ARIMA))
     forecast = model.forecast(history_of_segment(window.cluster, metrics), 288)
-    rows = answers.run.forecasts
+    rows = predictions.run.forecasts
     assert set(rows["model_name"]) == {ARIMA}
     assert set(rows["made_at"]) == {pd.Timestamp(NOW)}
     minutes = [*range(5, 60, 5), *range(60, 1441, 60)]
@@ -137,7 +145,7 @@ def test_a_model_that_cannot_be_loaded_is_left_out_and_the_others_answer(
 ) -> None:
     (home.folder / ENSEMBLE / "1" / "model.json").write_bytes(b"{}")
     (home.folder / ARIMA / "champion.json").write_bytes(b"{")
-    run = ask_champions(home.served, MODELS, window, NOW, "prod").run
+    run = predict_newest(home.served, MODELS, window, NOW, "prod").run
     assert "model.json" in run.record.left_out[ENSEMBLE]
     assert str(home.folder / ARIMA) in run.record.left_out[ARIMA]
     assert [model.name for model in run.record.models] == [DETECTOR]
@@ -151,12 +159,12 @@ def test_without_pods_only_forecasters_answer_and_without_a_cluster_only_detecto
 ) -> None:
     specs = [SPECS[name] for name in SERVED]
     podless = replace(window, pods=None, lacking={"pods": "no pod lives"})
-    run = ask_champions(home.served, specs, podless, NOW, "prod").run
+    run = predict_newest(home.served, specs, podless, NOW, "prod").run
     assert run.record.left_out == {DETECTOR: "no pod lives", ENSEMBLE: "no pod lives"}
     assert (run.record.scored_until, run.record.pods, len(run.scores)) == (None, 0, 0)
     assert tuple(run.scores.columns) == SCORE_COLUMNS
     clusterless = replace(window, cluster=None, lacking={"cluster": "no metric"})
-    run = ask_champions(home.served, specs, clusterless, NOW, "prod").run
+    run = predict_newest(home.served, specs, clusterless, NOW, "prod").run
     assert run.record.left_out == {ARIMA: "no metric"}
     assert len(run.scores) == 2 * 5 * 12
 
@@ -164,7 +172,7 @@ def test_without_pods_only_forecasters_answer_and_without_a_cluster_only_detecto
 def test_a_metric_that_is_not_scraped_leaves_the_forecasters_out(home: ServedHome, window: NewestWindow) -> None:
     assert window.cluster is not None
     silent = replace(window, cluster=window.cluster.assign(disk_usage=np.nan))
-    run = ask_champions(home.served, [SPECS[ARIMA]], silent, NOW, "prod").run
+    run = predict_newest(home.served, [SPECS[ARIMA]], silent, NOW, "prod").run
     assert "disk_usage: no sample" in run.record.left_out[ARIMA]
 
 
@@ -175,6 +183,6 @@ def test_a_pod_that_was_away_in_the_newest_hour_is_not_scored(home: ServedHome, 
         if metric.per == "pod":
             values[metric.name][0, :, -90:] = np.nan
     gone = replace(window, pods=replace(window.pods, values=values))
-    run = ask_champions(home.served, [SPECS[DETECTOR], SPECS[ENSEMBLE]], gone, NOW, "prod").run
+    run = predict_newest(home.served, [SPECS[DETECTOR], SPECS[ENSEMBLE]], gone, NOW, "prod").run
     assert sorted(set(run.scores["pod"])) == [f"synthetic-{i:03d}" for i in range(1, 5)]
     assert run.record.pods == 4

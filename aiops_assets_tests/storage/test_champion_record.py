@@ -185,7 +185,7 @@ def test_what_a_killed_removal_leaves_is_no_version() -> None:
     with pytest.raises(StoreError):
         served.remove(NAME, 1)
     assert served.versions(NAME) == [2]
-    assert served.halves(NAME) == [1]
+    assert served.incomplete_versions(NAME) == [1]
     with pytest.raises(NotFoundError):
         served.manifest(NAME, 1)
 
@@ -198,7 +198,7 @@ def test_a_removal_that_is_killed_leaves_the_rest_to_the_sweep(tmp_path: Path) -
     (left / "lock").touch()
     (tmp_path / NAME / "1").rename(left / "content")
     assert served.versions(NAME) == [2]
-    assert served.halves(NAME) == []
+    assert served.incomplete_versions(NAME) == []
     assert served.sweep(NAME) == [], "it may still have a writer"
     os.utime(left, (0, 0))
     assert served.sweep(NAME, remove=False) == [".staging-killed"]

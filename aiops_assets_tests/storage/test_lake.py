@@ -126,7 +126,7 @@ def test_the_end_of_what_was_asked_only_moves_on(lake: Lake) -> None:
     info, _ = _put(lake, _wide().iloc[:1], BEGIN + timedelta(minutes=1), closed=False)
     assert info.fetched_until == "2026-10-31T10:00:00+00:00"
     info, _ = _put(lake, _wide().iloc[600:], LATER, closed=False)
-    assert info.asked_until == END
+    assert info.requested_until == END
     assert "not closed yet" in info.reason
 
 

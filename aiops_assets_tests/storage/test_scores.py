@@ -14,7 +14,7 @@ from aiops_assets.storage.scores import (
     METADATA_KEY,
     RECORD,
     SCORES,
-    AskedModel,
+    PredictingModel,
     Scores,
     ScoresRecord,
     ScoresRun,
@@ -47,7 +47,7 @@ def run(made_at: datetime = NOON, score: float = 0.25) -> ScoresRun:
         pods_version="p",
         cluster_version="c",
         models=(
-            AskedModel(
+            PredictingModel(
                 name="detector", version=3, manifest_sha256="m", kind="detector", data_version="d",
                 effective_source="prometheus+synthetic",
             ),

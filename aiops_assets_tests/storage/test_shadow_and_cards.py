@@ -153,7 +153,7 @@ def test_a_card_that_is_not_there_says_which_are(storage: Storage) -> None:
 def test_cards_are_no_versions(storage: Storage) -> None:
     Cards(storage).put("m", 7, {"card.md": b"x"})
     served = ServedModels(storage)
-    assert (served.versions("m"), served.halves("m"), served.champion("m")) == ([], [], None)
+    assert (served.versions("m"), served.incomplete_versions("m"), served.champion("m")) == ([], [], None)
 
 
 def test_a_file_is_removed_once_and_its_neighbours_stay(storage: Storage) -> None:

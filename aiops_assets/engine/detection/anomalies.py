@@ -1,8 +1,8 @@
-"""Which of the metrics a client sent are anomalies, and why: the logic behind ``POST /api/v1/anomaly/detect``.
+"""Detection of anomalies among the metrics of a request: the logic behind ``POST /api/v1/anomaly/detect``.
 
-Four detectors have a say, each where it can: the row detector on the newest samples, tables of limits and jumps, each
-name's own history in the request, and the served window detector on the pod's history from the lake. Source: engine
-contract, section 2.2.
+Four detectors are used as far as the samples allow: the row detector on the newest samples, tables of limits and jumps,
+each name's own history in the request, and the served window detector on the pod's history from the lake. Source:
+engine contract, section 2.2.
 """
 
 import math
@@ -14,11 +14,11 @@ from types import MappingProxyType
 import pandas as pd
 
 from aiops_assets.engine.detection.clocks import listed, notes_of_old, without_future
-from aiops_assets.engine.detection.evidence import refuse_impossible, share_told
+from aiops_assets.engine.detection.evidence import reject_impossible, share_reported
 from aiops_assets.engine.detection.findings import Anomaly, Finding, anomaly_of, confidence_of
 from aiops_assets.engine.detection.histories import of_pod, of_series, with_leak
 from aiops_assets.engine.detection.jumps import jumped
-from aiops_assets.engine.detection.limits import OTHERS, beyond_limits, beyond_other_limits
+from aiops_assets.engine.detection.limits import OTHERS, above_limits, above_other_limits
 from aiops_assets.engine.detection.own_history import LEAST_SAMPLES, newest_time
 from aiops_assets.engine.detection.recommendations import recommendations
 from aiops_assets.engine.detection.row_verdict import RowDetector, verdict
@@ -29,11 +29,11 @@ from aiops_assets.errors import DataError
 from aiops_assets.learners.contracts import WindowDetector
 
 DEFAULT_THRESHOLD = 0.5
-"""The confidence at a detector's own bound: all that any detector calls an anomaly is reported."""
+"""The confidence at a detector's own threshold: by default, everything that any detector flags is reported."""
 NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
 NOTHING_KNOWN = -math.inf
 SURE_WITHOUT_SCORE = 0.8
-"""That all is well, where limits and histories alone say so: they do not tell how far it is to their bounds."""
+"""Confidence that nothing is wrong where only limits and histories were used: they give no distance to their bounds."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,16 @@ class Detection:
     """The answer to one request.
 
     Attributes:
-        anomaly_detected: whether anything is reported.
-        confidence: 0-1, how sure the verdict is: of the surest anomaly, or that there is none. That is 1 -
-            anomaly_score, times the share of the metrics that were really told; 0 where nothing could be judged.
-        anomaly_score: 0-1, 0.5 at a detector's own bound; the highest of all detectors, below the threshold too.
-        recommendations: what to do, the most severe first; none without an anomaly.
-        anomalies: at most one of each pod, metric and label set, the surest first.
-        total: entries of the request, also of names nobody knows.
-        anomalies_found: how many are reported.
-        high_severity: how many of them are high or critical.
-        judged_by: which detectors had a say.
+        anomaly_detected: whether an anomaly is reported.
+        confidence: 0-1, of the surest anomaly or, without one, that there is none: 1 - anomaly_score, times the share
+            of the metrics that were reported; 0 where nothing could be judged.
+        anomaly_score: 0-1, the highest of all detectors, also below the threshold; 0.5 at a detector's own threshold.
+        recommendations: what to do, the most severe first; empty without an anomaly.
+        anomalies: at most one per pod, metric and label set, the surest first.
+        total: number of samples of the request, also of unknown names.
+        anomalies_found: number of reported anomalies.
+        high_severity: number of those that are high or critical.
+        judged_by: detectors that were used.
         notes: sentences about samples that could not be judged, or not as of now.
     """
 
@@ -76,21 +76,21 @@ def detect(
     history: pd.DataFrame | None = None,
     context: Mapping[str, str] = NO_CONTEXT,
 ) -> Detection:
-    """Judge what a client sent; one sample of one name is enough.
+    """Detect anomalies among samples; one sample of one name is enough.
 
     Args:
-        samples: of any names, in any order; several of one name are its history.
-        row_detector: over the 45 columns.
-        now: the time of samples without one, with an offset. What is old is judged as of its own time; what is more
-            than ten minutes ahead is left out where its name has other samples.
-        threshold: 0-1; anomalies that are less sure are not reported. 0.5 by default, which is all of them.
+        samples: samples of any names, in any order; several of one name are its history.
+        row_detector: the detector over the 45 columns.
+        now: present time with an offset, used for samples without a time. Old samples are judged as of their own time;
+            samples more than ten minutes ahead are left out if their name has others.
+        threshold: least confidence (0-1) of a reported anomaly; by default 0.5, which reports all of them.
         window: the served ensemble-predictor.
-        history: the pod's, five minutes apart, oldest first: ``timestamp`` (UTC) and the columns of ``window``. It
-            counts when its newest row is at most an hour old, for the metrics that were sent.
+        history: the pod's history, five minutes apart, oldest first: ``timestamp`` (UTC) and the columns of ``window``.
+            It is used if its newest row is at most an hour old, for the metrics of the request.
         context: ``namespace`` and ``resource``, for the recommendations.
 
     Raises:
-        DataError: the newest of a count or a ratio is below 0; of one name some samples have a time and some have
+        DataError: the newest value of a count or a ratio is below 0; some samples of a name have a time and some have
             none; or the threshold is not within 0 and 1.
         ModelError: the row detector gives no score.
     """
@@ -99,7 +99,7 @@ def detect(
         raise DataError(f"threshold {least}: a confidence is asked for, send a number from 0 to 1")
     timely, notes = without_future(samples, now)
     newest, series = _newest(timely, now)
-    refuse_impossible(newest)
+    reject_impossible(newest)
     notes += notes_of_old(newest, now)
     row = sent_row(newest, series, now)
     if row.unclear:
@@ -118,7 +118,7 @@ def detect(
     score = 0.0 if excess == NOTHING_KNOWN else confidence_of(excess)
     reported = [anomaly for anomaly in _surest(found) if anomaly.confidence >= least]
     well = SURE_WITHOUT_SCORE if excess == NOTHING_KNOWN else 1.0 - score
-    confidence = max((one.confidence for one in reported), default=well * _share_told(row, newest, series))
+    confidence = max((one.confidence for one in reported), default=well * _share_reported(row, newest, series))
     return Detection(
         anomaly_detected=bool(reported),
         confidence=confidence,
@@ -136,26 +136,26 @@ def detect(
 def _judged(
     newest: Sequence[Sample], series: Mapping[str, Series], row: SentRow, row_detector: RowDetector, now: datetime
 ) -> tuple[float, list[Finding], list[Judge]]:
-    """What row detector, limits and the request's own histories say, the row's excess first."""
+    """The row's excess, the findings of row detector, limits and own histories, and which of these were used."""
     excess, found, judges = NOTHING_KNOWN, list[Finding](), list[Judge]()
     if row.sent:
         excess, found = verdict(row, row_detector)
-        found += beyond_limits(row, row_detector.expected.tolist(), series)
+        found += above_limits(row, row_detector.expected.tolist(), series)
         found += jumped(row, [name for name, one in series.items() if len(one.values) >= LEAST_SAMPLES])
         judges += [ROW_DETECTOR, "limits"]
     elif any(sample.name in OTHERS for sample in newest):
         judges.append("limits")
-    found += beyond_other_limits(newest, row.factors, now)
+    found += above_other_limits(newest, row.factors, now)
     if any(len(one.values) >= LEAST_SAMPLES for one in series.values()):
         found = with_leak(found + of_series(series.values()), row, series)
         judges.append("history of the request")
     return excess, found, judges
 
 
-def _share_told(row: SentRow, newest: Iterable[Sample], series: Mapping[str, Series]) -> float:
+def _share_reported(row: SentRow, newest: Iterable[Sample], series: Mapping[str, Series]) -> float:
     others = [one.name for one in newest if one.name not in COLUMNS and one.name not in row.unclear]
     judged = [name in OTHERS or (name in series and len(series[name].values) >= LEAST_SAMPLES) for name in others]
-    return share_told(row, sum(judged))
+    return share_reported(row, sum(judged))
 
 
 def _newest(samples: Sequence[Sample], now: datetime) -> tuple[list[Sample], dict[str, Series]]:
@@ -171,7 +171,7 @@ def _newest(samples: Sequence[Sample], now: datetime) -> tuple[list[Sample], dic
 
 
 def _surest(found: Iterable[Finding]) -> list[Anomaly]:
-    """One anomaly of each metric, the surest first; its reason is the limit, where one is reached: that is plainest."""
+    """One anomaly per metric, the surest first; its reason is a reached limit if there is one: that is plainest."""
     by_metric: dict[str, list[Finding]] = {}
     for one in found:
         by_metric.setdefault(one.metric, []).append(one)

@@ -1,4 +1,4 @@
-"""Times of samples beside the clock of whoever judges: what is of the future, and what is long over."""
+"""Compares times of samples with the present time: samples of the future, and samples that are old."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 from aiops_assets.engine.samples import Sample
 
 MOST_AHEAD = timedelta(minutes=10)
-"""Clocks that differ by less are usual."""
+"""Largest normal difference of two clocks."""
 OLD_FROM = timedelta(days=1)
 MOST_NAMES = 5
-"""That a note lists."""
+"""Most names that a note lists."""
 
 
 def without_future(samples: Sequence[Sample], now: datetime) -> tuple[Sequence[Sample], list[str]]:
-    """Samples that are not more than ten minutes ahead of now, and notes about the others.
+    """Samples that are at most ten minutes ahead of ``now``, and notes about the others.
 
-    Those of a name that has no other samples stay: they may be all that a client with a wrong clock has.
+    If all samples of a name are further ahead they stay: the client's clock may be wrong.
     """
     latest = now + MOST_AHEAD
     ahead = {sample.name for sample in samples if sample.time is not None and sample.time > latest}
@@ -39,7 +39,7 @@ def without_future(samples: Sequence[Sample], now: datetime) -> tuple[Sequence[S
 
 
 def notes_of_old(newest: Iterable[Sample], now: datetime) -> list[str]:
-    """A note about names whose newest sample is more than a day old: it says nothing of now."""
+    """A note about names whose newest sample is more than a day old and says nothing about the present."""
     oldest = now - OLD_FROM
     old = {sample.name for sample in newest if sample.time is not None and sample.time < oldest}
     if not old:
@@ -48,7 +48,7 @@ def notes_of_old(newest: Iterable[Sample], now: datetime) -> list[str]:
 
 
 def listed(names: Collection[str]) -> str:
-    """Names in alphabetical order, the first five."""
+    """The first ``MOST_NAMES`` names in alphabetical order, as text."""
     ordered = sorted(names)
     more = len(ordered) - MOST_NAMES
     return ", ".join(ordered[:MOST_NAMES]) + (f" and {more} others" if more > 0 else "")

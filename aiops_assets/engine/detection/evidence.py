@@ -1,4 +1,4 @@
-"""What a request tells at all: what cannot be true, and how much of what a verdict is about was really told."""
+"""Checks the samples of a request: impossible values, and the share of the judged metrics that were reported."""
 
 from collections.abc import Iterable
 
@@ -10,15 +10,16 @@ from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import ENGINE_DEFAULT
 
 SIGNED = ("diff", "pct_change", CHANGE)
-"""Statistics that may be below 0."""
+"""Statistics that may be negative."""
 LEAST_RATIO = -0.05
-"""Prometheus extrapolates rates, so that the share of the CPU that is idle may be a little above 1."""
+"""Least valid ratio: Prometheus extrapolates rates, so that the idle share of a CPU may be slightly above 1."""
 
 
-def refuse_impossible(samples: Iterable[Sample]) -> None:
-    """Raises DataError: a count, a ratio or another known amount is below 0.
+def reject_impossible(samples: Iterable[Sample]) -> None:
+    """Raise DataError if a count, a ratio or another known amount is negative.
 
-    For the newest of each name: what is judged. One wrong sample of a history says little of what is usual.
+    ``samples`` are the newest of each name, which are judged. One wrong sample of a history hardly changes what is
+    expected.
     """
     for sample in samples:
         if sample.value >= 0:
@@ -32,22 +33,22 @@ def refuse_impossible(samples: Iterable[Sample]) -> None:
             raise DataError(f"{name}: {sample.value:g} is below 0, which it cannot be: send what was measured")
 
 
-def share_told(row: SentRow, others: int) -> float:
-    """0-1: how much of what a verdict is about was told.
+def share_reported(row: SentRow, others: int) -> float:
+    """Share (0-1) of the judged metrics that were reported.
 
-    It is about the engine's five metrics where any of them was sent, for the row detector takes the engine's default
-    for the rest. A level tells a metric; a change alone, or the default itself, does not.
+    If any of the engine's five metrics was sent, all five are judged, because the row detector uses the engine's
+    default for the rest. A level reports a metric; a change alone, or the default itself, does not.
 
     Args:
-        row: of the newest samples.
-        others: names without a column that a limit or their own history judged.
+        row: row of the newest samples.
+        others: number of names without a column that were judged by a limit or by their own history.
     """
-    told = sum(_is_told(row, metric) for metric in row.sent)
+    reported = sum(_is_reported(row, metric) for metric in row.sent)
     about = others + (len(ENGINE_METRICS) if row.sent else 0)
-    return (told + others) / about if about else 0.0
+    return (reported + others) / about if about else 0.0
 
 
-def _is_told(row: SentRow, metric: int) -> bool:
+def _is_reported(row: SentRow, metric: int) -> bool:
     first = WIDTH * metric
     if row.values[first : first + WIDTH] == list(ENGINE_DEFAULT):
         return False

@@ -1,7 +1,7 @@
-"""What a detector found, and how it is put to clients: how sure, how severe, in the unit in which it was sent.
+"""Findings of detectors, and the anomalies of an answer: confidence, severity, values in the unit as sent.
 
-All detectors say how far beyond their own alarm bound they are, the *excess*: 0 is the bound itself, and severities
-begin at fixed excesses. So the answers of a forest, of a table of limits and of a history can be compared.
+Each detector reports its *excess*, the distance above its own alert threshold on a common scale: it is 0 at the
+threshold, and severities begin at fixed excesses. So a forest, a table of limits and a history can be compared.
 """
 
 import math
@@ -28,8 +28,8 @@ Kind = Literal[
     "level_shift",
     "swing",
 ]
-"""What an anomaly is. ``burst`` and ``drop`` are of metrics without a kind of their own, and of any that falls;
-``level_shift``: the newest samples keep a new level; ``swing``: only the changes are unusual."""
+"""Kinds of anomalies. ``burst`` and ``drop``: a metric without a kind of its own rises, or any metric falls;
+``level_shift``: the newest samples keep a new level; ``swing``: only the changes are anomalous."""
 
 MEDIUM_FROM, HIGH_FROM, CRITICAL_FROM = 1.0, 2.0, 4.0
 """Excesses at which severities begin."""
@@ -37,17 +37,17 @@ MEDIUM_FROM, HIGH_FROM, CRITICAL_FROM = 1.0, 2.0, 4.0
 
 @dataclass(frozen=True)
 class Finding:
-    """What one detector found of one metric.
+    """The finding of one detector about one metric.
 
     Attributes:
-        metric: of the catalogue, or the name as sent where it is unknown; an answer has one anomaly of it.
-        name: as sent.
-        value, expected: in the unit as sent.
-        time: of the sample, with an offset.
-        kind: what it is.
-        excess: how far beyond the detector's bound, not negative.
+        metric: name in the catalogue, or the name as sent if it is unknown; an answer has one anomaly per metric.
+        name: name as sent.
+        value, expected: the value and the expected one, in the unit as sent.
+        time: time of the sample, with an offset.
+        kind: kind of the anomaly.
+        excess: distance above the detector's threshold, not negative.
         reason: a sentence for people.
-        judge: which detector.
+        judge: the detector.
     """
 
     metric: str
@@ -66,15 +66,15 @@ class Anomaly:
     """One anomaly of an answer.
 
     Attributes:
-        metric_name, value: as sent.
+        metric_name, value: name and value as sent.
         expected, deviation: in the same unit; ``deviation = value - expected``.
         severity: see :func:`severity_of`.
         confidence: 0.5-1, see :func:`confidence_of`.
-        timestamp: of the sample, with an offset.
+        timestamp: time of the sample, with an offset.
         reason: a sentence for people.
-        kind: what it is.
-        pod: that its samples name, "" where they name none.
-        labels: by which its samples differ from others of this name and pod; mostly empty.
+        kind: kind of the anomaly.
+        pod: the pod in the labels of its samples; empty where they name none.
+        labels: labels that distinguish its samples from others of this name and pod; mostly empty.
     """
 
     metric_name: str
@@ -91,9 +91,9 @@ class Anomaly:
 
 
 def confidence_of(excess: float) -> float:
-    """How sure it is that something is an anomaly, 0-1: the distribution function of Laplace at the excess.
+    """Confidence (0-1) that something is an anomaly: the Laplace distribution function at the excess.
 
-    0.5 at a detector's own bound, .82 at an excess of 1, .93 at 2, .99 at 4; as much below a half on the other side.
+    0.5 at a detector's own threshold, 0.82 at an excess of 1, 0.93 at 2, 0.99 at 4; symmetric for negative ones.
     """
     return 1.0 - 0.5 * math.exp(-excess) if excess >= 0 else 0.5 * math.exp(excess)
 
@@ -104,7 +104,7 @@ def severity_of(excess: float) -> Severity:
 
 
 def anomaly_of(finding: Finding) -> Anomaly:
-    """A finding as clients get it: finite plain numbers."""
+    """The anomaly of a finding, with finite numbers."""
     expected = bounded(finding.expected)
     return Anomaly(
         metric_name=finding.name,
@@ -120,10 +120,10 @@ def anomaly_of(finding: Finding) -> Anomaly:
 
 
 def bounded(number: float) -> float:
-    """The number, or the largest there is: a difference of huge values must not become infinite."""
+    """The number, limited to the largest float: a difference of huge values must not become infinite."""
     return max(-sys.float_info.max, min(sys.float_info.max, float(number)))
 
 
 def shown(value: float, factor: float = 1.0) -> str:
-    """A number for people, as sent; one that was read as percent says so."""
+    """A value as sent as text; with a percent sign if it was read as percent."""
     return f"{value:.4g} (read as percent)" if factor != 1.0 else f"{value:.4g}"

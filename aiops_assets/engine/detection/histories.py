@@ -1,4 +1,4 @@
-"""What histories say: each name's own in the request, and that of the pod from the lake."""
+"""Findings from histories: each name's own in the request, and the pod's in the lake."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -19,13 +19,13 @@ from aiops_assets.learners.contracts import WindowDetector
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_MEMORY, RESTARTS
 
 MOST_HISTORY_AGE = timedelta(hours=1)
-"""A pod's history whose newest row is older says nothing of now."""
+"""Largest age of the newest row of a pod's history that is used."""
 LEAKED = 0.1
-"""Share of the memory limit that a steady rise has taken, for what is full to be called a leak."""
+"""Least share of the memory limit that a steady rise must have used for full memory to be called a leak."""
 
 
 def of_series(series: Iterable[Series]) -> list[Finding]:
-    """What each name's own history in the request says of its newest sample."""
+    """Findings about the newest sample of each name, compared with its own history in the request."""
     found = []
     for one in series:
         meaning = MEANINGS.get(one.name)
@@ -38,7 +38,7 @@ def of_series(series: Iterable[Series]) -> list[Finding]:
         kind = kind_of(metric, deviation.value / factor, above)
         if metric == RESTARTS.name:
             if not above:
-                continue  # fewer restarts than usual are none to tell of
+                continue  # fewer restarts than expected are not reported
             kind = "restart_storm" if deviation.value - deviation.expected >= RESTARTING.bound else "restart"
         elif deviation.lasting and kind in ("burst", "drop"):
             kind = "level_shift"
@@ -64,7 +64,7 @@ def of_series(series: Iterable[Series]) -> list[Finding]:
 
 
 def with_leak(found: list[Finding], row: SentRow, series: Mapping[str, Series]) -> list[Finding]:
-    """A pod whose memory was sent to rise steadily: what is full is a leak, and so is what will be in an hour."""
+    """The findings, in which memory that is full, or will be within an hour, is a leak if its samples rise steadily."""
     level = row.level(MEMORY)
     if level is None or level.name not in series:
         return found
@@ -100,13 +100,13 @@ def with_leak(found: list[Finding], row: SentRow, series: Mapping[str, Series]) 
 
 
 def of_pod(window: WindowDetector, history: pd.DataFrame, row: SentRow, now: datetime) -> list[Finding] | None:
-    """What the window detector says of the newest row; ``None`` where it has no say."""
+    """Findings of the window detector about the newest row; ``None`` where it cannot be used."""
     if not len(history) or now - history["timestamp"].iloc[-1] > MOST_HISTORY_AGE:
         return None
     try:
         scored = window.score(history)
     except (DataError, ModelError):
-        return None  # another cadence, or a metric that the cluster lacks: the others have their say
+        return None  # another step, or a metric that the cluster lacks: the other detectors judge
     if not scored.alert[-1]:
         return []
     shares = dict(zip(window.columns, scored.contributions[-1].tolist(), strict=True))

@@ -1,7 +1,7 @@
-"""Metrics that doubled, or fell to a third, within five minutes: what a forest of one row's columns hardly sees.
+"""Finds metrics that doubled, or fell to a third, within five minutes, which a forest over one row hardly detects.
 
-Each column by itself may be a healthy one, before and after a jump. Noise of 5 % of the level (engine contract, section
-1.1b) changes a metric by less than a third of itself in five minutes.
+Each column may be healthy by itself, before and after a jump. Noise of 5 % of the level (engine contract, section 1.1b)
+changes a metric by less than a third within five minutes.
 """
 
 import math
@@ -18,11 +18,11 @@ TIMES_UP, TIMES_DOWN = 2.0, 3.0
 
 @dataclass(frozen=True)
 class Jump:
-    """What is too much in five minutes.
+    """The least jump of a metric within five minutes.
 
     Attributes:
         metric: index in ``ENGINE_METRICS``.
-        rise, fall: the least change that counts, in the metric's unit: an idle pod may double what it uses.
+        rise, fall: least change, in the metric's unit: an idle pod may double what it uses.
     """
 
     metric: int
@@ -39,11 +39,11 @@ JUMPS = (
 
 
 def jumped(row: SentRow, judged: Collection[str] = ()) -> list[Finding]:
-    """Metrics whose level jumped: medium, and high from twice the least change on.
+    """Findings about metrics whose level jumped: medium, and high from twice the least change on.
 
     Args:
-        row: of :func:`~aiops_assets.engine.detection.sent_row.sent_row`.
-        judged: names whose own history says what is usual; bursts that come every hour are no anomaly.
+        row: row of the newest samples.
+        judged: names that are judged by their own history instead: bursts that occur every hour are not anomalous.
     """
     found = []
     for jump in JUMPS:
@@ -59,11 +59,11 @@ def jumped(row: SentRow, judged: Collection[str] = ()) -> list[Finding]:
             continue
         metric = ENGINE_METRICS[jump.metric].name
         excess = MEDIUM_FROM + math.log2(abs(change) / (jump.rise if up else jump.fall))
-        usual = before * level.factor
+        expected = before * level.factor
         reason = (
-            f"{level.name} is {shown(level.value, level.factor)}, {usual:.4g} five minutes before: "
+            f"{level.name} is {shown(level.value, level.factor)}, {expected:.4g} five minutes before: "
             f"it {'more than doubled' if up else 'fell to less than a third'}, which noise does not do."
         )
         kind = kind_of(metric, value, up)
-        found.append(Finding(metric, level.name, level.value, usual, level.time, kind, excess, reason, "limits"))
+        found.append(Finding(metric, level.name, level.value, expected, level.time, kind, excess, reason, "limits"))
     return found

@@ -1,8 +1,8 @@
-"""What is wrong whatever a model has learned: a readable table of limits.
+"""A table of limits that hold whatever a model has learned.
 
-The row detector learns what rows look like; a node that is full looks to it like one that is nearly full. Each bound is
-far from healthy rows as the engine's contract describes them (section 1.1b: ratios up to 0.7 with 5 % noise, restart
-counts that stay).
+The row detector learns what rows look like; a full node looks to it like a nearly full one. Each limit is far from
+healthy rows as the engine's contract describes them (section 1.1b: ratios up to 0.7 with 5 % noise, constant restart
+counts).
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,20 +31,20 @@ DIFF, MIN_5M = STATISTICS.index("diff"), STATISTICS.index("min_5m")
 MOST_EXCESS = 10.0
 NO_SERIES: Mapping[str, Series] = MappingProxyType({})
 RISING_FROM = 0.05
-"""Share of the limit in an hour: a pod that is nearly full and hardly grows is full, and no leak."""
+"""Least rise of a leak, as a share of the limit per hour: a pod that is nearly full and hardly grows has no leak."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A bound of one metric.
+    """The limit of one metric.
 
     Attributes:
-        kind: what it is when the bound is reached.
-        metric: of the catalogue.
-        bound: what must not be reached, in the metric's unit.
-        critical: critical from here on.
-        why: what a person should know of it.
-        excess_at_bound: 2 is high, 1 medium.
+        kind: kind of the anomaly when the limit is reached.
+        metric: name in the catalogue.
+        bound: the limit, in the metric's unit.
+        critical: value from which on it is critical, in the same unit.
+        why: explanation for people.
+        excess_at_bound: excess at the limit; 2 is high, 1 medium.
     """
 
     kind: Kind
@@ -55,7 +55,7 @@ class Limit:
     excess_at_bound: float = HIGH_FROM
 
     def excess(self, value: float) -> float:
-        """A line from the bound over 4, where it is critical, up to 10; negative below the bound."""
+        """Linear from ``excess_at_bound`` at the limit to 4 at ``critical``, at most 10; negative below the limit."""
         if value < self.bound:
             return -1.0
         share = (value - self.bound) / (self.critical - self.bound)
@@ -80,7 +80,7 @@ DISK_FULL = Limit("disk_full", "disk_usage", 0.90, 0.97, "a kubelet evicts pods 
 
 
 def _as_alerted(metric: str, why: str) -> Limit:
-    """From where a host alert fires up to where an issue is nearly sure."""
+    """A limit between the threshold of a host alert and the level at which an issue is nearly certain."""
     rule = next(rule for rule in LEVEL_RULES if metric in rule.metrics)
     return Limit("burst", metric, rule.limit, rule.levels[-1], why)
 
@@ -100,26 +100,26 @@ OTHERS: Mapping[str, Limit] = MappingProxyType(
         )
     }
 )
-"""Metrics that the row detector has no column for; those of hosts too (engine contract, section 4)."""
+"""Limits of metrics without a column of the row detector, also of host metrics (engine contract, section 4)."""
 UNITS = {metric.name: metric.unit for metric in METRICS}
 CPU, NODE, RESTART = (ENGINE_METRICS.index(metric) for metric in (NODE_CPU, NODE_MEMORY, RESTARTS))
 
 
-def beyond_limits(row: SentRow, expected: list[float], series: Mapping[str, Series] = NO_SERIES) -> list[Finding]:
-    """Limits of the engine's metrics that a request reaches.
+def above_limits(row: SentRow, expected: list[float], series: Mapping[str, Series] = NO_SERIES) -> list[Finding]:
+    """Findings about the engine's metrics that reach their limits.
 
     Args:
-        row: of the newest samples.
+        row: row of the newest samples.
         expected: the 45 medians of training.
-        series: all samples of the names that have several.
+        series: name -> all samples, of the names with several.
     """
     found: list[Finding] = []
     for metric, limit, statistic in ((MEMORY, MEMORY_FULL, VALUE), (NODE, NODE_FULL, VALUE), (CPU, CPU_FULL, MIN_5M)):
         fullest = _fullest(row, metric, statistic, series)
         if fullest is not None and fullest[0] >= limit.bound:
             value, one = fullest
-            usual = expected[one.index] * one.factor
-            found.append(_finding(limit, one, usual, limit.excess(value), f"the limit is {limit.bound:g}"))
+            expected_value = expected[one.index] * one.factor
+            found.append(_finding(limit, one, expected_value, limit.excess(value), f"the limit is {limit.bound:g}"))
     restarts = _restarts(row)
     if restarts is not None:
         found.append(restarts)
@@ -129,8 +129,8 @@ def beyond_limits(row: SentRow, expected: list[float], series: Mapping[str, Seri
     return found
 
 
-def beyond_other_limits(samples: Iterable[Sample], factors: Mapping[str, float], now: datetime) -> list[Finding]:
-    """Limits of metrics without a column that the newest samples reach; ``factors``: those of the row."""
+def above_other_limits(samples: Iterable[Sample], factors: Mapping[str, float], now: datetime) -> list[Finding]:
+    """Findings about metrics without a column whose newest samples reach their limits; ``factors``: of the row."""
     found = []
     for sample in samples:
         limit = OTHERS.get(sample.name)
@@ -139,17 +139,19 @@ def beyond_other_limits(samples: Iterable[Sample], factors: Mapping[str, float],
         factor = PERCENT_TO if sample.name.endswith("_percent") else factors.get(sample.name, 1.0)
         excess = limit.excess(sample.value / factor)
         if excess >= 0:
-            usual = limit.bound * factor
+            expected_value = limit.bound * factor
             reason = f"{sample.name} is {shown(sample.value, factor)}, the limit is {limit.bound:g}: {limit.why}."
             time = sample.time or now
             found.append(
-                Finding(sample.name, sample.name, sample.value, usual, time, limit.kind, excess, reason, "limits")
+                Finding(
+                    sample.name, sample.name, sample.value, expected_value, time, limit.kind, excess, reason, "limits"
+                )
             )
     return found
 
 
 def growth(row: SentRow) -> float:
-    """Restarts of the last five minutes, as far as a row tells."""
+    """Restarts of the last five minutes according to a row."""
     first = WIDTH * RESTART
     value, lag, diff = row.values[first + VALUE], row.values[first + LAG_5], row.values[first + DIFF]
     return max(value - lag, diff)
@@ -163,10 +165,10 @@ def _restarts(row: SentRow) -> Finding | None:
     level = row.level(RESTART)
     if level is None or (diff is not None and diff.value >= grown):
         one = diff or row.sent[RESTART][0]
-        usual = 0.0 if one.column.statistic in CHANGES else one.value - grown
+        expected_value = 0.0 if one.column.statistic in CHANGES else one.value - grown
     else:
-        one, usual = level, level.value - grown
-    return _finding(RESTARTING, one, usual, RESTARTING.excess(grown), f"{grown:g} more than before")
+        one, expected_value = level, level.value - grown
+    return _finding(RESTARTING, one, expected_value, RESTARTING.excess(grown), f"{grown:g} more than before")
 
 
 def _leak(row: SentRow) -> Finding | None:
@@ -182,7 +184,7 @@ def _leak(row: SentRow) -> Finding | None:
 
 
 def _fullest(row: SentRow, metric: int, statistic: int, series: Mapping[str, Series]) -> tuple[float, Sent] | None:
-    """The largest of a statistic that any name tells, for the row holds what one of them tells; and that name."""
+    """The largest value of a statistic over all names of a metric, and its sample; the row holds only one of them."""
     level = row.level(metric) or _of_column(row, metric, statistic)
     if level is None:
         return None
@@ -190,9 +192,9 @@ def _fullest(row: SentRow, metric: int, statistic: int, series: Mapping[str, Ser
     for one in row.sent[metric]:
         if one is level or not one.column.bare:
             continue
-        told = nine_of(one, series.get(one.name))[statistic]
-        if told > value:
-            value, fullest = told, one
+        reported = nine_of(one, series.get(one.name))[statistic]
+        if reported > value:
+            value, fullest = reported, one
     return value, fullest
 
 
@@ -200,6 +202,6 @@ def _of_column(row: SentRow, metric: int, statistic: int) -> Sent | None:
     return next((one for one in row.sent.get(metric, ()) if one.column.statistic == statistic), None)
 
 
-def _finding(limit: Limit, one: Sent, usual: float, excess: float, beside: str) -> Finding:
+def _finding(limit: Limit, one: Sent, expected_value: float, excess: float, beside: str) -> Finding:
     reason = f"{one.name} is {shown(one.value, one.factor)}, {beside}: {limit.why}."
-    return Finding(limit.metric, one.name, one.value, usual, one.time, limit.kind, excess, reason, "limits")
+    return Finding(limit.metric, one.name, one.value, expected_value, one.time, limit.kind, excess, reason, "limits")

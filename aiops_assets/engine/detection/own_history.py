@@ -1,10 +1,11 @@
-"""Whether the newest sample of a series fits to those before it, for any metric, also one nobody knows.
+"""Compares the newest sample of a series with those before it, for any metric, also for unknown ones.
 
-A robust deviation, from ten samples on: median and scaled median absolute deviation (Hampel 1974), with a bound that is
-higher the fewer samples there are, and only beyond anything seen before; before the newest three, and before the newest
-quarter, so that a new level is told until it has lasted that long. From fifty regular samples on an
-ensemble-predictor is fitted on all but the newest ones too and asked for those, but not of constants and small counts.
-Of a counter the increments are judged, so that it may rise, and start again at 0.
+From ten samples on, a robust deviation is used: median and scaled median absolute deviation (Hampel 1974), with a
+threshold that is higher the fewer samples there are, and only for values outside the range of all earlier ones. The
+reference is the samples before the newest three, and those before the newest quarter, so that a new level is reported
+until it has lasted that long. From fifty regular samples on, an ensemble-predictor is also fitted on all but the newest
+samples and scores these, except for constants and small counts. Of a counter the increments are judged, so that it may
+rise, and start again at 0.
 """
 
 from dataclasses import dataclass
@@ -24,30 +25,31 @@ from aiops_assets.timeseries.series import Floats
 LEAST_SAMPLES = 10
 LEAST_FOR_ENSEMBLE = 50
 MOST_SAMPLES = 4032
-"""Two weeks of five-minute samples: older ones say little of what is usual now."""
+"""Most samples that are used, two weeks of five-minute ones: older ones say little about what is expected now."""
 NEWEST = 3
-"""Samples that may belong to what is judged, and so say nothing of what is usual."""
+"""Newest samples that may belong to the anomaly and are no reference for what is expected."""
 LEAST_FOR_NEWEST = 15
 NEW_LEVEL_SHARE = 0.25
-"""Of the samples, the newest that may be a new level: a client that polls sees it if what it sends reaches back four
-times as long as it waits."""
+"""Share of the newest samples that may be a new level: a client that polls sees it if its samples reach back four
+times its polling interval."""
 ABRUPT_SHARE, ABRUPT_WITHIN = 0.5, 2
-"""A new level came within so many samples by at least that share: ramps and seasons go there slowly."""
+"""A level change is abrupt if this share of it happened within this number of samples; ramps and seasons are slower."""
 SPREADS, SPREADS_OF_FEW = 6.0, 60.0
-"""The bound in robust standard deviations is the one, and the other divided by the number of samples: on normal noise
-less than one of a thousand newest samples is beyond it, also with ten samples."""
-BEYOND_RANGE = 0.5
-"""A newest sample is also beyond all before it, by that share of their range: bursts that were there are usual."""
+"""The threshold in robust standard deviations is the first plus the second divided by the number of samples: on normal
+noise less than one of a thousand newest samples is above it, also with ten samples."""
+OUTSIDE_RANGE = 0.5
+"""A newest sample must also be outside the range of all before it by this share of that range: earlier bursts are
+expected."""
 LEAST_SHARE = 0.02
-"""Of the median: a smaller standard deviation is that of a constant."""
+"""Least standard deviation as a share of the median; a smaller one is that of a constant."""
 SMALL_COUNT = 20.0
 HUGE = 1e100
-"""Sums and squares of larger values may be infinite."""
+"""Largest absolute value that is used: sums and squares of larger ones may be infinite."""
 REGULAR_SHARE, REGULAR_WITHIN = 0.8, 0.25
 ALERT_RATIO, ALERT_RATIO_OF_FEW = 1.5, 75.0
-"""Times the 99 % quantile of earlier scores that an ensemble's score must be beside its own alert: the one, and the
-other divided by the number of samples. Fitted on fifty samples, and asked for three, the alert alone comes on one
-healthy series of ten; so it comes on less than one of a hundred."""
+"""Besides its own alert, an ensemble's score must be above the 99 % quantile of earlier scores times the first plus the
+second divided by the number of samples. Fitted on fifty samples, for the newest three the alert alone would be raised
+on one healthy series of ten; with this bound it is raised on less than one of a hundred."""
 TREND_SAMPLES, TREND_HOURS, TREND_SURE = 72, 0.5, 0.99
 
 
@@ -56,15 +58,15 @@ Times = npt.NDArray[np.datetime64]
 
 @dataclass(frozen=True)
 class Deviation:
-    """A newest sample that does not fit.
+    """A newest sample that deviates from its history.
 
     Attributes:
-        value, expected: of the newest sample, in the unit as sent.
-        time: of the newest sample, UTC.
-        excess: how far beyond the bound, not negative.
-        lasting: the newest three samples all are on the same side, away from what was usual.
-        learned: an ensemble is surer of it than the robust deviation.
-        samples: how many it was judged against.
+        value, expected: its value and the expected one, in the unit as sent.
+        time: time of the newest sample, UTC.
+        excess: distance above the threshold, not negative.
+        lasting: the newest three samples all deviate to the same side.
+        learned: the excess of an ensemble is larger than that of the robust deviation.
+        samples: number of samples of the reference.
     """
 
     value: float
@@ -77,9 +79,9 @@ class Deviation:
 
 
 def newest_deviation(series: Series, counter: bool = False) -> Deviation | None:
-    """How far the newest sample is from what those before it let expect; ``None`` where it fits, or too few tell.
+    """The deviation of the newest sample from those before it; ``None`` if it is as expected or has too few before it.
 
-    ``counter``: it is known to be one; otherwise one is told by its rising.
+    ``counter``: the series is known to be a counter; otherwise counters are detected by their rise.
     """
     values, times = series.values[-MOST_SAMPLES:], series.times[-MOST_SAMPLES:]
     if len(values) < LEAST_SAMPLES:
@@ -116,21 +118,21 @@ def newest_deviation(series: Series, counter: bool = False) -> Deviation | None:
 
 
 def newest_time(series: Series) -> datetime:
-    """When its newest sample was taken, UTC."""
+    """Time of the newest sample, UTC."""
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(series.times[-1].astype(np.int64)))
 
 
 def alert_excess(scored: Scored, row: int) -> float:
-    """How far an alerting row of a window detector is beyond the scores before it: twice the binary logarithm of the
-    ratio to their 99 % quantile, so that eight times as much is critical; 0 at least.
+    """The excess of an alert of a window detector: twice the binary logarithm of its score's ratio to the 99 % quantile
+    of the scores before it, at least 0. So a score of four times that quantile is critical.
     """
     return max(0.0, 2.0 * float(np.log2(max(_ratio(scored, row), 1.0))))
 
 
 def rise_per_hour(series: Series) -> float | None:
-    """How fast a series surely rises, per hour in its unit: the lower bound of the slope of Theil and Sen.
+    """The significant rise of a series per hour in its unit: the lower confidence bound of the Theil-Sen slope.
 
-    ``None`` where it does not, or fewer than ten samples in half an hour tell.
+    ``None`` where there is none, or fewer than ten samples within half an hour.
     """
     from scipy.stats import theilslopes
 
@@ -148,19 +150,20 @@ def _robust_excess(value: float, before: Floats) -> float | None:
     middle = float(np.median(before))
     least = max(LEAST_SHARE * abs(middle), float(np.finfo(np.float64).tiny))
     if _is_integer(before):
-        least = max(least, 1.0, float(np.sqrt(abs(middle))))  # of counts, as Poisson's
+        # Counts have at least the spread of a Poisson distribution.
+        least = max(least, 1.0, float(np.sqrt(abs(middle))))
     spread = max(float(median_abs_deviation(before, scale="normal")), least)
     bound = SPREADS + SPREADS_OF_FEW / len(before)
     low, high = float(before.min()), float(before.max())
-    beyond = max(value - high, low - value)
+    outside = max(value - high, low - value)
     away = abs(value - middle) / spread
-    if not away > bound or beyond <= BEYOND_RANGE * (high - low):
+    if not away > bound or outside <= OUTSIDE_RANGE * (high - low):
         return None
     return 2.0 * float(np.log2(min(away / bound, 1e6)))
 
 
 def _is_abrupt(values: Floats, older: Floats) -> bool:
-    """Whether the newest sample is where it is by a step, and not by a slow change, since the older samples."""
+    """Whether the newest sample reached its level by a step since the older samples, not by a slow change."""
     since = values[len(older) - ABRUPT_WITHIN :]
     steps = np.abs(since[ABRUPT_WITHIN:] - since[:-ABRUPT_WITHIN])
     return bool(steps.max() >= ABRUPT_SHARE * abs(float(values[-1]) - float(np.median(older))))
@@ -181,13 +184,13 @@ def _learned_excess(values: Floats, times: Times, middle: float) -> float | None
         if not scored.alert[row] or ratio < bound:
             continue
         if abs(values[-1] - values[row]) > abs(values[-1] - middle):
-            return None  # it was off, and has come back: that is what the newest alert is about, if there is one
+            return None  # it deviated and has returned: the newest alert, if any, is about that return
         best = max(best or 0.0, 2.0 * float(np.log2(ratio / bound)))
     return best
 
 
 def _ratio(scored: Scored, row: int) -> float:
-    """A row's score beside the 99 % quantile of those before the newest."""
+    """Ratio of a row's score to the 99 % quantile of the scores before the newest rows."""
     before = scored.score[:-NEWEST]
     usual = float(np.quantile(before, 0.99)) if len(before) else 0.0
     return float(scored.score[row]) / max(usual, 1.0)
@@ -199,7 +202,7 @@ def _is_counter(values: Floats) -> bool:
 
 
 def _is_quiet(values: Floats) -> bool:
-    """A constant, or counts of a few: nothing to learn from."""
+    """Whether values are constant or small counts, on which no model can be fitted."""
     if np.ptp(values) == 0:
         return True
     return _is_integer(values) and float(np.median(np.abs(values))) < SMALL_COUNT

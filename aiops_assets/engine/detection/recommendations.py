@@ -1,4 +1,4 @@
-"""What to do about what was found: a table of advice, most severe first."""
+"""Recommendations for anomalies from a table of advice, for the most severe first."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ class Advice:
     """One line of the table.
 
     Attributes:
-        kinds: of anomalies.
-        text: with ``{where}`` for what it is about, and ``{metric}`` for the name as sent.
-        metric: of the catalogue, if it is of one only.
+        kinds: kinds of anomalies for which it is given.
+        text: the advice; ``{where}`` stands for the workload and ``{metric}`` for the name as sent.
+        metric: name in the catalogue, if the advice is for one metric only.
     """
 
     kinds: tuple[Kind, ...]
@@ -53,15 +53,15 @@ ADVICE = (
     ),
     Advice(("swing",), "Watch {metric} of {where}: its changes are larger than usual."),
 )
-"""ADR-009's own examples are "Scale up replicas" and "Check for memory leak"."""
+"""The table of advice. Examples of ADR-009 are "Scale up replicas" and "Check for memory leak"."""
 
 
 def recommendations(anomalies: Iterable[Anomaly], context: Mapping[str, str]) -> list[str]:
-    """Advice for anomalies, the most severe first, none twice.
+    """Advice for anomalies, the most severe first, each once.
 
     Args:
-        anomalies: what was found.
-        context: ``namespace`` and ``resource``, where they are known.
+        anomalies: the reported anomalies.
+        context: ``namespace`` and ``resource``, if known.
     """
     where = _where(context)
     ordered = sorted(anomalies, key=lambda one: (-SEVERITIES.index(one.severity), -one.confidence))

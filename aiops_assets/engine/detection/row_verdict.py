@@ -1,4 +1,4 @@
-"""What the row detector says of one row, put to the metrics that were sent."""
+"""The score of the row detector for one row, attributed to the metrics of the request."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,10 +14,10 @@ from aiops_assets.timeseries.features import STATISTICS
 from aiops_assets.timeseries.series import Floats
 
 SCORE_UNIT = 0.025
-"""Of the row detector's score, one of excess: its scores are within -0.12 and 0.11, so that a node without any CPU time
+"""Difference of scores that is an excess of 1: scores are between -0.12 and 0.11, so that a node without any CPU time
 left is critical and one at 0.9 is high."""
 LEAST_SHARE = 0.3
-"""Of the contributions, for a metric that is not the first: an even share of five is 0.2."""
+"""Least share of the contributions of a metric that is not the first; an even share of five is 0.2."""
 STD, DIFF = STATISTICS.index("std_5m"), STATISTICS.index("diff")
 HIGH_KINDS: dict[str, Kind] = {
     NODE_CPU.name: "cpu_spike",
@@ -27,17 +27,17 @@ HIGH_KINDS: dict[str, Kind] = {
 }
 CPUS = (NODE_CPU.name, POD_CPU.name)
 NEARLY_FULL = 0.75
-"""Of a memory: what is high below that is a burst, and fills nothing."""
+"""Least memory ratio that is called nearly full; a high value below it is a burst."""
 CLEAR_SPREADS = 2.0
-"""From here on a level says what it is; below, the changes do."""
+"""Least deviation of a level, in spreads, that decides the kind of an anomaly; below it, changes do."""
 
 
 class RowDetector(Protocol):
-    """Judges rows of the 45 columns, one at a time or many.
+    """Scores rows of the 45 columns.
 
     Attributes:
         expected: (45,) medians of training.
-        spread: (45,) how far a column usually is from it, positive.
+        spread: (45,) typical distance of a column from its median, positive.
     """
 
     @property
@@ -46,19 +46,19 @@ class RowDetector(Protocol):
 
     @property
     def spread(self) -> Floats:
-        """(45,) positive: how far a column usually is from its median."""
+        """(45,) typical distance of a column from its median, positive."""
 
     def score(self, rows: Floats) -> Floats:
         """(n, 45) -> (n,), positive for an anomaly."""
 
     def contributions(self, row: Floats) -> Floats:
-        """(45,) -> (5,): shares of the engine's metrics in a row's being unusual; they add up to 1, or to 0."""
+        """(45,) -> (5,): contributions of the engine's metrics to a row's score; they add up to 1, or to 0."""
 
 
 def verdict(row: SentRow, detector: RowDetector) -> tuple[float, list[Finding]]:
-    """The excess of a row, negative for a normal one, and what is unusual in an anomaly: one finding a metric.
+    """The excess of a row, negative for a normal one, and the findings of an anomaly, one per metric.
 
-    The contributions name the metrics; a finding is of the sent feature that deviates most in spreads.
+    Contributions select the metrics; a finding is about the sent feature that deviates most, in spreads.
     """
     values = np.array(row.values)
     excess = float(detector.score(values[np.newaxis])[0]) / SCORE_UNIT
@@ -71,7 +71,7 @@ def verdict(row: SentRow, detector: RowDetector) -> tuple[float, list[Finding]]:
     found = []
     for metric in named:
         columns = [one for one in row.sent[metric] if one.column.statistic >= 0]
-        if metric == RESTART:  # How often a pod was restarted so far says nothing, and its column deviates most.
+        if metric == RESTART:  # The total number of restarts says nothing, but its column deviates most.
             columns = [one for one in columns if one.column.statistic in CHANGES] or columns
         if not columns:
             continue
@@ -82,7 +82,7 @@ def verdict(row: SentRow, detector: RowDetector) -> tuple[float, list[Finding]]:
 
 
 def kind_of(metric: str, value: float, above: bool) -> Kind:
-    """What it is when a metric, in its unit, is above or below what is usual."""
+    """The kind of an anomaly of a metric with a value (in its unit) above or below the expected one."""
     if not above:
         return "drop"
     if metric in CPUS or value >= NEARLY_FULL:
@@ -97,16 +97,16 @@ def _spreads(one: Sent, expected: Sequence[float], spread: Sequence[float]) -> f
 def _finding(
     row: SentRow, one: Sent, expected: Sequence[float], spread: Sequence[float], share: float, excess: float
 ) -> Finding:
-    usual = expected[one.index] * one.factor
+    expected_value = expected[one.index] * one.factor
     kind = _kind(row, one, expected, spread)
     metric = ENGINE_METRICS[one.column.metric].name
     if one.column.metric == RESTART and one.column.statistic not in CHANGES:
-        usual = one.value - growth(row)
+        expected_value = one.value - growth(row)
     reason = (
-        f"{one.name} is {shown(one.value, one.factor)}, {usual:.4g} is usual: "
+        f"{one.name} is {shown(one.value, one.factor)}, {expected_value:.4g} is usual: "
         f"the anomaly-detector was trained on rows unlike this one, and {share:.0%} of that is this metric."
     )
-    return Finding(metric, one.name, one.value, usual, one.time, kind, excess, reason, ROW_DETECTOR)
+    return Finding(metric, one.name, one.value, expected_value, one.time, kind, excess, reason, ROW_DETECTOR)
 
 
 def _kind(row: SentRow, one: Sent, expected: Sequence[float], spread: Sequence[float]) -> Kind:

@@ -1,9 +1,9 @@
-"""The 45 columns of the row detector, from what a client sent.
+"""The 45 columns of the row detector, made of the samples of a request.
 
-Features go to their column. A bare metric tells its level: value, mean, min, max and lags; of changes one sample says
-nothing, so they are 0. Samples a minute apart give the true nine statistics; a sample five minutes back gives the lag.
-A metric that was not sent gets the engine's default: nothing is known. So does a share of 1.5, alone: it is 150 % or
-1.5 %. Source: engine contract, sections 1.1 and 2.2.
+A feature fills its own column. A bare metric fills its level: value, mean, min, max and lags; one sample says nothing
+about changes, which are 0. Samples a minute apart give the exact nine statistics; a sample five minutes earlier gives
+the lag. A metric that was not sent gets the engine's default for "unknown". So does a single ratio of 1.5, which may
+be 150 % or 1.5 %. Source: engine contract, sections 1.1 and 2.2.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,19 +25,19 @@ PCT_CHANGE = STATISTICS.index("pct_change")
 LEVELS = tuple(i for i in range(WIDTH) if i not in CHANGES)
 MINUTE = 60.0
 LEAST_MINUTES = 3
-"""Samples of the last six minutes, that of a minute ago among them, from which changes are known."""
+"""Least number of samples in the last six minutes, with one a minute ago, from which changes are computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Where a name belongs.
+    """The column of a name.
 
     Attributes:
         metric: index in ``ENGINE_METRICS``.
         statistic: index in ``STATISTICS``; -1 for a change over ``hours``.
-        bare: the name is the metric's own, not a feature's.
-        short: one of the documents' names; it has a unit of its own, percent or ratio.
-        hours: of a change.
+        bare: whether the name is that of the metric, not of a feature.
+        short: whether it is a short name of the documents, which has a unit of its own, percent or ratio.
+        hours: hours of a change.
     """
 
     metric: int
@@ -61,7 +61,7 @@ SHARES = frozenset({metric.name for metric in METRICS if metric.unit == "ratio"}
 """Ratios without a column."""
 MEMORY = ENGINE_METRICS.index(POD_MEMORY)
 Unit = tuple[int, bool] | str
-"""What is in one unit: a metric's names, by its index and whether they are short ones; or a share."""
+"""A group of names with one unit: (index of a metric, whether the names are short ones), or the name of a share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,10 @@ class Sent:
     """The newest sample of a name that has a column.
 
     Attributes:
-        name, value: as sent.
-        column: where it belongs.
-        factor: what the value is divided by to be in the metric's unit.
-        time: with an offset.
+        name, value: name and value as sent.
+        column: the column of the name.
+        factor: divisor of the value that gives the metric's unit.
+        time: time of the sample, with an offset.
     """
 
     name: str
@@ -83,20 +83,21 @@ class Sent:
 
     @property
     def index(self) -> int:
-        """Its column among the 45; no change over hours has one."""
+        """Index among the 45 columns; a change over hours has none."""
         return WIDTH * self.column.metric + self.column.statistic
 
 
 @dataclass(frozen=True)
 class SentRow:
-    """One row of the 45 columns, and who told what.
+    """One row of the 45 columns, and the samples it was made of.
 
     Attributes:
         values: 45 floats in the catalogue's units.
-        sent: names with a column, by metric index, in the order sent.
-        changes: metric index -> a change over hours, in the metric's unit, and the name that told it.
-        factors: names of :data:`SHARES` -> what they are divided by to be ratios.
-        unclear: names with a value that is no share and hardly a percent, and no other to tell the unit.
+        sent: metric index -> samples of names with a column, in the order sent.
+        changes: metric index -> a change over hours, in the metric's unit, and its sample.
+        factors: names of :data:`SHARES` -> divisor that gives ratios.
+        unclear: names whose unit is unknown: the value is too large for a ratio and unlikely as a percent, and no other
+            name decides.
     """
 
     values: list[float]
@@ -106,7 +107,7 @@ class SentRow:
     unclear: frozenset[str] = frozenset()
 
     def level(self, metric: int) -> Sent | None:
-        """Who told the newest value of a metric: its feature ``value``, else its own name, else a short one."""
+        """The sample with the newest value of a metric: its feature ``value``, else its own name, else a short one."""
         told = [one for one in self.sent.get(metric, ()) if one.column.statistic == VALUE]
         return min(told, key=lambda one: (one.column.bare, one.column.short), default=None)
 
@@ -115,9 +116,9 @@ def sent_row(samples: Iterable[Sample], series: Mapping[str, Series], now: datet
     """The row of the newest samples.
 
     Args:
-        samples: the newest of each name.
-        series: all samples of the names that have several.
-        now: the time of samples that came without one.
+        samples: the newest sample of each name.
+        series: name -> all samples, of the names with several.
+        now: time of samples without one.
     """
     told: dict[int, list[Sent]] = {}
     known: list[tuple[Sample, Column]] = []
@@ -153,12 +154,12 @@ def sent_row(samples: Iterable[Sample], series: Mapping[str, Series], now: datet
             elif one.column.statistic < 0:
                 changes[metric] = (_clipped(one.value / one.factor), one)
         if metric in changes and level is not None and changes[metric][1].column.hours < 0.1:
-            _tell_lag(values, first, changes[metric][0], names)
+            _set_lag(values, first, changes[metric][0], names)
     return SentRow(values, told, changes, factors, frozenset(unclear))
 
 
-def _tell_lag(values: list[float], first: int, change: float, names: list[Sent]) -> None:
-    """A change over five minutes tells where the metric was, unless the lag itself was sent."""
+def _set_lag(values: list[float], first: int, change: float, names: list[Sent]) -> None:
+    """Derive the lag from a change over five minutes, unless the lag itself was sent."""
     if all(one.column.statistic != LAG_5 for one in names):
         values[first + LAG_5] = values[first + VALUE] - change
 
@@ -166,9 +167,10 @@ def _tell_lag(values: list[float], first: int, change: float, names: list[Sent])
 def _factors(
     known: list[tuple[Sample, Column]], series: Mapping[str, Series], shares: Mapping[str, Sequence[float]]
 ) -> dict[Unit, float]:
-    """100 for what came in percent, 1 for the rest, none where that is unclear. All names of a metric are in one unit.
+    """Divisor of each unit: 100 for percent, 1 for the rest; units that are unclear are missing.
 
-    Changes alone tell the unit only where no level is there to do it: a level of 80 with a change of 1.5 is percent.
+    All names of a metric have one unit. Changes decide it only where there is no level: a level of 80 with a change of
+    1.5 is percent.
     """
     levels: dict[tuple[int, bool], list[float]] = {}
     others: dict[tuple[int, bool], list[float]] = {}
@@ -194,7 +196,7 @@ def _factors(
 
 
 def nine_of(level: Sent, series: Series | None) -> list[float]:
-    """(9,) The statistics of a metric as far as one name's samples tell them, in the metric's unit."""
+    """(9,) The statistics of a metric, computed from one name's samples, in the metric's unit."""
     minutes = None if series is None else _minutes(series) / level.factor
     if minutes is not None and np.isfinite(minutes).sum() >= LEAST_MINUTES and np.isfinite(minutes[-2]):
         return [float(one) for one in nine_statistics(minutes[np.newaxis])]
@@ -206,7 +208,7 @@ def nine_of(level: Sent, series: Series | None) -> list[float]:
 
 
 def _minutes(series: Series) -> Floats:
-    """(6,) the samples of the last six minutes, oldest first, on the minutes before the newest one; NaN is a gap."""
+    """(6,) Samples of the last six minutes up to the newest one, oldest first; NaN is a gap."""
     age = (series.times[-1] - series.times).astype("timedelta64[us]").astype(np.int64) / 1e6
     minute = np.rint(age / MINUTE).astype(np.int64)
     recent = minute < HISTORY

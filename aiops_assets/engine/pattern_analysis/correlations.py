@@ -1,4 +1,4 @@
-"""Which metrics move together, and which of two moves first."""
+"""Finds metrics whose changes correlate, and which of two changes first."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -11,30 +11,31 @@ from aiops_assets.timeseries.series import Floats
 
 LEAST_COEFFICIENT = 0.5
 SIGNIFICANCE = 0.01
-"""Of all pairs and lags together."""
+"""Significance level of all pairs and lags together."""
 LONGEST_LAG = 3600.0
 MOST_METRICS = 40
-"""780 pairs."""
+"""Most metrics that are compared: 780 pairs."""
 MOST_POINTS = 1000
 FEWEST_DIFFERENCES = 20
 
 Window = tuple[int, float, float, int]
-"""Of a grid, by its identity: start, step and number of times."""
+"""(identity of a grid, start and step in seconds, number of times)."""
 
 
 def find_correlations(grids: Sequence[Grid]) -> list[tuple[Correlation, Pattern]]:
     """Pairs whose differences correlate at some lag within an hour, the strongest first.
 
     Spearman's rank correlation of first differences on a common grid: levels of two trends, or of two random walks,
-    correlate without having anything in common (Granger & Newbold 1974). Its significance counts as many points as
-    the differences' own autocorrelation leaves (Bayley & Hammersley 1946), and every pair and lag that was tried.
+    correlate without having anything in common (Granger & Newbold 1974). Its significance uses the
+    effective number of points given the differences' autocorrelation (Bayley & Hammersley 1946), corrected for all
+    pairs and lags that were tried.
 
     Args:
-        grids: at most :data:`MOST_METRICS` are looked at.
+        grids: grids of the metrics; the first :data:`MOST_METRICS` are used.
     """
     pairs = list(combinations(grids[:MOST_METRICS], 2))
     found = []
-    # Most pairs share their times, so that each series is ranked once.
+    # Most pairs have the same times, so that each series is ranked once.
     ranks: dict[Window, Floats | None] = {}
     for first, second in pairs:
         correlation = _correlate(first, second, len(pairs), ranks)
@@ -77,7 +78,7 @@ def _correlate(first: Grid, second: Grid, pairs: int, ranks: dict[Window, Floats
     most = min(int(LONGEST_LAG / step), (len(a) - FEWEST_DIFFERENCES) // 2)
     lags = np.arange(-most, most + 1)
     coefficients = _spearman(a, b, lags)
-    # Of equally strong lags the shortest counts.
+    # Of equally strong lags the shortest is used.
     best = min(range(len(lags)), key=lambda i: (-round(abs(float(coefficients[i])), 3), abs(lags[i])))
     coefficient, lag = float(coefficients[best]), int(lags[best])
     shared = np.clip(lag_one(a) * lag_one(b), -0.99, 0.99)
@@ -100,16 +101,16 @@ def _changes(grid: Grid, times: Floats) -> Floats | None:
     own = grid.start + grid.step * np.arange(len(grid.values))
     changes = np.diff(np.interp(times, own, grid.values))
     changes[np.abs(changes) < 1e-9 * max(float(np.abs(grid.values).max()), 1e-300)] = 0.0
-    # A straight line has differences that are its rounding.
+    # The differences of a straight line are only its rounding errors.
     if float(np.ptp(changes)) < 1e-6 * float(np.abs(changes).max()) or (changes == 0).mean() > 0.9:
         return None
     return rankdata(changes)
 
 
 def _spearman(a: Floats, b: Floats, lags: "np.ndarray") -> Floats:
-    """Pearson's correlations of ranks, of which ``b`` is taken ``lags`` points later; lags count on by one."""
+    """Pearson's correlations of the ranks ``a`` with ``b`` ``lags`` points later; lags are consecutive."""
     n = len(a)
-    # All lags at once: series of seconds have a thousand of them.
+    # All lags at once: series with steps of seconds have a thousand of them.
     a, b = a - a.mean(), b - b.mean()
     products = np.correlate(b, a, mode="full")[n - 1 + lags]
     counts = n - np.abs(lags)

@@ -1,7 +1,7 @@
-"""Counters: what counts is how much they grow, not where they stand.
+"""Patterns of counters, which are found in their growth.
 
-A counter's level always rises, so that a trend or a step of it says nothing. A busy counter's growth per step is a
-series like any other; of one that seldom moves (restarts) only a storm is told.
+A counter's level always rises, so that its trends and steps say nothing. A busy counter's growth per step is analysed
+like any other series; of one that seldom grows (restarts) only a storm is reported.
 """
 
 import re
@@ -18,34 +18,35 @@ from aiops_assets.timeseries.series import Floats
 NAMES = re.compile(r"(_total|_count)$|restarts")
 RESTARTS = re.compile(r"restarts?(_|$)")
 FRACTIONAL = re.compile(r"(_total|_mean_5m)$")
-"""Seconds are counted too, and means of counts are no whole numbers."""
+"""Counters that need not be whole numbers: seconds, and means of counts."""
 LEVELS = ("value", "mean_5m", "min_5m", "max_5m", "lag_1", "lag_5")
-"""Statistics of a counter that are counters."""
+"""Statistics of a counter that are counters themselves."""
 POD_LABELS = ("pod", "pod_name", "kubernetes_pod_name", "container")
 MOST_RESETS = 0.05
-"""Share of samples; what falls more often is no counter."""
+"""Largest share of samples of a counter that fall."""
 RESET_BELOW = 0.5
-"""Of the value before: a counter that is reset begins at zero, a count of what is there goes down by a few."""
+"""A fall below this share of the value before is a reset: a reset counter begins at zero, while the number of things
+that exist falls by a few."""
 BUSY = 1.0
-"""Growth per step from which on the growth is judged as a series."""
+"""Least growth per step for which the growth is analysed as a series."""
 MOST_BLOCKS = 96
 SIGNIFICANCE = 0.01
-"""Of all stretches of time together."""
+"""Significance level of all time spans together."""
 FEWEST_IN_STORM, FEWEST_RESTARTS = 5, 3
 MANY_TIMES = 3.0
-"""What is usual, in a storm."""
+"""Least ratio of the growth in a storm to the expected one."""
 RESTARTS_AN_HOUR = 1.0
-"""More are not usual for a pod, however long it has had them."""
+"""Most restarts per hour that are expected of a pod, whatever its history."""
 
 
 def says_the_same(name: str) -> bool:
-    """Whether a name is a statistic of a counter's changes, such as its deviation: the counter itself tells more."""
+    """Whether a name is a statistic of a counter's changes, such as its deviation: it is redundant to the counter."""
     meaning = MEANINGS.get(name)
     return meaning is not None and meaning.metric.unit == "count" and meaning.statistic not in LEVELS
 
 
 def is_counter(series: Series) -> bool:
-    """Whether a series counts up: by its name, its whole numbers, and by falling only where it was reset."""
+    """Whether a series is a counter: by its name, whole numbers, and falls only at resets."""
     meaning = MEANINGS.get(series.name)
     named = meaning.metric.unit == "count" if meaning else NAMES.search(series.name) is not None
     if not named or says_the_same(series.name):
@@ -59,34 +60,34 @@ def is_counter(series: Series) -> bool:
 
 
 def without_resets(series: Series) -> Series:
-    """The same growth from zero on; after a reset what was counted since is growth, and as much as usual at least."""
+    """The accumulated growth, beginning at zero; at a reset it is the new value, but at least the median growth."""
     moves = np.diff(series.values)
-    usual = float(np.median(moves[moves >= 0])) if bool((moves >= 0).any()) else 0.0
-    growth = np.where(moves < 0, np.maximum(series.values[1:], usual), moves)
+    expected = float(np.median(moves[moves >= 0])) if bool((moves >= 0).any()) else 0.0
+    growth = np.where(moves < 0, np.maximum(series.values[1:], expected), moves)
     return replace(series, values=np.concatenate([[0.0], np.cumsum(growth)]))
 
 
 def growth_of(grid: Grid) -> Grid:
-    """Growth per step of a counter's grid, each at the end of its step."""
+    """Growth per step of a counter's grid, dated at the end of the step."""
     shown = f"{grid.shown} per {span_text(grid.step)}"
     return replace(grid, shown=shown, values=np.diff(grid.values), start=grid.start + grid.step)
 
 
 def is_busy(name: str, growth: Grid) -> bool:
-    """Whether growth is judged as a series; that of restarts never is."""
+    """Whether growth is analysed as a series; that of restarts never is."""
     return not RESTARTS.search(name) and float(growth.values.mean()) >= BUSY
 
 
 def find_storm(growth: Grid, shown: str, labels: Mapping[str, str]) -> list[Pattern]:
-    """The stretch of time in which a seldom moving counter grows far more than in the rest of the window, if any.
+    """The time span in which a seldom growing counter grows far more than in the rest of the window, if any.
 
-    A scan over all stretches, with a test of each that takes the whole count as given (Kulldorff 1997). A pod's
-    restarts are also held against :data:`RESTARTS_AN_HOUR`, because a crash loop may fill the whole window.
+    All spans are tested, each given the total count (scan statistic, Kulldorff 1997). A pod's restarts are also
+    compared with :data:`RESTARTS_AN_HOUR`, because a crash loop may fill the whole window.
 
     Args:
-        growth: per step.
-        shown: the counter's name for a sentence.
-        labels: of the series.
+        growth: growth per step.
+        shown: name of the counter in sentences.
+        labels: labels of the series.
     """
     from scipy.stats import binom, poisson
 
@@ -101,38 +102,38 @@ def find_storm(growth: Grid, shown: str, labels: Mapping[str, str]) -> list[Patt
     sofar = np.concatenate([[0.0], np.cumsum(sums)])
     counts = np.round(sofar[lasts + 1] - sofar[firsts])
     widths = lasts - firsts + 1
-    usual = _usual(counts, widths, len(sums))
+    expected = _expected(counts, widths, len(sums))
     p = binom.sf(counts - 1, counts.max(), widths / len(sums))
     if restarts and (growth.name in MEANINGS or any(map(labels.get, POD_LABELS))):
         at_most = RESTARTS_AN_HOUR * widths * size * growth.step / 3600
-        usual = np.minimum(usual, at_most)
+        expected = np.minimum(expected, at_most)
         p = np.minimum(p, poisson.sf(counts - 1, at_most))
-    found = np.flatnonzero((counts >= fewest) & (counts >= MANY_TIMES * usual) & (p * len(counts) <= SIGNIFICANCE))
+    found = np.flatnonzero((counts >= fewest) & (counts >= MANY_TIMES * expected) & (p * len(counts) <= SIGNIFICANCE))
     if not len(found):
         return []
-    # Of all that are significant the likeliest counts, not the longest.
-    gains = counts[found] * np.log(counts[found] / usual[found]) - (counts[found] - usual[found])
+    # Of all significant spans the likeliest is used, not the longest.
+    gains = counts[found] * np.log(counts[found] / expected[found]) - (counts[found] - expected[found])
     best = int(found[np.argmax(gains)])
     count, start = float(counts[best]), growth.at(int(firsts[best]) * size) - growth.step
     end = growth.at(min((int(lasts[best]) + 1) * size, len(values)) - 1)
     pattern = described(
         "counter_storm",
         (growth.name,),
-        (count - float(usual[best])) / (count + 1),
+        (count - float(expected[best])) / (count + 1),
         start,
         end,
         name=shown,
         count=f"{count:.4g}",
         span=span_text(end - start),
         time=clock(start),
-        usual=f"{float(usual[best]):.2g}",
+        usual=f"{float(expected[best]):.2g}",
     )
     return [pattern]
 
 
-def _usual(counts: Floats, widths: "np.ndarray", blocks: int) -> Floats:
-    """Counts that the rest of the window lets expect in each stretch; none at all there is taken as half of one."""
+def _expected(counts: Floats, widths: "np.ndarray", blocks: int) -> Floats:
+    """Expected counts of each span from the rest of the window; a count of zero there is taken as one half."""
     rest = np.maximum(0.5, counts.max() - counts)
     outside = blocks - widths
-    # Beside the whole window there is no rest, so that any count of it may be usual.
+    # For the whole window there is no rest, so that any count may be the expected one.
     return np.where(outside > 0, rest / np.maximum(outside, 1) * widths, np.inf)

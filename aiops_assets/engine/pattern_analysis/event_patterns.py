@@ -1,4 +1,4 @@
-"""Events as clients send them, and what is regular in them."""
+"""Reads events of requests, and finds bursts, daily events and sequences."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from aiops_assets.errors import DataError
 from aiops_assets.timeseries.series import Floats
 
 TYPE_KEYS = ("type", "event_type", "reason", "name", "message")
-"""Where an object's type is looked for, in this order; Kubernetes' own ``type`` is Normal or Warning."""
+"""Keys of an object that may hold its type, in this order; Kubernetes' own ``type`` is Normal or Warning."""
 KUBERNETES_TYPES = ("Normal", "Warning")
 TIME_KEYS = ("timestamp", "time", "lastTimestamp")
 MOST_TYPES = 10
@@ -29,13 +29,13 @@ FOLLOWED_SHARE = 0.6
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened.
+    """An event of a request.
 
     Attributes:
-        type: what kind of thing; a string that was sent is its own type.
-        time: with an offset; ``None`` where none was sent.
-        text: all words of it, for who looks for one.
-        labels: its keys whose values are strings.
+        type: type of the event; a plain string is its own type.
+        time: time with an offset; ``None`` if none was sent.
+        text: all words of the event, for searches.
+        labels: the keys of the object with string values.
     """
 
     type: str
@@ -48,7 +48,7 @@ def read_events(events: Sequence[object]) -> list[Event]:
     """Events from strings, or objects ``{type, timestamp, ...}``.
 
     Raises:
-        DataError: one is neither, or its time cannot be read.
+        DataError: an event is neither, or its time cannot be read.
     """
     return [_read(event, position) for position, event in enumerate(events)]
 
@@ -91,7 +91,7 @@ def _time(sent: object, position: int) -> datetime | None:
 
 
 def find_bursts(events: Sequence[Event], start: float, end: float) -> list[Pattern]:
-    """Short times with far more events of a type than the rest of the window has, by a Poisson test of each bin."""
+    """Short times with far more events of a type than the rest of the window, by a Poisson test of each bin."""
     from scipy.stats import poisson
 
     span = end - start
@@ -106,9 +106,9 @@ def find_bursts(events: Sequence[Event], start: float, end: float) -> list[Patte
         places = np.clip(((times - start) // width).astype(int), 0, bins - 1)
         counts = np.bincount(places, minlength=bins)
         top = int(counts.argmax())
-        # The rest of the window tells what is usual; none at all there is taken as half an event.
-        usual = max(0.5, float(counts.sum() - counts[top])) / (bins - 1)
-        p = float(poisson.sf(counts[top] - 1, usual)) * bins
+        # The expected number is that of the rest of the window; zero there is taken as half an event.
+        expected = max(0.5, float(counts.sum() - counts[top])) / (bins - 1)
+        p = float(poisson.sf(counts[top] - 1, expected)) * bins
         if counts[top] < FEWEST_IN_BURST or p > SIGNIFICANCE:
             continue
         within = times[places == top]
@@ -116,21 +116,21 @@ def find_bursts(events: Sequence[Event], start: float, end: float) -> list[Patte
             described(
                 "event_burst",
                 (),
-                1 - usual / float(counts[top]),
+                1 - expected / float(counts[top]),
                 within.min(),
                 within.max(),
                 name=kind,
                 count=int(counts[top]),
                 span=span_text(width),
                 time=clock(within.min()),
-                usual=f"{usual:.2g}",
+                usual=f"{expected:.2g}",
             )
         )
     return patterns
 
 
 def find_daily_events(events: Sequence[Event], start: float, end: float) -> list[Pattern]:
-    """Types of events that come each day at one time."""
+    """Types of events that occur each day at the same time."""
     patterns = []
     for kind, times in _times_by_type(events).items():
         daily = daily_time(times, end - start)
@@ -142,7 +142,7 @@ def find_daily_events(events: Sequence[Event], start: float, end: float) -> list
 
 
 def find_sequences(events: Sequence[Event], start: float, end: float) -> list[Pattern]:
-    """Types that follow another within ten minutes more often than chance has it, by a binomial test of each pair."""
+    """Types that follow another within ten minutes more often than by chance, by a binomial test of each pair."""
     from scipy.stats import binom
 
     by_type = _times_by_type(events)
@@ -177,13 +177,13 @@ def find_sequences(events: Sequence[Event], start: float, end: float) -> list[Pa
 
 
 def _gaps_to_next(before: Floats, after: Floats) -> Floats:
-    """Seconds from each time to the next later one of the others; infinite where there is none."""
+    """Seconds from each time in ``before`` to the next one in ``after``; infinite where there is none."""
     padded = np.append(after, np.inf)
     return padded[np.searchsorted(after, before, side="right")] - before
 
 
 def _times_by_type(events: Sequence[Event]) -> dict[str, Floats]:
-    """Sorted Unix seconds of the events with times, of the most frequent types."""
+    """Type -> sorted Unix seconds of its events with times, of the most frequent types."""
     timed = [event for event in events if event.time is not None]
     frequent = [kind for kind, _ in Counter(event.type for event in timed).most_common(MOST_TYPES)]
     return {

@@ -1,4 +1,4 @@
-"""Series on an even grid, as every method for patterns wants them."""
+"""Series on a regular grid, as the methods for patterns need them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ from aiops_assets.engine.samples import Series
 from aiops_assets.timeseries.series import Floats
 
 FEWEST_POINTS = 12
-"""Below this nothing but a count can be said."""
+"""Fewest points of a grid: with fewer, there is nothing to analyse but the count."""
 MOST_POINTS = 2016
-"""A week of five minutes; a longer series is averaged down to this."""
+"""Most points of a grid, a week of five minutes; a longer series is averaged."""
 LARGEST = 1e100
-"""No metric is larger, and squares of larger values are infinite."""
+"""Largest absolute value: no metric is larger, and squares of larger values are infinite."""
 LEAST_FILLED = 0.7
-"""Share of a grid's points that have samples; a sparser series gets a coarser grid."""
+"""Least share of a grid's points with samples; a sparser series gets a coarser grid."""
 MAD_TO_SIGMA = 1.4826
-"""Of a normal distribution."""
+"""Ratio of the standard deviation of a normal distribution to its median absolute deviation."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A series at even distances; gaps are filled in linearly.
+    """A series on a regular grid, with gaps interpolated linearly.
 
     Attributes:
-        name: as sent.
-        shown: the name for a sentence, with the labels' values where series of one name differ by them.
+        name: name as sent.
+        shown: the name for sentences, with the values of labels by which series of the name differ.
         values: (n,) float64, finite.
         start: Unix seconds of the first point.
-        step: seconds between points.
+        step: distance of two points, seconds.
         thinned: whether samples were averaged.
     """
 
@@ -51,7 +51,7 @@ class Grid:
         return self.step * (len(self.values) - 1)
 
     def at(self, position: int) -> float:
-        """Unix seconds of a point."""
+        """Unix seconds of the point at ``position``."""
         return self.start + self.step * int(position)
 
 
@@ -61,18 +61,18 @@ def seconds_of(series: Series) -> Floats:
 
 
 def to_grid(series: Series, labels: Sequence[str] = ()) -> Grid | None:
-    """A series on a grid of its own usual step.
+    """A series on a grid with its median step.
 
-    ``None`` where it has too few points for one, or values above :data:`LARGEST`.
-    ``labels`` are the values by which series of one name differ.
+    ``None`` if it has too few points, or values above :data:`LARGEST`. ``labels`` are the label values by which series
+    of the same name differ.
     """
     if len(series.values) < FEWEST_POINTS or float(np.abs(series.values).max()) > LARGEST:
         return None
     shown = f"{series.name} ({', '.join(labels)})" if labels else series.name
     seconds = seconds_of(series)
     span = float(seconds[-1] - seconds[0])
-    usual = float(np.median(np.diff(seconds)))
-    step = max(usual, span / (MOST_POINTS - 1))
+    median_step = float(np.median(np.diff(seconds)))
+    step = max(median_step, span / (MOST_POINTS - 1))
     while span / step + 1 >= FEWEST_POINTS:
         bins = np.floor((seconds - seconds[0]) / step + 0.5).astype(np.int64)
         counts = np.bincount(bins)
@@ -87,12 +87,12 @@ def to_grid(series: Series, labels: Sequence[str] = ()) -> Grid | None:
 
 
 def robust_sigma(values: Floats) -> float:
-    """The standard deviation that the median absolute deviation stands for."""
+    """Robust standard deviation: the scaled median absolute deviation."""
     return MAD_TO_SIGMA * float(np.median(np.abs(values - np.median(values))))
 
 
 def block_means(values: Floats, most: int) -> Floats:
-    """Means of equal blocks, at most so many; what does not fill the last block is left out."""
+    """Means of at most ``most`` equal blocks; values that do not fill a block are left out."""
     size = -(-len(values) // most)
     count = len(values) // size
     return values[: count * size].reshape(count, size).mean(axis=1)

@@ -1,7 +1,7 @@
-"""Which layer is in trouble: infrastructure, platform or application.
+"""Finds the layers in trouble: infrastructure, platform or application.
 
-Every piece of evidence is a metric that is abnormal or an event that tells of a failure, with a probability that
-it means trouble in its layer. Pieces of one layer combine as independent ones do: 1 - prod(1 - p).
+Evidence is an abnormal metric or an event about a failure, each with a probability that it means trouble in its layer.
+Evidence of one layer is combined as independent: 1 - prod(1 - p).
 """
 
 import re
@@ -15,12 +15,12 @@ from aiops_assets.engine.samples import MEANINGS
 
 LAYERS = ("infrastructure", "platform", "application")
 PATTERN_WEIGHT = 0.85
-"""Of a pattern's own confidence: a metric may change without anything being wrong."""
+"""Weight of a pattern, times its confidence: a metric may change without any trouble."""
 HIGH_RATIO, HIGH_RATIO_WEIGHT = 0.9, 0.6
 FULL_RATIO, FULL_RATIO_WEIGHT = 0.97, 0.7
 FAILURE_WEIGHT = 0.55
 REPEATED_WEIGHT = 0.2
-"""Of each further event of a type that was already counted: the same thing said again."""
+"""Weight of each further event of a type that was counted already, because it mostly repeats the first."""
 MOST_REPEATS = 5
 ABNORMAL = ("upward_trend", "change_point", "spike", "dip", "counter_storm")
 
@@ -42,7 +42,7 @@ LAYER_NAMES: Mapping[str, re.Pattern[str]] = MappingProxyType(
         ),
     }
 )
-"""Words of names and events that tell a layer; the first layer, in this order, whose word comes first counts."""
+"""Layer -> words of names and events that identify it. The earliest word decides; at a tie, the order of the layers."""
 LAYER_LABELS = (
     ("application", ("pod", "container", "deployment", "app", "workload")),
     ("infrastructure", ("node", "machine", "instance", "device")),
@@ -62,10 +62,10 @@ class Evidence:
     """One sign of trouble.
 
     Attributes:
-        layer: of :data:`LAYERS`.
-        weight: probability that it means trouble there, 0-1.
+        layer: one of :data:`LAYERS`.
+        weight: probability (0-1) that it means trouble in that layer.
         metric: name as sent; empty for an event.
-        start, end: Unix seconds it covers.
+        start, end: time span, Unix seconds.
     """
 
     layer: str
@@ -76,13 +76,13 @@ class Evidence:
 
 
 def layer_of_metric(name: str, labels: Mapping[str, str]) -> str | None:
-    """The layer a metric belongs to; ``None`` where nothing tells.
+    """The layer of a metric; ``None``: unknown.
 
-    A label ``layer`` says it, then a namespace of the platform's own, then the name, then the other labels.
+    It follows from a label ``layer``, else a namespace of the platform, else the name, else the other labels.
     """
-    said = labels.get("layer", "").lower()
-    if said in LAYERS:
-        return said
+    stated = labels.get("layer", "").lower()
+    if stated in LAYERS:
+        return stated
     meaning = MEANINGS.get(name)
     by_name = _layer_of_text(meaning.metric.name if meaning else name)
     if by_name != "infrastructure" and PLATFORM_NAMESPACE.match(labels.get("namespace", "")):
@@ -91,7 +91,7 @@ def layer_of_metric(name: str, labels: Mapping[str, str]) -> str | None:
 
 
 def _layer_of_text(text: str) -> str | None:
-    # A name's words end at underscores and at capitals, and so do those of a reason such as NodeNotReady.
+    # Words of a name end at underscores and capitals, as do those of a reason such as NodeNotReady.
     lowered = text.lower().replace("_", " ")
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).lower().replace("_", " ")
     found = [
@@ -104,14 +104,14 @@ def _layer_of_text(text: str) -> str | None:
 
 
 def layer_of_event(event: Event) -> str | None:
-    """The layer of an event that tells of a failure; ``None`` for any other event."""
+    """The layer of an event about a failure; ``None`` for any other event."""
     text = event.text.lower()
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", event.text).lower()
     if not (FAILURE.search(text) or FAILURE.search(spaced)) or RECOVERY.search(text):
         return None
-    said = event.labels.get("layer", "").lower()
-    if said in LAYERS:
-        return said
+    stated = event.labels.get("layer", "").lower()
+    if stated in LAYERS:
+        return stated
     by_type = _layer_of_text(event.type)
     if by_type != "infrastructure" and PLATFORM_NAMESPACE.match(event.labels.get("namespace", "")):
         return "platform"
@@ -129,14 +129,14 @@ def metric_evidence(pattern: Pattern, labels: Mapping[str, str]) -> Evidence | N
 
 
 def level_evidence(name: str, labels: Mapping[str, str], value: float, factor: float, time: float) -> Evidence | None:
-    """A ratio near its limit as a sign of trouble, without any history.
+    """A ratio near its limit as a sign of trouble, whatever its history.
 
     Args:
-        name: as sent.
-        labels: as sent.
-        value: the last one, as sent.
-        factor: what values as sent are divided by to be a ratio.
-        time: Unix seconds.
+        name: name as sent.
+        labels: labels as sent.
+        value: newest value as sent.
+        factor: divisor of values as sent that gives ratios.
+        time: time of the value, Unix seconds.
     """
     meaning = MEANINGS.get(name)
     layer = layer_of_metric(name, labels)
@@ -150,7 +150,7 @@ def level_evidence(name: str, labels: Mapping[str, str], value: float, factor: f
 
 
 def event_evidence(events: Sequence[Event], start: float, end: float) -> list[Evidence]:
-    """Events that tell of a failure as signs of trouble; one without a time stands for the whole window."""
+    """Events about failures as signs of trouble; one without a time covers the whole window."""
     seen: dict[tuple[str, str], int] = {}
     evidence = []
     for event in events:
@@ -168,14 +168,14 @@ def event_evidence(events: Sequence[Event], start: float, end: float) -> list[Ev
 def affected_layers(evidence: Sequence[Evidence]) -> tuple[list[Pattern], list[str]]:
     """A pattern and a sentence for each layer with signs of trouble, the surest first.
 
-    Descriptions count the evidence and name none of it: names of other layers' metrics would read as these layers.
+    Descriptions count the evidence without names, in which the engine might find words of other layers.
     """
     patterns, insights = [], []
     for layer in LAYERS:
         pieces = [piece for piece in evidence if piece.layer == layer]
         if not pieces:
             continue
-        # Patterns of one metric tell of one thing: its strongest counts.
+        # Patterns of one metric have one cause, so that only the strongest is used.
         strongest: dict[str, float] = {}
         clear = 1.0
         for piece in pieces:

@@ -1,8 +1,8 @@
-"""What an analysis of patterns finds, and the sentences that say it.
+"""Patterns, the answer of an analysis, and the sentences that describe them.
 
 The coordination engine reads layers out of ``description + " " + type`` by case-sensitive substrings
-(:data:`LAYER_WORDS`), so the fixed words here are chosen: those of a layer match that layer alone, all others none.
-A test scans every sentence.
+(:data:`LAYER_WORDS`). So the fixed words here are chosen with care: those about a layer match that layer only, all
+others match none. A test scans every sentence.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ LAYER_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "application": ("application", "pod", "deployment", "container", "workload"),
     }
 )
-"""Words by which the engine tells layers in a description."""
+"""Words by which the engine finds layers in a description."""
 
 FIRST_SECOND = datetime.min.replace(tzinfo=UTC).timestamp()
 LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
@@ -61,12 +61,12 @@ class Pattern:
     """Something regular or remarkable in metrics or events.
 
     Attributes:
-        pattern: its id, a key of :data:`SENTENCES`.
+        pattern: id, a key of :data:`SENTENCES`.
         type: trend, seasonal, spike or correlation.
-        description: a sentence.
+        description: a sentence for people.
         metrics: names as sent; empty for a pattern of events.
         confidence: 0-1.
-        start_time, end_time: what it covers, UTC.
+        start_time, end_time: its time span, UTC.
     """
 
     pattern: str
@@ -80,12 +80,12 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Two metrics whose changes go together.
+    """Two metrics whose changes correlate.
 
     Attributes:
         metric_a, metric_b: names as sent.
         coefficient: Spearman's rank correlation of their differences, -1 to 1.
-        lag_seconds: by how much ``metric_b`` comes after ``metric_a``; negative where it comes before.
+        lag_seconds: seconds by which ``metric_b`` follows ``metric_a``; negative if it precedes.
         confidence: 0-1.
     """
 
@@ -98,14 +98,14 @@ class Correlation:
 
 @dataclass(frozen=True)
 class PatternAnalysis:
-    """The answer to an analysis.
+    """The answer of an analysis.
 
     Attributes:
-        patterns: the surest first.
-        insights: sentences, the most important first, what was left out last.
-        patterns_found: how many patterns.
-        confidence: of the surest pattern; 0 where there is none.
-        correlations: the strongest first.
+        patterns: patterns, the surest first.
+        insights: sentences, the most important first, omissions last.
+        patterns_found: number of patterns.
+        confidence: confidence of the surest pattern; 0 without any.
+        correlations: correlations, the strongest first.
     """
 
     patterns: tuple[Pattern, ...]
@@ -121,26 +121,26 @@ def described(
     """A pattern of a kind of :data:`SENTENCES`; ``start`` and ``end`` in Unix seconds."""
     type_, sentence = SENTENCES[kind]
     text = sentence.format(**words)
-    return Pattern(kind, type_, text, metrics, bounded(confidence), moment(start), moment(end))
+    return Pattern(kind, type_, text, metrics, bounded(confidence), utc_time(start), utc_time(end))
 
 
 def bounded(confidence: float) -> float:
-    """A confidence as it is answered: nothing here is ever certain, so at most 0.99."""
+    """A confidence limited to 0.99, because no pattern is certain."""
     return round(min(0.99, max(0.0, float(confidence))), 4)
 
 
-def moment(seconds: float) -> datetime:
-    """Unix seconds as a time in UTC, within the years that there are: an offset can lead out of them."""
+def utc_time(seconds: float) -> datetime:
+    """Unix seconds as a UTC time, limited to the years of ``datetime``: an offset can lead out of them."""
     return datetime.fromtimestamp(min(LAST_SECOND, max(FIRST_SECOND, round(float(seconds), 3))), UTC)
 
 
 def clock(seconds: float) -> str:
-    """A time for a sentence."""
-    return moment(seconds).strftime("%Y-%m-%d %H:%M UTC")
+    """Unix seconds as text, in UTC."""
+    return utc_time(seconds).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def span_text(seconds: float) -> str:
-    """A length of time for a sentence."""
+    """A duration in seconds as text."""
     for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:
             count = round(seconds / length, 1)

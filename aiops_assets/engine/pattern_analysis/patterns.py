@@ -35,7 +35,7 @@ from aiops_assets.engine.pattern_analysis.layers import (
     level_evidence,
     metric_evidence,
 )
-from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, PatternAnalysis, moment
+from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, PatternAnalysis, utc_time
 from aiops_assets.engine.pattern_analysis.seasons import find_season
 from aiops_assets.engine.pattern_analysis.spikes import find_spikes
 from aiops_assets.engine.pattern_analysis.trends import find_change_points, find_trend
@@ -46,9 +46,9 @@ __all__ = ["ANALYSIS_TYPES", "PatternAnalysis", "analyze"]
 
 ANALYSIS_TYPES = ("trend", "seasonal", "correlation", "layer_detection")
 MOST_SERIES = 100
-"""Series that are looked at closely; a request may hold thousands."""
+"""Most series that are analysed; a request may hold thousands."""
 MOST_SENT_SAMPLES, MOST_SENT_SERIES = MOST_SERIES * MOST_POINTS, 20_000
-"""Of one request: 201,600 samples take some two seconds, and clients wait ten."""
+"""Most samples and series of one request: 201,600 samples take some two seconds, and clients wait ten."""
 MOST_EVENTS = 10_000
 MOST_PATTERNS = 200
 MOST_INSIGHTS = 30
@@ -56,7 +56,7 @@ MOST_INSIGHTS = 30
 
 @dataclass(frozen=True)
 class _Window:
-    """What is looked at: ``None`` where nothing limits it; sets of what is wanted."""
+    """The time span of an analysis; an end that is ``None`` is open."""
 
     start: datetime | None
     end: datetime | None
@@ -70,7 +70,7 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Found:
-    """Of one series: its grid, its patterns, and words about what is not sure."""
+    """The findings about one series: its grid, its patterns, and sentences about doubts."""
 
     grid: Grid
     labels: Mapping[str, str]
@@ -88,20 +88,20 @@ def analyze(
     event_range: str | None = None,
     now: datetime,
 ) -> PatternAnalysis:
-    """What is regular or remarkable in samples and events.
+    """Find patterns in samples and events.
 
     Args:
-        samples: those outside ``start`` to ``end`` are left out; series of one name differ by their labels.
-        start, end: with an offset; ``None``, or Go's zero time, where it was not sent.
-        analysis_type: one of :data:`ANALYSIS_TYPES`, which limits what is looked for; ``None`` or empty is all.
+        samples: samples; those outside ``start`` to ``end`` are left out, and labels distinguish series of one name.
+        start, end: times with an offset; ``None`` or Go's zero time: not sent.
+        analysis_type: one of :data:`ANALYSIS_TYPES`, which limits the patterns; ``None`` or empty: all.
         events: strings, or objects ``{type, timestamp, ...}``.
-        event_range: how far back from ``end`` or ``now`` events with times are looked at: "24h", "7d".
-        now: with an offset; the end of samples that came without times.
+        event_range: how far before ``end`` or ``now`` events with times may lie: "24h", "7d".
+        now: present time with an offset; samples without times end there.
 
     Raises:
-        DataError: an unknown analysis type, a window that ends before it begins, an event or a range that cannot
-            be read, samples of one name of which only some have times, or more samples or series than can be
-            looked at in seconds.
+        DataError: the analysis type is unknown, the window ends before it begins, an event or a range cannot be read,
+            only some samples of a name have times, or there are more samples or series than can be analysed in
+            seconds.
     """
     if len(samples) > MOST_SENT_SAMPLES:
         raise DataError(
@@ -117,7 +117,7 @@ def analyze(
     series = _labelled_series(inside, now)
     event_window = window
     if event_range:
-        back = moment((window.end or now).timestamp() - parse_duration(event_range).total_seconds())
+        back = utc_time((window.end or now).timestamp() - parse_duration(event_range).total_seconds())
         event_window = _Window(back, window.end, now)
     happened, event_notes = _events_within(read_events(events), event_window)
     found, notes = _look(series, wanted)
@@ -144,7 +144,7 @@ def analyze(
 
 
 def _wanted(analysis_type: str | None) -> frozenset[str]:
-    """The types of patterns that an analysis type asks for, and ``layers``."""
+    """The types of patterns of an analysis type, and ``layers``."""
     if not analysis_type:
         return frozenset({"trend", "seasonal", "spike", "correlation", "layers"})
     if analysis_type == "layer_detection":
@@ -155,12 +155,12 @@ def _wanted(analysis_type: str | None) -> frozenset[str]:
 
 
 def _sent(time: datetime | None) -> datetime | None:
-    """A time as sent; ``None`` for Go's zero time, which stands for none."""
+    """A time as sent; ``None`` for Go's zero time, which means no time."""
     return time if time is not None and time.year > 1 else None
 
 
 def _labelled_series(samples: Iterable[Sample], now: datetime) -> list[tuple[Series, Mapping[str, str]]]:
-    """A series for each name and labels, in the order in which they first come: pods must not be mixed."""
+    """A series per name and labels, in order of first appearance: pods must not be mixed."""
     by_labels: dict[tuple[tuple[str, str], ...], list[Sample]] = {}
     for sample in samples:
         by_labels.setdefault(tuple(sorted(sample.labels.items())), []).append(sample)
@@ -183,7 +183,7 @@ def _events_within(events: list[Event], window: _Window) -> tuple[list[Event], l
 
 
 def _look(series: list[tuple[Series, Mapping[str, str]]], wanted: frozenset[str]) -> tuple[list[_Found], list[str]]:
-    """Patterns of the longest series, and a word about what was left out."""
+    """Findings about the longest series, and a sentence about those that were left out."""
     longest = sorted(series, key=lambda one: -len(one[0].values))[:MOST_SERIES]
     grids = [_look_at(one, labels, wanted) for one, labels in longest]
     found = [one for one in grids if one is not None]
@@ -201,7 +201,7 @@ def _look(series: list[tuple[Series, Mapping[str, str]]], wanted: frozenset[str]
 
 
 def _look_at(series: Series, labels: Mapping[str, str], wanted: frozenset[str]) -> _Found | None:
-    """Patterns of a series, of a counter's growth; ``None`` where there is no grid for it."""
+    """Findings about a series, or about the growth of a counter; ``None`` if it has no grid."""
     counts = is_counter(series)
     grid = to_grid(without_resets(series) if counts else series, tuple(labels.values()))
     if grid is None:
@@ -217,7 +217,7 @@ def _look_at(series: Series, labels: Mapping[str, str], wanted: frozenset[str]) 
 
 
 def _patterns_of(grid: Grid, wanted: frozenset[str]) -> tuple[list[Pattern], list[str]]:
-    """Patterns, and words about what is not sure."""
+    """Patterns of a grid, and sentences about doubts."""
     patterns: list[Pattern] = []
     doubts: list[str] = []
     season, period, component = find_season(grid)
@@ -227,7 +227,7 @@ def _patterns_of(grid: Grid, wanted: frozenset[str]) -> tuple[list[Pattern], lis
     if wanted & {"trend", "layers"}:
         changes = find_change_points(grid, period)
         patterns += changes
-        # Levels that change at once also order in time: that is no trend.
+        # Abrupt changes of the level also correlate with time, but are not a trend.
         trend, doubt = (None, "") if changes else find_trend(grid, deseasoned)
         patterns += [trend] if trend else []
         doubts += [doubt] if doubt else []
@@ -249,21 +249,21 @@ def _layers(
     first: float,
     last: float,
 ) -> tuple[list[Pattern], list[str]]:
-    """Patterns and sentences of the layers in trouble."""
+    """Patterns and sentences about the layers in trouble."""
     pieces: list[Evidence | None] = [metric_evidence(pattern, one.labels) for one in found for pattern in one.patterns]
     for one, labels in series:
         if one.name in MEANINGS:
             factor = unit_factor(MEANINGS[one.name].metric.unit, one.values.tolist())
             time = float(seconds_of(one)[-1])
             pieces.append(level_evidence(one.name, labels, float(one.values[-1]), factor, time))
-    told = [piece for piece in pieces if piece is not None]
-    return affected_layers([*told, *event_evidence(events, first, last)])
+    evidence = [piece for piece in pieces if piece is not None]
+    return affected_layers([*evidence, *event_evidence(events, first, last)])
 
 
 def _bounds(
     series: list[tuple[Series, Mapping[str, str]]], events: list[Event], window: _Window
 ) -> tuple[float, float]:
-    """Unix seconds of the window, or of what lies in it where it was not sent."""
+    """Begin and end of the window in Unix seconds; those of its samples and events where they were not sent."""
     times = [event.time.timestamp() for event in events if event.time]
     for one, _ in series:
         seconds = seconds_of(one)
@@ -271,7 +271,7 @@ def _bounds(
     now = window.now.timestamp()
     first = min(times, default=now)
     if window.start:
-        # Samples may begin before the range of events does.
+        # Samples may begin before the range of events.
         first = min(first, window.start.timestamp())
     last = window.end.timestamp() if window.end else max([*times, now] if window.start else times, default=now)
     return first, max(first, last)
@@ -285,7 +285,7 @@ def _insights(
     notes: list[str],
     series: int,
 ) -> tuple[str, ...]:
-    """Sentences: layers, then the surest patterns, counts of several, doubts, and what was left out."""
+    """Sentences: layers, then the surest patterns, counts of several, doubts, and omissions."""
     others = [pattern.description for pattern in patterns if not pattern.pattern.endswith("_layer")]
     counts = Counter("layer" if one.pattern.endswith("_layer") else one.type for one in patterns)
     if not patterns:
@@ -295,5 +295,5 @@ def _insights(
         head = [f"Found: {listed}."] if len(patterns) > 1 else []
     room = max(3, MOST_INSIGHTS - len(layers) - len(notes) - 2)
     middle = (others + doubts)[:room]
-    said = [count_text(events)] if events else []
-    return (*layers, *middle, *head, *said, *notes)
+    event_summary = [count_text(events)] if events else []
+    return (*layers, *middle, *head, *event_summary, *notes)

@@ -1,4 +1,4 @@
-"""Seasons: what repeats each day, week or few hours."""
+"""Finds seasons: patterns that repeat each day, each week or every few hours."""
 
 import numpy as np
 
@@ -8,26 +8,26 @@ from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 HOUR = 3600.0
 PERIODS = (7.0 * DAY_SECONDS, float(DAY_SECONDS), *(hours * HOUR for hours in (12, 8, 6, 4, 3, 2, 1)))
-"""Candidates in seconds, the longest first."""
+"""Candidate periods in seconds, the longest first."""
 FEWEST_STEPS = 6
-"""Points that a period must have."""
+"""Fewest points per period."""
 LEAST_STRENGTH = 0.64
-"""Of a season: Hyndman's nsdiffs calls one strong from here on."""
+"""Least strength of a season, from which on Hyndman's nsdiffs calls it strong."""
 CLEARLY = 0.1
-"""Strength by which a season has to pass one of half its period, which fits with fewer values."""
+"""Least difference of strength by which a longer season is preferred to a shorter one, which has fewer parameters."""
 LEAST_REPEAT, LEAST_REPEAT_OF_TWO = 0.4, 0.6
-"""Autocorrelation at the period; two periods are few, so that they have to agree better."""
+"""Least autocorrelation at the period; the second applies to series of only two periods, which must agree better."""
 LEAST_SECOND_REPEAT = 0.25
-"""Autocorrelation at twice the period: noise agrees with itself once by chance, and seldom twice."""
+"""Least autocorrelation at twice the period: noise correlates with itself once by chance, but seldom twice."""
 CONTRAST = 0.4
-"""By how much the autocorrelation at the period passes that at half of it: a slow wander has none of that."""
+"""Least difference of the autocorrelation at the period to that at half of it, which a slow drift does not reach."""
 
 
 def find_season(grid: Grid) -> tuple[Pattern | None, float, Floats]:
     """The strongest season, its period in seconds and its component (n,); ``None``, 0 and zeros where there is none.
 
-    Needs two whole periods. The autocorrelation has to be high at the period and low at half of it; then the
-    strength of the season in an STL decomposition, F_s = max(0, 1 - Var(R) / Var(S + R)), has to be high
+    The series must have two whole periods. The autocorrelation has to be high at the period and low at half of it; then
+    the strength of the season in an STL decomposition, F_s = max(0, 1 - Var(R) / Var(S + R)), has to be high
     (Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., section 4.3).
     """
     none = np.zeros_like(grid.values)
@@ -40,7 +40,7 @@ def find_season(grid: Grid) -> tuple[Pattern | None, float, Floats]:
         if not _repeats(correlation, period, len(grid.values)) or abs(period * grid.step - seconds) > grid.step / 2:
             continue
         strength, component = _strength(grid.values, period)
-        # Of a season and its multiples the shortest counts, unless a longer one explains clearly more.
+        # Of a season and its multiples the shortest is used, unless a longer one is clearly stronger.
         if strength >= LEAST_STRENGTH and (best is None or strength > best[0] - CLEARLY):
             best = (strength, seconds, component)
     if best is None:
@@ -63,7 +63,7 @@ def find_season(grid: Grid) -> tuple[Pattern | None, float, Floats]:
 
 
 def _autocorrelation(values: Floats) -> Floats | None:
-    """Of the values without a line, at every lag, each scaled to its number of pairs; ``None`` for a constant."""
+    """Autocorrelation of the detrended values at each lag, scaled to its number of pairs; ``None`` for a constant."""
     from scipy.signal import detrend
     from statsmodels.tsa.stattools import acf
 
@@ -88,12 +88,12 @@ def _repeats(correlation: Floats, period: int, n: int) -> bool:
 def _strength(values: Floats, period: int) -> tuple[float, Floats]:
     from statsmodels.tsa.seasonal import STL
 
-    # A season of one shape: a flexible one would take in a change of level.
+    # The season has a fixed shape: a flexible one would absorb a change of level.
     rigid = 10 * (len(values) // period) + 1
-    # Between every fifth of a period it goes in straight lines, which takes a fifth of the time.
+    # STL interpolates within each fifth of a period, which takes a fifth of the time.
     jump = max(1, period // 5)
     stl = STL(values, period=period, seasonal=rigid, seasonal_jump=jump, trend_jump=jump, low_pass_jump=jump)
-    # Two turns are enough without weights against outliers (Cleveland et al. 1990, section 3.3).
+    # Two iterations suffice without robustness weights (Cleveland et al. 1990, section 3.3).
     parts = stl.fit(inner_iter=2)
     season, rest = np.asarray(parts.seasonal), np.asarray(parts.resid)
     both = float(np.var(season + rest))

@@ -1,4 +1,4 @@
-"""Short peaks and dips, and peaks that come each day."""
+"""Finds short peaks and dips, and peaks that occur each day."""
 
 import numpy as np
 
@@ -7,24 +7,24 @@ from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, clock, d
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 PROMINENCE = 8.0
-"""Of a spike over what surrounds it, in robust standard deviations: one of 288 points of noise reaches 6."""
+"""Least prominence of a spike in robust standard deviations: noise of 288 points reaches 6."""
 HEIGHT = 6.0
-"""Of a spike over the moving median, in the same unit."""
+"""Least height of a spike above the moving median, in robust standard deviations."""
 WINDOW_SHARE = 8
-"""The moving median reaches over an eighth of the series."""
+"""The window of the moving median is the series' length divided by this."""
 LONGEST_WINDOW = 73
 STANDS_OUT = 2.0
-"""Times the highest peak that is no spike: heavy-tailed noise has peaks of every height, and none stands out."""
+"""Least ratio of a spike to the highest other peak: heavy-tailed noise has peaks of every height without a gap."""
 MOST_SPIKES_SHARE = 0.05
 SAME_HOUR = 3600.0
-"""Peaks this near each other by the clock are at the same time of day."""
+"""Peaks whose times of day differ by less than these seconds are at the same time of day."""
 FEWEST_DAYS = 3
 
 
 def find_spikes(grid: Grid) -> list[Pattern]:
-    """Peaks or dips that stand out of their surroundings and are shorter than these; at most one pattern of each kind.
+    """Short peaks or dips that stand out from their surroundings; at most one pattern of each kind.
 
-    Heights are measured from a moving median in robust standard deviations, so that a season is no spike.
+    Heights are measured from a moving median in robust standard deviations, so that a season is not a spike.
     """
     values = grid.values
     if len(values) < FEWEST_POINTS or float(np.ptp(values)) == 0:
@@ -66,17 +66,17 @@ def _window(n: int) -> int:
 
 
 def _stand_out(values: Floats) -> tuple[Floats, Floats, float]:
-    """What is left over a moving median, that median, and the robust deviation of the former."""
+    """The residuals of a moving median, that median, and the residuals' robust standard deviation."""
     from scipy.ndimage import median_filter
 
     base = median_filter(values, size=_window(len(values)), mode="mirror")
     rest = values - base
     low, high = np.quantile(values, [0.05, 0.95])
-    # A series that hardly moves has no deviation to measure by.
+    # A nearly constant series has a deviation of zero.
     floor = max(0.02 * float(high - low), 0.01 * abs(float(np.median(values))))
     if floor == 0:
         floor = 0.1 * float(np.abs(rest).max()) or 1.0
-    # Counts that are mostly zero have no median deviation, and heavy tails a wide one.
+    # Counts that are mostly zero have a median deviation of zero, and heavy tails need a larger one.
     wide = float(np.quantile(np.abs(rest), 0.95)) / 1.96
     return rest, base, max(robust_sigma(rest), wide, floor)
 
@@ -84,7 +84,7 @@ def _stand_out(values: Floats) -> tuple[Floats, Floats, float]:
 def _peaks(scaled: Floats, window: int) -> tuple["np.ndarray", "np.ndarray", "np.ndarray"]:
     from scipy.signal import find_peaks
 
-    # Zeros at both ends make a peak of the first or last sample one too.
+    # With zeros at both ends the first and the last sample can be peaks too.
     padded = np.concatenate([[0.0], scaled, [0.0]])
     found, about = find_peaks(padded, height=0.0, prominence=0.0, width=(None, window / 2), rel_height=0.5)
     heights = about["peak_heights"]
@@ -102,7 +102,7 @@ def _peaks(scaled: Floats, window: int) -> tuple["np.ndarray", "np.ndarray", "np
 
 
 def _same_time_of_day(grid: Grid, positions: "np.ndarray") -> tuple[str, int, float] | None:
-    """The common time of day of the peaks, on how many days, and how sure that is."""
+    """The common time of day of the peaks, the number of days, and a confidence; ``None``: there is none."""
     seconds = np.array([grid.at(position) for position in positions])
     return daily_time(seconds, grid.span)
 
@@ -110,12 +110,12 @@ def _same_time_of_day(grid: Grid, positions: "np.ndarray") -> tuple[str, int, fl
 def daily_time(seconds: Floats, span: float) -> tuple[str, int, float] | None:
     """The time of day at which something happens each day, "HH:MM" in UTC, the number of days, and a confidence.
 
-    Once a day counts, so that many at one time are not many days. By chance n days agree within an hour either way
-    with probability n (1/12)^(n-1).
+    Each day is counted once, so that many events at one time are not many days. By chance n days agree within an hour
+    either way with probability n (1/12)^(n-1).
 
     Args:
-        seconds: (n,) Unix seconds of the happenings.
-        span: seconds looked at.
+        seconds: (n,) Unix seconds of the events.
+        span: length of the window, seconds.
     """
     days = np.floor(seconds / DAY_SECONDS)
     angles = 2 * np.pi * (seconds % DAY_SECONDS) / DAY_SECONDS

@@ -1,4 +1,4 @@
-"""Trends and changes of level that are more than noise, a random wander or part of a day's rhythm."""
+"""Finds trends and changes of level that are more than noise, a random walk or part of a daily season."""
 
 import numpy as np
 
@@ -8,36 +8,36 @@ from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 SIGNIFICANCE = 0.01
 MONOTONE = 0.9
-"""From this rank correlation with time on a curve is a trend, however smooth its deviation from a line is."""
+"""Rank correlation with time from which on a curve is a trend, however smooth its deviation from a line is."""
 LEAST_CHANGE = 1.5
-"""Of a trend, in standard deviations of what it leaves over."""
+"""Least change of a trend, in standard deviations of its residuals."""
 MOST_TREND_POINTS = 400
 COARSE_BLOCKS = 24
 RHYTHM_MARGIN = 10.0
-"""Difference of BIC from which on a line explains clearly better than a daily sine (Kass & Raftery 1995)."""
+"""Difference of BIC from which on a line fits clearly better than a daily sine (Kass & Raftery 1995)."""
 MOST_CHANGE_POINTS = 1000
 PENALTY = 6.0
-"""Of a change point, in variances times log n; BIC has 2 for a known variance, and this one is estimated."""
+"""Penalty of a change point, in variances times log n; BIC has 2 for a known variance, and this one is estimated."""
 LEAST_STEP = 2.0
-"""Of a level, in standard deviations around it."""
+"""Least step of the level, in standard deviations around it."""
 LEAST_SCORE = 6.0
-"""Of a step, in standard errors of a difference of two autocorrelated means."""
+"""Least step, in standard errors of the difference of two autocorrelated means."""
 HARMONICS = 4
-"""Sines of a season that is fitted beside steps."""
+"""Number of harmonics of a season that is fitted together with steps."""
 STEP_MARGIN = 8.0
-"""Difference of BIC from which on a step explains better than a bend."""
+"""Difference of BIC from which on a step fits better than a bend."""
 
 
 def find_trend(grid: Grid, deseasoned: Floats) -> tuple[Pattern | None, str]:
-    """A monotone trend, or a word about why a rise is not called one; the word is empty where there is none.
+    """A monotone trend, or a sentence about why a rise is not called one; the sentence is empty otherwise.
 
-    Mann and Kendall's test with Sen's slope. Its variance is that of the number of independent points, judged by
-    the autocorrelation of what the line leaves over on two scales (Bayley & Hammersley 1946), because a smooth
-    noise drifts by itself. Below two days a line must also explain the samples better than a daily sine.
+    The test is that of Mann and Kendall with Sen's slope. Its variance uses the number of independent points, estimated
+    from the autocorrelation of the residuals on two scales (Bayley & Hammersley 1946), because smooth noise drifts by
+    itself. Below two days a line must also fit the samples better than a daily sine.
 
     Args:
-        grid: of the metric.
-        deseasoned: (n,) its values without a season that was found.
+        grid: grid of the metric.
+        deseasoned: (n,) its values without the season that was found.
     """
     from scipy.stats import kendalltau, norm, theilslopes
 
@@ -79,18 +79,18 @@ def find_trend(grid: Grid, deseasoned: Floats) -> tuple[Pattern | None, str]:
 
 
 def _independent(rest: Floats) -> float:
-    """How many independent points the rest of a line is worth, at least 2."""
+    """Effective number of independent points of the residuals of a line, at least 2."""
     counts = []
     for scaled in (rest, block_means(rest, COARSE_BLOCKS)):
         n = len(scaled)
-        # Taking a line away lowers the estimate (Kendall 1954; Marriott & Pope 1954).
+        # Detrending biases the estimate towards zero (Kendall 1954; Marriott & Pope 1954).
         rho = min(0.999, max(0.0, (n * lag_one(scaled) + 2) / (n - 4)))
         counts.append(n * (1 - rho) / (1 + rho))
     return max(2.0, min(counts))
 
 
 def _may_be_a_rhythm(values: Floats, times: Floats, span: float, slope: float) -> bool:
-    """Whether a daily sine explains the values about as well as a line; one that would swing too wide does not."""
+    """Whether a daily sine fits the values about as well as a line, with a plausible amplitude."""
     swing = 2 * abs(slope) / span * DAY_SECONDS / (2 * np.pi)
     if swing > 2 * float(np.abs(values).max()):
         return False
@@ -111,9 +111,9 @@ def _bic(columns: Floats, values: Floats) -> float:
 def find_change_points(grid: Grid, season_seconds: float) -> list[Pattern]:
     """Abrupt changes of the level, in order of time.
 
-    PELT (Killick 2012) on values of which what follows from the value before is taken away, with the robust
-    estimate of that share (Chakar et al. 2017, "AR1seg"), so that a smooth noise has no change points. A change
-    that is not abrupt belongs to a trend or a season and is left out.
+    PELT (Killick 2012) is applied to the innovations of a first-order autoregression, whose coefficient is estimated
+    robustly (Chakar et al. 2017, "AR1seg"), so that smooth noise has no change points. A change that is not abrupt
+    belongs to a trend or a season and is left out.
     """
     from ruptures import KernelCPD
 
@@ -127,9 +127,9 @@ def find_change_points(grid: Grid, season_seconds: float) -> list[Pattern]:
     innovations = values[1:] - rho * values[:-1]
     moves = np.diff(innovations)
     floor = 0.01 * float(np.ptp(values))
-    # Of counts most moves are none at all, which says nothing about the others.
+    # Counts mostly do not change from point to point, which says nothing about their other changes.
     spread = max(robust_sigma(moves), float(np.std(moves)) / 2, floor * (1 - rho)) / np.sqrt(2)
-    if spread == 0:  # A straight line.
+    if spread == 0:  # a straight line
         return []
     search = KernelCPD(kernel="linear", min_size=shortest).fit((innovations / spread).reshape(-1, 1))
     found = [int(end) + 1 for end in search.predict(pen=PENALTY * float(np.log(n)))[:-1]]
@@ -147,16 +147,16 @@ def find_change_points(grid: Grid, season_seconds: float) -> list[Pattern]:
 
 
 def _robust_rho(values: Floats) -> float:
-    """The share of a value that follows from the one before, 0 to 1, in spite of steps."""
+    """Coefficient (0 to 1) of a first-order autoregression, estimated robustly against steps."""
     one = float(np.median(np.abs(np.diff(values))))
     two = float(np.median(np.abs(values[2:] - values[:-2])))
     return min(1.0, max(0.0, (two / one) ** 2 - 1)) if one > 0 else 0.0
 
 
 def _heights(values: Floats, positions: list[int], period: float) -> tuple[Floats, Floats]:
-    """Heights of steps fitted together with a level or a slow curve and a season, and what that leaves over.
+    """Heights of steps fitted together with a level or a slow curve and a season, and the residuals.
 
-    Heights are zero where the same without steps explains the values as well.
+    Heights are zero where a model without steps fits the values as well.
     """
     n = len(values)
     places = np.arange(n)
@@ -164,7 +164,7 @@ def _heights(values: Floats, positions: list[int], period: float) -> tuple[Float
     angles = 2 * np.pi * places[:, None] * np.arange(1, HARMONICS + 1) / max(period, 1.0)
     season = np.column_stack([np.sin(angles), np.cos(angles)]) if period >= 2 * HARMONICS else np.empty((n, 0))
     curves = [np.column_stack([np.vander(np.linspace(-1.0, 1.0, n), degree + 1), season]) for degree in (0, 3)]
-    # The positions of the steps were searched for too.
+    # The positions of the steps are estimated parameters too.
     searched = len(positions) * float(np.log(n))
     stepped = [np.column_stack([steps, curve]) for curve in curves]
     best = min(stepped, key=lambda columns: _bic(columns, values))
@@ -175,14 +175,14 @@ def _heights(values: Floats, positions: list[int], period: float) -> tuple[Float
 
 
 def _error(rest: Floats, edges: tuple[int, int, int]) -> float:
-    """Standard error of a difference of the means beside an edge, in standard deviations of the rest."""
+    """Standard error of the difference of the means beside an edge, in standard deviations of the residuals."""
     before, position, after = edges
     rho = min(0.99, max(0.0, lag_one(rest)))
     return float(np.sqrt((1 / (position - before) + 1 / (after - position)) * (1 + rho) / (1 - rho)))
 
 
 def _is_abrupt(values: Floats, position: int) -> bool:
-    """Whether a step explains the values about a position clearly better than a line, or a line with a bend."""
+    """Whether a step fits the values around a position clearly better than a line, or a line with a bend."""
     reach = max(6, len(values) // 16)
     first, last = max(0, position - reach), min(len(values), position + reach)
     near = values[first:last]

@@ -1,4 +1,4 @@
-"""What events and a state say of issues: pieces of evidence, each with a probability and a time."""
+"""Evidence for issues from events and a state, each piece with a probability and a time."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ EVENT_FIELDS = ("type", "event", "event_type", "reason", "name", "message")
 TIME_FIELDS = ("timestamp", "time")
 LONGEST_TEXT = 300
 MOST_REPEATS = 3
-"""Events of one rule that count: the tenth restart says no more than the third."""
+"""Most events of one rule that are used: the tenth restart says no more than the third."""
 OLD_MINUTES, HALF_MINUTES = DAY, 6 * HOUR
-"""Older events say nothing; each six hours halve what one says."""
+"""Events older than the first (minutes) are ignored; the probability halves with each of the second (minutes)."""
 SHOWN = 60
 NO_YEAR = 1
-"""Go writes a time that was never set as 0001-01-01T00:00:00Z."""
+"""The year of a time that was never set, which Go writes as 0001-01-01T00:00:00Z."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One piece.
+    """One piece of evidence for an issue.
 
     Attributes:
-        issue: its id.
-        probability: 0-1, by this piece alone.
-        minutes: until it happens.
-        measured: whether samples told the time, not a table.
-        reason: for people.
+        issue: id of the issue.
+        probability: probability (0-1) of the issue given this piece alone.
+        minutes: minutes until the issue occurs.
+        measured: whether the time follows from samples instead of a table.
+        reason: a sentence for people.
     """
 
     issue: str
@@ -41,11 +41,11 @@ class Evidence:
 
 
 def event_evidence(events: Iterable[object], now: datetime) -> list[Evidence]:
-    """What events speak for, a piece a rule; three of a kind count, newer ones more.
+    """Evidence from events, one piece per rule; up to three events of a rule are used, with more weight for newer ones.
 
     Args:
-        events: texts, or objects with any of ``type``, ``reason``, ``message`` and ``timestamp`` (ISO 8601, UTC where
-            it has no offset; none, an empty one and Go's zero time are now). Words that no rule knows say nothing.
+        events: texts, or objects with any of ``type``, ``reason``, ``message`` and ``timestamp`` (ISO 8601, UTC without
+            an offset; a missing or empty one and Go's zero time mean now). Words without a rule are ignored.
 
     Raises:
         SchemaError: an event is neither text nor object.
@@ -71,19 +71,19 @@ def event_evidence(events: Iterable[object], now: datetime) -> list[Evidence]:
 
 
 def state_evidence(texts: Iterable[str]) -> list[Evidence]:
-    """What the texts of a state speak for, a piece a rule."""
-    said: dict[EventRule, str] = {}
+    """Evidence from the texts of a state, one piece per rule."""
+    text_by_rule: dict[EventRule, str] = {}
     for text in texts:
         for rule in rules_of(text):
-            said.setdefault(rule, text)
+            text_by_rule.setdefault(rule, text)
     return [
         Evidence(rule.issue, rule.probability, rule.minutes, False, f"the state says {text[:SHOWN]!r}")
-        for rule, text in said.items()
+        for rule, text in text_by_rule.items()
     ]
 
 
 def rules_of(text: str) -> list[EventRule]:
-    """The rules whose words a text has; none where it says that something is over."""
+    """The rules whose words are in a text; none if the text says that something is over."""
     words = words_of(text[:LONGEST_TEXT])
     if EventRule(OVER, "", 0.0, 0.0).says(words):
         return []
@@ -99,10 +99,10 @@ def noisy_or(probabilities: Iterable[float]) -> float:
 
 
 def state_texts(state: object, most: int = 200) -> tuple[list[str], dict[str, float]]:
-    """What a state says: its texts and the names of what is true in it; and its numbers by name.
+    """The texts of a state with the names of its true values, and its numbers by name.
 
     Args:
-        state: a text, or any object that JSON has; looked at are the first ``most`` values.
+        state: a text or any JSON value; its first ``most`` values are used.
     """
     texts: list[str] = []
     numbers: dict[str, float] = {}
@@ -125,7 +125,7 @@ def state_texts(state: object, most: int = 200) -> tuple[list[str], dict[str, fl
 
 
 def _read(event: object, place: int, now: datetime) -> tuple[str, float]:
-    """An event's text, and its age in minutes: 0 where it has no time or one to come."""
+    """An event's text, and its age in minutes, which is 0 without a time or for a time in the future."""
     if isinstance(event, str):
         return event, 0.0
     if not isinstance(event, Mapping):
@@ -141,7 +141,7 @@ def _read(event: object, place: int, now: datetime) -> tuple[str, float]:
 
 
 def _time(sent: object, place: int) -> datetime | None:
-    """``None`` of what clients write where they have no time: an empty text, and Go's zero time."""
+    """A time as sent; ``None`` for the values that clients write without a time: an empty text, and Go's zero time."""
     if isinstance(sent, str) and not sent.strip():
         return None
     try:

@@ -1,7 +1,7 @@
-"""What speaks for which issue, as tables that people can read and argue about.
+"""Tables of the evidence for each issue, for people to read and discuss.
 
-The probabilities and times are judgements, not measurements: no labelled incidents are at hand. Where samples tell a
-time, that one is answered instead. Names of events are those of Kubernetes (OOMKilled, BackOff, FailedScheduling) and
+Probabilities and times are judgements, not measurements, because there are no labelled incidents. A time that follows
+from samples takes precedence. Names of events are those of Kubernetes (OOMKilled, BackOff, FailedScheduling) and
 of ADR-009's request example (pod_restart, high_cpu); actions are words as in its answer example.
 """
 
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 HOUR, DAY = 60.0, 1440.0
-"""Minutes."""
+"""Durations in minutes."""
 
 
 @dataclass(frozen=True)
 class EventRule:
-    """What a word of an event, or of the state, speaks for.
+    """The issue that words of an event, or of the state, suggest.
 
     Attributes:
         words: a pattern of whole words, in lower case with ``_`` between them.
-        issue: its id.
-        probability: that the issue comes, of one such event alone.
-        minutes: until then.
+        issue: id of the issue.
+        probability: probability (0-1) of the issue given one such event.
+        minutes: minutes until the issue occurs.
     """
 
     words: str
@@ -31,22 +31,22 @@ class EventRule:
     minutes: float
 
     def says(self, text: str) -> bool:
-        """Whether a text, as :func:`words_of` gives it, has these words, and no "not" or "no" before them."""
+        """Whether a text of :func:`words_of` contains these words without a "not" or "no" before them."""
         return re.search(f"_(?<!_not_)(?<!_no_)(?:{self.words})(?=_|$)", f"_{text}") is not None
 
 
 @dataclass(frozen=True)
 class LevelRule:
-    """What a metric's level speaks for; between the knots lines, below the first nothing.
+    """The issue that a metric's level suggests: linear between the knots, nothing below the first.
 
     Attributes:
-        metrics: names of the catalogue or as sent.
-        issue: its id.
+        metrics: names in the catalogue or as sent.
+        issue: id of the issue.
         levels: knots, in the metric's unit.
-        probabilities, minutes: at the knots.
-        limit: what a forecast that reaches it speaks for the issue.
-        full: where a trend ends.
-        leaks: whether a trend goes on until then (memory, disk) or comes and goes with load.
+        probabilities, minutes: probability of the issue and minutes until it, at the knots.
+        limit: level whose breach by a forecast is evidence, in the metric's unit.
+        full: level at which a trend ends, in the metric's unit.
+        leaks: whether a trend continues until ``full`` (memory, disk); otherwise it follows the load.
     """
 
     metrics: tuple[str, ...]
@@ -61,12 +61,12 @@ class LevelRule:
 
 @dataclass(frozen=True)
 class StateRule:
-    """What a word of the current state adds.
+    """The issue that words of the current state suggest.
 
     Attributes:
-        words: as of events.
-        support: probability by which it speaks for any issue that something else speaks for.
-        issue, probability, minutes: what it speaks for where nothing else speaks for anything.
+        words: pattern as in :class:`EventRule`.
+        support: probability that it adds to any issue for which there is other evidence.
+        issue, probability, minutes: the issue that it suggests where there is no other evidence.
     """
 
     words: str
@@ -102,7 +102,8 @@ EVENT_RULES = (
 )
 ENDED = "resolved|recover(?:ed|y)|cleared|(?<!connection_)(?<!socket_)(?<!stream_)closed(?!_connection)"
 OVER = f"{ENDED}|normal|healthy|succeeded|success|completed|no_(?:errors?|issues?|restarts?)"
-"""Events with these words speak for nothing: what they name is over. Of a state the first alone say so."""
+"""Events with these words are no evidence, because what they name is over. For a state, only the words of ``ENDED``
+have this meaning."""
 
 LEVEL_RULES = (
     LevelRule(
@@ -128,8 +129,8 @@ LEVEL_RULES = (
         (1000, 2000, 4000), (0.2, 0.6, 0.9), (HOUR, 10, 1), limit=2000, full=2000,
     ),
 )  # fmt: skip
-"""Ratios, errors a request, milliseconds. CPU from the ML setup guide's 80 % on, error rate .10 and p95 2000 ms as its
-alerts (engine contract, section 4); memory and disk around the kubelet's 90 %."""
+"""In ratios, errors per request and milliseconds. CPU begins at the ML setup guide's 80 %, error rate and p95 latency
+at its alerts of 0.10 and 2000 ms (engine contract, section 4); memory and disk are around the kubelet's 90 %."""
 
 STATE_RULES = (
     StateRule(
@@ -139,7 +140,7 @@ STATE_RULES = (
 )
 
 RESTARTS_AN_HOUR, RESTART_PROBABILITIES = (0.0, 1.0, 2.0, 3.0, 5.0), (0.0, 0.25, 0.5, 0.75, 0.9)
-"""Restarts of one pod within the newest hour speak for a crash loop; a count that stays speaks for nothing."""
+"""Probability of a crash loop by the restarts of one pod within the newest hour; a constant count is no evidence."""
 
 ACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -157,10 +158,10 @@ ACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "service_degradation": ("check_service_health",),
     }
 )
-"""What may help, by issue."""
+"""Issue -> suggested actions."""
 
 
 def words_of(text: str) -> str:
-    """Lower case, ``_`` between words: "CrashLoopBackOff" is crash_loop_back_off, "OOMKilled" is oom_killed."""
+    """The text in lower case with ``_`` between words: "CrashLoopBackOff" becomes crash_loop_back_off."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", text)
     return re.sub(r"[^a-z0-9]+", "_", parted.lower()).strip("_")

@@ -1,8 +1,7 @@
-"""Which issues are to be expected, and what may help: the answer of ``POST /api/v1/prediction/predict`` to
-``issue_context``.
+"""Predicts issues and suggests actions: the answer of ``POST /api/v1/prediction/predict`` to ``issue_context``.
 
-Pieces of evidence for one issue (samples, each kind of event, the state) are combined by a noisy-or: the issue fails to
-come only if each piece fails to bring it (Pearl 1988, "Probabilistic Reasoning in Intelligent Systems", section 4.3.2).
+Pieces of evidence for one issue (samples, each kind of event, the state) are combined by a noisy-or: the issue does not
+occur only if none of them causes it (Pearl 1988, "Probabilistic Reasoning in Intelligent Systems", section 4.3.2).
 The pieces' own probabilities are the tables of :mod:`aiops_assets.engine.prediction.issue_rules`.
 Source: ADR-009's request example; engine contract, section 2.2.
 """
@@ -26,19 +25,19 @@ from aiops_assets.engine.samples import MEANINGS, Sample
 from aiops_assets.engine.served_rows import Forecasting
 
 LEAST_PROBABILITY, MOST_PROBABILITY = 0.2, 0.99
-"""Issues that are less probable are not named; nothing is certain."""
+"""Issues below the first are not reported; no probability is above the second."""
 MOST_REASONS = 5
 
 
 @dataclass(frozen=True)
 class PredictedIssue:
-    """An issue that is to be expected.
+    """A predicted issue.
 
     Attributes:
-        issue: its id: pod_oom, cpu_saturation, crash_loop, disk_full, node_pressure, error_storm, ...
+        issue: id: pod_oom, cpu_saturation, crash_loop, disk_full, node_pressure, error_storm, ...
         probability: 0.2-0.99.
         time_to_occurrence: "5m", "1h30m", "7h", "3d".
-        reasons: what speaks for it, the strongest first.
+        reasons: sentences about the evidence, the strongest first.
     """
 
     issue: str
@@ -52,8 +51,8 @@ class IssueOutlook:
     """The answer to ``issue_context``.
 
     Attributes:
-        predicted_issues: the most probable first.
-        suggested_actions: short words without repeats, of the most probable issue first.
+        predicted_issues: issues, the most probable first.
+        suggested_actions: short words without repeats, those of the most probable issue first.
     """
 
     predicted_issues: tuple[PredictedIssue, ...]
@@ -69,32 +68,33 @@ def predicted_issues(
     now: datetime,
     detected: Sequence[str] = (),
 ) -> IssueOutlook:
-    """Say which issues are to be expected.
+    """Predict issues.
 
-    The time of an issue is the one that samples tell, of the surest such piece, else of the surest piece's table.
+    The time of an issue is that of the surest evidence from samples or, without any, that in the table of the surest
+    piece.
 
     Args:
-        samples: ``issue_context.metrics``, after ``historical_metrics`` where those were sent too.
+        samples: ``issue_context.metrics``, after ``historical_metrics`` if those were sent too.
         events: ``recent_events``, oldest or newest first; texts or objects, see
             :func:`~aiops_assets.engine.prediction.event_evidence.event_evidence`.
-        state: ``current_state``: a text, any object, or ``None``. Numbers in it that have the name of a metric count
-            as its newest sample where no other was sent.
-        forecaster: what is served; ``None``: samples are judged by their own lines.
-        now: with an offset.
-        detected: kinds of anomalies that were found in the same samples. They say what an event of now would, but of
-            an issue that samples speak for already no more than the stronger of the two: it is one observation.
+        state: ``current_state``: a text, any object, or ``None``. Numbers in it with the name of a metric are used as
+            its newest sample if no other was sent.
+        forecaster: the served forecaster; ``None``: robust lines are used instead.
+        now: present time, with an offset.
+        detected: kinds of anomalies found in the same samples. They are evidence like events of now, but together with
+            that of samples for the same issue only the stronger one is used: it is one observation.
 
     Raises:
         SchemaError, DataError: an event that cannot be read, see ``event_evidence``; too many samples, see
             :func:`~aiops_assets.engine.prediction.sent_histories.series_of`.
-        ModelError: the forecaster gave no forecast that could be used.
+        ModelError: the forecast is not usable.
     """
     texts, numbers = state_texts(state)
     known = [Sample(name, value) for name, value in numbers.items() if _is_metric(name)]
     sent = {sample.name for sample in samples}
     every = together([*samples, *(one for one in known if one.name not in sent)], now)
     pieces = metric_evidence(series_of(every, now), forecaster)
-    pieces += _beyond(pieces, [event_evidence([kind], now) for kind in dict.fromkeys(detected)])
+    pieces += _above_measured(pieces, [event_evidence([kind], now) for kind in dict.fromkeys(detected)])
     pieces += event_evidence(events, now)
     pieces += state_evidence(texts)
     by_issue: dict[str, list[Evidence]] = {}
@@ -115,28 +115,28 @@ def predicted_issues(
 
 
 def together(samples: Sequence[Sample], now: datetime) -> list[Sample]:
-    """All samples; one without a time is of now where others of its name have one."""
+    """All samples; one without a time gets the present one if others of its name have a time."""
     timed = {sample.name for sample in samples if sample.time is not None}
     return [replace(sample, time=now) if sample.time is None and sample.name in timed else sample for sample in samples]
 
 
 def _issue(issue: str, pieces: list[Evidence], state: StateRule | None) -> PredictedIssue:
     surest = sorted(pieces, key=lambda piece: -piece.probability)
-    told = next((piece for piece in surest if piece.measured), surest[0])
+    timing = next((piece for piece in surest if piece.measured), surest[0])
     together = noisy_or([*(piece.probability for piece in pieces), *([state.support] if state else [])])
-    # What is hardly probable by itself is not made an issue by a state that says nothing of it.
+    # A state alone does not turn a hardly probable issue into a reported one.
     if noisy_or(piece.probability for piece in pieces) < LEAST_PROBABILITY:
         together = 0.0
     return PredictedIssue(
         issue,
         round(min(together, MOST_PROBABILITY), 4),
-        duration_text(told.minutes),
+        duration_text(timing.minutes),
         tuple(dict.fromkeys(piece.reason for piece in surest))[:MOST_REASONS],
     )
 
 
 def _state_rule(texts: list[str]) -> StateRule | None:
-    """The first rule, the gravest, whose words any text has that does not say it is over."""
+    """The first (most severe) rule whose words are in a text that does not say that something is over."""
     words = [words_of(text) for text in texts]
     words = [one for one in words if not EventRule(ENDED, "", 0.0, 0.0).says(one)]
     for rule in STATE_RULES:
@@ -145,8 +145,8 @@ def _state_rule(texts: list[str]) -> StateRule | None:
     return None
 
 
-def _beyond(measured: list[Evidence], detected: list[list[Evidence]]) -> list[Evidence]:
-    """Of each issue the strongest detected piece, less what is measured: a noisy-or then gives the larger of both."""
+def _above_measured(measured: list[Evidence], detected: list[list[Evidence]]) -> list[Evidence]:
+    """Per issue the strongest detected piece, reduced so that a noisy-or with the measured one gives the larger one."""
     strongest: dict[str, Evidence] = {}
     for piece in [piece for each in detected for piece in each]:
         if piece.issue not in strongest or piece.probability > strongest[piece.issue].probability:

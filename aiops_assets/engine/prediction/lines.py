@@ -1,8 +1,8 @@
-"""How a series nobody learned goes on: a robust line where it surely has a trend, else its newest level.
+"""Forecasts of series without a model: a robust line if there is a significant trend, else the newest level.
 
 The slope is the median of pairwise slopes (Theil 1950, Sen 1968; scipy.stats.theilslopes). Its interval is widened for
-residuals that hang together (a first-order autoregression): a random walk has no trend. On generated series it was no
-worse than statsmodels' damped Holt, twenty times as fast, and one wild sample does not move it.
+autocorrelated residuals (a first-order autoregression): a random walk has no trend. On generated series it was no worse
+than statsmodels' damped Holt and twenty times as fast, and a single outlier does not change it.
 """
 
 import math
@@ -13,35 +13,35 @@ import numpy as np
 from aiops_assets.timeseries.series import Floats
 
 LEAST_SAMPLES = 12
-"""Fewer tell no trend: the last value goes on."""
+"""Fewest samples for a trend; with fewer, the last value is the forecast."""
 LEAST_FOR_SLOPE = 5
 NEWEST = 120
-"""Samples that are looked at: pairwise slopes grow with the square."""
+"""Most samples that are used, because the number of pairwise slopes is quadratic."""
 SURE = 2.5
-"""Standard errors that a slope must be away from zero."""
+"""Least distance of a significant slope from zero, in standard errors."""
 MOST_CORRELATED = 0.97
 HALF_INTERVAL = 1.2815515655446004
-"""Standard deviations to each side of an 80 % interval."""
+"""Half width of an 80 % interval, in standard deviations."""
 LEVEL_SAMPLES = 3
 UNKNOWN_SHARE = 0.1
-"""Of the value, the standard deviation where a single sample tells none."""
+"""Standard deviation as a share of the value where samples are too few to estimate one."""
 HOUR_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
 class Level:
-    """Where a series is and where it goes.
+    """Level and trend of a series.
 
     Attributes:
-        level: now, in its unit.
-        median: of the newest samples, at most :data:`NEWEST`.
-        slope: per hour; 0 where no trend is sure.
-        slope_error: standard error, per hour.
-        spread: standard deviation around the line, in its unit.
-        window_hours: what it was read from.
-        samples: how many.
-        step_hours: between samples, the median.
-        walk: 0-1, how much what was off stays off (first-order autocorrelation).
+        level: present level, in the unit of the series.
+        median: median of the newest samples, at most :data:`NEWEST`.
+        slope: change per hour; 0 without a significant trend.
+        slope_error: standard error of the slope, per hour.
+        spread: standard deviation around the line, in the unit of the series.
+        window_hours: length of the samples, hours.
+        samples: number of samples.
+        step_hours: median distance of samples, hours.
+        walk: first-order autocorrelation of the residuals, 0-1.
     """
 
     level: float
@@ -55,10 +55,10 @@ class Level:
     walk: float
 
     def at(self, hours: float, share: float = 1.0) -> tuple[float, float, float]:
-        """Median and 80 % interval so many hours ahead: (value, lower, upper).
+        """Median and 80 % interval ``hours`` ahead: (value, lower, upper).
 
-        A trend is drawn on for that share of the time for which it was seen, and then no farther. The spread grows
-        as the root of time, as a random walk's, in the measure in which the series is one.
+        A trend is extrapolated for ``share`` of the length of the samples, and is constant after that. The spread grows
+        with the square root of time like that of a random walk, weighted by ``walk``.
         """
         value = self.level + self.slope * min(hours, share * self.window_hours)
         steps = hours / self.step_hours if self.step_hours > 0 else 1.0
@@ -68,11 +68,11 @@ class Level:
 
 
 def level_of(values: Floats, times: "np.ndarray[tuple[int], np.dtype[np.datetime64]]") -> Level:
-    """Read level and trend from a series.
+    """Estimate level and trend of a series.
 
     Args:
         values: (n,) float64, finite, oldest first, n >= 1.
-        times: (n,) datetime64, none of them equal.
+        times: (n,) datetime64, all different.
     """
     values = values[-NEWEST:]
     hours = (times[-NEWEST:] - times[-1]) / np.timedelta64(1, "s") / HOUR_SECONDS
@@ -82,7 +82,7 @@ def level_of(values: Floats, times: "np.ndarray[tuple[int], np.dtype[np.datetime
     if n < LEAST_FOR_SLOPE or np.ptp(values) == 0:
         last, median = float(values[-1]), float(np.median(values))
         jumps = float(np.abs(np.diff(values)).mean()) if n > 1 else 0.0
-        # Values that never moved are told exactly only when there are enough of them.
+        # A spread of zero is only plausible with enough equal values.
         unknown = UNKNOWN_SHARE * abs(last) if n < LEAST_SAMPLES else 0.0
         return Level(last, median, 0.0, 0.0, max(jumps, unknown), window, n, step, 1.0)
     slope, error, spread, walk = _slope(values, hours)
@@ -100,18 +100,18 @@ def _slope(values: Floats, hours: Floats) -> tuple[float, float, float, float]:
     """Slope and its standard error per hour, spread around the line, and the residuals' autocorrelation."""
     from scipy.stats import theilslopes
 
-    # Shifted and scaled: products of huge values must not overflow.
+    # Shift and scale the values: products of huge ones must not overflow.
     scale = float(np.abs(values).max())
     slope, _, low, high = theilslopes(values / scale, hours, 0.8)
     rest = values / scale - slope * hours
     rest = rest - np.median(rest)
     spread = max(1.4826 * float(np.median(np.abs(rest))), 0.5 * float(rest.std()))
     r = float((rest[1:] @ rest[:-1]) / max(rest @ rest, 1e-300))
-    # What a line leaves of a short series looks less correlated than it is, by about (2 + 4 r) / n: as Marriott and
-    # Pope (1954) show for what a mean leaves, with (1 + 3 r) / n.
+    # The residuals of a line underestimate the autocorrelation by about (2 + 4 r) / n; Marriott and Pope (1954) show
+    # (1 + 3 r) / n for those of a mean.
     r = float(np.clip(r + (2 + 4 * max(r, 0.0)) / len(values), 0.0, MOST_CORRELATED))
     error = math.sqrt((1 + r) / (1 - r)) * float(high - low) / (2 * HALF_INTERVAL)
-    # What is left of a line by rounding is no spread, and no autocorrelation.
+    # Rounding errors of a line are neither spread nor autocorrelation.
     if spread < 1e-12:
         spread, r = 0.0, 0.0
     return float(slope) * scale, error * scale, spread * scale, r

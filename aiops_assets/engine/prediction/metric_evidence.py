@@ -1,4 +1,4 @@
-"""What samples say of issues: levels, forecasts, trends towards a limit, restarts."""
+"""Evidence for issues from samples: levels, forecasts, trends towards a limit, restarts."""
 
 from collections.abc import Mapping
 
@@ -20,21 +20,21 @@ from aiops_assets.engine.served_rows import Forecasting
 from aiops_assets.timeseries.series import DAY_SECONDS
 
 FORECAST_SHARE, HELD_SHARE = 0.8, 0.5
-"""What a forecast that reaches a level says of the issue; what is left of a level that was held and does not rise."""
+"""Weight of a forecast that reaches a level, and of a level that was held for long and does not rise."""
 HELD_SAMPLES = 12
 LEAK_SURE, LINE_SURE, LINE_SHORT = 0.9, 0.8, 0.6
-"""Of leaks whose end is told to the minute; of robust lines, of a dozen samples, of fewer."""
+"""Weights of leaks with an exact time of exhaustion, of robust lines over a dozen samples, and over fewer."""
 FAR_HOURS = 672.0
-"""What ends half as far away, in 14 days, is half as probable."""
+"""Hours to exhaustion at which the probability is 0; it is one half at half of them, 14 days."""
 LINE_WINDOWS, LOAD_WINDOWS, LOAD_SHARE = 4.0, 0.5, 0.5
-"""How far a line is drawn on, in lengths of itself: of leaks, of load; and what the latter says of the issue."""
+"""Longest extrapolation of a line in lengths of its samples, for leaks and for load; and the weight of the latter."""
 LEAST_CHANGE_AN_HOUR, CHANGE_PROBABILITY = 0.02, 0.6
 
 
 def metric_evidence(series: Mapping[str, Series], forecaster: Forecasting | None) -> list[Evidence]:
-    """What samples speak for: of each issue the strongest level now, and the strongest sign of where it goes.
+    """Evidence from samples: per issue the strongest present level, and the strongest evidence about its course.
 
-    No more than these two, since metrics of one thing move together. Where it goes is told by forecasts of a day,
+    Only these two are used, because metrics of one resource correlate. The course follows from forecasts of a day,
     trends towards a limit, the documents' ``*_trend_*`` changes, and restarts of the newest hour.
 
     Raises:
@@ -64,7 +64,7 @@ def metric_evidence(series: Mapping[str, Series], forecaster: Forecasting | None
 
 
 def _metric(name: str) -> str:
-    """What a name stands for; empty for statistics other than the value itself."""
+    """The metric of a name; empty for statistics other than the value itself."""
     meaning = MEANINGS.get(name)
     if meaning is None:
         return name
@@ -92,7 +92,7 @@ def _held(outlook: Outlook, rule: LevelRule) -> bool:
 
 def _forecast(outlook: Outlook, rule: LevelRule) -> Evidence | None:
     limit = rule.limit * _percent(outlook.name)
-    # Lines tell of one moment alone, and how far they may be drawn on is judged with leaks.
+    # Lines give one time only, and their extrapolation is judged together with leaks.
     if outlook.judged_by != FORECASTER or outlook.last >= limit or outlook.samples < 2:
         return None
     reached = np.flatnonzero(outlook.value >= limit)
@@ -109,7 +109,7 @@ def _leak(outlook: Outlook, rule: LevelRule) -> Evidence | None:
         leak = outlook.exhaustion
         if not leak.hours:
             return None
-        # Half of it goes with the interval: one that has no end leaves the other half.
+        # Half of the weight depends on the interval; an interval without an end leaves the other half.
         sure = LEAK_SURE * (0.5 + 0.5 * (leak.hours / leak.latest_hours if leak.latest_hours else 0.0))
         return Evidence(rule.issue, sure * (1 - leak.hours / FAR_HOURS), leak.hours * HOUR, True, leak.in_words())
     level = outlook.level
@@ -126,8 +126,8 @@ def _leak(outlook: Outlook, rule: LevelRule) -> Evidence | None:
 
 
 def _change(outlook: Outlook, rule: LevelRule, one: Series) -> Evidence | None:
-    """Of a level and what it moved by lately; the level's own trend is surer where it has one."""
-    # 1.5 beside a level of 92 is percent too.
+    """Evidence from a level and its reported change; the level's own trend takes precedence if it has one."""
+    # A change of 1.5 with a level of 92 is percent too.
     factor = max(unit_factor(outlook.unit, one.values.tolist()), outlook.factor)
     change = float(one.values[-1]) / factor / MEANINGS[one.name].hours
     room = rule.full - outlook.last
@@ -144,7 +144,7 @@ def _restarts(one: Series) -> Evidence | None:
     age = (one.times[-1] - one.times) / np.timedelta64(1, "h")
     newest = one.values[age <= 1.0] if (age <= 1.0).sum() > 1 else one.values[-2:]
     span = float(min(age[-len(newest)], age[0])) if len(newest) > 1 else 0.0
-    # A pod that was replaced begins again at zero.
+    # The counter of a replaced pod begins again at zero.
     restarts = float(np.diff(newest).clip(0.0).sum())
     if restarts <= 0 or span <= 0:
         return None

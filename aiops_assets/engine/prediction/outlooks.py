@@ -1,11 +1,11 @@
-"""What comes of each name: the forecaster where it knows the name, else a robust line; leaks are followed.
+"""Outlooks for each name: the forecaster's for its metrics, robust lines for others, and extrapolated leaks.
 
-The served forecaster goes on from a level and the usual shape of days; it does not follow a leak (it was learnt from
-clusters whose memory comes and goes). Where memory or disk surely rises towards its limit, the trend that
-:mod:`aiops_assets.outlook.exhaustion` reads is drawn on instead, as far as :mod:`aiops_assets.engine.prediction.leaks`
-believes it, wherever it lies above the forecast: value, trend and risk then say the same. CPU is not followed: load
-that rises in the morning falls in the evening. Only of less than a day of hourly samples, about which the forecaster
-cannot be asked how right it was lately, a sure line is drawn on for a quarter of its length.
+The served forecaster continues a level with the typical shape of days. It does not follow a leak, because it was
+trained on clusters whose memory rises and falls. Where memory or disk rises significantly towards its limit, the trend
+of :mod:`aiops_assets.outlook.exhaustion` is extrapolated instead, as far as :mod:`aiops_assets.engine.prediction.leaks`
+allows, wherever it is above the forecast, so that value, trend and risk agree. CPU trends are not extrapolated, because
+load that rises in the morning falls in the evening. The exception is less than a day of hourly samples, for which
+recent errors of the forecaster cannot be measured: a significant line is extrapolated for a quarter of its length.
 """
 
 import math
@@ -27,9 +27,10 @@ from aiops_assets.timeseries.history import LEAST_ROWS, History
 from aiops_assets.timeseries.series import Floats
 
 MOST_LINES = 500
-"""Names that a line is fitted for, a millisecond each: of further ones the last value goes on."""
+"""Most names for which a line is fitted, a millisecond each; the last value is the forecast of further ones."""
 HOURLY_ROWS, HOURLY_SHARE = 24, 0.25
-"""Fewer hours give no errors from which the forecaster could learn how far it may be trusted."""
+"""Fewest hourly rows from which errors of the forecaster can be measured; with fewer, a line is extrapolated for the
+share of its length."""
 FOLLOWED = ("memory_usage", "disk_usage")
 FULL = 1.0
 LEAST_SCALE = 1e-12
@@ -38,21 +39,21 @@ TREND, LINE, LAST_VALUE = "trend", "robust-line", "last-value"
 
 @dataclass(frozen=True)
 class Outlook:
-    """What comes of one name; values are as sent divided by ``factor``.
+    """The forecast of one name; values are those sent divided by ``factor``.
 
     Attributes:
-        name: as sent.
-        unit: of the catalogue; empty where nobody knows the name.
-        factor: 100 where a ratio came in percent, else 1.
-        samples: how many steps with a sample there are.
-        last: the newest value.
-        scale: what a tenth of is a good forecast: 1 of a ratio, else the largest value sent.
-        value, lower, upper: (n_steps,) median and 80 % interval from the next step to the asked moment.
-        step_minutes: of these.
-        trend: where it goes.
+        name: name as sent.
+        unit: unit in the catalogue; empty for unknown names.
+        factor: 100 for a ratio that was sent in percent, else 1.
+        samples: number of steps with a sample.
+        last: newest value.
+        scale: 1 for a ratio, else the largest value sent; an error of a tenth of it is a good forecast.
+        value, lower, upper: (n_steps,) median and 80 % interval from the next step to the requested time.
+        step_minutes: distance of these steps, minutes.
+        trend: direction of the forecast.
         judged_by: "predictive-analytics", "trend", "robust-line" or "last-value".
-        level: what a robust line says; ``None`` for names beyond the first 500.
-        exhaustion: of memory and disk with history, and no trend that may be a rhythm; ``None`` otherwise.
+        level: level and trend of a robust line; ``None`` for names after the first 500.
+        exhaustion: time to exhaustion of memory and disk with history, unless the trend may be a season; else ``None``.
     """
 
     name: str
@@ -74,39 +75,38 @@ class Outlook:
 def outlooks(
     series: Mapping[str, Series], seconds: float, forecaster: Forecasting | None, names: Collection[str] | None = None
 ) -> list[Outlook]:
-    """One outlook a name, in the order given.
+    """One outlook per name, in the order given.
 
     Args:
-        series: name -> its samples, of :func:`~aiops_assets.engine.samples.by_name`.
-        seconds: how far ahead, above 0 and at most a day.
-        forecaster: of the five metrics; ``None``: all names are judged by lines.
-        names: those of which an outlook is wanted; all by default. The forecaster is shown the others beside them, so
-            that it is asked about the same histories whatever is wanted.
+        series: name -> its samples, from :func:`~aiops_assets.engine.samples.by_name`.
+        seconds: horizon, above 0 and at most a day.
+        forecaster: forecaster of the five metrics; ``None``: lines are used for all names.
+        names: requested names; by default all. Histories contain all names, so that they do not depend on the request.
 
     Raises:
         ModelError: a forecast that is not finite.
     """
-    told: dict[str, Outlook] = {}
+    found: dict[str, Outlook] = {}
     wanted = {name: one for name, one in series.items() if names is None or name in names}
     if forecaster is not None:
         for history, together in histories_of({name: one for name, one in series.items() if name in FORECASTED}):
-            asked = [name for name in together if name in wanted]
-            if not asked:
+            requested = [name for name in together if name in wanted]
+            if not requested:
                 continue
             steps = max(1, math.ceil(seconds / history.step_seconds - 1e-9))
-            said = forecaster.forecast(history, steps)
-            for name in asked:
-                m = said.metrics.index(FORECASTED[name])
-                sides = said.value[:, m], said.lower[:, m], said.upper[:, m]
+            forecast = forecaster.forecast(history, steps)
+            for name in requested:
+                m = forecast.metrics.index(FORECASTED[name])
+                sides = forecast.value[:, m], forecast.lower[:, m], forecast.upper[:, m]
                 if not np.isfinite(sides).all():
                     raise ModelError(f"the forecast of {name} is not finite: train the forecaster again")
-                told[name] = _forecast(series[name], history, sides, seconds)
+                found[name] = _forecast(series[name], history, sides, seconds)
     lines = 0
     for name, one in wanted.items():
-        if name not in told:
-            told[name] = _line(one, seconds, fitted=lines < MOST_LINES)
+        if name not in found:
+            found[name] = _line(one, seconds, fitted=lines < MOST_LINES)
             lines += len(one.values) >= LEAST_FOR_SLOPE
-    return [told[name] for name in wanted]
+    return [found[name] for name in wanted]
 
 
 def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats], seconds: float) -> Outlook:
@@ -132,7 +132,7 @@ def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats
                 value, lower, upper = drawn_on
                 judged_by = TREND
             trend = "increasing"
-            exhaustion = replace(exhaustion, metric=one.name)  # people know it by the name they sent
+            exhaustion = replace(exhaustion, metric=one.name)  # named as sent
         elif exhaustion.hours:
             exhaustion = None
     return Outlook(
@@ -185,20 +185,20 @@ def _line(one: Series, seconds: float, *, fitted: bool) -> Outlook:
 
 
 def _trend(values: Floats, level: Level, value: Floats, lower: Floats, upper: Floats) -> Trend:
-    """Where the forecast goes from the newest level on; where that is nowhere, where the samples surely went.
+    """Direction of the forecast from the newest level; if that is stable, the significant trend of the samples.
 
-    A change that is no larger than what usually lies between two samples is none. The samples' own trend counts only
-    where the forecast does not take it back.
+    A change that is no larger than the median difference of two samples is none. The samples' own trend is only used if
+    the forecast does not reverse it.
     """
     now = level.level
     path, low, high = (np.concatenate([[now], side]) for side in (value, lower, upper))
-    usual = float(np.median(np.abs(np.diff(values)))) if len(values) > 1 else 0.0
+    typical_change = float(np.median(np.abs(np.diff(values)))) if len(values) > 1 else 0.0
     change = float(value[-1]) - now
-    said = trend_of(path, low, high)
-    if said != "stable" and abs(change) > usual and _direction(change) == said:
-        return said
+    predicted = trend_of(path, low, high)
+    if predicted != "stable" and abs(change) > typical_change and _direction(change) == predicted:
+        return predicted
     seen = _direction(level.slope)
-    return seen if _direction(change) == seen or abs(change) <= usual else "stable"
+    return seen if _direction(change) == seen or abs(change) <= typical_change else "stable"
 
 
 def _direction(change: float) -> Trend:

@@ -1,4 +1,4 @@
-"""What each metric will be: the answer of ``POST /api/v1/prediction/predict`` to ``historical_metrics``.
+"""Predicts each metric: the answer of ``POST /api/v1/prediction/predict`` to ``historical_metrics``.
 
 Source: engine contract, section 2.2.
 """
@@ -18,7 +18,7 @@ from aiops_assets.engine.prediction.lines import HALF_INTERVAL
 from aiops_assets.engine.prediction.outlooks import LINE, MOST_LINES, TREND, Outlook, outlooks
 from aiops_assets.engine.prediction.sent_histories import series_of
 from aiops_assets.engine.samples import FORECASTED, Sample
-from aiops_assets.engine.served_rows import HALF_TOLD as OF_FORECASTER
+from aiops_assets.engine.served_rows import HALF_CONFIDENCE_SAMPLES as OF_FORECASTER
 from aiops_assets.engine.served_rows import LEAST_CONFIDENCE, Forecasting, confidence
 from aiops_assets.errors import DataError
 from aiops_assets.outlook.breaches import DEFAULT_THRESHOLDS, Trend
@@ -36,31 +36,32 @@ HOST_LIMITS: Mapping[str, float] = MappingProxyType(
         "response_time_p95": 2000.0,
     }
 )
-"""Thresholds of host metrics in their own units: engine contract, section 4; memory and disk as the ratios'."""
+"""Thresholds of host metrics in their own units (engine contract, section 4); memory and disk as for the ratios."""
 HIGH_PROBABILITY, MEDIUM_PROBABILITY = 0.5, 0.1
 HIGH_HOURS = 24.0
 DOUBLED, LEAST_FOR_DOUBLED = 2.0, 12
-HALF_TOLD = {FORECASTER: OF_FORECASTER, TREND: OF_FORECASTER, LINE: 6}
-"""So many samples tell half of what there is to know, by who judges; the forecaster was learnt from weeks."""
-HALF_TOLD_LAST = 12
+HALF_CONFIDENCE_SAMPLES = {FORECASTER: OF_FORECASTER, TREND: OF_FORECASTER, LINE: 6}
+"""Number of samples with which half of the confidence is reached, by ``judged_by``; the forecaster was trained on
+weeks."""
+HALF_CONFIDENCE_LAST_VALUE = 12
 SHOWN = 40
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one metric will be.
+    """The prediction of one metric.
 
     Attributes:
-        metric_name: as sent.
-        predicted_value: in the unit as sent.
+        metric_name: name as sent.
+        predicted_value: predicted value, in the unit as sent.
         confidence: 0.01-1, see :func:`predict`.
-        timestamp: of the predicted value, UTC: the newest sample of the name and the time ahead.
+        timestamp: time of the predicted value, UTC: that of the newest sample of the name plus the time ahead.
         trend: increasing, decreasing or stable.
         risk: see :func:`risk_of`.
-        judged_by: "predictive-analytics" (the served forecaster), "trend" (a leak, drawn on), "robust-line" or
+        judged_by: "predictive-analytics" (the served forecaster), "trend" (an extrapolated leak), "robust-line" or
             "last-value".
-        pod: that its samples name, "" where they name none.
-        labels: by which its samples differ from others of this name and pod; mostly empty.
+        pod: the pod in the labels of its samples; empty where they name none.
+        labels: labels that distinguish its samples from others of this name and pod; mostly empty.
     """
 
     metric_name: str
@@ -76,11 +77,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PredictionSummary:
-    """Of all predictions.
+    """Summary of all predictions.
 
     Attributes:
         time_range: the time ahead as sent.
-        metrics_count: how many names, of each pod.
+        metrics_count: number of predictions: of names, per pod.
         overall_confidence: mean of the predictions' confidences; 0 without any.
     """
 
@@ -94,9 +95,9 @@ class Predictions:
     """The answer to ``historical_metrics``.
 
     Attributes:
-        predictions: one a name, in the order in which names first come.
-        summary: of all.
-        notes: what was done otherwise than asked, for people; mostly empty.
+        predictions: one per name, in order of first appearance.
+        summary: summary of all predictions.
+        notes: sentences about deviations from the request; mostly empty.
     """
 
     predictions: tuple[Prediction, ...]
@@ -108,7 +109,7 @@ def ahead_seconds(ahead: object) -> float:
     """The time ahead, in seconds, above 0 and at most a day.
 
     Raises:
-        DataError: it cannot be read, or is outside that.
+        DataError: it cannot be read, or is not in that range.
     """
     allowed = 'write above 0 and at most "24h", such as "5m", "1h" or "1h30m"'
     try:
@@ -121,23 +122,23 @@ def ahead_seconds(ahead: object) -> float:
 
 
 def predict(samples: Iterable[Sample], ahead: str, forecaster: Forecasting | None, *, now: datetime) -> Predictions:
-    """Say what each metric will be a time span after its newest sample.
+    """Predict each metric for a time ahead of its newest sample.
 
-    Between the steps of a forecast the later one counts. The confidence is the probability that the value comes within
-    a tenth of its scale (0.1 of a ratio, else a tenth of the largest value sent) of the prediction, were errors normal
-    with the 80 % interval (:func:`~aiops_assets.engine.served_rows.confidence`), times n / (n + k) of n samples,
-    with k of :data:`HALF_TOLD`: one sample tells little, whoever judges.
+    Between the steps of a forecast the later one is used. The confidence is the probability that the actual value is
+    within a tenth of its scale (0.1 for a ratio, else a tenth of the largest value sent) of the prediction, if errors
+    are normal with the 80 % interval (:func:`~aiops_assets.engine.served_rows.confidence`), times n / (n + k) for n
+    samples with k from :data:`HALF_CONFIDENCE_SAMPLES`: one sample gives little confidence with any method.
 
     Args:
-        samples: of any names, in any order; a name nobody knows is no error.
-        ahead: such as "5m", "1h", "24h", "1h30m0s"; at most a day.
-        forecaster: what is served; ``None``: nothing yet, and each prediction's ``judged_by`` says so.
-        now: of samples without a time; with an offset.
+        samples: samples of any names, in any order; unknown names are no error.
+        ahead: duration such as "5m", "1h", "24h", "1h30m0s"; at most a day.
+        forecaster: the served forecaster; ``None``: nothing is served yet, and lines are used.
+        now: present time with an offset, for samples without a time.
 
     Raises:
-        DataError: the time ahead cannot be read or predicted, or see
+        DataError: the time ahead cannot be read or is too long, or see
             :func:`~aiops_assets.engine.prediction.sent_histories.series_of`.
-        ModelError: the forecaster gave no forecast that could be used.
+        ModelError: the forecast is not usable.
     """
     seconds = ahead_seconds(ahead)
     series = series_of(list(samples), now)
@@ -160,14 +161,16 @@ def predict(samples: Iterable[Sample], ahead: str, forecaster: Forecasting | Non
 
 
 def threshold_of(name: str, unit: str) -> float | None:
-    """What a metric must not reach, in its unit; ``None`` where nobody can say."""
+    """Threshold of a metric, in its unit; ``None``: there is none."""
     if unit == "ratio" and name in FORECASTED:
         return DEFAULT_THRESHOLDS.get(FORECASTED[name])
     return HOST_LIMITS.get(name)
 
 
 def probability_at_or_above(outlook: Outlook, threshold: float) -> float:
-    """0-1, at the step where it is likeliest; errors normal around the median, each side as wide as the interval's."""
+    """Largest probability (0-1) of any step to be at or above a threshold, with normal errors around the median that
+    have the interval's width on each side.
+    """
     likeliest = 0.0
     for value, lower, upper in zip(outlook.value, outlook.lower, outlook.upper, strict=True):
         side = float(value - lower if value >= threshold else upper - value) / HALF_INTERVAL
@@ -177,23 +180,23 @@ def probability_at_or_above(outlook: Outlook, threshold: float) -> float:
 
 
 def risk_of(outlook: Outlook) -> Risk:
-    """How much a metric is at risk up to the asked moment.
+    """Risk of a metric up to the requested time.
 
     ======  ==============================================================================================
-    high    it is at or above its threshold, will be there with a probability of .5 or more (the median reaches
-            it), or leaks and is full within a day
-    medium  the probability is .1 or more (the 80 % interval reaches it), it leaks and is full within 14 days, or
-            it has no threshold and the interval begins at twice its median of at least 12 samples
+    high    it is at or above its threshold, will reach it with a probability of 0.5 or more (the median does), or
+            leaks and is full within a day
+    medium  the probability is 0.1 or more (the 80 % interval reaches it), it leaks and is full within 14 days, or
+            it has no threshold and the interval is above twice its median of at least 12 samples
     low     otherwise
     ======  ==============================================================================================
 
-    Thresholds: .8 of CPU, .9 of memory and disk (:data:`~aiops_assets.outlook.breaches.DEFAULT_THRESHOLDS`), and
+    Thresholds: 0.8 for CPU, 0.9 for memory and disk (:data:`~aiops_assets.outlook.breaches.DEFAULT_THRESHOLDS`), and
     :data:`HOST_LIMITS`.
     """
     threshold = threshold_of(outlook.name, outlook.unit)
     if threshold is None:
-        usual = outlook.level.median if outlook.level else outlook.last
-        doubled = outlook.samples >= LEAST_FOR_DOUBLED and 0 < DOUBLED * usual <= float(outlook.lower[-1])
+        typical = outlook.level.median if outlook.level else outlook.last
+        doubled = outlook.samples >= LEAST_FOR_DOUBLED and 0 < DOUBLED * typical <= float(outlook.lower[-1])
         return "medium" if doubled else "low"
     probability = probability_at_or_above(outlook, threshold)
     hours = outlook.exhaustion.hours if outlook.exhaustion else None
@@ -203,8 +206,10 @@ def risk_of(outlook: Outlook) -> Risk:
 
 
 def _confidence(outlook: Outlook) -> float:
-    told = outlook.samples / (outlook.samples + HALF_TOLD.get(outlook.judged_by, HALF_TOLD_LAST))
-    sure = confidence(outlook.lower[-1:] / outlook.scale, outlook.upper[-1:] / outlook.scale, told)
+    known_share = outlook.samples / (
+        outlook.samples + HALF_CONFIDENCE_SAMPLES.get(outlook.judged_by, HALF_CONFIDENCE_LAST_VALUE)
+    )
+    sure = confidence(outlook.lower[-1:] / outlook.scale, outlook.upper[-1:] / outlook.scale, known_share)
     return max(sure[0], LEAST_CONFIDENCE)
 
 

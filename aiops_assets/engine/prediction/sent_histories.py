@@ -1,4 +1,4 @@
-"""Samples as the forecaster takes them: names of the same span on one regular grid, in the catalogue's units."""
+"""Histories for the forecaster: names with the same time span on one regular grid, in the catalogue's units."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,17 +16,17 @@ from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 HOUR_SECONDS = 3600
 HOURLY_FROM = 0.9 * HOUR_SECONDS
-"""Samples that far apart are forecast in hours."""
+"""Samples with at least this distance (seconds) are forecast in steps of an hour."""
 MOST_DAYS = 28
-"""Older samples tell a forecast nothing, and a trend little."""
+"""Longest history in days: older samples do not change a forecast, and hardly a trend."""
 NEWEST_SAMPLES = 2016
-"""Of a series that are looked at: a week of five minutes."""
+"""Most samples of a series that are used, a week of five-minute ones."""
 MOST_NAMES, MOST_SAMPLES = 20_000, 100_000
-"""Of a request: more take longer than clients wait."""
+"""Most names and samples of a request: more take longer than clients wait."""
 METRICS = tuple(metric.name for metric in FORECAST_METRICS)
 UNITS = {metric.name: metric.unit for metric in FORECAST_METRICS}
 LARGEST = 1e300
-"""Of names nobody knows: sums of larger ones are not finite."""
+"""Largest absolute value of unknown names: sums of larger ones are not finite."""
 
 
 def series_of(samples: Sequence[Sample], now: datetime) -> dict[str, Series]:
@@ -44,7 +44,7 @@ def series_of(samples: Sequence[Sample], now: datetime) -> dict[str, Series]:
 
 
 def require_answerable(samples: Sequence[Sample]) -> None:
-    """Raise DataError: more than 100,000 samples or 20,000 names."""
+    """Raise DataError for more than 100,000 samples or 20,000 names."""
     if len(samples) > MOST_SAMPLES:
         raise DataError(
             f"{len(samples)} samples: send at most {MOST_SAMPLES} at once", code="too_many_samples", sent=len(samples)
@@ -57,13 +57,13 @@ def require_answerable(samples: Sequence[Sample]) -> None:
 
 
 def unit_of(name: str) -> str:
-    """The catalogue's unit of a name as sent: ratio, cores, count, bytes/s; empty where nobody knows it."""
+    """The catalogue's unit of a name as sent: ratio, cores, count, bytes/s; empty for unknown names."""
     meaning = MEANINGS.get(name)
     return meaning.metric.unit if meaning else UNITS.get(name, "")
 
 
 def histories_of(series: Mapping[str, Series]) -> list[tuple[History, list[str]]]:
-    """Names of the same span on one grid together; several names of one metric, and other spans, apart."""
+    """Histories and their names: names with the same time span share one, but not two names of the same metric."""
     groups: dict[tuple[int, int, int, int], dict[str, str]] = {}
     for name, one in series.items():
         step = _step(one)
@@ -87,7 +87,7 @@ def histories_of(series: Mapping[str, Series]) -> list[tuple[History, list[str]]
 
 
 def _step(one: Series) -> int:
-    """An hour where samples are about that far apart, else five minutes."""
+    """The step in seconds: an hour if samples have about that distance, else five minutes."""
     if len(one.times) < 2:
         return STEP_SECONDS
     distance = float(np.median(np.diff(one.times) / np.timedelta64(1, "s")))
@@ -95,14 +95,14 @@ def _step(one: Series) -> int:
 
 
 def _begins(one: Series, step: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Steps since 1970 of the samples, the newest :data:`MOST_DAYS` alone."""
+    """The samples' steps since 1970, for the newest :data:`MOST_DAYS` days."""
     begins = one.times.astype("datetime64[s]").astype(np.int64) // step
     kept: np.ndarray[tuple[int], np.dtype[np.int64]] = begins[begins > begins[-1] - MOST_DAYS * DAY_SECONDS // step]
     return kept
 
 
 def _on_grid(one: Series, step: int, rows: int) -> tuple[Floats, "np.ndarray[tuple[int], np.dtype[np.bool_]]"]:
-    """(rows,) mean of each step, what lies between the neighbours where none is; and where there was a sample."""
+    """(rows,) means of each step, interpolated where there is no sample; and whether there was one."""
     begins = _begins(one, step)
     values = in_unit(one)[-len(begins) :]
     place = begins - begins[-1] + rows - 1
@@ -113,7 +113,7 @@ def _on_grid(one: Series, step: int, rows: int) -> tuple[Floats, "np.ndarray[tup
 
 
 def in_unit(one: Series) -> Floats:
-    """A series' values in the catalogue's unit, percent as ratios; what is no true value any more is cut off."""
+    """A series' values in the catalogue's unit, percent as ratios, clipped to possible values."""
     largest = LIMIT if unit_of(one.name) else LARGEST
     clipped: Floats = np.clip(one.values, -largest, largest)
     return clipped / unit_factor(unit_of(one.name), one.values.tolist())

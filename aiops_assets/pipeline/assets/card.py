@@ -1,4 +1,4 @@
-"""card/<name>: the model card of the version that was judged, beside the version directories and in MLflow."""
+"""The asset card/<name>: the model card of the judged version, beside the version directories and in MLflow."""
 
 import dagster as dg
 
@@ -24,7 +24,7 @@ ARTIFACTS = "card"
 
 
 def card_key(spec: ModelSpec) -> dg.AssetKey:
-    """Key of a model's card."""
+    """Asset key of a model's card."""
     return dg.AssetKey(["card", spec.name])
 
 
@@ -73,7 +73,7 @@ def card_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             tracking.tracker().log_files(manifest.run_id, ARTIFACTS, files)
             kept = f"{manifest.run_url} ({ARTIFACTS}/)"
         except StoreError as error:
-            # Runs are deleted, and a card that is written is not to be lost for that.
+            # MLflow runs may be deleted, which must not fail a card that is written.
             kept = f"not kept there: {error}"
             context.log.warning(f"the card is {kept}")
         return dg.MaterializeResult(
@@ -90,7 +90,7 @@ def card_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def _training_set(sets: TrainingSets, manifest: Manifest) -> TrainingSetRecord | None:
-    """``None`` where it is gone or changed: the lineage says more of that."""
+    """The record of the training set; ``None`` if it is missing or changed, about which the lineage says more."""
     try:
         return sets.record(manifest.view, manifest.data_version, manifest.training_set_sha256)
     except (NotFoundError, IntegrityError):
@@ -98,5 +98,5 @@ def _training_set(sets: TrainingSets, manifest: Manifest) -> TrainingSetRecord |
 
 
 def _without_pictures(card: str) -> str:
-    """The Dagster UI cannot find what lies beside a card."""
+    """The card without its pictures, which the Dagster UI cannot find."""
     return "\n".join(line for line in card.splitlines() if not line.startswith("!["))

@@ -1,4 +1,4 @@
-"""evaluation/<name>: challenger and champion on the same untouched hold-out, and what follows from it."""
+"""The asset evaluation/<name>: challenger and champion on the same unseen hold-out, and the decision."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ from aiops_assets.storage.handoff import DecisionRef, TrainingSetRef, VersionRef
 
 
 def evaluation_key(spec: ModelSpec) -> dg.AssetKey:
-    """Key of a model's evaluation."""
+    """Asset key of a model's evaluation."""
     return dg.AssetKey(["evaluation", spec.name])
 
 
@@ -53,12 +53,12 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         served = stores.served()
         version = version_of(served, spec, challenger)
         rows = stores.training_sets().rows(training_set.view, training_set.data_version)
-        mended = restore(served, tracking.tracker(), spec.name, who=f"dagster run {context.run.run_id}")
-        if mended:
-            context.log.warning(mended)
+        repaired = restore(served, tracking.tracker(), spec.name, who=f"dagster run {context.run.run_id}")
+        if repaired:
+            context.log.warning(repaired)
         verdict = judge_challenger(version, rows, training_set.data_version, settings.random_seed)
         decision, report = verdict.decision, report_of(spec)
-        # An evaluation that only finds the champion again says less than the one that made it champion.
+        # An evaluation of the champion itself must not replace the one that made it champion.
         if not (decision.equal and served.evaluation(spec.name, challenger.version)):
             served.put_evaluation(
                 evaluation_record(
@@ -83,7 +83,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "reason": decision.because.text,
                 "opponent": verdict.opponent,
                 **report.counts(verdict.figures),
-                **({"mended": mended} if mended else {}),
+                **({"mended": repaired} if repaired else {}),
                 **verdict.figures.as_metrics(),
                 **{f"opponent_{name}": value for name, value in verdict.opponent_figures.items()},
                 **_intervals(verdict),
@@ -95,7 +95,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def _intervals(verdict: Verdict) -> dict[str, float]:
-    """The differences and their 95 % intervals, flat."""
+    """Differences and the ends of their 95 % intervals, as flat metadata."""
     return {
         f"{name}_difference{end}": value
         for name, difference in (verdict.comparison.gaps if verdict.comparison else {}).items()
@@ -104,7 +104,7 @@ def _intervals(verdict: Verdict) -> dict[str, float]:
 
 
 def _sides(verdict: Verdict, version: int) -> tuple[dict[str, Mapping[str, float]], str]:
-    """Who was judged and by which figures, and what came of it."""
+    """Figures of challenger and opponent by name, and the title of their picture."""
     sides = {
         f"challenger (version {version})": verdict.figures.as_metrics(),
         verdict.opponent: verdict.opponent_figures,

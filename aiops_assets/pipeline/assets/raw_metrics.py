@@ -1,4 +1,4 @@
-"""raw_metrics: what Prometheus says, a partition a UTC day, today among them; only what is new is asked for."""
+"""The asset raw_metrics: samples of Prometheus, a partition per UTC day with today; only new samples are requested."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from aiops_assets.timeseries.schema import combined_digest
 
 RAW_METRICS = dg.AssetKey("raw_metrics")
 POOL = "lake"
-"""One run at a time writes the lake: two would ask the server for the same days."""
+"""Pool that limits writers of the lake to one run: two would request the same days."""
 PROGRESS_SECONDS = 5.0
 
 
@@ -106,7 +106,7 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
                 "server": prometheus.server,
                 "days": len(days),
                 "days_written": len({day for fetch in fetches for day in fetch.fetched}),
-                "instants_asked": sum(fetch.asked for fetch in fetches),
+                "instants_asked": sum(fetch.requested for fetch in fetches),
                 "samples_stored": sum(info.samples for info in infos),
                 "points_revised": sum(fetch.revised for fetch in fetches),
                 "not_finite": sum(fetch.not_finite for fetch in fetches),
@@ -129,12 +129,12 @@ def fetch_all(
     *,
     refetch: bool = False,
 ) -> None:
-    """Fetch each metric and its companion, one after the other; ``fetches`` keeps what was done when one fails.
+    """Fetch each metric and its companion in turn; ``fetches`` gets each result, also if a later one fails.
 
-    All queries are tried first, as ``count(<query>)``: a typing error shows before a long fetch, not after it.
+    All queries are tried first, as ``count(<query>)``, so that an error in one is found before a long fetch.
 
     Raises:
-        PrometheusError: no answer that can be used.
+        PrometheusError: there is no usable answer.
     """
     wanted = [spec for metric in metrics for spec in (metric, metric.members)]
     spoken = time.monotonic()
@@ -144,8 +144,8 @@ def fetch_all(
         if time.monotonic() - spoken > PROGRESS_SECONDS:
             spoken = time.monotonic()
             say(
-                f"metric {len(fetches) + 1} of {len(wanted)}: {step.metric}, day {step.days_done} of {step.days_asked}"
-                f" ({step.day}), {step.samples:,} samples"
+                f"metric {len(fetches) + 1} of {len(wanted)}: {step.metric}, day {step.days_done} "
+                f"of {step.days_requested} ({step.day}), {step.samples:,} samples"
             )
 
     with prometheus.clients() as (client, archive):
@@ -168,14 +168,14 @@ def fetch_all(
                 refetch=refetch,
                 on_progress=progress,
             )
-            away = away or fetch.archive_away  # one that is away is not asked once a metric
+            away = away or fetch.archive_away  # an unreachable archive is tried once, not for each metric
             fetches.append(fetch)
     written = sum(len(fetch.fetched) for fetch in fetches)
-    say(f"{written} day files written, {sum(fetch.asked for fetch in fetches):,} instants asked for")
+    say(f"{written} day files written, {sum(fetch.requested for fetch in fetches):,} instants asked for")
 
 
 def coverage_of(lake: Lake, metrics: Sequence[MetricSpec], days: Sequence[date]) -> dict[str, list[float]]:
-    """Metric -> share of each day's samples that the lake holds."""
+    """Metric -> coverage of each day in the lake, 0 to 1."""
 
     def share(metric: MetricSpec, day: date) -> float:
         try:

@@ -1,4 +1,4 @@
-"""scores: what the served champions say of the newest hour and the next day, for Prometheus to scrape."""
+"""The asset scores: scores of the newest hour and forecasts of the next day, by the served champions."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from aiops_assets.pipeline.assets.served import served_key
 from aiops_assets.pipeline.metadata import picture, table_schema
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import PrometheusResource, StoresResource
-from aiops_assets.registry.scoring import NOTHING_SERVED, Answers, ask_champions
+from aiops_assets.registry.scoring import NOTHING_SERVED, ChampionPredictions, predict_newest
 from aiops_assets.reporting import plots
 from aiops_assets.reporting.forecast_pictures import probe_chart
 from aiops_assets.settings import Settings
@@ -27,7 +27,7 @@ NEWEST_WINDOW, CHAMPIONS_ASKED = "newest_window", "champions_asked"
 
 
 def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
-    """The asset that asks all served champions about now."""
+    """The asset with the predictions of all served champions for the newest window."""
 
     @dg.asset(
         key=SCORES,
@@ -78,28 +78,29 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
             window = stored_window(settings, stores.lake(), now, problem)
         else:
             window = generated_window(settings, now)
-        answers = ask_champions(stores.served(), specs, window, now, settings.cluster)
-        old, broken = _problems(window, answers, now)
+        predictions = predict_newest(stores.served(), specs, window, now, settings.cluster)
+        old, broken = _problems(window, predictions, now)
         for line in (*old, *broken):
             context.log.warning(line)
-        record, gone = stores.scores().put(answers.run)
+        record, gone = stores.scores().put(predictions.run)
         context.log.info(
-            f"{len(answers.run.scores)} scores, {len(answers.run.forecasts)} forecasts; {len(gone)} old runs removed"
+            f"{len(predictions.run.scores)} scores, {len(predictions.run.forecasts)} forecasts; "
+            f"{len(gone)} old runs removed"
         )
-        alerts = answers.run.scores["is_anomaly"]
-        plot = _plot(answers)
+        alerts = predictions.run.scores["is_anomaly"]
+        plot = _plot(predictions)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(combined_digest(record.files)),
             metadata={
                 "dagster/uri": stores.scores().locate(record.run_name),
-                "dagster/row_count": len(answers.run.scores),
+                "dagster/row_count": len(predictions.run.scores),
                 "effective_source": record.source,
                 **({"notes": "; ".join(old)} if old else {}),
                 **{f"newest_{name}": end.isoformat() for name, end in window.ends.items()},
                 **{f"age_minutes_{name}": (now - end).total_seconds() / 60 for name, end in window.ends.items()},
                 "pods": record.pods,
-                "pods_under_alert": int(answers.run.scores.loc[alerts, "pod"].nunique()),
-                "forecasts": len(answers.run.forecasts),
+                "pods_under_alert": int(predictions.run.scores.loc[alerts, "pod"].nunique()),
+                "forecasts": len(predictions.run.forecasts),
                 "models": dg.MetadataValue.json([model.model_dump() for model in record.models]),
                 "left_out": dg.MetadataValue.json(record.left_out),
                 "pods_version": record.pods_version,
@@ -113,7 +114,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
 
 
 def _fetch(prometheus: PrometheusResource, lake: Lake, now: datetime) -> str:
-    """Bring the lake up to now; why the server could not be reached, or nothing."""
+    """Fetch samples up to now; why the server could not be reached, empty if it was."""
     try:
         with prometheus.clients() as (client, archive):
             fetch_newest(client, lake, now, archive)
@@ -122,9 +123,9 @@ def _fetch(prometheus: PrometheusResource, lake: Lake, now: datetime) -> str:
     return ""
 
 
-def _problems(window: NewestWindow, answers: Answers, now: datetime) -> tuple[list[str], list[str]]:
-    """What is wrong with the window, and which served models could not be asked."""
-    left_out = answers.run.record.left_out
+def _problems(window: NewestWindow, predictions: ChampionPredictions, now: datetime) -> tuple[list[str], list[str]]:
+    """Problems of the window, and messages about served models without predictions."""
+    left_out = predictions.run.record.left_out
     broken = [f"{name}: {why}" for name, why in left_out.items() if why != NOTHING_SERVED]
     return window.problems(now), broken
 
@@ -138,11 +139,11 @@ def _check(name: str, problems: Sequence[str]) -> dg.AssetCheckResult:
     )
 
 
-def _plot(answers: Answers) -> bytes:
-    """The first forecast, or else how high pods score; nothing where nobody answered."""
-    for name, forecast in answers.forecasts.items():
+def _plot(predictions: ChampionPredictions) -> bytes:
+    """PNG of the first forecast or, without one, of the scores; empty without any predictions."""
+    for name, forecast in predictions.forecasts.items():
         return probe_chart(frame_of(forecast), f"the day to come, {name}")
-    scores = answers.run.scores
+    scores = predictions.run.scores
     if scores.empty:
         return b""
     first = scores[scores["model_name"] == scores["model_name"].iloc[0]]

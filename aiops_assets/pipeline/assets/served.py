@@ -1,4 +1,4 @@
-"""served/<name>: the champion record moved where the evaluation says so, and what is derived from it put right."""
+"""The asset served/<name>: moves the champion record if the evaluation decides so, and repairs alias and link."""
 
 import dagster as dg
 
@@ -18,7 +18,7 @@ NOTHING_SERVED = "nothing is served yet"
 
 
 def served_key(spec: ModelSpec) -> dg.AssetKey:
-    """Key of a model's served asset."""
+    """Asset key of a served model."""
     return dg.AssetKey(["served", spec.name])
 
 
@@ -46,14 +46,14 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         models, name = stores.served(), spec.name
         who = f"dagster run {context.run.run_id}"
-        # First what people or killed runs left, so that what this run changes is not called mended.
-        mended = champions.reconcile(models, tracking.tracker(), name, who=who)
-        for line in mended:
+        # Repair first what people or killed runs left, so that changes of this run do not count as repairs.
+        repaired = champions.reconcile(models, tracking.tracker(), name, who=who)
+        for line in repaired:
             context.log.warning(line)
         if decision.promote and _move(models, spec, decision, who):
             context.log.info(f"{name}: version {decision.challenger.version} is served: {decision.reason}")
             champions.reconcile(models, tracking.tracker(), name, who=who)
-        found = {"mended": "; ".join(mended)} if mended else {}
+        found = {"mended": "; ".join(repaired)} if repaired else {}
         record = models.champion(name)
         if record is None:
             context.log.warning(f"{name}: {NOTHING_SERVED}: {decision.reason}")
@@ -87,11 +87,11 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
 
 def _move(models: ServedModels, spec: ModelSpec, decision: DecisionRef, who: str) -> bool:
-    """Make the challenger champion; whether there was anything left to move.
+    """Make the challenger champion; ``False`` if it is the champion already.
 
     Raises:
-        ModelError: it cannot be loaded, or gives no usable answer.
-        ConflictError: somebody else moved the champion meanwhile, or vetoed this version.
+        ModelError: the challenger cannot be loaded, or its predictions are not usable.
+        ConflictError: another writer moved the champion meanwhile, or the version is vetoed.
     """
     challenger = decision.challenger
     version_of(models, spec, challenger).require_servable()

@@ -1,4 +1,4 @@
-"""shadow/<name>: what challenger and champion said of the newest window, kept to be compared over time."""
+"""The asset shadow/<name>: predictions of challenger and champion for the newest window, kept for comparison."""
 
 import dagster as dg
 
@@ -14,11 +14,11 @@ from aiops_assets.storage.handoff import DecisionRef, TrainingSetRef
 from aiops_assets.storage.shadow import ShadowRecord
 
 AFTER_SERVING: dict[str, object] = {"dagster/priority": "-1"}
-"""What nobody is served by waits until there is nothing else to do."""
+"""Tags of steps that serve nothing: they wait for all other steps."""
 
 
 def shadow_key(spec: ModelSpec) -> dg.AssetKey:
-    """Key of a model's shadow scores."""
+    """Asset key of a model's shadow scores."""
     return dg.AssetKey(["shadow", spec.name])
 
 
@@ -27,7 +27,7 @@ def shadow_asset(spec: ModelSpec) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=shadow_key(spec),
-        # The champion that the evaluation saw: until this runs, the challenger may have taken its place.
+        # The champion at the evaluation, which the challenger may have replaced since.
         ins={
             "decision": dg.AssetIn(key=evaluation_key(spec)),
             "training_set": dg.AssetIn(key=training_set_key(spec.view, spec.source)),

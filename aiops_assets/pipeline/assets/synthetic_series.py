@@ -1,4 +1,4 @@
-"""synthetic_series: labelled pods out of a seed."""
+"""The asset synthetic_series: labelled pods, generated with a seed."""
 
 import dagster as dg
 
@@ -37,7 +37,7 @@ SYNTHETIC_SERIES = dg.AssetKey("synthetic_series")
     ),
 )
 def synthetic_series(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResult[SeriesRef]:
-    """Generate, label and digest."""
+    """Generate labelled series, and return their recipe and digest."""
     recipe = SyntheticRecipe(
         n_pods=settings.training_pods,
         days=len(longest_window(settings, POD_VIEWS)),

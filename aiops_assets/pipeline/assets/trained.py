@@ -1,4 +1,4 @@
-"""model/<name>: fit on the training set, write the immutable version directory, record the MLflow run."""
+"""The asset model/<name>: fit on the training set, write the immutable version directory, record the MLflow run."""
 
 import platform
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ from aiops_assets.tracking.tracker import DAGSTER_RUN_TAG, DATA_TAG, MANIFEST_TA
 
 
 def model_key(spec: ModelSpec) -> dg.AssetKey:
-    """Key of a model's asset."""
+    """Asset key of a model."""
     return dg.AssetKey(["model", spec.name])
 
 
@@ -38,7 +38,7 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
 
     Args:
         spec: the model.
-        gpu: whether its step asks Kubernetes for a GPU.
+        gpu: whether its step requests a GPU of Kubernetes.
     """
     family = spec.family
 
@@ -80,14 +80,14 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
                 spec, training_set, settings.random_seed, sets, served, tracker, dagster_run_id=context.run.run_id
             )
         context.log.info(f"training {training}")
-        # Also for a version found unchanged: a process killed after its commit never came to this.
+        # Also for an unchanged version: a process that was killed after its commit did not register it.
         ref = register(served, tracker, manifest)
         version = version_of(served, spec, ref)
         if fitted:
-            version.adopt(fitted.model, fitted.said, training_set.data_version)
+            version.adopt(fitted.model, fitted.prediction, training_set.data_version)
         else:
-            said = version.predict_holdout(rows, training_set.data_version)
-            plot = report_of(spec).holdout_picture(said, rows, family.threshold)
+            prediction = version.predict_holdout(rows, training_set.data_version)
+            plot = report_of(spec).holdout_picture(prediction, rows, family.threshold)
         return dg.MaterializeResult(
             value=ref,
             data_version=dg.DataVersion(ref.manifest_sha256[:32]),
@@ -118,10 +118,10 @@ def fit_version(
     *,
     dagster_run_id: str,
 ) -> tuple[Manifest, Fitted, bytes]:
-    """Fit on the train rows, judge on the hold-out, commit a new version; all of it in one MLflow run.
+    """Fit on the train rows, compute figures on the hold-out and commit a new version, all in one MLflow run.
 
     Returns:
-        the manifest, what was fitted, and a picture of what that says of the hold-out.
+        the manifest, the fitted model, and a PNG of its predictions for the hold-out.
     """
     family, view, data_version = spec.family, training_set.view, training_set.data_version
     rows, record = sets.rows(view, data_version), sets.record(view, data_version)
@@ -135,7 +135,7 @@ def fit_version(
     tags = {
         "cluster": record.cluster,
         "effective_source": training_set.effective_source,
-        # The note, the age of cached days, coverage: all that the manifest says of the source.
+        # All that the manifest records about the source: note, age of cached days, coverage.
         "source": training_set.source.model_dump_json(exclude_none=True),
         "data_version": data_version,
         DAGSTER_RUN_TAG: dagster_run_id,
@@ -144,9 +144,9 @@ def fit_version(
     parameters = {**spec.parameters, "random_seed": seed}
     with tracker.run(spec.name, dataset=dataset, params=parameters, tags=tags) as run:
         fitted = fit_model(served, spec, rows, data_version, seed)
-        metrics = family.task.figures(fitted.said, rows).as_metrics()
+        metrics = family.task.figures(fitted.prediction, rows).as_metrics()
         run.log_metrics({**metrics, "fit_seconds": fitted.seconds})
-        plot = report_of(spec).holdout_picture(fitted.said, rows, family.threshold)
+        plot = report_of(spec).holdout_picture(fitted.prediction, rows, family.threshold)
         run.log_artifact("holdout.png", plot)
 
         def manifest(version: int, files: dict[str, str]) -> Manifest:
@@ -180,14 +180,14 @@ def fit_version(
                 files=files,
             )
 
-        # Somebody may have emptied the model root; MLflow still knows the numbers that were given.
+        # The model root may have been emptied; MLflow still knows the numbers that were given.
         known = max((entry.version for entry in tracker.versions(spec.name)), default=0)
         files = {family.model_file: fitted.data}
         return served.publish(spec.name, files, manifest, after=known), fitted, plot
 
 
 def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> VersionRef:
-    """Let MLflow know a committed version, byte for byte, with the digest of its manifest."""
+    """Register the files of a committed version in MLflow, with the digest of its manifest."""
     name, version = manifest.name, manifest.version
     digest = served.manifest_sha256(name, version)
     tags = {
@@ -203,10 +203,10 @@ def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> Vers
 
 
 def fingerprint_of(spec: ModelSpec, cluster: str, training_set: TrainingSetRef, seed: int) -> str:
-    """What decides a fit: data, code and configuration. The same fingerprint would give the same model.
+    """Digest of data, code and configuration of a fit: equal fingerprints give equal models.
 
-    What was asked for and the effective source count too: equal rows from the server and from the cache give equal
-    models, but a manifest that says "prometheus" must not stand for a run in which no server answered.
+    The requested and the effective source are part of it: equal rows from the server and from the cache give equal
+    models, but a manifest with "prometheus" must not be reused for a run in which no server answered.
     """
     return combined_digest(
         {
@@ -222,12 +222,12 @@ def fingerprint_of(spec: ModelSpec, cluster: str, training_set: TrainingSetRef, 
 
 
 def unchanged_version(served: ServedModels, tracker: Tracker, spec: ModelSpec, fingerprint: str) -> Manifest | None:
-    """The newest version made with this fingerprint that is still what was committed."""
+    """Manifest of the newest undamaged version with this fingerprint; ``None``: there is none."""
     name = spec.name
     recorded = {entry.version: entry.tags.get(MANIFEST_TAG) for entry in tracker.versions(name)}
     for version in reversed(served.versions(name)):
         try:
-            # A version that MLflow does not know yet vouches for itself.
+            # A version that is not registered in MLflow yet has no other digest to compare with.
             manifest = served.manifest(name, version, recorded.get(version))
             if manifest.fingerprint == fingerprint:
                 digest = recorded.get(version) or served.manifest_sha256(name, version)

@@ -1,4 +1,4 @@
-"""training_set/<view>: rows of a view, blended as DATA_SOURCE says, stored under their digest."""
+"""The asset training_set/<view>: rows of a view, blended according to DATA_SOURCE, stored under their digest."""
 
 from datetime import UTC, datetime
 
@@ -20,12 +20,12 @@ from aiops_assets.views.catalog import View
 
 
 def training_set_key(view: str, source: str = "") -> dg.AssetKey:
-    """Key of a view's training set; of one with a source of its own, which is not the environment's."""
+    """Asset key of a view's training set; ``source`` is empty for that of the environment."""
     return dg.AssetKey(["training_set", training_set_name(view, source)])
 
 
 def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
-    """The asset that builds the rows of one view, over the longest window that a model of it asks for."""
+    """The asset with the rows of one view, over the longest window that a model of it needs."""
 
     @dg.asset(
         key=training_set_key(view.name, source),
@@ -97,7 +97,7 @@ def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
 
 
 def _plot(view: View, rows: pd.DataFrame) -> bytes:
-    """Where the labels are; of a view without any, the segment that was fetched, or else the one generated."""
+    """PNG of the labels over time or, of a view without any, of a fetched segment, else of a generated one."""
     if view.is_labelled:
         return plots.label_timeline(rows)
     source = "prometheus" if (rows["source"] == "prometheus").any() else "synthetic"

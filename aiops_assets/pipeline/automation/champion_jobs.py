@@ -1,4 +1,4 @@
-"""A person's promotion and rollback as Dagster jobs: from the UI's launchpad, where there is no shell."""
+"""Promotion and rollback by people as Dagster jobs, for the UI's launchpad where there is no shell."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from aiops_assets.storage.records import ChampionRecord
 from aiops_assets.storage.served import ServedModels
 
 USER_TAG = "user"
-"""Set by Dagster+, or by hand in the launchpad's tags."""
+"""Tag with the user's name, set by Dagster+ or by hand in the launchpad."""
 DATA_VERSION_TAG = "dagster/data_version"
 
 
@@ -85,7 +85,7 @@ def _who(context: dg.OpExecutionContext) -> str:
 
 
 def _materialization(served: ServedModels, record: ChampionRecord) -> dg.AssetMaterialization:
-    """What the served asset itself would say, so that the graph shows who moved it and why."""
+    """The materialization of the served asset, so that the graph shows who moved the champion and why."""
     champion = record.champion
     return dg.AssetMaterialization(
         asset_key=["served", record.name],

@@ -1,7 +1,7 @@
-"""What runs by itself: scores each quarter of an hour, a fetch each day, a retrain when due, a word on failed runs.
+"""Schedules and sensors: scores each quarter of an hour, a fetch each day, a retrain when due, a log of failed runs.
 
-One window has one retrain. Schedule and sensor ask for it by the same run key, each looks for a run that has the
-key already, and the sensor keeps quiet while the schedule's own tick is due.
+Each window has one retrain. Schedule and sensor request it with the same run key and skip if a run with this key
+exists; the sensor also skips while the schedule's own tick is due.
 """
 
 from collections.abc import Callable
@@ -28,13 +28,13 @@ from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.quality import FULL_DAY
 
 INGEST_CRON = "30 1 * * *"
-"""A day closes an hour and five minutes after its end (with ranges of half an hour: an hour and a half)."""
+"""After a day has closed, an hour and five minutes after its end (with ranges of half an hour: an hour and a half)."""
 RETRAIN_CRON = "0 2 * * 0"
 SCORE_CRON = "*/15 * * * *"
 LONGEST_SCORES = timedelta(hours=1)
-"""An older run that is not done was killed: it holds nothing back."""
+"""Age from which on an unfinished run of scores counts as killed and does not block others."""
 SUNDAY, RETRAIN_DONE = 6, timedelta(hours=2, minutes=30)
-"""From Sunday's begin, when Saturday is about to close, the sensor leaves the retrain to the schedule until then."""
+"""The weekday and the time until which the sensor leaves the retrain to the schedule, from the begin of Sunday on."""
 UNDER_WAY = [
     status
     for status in dg.DagsterRunStatus
@@ -53,10 +53,10 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
     """Jobs, schedules and sensors of one environment.
 
     Args:
-        settings: as they were when the code location was loaded.
-        current: settings now: a code server lives for weeks, and its window must not stay behind.
+        settings: settings when the code location was loaded.
+        current: returns the present settings: a code server runs for weeks, and its window must move on.
     """
-    # On a laptop nothing starts by itself: switch it on in the UI, under Automation.
+    # On a laptop nothing starts automatically; it can be switched on in the UI, under Automation.
     on = settings.aiops_env in ("staging", "production")
     fetches = _fetches(settings)
     everything = dg.AssetSelection.all() if fetches else dg.AssetSelection.assets(SYNTHETIC_SERIES).downstream()
@@ -123,7 +123,7 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
         now = datetime.now(UTC)
         tick = sensor_request(current(), context.instance, now)
         if isinstance(tick, dg.RunRequest) and now.weekday() == SUNDAY and context.cursor != tick.run_key:
-            # The daemon may be about to catch up on the schedule's own tick of today.
+            # The daemon may be about to run the schedule's missed tick of today.
             context.update_cursor(str(tick.run_key))
             return dg.SkipReason("asked for at the next look, unless the weekly retrain has started until then")
         return tick
@@ -144,14 +144,14 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
 
 
 def ingest_request(settings: Settings, at: datetime) -> Tick:
-    """The daily fetch, or why there is none."""
+    """The request of the daily fetch, or why there is none."""
     if not _fetches(settings):
         return dg.SkipReason(_why_nothing_is_fetched(settings))
     return dg.RunRequest(run_key=f"ingest-{at.date()}", tags=_range(settings, at.date()))
 
 
 def score_request(settings: Settings, instance: dg.DagsterInstance, at: datetime) -> Tick:
-    """Scores of now, or why there are none; runs that a busy queue holds back do not pile up."""
+    """The request of scores, or why there is none: runs must not pile up in a busy queue."""
     if settings.wants_days and not settings.prometheus_url:
         return dg.SkipReason(_why_nothing_is_fetched(settings))
     held = dg.RunsFilter(job_name="score", statuses=UNFINISHED, created_after=at - LONGEST_SCORES)
@@ -162,7 +162,7 @@ def score_request(settings: Settings, instance: dg.DagsterInstance, at: datetime
 
 
 def retrain_request(settings: Settings, instance: dg.DagsterInstance, at: datetime) -> Tick:
-    """A retrain on the newest window, unless a run for that window is there already; one that failed is not."""
+    """The request of a retrain on the newest window, unless it has a run that did not fail."""
     if settings.wants_days and not settings.prometheus_url:
         return dg.SkipReason(_why_nothing_is_fetched(settings))
     key = f"retrain-{settings.cluster}-{settings.end.date()}"
@@ -173,7 +173,7 @@ def retrain_request(settings: Settings, instance: dg.DagsterInstance, at: dateti
 
 
 def sensor_request(settings: Settings, instance: dg.DagsterInstance, at: datetime) -> Tick:
-    """A retrain when enough complete days are newer than what any version was trained on, or why there is none."""
+    """The request of a retrain if enough complete days are newer than the training data of all versions, or why not."""
     if not _fetches(settings):
         return dg.SkipReason(_why_nothing_is_fetched(settings))
     if at.weekday() == SUNDAY and timedelta(hours=at.hour, minutes=at.minute) < RETRAIN_DONE:
@@ -181,7 +181,7 @@ def sensor_request(settings: Settings, instance: dg.DagsterInstance, at: datetim
     stores = stores_of(settings)
     fetching = [spec for spec in active_models(settings) if settings.for_source(spec.source).mode != "synthetic"]
     trained = {spec.name: trained_until(stores.served(), spec.name) for spec in fetching}
-    # One run trains all models: the one that is furthest behind asks for it.
+    # One run trains all models, so that the one with the oldest data decides.
     oldest = None if None in trained.values() else min(filter(None, trained.values()))
     newer = complete_days(stores.lake(), since=oldest, enough=settings.retrain_after_days)
     if newer >= settings.retrain_after_days:
@@ -190,9 +190,9 @@ def sensor_request(settings: Settings, instance: dg.DagsterInstance, at: datetim
 
 
 def trained_until(served: ServedModels, name: str) -> date | None:
-    """The day at whose beginning the newest window ends that any version of a model saw real data of.
+    """End (exclusive) of the newest window with real data on which any version of a model was fitted.
 
-    Challengers count: one that was refused would otherwise be trained again each day.
+    Rejected challengers count too: otherwise they would be trained again each day.
     """
     ends = []
     for version in served.versions(name)[-MOST_VERSIONS_READ:]:
@@ -206,12 +206,12 @@ def trained_until(served: ServedModels, name: str) -> date | None:
 
 
 def complete_days(lake: Lake, since: date | None, enough: int) -> int:
-    """How many days of the lake have closed with nearly all samples of each of the engine's metrics, up to ``enough``.
+    """Number of closed days of the lake with nearly all samples of each of the engine's metrics, at most ``enough``.
 
     Args:
-        lake: whose days.
-        since: first day that counts; all do by default.
-        enough: from the newest on, no more are looked for: a lake may hold years.
+        lake: the lake with fetched days.
+        since: first day to count; ``None``: all.
+        enough: stop at this number, from the newest day on: a lake may hold years.
     """
     shared = set.intersection(*(set(lake.days(metric)) for metric in ENGINE_METRICS))
     newest_first = sorted((day for day in shared if since is None or day >= since), reverse=True)
@@ -222,7 +222,7 @@ def _is_complete(lake: Lake, day: date) -> bool:
     try:
         infos = [lake.info(metric, day) for metric in ENGINE_METRICS]
     except IntegrityError:
-        return False  # the next fetch mends it
+        return False  # the next fetch replaces the damaged file
     return all(info and info.closed and info.coverage >= FULL_DAY for info in infos)
 
 
@@ -232,12 +232,12 @@ def _fetches(settings: Settings) -> bool:
 
 def _why_nothing_is_fetched(settings: Settings) -> str:
     if settings.wants_days:
-        said = f"DATA_SOURCE={settings.data_source}" + ", MODEL_SOURCES" * bool(settings.model_sources)
-        return f"{said}: no days are fetched while PROMETHEUS_URL is not set"
+        sources = f"DATA_SOURCE={settings.data_source}" + ", MODEL_SOURCES" * bool(settings.model_sources)
+        return f"{sources}: no days are fetched while PROMETHEUS_URL is not set"
     return f"DATA_SOURCE={settings.data_source}: no days are fetched"
 
 
 def _range(settings: Settings, today: date) -> dict[str, str]:
-    # A tick that the daemon catches up on is of an earlier day than the window's end.
+    # A missed tick that the daemon runs later is of an earlier day than the window's end.
     days = days_to_fetch(settings, max(today, settings.end.date()))
     return {RANGE_START: days[0].isoformat(), RANGE_END: days[-1].isoformat()}

@@ -1,8 +1,9 @@
-"""What the card of a detector tells: how well labelled anomalies are ranked and alerted on, and by which metrics."""
+"""The card of a detector: how well labelled anomalies are ranked and alerted on, and which metrics contribute."""
 
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+from typing_extensions import override
 
 from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.detection.gate import noise
@@ -18,6 +19,7 @@ from aiops_assets.reporting.cards.markdown import text
 from aiops_assets.reporting.cards.subject import Subject
 from aiops_assets.reporting.cards.weaknesses import RECALL, Weakness, weaknesses
 from aiops_assets.reporting.pictures import Judged, contribution_map, figures_with_intervals, score_timelines
+from aiops_assets.reporting.task_report import CardReport
 from aiops_assets.storage.records import EvaluationRecord
 
 TIMELINE, CONTRIBUTIONS, FIGURES = "timeline.png", "contributions.png", "figures.png"
@@ -29,11 +31,11 @@ NAMES = {
     "false_alarm_rate": "normal rows under alert",
 }
 SCORES = ("average_precision", "f1")
-"""Written as numbers; the other figures are shares."""
+"""Figures that are written as numbers; others are shares, written in percent."""
 
 
-class DetectorCard:
-    """See :class:`~aiops_assets.reporting.cards.kinds.CardKind`."""
+class DetectorCard(CardReport):
+    """The parts of a model card that only detectors have."""
 
     captions: Mapping[str, str] = {
         FIGURES: "Figures beside the opponent's",
@@ -41,57 +43,59 @@ class DetectorCard:
         CONTRIBUTIONS: "The metric that speaks loudest, by kind of anomaly",
     }
 
+    @override
     def judged_on(self, subject: Subject, evaluation: EvaluationRecord) -> str:
-        """See CardKind."""
         return (
             f"{evaluation.holdout_rows:,} rows, {evaluation.anomalous_rows:,} of them anomalous. "
             f"Opponent: {text(evaluation.opponent)}."
         )
 
+    @override
     def name(self, figure: str) -> str:
-        """See CardKind."""
         if figure.startswith(RECALL):
             return f"rows of {figure.removeprefix(RECALL).replace('_', ' ')} under alert"
         return NAMES.get(figure, figure.replace("_", " "))
 
+    @override
     def shown(self, figure: str, value: float) -> str:
-        """See CardKind."""
         return f"{value:.3f}" if figure in SCORES else f"{value:.2%}"
 
+    @override
     def signed(self, figure: str, value: float) -> str:
-        """See CardKind."""
         return f"{value:+.3f}" if figure in SCORES else f"{100 * value:+.2f} pp"
 
+    @override
     def further_rows(self, subject: Subject) -> Sequence[Sequence[str]]:
-        """See CardKind: episodes."""
+        """Episodes of each kind with an alert."""
         return [
             [f"episodes of {text(kind.replace('_', ' '))} with an alert", f"{some} of {all_of}", "-", "-"]
             for kind, (some, all_of) in _episodes(subject).items()
         ]
 
+    @override
     def further_lines(self, subject: Subject) -> list[str]:
-        """See CardKind: none."""
+        """Detectors have none."""
         return []
 
+    @override
     def training_facts(self, subject: Subject) -> list[tuple[str, str]]:
-        """See CardKind."""
         record = subject.training_set
         if record is None:
             return []
         shares = f"{record.label_rate:.2%} anomalous (asked for: {record.anomaly_rate:.2%})"
         return [("rows", f"{record.rows:,}, {shares}"), ("pods", str(len(record.pods)))]
 
+    @override
     def weaknesses(self, subject: Subject) -> list[Weakness]:
-        """See CardKind."""
         right = right_first(first_contributions(subject))
         return weaknesses(subject.manifest, subject.evaluation, subject.figures, right, _episodes(subject))
 
+    @override
     def intervals(self, subject: Subject) -> dict[str, Difference]:
-        """See CardKind."""
         return _intervals(subject.scores, CHALLENGER, subject.seed)
 
+    @override
     def pictures(self, subject: Subject, intervals: Mapping[str, Difference]) -> dict[str, bytes]:
-        """See CardKind."""
         drawn = {}
         if subject.figures:
             theirs = _intervals(subject.opponent_scores, CHAMPION, subject.seed)
@@ -116,7 +120,7 @@ class DetectorCard:
 
 
 def first_contributions(subject: Subject) -> pd.DataFrame:
-    """As ``models.shadow.first_by_kind`` gives it; empty without scores."""
+    """(kinds, metrics) shares of ``shadow.first_by_kind``; empty without scores."""
     if subject.scores is None or subject.shadow is None:
         return pd.DataFrame()
     return first_by_kind(subject.scores, subject.shadow.metrics)
@@ -127,7 +131,7 @@ def _episodes(subject: Subject) -> dict[str, tuple[int, int]]:
 
 
 def _intervals(scores: pd.DataFrame | None, who: str, seed: int) -> dict[str, Difference]:
-    """The figures that the gate looks at, each with the interval of its own noise."""
+    """Figures on which the gate decides, each with the 95 % interval of its own sampling noise."""
     scored = predictions_of(scores, who) if scores is not None else None
     if scored is None or scores is None:
         return {}

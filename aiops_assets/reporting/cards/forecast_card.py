@@ -1,6 +1,8 @@
-"""What the card of a forecaster tells: its error beside that of trivial ones, and whether its intervals hold."""
+"""The card of a forecaster: its error beside those of trivial ones, and the coverage of its intervals."""
 
 from collections.abc import Mapping, Sequence
+
+from typing_extensions import override
 
 from aiops_assets.families.forecasters import BASELINE
 from aiops_assets.judging.bootstrap import Difference
@@ -13,6 +15,7 @@ from aiops_assets.reporting.cards.subject import Subject
 from aiops_assets.reporting.cards.weaknesses import Weakness
 from aiops_assets.reporting.forecast_pictures import fan_chart, reliability
 from aiops_assets.reporting.pictures import Judged, figures_with_intervals
+from aiops_assets.reporting.task_report import CardReport
 from aiops_assets.storage.records import EvaluationRecord
 
 FORECASTS, RELIABILITY, FIGURES = "forecasts.png", "reliability.png", "figures.png"
@@ -21,8 +24,8 @@ RATIO, COVERED = "mae_to_", "coverage_"
 AS_GOOD = "as good as the trivial one"
 
 
-class ForecastCard:
-    """See :class:`~aiops_assets.reporting.cards.kinds.CardKind`."""
+class ForecastCard(CardReport):
+    """The parts of a model card that only forecasters have."""
 
     captions: Mapping[str, str] = {
         FIGURES: "Errors to those of the trivial forecasters, beside the opponent's",
@@ -30,20 +33,20 @@ class ForecastCard:
         RELIABILITY: "How many values come inside the 80 % intervals, and on which side the others",
     }
 
+    @override
     def judged_on(self, subject: Subject, evaluation: EvaluationRecord) -> str:
-        """See CardKind."""
         forecasts = None if subject.scores is None else forecasts_of(subject.scores, CHALLENGER)
-        moments = "" if forecasts is None else f", forecast from {forecasts['origin'].nunique()} moments"
+        origins = "" if forecasts is None else f", forecast from {forecasts['origin'].nunique()} moments"
         whose = f" (its column is of {TRIVIAL[BASELINE]})" if evaluation.opponent == TRIVIAL_NAMES else ""
         return (
-            f"{evaluation.holdout_rows:,} values{moments}, as far ahead as the hold-out reaches and at most a day. "
+            f"{evaluation.holdout_rows:,} values{origins}, as far ahead as the hold-out reaches and at most a day. "
             "An error is a mean absolute one, and a ratio of two the geometric mean over metrics and moments: below 1 "
             "is better than who forecasts what was a day before (the seasonal naive) or the median of the last 24 "
             f"hours. Opponent: {text(evaluation.opponent)}{whose}."
         )
 
+    @override
     def name(self, figure: str) -> str:
-        """See CardKind."""
         what, _, horizon = figure.rpartition("_")
         ahead = horizon.replace("h", " h")
         if what == COVERED.rstrip("_"):
@@ -56,16 +59,18 @@ class ForecastCard:
             figure, figure.replace("_", " ")
         )
 
+    @override
     def shown(self, figure: str, value: float) -> str:
-        """See CardKind."""
         return f"{value:.1%}" if figure.startswith(COVERED) else f"{value:.2f}"
 
+    @override
     def signed(self, figure: str, value: float) -> str:
-        """See CardKind: differences of errors are relative."""
+        """Differences of errors are relative."""
         return f"{100 * value:+.1f} pp" if figure == "miscoverage" else f"{value:+.1%}"
 
+    @override
     def further_rows(self, subject: Subject) -> Sequence[Sequence[str]]:
-        """See CardKind: what the gate looks at, which is of all horizons together."""
+        """The figures on which the gate decides, of all horizons together."""
         rows = []
         for name, gap in _gaps(subject).items():
             if name.startswith(RATIO):
@@ -78,8 +83,9 @@ class ForecastCard:
                 )
         return rows
 
+    @override
     def further_lines(self, subject: Subject) -> list[str]:
-        """See CardKind: metric by metric."""
+        """A table of errors and coverage by metric."""
         forecasts = None if subject.scores is None else forecasts_of(subject.scores, CHALLENGER)
         if forecasts is None or forecasts.empty:
             return []
@@ -95,23 +101,23 @@ class ForecastCard:
         head = ["metric", *(f"error to {who}'s" for who in TRIVIAL.values()), "inside", "below", "above the interval"]
         return ["", "All horizons together, metric by metric:", "", *table(head, rows)] if rows else []
 
+    @override
     def training_facts(self, subject: Subject) -> list[tuple[str, str]]:
-        """See CardKind."""
         record = subject.training_set
         return [] if record is None else [("rows", f"{record.rows:,}"), ("segments", text(", ".join(record.pods)))]
 
+    @override
     def weaknesses(self, subject: Subject) -> list[Weakness]:
-        """See CardKind."""
         forecasts = None if subject.scores is None else forecasts_of(subject.scores, CHALLENGER)
         return forecast_weaknesses(subject.manifest, subject.evaluation, subject.figures, forecasts)
 
+    @override
     def intervals(self, subject: Subject) -> dict[str, Difference]:
-        """See CardKind."""
         forecasts = None if subject.scores is None else forecasts_of(subject.scores, CHALLENGER)
         return {} if forecasts is None else noise(forecasts, subject.seed)
 
+    @override
     def pictures(self, subject: Subject, intervals: Mapping[str, Difference]) -> dict[str, bytes]:
-        """See CardKind."""
         drawn = {}
         if any(name.startswith(RATIO) for name in subject.figures):
             beside = subject.opponent_scores
@@ -133,13 +139,13 @@ class ForecastCard:
         return drawn
 
     def _ratios(self, figures: Mapping[str, float], intervals: Mapping[str, Difference]) -> Judged:
-        """Those by which lower is better; shares inside an interval have a picture of their own."""
+        """Ratios of errors by name; coverage has a picture of its own."""
         return {
             self.name(name): (value, intervals.get(name)) for name, value in figures.items() if name.startswith(RATIO)
         }
 
 
 def _gaps(subject: Subject) -> dict[str, Difference]:
-    """Without those to an opponent that is trivial itself: they stand there already."""
+    """Differences to the opponent; to trivial opponents the ratios only, which say the same."""
     among = [name for name in subject.gaps if name.startswith(RATIO) or subject.opponent != TRIVIAL_NAMES]
     return {name: subject.gaps[name] for name in among}

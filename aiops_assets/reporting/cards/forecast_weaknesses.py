@@ -1,4 +1,4 @@
-"""What a card says against a forecaster: read from its figures and its forecasts of the hold-out."""
+"""Known weaknesses of a forecaster, derived from its figures and its forecasts of the hold-out."""
 
 from collections.abc import Mapping
 
@@ -12,11 +12,11 @@ from aiops_assets.reporting.cards.weaknesses import Weakness, of_data
 from aiops_assets.storage.records import EvaluationRecord, Manifest
 
 NOTABLE_COVERAGE = 0.05
-"""How far from 80 % the share inside an interval may be."""
-LEAST_MOMENTS = 2 * LEAST_ORIGINS
-"""Twice what the gate asks for: it compares two, a card says how good one is."""
+"""Largest difference of the coverage from 80 % that is not a weakness."""
+MIN_CARD_ORIGINS = 2 * LEAST_ORIGINS
+"""Fewest forecast origins for a card, twice those of the gate: a card judges one forecaster, the gate compares two."""
 LOPSIDED = 0.1
-"""Difference of the shares below and above an interval."""
+"""Difference of the shares below and above an interval from which on it is called lopsided."""
 
 
 def forecast_weaknesses(
@@ -28,9 +28,9 @@ def forecast_weaknesses(
     """Known weaknesses, the most serious first; empty when figures and records show none.
 
     Args:
-        manifest, evaluation: of the version.
-        figures: on its hold-out.
-        forecasts: of ``forecast_holdout.KEYS`` and ``SIDES``, of that hold-out; ``None``: not kept.
+        manifest, evaluation: records of the version.
+        figures: its figures on the hold-out.
+        forecasts: its forecasts of that hold-out, with the columns ``holdout.KEYS`` and ``SIDES``; ``None``: not kept.
     """
     found = _of_errors(figures)
     if forecasts is not None and len(forecasts):
@@ -121,13 +121,13 @@ def _of_holdout(figures: Mapping[str, float], forecasts: pd.DataFrame | None) ->
         horizons = ", ".join(label.replace("h", " h") for label in missing)
         text = f"It was never judged {horizons} ahead: the hold-out is too short for that."
         found.append(Weakness("unjudged_horizons", text, horizons=missing))
-    moments = 0 if forecasts is None else forecasts["origin"].nunique()
-    if 0 < moments < LEAST_MOMENTS:
-        text = f"It was judged from {moments} moments: too few to say how good it is."
-        found.append(Weakness("few_origins", text, origins=moments))
+    n_origins = 0 if forecasts is None else forecasts["origin"].nunique()
+    if 0 < n_origins < MIN_CARD_ORIGINS:
+        text = f"It was judged from {n_origins} moments: too few to say how good it is."
+        found.append(Weakness("few_origins", text, origins=n_origins))
     return found
 
 
 def ahead(label: str) -> str:
-    """Of which hours a figure is."""
+    """The hours ahead that a figure is about, in words."""
     return "in the first hour" if label == "1h" else f"in the first {label.removesuffix('h')} hours"

@@ -1,4 +1,4 @@
-"""The part of a model card that says where a version comes from: data, columns, code and runs, and how to load it."""
+"""The sections of a model card about a version's origin: data, columns, code and runs, and how to load it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from aiops_assets.storage.records import EvaluationRecord, Manifest, SourceRepor
 def data_section(
     manifest: Manifest, record: TrainingSetRecord | None, about_rows: Sequence[tuple[str, str]]
 ) -> list[str]:
-    """Which rows it learned from; ``record`` is ``None`` where the training set is gone."""
+    """The rows that the version was fitted on; ``record`` is ``None`` if the training set was removed."""
     source = manifest.source
     facts = [
         ("view", code(manifest.view)),
@@ -91,7 +91,7 @@ def making_section(manifest: Manifest, evaluation: EvaluationRecord | None) -> l
 
 
 def loading_section(family: Family[Any, Any], manifest: Manifest, manifest_sha256: str, directory: str) -> list[str]:
-    """Python that compares every digest before it loads; of a bucket, a local copy."""
+    """Python code that compares every digest before it loads the model; from a bucket, it loads a local copy."""
     digests = {"manifest.json": manifest_sha256, **manifest.files}
     folder = "local-copy" if "://" in directory else directory
     lines = ["import hashlib", "import pathlib", "", f"folder = pathlib.Path({folder!r})", "digests = {"]
@@ -122,10 +122,10 @@ def loading_section(family: Family[Any, Any], manifest: Manifest, manifest_sha25
 
 
 def _unit(feature: str, units: Mapping[str, str]) -> str:
-    """That of the metric whose name a column begins with."""
+    """The unit of the metric with whose name a column begins."""
     metric = max((name for name in units if feature.startswith(name)), key=len, default="")
     return text(units[metric]) if metric else "-"
 
 
-def _time(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "not known"
+def _time(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC" if time else "not known"

@@ -1,4 +1,4 @@
-"""The files of a model card: its text and its pictures, all of them read from records. Equal records, equal files."""
+"""The files of a model card, text and pictures, made from records: equal records give equal files."""
 
 from aiops_assets.reporting.cards.subject import Subject
 from aiops_assets.reporting.cards.text import card_text
@@ -7,7 +7,7 @@ from aiops_assets.storage.cards import CARD
 
 
 def card_files(subject: Subject) -> dict[str, bytes]:
-    """The card and its pictures: file name -> content."""
+    """The files of a card: file name -> content."""
     kind = report_of(subject.spec).card
     intervals = kind.intervals(subject)
     drawn = kind.pictures(subject, intervals)

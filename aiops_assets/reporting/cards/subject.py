@@ -1,4 +1,4 @@
-"""What a model card is of: a version, its records, and what it said of the newest hold-out."""
+"""The subject of a model card: a version, its records, and its predictions for the newest hold-out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from aiops_assets.storage.shadow import ShadowRecord
 
 @dataclass(frozen=True)
 class Subject:
-    """The version that a card is of.
+    """The version that a card describes.
 
     Attributes:
-        spec: of the model.
-        manifest, manifest_sha256: of the version; the digest as recorded outside its directory.
-        directory: of the version, for people.
-        evaluation: ``None``: it was never judged.
-        training_set: ``None``: it is not there any more.
-        scores: of ``models.shadow.COLUMNS``, of a forecaster ``models.forecast_shadow.COLUMNS``, in which it is the
-            challenger; ``None``: none are kept.
-        shadow: what the scores are of.
-        seed: of the bootstrap.
+        spec: the model.
+        manifest, manifest_sha256: manifest of the version, and its SHA-256 as recorded outside its directory.
+        directory: path or URL of the version, for people.
+        evaluation: newest evaluation; ``None``: the version was never judged.
+        training_set: record of the training set; ``None``: it was removed.
+        scores: shadow scores in which the version is the challenger, with the shadow columns of its task; ``None``:
+            there are none.
+        shadow: record of these scores.
+        seed: seed of the bootstrap.
     """
 
     spec: ModelSpec
@@ -39,33 +39,33 @@ class Subject:
 
     @property
     def title(self) -> str:
-        """Of its pictures."""
+        """Title of the card's pictures."""
         return f"{self.manifest.name} version {self.manifest.version}"
 
     @property
     def figures(self) -> Mapping[str, float]:
-        """Of the newest evaluation, or else of the fit."""
+        """Figures of the newest evaluation or, without one, of the fit."""
         return self.evaluation.figures if self.evaluation else self.manifest.metrics
 
     @property
     def gaps(self) -> dict[str, Difference]:
-        """Figure -> difference to the opponent, of the figures that the gate looks at."""
+        """Figure -> difference to the opponent, of the figures on which the gate decides."""
         found = self.evaluation.gaps if self.evaluation else {}
         return {name: Difference(gap.value, gap.low, gap.high) for name, gap in found.items()}
 
     @property
     def opponent(self) -> str:
-        """Of the evaluation, in words; empty without one."""
+        """Name of the opponent in the evaluation; empty without one."""
         return self.evaluation.opponent if self.evaluation else ""
 
     @property
     def opponent_figures(self) -> Mapping[str, float]:
-        """Of the evaluation; empty without one."""
+        """Figures of the opponent in the evaluation; empty without one."""
         return self.evaluation.opponent_figures if self.evaluation else {}
 
     @property
     def opponent_scores(self) -> pd.DataFrame | None:
-        """The scores, when it is the evaluation's opponent that stands beside it there."""
+        """The shadow scores, if their champion is the evaluation's opponent; else ``None``."""
         shadow = self.shadow
         if shadow is None or shadow.note or self.evaluation is None:
             return None

@@ -1,4 +1,4 @@
-"""The text of a model card: what a version is for, what it was made of, how good it is and what speaks against it."""
+"""The text of a model card: purpose, origin, quality and weaknesses of a version."""
 
 from collections.abc import Callable, Mapping
 
@@ -17,8 +17,8 @@ def card_text(
 
     Args:
         subject: the version.
-        intervals: figure -> its 95 % interval, where that is known.
-        pictures: file names of those that lie beside it.
+        intervals: figure -> its 95 % interval, of those that are known.
+        pictures: file names of the card's pictures.
     """
     manifest, family, kind = subject.manifest, subject.spec.family, report_of(subject.spec).card
     lines = [

@@ -1,4 +1,4 @@
-"""What a card says against a detector: read from the figures, so that nobody has to be honest by hand."""
+"""Known weaknesses of a detector, derived from its figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from aiops_assets.timeseries.quality import FULL_DAY
 LEAST_RECALL, LEAST_PRECISION = 0.5, 0.5
 LEAST_RIGHT_FIRST = 0.9
 LEAST_ANOMALOUS_ROWS = 30
-"""Fewer move a figure by more than three points each."""
+"""With fewer anomalous rows, each row changes a figure by more than three percentage points."""
 MOST_FALSE_ALARMS_A_DAY = 1.0
-"""Normal rows of a pod under alert: whoever is called more often stops looking."""
+"""Most normal rows under alert, per pod and day: people ignore alerts that are wrong more often."""
 NOTABLE_MISSING = 0.1
 ROWS_A_DAY = 24 * 60 // ROW_EVERY_MINUTES
 RECALL = "recall_"
@@ -27,9 +27,9 @@ class Weakness:
     """A known weakness of a version, as its card lists it.
 
     Attributes:
-        code: what it is.
+        code: identifies the weakness.
         text: the sentence for people.
-        facts: what the sentence names: numbers, kinds, names.
+        facts: the values in the sentence: numbers, kinds, names.
     """
 
     code: str
@@ -52,10 +52,10 @@ def weaknesses(
     """Known weaknesses, the most serious first; empty when figures and records show none.
 
     Args:
-        manifest, evaluation: of the version.
-        figures: on its hold-out.
-        right_first: kind of anomaly -> share of its rows in which a metric that it changes speaks loudest.
-        episodes: kind -> (episodes with an alert, all episodes).
+        manifest, evaluation: records of the version.
+        figures: its figures on the hold-out.
+        right_first: kind of anomaly -> share of its rows to which a metric that the kind changes contributes most.
+        episodes: kind -> (number of episodes with an alert, number of all episodes).
     """
     found = _of_detection(figures, episodes) + _of_contributions(right_first)
     if evaluation:
@@ -134,7 +134,7 @@ def _of_evaluation(evaluation: EvaluationRecord) -> list[Weakness]:
 
 
 def of_data(effective_source: str, source: SourceReport) -> list[Weakness]:
-    """What is to be said against the rows of any model."""
+    """Weaknesses that follow from the rows of the training set, for models of any task."""
     found = []
     if effective_source == SYNTHETIC:
         found.append(Weakness("generated_rows", "It never saw a real cluster: all its rows were generated."))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_assets.engine.prediction.asked_once import AskedOnce
+from aiops_assets.engine.prediction.forecast_cache import ForecastCache
 from aiops_assets.errors import DataError
 from aiops_assets.families.predictive_analytics import PREDICTIVE_ANALYTICS
 from aiops_assets.learners.forecasters.predictive_analytics import PredictiveAnalytics
@@ -32,7 +32,7 @@ def test_the_served_forecaster_says_the_same_of_a_step_however_far_it_is_asked(
     served: PredictiveAnalytics, rows: int, step_seconds: int
 ) -> None:
     known, day = history(rows, step_seconds), steps_a_day(step_seconds)
-    once = AskedOnce(served)
+    once = ForecastCache(served)
     for horizon in (1, day // 3, day):
         said, expected = once.forecast(known, horizon), served.forecast(known, horizon)
         assert said.metrics == expected.metrics
@@ -43,7 +43,7 @@ def test_the_served_forecaster_says_the_same_of_a_step_however_far_it_is_asked(
 
 def test_a_history_is_asked_about_once_and_any_other_again() -> None:
     forecaster = LastValue()
-    once = AskedOnce(forecaster)
+    once = ForecastCache(forecaster)
     one = history(20)
     unknown = one.known.copy()
     unknown[3, 0] = False
@@ -68,7 +68,7 @@ def test_a_history_is_asked_about_once_and_any_other_again() -> None:
 def test_a_horizon_outside_a_day_is_refused_by_the_forecaster_itself(
     served: PredictiveAnalytics, step_seconds: int
 ) -> None:
-    once, known = AskedOnce(served), history(20, step_seconds)
+    once, known = ForecastCache(served), history(20, step_seconds)
     once.forecast(known, 1)
     for horizon in (-1, 0, steps_a_day(step_seconds) + 1):
         with pytest.raises(DataError, match=f"horizon {horizon}: 1 to "):
@@ -76,7 +76,7 @@ def test_a_horizon_outside_a_day_is_refused_by_the_forecaster_itself(
 
 
 def test_an_answer_cannot_change_the_next_one() -> None:
-    once = AskedOnce(LastValue())
+    once = ForecastCache(LastValue())
     said = once.forecast(history(20), 12)
     for side in (said.value, said.lower, said.upper):
         with pytest.raises(ValueError, match="read-only"):
