@@ -104,7 +104,9 @@ def models(name: str | None, as_json: bool) -> None:
     names = names_served(served)
     if name and name not in names:
         there = f"there are {', '.join(names)}" if names else "run `aiops run` first"
-        raise NotFoundError(f"{name} has no version in {served.locate(name)}: {there}")
+        raise NotFoundError(
+            f"{name} has no version in {served.locate(name)}: {there}", code="no_version_of_model", there=names
+        )
     names = [found for found in names if name in (None, found)]
     doubts = {found: problem for found in names if (problem := doubt(served, tracker, found))}
     listed = {found: version_lines(served, found, is_marked=found not in doubts) for found in names}
@@ -114,7 +116,7 @@ def models(name: str | None, as_json: bool) -> None:
     else:
         _show(served, listed)
     for model, problem in doubts.items():
-        click.echo(f"warning: {model}: which version is served is not known: {problem}: {DOCTOR}", err=True)
+        click.echo(f"warning: {model}: which version is served is not known: {problem.text}: {DOCTOR}", err=True)
     if doubts:
         sys.exit(1)
 

@@ -1,5 +1,6 @@
 """What follows the champion record: MLflow's alias and the local link `current`."""
 
+from aiops_assets.registry.disagreement import Disagreement
 from aiops_assets.registry.restoring import CHAMPION_ALIAS as CHAMPION_ALIAS
 from aiops_assets.registry.restoring import names_its_manifest
 from aiops_assets.registry.restoring import restore as restore
@@ -10,7 +11,9 @@ ATTEMPTS = 10
 """How often what is derived is compared again because the record moved meanwhile."""
 
 
-def reconcile(served: ServedModels, tracker: Tracker, name: str, *, who: str = "aiops", mend: bool = True) -> list[str]:
+def reconcile(
+    served: ServedModels, tracker: Tracker, name: str, *, who: str = "aiops", mend: bool = True
+) -> list[Disagreement]:
     """Let MLflow's alias and the local link `current` follow the champion record.
 
     A record that is missing, unreadable or wrong is restored first, where its digest or one of them names a version
@@ -25,7 +28,7 @@ def reconcile(served: ServedModels, tracker: Tracker, name: str, *, who: str = "
         mend: ``False``: only look.
 
     Returns:
-        What disagreed, one line each; empty when nothing did, or nothing is served yet.
+        What disagreed; empty when nothing did, or nothing is served yet.
 
     Raises:
         IntegrityError: the record is unreadable or wrong, and nothing tells what it was.
@@ -45,28 +48,29 @@ def reconcile(served: ServedModels, tracker: Tracker, name: str, *, who: str = "
         if now is None or now.champion.version == version:
             break
         record = now
-    return [line for line in found if line]
+    return [one for one in found if one]
 
 
-def follow_link(served: ServedModels, name: str, version: int, *, mend: bool = True) -> str:
-    """Let the local link follow the record; what disagreed, empty when nothing did, also where there are no links.
+def follow_link(served: ServedModels, name: str, version: int, *, mend: bool = True) -> Disagreement | None:
+    """Let the local link follow the record; what disagreed, ``None`` when nothing did, also where there are no links.
 
     Raises:
         StoreError: it cannot be made.
     """
     if served.storage.local_path(name) is None:
-        return ""
+        return None
     found = served.current(name)
     if found == str(version):
-        return ""
+        return None
     if mend:
         served.link_current(name, version)
     said = "is missing" if found is None else f"points at {found}" if found else "is no link"
-    return f"the link {CURRENT} {said}, the champion record says version {version}"
+    text = f"the link {CURRENT} {said}, the champion record says version {version}"
+    return Disagreement("link_behind", text, found=found, version=version)
 
 
-def follow_alias(tracker: Tracker, name: str, version: int, *, mend: bool = True) -> str:
-    """Let MLflow's alias follow the record; what disagreed, empty when nothing did.
+def follow_alias(tracker: Tracker, name: str, version: int, *, mend: bool = True) -> Disagreement | None:
+    """Let MLflow's alias follow the record; what disagreed, ``None`` when nothing did.
 
     Raises:
         NotFoundError: MLflow does not know the champion.
@@ -74,8 +78,9 @@ def follow_alias(tracker: Tracker, name: str, version: int, *, mend: bool = True
     """
     found = tracker.alias(name, CHAMPION_ALIAS)
     if found == version:
-        return ""
+        return None
     if mend or not tracker.find(name, version):
         tracker.set_alias(name, CHAMPION_ALIAS, version)
     said = "is missing" if found is None else f"names version {found}"
-    return f"MLflow's alias {CHAMPION_ALIAS} {said}, the champion record says version {version}"
+    text = f"MLflow's alias {CHAMPION_ALIAS} {said}, the champion record says version {version}"
+    return Disagreement("alias_behind", text, found=found, version=version)

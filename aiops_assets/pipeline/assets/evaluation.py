@@ -55,7 +55,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         rows = stores.training_sets().rows(training_set.view, training_set.data_version)
         mended = restore(served, tracking.tracker(), spec.name, who=f"dagster run {context.run.run_id}")
         if mended:
-            context.log.warning(mended)
+            context.log.warning(mended.text)
         verdict = judge_challenger(version, rows, training_set.data_version, settings.random_seed)
         decision, report = verdict.decision, report_of(spec)
         # An evaluation that only finds the champion again says less than the one that made it champion.

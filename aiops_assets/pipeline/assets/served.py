@@ -47,7 +47,7 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         models, name = stores.served(), spec.name
         who = f"dagster run {context.run.run_id}"
         # First what people or killed runs left, so that what this run changes is not called mended.
-        mended = champions.reconcile(models, tracking.tracker(), name, who=who)
+        mended = [one.text for one in champions.reconcile(models, tracking.tracker(), name, who=who)]
         for line in mended:
             context.log.warning(line)
         if decision.promote and _move(models, spec, decision, who):
