@@ -38,7 +38,7 @@ def card(name: str, version: int | None) -> None:
         record = stores.served().champion(name)
         known = cards.versions(name)
         if record is None and not known:
-            raise NotFoundError(f"{name} has no card yet: run `aiops run` first")
+            raise NotFoundError(f"{name} has no card yet: run `aiops run` first", code="no_card_yet", name=name)
         version = record.champion.version if record else known[-1]
     text = cards.text(name, version)
     click.echo(f"{cards.locate(name, version)}\n\n{text}", nl=False)
@@ -65,7 +65,9 @@ def compare(name: str, as_json: bool) -> None:
     task, report = spec.family.task, report_of(spec)
     windows = _windows(kept, name, task.compare_side_by_side)
     if not windows:
-        raise NotFoundError(f"{kept.locate(name)} holds no window of {name}: run `aiops run` first")
+        raise NotFoundError(
+            f"{kept.locate(name)} holds no window of {name}: run `aiops run` first", code="no_window", name=name
+        )
     summary = task.summarize_windows([(record.is_pair, both) for record, both in windows])
     if as_json:
         found = {

@@ -104,9 +104,7 @@ def models(name: str | None, as_json: bool) -> None:
     names = names_served(served)
     if name and name not in names:
         there = f"there are {', '.join(names)}" if names else "run `aiops run` first"
-        raise NotFoundError(
-            f"{name} has no version in {served.locate(name)}: {there}", code="no_version_of_model", there=names
-        )
+        raise NotFoundError(f"{name} has no version in {served.locate(name)}: {there}", code="no_version", there=names)
     names = [found for found in names if name in (None, found)]
     doubts = {found: problem for found in names if (problem := doubt(served, tracker, found))}
     listed = {found: version_lines(served, found, is_marked=found not in doubts) for found in names}
