@@ -65,10 +65,11 @@ class Transcript:
         self.places = places
         self.text = ""
 
-    def type(self, *words: object, **variables: str) -> None:
-        """Run a command; stdout follows it as it is, lines of stderr are marked."""
-        done = self.call(*words, **variables)
+    def type(self, *words: object, errors_alone: bool = False, **variables: str) -> None:
+        """Run a command; stdout follows it, unless errors alone are wanted, and lines of stderr, marked."""
+        done = self.call(*map(str, words), **variables)
+        stdout = "" if errors_alone else done.stdout
         typed = [*(f"{name}={value}" for name, value in variables.items()), "aiops", *map(str, words)]
         errors = "".join(f"stderr: {line}\n" for line in done.stderr.splitlines())
-        printed = f"$ {shlex.join(typed)}\n{done.stdout}{errors}exit code {done.exit_code}\n\n"
+        printed = f"$ {shlex.join(typed)}\n{stdout}{errors}exit code {done.exit_code}\n\n"
         self.text += steady(printed, self.places)
