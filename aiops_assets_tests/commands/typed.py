@@ -1,23 +1,15 @@
 """How a typed command ended: as an error with a code, or as a text that is compared with a snapshot."""
 
-import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 from click.testing import Result
 
 from aiops_assets.errors import AiopsError
+from aiops_assets_tests.snapshot import steady
 
 Kind = TypeVar("Kind", bound=AiopsError)
-
-VARYING = {
-    r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)? UTC": "TIME UTC",
-    r"\.damaged-\w+\.\w+": ".damaged-TIME",
-    r"\b[0-9a-f]{12,64}\b": "DIGEST",
-    r"\b[\d.]+ s( ->|\n)": r"SECONDS s\1",
-}
-"""What differs from run to run -> what stands for it."""
 
 
 def refused(done: Result, kind: type[Kind], code: str, **facts: object) -> Kind:
@@ -43,15 +35,6 @@ def cause(done: Result) -> AiopsError:
     return error
 
 
-def steady(text: str, places: Mapping[str, object]) -> str:
-    """A text in which folders, times, digests and durations are replaced by words that are always the same."""
-    for place, value in places.items():
-        text = text.replace(str(value), place)
-    for varying, word in VARYING.items():
-        text = re.sub(varying, word, text)
-    return text
-
-
 class Transcript:
     """Commands and what they printed.
 
@@ -65,10 +48,10 @@ class Transcript:
         self.places = places
         self.text = ""
 
-    def type(self, *words: object, errors_alone: bool = False, **variables: str) -> None:
-        """Run a command; stdout follows it, unless errors alone are wanted, and lines of stderr, marked."""
+    def type(self, *words: object, lines: int | None = None, **variables: str) -> None:
+        """Run a command; stdout follows it, or its first lines, and those of stderr, marked."""
         done = self.call(*map(str, words), **variables)
-        stdout = "" if errors_alone else done.stdout
+        stdout = "".join(done.stdout.splitlines(keepends=True)[:lines])
         typed = [*(f"{name}={value}" for name, value in variables.items()), "aiops", *map(str, words)]
         errors = "".join(f"stderr: {line}\n" for line in done.stderr.splitlines())
         printed = f"$ {shlex.join(typed)}\n{stdout}{errors}exit code {done.exit_code}\n\n"

@@ -16,6 +16,7 @@ from aiops_assets.storage.records import ChampionRecord
 from aiops_assets.tracking.tracker import Tracker
 from aiops_assets_tests.raising import raises
 from aiops_assets_tests.registry.champion_home import ChampionHome, home_of
+from aiops_assets_tests.snapshot import assert_snapshot, steady
 
 _numbers = itertools.count()
 OTHER = "0" * 64
@@ -44,7 +45,7 @@ def edit(home: ChampionHome, **changes: object) -> None:
 
 
 def link(home: ChampionHome, version: int | None) -> None:
-    (home.model_folder / "current").unlink()
+    (home.model_folder / "current").unlink(missing_ok=True)
     if version:
         (home.model_folder / "current").symlink_to(str(version))
 
@@ -240,3 +241,49 @@ def test_a_record_that_is_gone_costs_history_and_vetoes_and_that_is_said(home: C
     assert damage(home.served, home.name) is None
     with raises(NotFoundError, "nothing_to_go_back_to", passed_over=[]):
         champions.rollback(home.served, home.tracker, home.spec, None, reason="", who="")
+
+
+def test_what_is_said(home: ChampionHome) -> None:
+    path, said = home.model_folder / "champion.json", []
+    right = path.read_bytes()
+    manifest = home.model_folder / "2" / MANIFEST
+
+    def look() -> None:
+        try:
+            said.extend(one.text for one in champions.reconcile(home.served, home.tracker, home.name, mend=False))
+        except IntegrityError as error:
+            said.append(str(error))
+
+    edits: list[dict[str, object]] = [{"version": 4}, {"version": 4, "manifest_sha256": OTHER}, {"version": 9}]
+    for changes in edits:
+        edit(home, **changes)
+        look()
+        path.write_bytes(right)
+    edit(home, version=4, manifest_sha256=OTHER)
+    home.alias(3)  # vetoed
+    look()
+    home.alias(None)
+    link(home, None)
+    look()
+    path.unlink()
+    link(home, 1)
+    look()
+    path.write_bytes(right)
+    link(home, 4)
+    home.alias(1)
+    look()
+    content = manifest.read_bytes()
+    manifest.write_bytes(content + b"\n")
+    said.extend(one.text for one in examine(home, mend=False).values())
+    edit(home, manifest_sha256=home.digest(2))
+    look()
+    for version in home.served.versions(home.name):
+        (home.model_folder / str(version) / "model.joblib").write_bytes(b"changed")
+    look()
+    path.write_bytes(right)
+    manifest.write_bytes(content)
+    edit(home, version=4)
+    away = Doctor(home.served, home.training_sets, Tracker("sqlite:////dev/null/mlflow.db", "aiops/default"), who="me")
+    said.extend(one.text for one in away.examine((home.spec,)) if one.state == "PROBLEM")
+    places = {"HOME": home.folder, "NAME": home.name}
+    assert_snapshot("champion_records", steady("".join(f"{line}\n" for line in said), places))
