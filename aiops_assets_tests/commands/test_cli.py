@@ -170,10 +170,10 @@ def test_days_that_are_not_there_end_a_run_in_one_clear_line(home: Path) -> None
 def test_what_is_printed(home: Path, folder: Path) -> None:
     said = Transcript(typed, HOME=home, FOLDER=folder)
     for variable, value, _ in BAD:
-        said.type("run", **{"AIOPS_HOME": str(home), variable: value})
-    said.type("run", AIOPS_HOME=str(home), ANOMALY_RATE="-1")
+        said.type("run", given={"AIOPS_HOME": str(home), variable: value})
+    said.type("run", given={"AIOPS_HOME": str(home), "ANOMALY_RATE": "-1"})
     for command in NOTHING_SERVED:
-        said.type(*command, AIOPS_HOME=str(folder / "empty"))
+        said.type(*command, given={"AIOPS_HOME": str(folder / "empty")})
     assert_snapshot("commands_run", said.text)
 
 
@@ -216,7 +216,7 @@ def test_a_probe_tells_up_from_up_without_data(prometheus_url: str) -> None:
     away = cause(typed("metrics", "--probe", PROMETHEUS_URL=CLOSED))
     assert isinstance(away, PrometheusUnreachable)
     said = Transcript(typed, SERVER=prometheus_url)
-    said.type("metrics", "--probe", lines=0, PROMETHEUS_URL=prometheus_url)
+    said.type("metrics", "--probe", lines=0, given={"PROMETHEUS_URL": prometheus_url})
     unreachable = str(away).partition(" (")[0]  # then come the words of urllib3
     assert_snapshot("commands_probe", f"{said.text}{unreachable}\n")
 

@@ -27,8 +27,8 @@ def series(tmp_path: Path) -> Path:
     return path
 
 
-TOO_MUCH = [("--horizon", 289), ("--horizon", 100, "--origins", 9)]
-OF_THE_OTHERS = [
+TOO_MUCH: list[tuple[object, ...]] = [("--horizon", 289), ("--horizon", 100, "--origins", 9)]
+OF_THE_OTHERS: list[tuple[str, tuple[object, ...]]] = [
     ("last-value", ("--explain",)),
     ("last-value", ("--alert-budget", 0.1)),
     ("ensemble-predictor", ("--horizon", 12)),

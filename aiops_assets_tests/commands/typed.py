@@ -1,7 +1,7 @@
 """How a typed command ended: as an error with a code, or as a text that is compared with a snapshot."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from click.testing import Result
@@ -48,8 +48,9 @@ class Transcript:
         self.places = places
         self.text = ""
 
-    def type(self, *words: object, lines: int | None = None, **variables: str) -> None:
-        """Run a command; stdout follows it, or its first lines, and those of stderr, marked."""
+    def type(self, *words: object, lines: int | None = None, given: Mapping[str, str] | None = None) -> None:
+        """Run a command with variables; stdout follows it, or its first lines, and those of stderr, marked."""
+        variables = given or {}
         done = self.call(*map(str, words), **variables)
         stdout = "".join(done.stdout.splitlines(keepends=True)[:lines])
         typed = [*(f"{name}={value}" for name, value in variables.items()), "aiops", *map(str, words)]

@@ -244,8 +244,9 @@ def test_a_record_that_is_gone_costs_history_and_vetoes_and_that_is_said(home: C
 
 
 def test_what_is_said(home: ChampionHome) -> None:
-    path, said = home.model_folder / "champion.json", []
+    path = home.model_folder / "champion.json"
     right = path.read_bytes()
+    said: list[str] = []
     manifest = home.model_folder / "2" / MANIFEST
 
     def look() -> None:

@@ -83,7 +83,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "reason": decision.because.text,
                 "opponent": verdict.opponent,
                 **report.counts(verdict.figures),
-                **({"mended": mended} if mended else {}),
+                **({"mended": mended.text} if mended else {}),
                 **verdict.figures.as_metrics(),
                 **{f"opponent_{name}": value for name, value in verdict.opponent_figures.items()},
                 **_intervals(verdict),
