@@ -105,14 +105,20 @@ class Connection:
         if not self._free.acquire(timeout=self._timeout):
             raise ServiceUnavailable(
                 f"{self.url}{path} was not asked: no connection was free for {self._timeout:g} s; raise pool_size, or "
-                "ask from fewer threads"
+                "ask from fewer threads",
+                code="no_free_connection",
+                seconds=self._timeout,
             )
         try:
             status, text = self._sent(path, body, headers, ends)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             reason = reason_of(error)[:SHOWN_CHARACTERS]
             raise ServiceUnavailable(
-                f"no answer from {self.url}{path} ({reason}); check ML_SERVICE_URL and that the service runs"
+                f"no answer from {self.url}{path} ({reason}); check ML_SERVICE_URL and that the service runs",
+                code="no_answer",
+                url=self.url,
+                path=path,
+                reason=reason,
             ) from None
         finally:
             self._free.release()
@@ -137,10 +143,14 @@ class Connection:
         while piece := response.raw.read1(READ_BYTES, decode_content=True):
             text += piece
             if len(text) > MOST_BODY_BYTES:
-                raise ServiceUnavailable(f"{self.url}{path} sent more than {MOST_BODY_BYTES} bytes; ask for less")
+                raise ServiceUnavailable(
+                    f"{self.url}{path} sent more than {MOST_BODY_BYTES} bytes; ask for less", code="too_large"
+                )
             if time.monotonic() > ends:
                 raise ServiceUnavailable(
-                    f"{self.url}{path} was still sending after {self._timeout:g} s; see ML_SERVICE_TIMEOUT"
+                    f"{self.url}{path} was still sending after {self._timeout:g} s; see ML_SERVICE_TIMEOUT",
+                    code="too_slow",
+                    seconds=self._timeout,
                 )
         return bytes(text)
 
@@ -151,14 +161,21 @@ class Connection:
             # Some proxies show the rejected request, with its key, in their error page.
             words = words.replace(token, "[token]") if token else words
             if 400 <= status < 500:
-                raise ServiceRefused(f"{where}: {words}", status)
-            raise ServiceUnavailable(f"{where}: {words}; look at the service's log")
+                raise ServiceRefused(f"{where}: {words}", status, code="refused", path=path, words=words)
+            raise ServiceUnavailable(
+                f"{where}: {words}; look at the service's log", code="failed", path=path, status=status, words=words
+            )
         try:
             found = json.loads(text, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
-            raise ServiceUnavailable(f"{where} and no JSON object; ML_SERVICE_URL must name the ML service itself")
+            raise ServiceUnavailable(
+                f"{where} and no JSON object; ML_SERVICE_URL must name the ML service itself",
+                code="not_json",
+                path=path,
+                status=status,
+            )
         return found
 
 
@@ -187,6 +204,7 @@ def _checked_url(url: str) -> str:
     if not usable or set(url) & set("@?#"):
         shown = "" if set(url) & set("@?#") else f"={url!r}"
         raise SettingsError(
-            f"ML_SERVICE_URL{shown} must look like http://host:8080 or https://host/prefix, without credentials"
+            f"ML_SERVICE_URL{shown} must look like http://host:8080 or https://host/prefix, without credentials",
+            code="bad_url",
         )
     return url.rstrip("/")

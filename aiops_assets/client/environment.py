@@ -67,16 +67,16 @@ def read_variables(environment: Mapping[str, str]) -> ClientVariables:
         SettingsError: variables have wrong values; the message is one line with each of them and what is allowed.
     """
     found: dict[str, Any] = {}
-    problems = []
+    problems: dict[str, str] = {}
     for name, read in _READERS.items():
         if not (text := environment.get(name.upper())):
             continue
         try:
             found[name] = read(text)
         except ValueError as problem:
-            problems.append(f"{name.upper()}={without_secrets(text)}: not allowed, {problem}")
+            problems[name.upper()] = f"{name.upper()}={without_secrets(text)}: not allowed, {problem}"
     if problems:
-        raise SettingsError("; ".join(problems))
+        raise SettingsError("; ".join(problems.values()), code="not_allowed", variables=list(problems))
     return ClientVariables(**found)
 
 

@@ -54,7 +54,9 @@ def _object(metric: Metric) -> Mapping[str, object]:
     if not isinstance(metric, Sample):
         raise DataError(
             f"a metric is a {type(metric).__name__}: send {{name, value, timestamp?, labels?}}, or an object with "
-            "name, value, time and labels"
+            "name, value, time and labels",
+            code="no_sample",
+            type=type(metric).__name__,
         )
     content: dict[str, object] = {"name": metric.name, "value": metric.value}
     if metric.time is not None:
@@ -74,7 +76,8 @@ def encoded(request: Mapping[str, object]) -> bytes:
         return json.dumps(request, allow_nan=False, default=_json).encode()
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"the request cannot be written as JSON: {error}; send finite numbers, strings and times"
+            f"the request cannot be written as JSON: {error}; send finite numbers, strings and times",
+            code="not_json",
         ) from None
 
 

@@ -126,7 +126,7 @@ class MLServiceClient:
             SettingsError: ML_SERVICE_URL is not set.
         """
         if settings.ml_service_url is None:
-            raise SettingsError("ML_SERVICE_URL is not set: e.g. ML_SERVICE_URL=http://host:8080")
+            raise SettingsError("ML_SERVICE_URL is not set: e.g. ML_SERVICE_URL=http://host:8080", code="no_url")
         values = {
             "timeout_seconds": settings.ml_service_timeout,
             "threshold": settings.ml_circuit_breaker_threshold,

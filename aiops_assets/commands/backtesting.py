@@ -47,7 +47,9 @@ def known_models(names: Sequence[str]) -> tuple[str, ...]:
     known = tuple(backtests.DETECTORS)
     for name in names:
         if name not in known:
-            raise DataError(f"no detector {name!r}: choose from {', '.join(known)}")
+            raise DataError(
+                f"no detector {name!r}: choose from {', '.join(known)}", code="no_detector", name=name, there=known
+            )
     return tuple(dict.fromkeys(names)) or known
 
 
@@ -139,7 +141,11 @@ def judge_labelled(name: str, one: LabelledSeries, back_test: BackTest, scores: 
     if found.mean() < 0.5:
         raise DataError(
             f"{one.labels}: {int((~found).sum())} of {len(labels)} rows are at times that {one.series} does not have: "
-            "both must be of the same series"
+            "both must be of the same series",
+            code="labels_of_another_series",
+            path=one.labels,
+            missing=int((~found).sum()),
+            rows=len(labels),
         )
     stated_split = truth[SPLIT].reindex(frame[TIME]).to_numpy()
     frame[SPLIT] = pd.Series(stated_split, index=frame.index).fillna(frame[SPLIT])
@@ -153,9 +159,9 @@ def judge_labelled(name: str, one: LabelledSeries, back_test: BackTest, scores: 
 
 def _check_out(series: Path, out: Path) -> None:
     if out.is_dir():
-        raise StoreError(f"{out} is a directory, name a file")
+        raise StoreError(f"{out} is a directory, name a file", code="is_directory", path=out)
     if out.exists() and series.exists() and out.samefile(series):
-        raise StoreError(f"{out} is the series itself, name another file to write")
+        raise StoreError(f"{out} is the series itself, name another file to write", code="is_the_series", path=out)
 
 
 @contextmanager
@@ -164,7 +170,7 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except (DataError, ModelError) as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}", code=error.code, **{**error.facts, "path": path}) from error
 
 
 def write_scores(path: Path, scored: pd.DataFrame) -> None:
@@ -180,4 +186,9 @@ def write_whole(path: Path, data: bytes) -> None:
         LocalStorage(path.parent).write(path.name, data)
     except StoreError as error:
         reason = getattr(error.__cause__, "strerror", None) or str(error)
-        raise StoreError(f"{path} cannot be written ({reason}): nothing was changed, name another place") from error
+        raise StoreError(
+            f"{path} cannot be written ({reason}): nothing was changed, name another place",
+            code="not_written",
+            path=path,
+            reason=reason,
+        ) from error

@@ -33,7 +33,7 @@ def card(name: str, version: int | None) -> None:
         record = stores.served().champion(name)
         known = cards.versions(name)
         if record is None and not known:
-            raise NotFoundError(f"{name} has no card yet: run `aiops run` first")
+            raise NotFoundError(f"{name} has no card yet: run `aiops run` first", code="no_card_yet", name=name)
         version = record.champion.version if record else known[-1]
     text = cards.text(name, version)
     click.echo(f"{cards.locate(name, version)}\n\n{text}", nl=False)
@@ -59,7 +59,9 @@ def compare(name: str, as_json: bool) -> None:
     kept = stores_of(load_settings(os.environ)).shadow()
     windows = _windows(kept, name)
     if not windows:
-        raise NotFoundError(f"{kept.locate(name)} holds no window of {name}: run `aiops run` first")
+        raise NotFoundError(
+            f"{kept.locate(name)} holds no window of {name}: run `aiops run` first", code="no_window", name=name
+        )
     found = report_of(spec).windows(windows)
     if as_json:
         click.echo(json.dumps({"name": name, "windows": found.facts, "summary": found.summary}, indent=2))

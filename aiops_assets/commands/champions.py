@@ -104,7 +104,7 @@ def models(name: str | None, as_json: bool) -> None:
     names = names_served(served)
     if name and name not in names:
         there = f"there are {', '.join(names)}" if names else "run `aiops run` first"
-        raise NotFoundError(f"{name} has no version in {served.locate(name)}: {there}")
+        raise NotFoundError(f"{name} has no version in {served.locate(name)}: {there}", code="no_version", there=names)
     names = [found for found in names if name in (None, found)]
     problems = {found: problem for found in names if (problem := record_problem(served, tracker, found))}
     listed = {found: version_lines(served, found, is_marked=found not in problems) for found in names}
@@ -114,7 +114,7 @@ def models(name: str | None, as_json: bool) -> None:
     else:
         _show(served, listed)
     for model, problem in problems.items():
-        click.echo(f"warning: {model}: which version is served is not known: {problem}: {DOCTOR}", err=True)
+        click.echo(f"warning: {model}: which version is served is not known: {problem.text}: {DOCTOR}", err=True)
     if problems:
         sys.exit(1)
 

@@ -80,7 +80,9 @@ def ui(host: str, port: int) -> None:
     from aiops_assets.pipeline.run_history import close_dead_runs_of
 
     if find_spec("dagster_webserver") is None:
-        raise SettingsError("the UI is not installed in this environment: pip install 'aiops-assets[ui]'")
+        raise SettingsError(
+            "the UI is not installed in this environment: pip install 'aiops-assets[ui]'", code="not_installed"
+        )
     environment = dagster_environment(load_settings(os.environ))
     close_dead_runs_of(environment["DAGSTER_HOME"])
     command = [executable("dagster"), "dev", *location_arguments(), "--host", host, "--port", str(port)]

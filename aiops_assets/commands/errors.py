@@ -1,6 +1,5 @@
 """Error handling of commands."""
 
-import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
@@ -21,6 +20,6 @@ def one_line_errors(command: Callable[Arguments, None]) -> Callable[Arguments, N
             command(*args, **kwargs)
         except AiopsError as error:
             click.echo(f"error: {error}", err=True)
-            sys.exit(2)
+            raise SystemExit(2) from error
 
     return wrapper

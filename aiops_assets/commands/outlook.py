@@ -51,7 +51,11 @@ def outlook(series: Path, given: tuple[str, ...], horizon: int | None, as_json: 
     limits = _limits(parsed, [str(name) for name in frame.columns if name != TIME], series)
     history = history_of(frame[[TIME, *limits]])
     if missing := [name for name in limits if name not in history.metrics]:
-        raise DataError(f"{series}: column {missing[0]!r} has no sample: leave out its limit or export it again")
+        raise DataError(
+            f"{series}: column {missing[0]!r} has no sample: leave out its limit or export it again",
+            code="no_sample_in_column",
+            column=missing[0],
+        )
     forecaster = FORECASTERS[FORECASTER](SEED)
     forecaster.fit(history)
     forecast = forecaster.forecast(history, horizon or load_settings(os.environ).forecast_horizon)
@@ -80,7 +84,11 @@ def _parsed(given: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             equals = ""
         if not name or not equals or abs(limits[name]) == float("inf") or limits[name] != limits[name]:
-            raise DataError(f"--limit {text!r}: write NAME=VALUE with a number, for example memory_usage=0.9")
+            raise DataError(
+                f"--limit {text!r}: write NAME=VALUE with a number, for example memory_usage=0.9",
+                code="bad_limit",
+                given=text,
+            )
     return limits
 
 
@@ -89,11 +97,20 @@ def _limits(given: Mapping[str, float], columns: list[str], series: Path) -> Map
 
     there = ", ".join(columns[:10]) + (", ..." if len(columns) > 10 else "")
     if unknown := [name for name in given if name not in columns]:
-        raise DataError(f"--limit names {unknown[0]!r}, {series} has {there}: name one of these")
+        raise DataError(
+            f"--limit names {unknown[0]!r}, {series} has {there}: name one of these",
+            code="no_column",
+            column=unknown[0],
+            there=columns,
+        )
     ratios = tuple(metric.name for metric in METRICS if metric.unit == "ratio")
     limits = given or {name: 1.0 for name in columns if name.endswith(ratios)}
     if not limits:
-        raise DataError(f"{series}: no column is known to be a ratio: say --limit NAME=VALUE of one of {there}")
+        raise DataError(
+            f"{series}: no column is known to be a ratio: say --limit NAME=VALUE of one of {there}",
+            code="no_ratio",
+            there=columns,
+        )
     return limits
 
 

@@ -40,8 +40,11 @@ def backtest(
     from aiops_assets.families.catalog import named
 
     name = named(name)
-    if name not in {*DETECTORS, *FORECASTERS}:
-        raise DataError(f"no model {name!r} to back-test: choose from {', '.join((*DETECTORS, *FORECASTERS))}")
+    known = (*DETECTORS, *FORECASTERS)
+    if name not in known:
+        raise DataError(
+            f"no model {name!r} to back-test: choose from {', '.join(known)}", code="no_model", name=name, there=known
+        )
     if name in FORECASTERS:
         if alert_budget is not None or explain:
             raise click.UsageError(f"--alert-budget and --explain belong to detectors, {name} is a forecaster")

@@ -9,7 +9,7 @@ import click
 import pandas as pd
 
 from aiops_assets.commands.backtesting import BackTest, Judged, judge_labelled, known_models, write_whole
-from aiops_assets.errors import DataError, ModelError, NotFoundError
+from aiops_assets.errors import AiopsError, DataError, ModelError, NotFoundError
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.backtests import backtest
 from aiops_assets.judging.detection.generated_days import judge_generated
@@ -40,7 +40,9 @@ def on_generated_days(settings: Settings) -> None:
     served = stores_of(settings).served()
     record = served.champion(ANOMALY_DETECTOR.name)
     if record is None:
-        raise NotFoundError(f"{served.locate(ANOMALY_DETECTOR.name)}: nothing is served, run `aiops run` first")
+        raise NotFoundError(
+            f"{served.locate(ANOMALY_DETECTOR.name)}: nothing is served, run `aiops run` first", code="nothing_served"
+        )
     champion = record.champion
     pipeline = version_of(served, ANOMALY_DETECTOR, champion).model()
     seed = settings.random_seed + 1
@@ -83,7 +85,7 @@ def on_labelled_series(
         StoreError: pictures or scores cannot be written.
     """
     models, series = known_models(names), labelled_folder(folder)
-    left_out: list[str] = []
+    left_out: dict[str, AiopsError] = {}
     for number, name in enumerate(models):
         begin = time.perf_counter()
         kept = None if scores is None else scores / name
@@ -97,21 +99,27 @@ def on_labelled_series(
             _draw_extremes(name, judged, pictures)
         if kept:
             click.echo(f"scores: {kept}")
-        left_out += refused
-    if left_out := list(dict.fromkeys(left_out)):
-        raise DataError(f"{len(left_out)} series not judged: {'; '.join(left_out)}")
+        # Two models may refuse one series for the same reason.
+        left_out |= {str(error): error for error in refused}
+    if left_out:
+        raise DataError(
+            f"{len(left_out)} series not judged: {'; '.join(left_out)}",
+            code="series_not_judged",
+            causes=tuple(left_out.values()),
+        )
 
 
 def _judged(
     name: str, series: Iterable[LabelledSeries], back_test: BackTest, scores: Path | None
-) -> tuple[list[Judged], list[str]]:
-    """Results, and messages about series that could not be judged."""
-    judged, refused = [], []
+) -> tuple[list[Judged], list[AiopsError]]:
+    """Results, and the errors of series that could not be judged."""
+    judged: list[Judged] = []
+    refused: list[AiopsError] = []
     for one in series:
         try:
             judged.append(judge_labelled(name, one, back_test, scores))
         except (DataError, ModelError) as error:
-            refused.append(str(error))
+            refused.append(error)
     return judged, refused
 
 

@@ -49,7 +49,7 @@ def materialize_all(settings: Settings) -> None:
         from aiops_assets.pipeline.run_history import failure_since
 
         cause = failure_since(environment["DAGSTER_HOME"], started)
-        raise RunFailed(cause or f"dagster ended with exit code {code}")
+        raise RunFailed(cause or f"dagster ended with exit code {code}", exit_code=code)
     summarize(settings, before)
 
 
@@ -81,7 +81,9 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
     except OSError as error:
         name = "DAGSTER_HOME" if os.environ.get("DAGSTER_HOME") else "AIOPS_HOME"
         shown = home if name == "DAGSTER_HOME" else settings.aiops_home
-        raise StoreError(f"{name}={shown} is not writable ({error.strerror}): set another folder") from None
+        raise StoreError(
+            f"{name}={shown} is not writable ({error.strerror}): set another folder", code="not_writable", variable=name
+        ) from None
     # Fits use one thread anyway; predictions are made in small parts, for which threads mostly wait.
     one_thread = {"OMP_NUM_THREADS": "1"}
     return {**one_thread, **os.environ, "DAGSTER_HOME": str(home), "AIOPS_HOME": str(settings.aiops_home)}
@@ -105,13 +107,18 @@ def check_writable(settings: Settings) -> None:
             probe.unlink()
         except OSError as error:
             raise StoreError(
-                f"{name}={folder} is not writable ({error.strerror}): set it to a folder that is"
+                f"{name}={folder} is not writable ({error.strerror}): set it to a folder that is",
+                code="not_writable",
+                variable=name,
             ) from None
         free = shutil.disk_usage(path).free
         if free < LEAST_FREE_BYTES:
             raise StoreError(
                 f"{name}={folder} has {free / 1e6:.0f} MB free, a run needs {LEAST_FREE_BYTES / 1e6:.0f} MB: "
-                "free some space; nothing was changed"
+                "free some space; nothing was changed",
+                code="disk_full",
+                variable=name,
+                free=free,
             )
 
 
@@ -188,7 +195,11 @@ def executable(name: str) -> str:
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if not found:
-        raise SettingsError(f"{name} is not installed in this environment: pip install 'aiops-assets[pipeline]'")
+        raise SettingsError(
+            f"{name} is not installed in this environment: pip install 'aiops-assets[pipeline]'",
+            code="not_installed",
+            program=name,
+        )
     return found
 
 

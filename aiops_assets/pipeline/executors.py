@@ -29,6 +29,8 @@ def steps_executor(settings: Settings) -> dg.ExecutorDefinition:
         names = ",".join(settings.gpu_models)
         raise SettingsError(
             f"GPU_MODELS={names} runs each step in a pod of its own, and dagster-k8s is not installed: "
-            "pip install 'aiops-assets[cluster]', or unset GPU_MODELS"
+            "pip install 'aiops-assets[cluster]', or unset GPU_MODELS",
+            code="no_dagster_k8s",
+            models=settings.gpu_models,
         ) from error
     return k8s_job_executor.configured({"max_concurrent": MOST_PODS}, name="k8s")

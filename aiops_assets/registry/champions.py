@@ -93,7 +93,7 @@ def rollback(
     """
     name = spec.name
     if problem := record_problem(served, tracker, name):
-        raise IntegrityError(f"{problem}: {DOCTOR}", code="doubted_record")
+        raise IntegrityError(f"{problem.text}: {DOCTOR}", code="doubted_record", problem=problem.code, **problem.facts)
     record = served.champion(name)
     if record is None:
         raise NotFoundError(

@@ -1,11 +1,12 @@
 """Finds what is wrong with the served models, and repairs what needs no person: `aiops doctor`."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from aiops_assets.errors import AiopsError, IntegrityError, NotFoundError
 from aiops_assets.families.contract import ModelSpec
+from aiops_assets.registry.disagreement import Disagreement
 from aiops_assets.registry.reconciling import follow_alias, follow_link
 from aiops_assets.registry.restoring import (
     moves_of,
@@ -26,12 +27,23 @@ State = Literal["ok", "mended", "to mend", "PROBLEM"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of `aiops doctor`: the model, what was examined, its state and a text, which names a problem's cure."""
+    """One line of `aiops doctor`.
+
+    Attributes:
+        model: "-" for what belongs to no model.
+        what: the subject that was examined.
+        state: its state.
+        text: for people; that of a problem names the cure.
+        code: of a disagreement or an error; also "nothing_served"; "ok" where nothing is wrong.
+        facts: values that the text names.
+    """
 
     model: str
     what: str
     state: State
     text: str
+    code: str = "ok"
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_left(self) -> bool:
@@ -58,10 +70,11 @@ class Doctor:
     def examine(self, specs: tuple[ModelSpec, ...]) -> Iterator[Finding]:
         """All findings; MLflow comes first, because most others are compared with it."""
         if not any(self._is_there(spec.name) for spec in specs):
-            yield Finding("-", "models", "ok", f"nothing is served from {self.served.storage.url} yet: `aiops run`")
+            text = f"nothing is served from {self.served.storage.url} yet: `aiops run`"
+            yield Finding("-", "models", "ok", text, "nothing_served")
             return
         away = self.tracker.absence()
-        yield Finding("-", "MLflow", "PROBLEM", away) if away else Finding("-", "MLflow", "ok", "answers")
+        yield Finding("-", "MLflow", "PROBLEM", away, "absent") if away else Finding("-", "MLflow", "ok", "answers")
         for spec in specs:
             yield from self._model(spec, asks_mlflow=not away)
 
@@ -73,7 +86,7 @@ class Doctor:
     def _model(self, spec: ModelSpec, *, asks_mlflow: bool) -> Iterator[Finding]:
         name = spec.name
         if not self._is_there(name):
-            yield Finding(name, "champion record", "ok", "nothing is served yet: `aiops run`")
+            yield Finding(name, "champion record", "ok", "nothing is served yet: `aiops run`", "nothing_served")
             return
         finding = self._record(name, asks_mlflow)
         yield finding
@@ -92,25 +105,24 @@ class Doctor:
             if finding.state != "ok":
                 return finding
         elif problem := record_problem(self.served, self.tracker, name):
-            return Finding(
-                name, what, "PROBLEM", f"{problem}: start MLflow, then `aiops doctor` restores it from there"
-            )
+            text = f"{problem.text}: start MLflow, then `aiops doctor` restores it from there"
+            return Finding(name, what, "PROBLEM", text, problem.code, problem.facts)
         record = self.served.champion(name)
         if record is None:
-            versions = ", ".join(map(str, self.served.versions(name))) or "none"
-            cure = f"`aiops promote {name} VERSION`, or `aiops run` (versions: {versions})"
-            return Finding(name, what, "PROBLEM", f"there is none, so nothing is served: {cure}")
+            there = self.served.versions(name)
+            cure = f"`aiops promote {name} VERSION`, or `aiops run` (versions: {', '.join(map(str, there)) or 'none'})"
+            text = f"there is none, so nothing is served: {cure}"
+            return Finding(name, what, "PROBLEM", text, "missing_record", {"there": there})
         move = record.champion
         return Finding(name, what, "ok", f"version {move.version} since {move.when:%Y-%m-%d %H:%M} UTC by {move.who}")
 
     def _champion(self, spec: ModelSpec, record: ChampionRecord, asks_mlflow: bool) -> Iterator[Finding]:
         name, move = spec.name, record.champion
 
-        def servable() -> str:
+        def servable() -> None:
             if asks_mlflow:
                 recorded_digest(self.tracker, moves_of(record), name, move.version)
             version_of(self.served, spec, move).require_servable()
-            return ""
 
         fine = f"version {move.version} is what was recorded, loads and answers"
         yield self._step(
@@ -133,16 +145,17 @@ class Doctor:
         """The finding that alias and link are not changed while the champion differs from its record."""
         if finding.state not in ("mended", "to mend"):
             return finding
-        return Finding(finding.model, finding.what, "PROBLEM", f"{finding.text}: it stays until that version is whole")
+        return replace(finding, state="PROBLEM", text=f"{finding.text}: it stays until that version is whole")
 
-    def _training_set(self, name: str, move: ChampionMove) -> str:
+    def _training_set(self, name: str, move: ChampionMove) -> None:
         manifest = self.served.manifest(name, move.version, move.manifest_sha256)
         sets = TrainingSets(self.training_sets.storage, manifest.cluster)
         record = sets.record(manifest.view, manifest.data_version, manifest.training_set_sha256)
         rows = f"{sets.path(manifest.view, manifest.data_version)}/{ROWS}"
         if sha256(sets.storage.read(rows)) != record.rows_sha256:
-            raise IntegrityError(f"{sets.storage.locate(rows)} differs from its recorded digest")
-        return ""
+            raise IntegrityError(
+                f"{sets.storage.locate(rows)} differs from its recorded digest", code="changed_rows", path=rows
+            )
 
     def _versions(self, name: str, champion: int, asks_mlflow: bool) -> Iterator[Finding]:
         """Findings about versions that are not served, which a rollback may need."""
@@ -162,31 +175,31 @@ class Doctor:
                 whole += 1
             except (NotFoundError, IntegrityError) as error:
                 cure = f"move {self.served.locate(name, version)} away"
-                yield Finding(name, "versions", "PROBLEM", f"version {version}: {error}: {cure}")
+                text = f"version {version}: {error}: {cure}"
+                yield Finding(name, "versions", "PROBLEM", text, error.code, {**error.facts, "version": version})
         is_bucket = self.served.storage.local_path(name) is None
         for half in self.served.incomplete_versions(name):
             if not is_bucket or half < max(versions, default=0):
-                yield Finding(
-                    name,
-                    "versions",
-                    "PROBLEM",
-                    f"{self.served.locate(name, half)} has no manifest and is no version: remove it",
-                )
+                text = f"{self.served.locate(name, half)} has no manifest and is no version: remove it"
+                yield Finding(name, "versions", "PROBLEM", text, "half_version", {"version": half})
         yield Finding(name, "versions", "ok", f"{whole} beside the champion are whole")
 
     def _leftovers(self, name: str) -> Finding:
-        def sweep() -> str:
+        def sweep() -> Disagreement | None:
             left = self.served.sweep(name, remove=self.repair)
-            return f"left by killed writers: {', '.join(left)}" if left else ""
+            return Disagreement("leftovers", f"left by killed writers: {', '.join(left)}", left=left) if left else None
 
         return self._step(name, "leftovers", sweep, "none")
 
-    def _step(self, name: str, what: str, look: Callable[[], str], fine: str = "agrees", cure: str = "") -> Finding:
+    def _step(
+        self, name: str, what: str, look: Callable[[], Disagreement | None], fine: str = "agrees", cure: str = ""
+    ) -> Finding:
         """Run ``look``, which repairs if it can: it returns what was wrong, and raises what cannot be repaired."""
         try:
             wrong = look()
         except AiopsError as error:
-            return Finding(name, what, "PROBLEM", f"{error}: {cure}" if cure else str(error))
+            text = f"{error}: {cure}" if cure else str(error)
+            return Finding(name, what, "PROBLEM", text, error.code, error.facts)
         if wrong:
-            return Finding(name, what, "mended" if self.repair else "to mend", wrong)
+            return Finding(name, what, "mended" if self.repair else "to mend", wrong.text, wrong.code, wrong.facts)
         return Finding(name, what, "ok", fine)

@@ -78,7 +78,9 @@ class LineageReader:
         """
         record = self.served.champion(name)
         if record is None:
-            raise NotFoundError(f"{name} is not served from {self.served.locate(name)}: run `aiops run` first")
+            raise NotFoundError(
+                f"{name} is not served from {self.served.locate(name)}: run `aiops run` first", code="nothing_served"
+            )
         champion = record.champion
         manifest, files = self._manifest(champion, name)
         if manifest and champion.data_version != manifest.data_version:

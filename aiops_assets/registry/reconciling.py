@@ -1,5 +1,6 @@
 """Updates MLflow's alias and the local link `current`, which follow the champion record."""
 
+from aiops_assets.registry.disagreement import Disagreement
 from aiops_assets.registry.restoring import CHAMPION_ALIAS as CHAMPION_ALIAS
 from aiops_assets.registry.restoring import names_its_manifest
 from aiops_assets.registry.restoring import restore as restore
@@ -12,7 +13,7 @@ ATTEMPTS = 10
 
 def reconcile(
     served: ServedModels, tracker: Tracker, name: str, *, who: str = "aiops", repair: bool = True
-) -> list[str]:
+) -> list[Disagreement]:
     """Point MLflow's alias and the local link `current` at the champion.
 
     A record that is missing, unreadable or wrong is restored first, if its digest, the alias or the link names a
@@ -27,7 +28,7 @@ def reconcile(
         repair: whether to change anything; ``False``: only compare.
 
     Returns:
-        What disagreed, a line each; empty when all agree or nothing is served yet.
+        What disagreed; empty when all agree or nothing is served yet.
 
     Raises:
         IntegrityError: the record is unreadable or wrong, and there is no evidence to restore it.
@@ -47,28 +48,29 @@ def reconcile(
         if now is None or now.champion.version == version:
             break
         record = now
-    return [line for line in found if line]
+    return [one for one in found if one]
 
 
-def follow_link(served: ServedModels, name: str, version: int, *, repair: bool = True) -> str:
-    """Point the local link at a version; what disagreed, empty when it agreed or the storage has no links.
+def follow_link(served: ServedModels, name: str, version: int, *, repair: bool = True) -> Disagreement | None:
+    """Point the local link at a version; what disagreed, ``None`` when it agreed or the storage has no links.
 
     Raises:
         StoreError: the link cannot be made.
     """
     if served.storage.local_path(name) is None:
-        return ""
+        return None
     found = served.current(name)
     if found == str(version):
-        return ""
+        return None
     if repair:
         served.link_current(name, version)
     difference = "is missing" if found is None else f"points at {found}" if found else "is no link"
-    return f"the link {CURRENT} {difference}, the champion record says version {version}"
+    text = f"the link {CURRENT} {difference}, the champion record says version {version}"
+    return Disagreement("link_behind", text, found=found, version=version)
 
 
-def follow_alias(tracker: Tracker, name: str, version: int, *, repair: bool = True) -> str:
-    """Point MLflow's alias at a version; what disagreed, empty when it agreed.
+def follow_alias(tracker: Tracker, name: str, version: int, *, repair: bool = True) -> Disagreement | None:
+    """Point MLflow's alias at a version; what disagreed, ``None`` when it agreed.
 
     Raises:
         NotFoundError: the version is not registered in MLflow.
@@ -76,8 +78,9 @@ def follow_alias(tracker: Tracker, name: str, version: int, *, repair: bool = Tr
     """
     found = tracker.alias(name, CHAMPION_ALIAS)
     if found == version:
-        return ""
+        return None
     if repair or not tracker.find(name, version):
         tracker.set_alias(name, CHAMPION_ALIAS, version)
     difference = "is missing" if found is None else f"names version {found}"
-    return f"MLflow's alias {CHAMPION_ALIAS} {difference}, the champion record says version {version}"
+    text = f"MLflow's alias {CHAMPION_ALIAS} {difference}, the champion record says version {version}"
+    return Disagreement("alias_behind", text, found=found, version=version)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, StoreError
+from aiops_assets.registry.disagreement import Disagreement
 from aiops_assets.storage.champion_record import ChampionRecords
 from aiops_assets.storage.records import ChampionMove, ChampionRecord
 from aiops_assets.storage.served import CURRENT, ServedModels
@@ -17,10 +18,14 @@ CHAMPION_ALIAS = "champion"
 DOCTOR = "`aiops doctor` mends it"
 
 
-def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repair: bool = True) -> str:
-    """Restore a champion record that is missing, unreadable or wrong; what was wrong, empty when nothing was.
+def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repair: bool = True) -> Disagreement | None:
+    """Restore a champion record that is missing, unreadable or wrong; what was wrong, ``None`` when nothing was.
 
     A damaged record is kept aside. History and vetoes of a readable record stay.
+
+    Returns:
+        What was wrong, and as facts also the ``witness`` that told which ``version`` it was, the file ``aside`` that
+        keeps the damaged record (empty: none), and whether history and vetoes are kept.
 
     Raises:
         IntegrityError: the record is unreadable or wrong, and there is no evidence to restore it; the message names a
@@ -32,7 +37,7 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repa
     if record:
         problem = inconsistency(served, tracker, record)
     if not problem and (record or not served.versions(name)):
-        return ""
+        return None
     wrong = []
     for witness, version in _witnesses(served, tracker, name, record):
         try:
@@ -40,19 +45,35 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repa
         except (NotFoundError, IntegrityError) as error:
             wrong.append(f"{witness} names version {version}, but {error}")
             continue
-        outcome = f"{problem or 'the champion record is missing'}: {witness} names version {version}, which is whole"
+        found = problem or Disagreement("missing_record", "the champion record is missing")
+        outcome = f"{found.text}: {witness} names version {version}, which is whole"
         try:
             reason = f"restored from {witness}"
             aside = replace_record(served, record, name, version, digest, reason=reason, who=who)[1] if repair else ""
         except ConflictError:
-            return ""  # another process has restored it
+            return None  # another process has restored it
         kept = f"the damaged record is kept as {aside}, " if aside else ""
-        return f"{outcome}; {kept}its history and vetoes are {'kept' if record else 'lost'}"
-    if problem:
-        raise IntegrityError(
-            f"{'; '.join([problem, *wrong])}: {_cure(served, tracker, record, name)}", code="record_not_restored"
+        return Disagreement(
+            found.code,
+            f"{outcome}; {kept}its history and vetoes are {'kept' if record else 'lost'}",
+            **found.facts,
+            witness=witness,
+            version=version,
+            aside=aside,
+            keeps_history=record is not None,
         )
-    return ""
+    if problem:
+        whole = _whole(served, tracker, record, name)
+        promote = _likely(record, whole)
+        raise IntegrityError(
+            f"{'; '.join([problem.text, *wrong])}: {_cure(served, name, promote, whole)}",
+            code="record_not_restored",
+            problem=problem.code,
+            **problem.facts,
+            promote=promote,
+            whole=whole,
+        )
+    return None
 
 
 def replace_record(
@@ -89,21 +110,21 @@ def replace_record(
     return ChampionRecords(served.storage).correct(record, move, manifest.files)
 
 
-def read_problem(served: ServedModels, name: str) -> str:
-    """Why the champion record cannot be read; empty when it can be read or does not exist."""
+def read_problem(served: ServedModels, name: str) -> Disagreement | None:
+    """Why the champion record cannot be read; ``None`` when it can be read or does not exist."""
     try:
         served.champion(name)
     except IntegrityError as error:
-        return str(error)
-    return ""
+        return Disagreement(error.code, str(error), **error.facts)
+    return None
 
 
-def record_problem(served: ServedModels, tracker: Tracker, name: str) -> str:
+def record_problem(served: ServedModels, tracker: Tracker, name: str) -> Disagreement | None:
     """Why the champion record cannot be read or is wrong; MLflow is only queried where directories do not decide."""
     if problem := read_problem(served, name):
         return problem
     record = served.champion(name)
-    return "" if record is None or names_its_manifest(served, record) else inconsistency(served, tracker, record)
+    return None if record is None or names_its_manifest(served, record) else inconsistency(served, tracker, record)
 
 
 def names_its_manifest(served: ServedModels, record: ChampionRecord) -> bool:
@@ -111,8 +132,8 @@ def names_its_manifest(served: ServedModels, record: ChampionRecord) -> bool:
     return _digest_there(served, record.name, record.champion.version) == record.champion.manifest_sha256
 
 
-def inconsistency(served: ServedModels, tracker: Tracker, record: ChampionRecord) -> str:
-    """Why a readable record is wrong about its champion; empty when it is right.
+def inconsistency(served: ServedModels, tracker: Tracker, record: ChampionRecord) -> Disagreement | None:
+    """Why a readable record is wrong about its champion; ``None`` when it is right.
 
     The record is right if MLflow recorded the same digest for the version; then the version is damaged or removed.
     Without MLflow a record only counts as wrong when its digest is that of another version.
@@ -126,21 +147,27 @@ def inconsistency(served: ServedModels, tracker: Tracker, record: ChampionRecord
     except StoreError:
         is_away = True
     if tag == digest or (there == digest and not tag):
-        return ""
+        return None
     if is_away and not _versions_of(served, name, digest):
-        return ""
+        return None
+    facts = {"named": version, "digest": digest, "there": there, "in_mlflow": tag}
     if there == digest:
-        return (
+        return Disagreement(
+            "digests_differ",
             f"champion record ({digest[:12]}) and MLflow ({tag[:12]}) recorded other manifests of {name} version "
-            f"{version}: one of them was changed"
+            f"{version}: one of them was changed",
+            **facts,
         )
     statement = f"{served.locate(name)}/champion.json names version {version} with manifest {digest[:12]}"
     if tag and tag == there:
-        return f"the record is wrong: {statement}, and {tag[:12]} is that version's, as MLflow recorded it"
+        text = f"the record is wrong: {statement}, and {tag[:12]} is that version's, as MLflow recorded it"
+        return Disagreement("wrong_record", text, **facts)
     if not there:
-        return f"the record is wrong: {statement}, and there is no such version"
-    is_sure = tag or _versions_of(served, name, digest)
-    return f"{'the record is wrong: ' if is_sure else ''}{statement}, and that version's is {there[:12]}"
+        return Disagreement("wrong_record", f"the record is wrong: {statement}, and there is no such version", **facts)
+    statement = f"{statement}, and that version's is {there[:12]}"
+    if tag or _versions_of(served, name, digest):
+        return Disagreement("wrong_record", f"the record is wrong: {statement}", **facts)
+    return Disagreement("doubtful_record", statement, **facts)
 
 
 def moves_of(record: ChampionRecord | None) -> tuple[ChampionMove, ...]:
@@ -222,8 +249,8 @@ def _witnesses(
         yield f"the link {CURRENT}", int(link)
 
 
-def _cure(served: ServedModels, tracker: Tracker, record: ChampionRecord | None, name: str) -> str:
-    """The command with which a person promotes a version where there is no evidence of the champion."""
+def _whole(served: ServedModels, tracker: Tracker, record: ChampionRecord | None, name: str) -> list[int]:
+    """Versions that have the digest recorded outside their directories, in order."""
     history = record.history if record else ()
     whole = []
     for version in served.versions(name):
@@ -232,12 +259,22 @@ def _cure(served: ServedModels, tracker: Tracker, record: ChampionRecord | None,
         except (NotFoundError, IntegrityError):
             continue
         whole.append(version)
-    if not whole:
-        path = f"{served.locate(name)}/champion.json"
-        return f"no version is whole: move {path} away, then `aiops run` trains and serves another"
+    return whole
+
+
+def _likely(record: ChampionRecord | None, whole: list[int]) -> int | None:
+    """The whole version that was most likely served: the newest earlier champion, else the newest without a veto."""
+    history = record.history if record else ()
     vetoed = {veto.version for veto in record.vetoed} if record else set()
     likely = [move.version for move in history if move.version in whole and move.version not in vetoed]
-    version = (likely or [version for version in whole if version not in vetoed][::-1] or whole[::-1])[0]
+    return next(iter(likely or [version for version in whole if version not in vetoed][::-1] or whole[::-1]), None)
+
+
+def _cure(served: ServedModels, name: str, version: int | None, whole: list[int]) -> str:
+    """What a person types where nothing tells what the record was: a promotion that works, if there is one."""
+    if version is None:
+        path = f"{served.locate(name)}/champion.json"
+        return f"no version is whole: move {path} away, then `aiops run` trains and serves another"
     there = ", ".join(map(str, whole))
     return f"name the version to serve, such as `aiops promote {name} {version}` (whole versions: {there})"
 

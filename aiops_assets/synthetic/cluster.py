@@ -42,7 +42,7 @@ def generate_cluster(days: int, end: pd.Timestamp, seed: int) -> pd.DataFrame:
         DataError: ``days`` is below 1.
     """
     if days < 1:
-        raise DataError(f"days={days}: a series needs at least one day")
+        raise DataError(f"days={days}: a series needs at least one day", code="no_day", days=days)
     step = pd.Timedelta(seconds=COARSE_STEP_SECONDS)
     times = pd.date_range(end - pd.Timedelta(days=days), end, freq=step, inclusive="left", unit="us")
     start = times[0]

@@ -65,9 +65,18 @@ def require_columns(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
     missing = [name for name in columns if name not in have]
     extra = [name for name in have if name not in columns]
     if missing or extra:
-        raise SchemaError(f"columns differ from the schema: missing {missing}, unexpected {extra}")
+        raise SchemaError(
+            f"columns differ from the schema: missing {missing}, unexpected {extra}",
+            code="other_columns",
+            missing=missing,
+            unexpected=extra,
+        )
     first = next(i for i, (a, b) in enumerate(zip(have, columns, strict=True)) if a != b)
-    raise SchemaError(f"columns are out of order: number {first} is {have[first]}, should be {columns[first]}")
+    raise SchemaError(
+        f"columns are out of order: number {first} is {have[first]}, should be {columns[first]}",
+        code="column_order",
+        position=first,
+    )
 
 
 def require_rows(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
@@ -78,7 +87,7 @@ def require_rows(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
     """
     require_columns(frame, columns)
     if frame.empty:
-        raise SchemaError("the training set has no rows")
+        raise SchemaError("the training set has no rows", code="no_rows")
 
 
 def require_no_infinity(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
@@ -89,12 +98,14 @@ def require_no_infinity(frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
     """
     infinite = [name for name in columns if np.isinf(frame[name]).any()]
     if infinite:
-        raise SchemaError(f"infinite values in {infinite}")
+        raise SchemaError(f"infinite values in {infinite}", code="infinite_values", columns=infinite)
 
 
 def _text_bytes(column: pd.Series) -> np.ndarray:
     """Codes and sorted distinct values, so that repeated text is cheap and categories do not matter."""
-    unfit = SchemaError(f"column {column.name}: {column.dtype} values cannot be digested")
+    unfit = SchemaError(
+        f"column {column.name}: {column.dtype} values cannot be digested", code="no_digest", column=column.name
+    )
     try:
         codes, distinct = pd.factorize(column)
     except TypeError:  # values that have no hash

@@ -106,7 +106,11 @@ def from_metric_frames(
             continue
         owners = [pod_of(column) for column in wide.columns]
         if len(set(owners)) != len(owners):
-            raise SchemaError(f"{metric.name}: two series for one pod; the query must aggregate by (pod)")
+            raise SchemaError(
+                f"{metric.name}: two series for one pod; the query must aggregate by (pod)",
+                code="two_series_for_a_pod",
+                metric=metric.name,
+            )
         by_pod = wide.set_axis(owners, axis=1).reindex(columns=list(names))
         values[metric.name] = by_pod.to_numpy(dtype=np.float64).T[:, np.newaxis]
     return PodSeries(times, names, values, np.zeros((len(names), len(times)), dtype=np.int8))

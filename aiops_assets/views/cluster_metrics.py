@@ -37,7 +37,9 @@ def segment_of(values: pd.DataFrame) -> pd.DataFrame:
     """
     there = np.flatnonzero(values[list(VALUES)].notna().any(axis=1))
     if not len(there):
-        raise EmptyDataError("no metric of the cluster has a sample in the window: is the history too short?")
+        raise EmptyDataError(
+            "no metric of the cluster has a sample in the window: is the history too short?", code="no_sample"
+        )
     return values.iloc[there[0] : there[-1] + 1].reset_index(drop=True)
 
 
@@ -102,9 +104,12 @@ def validate(frame: pd.DataFrame) -> None:
     require_rows(frame, COLUMNS)
     require_no_infinity(frame, VALUES)
     if (frame["label"] != 0).any() or (frame["kind"] != "normal").any():
-        raise SchemaError("rows are labelled as anomalous: nothing is injected into what forecasters learn from")
+        raise SchemaError(
+            "rows are labelled as anomalous: nothing is injected into what forecasters learn from",
+            code="labelled_rows",
+        )
     if len(frame[SEGMENT].drop_duplicates()) != frame["source"].nunique():
-        raise SchemaError("a source has more than one segment")
+        raise SchemaError("a source has more than one segment", code="more_than_one_segment")
     require_unbroken(frame)
     require_chronology(frame)
 
@@ -126,7 +131,7 @@ def main_segment(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
     """
     found = [segment for _, segment in segments(rows)]
     if not found:
-        raise ModelError("no training rows: raise TRAINING_DAYS")
+        raise ModelError("no training rows: raise TRAINING_DAYS", code="no_training_rows")
     found.sort(key=lambda segment: (segment["source"].iloc[0] == "synthetic", -len(segment)))
     return found[0], found[1:]
 
@@ -140,5 +145,9 @@ def history_of_segment(segment: pd.DataFrame, metrics: Sequence[str]) -> History
     """
     history = history_of(segment[["timestamp", *metrics]], STEP_SECONDS)
     if silent := [name for name in metrics if name not in history.metrics]:
-        raise ModelError(f"{', '.join(silent)}: no sample in the training window, is it scraped?")
+        raise ModelError(
+            f"{', '.join(silent)}: no sample in the training window, is it scraped?",
+            code="silent_metrics",
+            metrics=silent,
+        )
     return history

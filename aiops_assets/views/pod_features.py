@@ -48,7 +48,9 @@ def holdout_of(series: PodSeries) -> int:
     """
     minutes = np.flatnonzero(row_mask(series).any(axis=0))
     if not len(minutes):
-        raise EmptyDataError("no row of the window has its six minutes of samples: is the history too short?")
+        raise EmptyDataError(
+            "no row of the window has its six minutes of samples: is the history too short?", code="no_whole_row"
+        )
     return int(minutes[0]) + holdout_start(int(minutes[-1] - minutes[0]) + 1)
 
 
@@ -139,9 +141,9 @@ def validate(frame: pd.DataFrame) -> None:
     require_rows(frame, COLUMNS)
     infinite = [name for name in FEATURES if not np.isfinite(frame[name]).all()]
     if infinite:
-        raise SchemaError(f"values that are not finite in {infinite}")
+        raise SchemaError(f"values that are not finite in {infinite}", code="not_finite", columns=infinite)
     if not frame["timestamp"].is_monotonic_increasing:
-        raise SchemaError("rows are not in order of time")
+        raise SchemaError("rows are not in order of time", code="not_in_order_of_time")
     require_chronology(frame)
 
 
@@ -153,10 +155,14 @@ def require_chronology(frame: pd.DataFrame) -> None:
     """
     splits = set(frame["split"].unique())
     if splits != {"train", "holdout"}:
-        raise SchemaError(f"splits are {sorted(splits)}: rows for both train and holdout are needed")
+        raise SchemaError(
+            f"splits are {sorted(splits)}: rows for both train and holdout are needed",
+            code="one_sided",
+            splits=sorted(splits),
+        )
     train_end = frame.loc[frame["split"] == "train", "timestamp"].max()
     if train_end >= frame.loc[frame["split"] == "holdout", "timestamp"].min():
-        raise SchemaError("hold-out rows are not all newer than the train rows")
+        raise SchemaError("hold-out rows are not all newer than the train rows", code="holdout_not_newer")
 
 
 def out_of_bounds(frame: pd.DataFrame) -> dict[str, int]:
@@ -170,7 +176,10 @@ def _draw(rng: np.random.Generator, candidates: Mask, n: int, taken: Mask) -> No
     if n > len(positions):
         raise DataError(
             f"{n} rows asked for, the series hold {len(positions)}: "
-            "lower N_SAMPLES or SYNTHETIC_RATIO, or raise TRAINING_PODS or TRAINING_DAYS"
+            "lower N_SAMPLES or SYNTHETIC_RATIO, or raise TRAINING_PODS or TRAINING_DAYS",
+            code="too_few_rows",
+            asked=n,
+            there=len(positions),
         )
     taken.flat[rng.choice(positions, size=n, replace=False)] = True
 

@@ -125,11 +125,16 @@ def require_unbroken(frame: pd.DataFrame) -> None:
     """
     begins = (frame[SEGMENT] != frame[SEGMENT].shift()).any(axis=1)
     if begins.sum() != len(frame[SEGMENT].drop_duplicates()):
-        raise SchemaError("rows of one pod are not together")
+        raise SchemaError("rows of one pod are not together", code="scattered_pod")
     broken = (frame["timestamp"].diff() != STEP) & ~begins
     if broken.any():
         first = frame.iloc[int(np.argmax(broken))]
-        raise SchemaError(f"segment of {first['pod']} is broken or out of order at {first['timestamp']}")
+        raise SchemaError(
+            f"segment of {first['pod']} is broken or out of order at {first['timestamp']}",
+            code="broken_segment",
+            pod=first["pod"],
+            at=first["timestamp"],
+        )
 
 
 def out_of_bounds(frame: pd.DataFrame) -> dict[str, int]:

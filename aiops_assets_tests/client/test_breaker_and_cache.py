@@ -14,6 +14,7 @@ from aiops_assets.errors import (
     ServiceUnavailable,
 )
 from aiops_assets_tests.client.fake_service import CPU, Clock, Reply, Service, counted, fails
+from aiops_assets_tests.raising import raises
 
 
 def test_three_failures_in_a_row_open_the_breaker_and_nothing_is_sent(
@@ -22,13 +23,13 @@ def test_three_failures_in_a_row_open_the_breaker_and_nothing_is_sent(
     service.answers(500, {"error": "no model"})
     fails(client, 2)
     assert (client.breaker_state, client.status()) == ("closed", "degraded")
-    with pytest.raises(ServiceUnavailable, match="answered 500: no model; look at the service's log"):
+    path = "/api/v1/anomaly/detect"
+    with raises(ServiceUnavailable, "failed", path=path, status=500, words="no model"):
         client.detect(CPU)
     assert (client.breaker_state, client.status()) == ("open", "unavailable")
-    with pytest.raises(ServiceCircuitOpen, match="ML_CIRCUIT_BREAKER_TIMEOUT"):
+    with raises(ServiceCircuitOpen, "service_circuit_open"):
         client.detect(CPU)
     assert len(service.asked) == 3
-    path = "/api/v1/anomaly/detect"
     assert counted(client, "aiops_client_requests_total", path=path, outcome="failed") == 3
     assert counted(client, "aiops_client_requests_total", path=path, outcome="not_sent") == 1
     assert counted(client, "aiops_client_breaker_state") == 2
@@ -98,7 +99,11 @@ def test_the_last_answer_to_the_same_question_is_given_and_marked(
         again = client.detect([{"name": "cpu", "value": 0.9, "timestamp": "2026-01-01T00:05:00Z"}])
     assert again == Answer({"anomaly_detected": True}, cached=True, age_seconds=12.0)
     assert again.degraded is True
-    assert "the answer of 12 s ago is returned" in caplog.text
+    (warning,) = caplog.records
+    assert isinstance(warning.args, tuple)
+    path, error, age = warning.args
+    assert isinstance(error, ServiceUnavailable)
+    assert (path, error.code, age) == ("/api/v1/anomaly/detect", "failed", 12.0)
     # While it is open too.
     fails(client, 2)
     assert client.breaker_state == "open"

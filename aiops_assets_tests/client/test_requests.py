@@ -16,7 +16,9 @@ from aiops_assets.errors import (
     ServiceRefused,
     ServiceUnavailable,
 )
-from aiops_assets_tests.client.fake_service import CPU, Reply, Service, counted, fails
+from aiops_assets_tests.client.fake_service import CPU, Clock, Reply, Service, counted, fails
+from aiops_assets_tests.raising import raises
+from aiops_assets_tests.snapshot import assert_snapshot, steady
 
 
 @dataclass
@@ -46,7 +48,7 @@ def test_what_is_no_sample_is_refused_before_it_is_sent(
     client: MLServiceClient, service: Service, metric: object
 ) -> None:
     for ask in (client.detect, client.predict, client.analyze):
-        with pytest.raises(DataError):
+        with raises(DataError, "no_sample", type=type(metric).__name__):
             ask([metric])  # type: ignore[list-item]
     assert service.asked == []
 
@@ -136,20 +138,21 @@ def test_a_request_waits_for_a_connection_no_longer_than_its_time(service: Servi
         # A GET tries twice, so that the first holds the connection longer than the second waits.
         pool.submit(client.health)
         assert begun.wait(timeout=10)
-        with pytest.raises(ServiceUnavailable, match="raise pool_size, or ask from fewer threads"):
+        with raises(ServiceUnavailable, "no_free_connection", seconds=0.5) as caught:
             client.health()
         release.set()
+    assert_snapshot("client_no_connection", steady(f"{caught.value}\n", {"SERVICE": service.url}))
 
 
 def test_a_refusal_has_the_servers_words_and_is_no_failure(client: MLServiceClient, service: Service) -> None:
     client.detect(CPU)
-    service.answers(422, {"error": "metrics[0].value: send a finite number"})
+    path, words = "/api/v1/anomaly/detect", "metrics[0].value: not finite"
+    service.answers(422, {"error": words})
     for _ in range(5):
-        with pytest.raises(ServiceRefused, match=r"answered 422: metrics\[0\].value: send a finite number") as refused:
+        with raises(ServiceRefused, "refused", path=path, words=words) as refused:
             client.detect(CPU)
         assert refused.value.status == 422
     assert (client.breaker_state, client.status()) == ("closed", "healthy")
-    path = "/api/v1/anomaly/detect"
     assert counted(client, "aiops_client_requests_total", path=path, outcome="refused") == 5
     assert counted(client, "aiops_client_cached_answers_total", path=path) is None
 
@@ -189,14 +192,59 @@ def test_a_time_out_counts_and_a_post_is_not_sent_again(service: Service) -> Non
     assert len(service.asked) == 1
 
 
-def test_no_server_is_a_failure_that_says_where_to_look() -> None:
+def url_without_server() -> str:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_no_server_is_a_failure_that_says_where_to_look() -> None:
+    url = url_without_server()
     with MLServiceClient(url, timeout_seconds=1) as client:
-        with pytest.raises(ServiceUnavailable, match="check ML_SERVICE_URL and that the service runs"):
+        with raises(ServiceUnavailable, "no_answer", url=url, path="/api/v1/anomaly/detect") as caught:
             client.detect(CPU)
         assert client.status() == "degraded"
+    assert caught.value.facts["reason"] in str(caught.value)
+
+
+def test_what_failures_say(
+    client: MLServiceClient, service: Service, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = []
+    client.predict(CPU)
+    service.answers(500, {})
+    clock.now += 12
+    assert client.predict(CPU).cached
+    said += [record.getMessage() for record in caplog.records]
+    service.answers(200, {})
+    client.predict(CPU)
+    replies: list[tuple[int, object]] = [
+        (422, {"error": "metrics[0].value: not finite"}),
+        (404, b"not here"),
+        (500, {"detail": "no model"}),
+        (500, b""),
+        (200, b"<html>"),
+        (200, {}),
+    ]
+    for status, body in replies:
+        service.answers(status, body)
+        with pytest.raises((ServiceRefused, ServiceUnavailable)) as caught:
+            client.detect(CPU)
+        said.append(str(caught.value))
+    for metric in ({"name": "m", "value": float("nan")}, {"name": "m", "value": datetime(2026, 1, 1)}, "m"):
+        with pytest.raises(DataError) as refused:
+            client.detect([metric])  # type: ignore[list-item]
+        said.append(str(refused.value))
+    nowhere = url_without_server()
+    with MLServiceClient(nowhere, timeout_seconds=1) as other, pytest.raises(ServiceUnavailable) as unreachable:
+        other.health()
+    said.append(str(unreachable.value))
+    places = {
+        "SERVICE": service.url,
+        "NOWHERE": nowhere,
+        "REASON": unreachable.value.facts["reason"],
+    }  # the words of urllib3
+    assert_snapshot("client_failures", steady("".join(f"{line}\n" for line in said), places))
 
 
 def test_health_asks_the_server_even_while_it_is_open(client: MLServiceClient, service: Service) -> None:
@@ -209,7 +257,7 @@ def test_health_asks_the_server_even_while_it_is_open(client: MLServiceClient, s
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), datetime(2026, 1, 1)])
 def test_what_is_no_json_is_refused_before_it_is_sent(client: MLServiceClient, service: Service, value: object) -> None:
-    with pytest.raises(DataError, match="cannot be written as JSON"):
+    with raises(DataError, "not_json"):
         client.detect([{"name": "m", "value": value}])
     assert service.asked == []
     assert client.status() == "healthy"

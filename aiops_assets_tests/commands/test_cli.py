@@ -6,15 +6,35 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from click.testing import CliRunner, Result
 
 from aiops_assets.commands.cli import main
+from aiops_assets.commands.running import RunFailed
+from aiops_assets.errors import AiopsError, NotFoundError, PrometheusUnreachable, SettingsError, StoreError
+from aiops_assets.settings import Source, allowed, load_settings
+from aiops_assets.storage.served import ServedModels
+from aiops_assets.storage.storage import LocalStorage
+from aiops_assets_tests.commands.typed import Transcript, cause
 from aiops_assets_tests.conftest import FEW
 from aiops_assets_tests.pipeline.graph import first_home
+from aiops_assets_tests.snapshot import assert_snapshot
 
 CLOSED = "http://127.0.0.1:9"
+BAD: list[tuple[str, str, type[AiopsError]]] = [
+    ("ANOMALY_RATE", ".9", SettingsError),
+    ("DATA_SOURCE", "files", SettingsError),
+    ("DATA_SOURCE", "prometheus", SettingsError),
+    ("DATA_SOURCE", "hybrid", SettingsError),
+    ("METRICS_FILE", "/nowhere.yaml", SettingsError),
+    ("N_SAMPLES", "0", SettingsError),
+    ("MODEL_ROOT", "/proc/models", StoreError),
+    ("AIOPS_HOME", "/dev/null/home", StoreError),
+]
+"""Variable, a value that a run cannot have, and what is raised."""
+NOTHING_SERVED = [("lineage", "anomaly-detector"), ("evaluate",)]
 SMALL = {"SYNTHETIC_END": "2026-11-01", "TRAINING_PODS": "20", "TRAINING_DAYS": "3", "MODELS": ",".join(FEW)}
 
 
@@ -47,12 +67,29 @@ def test_a_run_trains_and_serves_a_second_one_skips_and_a_bad_one_changes_nothin
     folder.mkdir()
     done = call(aiops, "run", cwd=folder, AIOPS_HOME=str(home))
     assert done.returncode == 0, done.stderr
-    assert "anomaly-detector: version 1 trained; version 1 is served (first version, not worse" in done.stdout
+    served = ServedModels(LocalStorage(home / "models"))
+    evaluation = served.evaluation("anomaly-detector", 1)
+    assert evaluation
+    assert (served.versions("anomaly-detector"), evaluation.code) == ([1], "first_not_worse")
+    assert evaluation.head in summary_of("anomaly-detector", done.stdout)
+    record = served.champion("anomaly-detector")
+    assert record
+    assert record.champion.version == 1
     done = call(aiops, "run", cwd=folder, AIOPS_HOME=str(home))
     assert done.returncode == 0, done.stderr
-    assert "training skipped, nothing changed; version 1 is served" in done.stdout
+    assert served.versions("anomaly-detector") == [1]
+    assert served.champion("anomaly-detector") == record
+    assert evaluation.head in summary_of("anomaly-detector", done.stdout)
     refused(aiops, home, folder, "lower N_SAMPLES", N_SAMPLES="900000")  # known when Dagster runs
     assert list(folder.iterdir()) == []
+
+
+def summary_of(name: str, printed: str) -> str:
+    """The line that sums a model up after a run; ``test_summary`` has its words."""
+    (line,) = [line for line in printed.splitlines() if line.startswith(f"{name}: version 1 trained; ")] or [
+        line for line in printed.splitlines() if line.startswith(f"{name}: training skipped, ")
+    ]
+    return line
 
 
 @pytest.mark.usefixtures("folder")
@@ -60,8 +97,10 @@ def test_lineage_prints_one_json_object(home: Path) -> None:
     done = typed("lineage", "anomaly-detector", "--json", AIOPS_HOME=str(home))
     assert done.exit_code == 0, done.stderr
     chain = json.loads(done.stdout)
-    keys = "name version path data_version run_id dagster_run_id code_version effective_source queries days files"
-    assert set(keys.split()) <= set(chain)
+    assert {
+        "name", "version", "path", "data_version", "run_id", "dagster_run_id", "code_version", "effective_source",
+        "queries", "days", "files",
+    } <= set(chain)  # fmt: skip
     assert all(set(day) == {"day", "source", "digest", "state"} for day in chain["days"])
     assert {entry["path"]: entry["verified"] for entry in chain["files"]} == {
         "manifest.json": True,
@@ -84,7 +123,9 @@ def test_lineage_names_the_first_difference_and_exits_with_1(home: Path) -> None
 
 
 def test_a_run_of_bad_input_ends_in_one_clear_line(aiops: str, home: Path, tmp_path: Path) -> None:
-    refused(aiops, home, tmp_path, "ANOMALY_RATE=-1: not allowed, must be 0.0 to 0.5", ANOMALY_RATE="-1")
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"ANOMALY_RATE": "-1"})
+    refused(aiops, home, tmp_path, str(caught.value), ANOMALY_RATE="-1")
 
 
 def refused(aiops: str, home: Path, folder: Path, message: str, **variables: str) -> None:
@@ -99,32 +140,42 @@ def refused(aiops: str, home: Path, folder: Path, message: str, **variables: str
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({"ANOMALY_RATE": ".9"}, "ANOMALY_RATE=.9: not allowed, must be 0.0 to 0.5"),
-        ({"DATA_SOURCE": "files"}, "DATA_SOURCE=files: not allowed, must be one of synthetic,"),
-        ({"DATA_SOURCE": "prometheus"}, "DATA_SOURCE=prometheus needs PROMETHEUS_URL"),
-        ({"DATA_SOURCE": "hybrid"}, "DATA_SOURCE=hybrid needs PROMETHEUS_URL"),
-        ({"METRICS_FILE": "/nowhere.yaml"}, "METRICS_FILE=/nowhere.yaml"),
-        ({"N_SAMPLES": "0"}, "N_SAMPLES=0: not allowed, must be 100 to 1000000"),
-        ({"MODEL_ROOT": "/proc/models"}, "MODEL_ROOT=/proc/models is not writable"),
-        ({"AIOPS_HOME": "/dev/null/home"}, "AIOPS_HOME=/dev/null/home is not writable"),
-        pytest.param(
-            {"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": CLOSED, "FALLBACK": "cached"},
-            "cached days do not suffice",
-            marks=pytest.mark.long,  # known when Dagster runs
-        ),
-    ],
-)
-def test_bad_input_ends_in_one_clear_line(home: Path, variables: dict[str, str], message: str) -> None:
+@pytest.mark.parametrize(("variable", "value", "kind"), BAD)
+def test_bad_input_ends_in_one_clear_line(home: Path, variable: str, value: str, kind: type[AiopsError]) -> None:
     record = (home / "models" / "anomaly-detector" / "champion.json").read_bytes()
-    done = typed("run", **{"AIOPS_HOME": str(home), **variables})
-    assert done.exit_code == 2
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: ")
-    assert message in last
+    done = typed("run", **{"AIOPS_HOME": str(home), variable: value})
+    error = cause(done)
+    assert isinstance(error, kind)
+    assert str(error).startswith(f"{variable}={value}")
+    if kind is StoreError:
+        assert (error.code, error.facts) == ("not_writable", {"variable": variable})
+    assert done.stdout == ""
     assert (home / "models" / "anomaly-detector" / "champion.json").read_bytes() == record
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("folder")
+def test_days_that_are_not_there_end_a_run_in_one_clear_line(home: Path) -> None:
+    """Dagster's run finds that out, in a process of its own."""
+    record = (home / "models" / "anomaly-detector" / "champion.json").read_bytes()
+    variables = {"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": CLOSED, "FALLBACK": "cached"}
+    error = cause(typed("run", AIOPS_HOME=str(home), **variables))
+    assert isinstance(error, RunFailed)
+    assert error.facts == {"exit_code": 1}
+    # Between the two stand the words of urllib3, and how long it was tried.
+    first, last = str(error).partition(" (")[0], str(error).rpartition(" s; ")[2]
+    assert_snapshot("commands_run_without_days", f"{first}\n{last}\n")
+    assert (home / "models" / "anomaly-detector" / "champion.json").read_bytes() == record
+
+
+def test_what_is_printed(home: Path, folder: Path) -> None:
+    said = Transcript(typed, HOME=home, FOLDER=folder)
+    for variable, value, _ in BAD:
+        said.type("run", given={"AIOPS_HOME": str(home), variable: value})
+    said.type("run", given={"AIOPS_HOME": str(home), "ANOMALY_RATE": "-1"})
+    for command in NOTHING_SERVED:
+        said.type(*command, given={"AIOPS_HOME": str(folder / "empty")})
+    assert_snapshot("commands_run", said.text)
 
 
 @pytest.mark.needs("tmpfs")
@@ -132,16 +183,18 @@ def test_bad_input_ends_in_one_clear_line(home: Path, variables: dict[str, str],
 @pytest.mark.parametrize("variable", ["AIOPS_HOME", "MODEL_ROOT"])
 def test_a_disk_too_small_ends_in_one_clear_line(home: Path, small_disk: Path, variable: str) -> None:
     done = typed("run", **{"AIOPS_HOME": str(home), variable: str(small_disk)})
-    assert done.exit_code == 2
-    assert f"{variable}={small_disk} has 0 MB free" in done.stderr.splitlines()[-1]
+    error = cause(done)
+    assert isinstance(error, StoreError)
+    assert (error.code, error.facts["variable"]) == ("disk_full", variable)
+    assert error.facts["free"] < 500_000
+    assert f"{variable}={small_disk} has 0 MB free" in str(error)
 
 
-def test_nothing_served_is_one_clear_line(folder: Path) -> None:
-    for command in (["lineage", "anomaly-detector"], ["evaluate"]):
-        done = typed(*command, AIOPS_HOME=str(folder / "empty"))
-        assert done.exit_code == 2
-        assert "run `aiops run` first" in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+@pytest.mark.parametrize("command", NOTHING_SERVED)
+def test_nothing_served_is_one_clear_line(folder: Path, command: tuple[str, ...]) -> None:
+    error = cause(typed(*command, AIOPS_HOME=str(folder / "empty")))
+    assert isinstance(error, NotFoundError)
+    assert error.code == "nothing_served"
 
 
 def test_metrics_are_listed_with_those_of_a_file(folder: Path) -> None:
@@ -158,10 +211,15 @@ def test_a_probe_tells_up_from_up_without_data(prometheus_url: str) -> None:
     """The data of the tests' server ends in the past: it answers and has nothing now."""
     done = typed("metrics", "--probe", PROMETHEUS_URL=prometheus_url)
     assert done.exit_code == 1
-    assert "the server answers, but has nothing for node_cpu_utilization," in done.stderr
-    away = typed("metrics", "--probe", PROMETHEUS_URL=CLOSED)
-    assert away.exit_code == 2
-    assert away.stderr.startswith(f"error: no answer from {CLOSED}")
+    silent = [name for name, count, *_ in map(str.split, done.stdout.splitlines()) if count == "0"]
+    assert silent[0] == "node_cpu_utilization"
+    assert done.stderr.endswith(f" {', '.join(silent)}\n")
+    away = cause(typed("metrics", "--probe", PROMETHEUS_URL=CLOSED))
+    assert isinstance(away, PrometheusUnreachable)
+    said = Transcript(typed, SERVER=prometheus_url)
+    said.type("metrics", "--probe", lines=0, given={"PROMETHEUS_URL": prometheus_url})
+    unreachable = str(away).partition(" (")[0]  # then come the words of urllib3
+    assert_snapshot("commands_probe", f"{said.text}{unreachable}\n")
 
 
 @pytest.mark.usefixtures("folder")
@@ -171,7 +229,8 @@ def test_settings_show_value_origin_and_meaning() -> None:
     assert rows["DATA_SOURCE"].split()[1:3] == ["prometheus", "AIOPS_ENV"]
     assert rows["N_SAMPLES"].split()[1:3] == ["500", "set"]
     assert rows["RANDOM_SEED"].split()[1:3] == ["42", "default"]
-    assert "one of synthetic, prometheus, hybrid, auto" in rows["DATA_SOURCE"]
+    assert rows["DATA_SOURCE"].endswith(f" ({allowed('data_source')})")
+    assert allowed("data_source").endswith(", ".join(get_args(Source)))
 
 
 @pytest.mark.usefixtures("folder")

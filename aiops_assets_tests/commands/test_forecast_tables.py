@@ -19,7 +19,9 @@ from aiops_assets.registry.listing import VersionLine
 from aiops_assets.reporting.reports import report_of
 from aiops_assets.storage.shadow import ShadowRecord, ShadowScores
 from aiops_assets.storage.storage import LocalStorage
+from aiops_assets_tests.commands.typed import Transcript
 from aiops_assets_tests.reporting.forecast_subject import forecasts
+from aiops_assets_tests.snapshot import assert_snapshot
 
 NAME = ARIMA_PREDICTOR.name
 END = datetime(2026, 11, 1, tzinfo=UTC)
@@ -64,7 +66,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_line_for_each_window_and_what_they_say_together(kept: Path) -> None:
     done = call(kept, "compare", NAME)
     assert done.exit_code == 0, done.output
-    head, *lines, summary = done.stdout.splitlines()
+    head, *lines, _ = done.stdout.splitlines()  # the snapshot has the summary
     assert head.split() == [
         "WINDOW", "END", "CHALLENGER", "CHAMPION", "MOMENTS", "TO", "SEASONAL", "1H", "6H", "24H", "CHAMPION'S", "1H",
         "6H", "24H", "ERROR", "TO", "CHAMPION'S", "NEARER", "INSIDE", "80", "%", "CHAMPION'S",
@@ -78,7 +80,12 @@ def test_a_line_for_each_window_and_what_they_say_together(kept: Path) -> None:
     assert float(better[10].rstrip("%")) < 0 < float(worse[10].rstrip("%"))
     assert float(better[11].rstrip("%")) + float(worse[11].rstrip("%")) == pytest.approx(100, abs=0.11)
     assert better[12:] == worse[12:][::-1]
-    assert summary.startswith("3 windows, 2 with two models: the challenger's error was smaller in 1, larger in 1")
+
+
+def test_what_is_printed(kept: Path) -> None:
+    said = Transcript(lambda *words: call(kept, *words), HOME=kept)
+    said.type("compare", NAME)
+    assert_snapshot("commands_compare_forecasts", said.text)
 
 
 def test_compare_as_json_holds_everything(kept: Path) -> None:
@@ -129,14 +136,10 @@ def test_versions_are_listed_with_errors_and_what_they_met() -> None:
 
 
 def test_the_summary_of_a_run_has_a_line_for_each_kind() -> None:
-    assert report_of(ARIMA_PREDICTOR).summary(FIGURES) == (
-        "error to the seasonal naive's 0.63 / 0.68 / 0.74, error to the 24 h median's 0.49 / 0.53 / 0.57, inside the "
-        "80 % interval 89% / 87% / 87% (1 / 6 / 24 h ahead)"
-    )
     short = {name: value for name, value in FIGURES.items() if not name.endswith("_24h")}
-    assert report_of(ARIMA_PREDICTOR).summary(short).endswith("inside the 80 % interval 89% / 87% (1 / 6 h ahead)")
-    assert report_of(ARIMA_PREDICTOR).summary({}) == "no moment that an hour of samples follows: nothing to judge by"
-    assert report_of(ANOMALY_DETECTOR).summary({}) == "no anomalous row to judge by (ANOMALY_RATE=0)"
+    of_forecasters = [report_of(ARIMA_PREDICTOR).summary(figures) for figures in (FIGURES, short, {})]
+    lines = [*of_forecasters, report_of(ANOMALY_DETECTOR).summary({})]
+    assert_snapshot("holdout_summaries", "".join(f"{line}\n" for line in lines))
 
 
 def test_sides_are_what_is_kept(kept: Path) -> None:

@@ -9,6 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aiops_assets.commands.cli import main
+from aiops_assets.errors import DataError
+from aiops_assets_tests.commands.typed import Transcript, refused
+from aiops_assets_tests.snapshot import assert_snapshot
 
 ROWS = 240
 
@@ -35,8 +38,7 @@ def call(series: Path, *arguments: object) -> Result:
 def test_columns_that_are_known_ratios_get_one_as_their_limit(series: Path) -> None:
     done = call(series)
     assert done.exit_code == 0, done.output
-    first, _, memory, disk = done.output.splitlines()
-    assert first.startswith("from 2026-03-01T19:55:00Z, predictive-analytics 1 h ahead")
+    _, _, memory, disk = done.output.splitlines()  # the snapshot has the first line
     assert memory.split()[:2] == ["node_memory_usage", "1"]
     assert " in about 9." in memory
     assert disk.split()[:2] == ["disk_usage", "1"]
@@ -78,34 +80,45 @@ def test_the_horizon_is_a_setting(series: Path, monkeypatch: pytest.MonkeyPatch)
     assert json.loads(call(series, "--limit", "disk_usage=1", "--json").stdout)["horizon"] == 36
 
 
-@pytest.mark.parametrize(
-    ("limit", "says"),
-    [
-        ("memory=1", "--limit names 'memory', "),
-        ("disk_usage", "--limit 'disk_usage': write NAME=VALUE with a number, for example memory_usage=0.9"),
-        ("disk_usage=full", "--limit 'disk_usage=full': write NAME=VALUE with a number"),
-        ("disk_usage=nan", "--limit 'disk_usage=nan': write NAME=VALUE with a number"),
-        ("=1", "--limit '=1': write NAME=VALUE with a number"),
-    ],
-)
-def test_a_bad_limit_is_refused_in_one_line(series: Path, limit: str, says: str) -> None:
-    done = call(series, "--limit", limit)
-    assert done.exit_code == 2
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    assert says in line
+BAD_LIMITS: dict[str, tuple[str, dict[str, object]]] = {
+    "memory=1": ("no_column", {"column": "memory", "there": ["node_memory_usage", "disk_usage", "requests"]}),
+    **{text: ("bad_limit", {"given": text}) for text in ("disk_usage", "disk_usage=full", "disk_usage=nan", "=1")},
+}
+
+
+@pytest.mark.parametrize("limit", BAD_LIMITS)
+def test_a_bad_limit_is_refused_in_one_line(series: Path, limit: str) -> None:
+    code, facts = BAD_LIMITS[limit]
+    refused(call(series, "--limit", limit), DataError, code, **facts)
+
+
+def without_ratio(series: Path) -> None:
+    pd.read_parquet(series)[["timestamp", "requests"]].to_parquet(series, index=False)
+
+
+def without_samples(series: Path) -> None:
+    pd.read_parquet(series).assign(disk_usage=np.nan).to_parquet(series, index=False)
 
 
 def test_without_a_known_ratio_a_limit_is_asked_for(series: Path) -> None:
-    pd.read_parquet(series)[["timestamp", "requests"]].to_parquet(series, index=False)
-    done = call(series)
-    assert done.exit_code == 2
-    assert "no column is known to be a ratio: say --limit NAME=VALUE of one of requests" in done.stderr
+    without_ratio(series)
+    refused(call(series), DataError, "no_ratio", there=["requests"])
 
 
 def test_a_column_without_samples_is_named(series: Path) -> None:
-    pd.read_parquet(series).assign(disk_usage=np.nan).to_parquet(series, index=False)
-    done = call(series)
-    assert done.exit_code == 2
-    assert "column 'disk_usage' has no sample: leave out its limit" in done.stderr
+    without_samples(series)
+    refused(call(series), DataError, "no_sample_in_column", column="disk_usage")
+
+
+def test_what_is_printed(series: Path) -> None:
+    said = Transcript(lambda *words: CliRunner().invoke(main, words), SERIES=series)
+    command = ("outlook", "--series", series)
+    said.type(*command, lines=1)  # figures of a fit differ from machine to machine
+    said.type(*command, "--limit", "requests=20", "--horizon", 6, lines=1)
+    for limit in BAD_LIMITS:
+        said.type(*command, "--limit", limit)
+    without_samples(series)
+    said.type(*command)
+    without_ratio(series)
+    said.type(*command)
+    assert_snapshot("commands_outlook", said.text)

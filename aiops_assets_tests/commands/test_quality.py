@@ -1,8 +1,11 @@
 """`aiops backtest` and `aiops evaluate` on files: what they write and print, and one line for what they refuse."""
 
+import errno
 import os
+import re
 from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +14,11 @@ from click.testing import CliRunner, Result
 from aiops_assets.commands import reports
 from aiops_assets.commands.backtesting import backtest_file
 from aiops_assets.commands.cli import main
-from aiops_assets.errors import DataError, StoreError
+from aiops_assets.errors import DataError, ModelError, StoreError
 from aiops_assets.families.backtests import DETECTORS, FORECASTERS
+from aiops_assets_tests.commands.typed import Transcript, cause, refused
+from aiops_assets_tests.raising import raises
+from aiops_assets_tests.snapshot import assert_snapshot, steady
 
 EVENTS = ((700, 712), (900, 930))
 
@@ -75,8 +81,9 @@ def test_every_row_gets_a_score_and_an_alert_in_the_order_of_the_file(tmp_path: 
     assert np.isfinite(scored["score"]).all()
     assert scored["alert"].dtype == np.bool_
     assert scored["score"].tail(20).tolist() == scored["score"].head(20).tolist()
-    said = f"{model}: 1020 rows of 2 columns, {scored['alert'].sum()} under alert, "
-    assert done.stdout.startswith(said)
+    name, counts = done.stdout.split(": ")
+    assert name == model
+    assert [int(number) for number in re.findall(r"\b(\d+) [a-z]", counts)][:3] == [1020, 2, scored["alert"].sum()]
     assert done.stdout.endswith(f" s -> {tmp_path / 'out' / 'scores.parquet'}\n")
     assert done.stderr == ""
 
@@ -93,12 +100,10 @@ def test_a_thousand_columns_are_scored(tmp_path: Path, model: str) -> None:
 
 
 def test_a_model_that_is_not_known_is_refused_with_those_that_are(series: Path, tmp_path: Path) -> None:
-    detectors = ", ".join(DETECTORS)
     done = _backtest(series, tmp_path / "out.parquet", "lstm")
-    known = f"{detectors}, {', '.join(FORECASTERS)}"
-    assert (done.exit_code, done.stderr) == (2, f"error: no model 'lstm' to back-test: choose from {known}\n")
+    refused(done, DataError, "no_model", name="lstm", there=(*DETECTORS, *FORECASTERS))
     done = _call("evaluate", tmp_path, "--model", "ensemble-predictor", "--model", "lstm")
-    assert (done.exit_code, done.stderr) == (2, f"error: no detector 'lstm': choose from {detectors}\n")
+    refused(done, DataError, "no_detector", name="lstm", there=tuple(DETECTORS))
     assert {"ensemble-predictor", "anomaly-detector"} <= set(DETECTORS)
 
 
@@ -109,16 +114,13 @@ def test_input_that_cannot_be_used_ends_in_one_line_and_leaves_the_old_scores(se
     tampered.write_bytes(series.read_bytes()[:-100])
     text = tmp_path / "text.parquet"
     _series().assign(host="web-1").to_parquet(text, index=False)
-    for path, message in (
-        (tmp_path / "nowhere.parquet", "there is no such file"),
-        (tampered, "not a Parquet file that can be read"),
-        (text, "column 'host' is"),
+    for path, code, facts in (
+        (tmp_path / "nowhere.parquet", "no_file", {}),
+        (tampered, "not_parquet", {}),
+        (text, "not_numeric", {"column": "host"}),
     ):
-        done = _backtest(path, out)
-        assert done.exit_code == 2
-        assert done.stderr.startswith(f"error: {path}: ")
-        assert message in done.stderr
-        assert done.stderr.count("\n") == 1
+        error = refused(_backtest(path, out), DataError, code, **facts)
+        assert str(error).startswith(f"{path}: ")
     assert out.read_bytes() == b"scores of yesterday"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ("cpu.parquet", "out.parquet", "tampered.parquet", "text.parquet")
@@ -127,17 +129,14 @@ def test_input_that_cannot_be_used_ends_in_one_line_and_leaves_the_old_scores(se
 
 def test_a_place_that_cannot_hold_the_scores_is_named(series: Path, tmp_path: Path) -> None:
     before = series.read_bytes()
-    for out, message in (
-        (tmp_path, "is a directory, name a file"),
-        (series, "is the series itself, name another file"),
-        (series / "scores.parquet", "cannot be written"),
-        (Path("/proc/scores.parquet"), "cannot be written"),
+    for out, code in (
+        (tmp_path, "is_directory"),
+        (series, "is_the_series"),
+        (series / "scores.parquet", "not_written"),
+        (Path("/proc/scores.parquet"), "not_written"),
     ):
-        done = _backtest(series, out)
-        assert done.exit_code == 2
-        assert message in done.stderr
-        assert done.stderr.count("\n") == 1
-        assert "AIOPS_HOME" not in done.stderr
+        error = refused(_backtest(series, out), StoreError, code, path=out)
+        assert "AIOPS_HOME" not in str(error)
     assert series.read_bytes() == before
 
 
@@ -148,10 +147,10 @@ def test_a_write_that_fails_leaves_the_old_scores(
     out.write_bytes(b"scores of yesterday")
 
     def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match=r"No space left on device\): nothing was changed"):
+    with raises(StoreError, "not_written", path=out, reason=os.strerror(errno.ENOSPC)):
         backtest_file("ensemble-predictor", series, out)
     assert out.read_bytes() == b"scores of yesterday"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cpu.parquet", "out.parquet"]
@@ -214,7 +213,7 @@ def test_only_series_with_events_have_pictures(
         (folder / "series" / f"{name}.parquet").unlink()
         reports.on_labelled_series(folder, models, pictures=tmp_path / "pictures", back_test=_oracle)
         printed = capsys.readouterr().out
-    assert "no picture: no series has a labelled event" in printed
+    assert_snapshot("commands_evaluate", steady(printed, {"FOLDER": tmp_path}))
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["ensemble-predictor-best.png"]
 
 
@@ -238,26 +237,33 @@ def test_labels_of_another_series_are_refused(folder: Path, tmp_path: Path) -> N
     labels = _labels()
     labels["timestamp"] += pd.Timedelta(days=3)
     labels.to_parquet(path, index=False)
-    with pytest.raises(
-        DataError,
-        match=f"^1 series not judged: {path}: 864 of 1000 rows are at times that .*both must be of the same series",
-    ):
+    with raises(DataError, "series_not_judged") as caught:
         reports.on_labelled_series(folder, [], pictures=tmp_path, back_test=_oracle)
+    (one,) = caught.value.facts["causes"]
+    assert (one.code, one.facts) == ("labels_of_another_series", {"path": path, "missing": 864, "rows": 1000})
+    assert str(one) in str(caught.value)
+
+
+def _silent(folder: Path) -> Path:
+    """Another labelled series, without any value."""
+    path = folder / "series" / "a__silent.parquet"
+    silent = _series()
+    silent.loc[:, [name for name in silent.columns if name.startswith("m")]] = np.nan
+    silent.to_parquet(path, index=False)
+    _labels().to_parquet(folder / "labels" / path.name, index=False)
+    return path
 
 
 def test_a_series_that_cannot_be_used_is_named_and_the_others_are_judged(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIOPS_HOME", str(tmp_path / "home"))
-    silent = pd.read_parquet(folder / "series" / "a__one.parquet")
-    silent.loc[:, [name for name in silent.columns if name.startswith("m")]] = np.nan
-    silent.to_parquet(folder / "series" / "a__silent.parquet", index=False)
-    _labels().to_parquet(folder / "labels" / "a__silent.parquet", index=False)
+    path = _silent(folder)
     done = _call("evaluate", folder, "--model", "ensemble-predictor")
-    assert done.exit_code == 2
-    assert "a__one " in done.output
-    assert "error: 1 series not judged: " in done.output
-    assert "a__silent.parquet: no training row has a value" in done.output
+    assert "a__one" in _rows(done.stdout)
+    (one,) = cause(done).facts["causes"]
+    assert isinstance(one, ModelError)
+    assert one.facts["path"] == path
 
 
 def test_a_column_of_answers_is_not_read(series: Path, tmp_path: Path) -> None:
@@ -280,9 +286,28 @@ def test_evaluate_as_people_type_it(folder: Path, tmp_path: Path, monkeypatch: p
 
 
 def test_options_of_a_folder_want_a_folder(tmp_path: Path) -> None:
-    done = _call("evaluate", "--model", "ensemble-predictor")
-    assert done.exit_code == 2
-    assert "belong to a DATA_DIR: name one" in done.stderr
-    done = _call("evaluate", tmp_path / "nowhere")
-    assert done.exit_code == 2
-    assert done.stderr == f"error: {tmp_path / 'nowhere'}: there is no such folder\n"
+    words = ["evaluate", "--model", "ensemble-predictor"]
+    assert isinstance(CliRunner().invoke(main, words, standalone_mode=False).exception, click.UsageError)
+    refused(_call("evaluate", tmp_path / "nowhere"), DataError, "no_folder")
+
+
+def test_what_is_printed(series: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIOPS_HOME", str(tmp_path / "home"))
+    said = Transcript(_call, FOLDER=tmp_path)
+    out = tmp_path / "out.parquet"
+    tampered, text = tmp_path / "tampered.parquet", tmp_path / "text.parquet"
+    tampered.write_bytes(series.read_bytes()[:-100])
+    _series().assign(host="web-1").to_parquet(text, index=False)
+    for path in (series, tmp_path / "nowhere.parquet", tampered, text):
+        said.type("backtest", "--model", "ensemble-predictor", "--series", path, "--out", out)
+    for place in (tmp_path, series, series / "scores.parquet"):
+        said.type("backtest", "--model", "ensemble-predictor", "--series", series, "--out", place)
+    said.type("backtest", "--model", "lstm", "--series", series, "--out", out)
+    said.type("evaluate", tmp_path, "--model", "lstm")
+    said.type("evaluate", "--model", "ensemble-predictor")
+    said.type("evaluate", tmp_path / "nowhere")
+    _silent(folder)
+    moved = _labels().assign(timestamp=lambda labels: labels["timestamp"] + pd.Timedelta(days=3))
+    moved.to_parquet(folder / "labels" / "a__one.parquet", index=False)
+    said.type("evaluate", folder, "--model", "ensemble-predictor", lines=0)  # figures of a fit
+    assert_snapshot("commands_files", said.text)

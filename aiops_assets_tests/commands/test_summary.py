@@ -13,6 +13,7 @@ from aiops_assets.storage.records import EvaluationRecord
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.judging.test_wording import DETECTION
 from aiops_assets_tests.service.served_home import ServedHome
+from aiops_assets_tests.snapshot import assert_snapshot, steady
 
 NAME = ANOMALY_DETECTOR.name
 FIRST = Reason("first_not_worse", saw=None, opponent="the null model", figures=DETECTION)
@@ -107,3 +108,19 @@ def test_a_challenger_that_is_not_served_has_its_own_line(
     worse = Reason("worse_than_opponent", worse=("false alarms",), opponent="champion version 1", figures=DETECTION)
     home.served.put_evaluation(evaluation(home.publish(data=b"2"), worse))
     assert summary(tmp_path, capsys, [1])["challenger"].endswith(worse.text)
+
+
+def test_what_is_printed(home: ServedHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = make_settings(tmp_path, MODELS=NAME)
+    home.served.put_evaluation(evaluation(1, Reason("same_model", champion=1)))
+    summarize(settings, {NAME: []})  # trained, and not served
+    home.served.put_evaluation(evaluation(1, FIRST))
+    serve(home, 1, FIRST.text)
+    summarize(settings, {NAME: []})  # trained and served
+    summarize(settings, {NAME: [1]})  # nothing was trained
+    worse = Reason("worse_than_opponent", worse=("false alarms",), opponent="champion version 1", figures=DETECTION)
+    home.served.put_evaluation(evaluation(home.publish(data=b"2"), worse))
+    summarize(settings, {NAME: [1]})  # trained, and not better than what is served
+    serve(home, 2, "see ticket: it pages", seen=1)
+    summarize(settings, {NAME: [1]})  # served because a person says so
+    assert_snapshot("commands_summary", steady(capsys.readouterr().out, {"HOME": tmp_path}))

@@ -31,6 +31,20 @@ COMPOSE_SCHEMA = (
 FETCH_SECONDS = 300
 
 
+class NotPinned(AssertionError):
+    """A registry gave something else than what was pinned.
+
+    Attributes:
+        name: of the npm package, with its version.
+        found: SHA-512 of what came, in base64.
+    """
+
+    def __init__(self, name: str, found: str) -> None:
+        super().__init__(f"{name} is not the package that was pinned: {found}")
+        self.name = name
+        self.found = found
+
+
 def kubectl() -> Path:
     """The program, for ``kubectl kustomize``."""
     return _layer() / "kubectl" / "kubectl"
@@ -57,10 +71,10 @@ def there() -> bool:
     """Whether all are here or could be fetched; a registry is asked once in a process.
 
     Raises:
-        AssertionError: it gave something else than what was pinned.
+        NotPinned: it gave something else than what was pinned.
     """
     problem = _problem()
-    if isinstance(problem, AssertionError):
+    if isinstance(problem, NotPinned):
         raise problem
     return problem is None
 
@@ -70,7 +84,7 @@ def _problem() -> Exception | None:
     try:
         _layer()
         compose_schema()
-    except (OSError, subprocess.SubprocessError, AssertionError) as problem:
+    except (OSError, subprocess.SubprocessError, NotPinned) as problem:
         return problem
     return None
 
@@ -105,7 +119,8 @@ def _package(name: str, sha512: str) -> Path:
                 subprocess.run(command, cwd=building, check=True, capture_output=True, timeout=FETCH_SECONDS)
                 (tarball,) = building.glob("*.tgz")
                 found = base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()
-                assert found == sha512, f"{name} is not the package that was pinned: {found}"
+                if found != sha512:
+                    raise NotPinned(name, found)
                 with tarfile.open(tarball) as archive:
                     archive.extractall(building, filter="data")
                 (building / "package").rename(folder)

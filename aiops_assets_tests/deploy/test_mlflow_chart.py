@@ -88,13 +88,17 @@ def test_image_is_that_of_the_dockerfile_everywhere() -> None:
 
 
 @needs_npm
-def test_database_is_named_by_a_secret_that_is_not_the_charts() -> None:
-    for values, secret in (("", ("mlflow-backend-store", "uri")), (ALL_OPTIONS, ("another", "address"))):
-        for kind in ("Deployment", "Job"):
-            (container,) = pod_of(render(values), kind)["containers"]
-            reference = variables_of(container)["MLFLOW_BACKEND_STORE_URI"]["secretKeyRef"]
-            assert (reference["name"], reference["key"]) == secret
-        assert not [one for one in render(values) if one["kind"] == "Secret"]
+@pytest.mark.parametrize(
+    ("values", "secret"),
+    [("", ("mlflow-backend-store", "uri")), (ALL_OPTIONS, ("another", "address"))],
+    ids=["default", "all options"],
+)
+def test_database_is_named_by_a_secret_that_is_not_the_charts(values: str, secret: tuple[str, str]) -> None:
+    for kind in ("Deployment", "Job"):
+        (container,) = pod_of(render(values), kind)["containers"]
+        reference = variables_of(container)["MLFLOW_BACKEND_STORE_URI"]["secretKeyRef"]
+        assert (reference["name"], reference["key"]) == secret
+    assert not [one for one in render(values) if one["kind"] == "Secret"]
 
 
 @needs_npm

@@ -1,16 +1,23 @@
 """The deploy check's programs where no registry answers."""
 
+import base64
+import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from aiops_assets_tests.deploy import programs
 
 ASKING_TWICE = """
 import sys
 from pathlib import Path
 from aiops_assets_tests.deploy import programs
 programs.TOOLS = Path(sys.argv[1])
-print(programs.there(), programs.there())
+try:
+    print(programs.there(), programs.there())
+except programs.NotPinned as error:
+    print("not pinned", error.name, error.found)
 """
 
 
@@ -32,5 +39,6 @@ def test_a_failed_fetch_is_tried_once_and_leaves_nothing(tmp_path: Path) -> None
 
 def test_what_is_not_the_pinned_package_is_an_error_and_no_lack(tmp_path: Path) -> None:
     done = asked_twice(tmp_path, "touch other.tgz")
-    assert "is not the package that was pinned" in done.stderr
+    nothing = base64.b64encode(hashlib.sha512(b"").digest()).decode()
+    assert done.stdout.split() == ["not", "pinned", programs.KUBECTL_LAYER[0], nothing], done.stderr
     assert not (tmp_path / "tools").exists()

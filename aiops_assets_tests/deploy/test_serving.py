@@ -15,6 +15,7 @@ from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.storage.served import MODEL_FILE
 from aiops_assets_tests.deploy.overlays import ENVIRONMENTS, KUSTOMIZE, Object, named, names, of_kind, render
 from aiops_assets_tests.families.other_package import HOUR_MEAN, Z_SCORE
+from aiops_assets_tests.snapshot import assert_snapshot, steady
 
 pytestmark = pytest.mark.needs("npm")
 
@@ -118,4 +119,4 @@ def test_the_champions_record_is_copied_beside_the_version(tmp_path: Path) -> No
 def test_a_predictor_of_a_model_without_champion_says_so(tmp_path: Path) -> None:
     done = copy_record(tmp_path, "lstm-predictor")
     assert done.returncode == 1
-    assert "nothing of lstm-predictor was promoted yet" in done.stderr
+    assert_snapshot("deploy_no_champion", steady(done.stderr, {"ROOT": tmp_path}))

@@ -18,47 +18,47 @@ NO_SETTINGS = {"CLOUD_PACKAGES", "SCIKIT_LEARN", "DO_NOT_TRACK", "DAC_OVERRIDE",
 """Build arguments of the Dockerfile, a variable that many programs look at, a capability, psql's own variable."""
 
 SET_IN_PRODUCTION = {
-    "aiops_env": "dev by default, which falls back to generated rows",
-    "data_source": "decided by AIOPS_ENV, and said for readers",
-    "fallback": "decided by AIOPS_ENV, and said for readers",
-    "prometheus_url": "no default",
-    "prometheus_token_file": "the cluster's querier asks for a token",
-    "prometheus_ca_file": "the cluster's querier has a certificate of the cluster's own",
-    "cluster": "default is no name of a cluster, and the lake's path has it",
-    "aiops_home": "a folder beside the code, which is no volume",
-    "model_root": "below AIOPS_HOME, which predictors do not mount",
-    "mlflow_tracking_uri": "SQLite below AIOPS_HOME, which run pods cannot share",
-    "ml_service_url": "no default",
+    "aiops_env",  # dev by default, which falls back to generated rows
+    "data_source",  # decided by AIOPS_ENV, and said for readers
+    "fallback",  # decided by AIOPS_ENV, and said for readers
+    "prometheus_url",  # no default
+    "prometheus_token_file",  # the cluster's querier asks for a token
+    "prometheus_ca_file",  # the cluster's querier has a certificate of the cluster's own
+    "cluster",  # default is no name of a cluster, and the lake's path has it
+    "aiops_home",  # a folder beside the code, which is no volume
+    "model_root",  # below AIOPS_HOME, which predictors do not mount
+    "mlflow_tracking_uri",  # SQLite below AIOPS_HOME, which run pods cannot share
+    "ml_service_url",  # no default
 }
 DEFAULT_IN_PRODUCTION = {
-    "models": "all",
-    "model_sources": "DATA_SOURCE for all",
-    "gpu_models": "no GPU is asked for",
-    "prometheus_compression": "identity is the faster one inside a cluster",
-    "thanos_url": "PROMETHEUS_URL is Thanos' querier already",
-    "metrics_file": "no metrics beside the catalogue's",
-    "first_day": "a bound: days that the server no longer has are told as missing",
-    "training_days": "each model's own",
-    "training_pods": "50, drawn with the seed",
-    "anomaly_rate": "that of the evaluation's figures",
-    "min_coverage": "half of the window",
-    "retrain_after_days": "weekly",
-    "keep_versions": "ten",
-    "synthetic_ratio": "that of DATA_SOURCE",
-    "n_samples": "of synthetic mode only",
-    "random_seed": "any is as good",
-    "synthetic_end": "today",
-    "forecast_horizon": "an hour",
-    "lookback_window": "two hours",
-    "forecast_trees": "boosting, the better one",
-    "ml_service_timeout": "the documents'",
-    "ml_service_token_file": "SERVICE_API_KEY_FILE is not set",
-    "ml_circuit_breaker_threshold": "the documents'",
-    "ml_circuit_breaker_timeout": "the documents'",
-    "service_api_key_file": "the engine sends no key: NetworkPolicies say who may ask",
-    "service_max_body_bytes": "8 MiB",
-    "service_timeout_seconds": "below the engine's 10 s",
-    "service_poll_seconds": "5 s",
+    "models",  # all
+    "model_sources",  # DATA_SOURCE for all
+    "gpu_models",  # no GPU is asked for
+    "prometheus_compression",  # identity is the faster one inside a cluster
+    "thanos_url",  # PROMETHEUS_URL is Thanos' querier already
+    "metrics_file",  # no metrics beside the catalogue's
+    "first_day",  # a bound: days that the server no longer has are told as missing
+    "training_days",  # each model's own
+    "training_pods",  # 50, drawn with the seed
+    "anomaly_rate",  # that of the evaluation's figures
+    "min_coverage",  # half of the window
+    "retrain_after_days",  # weekly
+    "keep_versions",  # ten
+    "synthetic_ratio",  # that of DATA_SOURCE
+    "n_samples",  # of synthetic mode only
+    "random_seed",  # any is as good
+    "synthetic_end",  # today
+    "forecast_horizon",  # an hour
+    "lookback_window",  # two hours
+    "forecast_trees",  # boosting, the better one
+    "ml_service_timeout",  # the documents'
+    "ml_service_token_file",  # SERVICE_API_KEY_FILE is not set
+    "ml_circuit_breaker_threshold",  # the documents'
+    "ml_circuit_breaker_timeout",  # the documents'
+    "service_api_key_file",  # the engine sends no key: NetworkPolicies say who may ask
+    "service_max_body_bytes",  # 8 MiB
+    "service_timeout_seconds",  # below the engine's 10 s
+    "service_poll_seconds",  # 5 s
 }
 
 
@@ -94,8 +94,8 @@ def test_an_environment_sets_settings_and_nothing_else(environment: str) -> None
 
 
 def test_each_setting_has_a_default_of_use_or_is_to_be_set() -> None:
-    assert not SET_IN_PRODUCTION.keys() & DEFAULT_IN_PRODUCTION.keys()
-    assert SET_IN_PRODUCTION.keys() | DEFAULT_IN_PRODUCTION.keys() == set(Settings.model_fields)
+    assert not SET_IN_PRODUCTION & DEFAULT_IN_PRODUCTION
+    assert set(Settings.model_fields) == SET_IN_PRODUCTION | DEFAULT_IN_PRODUCTION
 
 
 @pytest.mark.needs("npm")

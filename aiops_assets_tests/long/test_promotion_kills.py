@@ -113,7 +113,7 @@ def judge(folder: Path, before: int, what: Act, digests: dict[str, list[str]], r
             {
                 "problems": problems,
                 "moved": moved,
-                "mended": found,
+                "mended": [one.text for one in found],
                 "champion": record.champion.version,
                 "can_go_back": any(move.version not in vetoed for move in record.earlier),
             }

@@ -178,8 +178,8 @@ def test_a_rollback_needs_no_mlflow_and_says_that_the_alias_lags_behind(home: Ch
     assert "`aiops doctor`" in message
     assert len(message.splitlines()) == 1
     assert home.said() == (1, 2, "1")
-    (line,) = champions.reconcile(home.served, home.tracker, home.name)
-    assert line.startswith("MLflow's alias")
+    (said,) = champions.reconcile(home.served, home.tracker, home.name)
+    assert (said.code, said.facts) == ("alias_behind", {"found": 2, "version": 1})
     assert home.said() == (1, 1, "1")
 
 
@@ -227,8 +227,8 @@ def test_in_a_bucket_old_versions_retire_and_killed_removals_are_finished(home: 
     bucket.move_champion(home.name, 3, home.digest(3), reason="", who="", seen=None)
     bucket.storage.write(f"{home.name}/4/model.joblib", b"of a writer at work")
     assert names_served(bucket) == [home.name]
-    (line,) = champions.reconcile(bucket, home.tracker, home.name)
-    assert line.startswith("MLflow's alias")
+    (said,) = champions.reconcile(bucket, home.tracker, home.name)
+    assert (said.code, said.facts) == ("alias_behind", {"found": 2, "version": 3})
     assert home.tracker.alias(home.name, "champion") == 3
     bucket.storage.remove_directory(f"{home.name}/1", "manifest.json")
     bucket.storage.write(f"{home.name}/1/model.joblib", b"what a killed removal left")

@@ -46,7 +46,8 @@ def edit(package: Path, file: str, old: str, new: str) -> None:
 
 def test_comments_docstrings_and_unreachable_modules_do_not_count(package: Path) -> None:
     before = digest(package)
-    edit(package, "learner.py", "def fit():\n", 'def fit():  # why\n    """What."""\n\n')
+    edit(package, "learner.py", "fit():\n", "fit():  # why\n")
+    edit(package, "learner.py", "    from", '    """What."""\n\n    from')
     edit(package, "family.py", '    """Docstring."""\n', "    pass\n")
     edit(package, "constants.py", "Why.", "Another reason.")
     edit(package, "other.py", "1", "2")

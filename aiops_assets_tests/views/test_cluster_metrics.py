@@ -1,5 +1,7 @@
 """The cluster in unbroken segments: what the forecasters are trained on and judged by."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +25,8 @@ from aiops_assets.views.cluster_metrics import (
 )
 from aiops_assets.views.pod_series import STEP
 from aiops_assets_tests.conftest import END
+from aiops_assets_tests.raising import raises
+from aiops_assets_tests.snapshot import assert_snapshot
 
 DAYS = 14
 CUT = END - pd.Timedelta(minutes=5 * 806)
@@ -73,7 +77,7 @@ def test_the_grid_is_every_five_minutes_of_the_days_before_the_end(cluster: pd.D
     assert cluster["timestamp"].iloc[0] == END - pd.Timedelta(days=DAYS)
     assert cluster["timestamp"].iloc[-1] == END - STEP
     assert (cluster["timestamp"].diff().dropna() == STEP).all()
-    with pytest.raises(DataError, match="at least one day"):
+    with raises(DataError, "no_day", days=0):
         generate_cluster(0, END, seed=1)
 
 
@@ -214,34 +218,49 @@ def test_a_generated_segment_that_begins_in_the_hold_out_is_hold_out(cluster: pd
 
 
 def test_a_window_without_any_sample_is_an_error() -> None:
-    with pytest.raises(EmptyDataError, match="no metric of the cluster has a sample"):
+    with raises(EmptyDataError, "no_sample"):
         segment_of(fetched(dict.fromkeys(VALUES, slice(None))))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda f: f.drop(columns="label"), r"missing \['label'\]"),
-        (lambda f: f[[*COLUMNS[:-2], *COLUMNS[:-3:-1]]], "columns are out of order"),
-        (lambda f: f.iloc[:0], "no rows"),
-        (lambda f: f.iloc[::-1], "broken or out of order"),
-        (lambda f: f.drop(index=50), "segment of synthetic-000 is broken or out of order at 2026-10-18 04:15"),
-        (lambda f: f.assign(pod=np.where(f.index < 1000, "cluster", "synthetic-000")), "more than one segment"),
-        (lambda f: f.assign(split="train"), "both train and holdout"),
-        (lambda f: f.assign(disk_usage=np.inf), r"infinite values in \['disk_usage'\]"),
-        (lambda f: f.assign(label=(f.index == 7).astype(int)), "labelled as anomalous"),
-        (lambda f: f.assign(kind=np.where(f.index == 7, "cpu_spike", "normal")), "labelled as anomalous"),
-        (lambda f: f.assign(split=np.where(f["split"] == "train", "holdout", "train")), "newer than the train rows"),
-    ],
-)
-def test_validation_names_what_is_wrong(rows: pd.DataFrame, change: object, message: str) -> None:
-    with pytest.raises(SchemaError, match=message):
-        validate(change(rows))  # type: ignore[operator]
+WRONG: list[tuple[Callable[[pd.DataFrame], pd.DataFrame], str, dict[str, object]]] = [
+    (lambda f: f.drop(columns="label"), "other_columns", {"missing": ["label"], "unexpected": []}),
+    (lambda f: f[[*COLUMNS[:-2], *COLUMNS[:-3:-1]]], "column_order", {"position": len(COLUMNS) - 2}),
+    (lambda f: f.iloc[:0], "no_rows", {}),
+    (lambda f: f.iloc[::-1], "broken_segment", {"pod": "synthetic-000"}),
+    (
+        lambda f: f.drop(index=50),
+        "broken_segment",
+        {"pod": "synthetic-000", "at": pd.Timestamp("2026-10-18 04:15", tz="UTC")},
+    ),
+    (lambda f: f.assign(pod=np.where(f.index < 1000, "cluster", "synthetic-000")), "more_than_one_segment", {}),
+    (lambda f: f.assign(split="train"), "one_sided", {"splits": ["train"]}),
+    (lambda f: f.assign(disk_usage=np.inf), "infinite_values", {"columns": ["disk_usage"]}),
+    (lambda f: f.assign(label=(f.index == 7).astype(int)), "labelled_rows", {}),
+    (lambda f: f.assign(kind=np.where(f.index == 7, "cpu_spike", "normal")), "labelled_rows", {}),
+    (lambda f: f.assign(split=np.where(f["split"] == "train", "holdout", "train")), "holdout_not_newer", {}),
+]
+
+
+@pytest.mark.parametrize(("change", "code", "facts"), WRONG)
+def test_validation_names_what_is_wrong(
+    rows: pd.DataFrame, change: Callable[[pd.DataFrame], pd.DataFrame], code: str, facts: dict[str, object]
+) -> None:
+    with raises(SchemaError, code, **facts):
+        validate(change(rows))
+
+
+def test_what_validation_says(rows: pd.DataFrame) -> None:
+    said = []
+    for change, *_ in WRONG:
+        with pytest.raises(SchemaError) as caught:
+            validate(change(rows))
+        said.append(str(caught.value))
+    assert_snapshot("views_cluster_metrics", "".join(f"{line}\n" for line in said))
 
 
 def test_rows_of_two_segments_must_not_be_mixed(cluster: pd.DataFrame) -> None:
     blended, _ = blended_segments(segment_of(fetched()), cluster, 0.5)
-    with pytest.raises(SchemaError, match="not together"):
+    with raises(SchemaError, "scattered_pod"):
         validate(blended.sort_values("timestamp", kind="stable", ignore_index=True))
 
 

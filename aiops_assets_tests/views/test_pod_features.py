@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +23,8 @@ from aiops_assets.views.pod_features import (
     validate,
 )
 from aiops_assets_tests.conftest import END
+from aiops_assets_tests.raising import raises
+from aiops_assets_tests.snapshot import assert_snapshot
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def test_the_holdout_is_the_newest_fifth(rows: pd.DataFrame) -> None:
 
 
 def test_more_rows_than_there_are_is_an_error(labelled: PodSeries) -> None:
-    with pytest.raises(DataError, match="lower N_SAMPLES"):
+    with raises(DataError, "too_few_rows"):
         synthetic_rows(labelled, 10**6, 0.03, 1)
 
 
@@ -118,7 +121,7 @@ def test_a_history_too_short_is_an_error() -> None:
     frames = {name: frame.iloc[:4] for name, frame in _fetched(generate(6, 1, END, seed=4)).items()}
     start = END - pd.Timedelta(days=1)
     series = from_metric_frames(frames, ENGINE_METRICS, start, END, generate(6, 1, END, seed=4).pods)
-    with pytest.raises(EmptyDataError, match="six minutes"):
+    with raises(EmptyDataError, "no_whole_row"):
         blended_rows(series, None, 0.0, 0.03, 1, holdout_of(series))
 
 
@@ -126,25 +129,40 @@ def test_two_series_for_one_pod_are_refused() -> None:
     frames = _fetched(generate(6, 1, END, seed=4))
     doubled = frames[POD_MEMORY.name]
     frames[POD_MEMORY.name] = pd.concat([doubled, doubled], axis=1)
-    with pytest.raises(SchemaError, match="two series for one pod"):
+    with raises(SchemaError, "two_series_for_a_pod", metric=POD_MEMORY.name):
         from_metric_frames(frames, ENGINE_METRICS, END - pd.Timedelta(days=1), END, ["synthetic-000"])
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda f: f.drop(columns="label"), r"missing \['label'\]"),
-        (lambda f: f[[*COLUMNS[:7], *reversed(FEATURES)]], "out of order: number 7"),
-        (lambda f: f.iloc[:0], "no rows"),
-        (lambda f: f.iloc[::-1], "not in order of time"),
-        (lambda f: f.assign(split="train"), "both train and holdout"),
-        (lambda f: f.assign(node_cpu_utilization_value=np.inf), r"not finite in \['node_cpu_utilization_value'\]"),
-        (lambda f: f.assign(split=np.where(f["split"] == "train", "holdout", "train")), "newer than the train rows"),
-    ],
-)
-def test_validation_names_what_is_wrong(rows: pd.DataFrame, change: object, message: str) -> None:
-    with pytest.raises(SchemaError, match=message):
-        validate(change(rows))  # type: ignore[operator]
+WRONG: list[tuple[Callable[[pd.DataFrame], pd.DataFrame], str, dict[str, object]]] = [
+    (lambda f: f.drop(columns="label"), "other_columns", {"missing": ["label"], "unexpected": []}),
+    (lambda f: f[[*COLUMNS[:7], *reversed(FEATURES)]], "column_order", {"position": 7}),
+    (lambda f: f.iloc[:0], "no_rows", {}),
+    (lambda f: f.iloc[::-1], "not_in_order_of_time", {}),
+    (lambda f: f.assign(split="train"), "one_sided", {"splits": ["train"]}),
+    (
+        lambda f: f.assign(node_cpu_utilization_value=np.inf),
+        "not_finite",
+        {"columns": ["node_cpu_utilization_value"]},
+    ),
+    (lambda f: f.assign(split=np.where(f["split"] == "train", "holdout", "train")), "holdout_not_newer", {}),
+]
+
+
+@pytest.mark.parametrize(("change", "code", "facts"), WRONG)
+def test_validation_names_what_is_wrong(
+    rows: pd.DataFrame, change: Callable[[pd.DataFrame], pd.DataFrame], code: str, facts: dict[str, object]
+) -> None:
+    with raises(SchemaError, code, **facts):
+        validate(change(rows))
+
+
+def test_what_validation_says(rows: pd.DataFrame) -> None:
+    said = []
+    for change, *_ in WRONG:
+        with pytest.raises(SchemaError) as caught:
+            validate(change(rows))
+        said.append(str(caught.value))
+    assert_snapshot("views_pod_features", "".join(f"{line}\n" for line in said))
 
 
 def test_a_wrong_unit_is_out_of_bounds(rows: pd.DataFrame) -> None:
@@ -175,7 +193,7 @@ def test_digests_a_day(rows: pd.DataFrame) -> None:
 
 
 def test_what_cannot_be_digested_is_named() -> None:
-    with pytest.raises(SchemaError, match="column a"):
+    with raises(SchemaError, "no_digest", column="a"):
         content_digest(pd.DataFrame({"a": [object()]}))
     require_columns(pd.DataFrame({"a": [1]}), ("a",))
 
@@ -220,5 +238,6 @@ def test_a_history_that_begins_late_keeps_real_rows_on_both_sides() -> None:
 
 
 def test_more_generated_rows_than_there_are_is_an_error() -> None:
-    with pytest.raises(DataError, match="lower N_SAMPLES or SYNTHETIC_RATIO"):
+    with raises(DataError, "too_few_rows") as caught:
         _blend(0.8, generate(20, 3, END, seed=4), n_pods=2)
+    assert caught.value.facts["asked"] > caught.value.facts["there"] > 0

@@ -1,6 +1,7 @@
 """Whole pods in unbroken segments: what the window detectors are trained on and judged by."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +28,8 @@ from aiops_assets.views.pod_series import (
     validate,
 )
 from aiops_assets_tests.conftest import END
+from aiops_assets_tests.raising import raises
+from aiops_assets_tests.snapshot import assert_snapshot
 
 DAYS, PODS = 3, 5
 START = END - pd.Timedelta(days=DAYS)
@@ -162,23 +165,34 @@ def test_short_lives_count_by_their_length() -> None:
     assert generated_pods(halved, 0.5) == round(PODS / 2)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda f: f.drop(columns="label"), r"missing \['label'\]"),
-        (lambda f: f.iloc[:0], "no rows"),
-        (lambda f: f.iloc[::-1], "broken or out of order"),
-        (lambda f: f.drop(index=50), "segment of synthetic-000 is broken or out of order"),
-        (lambda f: f.sort_values("timestamp"), "not together"),
-        (lambda f: pd.concat([f, f.iloc[:1]]), "not together"),
-        (lambda f: f.assign(split="train"), "both train and holdout"),
-        (lambda f: f.assign(pod_cpu_usage=np.inf), r"infinite values in \['pod_cpu_usage'\]"),
-        (lambda f: f.assign(split=np.where(f["split"] == "train", "holdout", "train")), "newer than the train rows"),
-    ],
-)
-def test_validation_names_what_is_wrong(rows: pd.DataFrame, change: object, message: str) -> None:
-    with pytest.raises(SchemaError, match=message):
-        validate(change(rows))  # type: ignore[operator]
+WRONG: list[tuple[Callable[[pd.DataFrame], pd.DataFrame], str, dict[str, object]]] = [
+    (lambda f: f.drop(columns="label"), "other_columns", {"missing": ["label"], "unexpected": []}),
+    (lambda f: f.iloc[:0], "no_rows", {}),
+    (lambda f: f.iloc[::-1], "broken_segment", {}),
+    (lambda f: f.drop(index=50), "broken_segment", {"pod": "synthetic-000"}),
+    (lambda f: f.sort_values("timestamp"), "scattered_pod", {}),
+    (lambda f: pd.concat([f, f.iloc[:1]]), "scattered_pod", {}),
+    (lambda f: f.assign(split="train"), "one_sided", {"splits": ["train"]}),
+    (lambda f: f.assign(pod_cpu_usage=np.inf), "infinite_values", {"columns": ["pod_cpu_usage"]}),
+    (lambda f: f.assign(split=np.where(f["split"] == "train", "holdout", "train")), "holdout_not_newer", {}),
+]
+
+
+@pytest.mark.parametrize(("change", "code", "facts"), WRONG)
+def test_validation_names_what_is_wrong(
+    rows: pd.DataFrame, change: Callable[[pd.DataFrame], pd.DataFrame], code: str, facts: dict[str, object]
+) -> None:
+    with raises(SchemaError, code, **facts):
+        validate(change(rows))
+
+
+def test_what_validation_says(rows: pd.DataFrame) -> None:
+    said = []
+    for change, *_ in WRONG:
+        with pytest.raises(SchemaError) as caught:
+            validate(change(rows))
+        said.append(str(caught.value))
+    assert_snapshot("views_pod_series", "".join(f"{line}\n" for line in said))
 
 
 def test_a_wrong_unit_is_out_of_bounds(rows: pd.DataFrame) -> None:

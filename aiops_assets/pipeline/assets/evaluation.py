@@ -55,7 +55,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         rows = stores.training_sets().rows(training_set.view, training_set.data_version)
         repaired = restore(served, tracking.tracker(), spec.name, who=f"dagster run {context.run.run_id}")
         if repaired:
-            context.log.warning(repaired)
+            context.log.warning(repaired.text)
         verdict = judge_challenger(version, rows, training_set.data_version, settings.random_seed)
         decision, report = verdict.decision, report_of(spec)
         # An evaluation of the champion itself must not replace the one that made it champion.
@@ -83,7 +83,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "reason": decision.because.text,
                 "opponent": verdict.opponent,
                 **report.counts(verdict.figures),
-                **({"mended": repaired} if repaired else {}),
+                **({"mended": repaired.text} if repaired else {}),
                 **verdict.figures.as_metrics(),
                 **{f"opponent_{name}": value for name, value in verdict.opponent_figures.items()},
                 **_intervals(verdict),

@@ -47,7 +47,7 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         models, name = stores.served(), spec.name
         who = f"dagster run {context.run.run_id}"
         # Repair first what people or killed runs left, so that changes of this run do not count as repairs.
-        repaired = champions.reconcile(models, tracking.tracker(), name, who=who)
+        repaired = [one.text for one in champions.reconcile(models, tracking.tracker(), name, who=who)]
         for line in repaired:
             context.log.warning(line)
         if decision.promote and _move(models, spec, decision, who):
