@@ -17,7 +17,7 @@ from aiops_assets.engine.models import FORECASTER, ROW_DETECTOR, WINDOW_DETECTOR
 from aiops_assets.engine.pattern_analysis.patterns import analyze
 from aiops_assets.engine.pods import groups_of
 from aiops_assets.engine.prediction.forecast_cache import ForecastCache
-from aiops_assets.engine.prediction.issues import IssueOutlook, predicted_issues, together
+from aiops_assets.engine.prediction.issues import IssueOutlook, predicted_issues, with_times
 from aiops_assets.engine.prediction.predictions import Predictions, predict
 from aiops_assets.engine.prediction.sent_histories import require_answerable
 from aiops_assets.engine.samples import Sample
@@ -142,7 +142,7 @@ class Engine:
         groups = groups_of(samples, now)
         found = predict_each(groups, predict_samples) if groups else predict_samples(samples)
         if context and context.metrics:
-            samples = together([*samples, *bodies.samples_of(context.metrics)], now)
+            samples = with_times([*samples, *bodies.samples_of(context.metrics)], now)
             require_answerable(samples)
             groups = groups_of(samples, now)
         outlook = issues_each(groups, predict_issues) if groups else predict_issues(samples)

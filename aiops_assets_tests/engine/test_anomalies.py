@@ -9,7 +9,7 @@ import pytest
 
 from aiops_assets.engine.detection.anomalies import Detection, detect
 from aiops_assets.engine.detection.findings import confidence_of, severity_of
-from aiops_assets.engine.detection.jumps import jumped
+from aiops_assets.engine.detection.jumps import find_jumps
 from aiops_assets.engine.detection.limits import above_limits
 from aiops_assets.engine.detection.sent_row import sent_row
 from aiops_assets.engine.samples import Sample
@@ -90,7 +90,7 @@ def test_limits_and_jumps_add_no_alarm_to_healthy_rows() -> None:
     found = []
     for values in healthy_rows(3000, seed=11):
         row = sent_row([Sample(name, float(value)) for name, value in zip(FEATURES, values, strict=True)], {}, NOW)
-        found += above_limits(row, [0.4] * 45) + jumped(row)
+        found += above_limits(row, [0.4] * 45) + find_jumps(row)
         bare = [Sample(name, float(value)) for name, value in zip(NAMES, values[::9], strict=True)]
         found += above_limits(sent_row(bare, {}, NOW), [0.4] * 45)
     assert found == []

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_assets.engine.pattern_analysis.counters import is_counter, says_the_same, without_resets
+from aiops_assets.engine.pattern_analysis.counters import is_counter, is_redundant, without_resets
 from aiops_assets.engine.pattern_analysis.patterns import PatternAnalysis, analyze
 from aiops_assets.engine.samples import Sample, by_name
 from aiops_assets.synthetic.pods import generate
@@ -125,7 +125,7 @@ def test_a_busy_counter_is_judged_by_its_growth() -> None:
 def test_a_counter_is_told_by_its_name_and_values(name: str, values: list[float], counts: bool) -> None:
     series = by_name([Sample(name, float(value)) for value in values], NOW)[name]
     assert is_counter(series) is counts
-    assert says_the_same(name) is (name == "container_restart_count_std_5m")
+    assert is_redundant(name) is (name == "container_restart_count_std_5m")
 
 
 def test_what_was_counted_since_a_reset_is_growth() -> None:

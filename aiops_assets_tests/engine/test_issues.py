@@ -8,7 +8,7 @@ import pytest
 
 from aiops_assets.engine.prediction.event_evidence import noisy_or, rules_of
 from aiops_assets.engine.prediction.issue_rules import ACTIONS, EVENT_RULES, LEVEL_RULES, STATE_RULES, words_of
-from aiops_assets.engine.prediction.issues import IssueOutlook, PredictedIssue, predicted_issues, together
+from aiops_assets.engine.prediction.issues import IssueOutlook, PredictedIssue, predicted_issues, with_times
 from aiops_assets.engine.samples import Sample
 from aiops_assets.errors import DataError, SchemaError
 from aiops_assets.learners.contracts import Forecast
@@ -305,7 +305,7 @@ def test_history_and_a_newest_sample_without_a_time_go_together() -> None:
 
 def test_a_newest_sample_without_a_time_is_of_now_and_others_stay() -> None:
     samples = [*sent("memory_usage", [0.4, 0.5], 600), Sample("memory_usage", 0.96), Sample("cpu_usage", 0.3)]
-    times = [sample.time for sample in together(samples, NOW)]
+    times = [sample.time for sample in with_times(samples, NOW)]
     assert times == [NOW - timedelta(minutes=10), NOW, NOW, None]
 
 

@@ -17,7 +17,7 @@ from aiops_assets.engine.detection.clocks import listed, notes_of_old, without_f
 from aiops_assets.engine.detection.evidence import reject_impossible, share_reported
 from aiops_assets.engine.detection.findings import Anomaly, Finding, anomaly_of, confidence_of
 from aiops_assets.engine.detection.histories import of_pod, of_series, with_leak
-from aiops_assets.engine.detection.jumps import jumped
+from aiops_assets.engine.detection.jumps import find_jumps
 from aiops_assets.engine.detection.limits import OTHERS, above_limits, above_other_limits
 from aiops_assets.engine.detection.own_history import LEAST_SAMPLES, newest_time
 from aiops_assets.engine.detection.recommendations import recommendations
@@ -141,7 +141,7 @@ def _judged(
     if row.sent:
         excess, found = verdict(row, row_detector)
         found += above_limits(row, row_detector.expected.tolist(), series)
-        found += jumped(row, [name for name, one in series.items() if len(one.values) >= LEAST_SAMPLES])
+        found += find_jumps(row, [name for name, one in series.items() if len(one.values) >= LEAST_SAMPLES])
         judges += [ROW_DETECTOR, "limits"]
     elif any(sample.name in OTHERS for sample in newest):
         judges.append("limits")

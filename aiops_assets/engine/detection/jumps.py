@@ -38,7 +38,7 @@ JUMPS = (
 )
 
 
-def jumped(row: SentRow, judged: Collection[str] = ()) -> list[Finding]:
+def find_jumps(row: SentRow, judged: Collection[str] = ()) -> list[Finding]:
     """Findings about metrics whose level jumped: medium, and high from twice the least change on.
 
     Args:

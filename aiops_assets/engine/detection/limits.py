@@ -20,7 +20,7 @@ from aiops_assets.engine.detection.sent_row import (
     WIDTH,
     Sent,
     SentRow,
-    nine_of,
+    statistics_of,
 )
 from aiops_assets.engine.prediction.issue_rules import LEVEL_RULES
 from aiops_assets.engine.samples import PERCENT_TO, Sample, Series
@@ -192,7 +192,7 @@ def _fullest(row: SentRow, metric: int, statistic: int, series: Mapping[str, Ser
     for one in row.sent[metric]:
         if one is level or not one.column.bare:
             continue
-        reported = nine_of(one, series.get(one.name))[statistic]
+        reported = statistics_of(one, series.get(one.name))[statistic]
         if reported > value:
             value, fullest = reported, one
     return value, fullest

@@ -147,7 +147,7 @@ def sent_row(samples: Iterable[Sample], series: Mapping[str, Series], now: datet
         level = row.level(metric)
         first = WIDTH * metric
         if level is not None and (level.column.bare or len(names) < WIDTH):
-            values[first : first + WIDTH] = nine_of(level, series.get(level.name))
+            values[first : first + WIDTH] = statistics_of(level, series.get(level.name))
         for one in names:
             if one.column.statistic >= 0 and not one.column.bare:
                 values[one.index] = _clipped(one.value / one.factor)
@@ -195,7 +195,7 @@ def _factors(
     return {unit: PERCENT_TO if unit in percent else 1.0 for unit in units if unit not in unclear}
 
 
-def nine_of(level: Sent, series: Series | None) -> list[float]:
+def statistics_of(level: Sent, series: Series | None) -> list[float]:
     """(9,) The statistics of a metric, computed from one name's samples, in the metric's unit."""
     minutes = None if series is None else _minutes(series) / level.factor
     if minutes is not None and np.isfinite(minutes).sum() >= LEAST_MINUTES and np.isfinite(minutes[-2]):

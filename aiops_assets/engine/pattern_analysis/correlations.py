@@ -12,7 +12,7 @@ from aiops_assets.timeseries.series import Floats
 LEAST_COEFFICIENT = 0.5
 SIGNIFICANCE = 0.01
 """Significance level of all pairs and lags together."""
-LONGEST_LAG = 3600.0
+MAX_LAG_SECONDS = 3600.0
 MOST_METRICS = 40
 """Most metrics that are compared: 780 pairs."""
 MOST_POINTS = 1000
@@ -75,7 +75,7 @@ def _correlate(first: Grid, second: Grid, pairs: int, ranks: dict[Window, Floats
     a, b = ranks[id(first), start, step, count], ranks[id(second), start, step, count]
     if a is None or b is None:
         return None
-    most = min(int(LONGEST_LAG / step), (len(a) - FEWEST_DIFFERENCES) // 2)
+    most = min(int(MAX_LAG_SECONDS / step), (len(a) - FEWEST_DIFFERENCES) // 2)
     lags = np.arange(-most, most + 1)
     coefficients = _spearman(a, b, lags)
     # Of equally strong lags the shortest is used.

@@ -39,7 +39,7 @@ RESTARTS_AN_HOUR = 1.0
 """Most restarts per hour that are expected of a pod, whatever its history."""
 
 
-def says_the_same(name: str) -> bool:
+def is_redundant(name: str) -> bool:
     """Whether a name is a statistic of a counter's changes, such as its deviation: it is redundant to the counter."""
     meaning = MEANINGS.get(name)
     return meaning is not None and meaning.metric.unit == "count" and meaning.statistic not in LEVELS
@@ -49,7 +49,7 @@ def is_counter(series: Series) -> bool:
     """Whether a series is a counter: by its name, whole numbers, and falls only at resets."""
     meaning = MEANINGS.get(series.name)
     named = meaning.metric.unit == "count" if meaning else NAMES.search(series.name) is not None
-    if not named or says_the_same(series.name):
+    if not named or is_redundant(series.name):
         return False
     values = series.values
     if float(values.min()) < 0 or not (FRACTIONAL.search(series.name) or bool((values == np.floor(values)).all())):

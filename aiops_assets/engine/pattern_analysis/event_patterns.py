@@ -19,10 +19,10 @@ KUBERNETES_TYPES = ("Normal", "Warning")
 TIME_KEYS = ("timestamp", "time", "lastTimestamp")
 MOST_TYPES = 10
 BINS = 48
-SHORTEST_BIN = 60.0
+MIN_BIN_SECONDS = 60.0
 SIGNIFICANCE = 0.001
 FEWEST_IN_BURST = 5
-FOLLOWS_WITHIN = 600.0
+MAX_FOLLOW_SECONDS = 600.0
 FEWEST_FOLLOWED = 3
 FOLLOWED_SHARE = 0.6
 
@@ -97,7 +97,7 @@ def find_bursts(events: Sequence[Event], start: float, end: float) -> list[Patte
     span = end - start
     if span <= 0:
         return []
-    width = max(span / BINS, SHORTEST_BIN)
+    width = max(span / BINS, MIN_BIN_SECONDS)
     bins = max(1, int(np.ceil(span / width)))
     patterns = []
     for kind, times in _times_by_type(events).items():
@@ -152,11 +152,11 @@ def find_sequences(events: Sequence[Event], start: float, end: float) -> list[Pa
     for first, second in permutations(by_type, 2):
         before, after = by_type[first], by_type[second]
         gaps = _gaps_to_next(before, after)
-        followed = gaps <= FOLLOWS_WITHIN
-        count, total = int(followed.sum()), len(before)
-        if count < FEWEST_FOLLOWED or count < FOLLOWED_SHARE * total or span <= FOLLOWS_WITHIN:
+        is_followed = gaps <= MAX_FOLLOW_SECONDS
+        count, total = int(is_followed.sum()), len(before)
+        if count < FEWEST_FOLLOWED or count < FOLLOWED_SHARE * total or span <= MAX_FOLLOW_SECONDS:
             continue
-        chance = -np.expm1(-len(after) * FOLLOWS_WITHIN / span)
+        chance = -np.expm1(-len(after) * MAX_FOLLOW_SECONDS / span)
         if float(binom.sf(count - 1, total, chance)) * tried > SIGNIFICANCE * 10:
             continue
         patterns.append(
@@ -164,11 +164,11 @@ def find_sequences(events: Sequence[Event], start: float, end: float) -> list[Pa
                 "event_sequence",
                 (),
                 (count / total) * (1 - chance),
-                before[followed].min(),
-                (before + gaps)[followed].max(),
+                before[is_followed].min(),
+                (before + gaps)[is_followed].max(),
                 first=first,
                 second=second,
-                span=span_text(FOLLOWS_WITHIN),
+                span=span_text(MAX_FOLLOW_SECONDS),
                 count=count,
                 total=total,
             )

@@ -16,7 +16,7 @@ from aiops_assets.engine.pattern_analysis.counters import (
     growth_of,
     is_busy,
     is_counter,
-    says_the_same,
+    is_redundant,
     without_resets,
 )
 from aiops_assets.engine.pattern_analysis.event_patterns import (
@@ -206,7 +206,7 @@ def _look_at(series: Series, labels: Mapping[str, str], wanted: frozenset[str]) 
     grid = to_grid(without_resets(series) if counts else series, tuple(labels.values()))
     if grid is None:
         return None
-    if wanted == {"correlation"} or says_the_same(series.name):
+    if wanted == {"correlation"} or is_redundant(series.name):
         return _Found(grid, labels, [], [])
     if not counts:
         return _Found(grid, labels, *_patterns_of(grid, wanted))

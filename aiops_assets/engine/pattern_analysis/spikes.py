@@ -12,11 +12,11 @@ HEIGHT = 6.0
 """Least height of a spike above the moving median, in robust standard deviations."""
 WINDOW_SHARE = 8
 """The window of the moving median is the series' length divided by this."""
-LONGEST_WINDOW = 73
+MAX_WINDOW_POINTS = 73
 STANDS_OUT = 2.0
 """Least ratio of a spike to the highest other peak: heavy-tailed noise has peaks of every height without a gap."""
 MOST_SPIKES_SHARE = 0.05
-SAME_HOUR = 3600.0
+SAME_TIME_SECONDS = 3600.0
 """Peaks whose times of day differ by less than these seconds are at the same time of day."""
 FEWEST_DAYS = 3
 
@@ -62,7 +62,7 @@ def find_spikes(grid: Grid) -> list[Pattern]:
 
 
 def _window(n: int) -> int:
-    return min(LONGEST_WINDOW, max(7, n // WINDOW_SHARE)) | 1
+    return min(MAX_WINDOW_POINTS, max(7, n // WINDOW_SHARE)) | 1
 
 
 def _stand_out(values: Floats) -> tuple[Floats, Floats, float]:
@@ -121,7 +121,7 @@ def daily_time(seconds: Floats, span: float) -> tuple[str, int, float] | None:
     angles = 2 * np.pi * (seconds % DAY_SECONDS) / DAY_SECONDS
     centre = np.angle(np.exp(1j * angles).sum()) % (2 * np.pi)
     away = np.abs((angles - centre + np.pi) % (2 * np.pi) - np.pi) * DAY_SECONDS / (2 * np.pi)
-    near = away <= SAME_HOUR
+    near = away <= SAME_TIME_SECONDS
     count = len(np.unique(days[near]))
     covered = max(1.0, span / DAY_SECONDS)
     if count < FEWEST_DAYS or count < 0.6 * covered or near.mean() < 0.75:

@@ -11,7 +11,7 @@ from aiops_assets.errors import DataError, SchemaError
 
 EVENT_FIELDS = ("type", "event", "event_type", "reason", "name", "message")
 TIME_FIELDS = ("timestamp", "time")
-LONGEST_TEXT = 300
+MAX_TEXT_CHARACTERS = 300
 MOST_REPEATS = 3
 """Most events of one rule that are used: the tenth restart says no more than the third."""
 OLD_MINUTES, HALF_MINUTES = DAY, 6 * HOUR
@@ -84,10 +84,10 @@ def state_evidence(texts: Iterable[str]) -> list[Evidence]:
 
 def rules_of(text: str) -> list[EventRule]:
     """The rules whose words are in a text; none if the text says that something is over."""
-    words = words_of(text[:LONGEST_TEXT])
-    if EventRule(OVER, "", 0.0, 0.0).says(words):
+    words = words_of(text[:MAX_TEXT_CHARACTERS])
+    if EventRule(OVER, "", 0.0, 0.0).matches(words):
         return []
-    return [rule for rule in EVENT_RULES if rule.says(words)]
+    return [rule for rule in EVENT_RULES if rule.matches(words)]
 
 
 def noisy_or(probabilities: Iterable[float]) -> float:

@@ -30,7 +30,7 @@ class EventRule:
     probability: float
     minutes: float
 
-    def says(self, text: str) -> bool:
+    def matches(self, text: str) -> bool:
         """Whether a text of :func:`words_of` contains these words without a "not" or "no" before them."""
         return re.search(f"_(?<!_not_)(?<!_no_)(?:{self.words})(?=_|$)", f"_{text}") is not None
 

@@ -92,7 +92,7 @@ def predicted_issues(
     texts, numbers = state_texts(state)
     known = [Sample(name, value) for name, value in numbers.items() if _is_metric(name)]
     sent = {sample.name for sample in samples}
-    every = together([*samples, *(one for one in known if one.name not in sent)], now)
+    every = with_times([*samples, *(one for one in known if one.name not in sent)], now)
     pieces = metric_evidence(series_of(every, now), forecaster)
     pieces += _above_measured(pieces, [event_evidence([kind], now) for kind in dict.fromkeys(detected)])
     pieces += event_evidence(events, now)
@@ -114,7 +114,7 @@ def predicted_issues(
     return IssueOutlook(tuple(issues), tuple(actions))
 
 
-def together(samples: Sequence[Sample], now: datetime) -> list[Sample]:
+def with_times(samples: Sequence[Sample], now: datetime) -> list[Sample]:
     """All samples; one without a time gets the present one if others of its name have a time."""
     timed = {sample.name for sample in samples if sample.time is not None}
     return [replace(sample, time=now) if sample.time is None and sample.name in timed else sample for sample in samples]
@@ -138,9 +138,9 @@ def _issue(issue: str, pieces: list[Evidence], state: StateRule | None) -> Predi
 def _state_rule(texts: list[str]) -> StateRule | None:
     """The first (most severe) rule whose words are in a text that does not say that something is over."""
     words = [words_of(text) for text in texts]
-    words = [one for one in words if not EventRule(ENDED, "", 0.0, 0.0).says(one)]
+    words = [one for one in words if not EventRule(ENDED, "", 0.0, 0.0).matches(one)]
     for rule in STATE_RULES:
-        if any(EventRule(rule.words, "", 0.0, 0.0).says(one) for one in words):
+        if any(EventRule(rule.words, "", 0.0, 0.0).matches(one) for one in words):
             return rule
     return None
 

@@ -45,7 +45,7 @@ def is_leak(history: History, metric: str, found: Exhaustion) -> bool:
     return bool(np.median(newest[-hour:]) > np.quantile(hourly, HIGH))
 
 
-def followed(history: History, metric: str, leak: Exhaustion, forecast: Sides) -> Sides | None:
+def extrapolate_leak(history: History, metric: str, leak: Exhaustion, forecast: Sides) -> Sides | None:
     """A leak extrapolated from its newest level to its limit: (n_steps,) value, lower and upper.
 
     The interval follows from the times at which the limit is reached: the upper side reaches it at the earliest, the

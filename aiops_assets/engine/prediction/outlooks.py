@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aiops_assets.engine.models import FORECASTER
-from aiops_assets.engine.prediction.leaks import followed, is_leak
+from aiops_assets.engine.prediction.leaks import extrapolate_leak, is_leak
 from aiops_assets.engine.prediction.lines import LEAST_FOR_SLOPE, LEAST_SAMPLES, Level, level_of
 from aiops_assets.engine.prediction.sent_histories import HOUR_SECONDS, METRICS, histories_of, in_unit, unit_of
 from aiops_assets.engine.samples import FORECASTED, Series, unit_factor
@@ -127,9 +127,9 @@ def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats
     if ratio and metric in FOLLOWED and known.sum() >= LEAST_ROWS:
         exhaustion = time_to_exhaustion(history, metric, FULL)
         if is_leak(history, metric, exhaustion):
-            drawn_on = followed(history, metric, exhaustion, (value, lower, upper))
-            if drawn_on is not None:
-                value, lower, upper = drawn_on
+            extrapolated = extrapolate_leak(history, metric, exhaustion, (value, lower, upper))
+            if extrapolated is not None:
+                value, lower, upper = extrapolated
                 judged_by = TREND
             trend = "increasing"
             exhaustion = replace(exhaustion, metric=one.name)  # named as sent
