@@ -6,9 +6,9 @@ from typing import Any, Protocol
 import pandas as pd
 
 from aiops_assets.judging.bootstrap import Difference
+from aiops_assets.judging.statements import Statement
 from aiops_assets.judging.task import HoldoutFigures
 from aiops_assets.reporting.cards.subject import Subject
-from aiops_assets.reporting.cards.weaknesses import Weakness
 from aiops_assets.storage.records import EvaluationRecord
 from aiops_assets.storage.shadow import ShadowRecord
 
@@ -43,7 +43,7 @@ class CardReport(Protocol):
     def training_facts(self, subject: Subject) -> list[tuple[str, str]]:
         """What there is to know of the rows of the training set; nothing where it is gone."""
 
-    def weaknesses(self, subject: Subject) -> list[Weakness]:
+    def weaknesses(self, subject: Subject) -> list[Statement]:
         """Plain sentences."""
 
     def intervals(self, subject: Subject) -> dict[str, Difference]:

@@ -14,9 +14,10 @@ from aiops_assets.judging.detection.shadow import (
     right_first,
     said,
 )
+from aiops_assets.judging.statements import Statement
 from aiops_assets.reporting.cards.markdown import text
 from aiops_assets.reporting.cards.subject import Subject
-from aiops_assets.reporting.cards.weaknesses import RECALL, Weakness, weaknesses
+from aiops_assets.reporting.cards.weaknesses import RECALL, weaknesses
 from aiops_assets.reporting.pictures import Judged, contribution_map, figures_with_intervals, score_timelines
 from aiops_assets.storage.records import EvaluationRecord
 
@@ -81,7 +82,7 @@ class DetectorCard:
         shares = f"{record.label_rate:.2%} anomalous (asked for: {record.anomaly_rate:.2%})"
         return [("rows", f"{record.rows:,}, {shares}"), ("pods", str(len(record.pods)))]
 
-    def weaknesses(self, subject: Subject) -> list[Weakness]:
+    def weaknesses(self, subject: Subject) -> list[Statement]:
         """See CardKind."""
         right = right_first(first_contributions(subject))
         return weaknesses(subject.manifest, subject.evaluation, subject.figures, right, _episodes(subject))

@@ -7,10 +7,10 @@ from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION
 from aiops_assets.judging.forecasting.holdout import TRIVIAL, TRIVIAL_NAMES
 from aiops_assets.judging.forecasting.shadow import by_metric, noise, said, where_it_came
+from aiops_assets.judging.statements import Statement
 from aiops_assets.reporting.cards.forecast_weaknesses import forecast_weaknesses
 from aiops_assets.reporting.cards.markdown import code, table, text
 from aiops_assets.reporting.cards.subject import Subject
-from aiops_assets.reporting.cards.weaknesses import Weakness
 from aiops_assets.reporting.forecast_pictures import fan_chart, reliability
 from aiops_assets.reporting.pictures import Judged, figures_with_intervals
 from aiops_assets.storage.records import EvaluationRecord
@@ -100,7 +100,7 @@ class ForecastCard:
         record = subject.training_set
         return [] if record is None else [("rows", f"{record.rows:,}"), ("segments", text(", ".join(record.pods)))]
 
-    def weaknesses(self, subject: Subject) -> list[Weakness]:
+    def weaknesses(self, subject: Subject) -> list[Statement]:
         """See CardKind."""
         forecasts = None if subject.scores is None else said(subject.scores, CHALLENGER)
         return forecast_weaknesses(subject.manifest, subject.evaluation, subject.figures, forecasts)
