@@ -140,5 +140,9 @@ def history_of_segment(segment: pd.DataFrame, metrics: Sequence[str]) -> History
     """
     history = history_of(segment[["timestamp", *metrics]], STEP_SECONDS)
     if silent := [name for name in metrics if name not in history.metrics]:
-        raise ModelError(f"{', '.join(silent)}: no sample in the training window, is it scraped?")
+        raise ModelError(
+            f"{', '.join(silent)}: no sample in the training window, is it scraped?",
+            code="silent_metrics",
+            metrics=tuple(silent),
+        )
     return history

@@ -90,7 +90,8 @@ def test_a_statement_carries_its_facts() -> None:
 
 
 def test_facts_are_never_read_as_templates() -> None:
-    assert say("watch", where="{metric}", metric="{where}").text.startswith("Watch {where} of {metric}:")
+    said = say("level", metric="{value}", value=0.5)
+    assert said.text == "{value} is 0.5"
 
 
 def test_whose_it_is_is_named_first() -> None:

@@ -88,9 +88,13 @@ class DeviationDetector(ABC):
 
     def __init__(self, columns: Sequence[str], alert_budget: float = ALERT_BUDGET) -> None:
         if not columns:
-            raise ModelError("no numeric column: at least one is needed")
+            raise ModelError("no numeric column: at least one is needed", code="no_columns")
         if not 0.0 < alert_budget <= 0.5:
-            raise ModelError(f"an alert budget of {alert_budget}: a share of the time above 0, at most 0.5, is needed")
+            raise ModelError(
+                f"an alert budget of {alert_budget}: a share of the time above 0, at most 0.5, is needed",
+                code="bad_alert_budget",
+                alert_budget=alert_budget,
+            )
         self.columns = tuple(columns)
         self.alert_budget = alert_budget
         self._usual: Usual | None = None
@@ -113,7 +117,11 @@ class DeviationDetector(ABC):
         """
         usual = self._fitted()
         if not fits(frame["timestamp"], usual.step_seconds):
-            raise ModelError(f"rows of another cadence than {usual.step_seconds} s, that of training: resample them")
+            raise ModelError(
+                f"rows of another cadence than {usual.step_seconds} s, that of training: resample them",
+                code="other_cadence",
+                step_seconds=usual.step_seconds,
+            )
         grid = on_grid(frame, self.columns, usual.step_seconds)
         ratios = self._ratios(self._deviations(grid), grid, usual.quantile, usual.mean)
         score = total(self._smoothed(ratios, grid, usual.hours), usual.middle, usual.spread)
@@ -125,7 +133,7 @@ class DeviationDetector(ABC):
 
     def _fitted(self) -> Usual:
         if self._usual is None:
-            raise ModelError("the detector is not fitted")
+            raise ModelError("the detector is not fitted", code="not_fitted")
         return self._usual
 
     def _calibrated(self, grids: Sequence[Grid], found: Sequence[Kinds], floors: Mapping[str, Floats | float]) -> Usual:
