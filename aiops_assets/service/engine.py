@@ -56,7 +56,7 @@ class Engine:
         self.clock = clock
         self.histories = histories
 
-    def problems(self) -> list[str]:
+    def problems(self) -> list[Statement]:
         """What cannot be looked at, for /health."""
         return [self.histories.problem] if self.histories and self.histories.problem else []
 
