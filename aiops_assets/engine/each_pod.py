@@ -17,6 +17,8 @@ from aiops_assets.engine.prediction.issue_rules import ACTIONS, STATE_RULES
 from aiops_assets.engine.prediction.issues import IssueOutlook, PredictedIssue
 from aiops_assets.engine.prediction.predictions import Prediction, Predictions, PredictionSummary
 from aiops_assets.engine.samples import Sample
+from aiops_assets.engine.wording import about, distinct
+from aiops_assets.judging.statements import Statement
 from aiops_assets.outlook.breaches import SEVERITIES
 
 CLEARLY = 0.01
@@ -68,7 +70,7 @@ def detect_each(
         anomalies_found=len(reported),
         high_severity=sum(one.severity in ("high", "critical") for one in reported),
         judged_by=tuple(judges),
-        notes=tuple(dict.fromkeys(note for _, answer in answers for note in answer.notes)),
+        notes=distinct(note for _, answer in answers for note in answer.notes),
     )
 
 
@@ -87,9 +89,9 @@ def predict_each(groups: Sequence[Group], ask: Callable[[list[Sample]], Predicti
         if one.metric_name in group.own
     ]
     overall = float(np.mean([one.confidence for one in found])) if found else 0.0
-    notes = dict.fromkeys(note for _, answer in answers for note in answer.notes)
+    notes = distinct(note for _, answer in answers for note in answer.notes)
     ahead = answers[0][1].summary.time_range
-    return Predictions(tuple(found), PredictionSummary(ahead, len(found), overall), tuple(notes))
+    return Predictions(tuple(found), PredictionSummary(ahead, len(found), overall), notes)
 
 
 def issues_each(groups: Sequence[Group], ask: Callable[[list[Sample]], IssueOutlook]) -> IssueOutlook:
@@ -106,7 +108,7 @@ def issues_each(groups: Sequence[Group], ask: Callable[[list[Sample]], IssueOutl
     first = groups[0]
     outside = [] if str(first) else first.samples
     found = {one.issue: one for one in ask(outside).predicted_issues}
-    known_reasons = {reason for one in found.values() for reason in one.reasons}
+    known_reasons = {reason.text for one in found.values() for reason in one.reasons}
     for group in groups if str(first) else groups[1:]:
         for one in ask(group.samples).predicted_issues:
             if one.issue not in found or one.probability > found[one.issue].probability + CLEARLY:
@@ -140,22 +142,22 @@ def _prediction(one: Prediction, group: Group) -> Prediction:
     return replace(one, metric_name=owner.name, predicted_value=value, pod=owner.pod, labels=dict(owner.labels))
 
 
-def _recommendations(anomalies: Sequence[Anomaly], context: Mapping[str, str]) -> list[str]:
+def _recommendations(anomalies: Sequence[Anomaly], context: Mapping[str, str]) -> list[Statement]:
     """Recommendations, the most severe first; each names its pod."""
 
     def pressing(one: Anomaly) -> tuple[int, float]:
         return (-SEVERITIES.index(one.severity), -one.confidence)
 
     ordered = sorted(anomalies, key=pressing)
-    texts: dict[str, None] = {}
+    advised: list[Statement] = []
     for pod, of_pod in groupby(ordered, key=lambda one: one.pod):
         where = {**context, "resource": pod} if pod else context
-        texts |= dict.fromkeys(recommendations(of_pod, where))
-    return list(texts)
+        advised += recommendations(of_pod, where)
+    return list(distinct(advised))
 
 
 def _issue_of(one: PredictedIssue, group: Group, known_reasons: set[str]) -> PredictedIssue:
     whose = str(group)
     if not whose:
         return one
-    return replace(one, reasons=tuple(text if text in known_reasons else f"{whose}: {text}" for text in one.reasons))
+    return replace(one, reasons=tuple(it if it.text in known_reasons else about(whose, it) for it in one.reasons))

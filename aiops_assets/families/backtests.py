@@ -54,7 +54,12 @@ def backtest(
         SchemaError: a column holds no numbers.
     """
     if name not in DETECTORS:
-        raise DataError(f"no model {name!r} to back-test: there are {', '.join(DETECTORS)}")
+        raise DataError(
+            f"no model {name!r} to back-test: there are {', '.join(DETECTORS)}",
+            code="unknown_detector",
+            name=name,
+            known=tuple(DETECTORS),
+        )
     make = DETECTORS[name]
     return score_series(lambda columns: make(columns, alert_budget, seed), frame, explain=explain)
 
@@ -73,6 +78,11 @@ def forecasts(name: str, history: History, horizon: int, origins: int = 1, seed:
         DataError: unknown model, or a horizon or origins that the history does not allow.
     """
     if name not in FORECASTERS:
-        raise DataError(f"no forecaster {name!r}: there are {', '.join(FORECASTERS)}")
+        raise DataError(
+            f"no forecaster {name!r}: there are {', '.join(FORECASTERS)}",
+            code="unknown_forecaster",
+            name=name,
+            known=tuple(FORECASTERS),
+        )
     make = FORECASTERS[name]
     return forecast_origins(lambda: make(seed), history, horizon, origins)

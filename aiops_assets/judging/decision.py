@@ -1,41 +1,25 @@
 """Whether a challenger is served, and the decisions that need no figures."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
+from aiops_assets.judging.statements import Statement
 from aiops_assets.judging.wording import Words, words_of
 
 SYNTHETIC = "synthetic"
 """An effective source; anything else has seen a real cluster."""
 
 
-@dataclass(frozen=True, init=False)
-class Reason:
-    """Why something was decided.
+class Reason(Statement):
+    """Why something was decided: a code of ``wording.WORDINGS`` and what the decision rests on, figures as numbers."""
 
-    Attributes:
-        code: one of ``wording.WORDINGS``.
-        facts: what the decision rests on, figures as numbers.
-    """
-
-    code: str
-    facts: Mapping[str, Any]
-
-    def __init__(self, code: str, **facts: Any) -> None:
-        object.__setattr__(self, "code", code)
-        object.__setattr__(self, "facts", MappingProxyType(facts))
+    def __init__(self, code: str, /, **facts: Any) -> None:
+        super().__init__(code, words_of(code, facts).text, **facts)
 
     @property
     def words(self) -> Words:
         """The reason in words, its figures apart."""
         return words_of(self.code, self.facts)
-
-    @property
-    def text(self) -> str:
-        """The reason as one sentence."""
-        return self.words.text
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Protocol
 import pandas as pd
 
 from aiops_assets.judging.bootstrap import Difference
+from aiops_assets.judging.statements import Statement
 from aiops_assets.judging.task import HoldoutFigures, Prediction, SideBySide
 from aiops_assets.reporting.cards.subject import Subject
-from aiops_assets.reporting.cards.weaknesses import Weakness
 from aiops_assets.storage.records import EvaluationRecord
 from aiops_assets.storage.shadow import ShadowRecord
 
@@ -44,7 +44,7 @@ class CardReport(Protocol):
     def training_facts(self, subject: Subject) -> list[tuple[str, str]]:
         """(name, text) of facts about the rows of the training set; empty if its record is missing."""
 
-    def weaknesses(self, subject: Subject) -> list[Weakness]:
+    def weaknesses(self, subject: Subject) -> list[Statement]:
         """Known weaknesses of the version, the most serious first."""
 
     def intervals(self, subject: Subject) -> dict[str, Difference]:

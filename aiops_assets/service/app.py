@@ -134,7 +134,7 @@ def _short_way(route: BaseRoute) -> Route:
 
 
 def _health(pool: ModelPool, engine: Engine, uptime: float) -> dict[str, Any]:
-    ready, problems = pool.ready, dict(pool.problems)
+    ready, problems = pool.ready, {name: problem.text for name, problem in dict(pool.problems).items()}
     models = {}
     for name in pool.specs:
         found = ready.get(name)
@@ -146,7 +146,8 @@ def _health(pool: ModelPool, engine: Engine, uptime: float) -> dict[str, Any]:
             "effective_source": origin.get("effective_source", ""),
             "problem": problems.get(name, ""),
         }
-    all_problems = [f"{name}: {problem}" for name, problem in problems.items()] + engine.problems()
+    all_problems = [f"{name}: {problem}" for name, problem in problems.items()]
+    all_problems += [problem.text for problem in engine.problems()]
     status = "unavailable" if not ready else "degraded" if all_problems else "healthy"
     return {
         "status": status,

@@ -15,6 +15,7 @@ from aiops_assets.families.catalog import MODELS
 from aiops_assets.families.contract import Asking, ModelSpec
 from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.task import FORECASTING
+from aiops_assets.judging.statements import Statement
 from aiops_assets.learners.contracts import Forecast, Scored
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
@@ -99,7 +100,7 @@ class DemoPool(ModelPool):
     def __init__(self, specs: tuple[ModelSpec, ...], instruments: Instruments) -> None:
         self._only = ""
         self.specs = {spec.name: spec for spec in specs}
-        self.problems: dict[str, str] = {}
+        self.problems: dict[str, Statement] = {}
         self.settled = True
         self._ready = {spec.name: _ready(spec) for spec in specs}
         for ready in self._ready.values():

@@ -4,7 +4,7 @@ Source: engine contract, section 2.2. The logic is in :mod:`aiops_assets.engine`
 it and builds the answers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from aiops_assets.engine.prediction.issues import IssueOutlook, predicted_issues
 from aiops_assets.engine.prediction.predictions import Predictions, predict
 from aiops_assets.engine.prediction.sent_histories import require_answerable
 from aiops_assets.engine.samples import Sample
+from aiops_assets.judging.statements import Statement
 from aiops_assets.service import answers, bodies
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
@@ -55,7 +56,7 @@ class Engine:
         self.clock = clock
         self.histories = histories
 
-    def problems(self) -> list[str]:
+    def problems(self) -> list[Statement]:
         """Why histories cannot be read, for /health; empty when they can."""
         return [self.histories.problem] if self.histories and self.histories.problem else []
 
@@ -106,7 +107,7 @@ class Engine:
             "anomaly_detected": found.anomaly_detected,
             "confidence": found.confidence,
             "anomaly_score": found.anomaly_score,
-            "recommendations": found.recommendations,
+            "recommendations": _texts(found.recommendations),
             "anomalies": [asdict(anomaly) for anomaly in found.anomalies],
             "summary": {
                 "total": found.total,
@@ -115,7 +116,7 @@ class Engine:
                 "confidence": found.confidence,
             },
             "judged_by": found.judged_by,
-            "notes": found.notes,
+            "notes": _texts(found.notes),
             "models": [ready.origin for ready in used],
         }
 
@@ -146,7 +147,15 @@ class Engine:
             require_answerable(samples)
             groups = groups_of(samples, now)
         outlook = issues_each(groups, predict_issues) if groups else predict_issues(samples)
-        return {**asdict(found), **asdict(outlook), "models": _origins(forecaster, row_detector)}
+        issues = [vars(one) | {"reasons": _texts(one.reasons)} for one in outlook.predicted_issues]
+        return {
+            "predictions": [asdict(one) for one in found.predictions],
+            "summary": asdict(found.summary),
+            "notes": _texts(found.notes),
+            "predicted_issues": issues,
+            "suggested_actions": outlook.suggested_actions,
+            "models": _origins(forecaster, row_detector),
+        }
 
     def analyze(self, body: bodies.AnalyzeBody) -> dict[str, Any]:
         """The answer of :func:`aiops_assets.engine.pattern_analysis.patterns.analyze`, which uses no model."""
@@ -160,9 +169,16 @@ class Engine:
             events=data.events if data else (),
             now=self.clock(),
         )
-        answer = asdict(found)
-        answer["summary"] = {name: answer.pop(name) for name in ("patterns_found", "confidence")}
-        return answer
+        return {
+            "patterns": [vars(one) | {"description": one.description.text} for one in found.patterns],
+            "insights": _texts(found.insights),
+            "correlations": [asdict(one) for one in found.correlations],
+            "summary": {"patterns_found": found.patterns_found, "confidence": found.confidence},
+        }
+
+
+def _texts(statements: Iterable[Statement]) -> list[str]:
+    return [one.text for one in statements]
 
 
 def _origins(*models: ReadyModel | None) -> Sequence[dict[str, str]]:

@@ -15,6 +15,7 @@ import structlog
 
 from aiops_assets.datasets.window import read_metric
 from aiops_assets.errors import AiopsError
+from aiops_assets.judging.statements import Statement
 from aiops_assets.learners.detectors.deviation_scores import ALERT_DAYS
 from aiops_assets.storage.lake import Lake
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU
@@ -53,7 +54,7 @@ class LakeHistories:
         self._wanted = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self.problem = ""
+        self.problem: Statement | None = None
 
     def start(self) -> None:
         """Read in a background thread until :meth:`stop`."""
@@ -94,11 +95,12 @@ class LakeHistories:
         found: Histories = {}
         try:
             found = newest_week(self._lake, names, self._clock()) if names else {}
-            problem = ""
+            problem = None
         except AiopsError as error:
-            problem = f"history of pods cannot be read: {error}"
-        if problem and problem != self.problem:
-            log.warning("history cannot be read", problem=problem)
+            text = f"history of pods cannot be read: {error}"
+            problem = Statement("unreadable_history", text, cause=error.code, **error.facts)
+        if problem and (self.problem is None or problem.text != self.problem.text):
+            log.warning("history cannot be read", problem=problem.text)
         with self._changed:
             self.problem, self._read, self._known = problem, found, names
             self._changed.notify_all()

@@ -31,7 +31,12 @@ def rows_of(instances: object, widths: Sequence[int]) -> Floats:
     width = len(rows[0])
     if width not in widths:
         expected = " or ".join(filter(None, [", ".join(map(str, widths[:-1])), str(widths[-1])]))
-        raise SchemaError(f"instances: expected rows of width {expected}, received width {width}")
+        raise SchemaError(
+            f"instances: expected rows of width {expected}, received width {width}",
+            code="wrong_width",
+            width=width,
+            expected=tuple(widths),
+        )
     for i, row in enumerate(rows):
         if len(row) != width:
             raise SchemaError(f"instances: row 0 has width {width}, row {i} has width {len(row)}: send rows alike")

@@ -126,7 +126,7 @@ def kserve_routes(
         """200 when every champion was tried and some model can answer: what one lacks must not take down the others."""
         if pool.settled and pool.ready:
             return json_answer({"ready": True})
-        waiting = ", ".join(f"{name}: {problem}" for name, problem in pool.problems.items())
+        waiting = ", ".join(f"{name}: {problem.text}" for name, problem in pool.problems.items())
         return json_answer({"ready": False, "error": waiting or "models are being loaded"}, 503)
 
     @router.get("/v2/models/{name}", response_model=answers.ModelMetadata, tags=["KServe V2"])

@@ -24,6 +24,7 @@ from aiops_assets.errors import (
 )
 from aiops_assets.families.catalog import named
 from aiops_assets.families.contract import ModelSpec
+from aiops_assets.judging.statements import Statement
 from aiops_assets.registry.version import Version
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.ready import ReadyModel
@@ -73,7 +74,8 @@ class ModelPool:
         self._poll_seconds = poll_seconds
         self._only = next(iter(self.specs)) if only else ""
         self._ready: dict[str, ReadyModel] = {}
-        self.problems: dict[str, str] = dict.fromkeys(self.specs, "not loaded yet: the service has just started")
+        starting = Statement("not_loaded", "not loaded yet: the service has just started")
+        self.problems: dict[str, Statement] = dict.fromkeys(self.specs, starting)
         self._failed: dict[str, _Failed] = {}
         self.settled = False
         """Whether loading every model was tried once."""
@@ -106,7 +108,8 @@ class ModelPool:
         name = self.name_of(requested_name)
         ready = self._ready.get(name)
         if ready is None:
-            raise ServiceNotReady(f"{name} is not ready: {self.problems.get(name, NOTHING)}")
+            problem = self.problems.get(name)
+            raise ServiceNotReady(f"{name} is not ready: {problem.text if problem else NOTHING}", model=name)
         return ready
 
     @property
@@ -133,7 +136,8 @@ class ModelPool:
             try:
                 self._refresh(name)
             except Exception as error:  # noqa: BLE001 - an error of one model must not stop the others
-                self._note(name, f"{type(error).__name__}: {error}")
+                kind = type(error).__name__
+                self._note(name, Statement("unexpected", f"{kind}: {error}", kind=kind))
         self.settled = True
 
     def _run(self) -> None:
@@ -145,7 +149,7 @@ class ModelPool:
         try:
             champion = self._source.wanted(name)
         except AiopsError as error:
-            self._note(name, str(error))
+            self._note(name, Statement(error.code, str(error), **error.facts))
             return
         now = self._ready.get(name)
         if now and (now.champion.version, now.champion.manifest_sha256) == (champion.version, champion.manifest_sha256):
@@ -163,7 +167,9 @@ class ModelPool:
                 self._failed[name] = _Failed(champion.manifest_sha256, wait, monotonic() + wait)
                 self._instruments.load_failures.labels(name).inc()
             kept = f"; version {now.champion.version} goes on" if now else ""
-            self._note(name, f"version {champion.version} is not served: {error}{kept}")
+            text = f"version {champion.version} is not served: {error}{kept}"
+            facts = {**error.facts, "champion": champion.version, "kept": now.champion.version if now else None}
+            self._note(name, Statement(error.code, text, **facts))
             return
         self._swap(name, loaded)
 
@@ -173,7 +179,7 @@ class ModelPool:
         version: Version[Any, Any] = Version(self._source.served, spec, champion)
         manifest = version.manifest
         if problems := version.smoke_test():
-            raise ModelError(f"smoke inference: {'; '.join(problems)}")
+            raise ModelError(f"smoke inference: {'; '.join(problems)}", code="no_usable_answer", problems=problems)
         return ReadyModel(spec, champion, manifest, spec.family.for_serving(version.model()))
 
     def _swap(self, name: str, loaded: ReadyModel) -> None:
@@ -184,9 +190,10 @@ class ModelPool:
         self._instruments.swapped(loaded, before)
         log.info("model is served", **loaded.origin, before=before.champion.version if before else None)
 
-    def _note(self, name: str, problem: str) -> None:
-        if self.problems.get(name) != problem:
-            log.warning("model problem", model=name, problem=problem)
+    def _note(self, name: str, problem: Statement) -> None:
+        before = self.problems.get(name)
+        if before is None or before.text != problem.text:
+            log.warning("model problem", model=name, problem=problem.text)
         self.problems[name] = problem
 
 

@@ -51,9 +51,9 @@ class ChampionSource(VersionSource):
         try:
             record = self.served.champion(name)
         except StoreError as error:
-            raise StoreError(f"its champion record cannot be read: {error}") from error
+            raise StoreError(f"its champion record cannot be read: {error}", code="unreadable_record") from error
         if record is None:
-            raise ServiceNotReady(NOTHING)
+            raise ServiceNotReady(NOTHING, code="no_champion")
         return record.champion
 
 
@@ -87,12 +87,20 @@ class MountedSource(VersionSource):
         where = self.served.storage.locate(MANIFEST)
         digest, manifest = self._manifest(where)
         if manifest.name != name:
-            raise IntegrityError(f"{where} is the manifest of {manifest.name}, not of {name}: mount another directory")
+            raise IntegrityError(
+                f"{where} is the manifest of {manifest.name}, not of {name}: mount another directory",
+                code="other_model",
+                found=manifest.name,
+                expected=name,
+            )
         record = self._root.champion(name)
         if record is None:
             raise NotFoundError(
                 f"{self._root.locate(name)} holds no champion record, which has the digest of version "
-                f"{manifest.version}: mount the whole model root and let MODEL_ROOT name it"
+                f"{manifest.version}: mount the whole model root and let MODEL_ROOT name it",
+                code="no_record",
+                name=name,
+                version=manifest.version,
             )
         known = [move for move in (record.champion, *record.history) if move.version == manifest.version]
         if not known:
@@ -100,11 +108,16 @@ class MountedSource(VersionSource):
                 f"version {manifest.version} of {where} is not in the champion record (never champion, too long ago, "
                 f"or the record was renewed): `aiops promote {name} {manifest.version}`, or mount one that is in it, "
                 "and restart the process if the record was copied before (predictors on KServe read a copy made at "
-                "their pod's start: delete the pod)"
+                "their pod's start: delete the pod)",
+                code="not_in_record",
+                name=name,
+                version=manifest.version,
             )
         move = next((move for move in known if move.manifest_sha256 == digest), None)
         if move is None:
-            raise IntegrityError(f"{where} is not the manifest that was recorded: do not load it")
+            raise IntegrityError(
+                f"{where} is not the manifest that was recorded: do not load it", code="other_manifest", path=where
+            )
         _log_veto(record, manifest)
         return move
 
@@ -115,10 +128,15 @@ class MountedSource(VersionSource):
             return sha256(data), Manifest.model_validate_json(data)
         except NotFoundError:
             raise NotFoundError(
-                f"{where} does not exist: mount a version's directory, <MODEL_ROOT>/<name>/<n>"
+                f"{where} does not exist: mount a version's directory, <MODEL_ROOT>/<name>/<n>",
+                code="no_manifest",
+                path=where,
             ) from None
         except ValidationError as error:
-            raise IntegrityError(f"{where} is no valid manifest: {error.errors()[0]['msg']}") from None
+            problem = error.errors()[0]["msg"]
+            raise IntegrityError(
+                f"{where} is no valid manifest: {problem}", code="invalid_manifest", path=where
+            ) from None
 
 
 class _MountedVersion(LocalStorage):

@@ -148,6 +148,6 @@ def history_of_segment(segment: pd.DataFrame, metrics: Sequence[str]) -> History
         raise ModelError(
             f"{', '.join(silent)}: no sample in the training window, is it scraped?",
             code="silent_metrics",
-            metrics=silent,
+            metrics=tuple(silent),
         )
     return history

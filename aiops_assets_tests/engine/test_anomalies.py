@@ -54,7 +54,7 @@ def test_what_is_wrong_is_found_named_and_answered(situation: Situation, seed: i
     (anomaly,) = said.anomalies
     assert anomaly.kind == situation.expected_kind
     assert anomaly.metric_name.startswith(situation.expected_metric)
-    assert any(situation.expected_recommendation in text for text in said.recommendations)
+    assert any(situation.expected_recommendation in advice.text for advice in said.recommendations)
     assert said.anomaly_detected
     assert said.anomaly_score >= 0.5
 

@@ -71,7 +71,9 @@ def test_a_storm_of_restarts_is_told_and_troubles_the_application(values: list[f
     assert ids(analysis) == ["application_layer", "counter_storm"]
     storm = next(one for one in analysis.patterns if one.pattern == "counter_storm")
     assert storm.type == "spike"
-    assert storm.description.startswith(f"container_restart_count (web-1) grows by {count} within ")
+    facts = storm.description.facts
+    assert (facts["name"], facts["count"]) == ("container_restart_count (web-1)", count)
+    assert facts["span"] == (storm.end_time - storm.start_time).total_seconds()
     assert storm.end_time <= NOW
     assert storm.confidence > 0.75
     layer = next(one for one in analysis.patterns if one.pattern == "application_layer")
@@ -101,9 +103,12 @@ def test_a_busy_counter_is_judged_by_its_growth() -> None:
     assert ids(analysis) == ["application_layer", "change_point"]
     pattern = next(one for one in analysis.patterns if one.pattern == "change_point")
     assert pattern.metrics == ("http_requests_total",)
-    assert pattern.description.startswith(
-        "http_requests_total per 5 minutes changes its level from about 394 to 890 at 2026-01-07 12:35"
-    )
+    assert pattern.description.facts == {
+        "name": "http_requests_total per 5 minutes",
+        "before": pytest.approx(394, abs=0.5),
+        "after": pytest.approx(890, abs=0.5),
+        "time": datetime(2026, 1, 7, 12, 35, tzinfo=UTC),
+    }
 
 
 @pytest.mark.parametrize(

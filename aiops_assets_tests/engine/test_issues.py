@@ -129,7 +129,7 @@ def test_a_forecast_that_reaches_a_limit_is_an_issue_at_that_moment() -> None:
     (cpu,) = predicted_issues(samples, [], "healthy", Rising(), now=NOW).predicted_issues
     assert (cpu.issue, cpu.time_to_occurrence) == ("cpu_saturation", "3h30m")
     assert cpu.probability == pytest.approx(0.8, abs=0.001)
-    assert "forecast to reach 0.9" in cpu.reasons[0]
+    assert (cpu.reasons[0].code, cpu.reasons[0].facts) == ("forecast_reaches", {"metric": "cpu_usage", "limit": 0.9})
 
 
 def test_a_disk_that_fills_in_three_days_says_so() -> None:
@@ -237,7 +237,7 @@ def test_ten_thousand_different_events_are_read() -> None:
     events: list[object] = [{"type": "Warning", "message": f"pod {i} OOMKilled"} for i in range(10_000)]
     oom = first([], events)
     assert oom.issue == "pod_oom"
-    assert "one of 10000 such" in oom.reasons[0]
+    assert (oom.reasons[0].code, oom.reasons[0].facts["count"]) == ("repeated_event", 10_000)
 
 
 def test_older_events_say_less_and_those_of_yesterday_nothing() -> None:

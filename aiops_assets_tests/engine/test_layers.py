@@ -1,4 +1,3 @@
-import string
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -6,20 +5,17 @@ import pytest
 
 from aiops_assets.engine.pattern_analysis.event_patterns import read_events
 from aiops_assets.engine.pattern_analysis.layers import LAYERS, layer_of_event, layer_of_metric
-from aiops_assets.engine.pattern_analysis.pattern_types import LAYER_WORDS, SENTENCES, PatternAnalysis, span_text
+from aiops_assets.engine.pattern_analysis.pattern_types import PatternAnalysis
 from aiops_assets.engine.pattern_analysis.patterns import analyze
 from aiops_assets.engine.samples import Sample
+from aiops_assets_tests.engine.statements import as_data
+from aiops_assets_tests.engine.test_wording import layers_by_words
 
 NOW = datetime(2026, 1, 8, tzinfo=UTC)
 
 
 def detected(samples: list[Sample], events: tuple[object, ...] = ()) -> PatternAnalysis:
     return analyze(samples, start=None, end=None, analysis_type="layer_detection", events=events, now=NOW)
-
-
-def layers_by_words(text: str) -> set[str]:
-    """What the engine reads out of a description and a type."""
-    return {layer for layer, words in LAYER_WORDS.items() if any(word in text for word in words)}
 
 
 def stepped(name: str, at: int = 150, by: float = 0.3, **labels: str) -> list[Sample]:
@@ -30,28 +26,14 @@ def stepped(name: str, at: int = 150, by: float = 0.3, **labels: str) -> list[Sa
     ]
 
 
-@pytest.mark.parametrize("kind", SENTENCES)
-def test_fixed_words_of_a_sentence_name_its_own_layer_and_no_other(kind: str) -> None:
-    type_, sentence = SENTENCES[kind]
-    fixed = " ".join(text for text, *_ in string.Formatter().parse(sentence))
-    own = {kind.removesuffix("_layer")} if kind.endswith("_layer") else set()
-    assert layers_by_words(f"{fixed} {type_}") == own
-    # What stands in for numbers, times and spans names none either.
-    fields = {name: "1" for _, name, *_ in string.Formatter().parse(sentence) if name}
-    assert layers_by_words(sentence.format(**fields) + " " + type_) == own
-
-
-def test_spans_of_time_name_no_layer() -> None:
-    assert not layers_by_words(" ".join(span_text(seconds) for seconds in (1, 60, 90, 3600, 7200, 86_400, 200_000)))
-
-
 def test_without_evidence_no_layer_is_affected() -> None:
     quiet = [sample for name in ("node_cpu_utilization", "pod_cpu_usage") for sample in stepped(name, by=0.0)]
     healthy = ("Pulled image", "Created container", "Started pod web-1", "Node is ready again: resolved")
     for analysis in (detected([]), detected(quiet), detected([Sample("node_cpu_utilization", 0.4)], healthy)):
         assert analysis.patterns == ()
         assert analysis.confidence == 0
-        assert not any(layer in insight for insight in analysis.insights for layer in LAYERS)
+        assert [one.code for one in analysis.insights[:1]] == ["no_pattern"]
+        assert not any(layer in insight.text for insight in analysis.insights for layer in LAYERS)
 
 
 @pytest.mark.parametrize(
@@ -67,15 +49,17 @@ def test_an_abnormal_metric_affects_its_own_layer(name: str, layer: str) -> None
     (pattern,) = analysis.patterns
     assert pattern.pattern == f"{layer}_layer"
     assert pattern.metrics == (name,)
-    assert layers_by_words(f"{pattern.description} {pattern.type}") == {layer}
+    assert layers_by_words(f"{pattern.description.text} {pattern.type}") == {layer}
     assert 0.75 < pattern.confidence <= 0.99
     assert analysis.confidence == pattern.confidence
-    assert layer in analysis.insights[0]
+    assert as_data(analysis.insights) == [
+        ("affected_layer", {"layer": layer, "abnormal": 1, "failures": 0, "confidence": pattern.confidence})
+    ]
 
 
 def test_layers_are_told_apart_though_their_metrics_carry_each_others_words() -> None:
     analysis = detected(stepped("node_storage_pod_os"), ("CrashLoopBackOff", "ImagePullBackOff"))
-    assert [layers_by_words(f"{one.description} {one.type}") for one in analysis.patterns] == [
+    assert [layers_by_words(f"{one.description.text} {one.type}") for one in analysis.patterns] == [
         {one.pattern.removesuffix("_layer")} for one in analysis.patterns
     ]
     assert {one.pattern for one in analysis.patterns} == {"infrastructure_layer", "application_layer"}

@@ -94,4 +94,6 @@ def test_a_leak_has_the_name_that_was_sent() -> None:
     (issue,) = predicted_issues(
         sent("node_memory_utilization", rising(36, 3)), [], None, LastValue(), now=NOW
     ).predicted_issues
-    assert issue.reasons[0].startswith("node_memory_utilization reaches 1 in about 3")
+    reason = issue.reasons[0]
+    assert reason.code == "leak"
+    assert reason.facts == {"metric": "node_memory_utilization", "limit": 1.0, "hours": pytest.approx(3, abs=0.1)}

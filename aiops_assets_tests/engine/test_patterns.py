@@ -9,8 +9,10 @@ from scipy.stats import rankdata
 from aiops_assets.engine.pattern_analysis.correlations import _spearman
 from aiops_assets.engine.pattern_analysis.patterns import MOST_SENT_SAMPLES, MOST_SERIES, PatternAnalysis, analyze
 from aiops_assets.engine.samples import Sample
+from aiops_assets.engine.wording import say
 from aiops_assets.errors import DataError
 from aiops_assets.timeseries.series import Floats
+from aiops_assets_tests.engine.statements import as_data
 from aiops_assets_tests.raising import raises
 
 NOW = datetime(2026, 1, 8, tzinfo=UTC)
@@ -60,7 +62,7 @@ def test_noise_a_constant_and_a_day_of_a_daily_rhythm_have_no_patterns() -> None
     quiet += [50 + 10 * daily(1, phase=phase) for phase in range(6)]
     found = [asked(sampled(values)) for values in quiet]
     assert sum(len(one.patterns) for one in found) <= 1
-    assert found[0].insights[0] == "No pattern was found in 1 series and 0 events."
+    assert as_data(found[0].insights) == [("no_pattern", {"series": 1, "events": 0})]
     assert found[0].confidence == 0
 
 
@@ -73,14 +75,23 @@ def test_a_trend_under_noise_is_found_with_its_size_and_time(sign: int) -> None:
     assert 0.9 < pattern.confidence <= 0.99
     assert pattern.start_time == NOW - timedelta(seconds=300 * (POINTS - 1))
     assert pattern.end_time == NOW
-    assert ("rises" if sign > 0 else "falls") in pattern.description
+    assert pattern.description.code == pattern.pattern
+    assert pattern.description.facts == {
+        "name": "load",
+        "change": pytest.approx(20, abs=1),
+        "span": 300 * (POINTS - 1),
+        "before": pytest.approx(60, abs=1),
+        "after": pytest.approx(60 + sign * 20, abs=1),
+    }
 
 
 def test_a_rise_that_may_be_part_of_a_day_is_said_and_not_called_a_trend() -> None:
     values = 50 + 5 * np.linspace(-1, 1, 72) + noise(2, 72)
     analysis = asked(sampled(values), "trend")
     assert analysis.patterns == ()
-    assert "which a daily rhythm could explain: two days of samples would tell" in analysis.insights[0]
+    doubt, nothing = as_data(analysis.insights)
+    assert doubt == ("rise_or_rhythm", {"name": "load", "change": pytest.approx(10, abs=1), "span": 300 * 71})
+    assert nothing == ("no_pattern", {"series": 1, "events": 0})
 
 
 def test_the_same_rise_over_days_is_a_trend() -> None:
@@ -93,7 +104,9 @@ def test_a_change_of_level_is_found_where_it_happens() -> None:
     (pattern,) = asked(sampled(values), "trend").patterns
     assert pattern.pattern == "change_point"
     at = NOW - timedelta(seconds=300 * (POINTS - 1 - 150))
-    assert at.strftime("%H:%M") in pattern.description
+    facts = pattern.description.facts
+    assert (facts["before"], facts["after"]) == (pytest.approx(20, abs=1), pytest.approx(26, abs=1))
+    assert facts["time"] == at
     assert pattern.confidence > 0.8
 
 
@@ -106,7 +119,7 @@ def test_a_season_needs_two_periods() -> None:
     values = 50 + 3 * daily(3) + noise(6)
     (pattern,) = asked(sampled(values, step=900), "seasonal").patterns
     assert (pattern.pattern, pattern.type) == ("daily_season", "seasonal")
-    assert "seen 3 times" in pattern.description
+    assert pattern.description.facts["periods"] == pytest.approx(3)
     assert pattern.confidence > 0.75
     assert asked(sampled(values[:180], step=900), "seasonal").patterns == ()
 
@@ -114,7 +127,7 @@ def test_a_season_needs_two_periods() -> None:
 def test_hours_and_weeks_are_seasons_too() -> None:
     hours = 50 + 3 * daily(8) + noise(7)
     (pattern,) = asked(sampled(hours, step=4 * 3600 * 8 / POINTS), "seasonal").patterns
-    assert (pattern.pattern, "each 4 hours" in pattern.description) == ("hourly_season", True)
+    assert (pattern.pattern, pattern.description.facts["span"]) == ("hourly_season", 4 * 3600)
     weeks = 50 + 3 * daily(4, 4 * 84) + noise(8, 4 * 84)
     assert ids(asked(sampled(weeks, step=7200), "seasonal")) == ["weekly_season"]
 
@@ -137,8 +150,8 @@ def test_peaks_at_one_time_of_day_are_a_daily_spike() -> None:
     analysis = asked(sampled(values, step=900), "seasonal")
     pattern = next(one for one in analysis.patterns if one.pattern == "daily_spike")
     # The last sample is at midnight, and the first 479 quarters of an hour before: at a quarter past midnight.
-    assert "10:" in pattern.description
-    assert "seen 5 days" in pattern.description
+    facts = pattern.description.facts
+    assert (facts["time"][:3], facts["days"]) == ("10:", 5)
 
 
 def test_followers_are_correlated_at_their_lag_and_trends_or_walks_are_not() -> None:
@@ -167,7 +180,10 @@ def test_series_of_one_name_are_told_apart_by_their_labels() -> None:
     analysis = asked(sampled(rises, pod="web-1") + sampled(falls, pod="web-2"), "trend")
     assert sorted(ids(analysis)) == ["downward_trend", "upward_trend"]
     assert {pattern.metrics for pattern in analysis.patterns} == {("load",)}
-    assert any("load (web-1) rises" in pattern.description for pattern in analysis.patterns)
+    assert {pattern.description.facts["name"]: pattern.pattern for pattern in analysis.patterns} == {
+        "load (web-1)": "upward_trend",
+        "load (web-2)": "downward_trend",
+    }
 
 
 def test_samples_outside_the_window_are_left_out_and_gos_zero_time_limits_nothing() -> None:
@@ -176,7 +192,7 @@ def test_samples_outside_the_window_are_left_out_and_gos_zero_time_limits_nothin
     start = NOW - timedelta(seconds=300 * (POINTS - 1))
     limited = analyze(samples, start=start, end=NOW, analysis_type="trend", now=NOW)
     assert limited.patterns == ()
-    assert f"{POINTS} samples lie outside time_range and were left out." in limited.insights
+    assert ("samples_outside", {"samples": POINTS}) in as_data(limited.insights)
     assert ids(analyze(samples, start=ZERO, end=ZERO, analysis_type="trend", now=NOW)) == ["change_point"]
 
 
@@ -194,13 +210,13 @@ def test_a_wrong_request_says_what_is_right() -> None:
 
 
 def test_nothing_sent_is_nothing_found() -> None:
-    assert asked([]) == PatternAnalysis((), ("No pattern was found in 0 series and 0 events.",), 0, 0.0, ())
+    assert asked([]) == PatternAnalysis((), (say("no_pattern", series=0, events=0),), 0, 0.0, ())
 
 
 def test_one_sample_of_each_metric_is_too_little_for_a_pattern() -> None:
     analysis = asked([Sample(f"m{position}", 0.5) for position in range(45)])
     assert analysis.patterns == ()
-    assert "45 series have too few samples, or too large values, for a pattern." in analysis.insights
+    assert ("series_too_short", {"series": 45}) in as_data(analysis.insights)
 
 
 def test_more_than_can_be_looked_at_in_seconds_is_refused() -> None:
@@ -230,8 +246,9 @@ def test_a_straight_line_is_a_trend() -> None:
 
 def test_what_was_left_out_is_said() -> None:
     many = [Sample(f"m{position}", 1.0) for position in range(MOST_SERIES + 1)]
-    assert any(f"the {MOST_SERIES} with the most samples" in one for one in asked(many).insights)
-    assert any("averaged to an even grid" in one for one in asked(sampled(noise(21, 5000), step=15)).insights)
+    left_out = ("series_left_out", {"series": MOST_SERIES + 1, "most": MOST_SERIES})
+    assert left_out in as_data(asked(many).insights)
+    assert ("series_averaged", {"series": 1}) in as_data(asked(sampled(noise(21, 5000), step=15)).insights)
 
 
 def timed(kind: str, *seconds: float) -> list[dict[str, str]]:
@@ -246,7 +263,8 @@ def test_a_burst_of_events_is_found_and_even_ones_are_none() -> None:
     assert analysis.patterns == ()
     (pattern,) = [one for one in asked([], events=even + burst).patterns if one.type == "spike"]
     assert pattern.pattern == "event_burst"
-    assert "Evicted" in pattern.description
+    facts = pattern.description.facts
+    assert (facts["name"], facts["count"], facts["span"]) == ("Evicted", 9, 1762.5)
     assert pattern.end_time - pattern.start_time <= timedelta(minutes=30)
 
 
@@ -254,7 +272,8 @@ def test_events_that_come_each_day_are_found() -> None:
     backups = timed("Backup", *(day * DAY + 7200 + 60 * day for day in range(6)))
     (pattern,) = asked([], "seasonal", events=backups).patterns
     assert pattern.pattern == "daily_event"
-    assert "about 21:5" in pattern.description
+    assert pattern.description.facts["time"][:4] == "21:5"
+    assert (pattern.description.facts["name"], pattern.description.facts["days"]) == ("Backup", 6)
     rng = np.random.default_rng(22)
     assert asked([], "seasonal", events=timed("Any", *rng.uniform(0, 6 * DAY, 12))).patterns == ()
 
@@ -264,23 +283,23 @@ def test_what_follows_what_is_found_in_its_order() -> None:
     events = timed("Deploy", *causes) + timed("Alert", *(second - 120 for second in causes))
     (pattern,) = asked([], "correlation", events=events).patterns
     assert pattern.pattern == "event_sequence"
-    assert pattern.description.startswith("Alert follows Deploy within 10 minutes: 7 of 7 times")
+    assert pattern.description.facts == {"first": "Deploy", "second": "Alert", "span": 600, "count": 7, "total": 7}
 
 
 def test_events_are_limited_by_a_range_and_counted_without_times() -> None:
     events = [*timed("Old", 90_000, 95_000), *timed("New", 60), "Text", "Text"]
     insights = asked([], events=events, event_range="24h").insights
-    assert "2 events lie outside the time range and were left out." in insights
-    assert any(
-        "Of 3 events the most frequent types are: Text (2), New (1). 2 came without a time" in i for i in insights
-    )
+    told = as_data(insights)
+    assert ("events_outside", {"events": 2}) in told
+    assert ("event_types_some_timeless", {"events": 3, "types": {"Text": 2, "New": 1}, "timeless": 2}) in told
 
 
 @pytest.mark.parametrize("unset", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00", "", " ", None])
 def test_an_event_whose_time_was_never_set_has_none(unset: str | None) -> None:
     event = {"type": "NodeNotReady", "timestamp": unset}
     analysis = asked([], events=[event], event_range="24h")
-    assert any("1 came without a time" in one for one in analysis.insights)
+    types = {"events": 1, "types": {"NodeNotReady": 1}, "timeless": 1}
+    assert ("event_types_some_timeless", types) in as_data(analysis.insights)
     (pattern,) = analysis.patterns
     assert (pattern.start_time, pattern.end_time) == (NOW - timedelta(hours=24), NOW)
     # Another of its times counts then.
@@ -293,12 +312,13 @@ def test_several_patterns_are_counted_and_one_is_only_told() -> None:
     one = asked(sampled(values, step=900), "seasonal")
     assert one.insights == (one.patterns[0].description,)
     two = asked(sampled(values, step=900) + sampled(values, "other", step=900), "seasonal")
-    assert two.insights == (*(pattern.description for pattern in two.patterns), "Found: 2 seasonal.")
+    assert two.insights == (*(pattern.description for pattern in two.patterns), say("found", found={"seasonal": 2}))
 
 
 def test_the_kind_of_a_kubernetes_event_is_its_reason() -> None:
     event = {"type": "Warning", "reason": "FailedMount", "timestamp": "2026-01-07T23:00:00Z"}
-    assert any("FailedMount (1)" in one for one in asked([], events=[event]).insights)
+    told = as_data(asked([], events=[event]).insights)
+    assert ("event_types", {"events": 1, "types": {"FailedMount": 1}}) in told
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-12, 1e12, 1e300, 1.7e308])
@@ -313,7 +333,7 @@ def test_answers_are_finite_whatever_the_scale(scale: float) -> None:
             assert type(number) is float
             assert 0 <= number <= 1
         assert all(math.isfinite(one.coefficient) for one in analysis.correlations)
-        assert not any("nan" in one.lower().split() or "inf" in one.split() for one in analysis.insights)
+        assert not any("nan" in one.text.lower().split() or "inf" in one.text.split() for one in analysis.insights)
 
 
 def test_times_at_the_ends_of_the_calendar_are_answered() -> None:

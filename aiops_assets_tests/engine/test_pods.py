@@ -17,6 +17,7 @@ from aiops_assets.errors import DataError
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.engine.forecasting import NOW, LastValue, sent
 from aiops_assets_tests.engine.row_forest import row_forest
+from aiops_assets_tests.engine.statements import as_data
 from aiops_assets_tests.raising import raises
 
 NODE = Sample("node_memory_utilization", 0.5)
@@ -169,21 +170,29 @@ class TestDetect:
         assert said.total == 2
         assert said.anomalies_found == 1
         assert said.confidence == anomaly.confidence == said.anomaly_score
-        assert any("memory limit of full" in text for text in said.recommendations)
+        assert as_data(said.recommendations) == [
+            ("raise_memory_limit", {"where": "full", "metric": "pod_memory_usage"})
+        ]
 
     def test_the_pod_of_the_anomaly_is_named_before_the_resource_of_the_context(self) -> None:
         said = detected(self.FULL, self.CALM, context={"namespace": "shop", "resource": "calm"})
-        assert any("memory limit of shop/full" in text for text in said.recommendations)
-        assert not any("shop/calm" in text for text in said.recommendations)
+        assert as_data(said.recommendations) == [
+            ("raise_memory_limit", {"where": "shop/full", "metric": "pod_memory_usage"})
+        ]
 
     def test_a_resource_of_the_context_is_named_for_what_is_of_no_pod(self) -> None:
         said = detected(self.CALM, Sample("node_memory_utilization", 0.98), context={"resource": "cart"})
-        assert any("nodes of cart" in text for text in said.recommendations)
+        assert as_data(said.recommendations) == [
+            ("free_node_memory", {"where": "cart", "metric": "node_memory_utilization"})
+        ]
 
     def test_two_full_pods_are_two_anomalies(self) -> None:
         said = detected(self.FULL, of("pod_memory_usage", 0.99, pod="fuller"))
         assert [one.pod for one in said.anomalies] == ["fuller", "full"]
-        assert len(said.recommendations) == len(set(said.recommendations)) == 2
+        assert [(one.code, one.facts["where"]) for one in said.recommendations] == [
+            ("raise_memory_limit", "fuller"),
+            ("raise_memory_limit", "full"),
+        ]
 
     def test_calm_pods_are_as_sure_as_the_least_calm(self) -> None:
         samples = [self.CALM, of("pod_memory_usage", 0.6, pod="b"), NODE]
@@ -290,31 +299,39 @@ class TestIssues:
         (issue,) = said.predicted_issues
         alone = predicted_issues([self.FULLER], [], None, LastValue(), now=NOW).predicted_issues[0]
         assert (issue.issue, issue.probability) == ("pod_oom", alone.probability)
-        assert issue.reasons == ("pod fuller: pod_memory_usage is 0.97",)
+        assert as_data(issue.reasons) == [
+            ("level", {"metric": "pod_memory_usage", "value": 0.97, "about": "pod fuller"})
+        ]
         assert said.suggested_actions == ("increase_memory_limit", "check_memory_leak")
 
     def test_what_events_and_nodes_say_is_no_pods(self) -> None:
         said = issues(self.CALM, Sample("node_memory_utilization", 0.97), events=["high_cpu"])
-        assert {one.issue: one.reasons for one in said.predicted_issues} == {
-            "node_pressure": ("node_memory_utilization is 0.97",),
-            "cpu_saturation": ("event 'high_cpu'",),
+        assert {one.issue: as_data(one.reasons) for one in said.predicted_issues} == {
+            "node_pressure": [("level", {"metric": "node_memory_utilization", "value": 0.97})],
+            "cpu_saturation": [("event", {"event": "high_cpu", "count": 1})],
         }
 
     def test_an_event_and_a_pod_speak_for_an_issue_together(self) -> None:
         (issue,) = issues(self.FULLER, self.CALM, events=["OOMKilled"]).predicted_issues
-        assert issue.reasons == ("pod fuller: pod_memory_usage is 0.97", "event 'OOMKilled'")
+        assert as_data(issue.reasons) == [
+            ("level", {"metric": "pod_memory_usage", "value": 0.97, "about": "pod fuller"}),
+            ("event", {"event": "OOMKilled", "count": 1}),
+        ]
 
     def test_a_state_stands_alone_only_where_no_pod_has_an_issue(self) -> None:
         well = issues(self.CALM, of("pod_memory_usage", 0.3, pod="b"), state="degraded")
         assert [one.issue for one in well.predicted_issues] == ["service_degradation"]
-        assert well.predicted_issues[0].reasons == ("the state says so and nothing else does",)
+        assert as_data(well.predicted_issues[0].reasons) == [("state_alone", {})]
         full = issues(self.CALM, self.FULLER, state="degraded")
         assert [one.issue for one in full.predicted_issues] == ["pod_oom"]
 
     def test_a_full_node_is_named(self) -> None:
         nodes = [of("node_memory_utilization", value, instance=node) for node, value in (("n1", 0.3), ("n2", 0.97))]
         (issue,) = issues(self.CALM, *nodes).predicted_issues
-        assert (issue.issue, issue.reasons) == ("node_pressure", ("instance=n2: node_memory_utilization is 0.97",))
+        assert issue.issue == "node_pressure"
+        assert as_data(issue.reasons) == [
+            ("level", {"metric": "node_memory_utilization", "value": 0.97, "about": "instance=n2"})
+        ]
 
     def test_restarts_of_two_pods_are_no_restarts_of_one(self) -> None:
         """In one series 3, 40, 3, 40 would be a storm."""

@@ -217,7 +217,7 @@ def test_without_a_forecaster_the_answer_says_who_judged() -> None:
     found = predict(sent("memory_usage", np.linspace(0.4, 0.7, 31)), "1h", None, now=NOW)
     assert found.predictions[0].predicted_value == pytest.approx(0.82)
     assert found.predictions[0].judged_by == "robust-line"
-    assert "no forecaster is served yet" in found.notes[0]
+    assert [one.code for one in found.notes] == ["no_forecaster"]
 
 
 def test_a_forecast_that_is_not_finite_is_an_error_of_the_model() -> None:
@@ -238,7 +238,7 @@ def test_ten_thousand_names_are_all_answered_and_the_answer_says_how() -> None:
     samples = [*few, *enough]
     found = predict(samples, "1h", None, now=NOW)
     assert found.summary.metrics_count == len(found.predictions) == 10_000
-    assert "first 500 unknown names" in found.notes[0]
+    assert [(one.code, one.facts) for one in found.notes] == [("lines_left_out", {"most": 500})]
     assert {one.judged_by for one in found.predictions[500:1000]} == {"robust-line"}
     others = [*found.predictions[:500], *found.predictions[1000:]]
     assert {(one.judged_by, one.predicted_value) for one in others} == {("last-value", 6.0)}

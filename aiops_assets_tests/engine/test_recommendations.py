@@ -6,6 +6,7 @@ import pytest
 from aiops_assets.engine.detection.findings import Anomaly, Kind
 from aiops_assets.engine.detection.recommendations import ADVICE, recommendations
 from aiops_assets_tests.engine.situations import NOW
+from aiops_assets_tests.engine.statements import as_data
 
 LEAK = Anomaly("pod_memory_usage", 0.9, 0.4, 0.5, "high", 0.95, NOW, "because", "memory_leak")
 SPIKE = replace(LEAK, metric_name="cpu_usage", kind="cpu_spike", severity="critical")
@@ -16,29 +17,35 @@ def test_nothing_found_nothing_advised() -> None:
 
 
 def test_the_most_severe_comes_first_and_none_twice() -> None:
-    texts = recommendations([LEAK, SPIKE, replace(SPIKE, metric_name="pod_cpu_usage")], {})
-    assert [text.split(" of ")[0].split(" in ")[0] for text in texts] == ["Scale up replicas", "Check for memory leak"]
+    advised = recommendations([LEAK, SPIKE, replace(SPIKE, metric_name="pod_cpu_usage")], {})
+    assert as_data(advised) == [
+        ("scale_up", {"where": "the workload", "metric": "cpu_usage"}),
+        ("check_memory_leak", {"where": "the workload", "metric": "pod_memory_usage"}),
+    ]
 
 
 @pytest.mark.parametrize(
     ("context", "where"),
     [
-        ({}, "in the workload:"),
-        ({"namespace": "shop"}, "in namespace shop:"),
-        ({"resource": "cart"}, "in cart:"),
-        ({"namespace": "shop", "resource": "cart"}, "in shop/cart:"),
-        ({"namespace": " ", "resource": "{metric}"}, "in {metric}:"),
+        ({}, "the workload"),
+        ({"namespace": "shop"}, "namespace shop"),
+        ({"resource": "cart"}, "cart"),
+        ({"namespace": "shop", "resource": "cart"}, "shop/cart"),
+        ({"namespace": " ", "resource": "{metric}"}, "{metric}"),
     ],
 )
 def test_advice_says_what_it_is_about(context: dict[str, str], where: str) -> None:
-    (text,) = recommendations([LEAK], context)
-    assert where in text
+    (advice,) = recommendations([LEAK], context)
+    assert advice.facts["where"] == where
+    assert f" in {where}:" in advice.text
 
 
 def test_advice_of_a_metric_is_for_its_aliases_too() -> None:
     full = replace(SPIKE, kind="cpu_saturation")
-    assert any("add a node" in text for text in recommendations([full], {}))
-    assert not any("add a node" in text for text in recommendations([replace(full, metric_name="pod_cpu_usage")], {}))
+    of_node = recommendations([replace(full, metric_name="cpu_usage")], {})
+    assert [one.code for one in of_node] == ["scale_up", "relieve_node_cpu"]
+    of_pod = recommendations([replace(full, metric_name="pod_cpu_usage")], {})
+    assert [one.code for one in of_pod] == ["scale_up"]
 
 
 def test_every_kind_has_advice() -> None:

@@ -12,10 +12,11 @@ import pytest
 from aiops_assets.errors import DataError, ModelError
 from aiops_assets.learners.forecasters import arima
 from aiops_assets.learners.forecasters.arima import ArimaForecaster
-from aiops_assets.learners.forecasters.per_metric import Metric, PerMetricForecaster, Scale
+from aiops_assets.learners.forecasters.per_metric import HOUR_MEDIAN, Metric, PerMetricForecaster, Scale
 from aiops_assets.learners.forecasters.prophet import LOGGERS, ProphetForecaster, correct
 from aiops_assets.timeseries.history import History
 from aiops_assets_tests.learners.forecaster_histories import DAY, KINDS, both, forecast_of, history, noisy
+from aiops_assets_tests.raising import raises
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +98,10 @@ def test_where_no_model_is_possible_the_last_hour_goes_on_and_a_note_says_so(
     known = history(ODD[odd][0])
     forecaster = kind()
     forecaster.fit(known)
-    why = {"constant": "it never changed", "40 rows": "40 rows are too few"}[odd]
-    assert forecaster.notes["m0"].startswith(f"median of the last hour: {why}")
+    code, facts = {"constant": ("never_changed", {}), "40 rows": ("too_few_rows", {"rows": 40})}[odd]
+    with raises(ModelError, code, **facts) as refused:
+        forecaster._fit_model(*Metric.all_of(known))
+    assert forecaster.notes["m0"] == f"{HOUR_MEDIAN}: {refused.value}"
     said = forecaster.forecast(known, 12)
     assert said.value[:, 0] == pytest.approx(np.full(12, np.median(known.values[-12:])))
     assert forecaster.kind != "arima" or forecaster.orders == {}  # type: ignore[attr-defined]
@@ -128,9 +131,11 @@ def test_a_stan_that_fails_leaves_the_last_hour_and_a_note(monkeypatch: pytest.M
         raise RuntimeError("optimization failed")
 
     monkeypatch.setattr(Prophet, "fit", fails)
-    forecaster = ProphetForecaster()
-    forecaster.fit(history(noisy(3)))
-    assert forecaster.notes["m0"] == "median of the last hour: Prophet found no fit: optimization failed"
+    forecaster, known = ProphetForecaster(), history(noisy(3))
+    forecaster.fit(known)
+    with raises(ModelError, "no_fit", cause="optimization failed") as refused:
+        forecaster._fit_model(*Metric.all_of(known))
+    assert forecaster.notes["m0"] == f"{HOUR_MEDIAN}: {refused.value}"
 
 
 @both
@@ -153,12 +158,11 @@ def test_files_of_something_else_are_refused(
     kind: Callable[[], PerMetricForecaster], fitted: dict[str, PerMetricForecaster]
 ) -> None:
     own, other = (fitted[name] for name in (kind().kind, "prophet" if kind().kind == "arima" else "arima"))
-    with pytest.raises(
-        ModelError, match=f"of kind '{other.kind}', format {other.format}: not '{own.kind}', {own.format}"
-    ):
+    found, expected = ((one.kind, one.format) for one in (other, own))
+    with raises(ModelError, "other_file", found=found, expected=expected):
         type(own).from_bytes(other.to_bytes())
     for data in (b"\x80", b"{}", b"[]", own.to_bytes()[:-9]):
-        with pytest.raises(ModelError, match=f"not a model file of '{own.kind}'"):
+        with raises(ModelError, "not_a_model_file", expected=own.kind):
             type(own).from_bytes(data)
 
 
@@ -214,20 +218,20 @@ def test_what_cannot_be_asked_is_refused_by_name(
     kind: Callable[[], PerMetricForecaster], fitted: dict[str, PerMetricForecaster]
 ) -> None:
     known = history(noisy(1))
-    with pytest.raises(ModelError, match="fitted on nothing"):
+    with raises(ModelError, "fitted_on_others", fitted=((), 0), asked=(("m0",), 300)):
         kind().forecast(known, 12)
     forecaster = fitted[kind().kind]
-    with pytest.raises(ModelError, match=r"fitted on m0 in steps of 300 s, asked about m0, m1 in steps of 300 s"):
+    with raises(ModelError, "fitted_on_others", fitted=(("m0",), 300), asked=(("m0", "m1"), 300)):
         forecaster.forecast(history(noisy(1), noisy(1)), 12)
     for horizon in (0, DAY + 1):
-        with pytest.raises(DataError, match=r"1 to 288 steps of 300 s can be forecast, a day"):
+        with raises(DataError, "bad_horizon", horizon=horizon, most=288, step_seconds=300):
             forecaster.forecast(known, horizon)
 
 
 def test_a_history_without_a_sample_is_refused() -> None:
     known = history(noisy(1))
     empty = History(known.metrics, known.times, known.values, np.zeros_like(known.known), known.step_seconds)
-    with pytest.raises(ModelError, match="no metric has samples"):
+    with raises(ModelError, "no_samples"):
         ArimaForecaster().fit(empty)
 
 

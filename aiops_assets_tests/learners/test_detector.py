@@ -13,6 +13,7 @@ from aiops_assets.synthetic.healthy import healthy_histories, healthy_rows, rows
 from aiops_assets.timeseries.features import ENGINE_DEFAULT
 from aiops_assets.views.pod_features import VISIBLE_KINDS, labelled_series, synthetic_rows
 from aiops_assets_tests.conftest import END
+from aiops_assets_tests.raising import raises
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +88,16 @@ def test_extreme_rows_get_an_answer(detector: object, extreme: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "message"), [(np.zeros(44), "width 44.*expects 45"), (np.full(45, np.nan), "NaN or infinity")]
+    ("row", "code", "facts"),
+    [(np.zeros(44), "wrong_width", {"width": 44, "expected": 45}), (np.full(45, np.nan), "not_finite", {})],
 )
-def test_bad_rows_are_refused(detector: object, row: np.ndarray, message: str) -> None:
-    with pytest.raises(ModelError, match=message):
+def test_bad_rows_are_refused(detector: object, row: np.ndarray, code: str, facts: dict[str, int]) -> None:
+    with raises(ModelError, code, **facts):
         isolation_forest.predict(detector, row)
 
 
 def test_too_few_rows_are_refused(rows: pd.DataFrame) -> None:
-    with pytest.raises(ModelError, match="at least 50"):
+    with raises(ModelError, "too_few_rows", rows=49, least=50):
         isolation_forest.fit(rows.head(49), ANOMALY_DETECTOR.parameters, 1)
 
 

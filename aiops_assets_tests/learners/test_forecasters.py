@@ -13,6 +13,7 @@ from aiops_assets.learners.forecasters.features import DAY_BEFORE, HOUR_MEDIAN, 
 from aiops_assets.learners.forecasters.trivial import TRIVIAL
 from aiops_assets.timeseries.history import History, history_of
 from aiops_assets.timeseries.series import Floats
+from aiops_assets_tests.raising import raises
 
 DAY = 288
 BOOSTED = "predictive-analytics"
@@ -165,13 +166,13 @@ def test_a_seed_gives_equal_forecasts() -> None:
 def test_what_cannot_be_asked_is_refused_by_name() -> None:
     known = history(seasonal(2))
     forecaster = FORECASTERS["last-value"](42)
-    with pytest.raises(ModelError, match="fitted on nothing"):
+    with raises(ModelError, "fitted_on_others", fitted=((), 0), asked=(("m0",), 300)):
         forecaster.forecast(known, 12)
     forecaster.fit(known)
-    with pytest.raises(ModelError, match=r"fitted on m0 in steps of 300 s, asked about m0, m1 in steps of 300 s"):
+    with raises(ModelError, "fitted_on_others", fitted=(("m0",), 300), asked=(("m0", "m1"), 300)):
         forecaster.forecast(history(seasonal(2), seasonal(2)), 12)
     for horizon in (0, DAY + 1):
-        with pytest.raises(DataError, match=r"1 to 288 steps of 300 s can be forecast, a day"):
+        with raises(DataError, "bad_horizon", horizon=horizon, most=288, step_seconds=300):
             forecaster.forecast(known, horizon)
 
 
@@ -190,7 +191,8 @@ def test_a_back_test_asks_at_each_origin_what_was_known_then() -> None:
 
 def test_back_tests_that_the_history_does_not_allow_are_refused() -> None:
     known = history(seasonal(2))
-    with pytest.raises(DataError, match=r"4 origins, 200 steps apart: 576 steps of history allow 1 to 3"):
+    with raises(DataError, "too_many_origins", origins=4, horizon=200, rows=576, most=3):
         list(forecasts("last-value", known, 200, origins=4))
-    with pytest.raises(DataError, match="no forecaster 'oracle': there are predictive-analytics"):
+    with raises(DataError, "unknown_forecaster", name="oracle", known=tuple(FORECASTERS)):
         list(forecasts("oracle", known, 12))
+    assert next(iter(FORECASTERS)) == "predictive-analytics"

@@ -19,6 +19,7 @@ from aiops_assets.learners.detectors import lstm_network
 from aiops_assets.learners.detectors.lstm_autoencoder import LstmAutoencoder
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.learners.test_window_detectors import series, with_incident
+from aiops_assets_tests.raising import raises
 
 ROWS = 600
 COLUMNS = ("metric_0", "metric_1", "metric_2")
@@ -128,16 +129,16 @@ def test_a_loaded_detector_goes_on_as_the_one_that_was_stored(
 
 
 def test_only_a_detector_of_the_same_shape_can_be_continued(frame: pd.DataFrame, detector: LstmAutoencoder) -> None:
-    with pytest.raises(ModelError, match="3 columns with one of 4: metric_3 differs"):
+    with raises(ModelError, "other_columns", before=COLUMNS, columns=(*COLUMNS, "metric_3"), differing=["metric_3"]):
         fitted(series(n=100, columns=4), start=detector)
-    with pytest.raises(ModelError, match="3 columns with one of 2: metric_2 differs"):
+    with raises(ModelError, "other_columns", before=COLUMNS, columns=COLUMNS[:2], differing=["metric_2"]):
         fitted(series(n=100, columns=2), start=detector)
     turned = LstmAutoencoder(COLUMNS[::-1])
-    with pytest.raises(ModelError, match="the order of the columns differs"):
+    with raises(ModelError, "other_order", before=COLUMNS, columns=COLUMNS[::-1]):
         turned.fit([frame], start=detector)
-    with pytest.raises(ModelError, match="rows 300 s apart with rows 60 s apart"):
+    with raises(ModelError, "other_cadence", before=300, step_seconds=60):
         fitted(series(n=100, columns=3, step="1min"), start=detector)
-    with pytest.raises(ModelError, match="not fitted"):
+    with raises(ModelError, "not_fitted"):
         fitted(frame, start=LstmAutoencoder(COLUMNS))
 
 
@@ -216,7 +217,7 @@ def test_damaged_and_foreign_files_are_refused(file: bytes) -> None:
 
 def test_files_of_another_content_are_refused(file: bytes) -> None:
     for changes in ({"format": 99}, {"window": 8}, {"signals": ["level"]}):
-        with pytest.raises(ModelError, match="another format"):
+        with raises(ModelError, "other_format"):
             LstmAutoencoder.from_bytes(with_document(file, **changes))
     with pytest.raises(ModelError, match="were expected"):
         LstmAutoencoder.from_bytes(with_document(file, columns=["a"], quantile=[[1.0], [1.0]], mean=[[1.0], [1.0]]))

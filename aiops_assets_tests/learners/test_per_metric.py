@@ -9,13 +9,14 @@ import pytest
 
 from aiops_assets.learners.forecasters.arima import ArimaForecaster
 from aiops_assets.learners.forecasters.per_metric import (
-    UNJUDGED,
+    HOUR_MEDIAN,
     Margins,
     Metric,
     PerMetricForecaster,
     Scale,
     hour_median_errors,
     smallest_errors,
+    unjudged,
 )
 from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import Floats
@@ -125,7 +126,9 @@ def test_a_held_back_part_without_samples_judges_no_model_and_a_note_says_so(
     known.known[4 * DAY :] = False
     forecaster = kind()
     forecaster.fit(known)
-    assert forecaster.notes["m0"] == f"median of the last hour: {UNJUDGED}"
+    why = unjudged()
+    assert why.code == "unjudged"
+    assert forecaster.notes["m0"] == f"{HOUR_MEDIAN}: {why}"
     said = forecaster.forecast(known, 12)
     assert (said.upper > said.lower).all()
 

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from aiops_assets.judging.forecasting.holdout import SIDES
+from aiops_assets.judging.statements import Statement
 from aiops_assets.reporting.cards.forecast_weaknesses import forecast_weaknesses
-from aiops_assets.reporting.cards.weaknesses import Weakness
 from aiops_assets.storage.records import EvaluationRecord, Gap, SourceReport
 from aiops_assets_tests.reporting.forecast_subject import evaluation, forecasts, plain
 from aiops_assets_tests.snapshot import assert_snapshot
@@ -22,17 +22,17 @@ def said(
     frame: pd.DataFrame | None = None,
     without: tuple[str, ...] = (),
     effective: str = "prometheus",
-) -> list[Weakness]:
+) -> list[Statement]:
     update = {"effective_source": effective, "source": SourceReport(coverage=1.0)}
     shown = {name: value for name, value in (GOOD | (figures or {})).items() if not name.endswith(without or "-")}
     return forecast_weaknesses(plain().manifest.model_copy(update=update), judged, shown, frame)
 
 
-def codes(found: list[Weakness]) -> list[str]:
+def codes(found: list[Statement]) -> list[str]:
     return [one.code for one in found]
 
 
-def of(found: list[Weakness], code: str) -> list[Weakness]:
+def of(found: list[Statement], code: str) -> list[Statement]:
     return [one for one in found if one.code == code]
 
 

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aiops_assets.reporting.cards.weaknesses import Weakness, weaknesses
+from aiops_assets.judging.statements import Statement
+from aiops_assets.reporting.cards.weaknesses import weaknesses
 from aiops_assets.storage.records import EvaluationRecord, Gap, SourceReport
 from aiops_assets_tests.reporting.card_subject import subject
 from aiops_assets_tests.snapshot import assert_snapshot
@@ -39,14 +40,14 @@ def said(
     judged: EvaluationRecord | None = None,
     source: SourceReport | None = None,
     effective: str = "prometheus",
-) -> list[Weakness]:
+) -> list[Statement]:
     manifest = subject().manifest.model_copy(
         update={"effective_source": effective, "source": source or SourceReport(coverage=1.0)}
     )
     return weaknesses(manifest, judged or evaluation(), GOOD | (figures or {}), RIGHT | (right or {}), EPISODES)
 
 
-def codes(found: list[Weakness]) -> list[str]:
+def codes(found: list[Statement]) -> list[str]:
     return [one.code for one in found]
 
 

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from aiops_assets.errors import StoreError
+from aiops_assets.errors import IntegrityError, StoreError
 from aiops_assets.service.exposition import ScoresCollector
 from aiops_assets.storage.scores import SCORES, Scores, ScoresRun
 from aiops_assets.storage.storage import LocalStorage
@@ -170,9 +170,10 @@ def test_a_damaged_run_is_counted_and_said_once_and_the_one_before_stays(
         for _ in range(3):
             assert scraped.value("aiops_anomaly_score", **pod) == 0.25
     assert scraped.value("aiops_scores_unreadable_total") == 1.0
-    assert [record.getMessage() for record in caplog.records] == [
-        f"scores are not exposed: {path} is missing or damaged: remove the run, another will come"
-    ]
+    with pytest.raises(IntegrityError) as damaged:
+        store.read(store.names()[-1])
+    assert str(path) in str(damaged.value)
+    assert [record.args for record in caplog.records] == [(str(damaged.value),)]
     store.put(run(NOON + timedelta(minutes=30), score=0.5))
     assert scraped.value("aiops_anomaly_score", **pod) == 0.5
 
@@ -184,7 +185,7 @@ class Away(LocalStorage):
 
     def names(self, path: str) -> list[str]:
         if self.away:
-            raise StoreError(f"{path}: the disk is gone")
+            raise StoreError(f"{path}: away")
         return super().names(path)
 
 
@@ -201,9 +202,7 @@ def test_a_storage_that_is_away_fails_no_scrape_and_is_asked_again(
     storage.away = True
     assert scraped.value("aiops_anomaly_score", **pod) == 0.25
     assert scraped.value("aiops_scores_unreadable_total") == 2.0
-    assert [record.getMessage() for record in caplog.records] == [
-        "scores are not exposed: scores/cluster=prod: the disk is gone"
-    ]
+    assert [record.args for record in caplog.records] == [("scores/cluster=prod: away",)]
     storage.away = False
     assert scraped.value("aiops_anomaly_score", **pod) == 0.75
 

@@ -139,13 +139,15 @@ class TestLimits:
             assert KEY not in response.text
 
     def test_a_model_without_a_usable_answer_says_so(self, tmp_path: Path) -> None:
+        unusable = ModelError("not finite")
+
         class Unusable(Engine):
             def analyze(self, body: object) -> dict[str, object]:
-                raise ModelError("the forecast is not finite")
+                raise unusable
 
         with self._app(tmp_path, Unusable) as client:
             response = client.post("/api/v1/pattern/analyze", json={"metrics": []})
-            assert response.json() == {"error": "the forecast is not finite"}
+            assert response.json() == {"error": str(unusable)}
             assert response.status_code == 422
 
     @staticmethod

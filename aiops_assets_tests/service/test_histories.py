@@ -136,12 +136,13 @@ def test_a_lake_that_cannot_be_read_is_told_by_health_and_the_row_is_judged(
         def days(self, metric: object) -> list[date]:
             from aiops_assets.errors import StoreError
 
-            raise StoreError("the bucket does not answer")
+            raise StoreError("the bucket does not answer", code="away", bucket="b")
 
     asked = engine(Gone(LocalStorage(tmp_path), "default"))
     found = asked.detect(body(series.pods[0], series))
     assert found["judged_by"][0] == "anomaly-detector"
-    assert asked.problems() == ["history of pods cannot be read: the bucket does not answer"]
+    (problem,) = asked.problems()
+    assert (problem.code, problem.facts) == ("unreadable_history", {"cause": "away", "bucket": "b"})
 
 
 def test_a_damaged_day_is_told_and_the_row_is_judged(tmp_path: Path, series: PodSeries, engine: Make) -> None:
@@ -150,7 +151,9 @@ def test_a_damaged_day_is_told_and_the_row_is_judged(tmp_path: Path, series: Pod
     file.write_bytes(file.read_bytes()[:-100])
     asked = engine(lake)
     assert "ensemble-predictor" not in asked.detect(body(series.pods[0], series))["judged_by"]
-    assert "is damaged" in asked.problems()[0]
+    (problem,) = asked.problems()
+    assert problem.code == "unreadable_history"
+    assert "is damaged" in problem.text
 
 
 def test_requests_wait_for_one_reading_of_all_pods_and_then_no_more(tmp_path: Path, series: PodSeries) -> None:

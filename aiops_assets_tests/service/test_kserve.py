@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from aiops_assets.errors import SchemaError
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.catalog import MODEL_NAMES
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.service import answers
+from aiops_assets.service.instances import rows_of
 from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.engine_layouts import ENGINE_VECTOR
 from aiops_assets.timeseries.features import ENGINE_DEFAULT
+from aiops_assets_tests.raising import raises
 from aiops_assets_tests.service.served_home import SPECS, WINDOW_DETECTORS, model_file, window
 
 DEFAULT = [float(value) for value in ENGINE_DEFAULT] * len(ENGINE_METRICS)
@@ -137,14 +140,18 @@ class TestRefusals:
         assert len(response.json()["error"]) > 10
 
     @pytest.mark.parametrize(
-        ("name", "expected"), [("anomaly-detector", "45 or 3"), ("predictive-analytics", "3264, 5, 4 or 3")]
+        ("name", "widths", "expected"),
+        [("anomaly-detector", (45, 3), "45 or 3"), ("predictive-analytics", (3264, 5, 4, 3), "3264, 5, 4 or 3")],
     )
     @pytest.mark.parametrize("width", [1, 2, 6, 44, 46, 3263])
     def test_another_width_is_named_beside_the_expected(
-        self, whole: TestClient, name: str, expected: str, width: int
+        self, whole: TestClient, name: str, widths: tuple[int, ...], expected: str, width: int
     ) -> None:
-        error = predict(whole, name, [[0.5] * width]).json()["error"]
-        assert f"expected rows of width {expected}, received width {width}" in error
+        rows = [[0.5] * width]
+        with raises(SchemaError, "wrong_width", width=width, expected=widths) as refused:
+            rows_of(rows, widths)
+        assert predict(whole, name, rows).json() == {"error": str(refused.value)}
+        assert expected in str(refused.value)
 
     @pytest.mark.parametrize("name", ["lstm-predictor", "arima-predictor"])
     def test_a_short_window_and_a_bare_row_are_told_what_a_window_is(self, whole: TestClient, name: str) -> None:

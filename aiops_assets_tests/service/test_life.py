@@ -21,6 +21,7 @@ from aiops_assets.families.catalog import MODEL_NAMES
 from aiops_assets.families.lstm_predictor import LSTM_PREDICTOR
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.learners.detectors.lstm_network import WINDOW
+from aiops_assets.registry.version import Version
 from aiops_assets.service import answers
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
@@ -85,8 +86,13 @@ class TestSwaps:
         home.promote(home.publish(data=alarming()))
         pool.refresh()
         assert version_of(pool) == 1
-        assert "smoke inference: the engine's default vector" in pool.problems[NAME]
-        assert "version 1 goes on" in pool.problems[NAME]
+        problem, record = pool.problems[NAME], home.served.champion(NAME)
+        assert record is not None
+        problems = Version(home.served, ANOMALY_DETECTOR, record.champion).smoke_test()
+        assert problems
+        assert problem.code == "no_usable_answer"
+        assert problem.facts == {"problems": problems, "champion": 2, "kept": 1}
+        assert all(one in problem.text for one in problems)
         home.promote(home.publish(data=model_file(NAME, seed=2)))
         pool.refresh()
         assert version_of(pool) == 3
@@ -115,11 +121,12 @@ class TestSwaps:
         with monkeypatch.context() as broken:
 
             def unread(*_: object) -> bytes:
-                raise StoreError("the bucket does not answer")
+                raise StoreError("the bucket does not answer", code="away", bucket="b")
 
             broken.setattr(home.served, "load_file", unread)
             pool.refresh()
-            assert pool.problems[NAME] == "version 1 is not served: the bucket does not answer"
+            assert pool.problems[NAME].code == "away"
+            assert pool.problems[NAME].facts == {"bucket": "b", "champion": 1, "kept": None}
         pool.refresh()
         assert version_of(pool) == 1
         assert pool.problems == {}
@@ -131,7 +138,8 @@ class TestSwaps:
         (home.folder / NAME / "1" / "model.joblib").write_bytes(trap_file(touched))
         pool = pool_of(home)
         pool.refresh()
-        assert "not the file its manifest names" in pool.problems[NAME]
+        assert pool.problems[NAME].code == "changed_file"
+        assert pool.problems[NAME].facts == {"file": "model.joblib", "champion": 1, "kept": None}
         assert not touched.exists()
 
     @pytest.mark.parametrize("left", ["manifest.json", "model.joblib"])
@@ -144,7 +152,8 @@ class TestSwaps:
         (home.folder / NAME / str(second) / left).unlink()
         pool.refresh()
         assert version_of(pool) == 1
-        assert "version 2 is not served" in pool.problems[NAME]
+        assert pool.problems[NAME].code == "not_found_error"
+        assert pool.problems[NAME].facts.items() >= {"champion": 2, "kept": 1}.items()
 
     def test_an_unreadable_record_and_a_vanished_root_leave_what_is_loaded(self, home: ServedHome) -> None:
         home.serve([NAME])
@@ -153,11 +162,11 @@ class TestSwaps:
         (home.folder / NAME / "champion.json").write_text("{")
         pool.refresh()
         assert version_of(pool) == 1
-        assert "champion record cannot be read" in pool.problems[NAME]
+        assert pool.problems[NAME].code == "unreadable_record"
         shutil.rmtree(home.folder)
         pool.refresh()
         assert version_of(pool) == 1
-        assert pool.problems[NAME]
+        assert pool.problems[NAME].text
 
     def test_swaps_and_ages_are_measured(self, home: ServedHome) -> None:
         home.serve([NAME])

@@ -21,9 +21,11 @@ from aiops_assets.service.versions import MountedSource
 from aiops_assets.storage import champion_record
 from aiops_assets.storage.records import SourceReport
 from aiops_assets.synthetic.healthy import healthy_rows
+from aiops_assets_tests.raising import raises
 from aiops_assets_tests.registry.champion_home import trap_file
 from aiops_assets_tests.service.running import START_SECONDS, Running, serving
 from aiops_assets_tests.service.served_home import SPECS, ServedHome, model_file
+from aiops_assets_tests.snapshot import assert_snapshot
 
 NAME = ANOMALY_DETECTOR.name
 ROW = healthy_rows(1, seed=9).tolist()
@@ -139,26 +141,26 @@ def test_a_changed_manifest_is_refused(home: ServedHome, mount: Path, tmp_path: 
     mounted(forged, 2, mount)
     pool = pool_of(home, mount)
     pool.refresh()
-    assert pool.problems[NAME] == f"{mount}/manifest.json is not the manifest that was recorded: do not load it"
+    problem = pool.problems[NAME]
+    assert (problem.code, problem.facts) == ("other_manifest", {"path": f"{mount}/manifest.json"})
     assert not (tmp_path / "touched").exists()
 
 
 @pytest.mark.parametrize(
-    ("version", "told"),
-    [
-        (3, "version 3 of {mount}/manifest.json is not in the champion record (never"),
-        (None, "{mount}/manifest.json does not exist"),
-    ],
+    ("version", "code", "facts"),
+    [(3, "not_in_record", {"name": NAME, "version": 3}), (None, "no_manifest", {})],
 )
 def test_what_the_record_does_not_know_is_refused(
-    home: ServedHome, mount: Path, version: int | None, told: str
+    home: ServedHome, mount: Path, version: int | None, code: str, facts: dict[str, object]
 ) -> None:
     if version:
         mounted(home, version, mount)
     pool = pool_of(home, mount)
     pool.refresh()
-    assert pool.problems[NAME].startswith(told.format(mount=mount))
-    with pytest.raises(ServiceNotReady, match="not ready"):
+    problem = pool.problems[NAME]
+    assert problem.code == code
+    assert problem.facts == (facts or {"path": f"{mount}/manifest.json"})
+    with raises(ServiceNotReady, "service_not_ready", model=NAME):
         pool.get(NAME)
 
 
@@ -175,10 +177,9 @@ def test_a_champion_that_the_record_forgot_is_refused_until_it_is_promoted(
     mounted(home, 1, mount)
     pool = pool_of(home, mount)
     pool.refresh()
-    told = pool.problems[NAME]
-    assert "is not in the champion record (never champion, too long ago, or the record was renewed)" in told
-    assert f"`aiops promote {NAME} 1`, or mount one that is in it" in told
-    assert "restart the process if the record was copied before" in told
+    problem = pool.problems[NAME]
+    assert (problem.code, problem.facts) == ("not_in_record", {"name": NAME, "version": 1})
+    assert f"`aiops promote {NAME} 1`" in problem.text
     home.promote(1)
     pool.refresh()
     assert pool.get(NAME).champion.version == 1
@@ -189,23 +190,57 @@ def test_another_models_directory_and_a_missing_or_broken_record_are_refused(hom
     other = "ensemble-predictor"
     pool = pool_of(home, mount, other)
     pool.refresh()
-    assert f"is the manifest of {NAME}, not of {other}" in pool.problems[other]
+    found = [pool.problems[other]]
     record = home.folder / NAME / "champion.json"
     good = record.read_bytes()
     pool = pool_of(home, mount)
     record.write_text("{")
     pool.refresh()
-    assert "is no valid champion record" in pool.problems[NAME]
+    found.append(pool.problems[NAME])
     record.unlink()
     pool.refresh()
-    assert "let MODEL_ROOT name it" in pool.problems[NAME]
+    found.append(pool.problems[NAME])
     (mount / "manifest.json").write_text("{}")
     pool.refresh()
-    assert "is no valid manifest" in pool.problems[NAME]
+    found.append(pool.problems[NAME])
+    assert [(one.code, dict(one.facts)) for one in found] == [
+        ("other_model", {"found": NAME, "expected": other}),
+        ("invalid_record", {}),
+        ("no_record", {"name": NAME, "version": 1}),
+        ("invalid_manifest", {"path": f"{mount}/manifest.json"}),
+    ]
     mounted(home, 1, mount)
     record.write_bytes(good)
     pool.refresh()
     assert pool.get("model").champion.version == 1
+
+
+def test_the_wordings_are_those_that_were_agreed(home: ServedHome, mount: Path, tmp_path: Path) -> None:
+    """What a mounted version is refused with: what is wrong, and what to do."""
+
+    def told(name: str = NAME) -> str:
+        pool = pool_of(home, mount, name)
+        pool.refresh()
+        problem = pool.problems[name]
+        return f"{problem.code}\n    {problem.text.replace(str(mount), '/mnt').replace(str(tmp_path), '/home')}\n"
+
+    texts = [told()]
+    mounted(home, 3, mount)
+    texts += [told(), told("ensemble-predictor")]
+    mounted(home, 2, mount)
+    (mount / "model.joblib").write_bytes(b"another")
+    texts.append(told())
+    manifest = mount / "manifest.json"
+    manifest.write_text(manifest.read_text() + "\n")
+    texts.append(told())
+    record = home.folder / NAME / "champion.json"
+    record.write_text("{")
+    texts.append(told())
+    record.unlink()
+    texts.append(told())
+    manifest.write_text("{}")
+    texts.append(told())
+    assert_snapshot("mounted_versions", "".join(texts))
 
 
 def test_a_directory_that_becomes_another_version_changes_nothing(home: ServedHome, mount: Path) -> None:

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
-from aiops_assets.engine.pods import MOST_PODS
+from aiops_assets.engine.pods import MOST_PODS, groups_of
+from aiops_assets.engine.samples import Sample
+from aiops_assets.engine.wording import say
+from aiops_assets.errors import DataError
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.families.predictive_analytics import PREDICTIVE_ANALYTICS
 from aiops_assets.service import bodies
@@ -18,6 +21,7 @@ from aiops_assets.service.engine import Engine
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
 from aiops_assets_tests.engine.forecasting import LastValue
+from aiops_assets_tests.raising import raises
 from aiops_assets_tests.service.conftest import service
 from aiops_assets_tests.service.test_contract import DETECT, PREDICT, ask
 
@@ -42,7 +46,7 @@ def test_the_full_pod_is_found_whichever_comes_last(demo: TestClient, metrics: l
     (anomaly,) = found["anomalies"]
     assert (anomaly["pod"], anomaly["metric_name"], anomaly["labels"]) == ("full", "pod_memory_usage", {})
     assert found["summary"]["total"] == 2
-    assert any("memory limit of full" in text for text in found["recommendations"])
+    assert found["recommendations"] == [say("raise_memory_limit", where="full").text]
 
 
 def test_the_trained_models_tell_pods_and_nodes_apart(whole: TestClient) -> None:
@@ -77,9 +81,12 @@ def test_labels_that_tell_nothing_apart_change_nothing(demo: TestClient) -> None
 @pytest.mark.parametrize(("path", "key"), [(DETECT, "metrics"), (PREDICT, "historical_metrics")])
 def test_too_many_pods_are_refused_with_what_to_do(demo: TestClient, path: str, key: str) -> None:
     metrics = [of("pod_memory_usage", 0.4, pod=f"p{i}") for i in range(MOST_PODS + 1)]
+    samples = [Sample(one["name"], one["value"], labels=one["labels"]) for one in metrics]
+    with raises(DataError, "too_many_pods", pods=51) as expected:
+        groups_of(samples, datetime.now(UTC))
     refused = demo.post(path, json={key: metrics})
     assert refused.status_code == 400
-    assert refused.json() == {"error": "samples of 51 pods: send those of at most 50 pods at once"}
+    assert refused.json() == {"error": str(expected.value)}
     assert demo.post(path, json={key: metrics[1:]}).status_code == 200
 
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from aiops_assets.engine.detection.clocks import listed, notes_of_old, without_future
+from aiops_assets.engine.detection.clocks import notes_of_old, without_future
 from aiops_assets.engine.detection.evidence import reject_impossible, share_reported
 from aiops_assets.engine.detection.findings import Anomaly, Finding, anomaly_of, confidence_of
 from aiops_assets.engine.detection.histories import of_pod, of_series, with_leak
@@ -25,7 +25,9 @@ from aiops_assets.engine.detection.row_verdict import RowDetector, verdict
 from aiops_assets.engine.detection.sent_row import COLUMNS, SentRow, sent_row
 from aiops_assets.engine.models import ROW_DETECTOR, WINDOW_DETECTOR, Judge
 from aiops_assets.engine.samples import Sample, Series, by_name
+from aiops_assets.engine.wording import say
 from aiops_assets.errors import DataError
+from aiops_assets.judging.statements import Statement
 from aiops_assets.learners.contracts import WindowDetector
 
 DEFAULT_THRESHOLD = 0.5
@@ -57,13 +59,13 @@ class Detection:
     anomaly_detected: bool
     confidence: float
     anomaly_score: float
-    recommendations: list[str]
+    recommendations: list[Statement]
     anomalies: list[Anomaly]
     total: int
     anomalies_found: int
     high_severity: int
     judged_by: tuple[Judge, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Statement, ...] = ()
 
 
 def detect(
@@ -103,10 +105,7 @@ def detect(
     notes += notes_of_old(newest, now)
     row = sent_row(newest, series, now)
     if row.unclear:
-        notes.append(
-            f"{listed(row.unclear)}: above 1 as no share can be, and nothing says that it is a percent; send shares "
-            "from 0 to 1."
-        )
+        notes.append(say("unclear_unit", names=set(row.unclear)))
     excess, found, judges = _judged(newest, series, row, row_detector, now)
     if window is not None and history is not None and row.sent:
         of_window = of_pod(window, history, row, now)

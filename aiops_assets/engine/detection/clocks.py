@@ -1,18 +1,18 @@
 """Compares times of samples with the present time: samples of the future, and samples that are old."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from aiops_assets.engine.samples import Sample
+from aiops_assets.engine.wording import say
+from aiops_assets.judging.statements import Statement
 
 MOST_AHEAD = timedelta(minutes=10)
 """Largest normal difference of two clocks."""
 OLD_FROM = timedelta(days=1)
-MOST_NAMES = 5
-"""Most names that a note lists."""
 
 
-def without_future(samples: Sequence[Sample], now: datetime) -> tuple[Sequence[Sample], list[str]]:
+def without_future(samples: Sequence[Sample], now: datetime) -> tuple[Sequence[Sample], list[Statement]]:
     """Samples that are at most ten minutes ahead of ``now``, and notes about the others.
 
     If all samples of a name are further ahead they stay: the client's clock may be wrong.
@@ -26,29 +26,14 @@ def without_future(samples: Sequence[Sample], now: datetime) -> tuple[Sequence[S
     kept = [s for s in samples if s.time is None or s.time <= latest or s.name not in others]
     notes = []
     if ahead & others:
-        notes.append(
-            f"{listed(ahead & others)}: samples more than ten minutes ahead of now were left out, check the clock of "
-            "what sends them."
-        )
+        notes.append(say("future_left_out", names=ahead & others))
     if ahead - others:
-        notes.append(
-            f"{listed(ahead - others)}: all samples are more than ten minutes ahead of now; they were judged as of "
-            "then, check the clock of what sends them."
-        )
+        notes.append(say("all_future", names=ahead - others))
     return kept, notes
 
 
-def notes_of_old(newest: Iterable[Sample], now: datetime) -> list[str]:
+def notes_of_old(newest: Iterable[Sample], now: datetime) -> list[Statement]:
     """A note about names whose newest sample is more than a day old and says nothing about the present."""
     oldest = now - OLD_FROM
     old = {sample.name for sample in newest if sample.time is not None and sample.time < oldest}
-    if not old:
-        return []
-    return [f"{listed(old)}: the newest sample is more than a day old; it was judged as of then, not of now."]
-
-
-def listed(names: Collection[str]) -> str:
-    """The first ``MOST_NAMES`` names in alphabetical order, as text."""
-    ordered = sorted(names)
-    more = len(ordered) - MOST_NAMES
-    return ", ".join(ordered[:MOST_NAMES]) + (f" and {more} others" if more > 0 else "")
+    return [say("old", names=old)] if old else []

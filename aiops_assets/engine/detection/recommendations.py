@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from aiops_assets.engine.detection.findings import Anomaly, Kind
 from aiops_assets.engine.samples import MEANINGS
+from aiops_assets.engine.wording import distinct, say
+from aiops_assets.judging.statements import Statement
 from aiops_assets.outlook.breaches import SEVERITIES
 
 
@@ -14,49 +16,33 @@ class Advice:
 
     Attributes:
         kinds: kinds of anomalies for which it is given.
-        text: the advice; ``{where}`` stands for the workload and ``{metric}`` for the name as sent.
+        code: of :data:`aiops_assets.engine.wording.ADVICE`.
         metric: name in the catalogue, if the advice is for one metric only.
     """
 
     kinds: tuple[Kind, ...]
-    text: str
+    code: str
     metric: str = ""
 
 
 ADVICE = (
-    Advice(("cpu_spike", "cpu_saturation"), "Scale up replicas of {where}, or raise the CPU limit: it needs more CPU."),
-    Advice(
-        ("cpu_saturation",),
-        "Move work off the nodes of {where}, or add a node: no CPU time is left there.",
-        "node_cpu_utilization",
-    ),
-    Advice(("memory_saturation",), "Raise the memory limit of {where} before it is killed (OOM), or look for a leak."),
-    Advice(
-        ("memory_leak",), "Check for memory leak in {where}: its memory keeps rising. A restart buys time until then."
-    ),
-    Advice(
-        ("node_pressure",),
-        "Free memory on the nodes of {where}, or add a node: pods without requests are evicted first.",
-    ),
-    Advice(("disk_full",), "Free disk space on the nodes of {where}: remove unused images and logs, or grow the disk."),
-    Advice(
-        ("restart_storm",),
-        "Check the logs of the last restart of {where} (kubectl logs --previous): it is in a crash loop.",
-    ),
-    Advice(("restart_storm",), "Roll back the last deployment of {where} if the restarts began with it."),
-    Advice(("restart",), "Check why a container of {where} restarted: its exit code, and its memory limit."),
-    Advice(("burst",), "Check what drives {metric} of {where} up: traffic, retries or errors."),
-    Advice(("drop",), "Check whether {where} still gets work: {metric} fell (routing, readiness, a stuck job)."),
-    Advice(
-        ("level_shift",),
-        "Check what changed in {where} when {metric} moved to a new level.",
-    ),
-    Advice(("swing",), "Watch {metric} of {where}: its changes are larger than usual."),
+    Advice(("cpu_spike", "cpu_saturation"), "scale_up"),
+    Advice(("cpu_saturation",), "relieve_node_cpu", "node_cpu_utilization"),
+    Advice(("memory_saturation",), "raise_memory_limit"),
+    Advice(("memory_leak",), "check_memory_leak"),
+    Advice(("node_pressure",), "free_node_memory"),
+    Advice(("disk_full",), "free_disk"),
+    Advice(("restart_storm",), "check_logs"),
+    Advice(("restart_storm",), "roll_back"),
+    Advice(("restart",), "check_restart"),
+    Advice(("burst",), "check_load"),
+    Advice(("drop",), "check_work"),
+    Advice(("level_shift",), "check_change"),
+    Advice(("swing",), "watch"),
 )
-"""The table of advice. Examples of ADR-009 are "Scale up replicas" and "Check for memory leak"."""
 
 
-def recommendations(anomalies: Iterable[Anomaly], context: Mapping[str, str]) -> list[str]:
+def recommendations(anomalies: Iterable[Anomaly], context: Mapping[str, str]) -> list[Statement]:
     """Advice for anomalies, the most severe first, each once.
 
     Args:
@@ -65,13 +51,13 @@ def recommendations(anomalies: Iterable[Anomaly], context: Mapping[str, str]) ->
     """
     where = _where(context)
     ordered = sorted(anomalies, key=lambda one: (-SEVERITIES.index(one.severity), -one.confidence))
-    texts = [
-        advice.text.format(where=where, metric=one.metric_name)
+    advised = (
+        say(advice.code, where=where, metric=one.metric_name)
         for one in ordered
         for advice in ADVICE
         if one.kind in advice.kinds and advice.metric in ("", _metric(one))
-    ]
-    return list(dict.fromkeys(texts))
+    )
+    return list(distinct(advised))
 
 
 def _metric(anomaly: Anomaly) -> str:

@@ -54,7 +54,7 @@ def _pattern(correlation: Correlation, first: str, second: str, start: float, en
         end,
         first=first,
         second=second,
-        coefficient=f"{correlation.coefficient:.2f}",
+        coefficient=correlation.coefficient,
         lag=correlation.lag_seconds,
     )
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from aiops_assets.engine.pattern_analysis.grids import Grid
-from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, clock, described, span_text
+from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, described, utc_time
 from aiops_assets.engine.samples import MEANINGS, Series
+from aiops_assets.engine.wording import span_text
 from aiops_assets.timeseries.series import Floats
 
 NAMES = re.compile(r"(_total|_count)$|restarts")
@@ -123,10 +124,10 @@ def find_storm(growth: Grid, shown: str, labels: Mapping[str, str]) -> list[Patt
         start,
         end,
         name=shown,
-        count=f"{count:.4g}",
-        span=span_text(end - start),
-        time=clock(start),
-        usual=f"{float(expected[best]):.2g}",
+        count=count,
+        span=end - start,
+        time=utc_time(start),
+        usual=float(expected[best]),
     )
     return [pattern]
 

@@ -8,9 +8,11 @@ from itertools import permutations
 
 import numpy as np
 
-from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, clock, described, span_text
+from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, described, utc_time
 from aiops_assets.engine.pattern_analysis.spikes import daily_time
+from aiops_assets.engine.wording import say
 from aiops_assets.errors import DataError
+from aiops_assets.judging.statements import Statement
 from aiops_assets.timeseries.series import Floats
 
 TYPE_KEYS = ("type", "event_type", "reason", "name", "message")
@@ -121,9 +123,9 @@ def find_bursts(events: Sequence[Event], start: float, end: float) -> list[Patte
                 within.max(),
                 name=kind,
                 count=int(counts[top]),
-                span=span_text(width),
-                time=clock(within.min()),
-                usual=f"{expected:.2g}",
+                span=width,
+                time=utc_time(within.min()),
+                usual=expected,
             )
         )
     return patterns
@@ -136,8 +138,8 @@ def find_daily_events(events: Sequence[Event], start: float, end: float) -> list
         daily = daily_time(times, end - start)
         if daily is not None:
             time, days, confidence = daily
-            words = {"name": kind, "time": time, "days": days}
-            patterns.append(described("daily_event", (), confidence, times.min(), times.max(), **words))
+            facts = {"name": kind, "time": time, "days": days}
+            patterns.append(described("daily_event", (), confidence, times.min(), times.max(), **facts))
     return patterns
 
 
@@ -168,7 +170,7 @@ def find_sequences(events: Sequence[Event], start: float, end: float) -> list[Pa
                 (before + gaps)[is_followed].max(),
                 first=first,
                 second=second,
-                span=span_text(MAX_FOLLOW_SECONDS),
+                span=MAX_FOLLOW_SECONDS,
                 count=count,
                 total=total,
             )
@@ -192,10 +194,10 @@ def _times_by_type(events: Sequence[Event]) -> dict[str, Floats]:
     }
 
 
-def count_text(events: Sequence[Event]) -> str:
-    """The most frequent types as a sentence."""
-    counts = Counter(event.type for event in events).most_common(3)
-    listed = ", ".join(f"{kind} ({count})" for kind, count in counts)
+def frequent_types(events: Sequence[Event]) -> Statement:
+    """The most frequent types, and how many events came without a time."""
+    types = dict(Counter(event.type for event in events).most_common(3))
     timeless = sum(event.time is None for event in events)
-    unsaid = f" {timeless} came without a time, which bursts, days and sequences need." if timeless else ""
-    return f"Of {len(events)} events the most frequent types are: {listed}.{unsaid}"
+    if not timeless:
+        return say("event_types", events=len(events), types=types)
+    return say("event_types_some_timeless", events=len(events), types=types, timeless=timeless)

@@ -12,6 +12,8 @@ from types import MappingProxyType
 from aiops_assets.engine.pattern_analysis.event_patterns import Event
 from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, described
 from aiops_assets.engine.samples import MEANINGS
+from aiops_assets.engine.wording import say
+from aiops_assets.judging.statements import Statement
 
 LAYERS = ("infrastructure", "platform", "application")
 PATTERN_WEIGHT = 0.85
@@ -165,12 +167,12 @@ def event_evidence(events: Sequence[Event], start: float, end: float) -> list[Ev
     return evidence
 
 
-def affected_layers(evidence: Sequence[Evidence]) -> tuple[list[Pattern], list[str]]:
-    """A pattern and a sentence for each layer with signs of trouble, the surest first.
+def affected_layers(evidence: Sequence[Evidence]) -> tuple[list[Pattern], list[Statement]]:
+    """A pattern and an insight for each layer with signs of trouble, the surest first.
 
     Descriptions count the evidence without names, in which the engine might find words of other layers.
     """
-    patterns, insights = [], []
+    patterns = []
     for layer in LAYERS:
         pieces = [piece for piece in evidence if piece.layer == layer]
         if not pieces:
@@ -192,10 +194,12 @@ def affected_layers(evidence: Sequence[Evidence]) -> tuple[list[Pattern], list[s
                 1 - clear,
                 min(piece.start for piece in pieces),
                 max(piece.end for piece in pieces),
+                layer=layer,
                 abnormal=len(strongest),
                 failures=sum(not piece.metric for piece in pieces),
             )
         )
     patterns.sort(key=lambda pattern: -pattern.confidence)
-    insights = [f"{pattern.description} Confidence {pattern.confidence:.2f}." for pattern in patterns]
-    return patterns, insights
+    return patterns, [
+        say("affected_layer", **pattern.description.facts, confidence=pattern.confidence) for pattern in patterns
+    ]

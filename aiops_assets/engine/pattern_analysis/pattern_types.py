@@ -1,15 +1,13 @@
-"""Patterns, the answer of an analysis, and the sentences that describe them.
-
-The coordination engine reads layers out of ``description + " " + type`` by case-sensitive substrings
-(:data:`LAYER_WORDS`). So the fixed words here are chosen with care: those about a layer match that layer only, all
-others match none. A test scans every sentence.
-"""
+"""Patterns and the answer of an analysis; :mod:`aiops_assets.engine.wording` has the sentences that describe them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
+
+from aiops_assets.engine.wording import say
+from aiops_assets.judging.statements import Statement
 
 PatternType = Literal["trend", "seasonal", "spike", "correlation"]
 
@@ -25,35 +23,28 @@ LAYER_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 FIRST_SECOND = datetime.min.replace(tzinfo=UTC).timestamp()
 LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
-LAYER = "The {layer} layer shows signs of trouble: abnormal metrics: {abnormal}, failure events: {failures}."
-SENTENCES: Mapping[str, tuple[PatternType, str]] = MappingProxyType(
+TYPES: Mapping[str, PatternType] = MappingProxyType(
     {
-        "upward_trend": ("trend", "{name} rises by {change} in {span}, from about {before} to {after}."),
-        "downward_trend": ("trend", "{name} falls by {change} in {span}, from about {before} to {after}."),
-        "change_point": ("trend", "{name} changes its level from about {before} to {after} at {time}."),
-        "daily_season": ("seasonal", "{name} repeats each day: strength {strength}, seen {periods} times."),
-        "weekly_season": ("seasonal", "{name} repeats each week: strength {strength}, seen {periods} times."),
-        "hourly_season": ("seasonal", "{name} repeats each {span}: strength {strength}, seen {periods} times."),
-        "spike": (
-            "spike",
-            "{name} has short peaks: {count}. The highest is {value} at {time}, usual is {usual}.",
-        ),
-        "dip": ("spike", "{name} has short dips: {count}. The deepest is {value} at {time}, usual is {usual}."),
-        "counter_storm": ("spike", "{name} grows by {count} within {span} from {time}, where {usual} are usual."),
-        "daily_spike": ("seasonal", "{name} peaks each day at about {time} UTC; seen {days} days."),
-        "correlated_metrics": (
-            "correlation",
-            "Changes of {first} and {second} go together: rank correlation {coefficient}, lag {lag} s.",
-        ),
-        "event_burst": ("spike", "{count} {name} events within {span} from {time}, where {usual} are usual."),
-        "daily_event": ("seasonal", "{name} events happen each day at about {time} UTC; seen {days} days."),
-        "event_sequence": ("correlation", "{second} follows {first} within {span}: {count} of {total} times."),
-        "infrastructure_layer": ("correlation", LAYER.replace("{layer}", "infrastructure")),
-        "platform_layer": ("correlation", LAYER.replace("{layer}", "platform")),
-        "application_layer": ("correlation", LAYER.replace("{layer}", "application")),
+        "upward_trend": "trend",
+        "downward_trend": "trend",
+        "change_point": "trend",
+        "daily_season": "seasonal",
+        "weekly_season": "seasonal",
+        "hourly_season": "seasonal",
+        "spike": "spike",
+        "dip": "spike",
+        "counter_storm": "spike",
+        "daily_spike": "seasonal",
+        "correlated_metrics": "correlation",
+        "event_burst": "spike",
+        "daily_event": "seasonal",
+        "event_sequence": "correlation",
+        "infrastructure_layer": "correlation",
+        "platform_layer": "correlation",
+        "application_layer": "correlation",
     }
 )
-"""Id of a pattern -> its type and its sentence."""
+"""Id of a pattern -> its type."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +52,9 @@ class Pattern:
     """Something regular or remarkable in metrics or events.
 
     Attributes:
-        pattern: id, a key of :data:`SENTENCES`.
+        pattern: id, a key of :data:`TYPES`.
         type: trend, seasonal, spike or correlation.
-        description: a sentence for people.
+        description: a sentence for people; its code is the id.
         metrics: names as sent; empty for a pattern of events.
         confidence: 0-1.
         start_time, end_time: its time span, UTC.
@@ -71,7 +62,7 @@ class Pattern:
 
     pattern: str
     type: PatternType
-    description: str
+    description: Statement
     metrics: tuple[str, ...]
     confidence: float
     start_time: datetime
@@ -109,19 +100,17 @@ class PatternAnalysis:
     """
 
     patterns: tuple[Pattern, ...]
-    insights: tuple[str, ...]
+    insights: tuple[Statement, ...]
     patterns_found: int
     confidence: float
     correlations: tuple[Correlation, ...]
 
 
 def described(
-    kind: str, metrics: tuple[str, ...], confidence: float, start: float, end: float, **words: object
+    kind: str, metrics: tuple[str, ...], confidence: float, start: float, end: float, **facts: Any
 ) -> Pattern:
-    """A pattern of a kind of :data:`SENTENCES`; ``start`` and ``end`` in Unix seconds."""
-    type_, sentence = SENTENCES[kind]
-    text = sentence.format(**words)
-    return Pattern(kind, type_, text, metrics, bounded(confidence), utc_time(start), utc_time(end))
+    """A pattern of a kind of :data:`TYPES`; ``start``, ``end`` in Unix seconds, ``facts`` are what its words name."""
+    return Pattern(kind, TYPES[kind], say(kind, **facts), metrics, bounded(confidence), utc_time(start), utc_time(end))
 
 
 def bounded(confidence: float) -> float:
@@ -132,17 +121,3 @@ def bounded(confidence: float) -> float:
 def utc_time(seconds: float) -> datetime:
     """Unix seconds as a UTC time, limited to the years of ``datetime``: an offset can lead out of them."""
     return datetime.fromtimestamp(min(LAST_SECOND, max(FIRST_SECOND, round(float(seconds), 3))), UTC)
-
-
-def clock(seconds: float) -> str:
-    """Unix seconds as text, in UTC."""
-    return utc_time(seconds).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def span_text(seconds: float) -> str:
-    """A duration in seconds as text."""
-    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            count = round(seconds / length, 1)
-            return f"{count:g} {unit}" + "s" * (count != 1)
-    return f"{seconds:g} seconds"

@@ -21,10 +21,10 @@ from aiops_assets.engine.pattern_analysis.counters import (
 )
 from aiops_assets.engine.pattern_analysis.event_patterns import (
     Event,
-    count_text,
     find_bursts,
     find_daily_events,
     find_sequences,
+    frequent_types,
     read_events,
 )
 from aiops_assets.engine.pattern_analysis.grids import MOST_POINTS, Grid, seconds_of, to_grid
@@ -40,7 +40,9 @@ from aiops_assets.engine.pattern_analysis.seasons import find_season
 from aiops_assets.engine.pattern_analysis.spikes import find_spikes
 from aiops_assets.engine.pattern_analysis.trends import find_change_points, find_trend
 from aiops_assets.engine.samples import MEANINGS, Sample, Series, by_name, unit_factor
+from aiops_assets.engine.wording import say
 from aiops_assets.errors import DataError
+from aiops_assets.judging.statements import Statement
 
 __all__ = ["ANALYSIS_TYPES", "PatternAnalysis", "analyze"]
 
@@ -75,7 +77,7 @@ class _Found:
     grid: Grid
     labels: Mapping[str, str]
     patterns: list[Pattern]
-    doubts: list[str]
+    doubts: list[Statement]
 
 
 def analyze(
@@ -122,7 +124,7 @@ def analyze(
     happened, event_notes = _events_within(read_events(events), event_window)
     found, notes = _look(series, wanted)
     if len(inside) < len(samples):
-        notes.append(f"{len(samples) - len(inside)} samples lie outside time_range and were left out.")
+        notes.append(say("samples_outside", samples=len(samples) - len(inside)))
     notes += event_notes
     first, last = _bounds(series, happened, window if window.start else event_window)
     correlations = find_correlations([one.grid for one in found]) if "correlation" in wanted else []
@@ -131,7 +133,7 @@ def analyze(
     patterns += [pattern for _, pattern in correlations] + _event_patterns(happened, first, last, wanted)
     patterns.sort(key=lambda pattern: -pattern.confidence)
     if len(patterns) > MOST_PATTERNS:
-        notes.append(f"Of {len(patterns)} patterns the {MOST_PATTERNS} surest are listed.")
+        notes.append(say("patterns_left_out", patterns=len(patterns), most=MOST_PATTERNS))
         patterns = patterns[:MOST_PATTERNS]
     doubts = [doubt for one in found for doubt in one.doubts if "trend" in wanted]
     return PatternAnalysis(
@@ -172,31 +174,33 @@ def _labelled_series(samples: Iterable[Sample], now: datetime) -> list[tuple[Ser
     return [(one, dict(labels)) for labels, group in by_labels.items() for one in by_name(group, now).values()]
 
 
-def _events_within(events: list[Event], window: _Window) -> tuple[list[Event], list[str]]:
+def _events_within(events: list[Event], window: _Window) -> tuple[list[Event], list[Statement]]:
     inside = [event for event in events if window.holds(event.time)]
     notes = []
     if len(inside) < len(events):
-        notes.append(f"{len(events) - len(inside)} events lie outside the time range and were left out.")
+        notes.append(say("events_outside", events=len(events) - len(inside)))
     if len(inside) > MOST_EVENTS:
-        notes.append(f"Of {len(inside)} events the last {MOST_EVENTS} sent were looked at.")
+        notes.append(say("events_left_out", events=len(inside), most=MOST_EVENTS))
     return inside[-MOST_EVENTS:], notes
 
 
-def _look(series: list[tuple[Series, Mapping[str, str]]], wanted: frozenset[str]) -> tuple[list[_Found], list[str]]:
+def _look(
+    series: list[tuple[Series, Mapping[str, str]]], wanted: frozenset[str]
+) -> tuple[list[_Found], list[Statement]]:
     """Findings about the longest series, and a sentence about those that were left out."""
     longest = sorted(series, key=lambda one: -len(one[0].values))[:MOST_SERIES]
     grids = [_look_at(one, labels, wanted) for one, labels in longest]
     found = [one for one in grids if one is not None]
     notes = []
     if len(series) > MOST_SERIES:
-        notes.append(f"Of {len(series)} series the {MOST_SERIES} with the most samples were looked at.")
+        notes.append(say("series_left_out", series=len(series), most=MOST_SERIES))
     if len(found) < len(grids):
-        notes.append(f"{len(grids) - len(found)} series have too few samples, or too large values, for a pattern.")
+        notes.append(say("series_too_short", series=len(grids) - len(found)))
     thinned = sum(one.grid.thinned for one in found)
     if thinned:
-        notes.append(f"{thinned} long or uneven series were averaged to an even grid before they were looked at.")
+        notes.append(say("series_averaged", series=thinned))
     if len(found) > MOST_CORRELATED and "correlation" in wanted:
-        notes.append(f"Correlations were looked for among the {MOST_CORRELATED} series with the most samples.")
+        notes.append(say("correlations_left_out", most=MOST_CORRELATED))
     return found, notes
 
 
@@ -216,10 +220,10 @@ def _look_at(series: Series, labels: Mapping[str, str], wanted: frozenset[str]) 
     return _Found(grid, labels, find_storm(growth, grid.shown, labels), [])
 
 
-def _patterns_of(grid: Grid, wanted: frozenset[str]) -> tuple[list[Pattern], list[str]]:
+def _patterns_of(grid: Grid, wanted: frozenset[str]) -> tuple[list[Pattern], list[Statement]]:
     """Patterns of a grid, and sentences about doubts."""
     patterns: list[Pattern] = []
-    doubts: list[str] = []
+    doubts: list[Statement] = []
     season, period, component = find_season(grid)
     deseasoned = grid.values - component
     spikes = find_spikes(grid)
@@ -228,7 +232,7 @@ def _patterns_of(grid: Grid, wanted: frozenset[str]) -> tuple[list[Pattern], lis
         changes = find_change_points(grid, period)
         patterns += changes
         # Abrupt changes of the level also correlate with time, but are not a trend.
-        trend, doubt = (None, "") if changes else find_trend(grid, deseasoned)
+        trend, doubt = (None, None) if changes else find_trend(grid, deseasoned)
         patterns += [trend] if trend else []
         doubts += [doubt] if doubt else []
     return patterns, doubts
@@ -248,7 +252,7 @@ def _layers(
     events: list[Event],
     first: float,
     last: float,
-) -> tuple[list[Pattern], list[str]]:
+) -> tuple[list[Pattern], list[Statement]]:
     """Patterns and sentences about the layers in trouble."""
     pieces: list[Evidence | None] = [metric_evidence(pattern, one.labels) for one in found for pattern in one.patterns]
     for one, labels in series:
@@ -279,21 +283,20 @@ def _bounds(
 
 def _insights(
     patterns: list[Pattern],
-    layers: list[str],
-    doubts: list[str],
+    layers: list[Statement],
+    doubts: list[Statement],
     events: list[Event],
-    notes: list[str],
+    notes: list[Statement],
     series: int,
-) -> tuple[str, ...]:
+) -> tuple[Statement, ...]:
     """Sentences: layers, then the surest patterns, counts of several, doubts, and omissions."""
     others = [pattern.description for pattern in patterns if not pattern.pattern.endswith("_layer")]
     counts = Counter("layer" if one.pattern.endswith("_layer") else one.type for one in patterns)
     if not patterns:
-        head = [f"No pattern was found in {series} series and {len(events)} events."]
+        head = [say("no_pattern", series=series, events=len(events))]
     else:
-        listed = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
-        head = [f"Found: {listed}."] if len(patterns) > 1 else []
+        head = [say("found", found=dict(counts.most_common()))] if len(patterns) > 1 else []
     room = max(3, MOST_INSIGHTS - len(layers) - len(notes) - 2)
     middle = (others + doubts)[:room]
-    event_summary = [count_text(events)] if events else []
+    event_summary = [frequent_types(events)] if events else []
     return (*layers, *middle, *head, *event_summary, *notes)

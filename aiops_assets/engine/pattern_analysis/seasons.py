@@ -3,7 +3,7 @@
 import numpy as np
 
 from aiops_assets.engine.pattern_analysis.grids import FEWEST_POINTS, Grid
-from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, described, span_text
+from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, described
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 HOUR = 3600.0
@@ -55,9 +55,9 @@ def find_season(grid: Grid) -> tuple[Pattern | None, float, Floats]:
         grid.start,
         grid.end,
         name=grid.shown,
-        span=span_text(seconds),
-        strength=f"{strength:.2f}",
-        periods=f"{periods:.3g}",
+        span=seconds,
+        strength=strength,
+        periods=periods,
     )
     return pattern, seconds, component
 

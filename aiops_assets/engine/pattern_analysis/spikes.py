@@ -3,7 +3,7 @@
 import numpy as np
 
 from aiops_assets.engine.pattern_analysis.grids import FEWEST_POINTS, Grid, robust_sigma
-from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, clock, described
+from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, described, utc_time
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 PROMINENCE = 8.0
@@ -39,8 +39,8 @@ def find_spikes(grid: Grid) -> list[Pattern]:
         daily = _same_time_of_day(grid, positions) if kind == "spike" else None
         if daily is not None:
             time, days, confidence = daily
-            words = {"name": grid.shown, "time": time, "days": days}
-            patterns.append(described("daily_spike", (grid.name,), confidence, first, last, **words))
+            facts = {"name": grid.shown, "time": time, "days": days}
+            patterns.append(described("daily_spike", (grid.name,), confidence, first, last, **facts))
             continue
         top = int(positions[np.argmax(sign * rest[positions])])
         height = abs(float(rest[top])) / sigma
@@ -53,9 +53,9 @@ def find_spikes(grid: Grid) -> list[Pattern]:
                 last,
                 name=grid.shown,
                 count=len(positions),
-                value=f"{values[top]:.4g}",
-                time=clock(grid.at(top)),
-                usual=f"{base[top]:.4g}",
+                value=float(values[top]),
+                time=utc_time(grid.at(top)),
+                usual=float(base[top]),
             )
         )
     return patterns

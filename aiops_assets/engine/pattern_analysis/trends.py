@@ -3,7 +3,9 @@
 import numpy as np
 
 from aiops_assets.engine.pattern_analysis.grids import Grid, block_means, lag_one, robust_sigma
-from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, clock, described, span_text
+from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, described, utc_time
+from aiops_assets.engine.wording import say
+from aiops_assets.judging.statements import Statement
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 SIGNIFICANCE = 0.01
@@ -28,8 +30,8 @@ STEP_MARGIN = 8.0
 """Difference of BIC from which on a step fits better than a bend."""
 
 
-def find_trend(grid: Grid, deseasoned: Floats) -> tuple[Pattern | None, str]:
-    """A monotone trend, or a sentence about why a rise is not called one; the sentence is empty otherwise.
+def find_trend(grid: Grid, deseasoned: Floats) -> tuple[Pattern | None, Statement | None]:
+    """A monotone trend, or a sentence about why a rise is not called one; ``None`` otherwise.
 
     The test is that of Mann and Kendall with Sen's slope. Its variance uses the number of independent points, estimated
     from the autocorrelation of the residuals on two scales (Bayley & Hammersley 1946), because smooth noise drifts by
@@ -47,20 +49,17 @@ def find_trend(grid: Grid, deseasoned: Floats) -> tuple[Pattern | None, str]:
     rest = values - intercept - slope * times
     sigma = robust_sigma(rest)
     if slope == 0 or abs(slope) < LEAST_CHANGE * sigma or abs(slope) < 1e-9 * float(np.abs(values).max()):
-        return None, ""
+        return None, None
     tau = float(kendalltau(times, values).statistic)
     points = _independent(rest) if sigma > 1e-6 * abs(slope) else float(len(values))
     score = abs(tau) * np.sqrt(9 * points * (points - 1) / (2 * (2 * points + 5)))
     p = float(2 * norm.sf(score))
     if p > SIGNIFICANCE and abs(tau) < MONOTONE:
-        return None, ""
+        return None, None
     up = slope > 0
     if grid.span < 2 * DAY_SECONDS and _may_be_a_rhythm(values, times, grid.span, slope):
-        way = "rises" if up else "falls"
-        return None, (
-            f"{grid.shown} {way} by {abs(slope):.4g} in {span_text(grid.span)}, which a daily rhythm could explain: "
-            "two days of samples would tell."
-        )
+        doubt = "rise_or_rhythm" if up else "fall_or_rhythm"
+        return None, say(doubt, name=grid.shown, change=abs(float(slope)), span=grid.span)
     return (
         described(
             "upward_trend" if up else "downward_trend",
@@ -69,12 +68,12 @@ def find_trend(grid: Grid, deseasoned: Floats) -> tuple[Pattern | None, str]:
             grid.start,
             grid.end,
             name=grid.shown,
-            change=f"{abs(slope):.4g}",
-            span=span_text(grid.span),
-            before=f"{intercept:.4g}",
-            after=f"{intercept + slope:.4g}",
+            change=abs(float(slope)),
+            span=grid.span,
+            before=float(intercept),
+            after=float(intercept + slope),
         ),
-        "",
+        None,
     )
 
 
@@ -203,7 +202,7 @@ def _change(grid: Grid, values: Floats, edges: tuple[int, int, int], size: int, 
         grid.at(before * size),
         grid.at(min(after * size, len(grid.values)) - 1),
         name=grid.shown,
-        before=f"{float(np.median(values[max(before, position - reach) : position])):.4g}",
-        after=f"{float(np.median(values[position : min(after, position + reach)])):.4g}",
-        time=clock(grid.at(position * size)),
+        before=float(np.median(values[max(before, position - reach) : position])),
+        after=float(np.median(values[position : min(after, position + reach)])),
+        time=utc_time(grid.at(position * size)),
     )

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import numpy as np
 
 from aiops_assets.engine.prediction.issue_rules import DAY, EVENT_RULES, HOUR, OVER, EventRule, words_of
+from aiops_assets.engine.wording import say
 from aiops_assets.errors import DataError, SchemaError
+from aiops_assets.judging.statements import Statement
 
 EVENT_FIELDS = ("type", "event", "event_type", "reason", "name", "message")
 TIME_FIELDS = ("timestamp", "time")
@@ -37,7 +39,7 @@ class Evidence:
     probability: float
     minutes: float
     measured: bool
-    reason: str
+    reason: Statement
 
 
 def event_evidence(events: Iterable[object], now: datetime) -> list[Evidence]:
@@ -65,7 +67,8 @@ def event_evidence(events: Iterable[object], now: datetime) -> list[Evidence]:
     for rule, each in found.items():
         strongest = sorted(each, reverse=True)[:MOST_REPEATS]
         together = noisy_or(probability for probability, _ in strongest)
-        reason = f"event {strongest[0][1][:SHOWN]!r}" + (f", one of {len(each)} such" if len(each) > 1 else "")
+        code = "repeated_event" if len(each) > 1 else "event"
+        reason = say(code, event=strongest[0][1][:SHOWN], count=len(each))
         pieces.append(Evidence(rule.issue, together, rule.minutes, False, reason))
     return pieces
 
@@ -77,7 +80,7 @@ def state_evidence(texts: Iterable[str]) -> list[Evidence]:
         for rule in rules_of(text):
             text_by_rule.setdefault(rule, text)
     return [
-        Evidence(rule.issue, rule.probability, rule.minutes, False, f"the state says {text[:SHOWN]!r}")
+        Evidence(rule.issue, rule.probability, rule.minutes, False, say("state", state=text[:SHOWN]))
         for rule, text in text_by_rule.items()
     ]
 

@@ -23,6 +23,8 @@ from aiops_assets.engine.prediction.metric_evidence import metric_evidence
 from aiops_assets.engine.prediction.sent_histories import UNITS, series_of
 from aiops_assets.engine.samples import MEANINGS, Sample
 from aiops_assets.engine.served_rows import Forecasting
+from aiops_assets.engine.wording import distinct, say
+from aiops_assets.judging.statements import Statement
 
 LEAST_PROBABILITY, MOST_PROBABILITY = 0.2, 0.99
 """Issues below the first are not reported; no probability is above the second."""
@@ -43,7 +45,7 @@ class PredictedIssue:
     issue: str
     probability: float
     time_to_occurrence: str
-    reasons: tuple[str, ...]
+    reasons: tuple[Statement, ...]
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,7 @@ def predicted_issues(
         by_issue.setdefault(piece.issue, []).append(piece)
     rule = _state_rule(texts)
     if rule and not any(noisy_or(p.probability for p in each) >= LEAST_PROBABILITY for each in by_issue.values()):
-        by_issue[rule.issue] = [
-            Evidence(rule.issue, rule.probability, rule.minutes, False, "the state says so and nothing else does")
-        ]
+        by_issue[rule.issue] = [Evidence(rule.issue, rule.probability, rule.minutes, False, say("state_alone"))]
         rule = None
     named = [_issue(issue, each, rule) for issue, each in by_issue.items()]
     issues = sorted(
@@ -131,7 +131,7 @@ def _issue(issue: str, pieces: list[Evidence], state: StateRule | None) -> Predi
         issue,
         round(min(together, MOST_PROBABILITY), 4),
         duration_text(timing.minutes),
-        tuple(dict.fromkeys(piece.reason for piece in surest))[:MOST_REASONS],
+        distinct(piece.reason for piece in surest)[:MOST_REASONS],
     )
 
 

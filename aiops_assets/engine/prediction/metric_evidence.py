@@ -17,6 +17,8 @@ from aiops_assets.engine.prediction.outlooks import Outlook, outlooks
 from aiops_assets.engine.prediction.predictions import probability_at_or_above
 from aiops_assets.engine.samples import CHANGE, MEANINGS, Series, unit_factor
 from aiops_assets.engine.served_rows import Forecasting
+from aiops_assets.engine.wording import say
+from aiops_assets.judging.statements import Statement
 from aiops_assets.timeseries.series import DAY_SECONDS
 
 FORECAST_SHARE, HELD_SHARE = 0.8, 0.5
@@ -83,7 +85,7 @@ def _level(outlook: Outlook, rule: LevelRule) -> Evidence | None:
     if outlook.samples >= HELD_SAMPLES and outlook.trend != "increasing" and now < rule.levels[-1]:
         probability *= HELD_SHARE if _held(outlook, rule) else 1.0
     minutes = float(np.interp(now, rule.levels, rule.minutes))
-    return Evidence(rule.issue, probability, minutes, False, f"{outlook.name} is {now:.3g}")
+    return Evidence(rule.issue, probability, minutes, False, say("level", metric=outlook.name, value=now))
 
 
 def _held(outlook: Outlook, rule: LevelRule) -> bool:
@@ -101,7 +103,8 @@ def _forecast(outlook: Outlook, rule: LevelRule) -> Evidence | None:
         return None
     probability = FORECAST_SHARE * probability_at_or_above(outlook, limit)
     minutes = (int(steps[0]) + 1) * outlook.step_minutes
-    return Evidence(rule.issue, probability, minutes, True, f"{outlook.name} is forecast to reach {rule.limit:g}")
+    reason = say("forecast_reaches", metric=outlook.name, limit=rule.limit)
+    return Evidence(rule.issue, probability, minutes, True, reason)
 
 
 def _leak(outlook: Outlook, rule: LevelRule) -> Evidence | None:
@@ -111,7 +114,8 @@ def _leak(outlook: Outlook, rule: LevelRule) -> Evidence | None:
             return None
         # Half of the weight depends on the interval; an interval without an end leaves the other half.
         sure = LEAK_SURE * (0.5 + 0.5 * (leak.hours / leak.latest_hours if leak.latest_hours else 0.0))
-        return Evidence(rule.issue, sure * (1 - leak.hours / FAR_HOURS), leak.hours * HOUR, True, leak.in_words())
+        reason = Statement("leak", leak.in_words(), metric=leak.metric, limit=leak.limit, hours=leak.hours)
+        return Evidence(rule.issue, sure * (1 - leak.hours / FAR_HOURS), leak.hours * HOUR, True, reason)
     level = outlook.level
     full = rule.full * _percent(outlook.name)
     if level is None or level.slope <= 0 or level.level >= full:
@@ -121,7 +125,7 @@ def _leak(outlook: Outlook, rule: LevelRule) -> Evidence | None:
         return None
     sure = LINE_SURE if level.samples >= HELD_SAMPLES else LINE_SHORT
     probability = sure * (1 - hours / FAR_HOURS) * (1.0 if rule.leaks else LOAD_SHARE)
-    reason = f"{outlook.name} rises and reaches {rule.full:g} in about {hours:.1f} h"
+    reason = say("line_reaches", metric=outlook.name, limit=rule.full, hours=hours)
     return Evidence(rule.issue, probability, hours * HOUR, True, reason)
 
 
@@ -137,7 +141,7 @@ def _change(outlook: Outlook, rule: LevelRule, one: Series) -> Evidence | None:
     if hours > LINE_WINDOWS * MEANINGS[one.name].hours:
         return None
     probability = CHANGE_PROBABILITY * (1.0 if rule.leaks else LOAD_SHARE)
-    return Evidence(rule.issue, probability, hours * HOUR, True, f"{one.name} is {change:.3g} an hour")
+    return Evidence(rule.issue, probability, hours * HOUR, True, say("change", metric=one.name, change=change))
 
 
 def _restarts(one: Series) -> Evidence | None:
@@ -150,5 +154,5 @@ def _restarts(one: Series) -> Evidence | None:
         return None
     an_hour = restarts / max(span, 1.0)
     probability = float(np.interp(an_hour, RESTARTS_AN_HOUR, RESTART_PROBABILITIES))
-    reason = f"{one.name} rose by {restarts:g} in {span:.2g} h"
+    reason = say("restarts", metric=one.name, restarts=restarts, hours=span)
     return Evidence("crash_loop", probability, span / restarts * HOUR, True, reason)

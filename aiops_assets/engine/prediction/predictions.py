@@ -20,7 +20,9 @@ from aiops_assets.engine.prediction.sent_histories import series_of
 from aiops_assets.engine.samples import FORECASTED, Sample
 from aiops_assets.engine.served_rows import HALF_CONFIDENCE_SAMPLES as OF_FORECASTER
 from aiops_assets.engine.served_rows import LEAST_CONFIDENCE, Forecasting, confidence
+from aiops_assets.engine.wording import say
 from aiops_assets.errors import DataError
+from aiops_assets.judging.statements import Statement
 from aiops_assets.outlook.breaches import DEFAULT_THRESHOLDS, Trend
 from aiops_assets.timeseries.series import DAY_SECONDS
 
@@ -102,7 +104,7 @@ class Predictions:
 
     predictions: tuple[Prediction, ...]
     summary: PredictionSummary
-    notes: tuple[str, ...] = ()
+    notes: tuple[Statement, ...] = ()
 
 
 def ahead_seconds(ahead: object) -> float:
@@ -217,10 +219,10 @@ def _shown(ahead: object) -> str:
     return repr(ahead)[:SHOWN]
 
 
-def _notes(series: Mapping[str, object], forecaster: Forecasting | None) -> tuple[str, ...]:
+def _notes(series: Mapping[str, object], forecaster: Forecasting | None) -> tuple[Statement, ...]:
     notes = []
     if forecaster is None and any(name in FORECASTED for name in series):
-        notes.append("no forecaster is served yet: all metrics are judged by their own samples alone")
+        notes.append(say("no_forecaster"))
     if len(series) > MOST_LINES:
-        notes.append(f"trends are looked for in the first {MOST_LINES} unknown names; of others the last value goes on")
+        notes.append(say("lines_left_out", most=MOST_LINES))
     return tuple(notes)

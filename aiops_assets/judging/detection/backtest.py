@@ -61,7 +61,7 @@ def stream_order(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], Flags]:
     """
     train = (frame["split"] == "train").to_numpy()
     if not train.any():
-        raise DataError("no train row: mark rows with split = 'train'")
+        raise DataError("no train row: mark rows with split = 'train'", code="no_train_row")
     times = frame["timestamp"].to_numpy()
     tested, first, last = times[~train], times[train].min(), times[train].max()
     mixed = ((tested >= first) & (tested <= last)).any()

@@ -23,7 +23,12 @@ def origin_rows(history: History, horizon: int, origins: int) -> list[int]:
     if not 1 <= origins <= most:
         raise DataError(
             f"{origins} origins, {horizon} steps apart: {rows} steps of history allow 1 to {most}, ask for fewer "
-            "or bring a longer history"
+            "or bring a longer history",
+            code="too_many_origins",
+            origins=origins,
+            most=most,
+            rows=rows,
+            horizon=horizon,
         )
     return [rows - horizon * back for back in range(origins - 1, -1, -1)]
 

@@ -88,9 +88,13 @@ class DeviationDetector(ABC):
 
     def __init__(self, columns: Sequence[str], alert_budget: float = ALERT_BUDGET) -> None:
         if not columns:
-            raise ModelError("no numeric column: at least one is needed")
+            raise ModelError("no numeric column: at least one is needed", code="no_columns")
         if not 0.0 < alert_budget <= 0.5:
-            raise ModelError(f"an alert budget of {alert_budget}: a share of the time above 0, at most 0.5, is needed")
+            raise ModelError(
+                f"an alert budget of {alert_budget}: a share of the time above 0, at most 0.5, is needed",
+                code="bad_alert_budget",
+                alert_budget=alert_budget,
+            )
         self.columns = tuple(columns)
         self.alert_budget = alert_budget
         self._calibration: Calibration | None = None
@@ -114,7 +118,9 @@ class DeviationDetector(ABC):
         calibration = self._require_fitted()
         if not fits(frame["timestamp"], calibration.step_seconds):
             raise ModelError(
-                f"rows of another cadence than {calibration.step_seconds} s, that of training: resample them"
+                f"rows of another cadence than {calibration.step_seconds} s, that of training: resample them",
+                code="other_cadence",
+                step_seconds=calibration.step_seconds,
             )
         grid = on_grid(frame, self.columns, calibration.step_seconds)
         ratios = self._ratios(self._deviations(grid), grid, calibration.quantile, calibration.mean)
@@ -127,7 +133,7 @@ class DeviationDetector(ABC):
 
     def _require_fitted(self) -> Calibration:
         if self._calibration is None:
-            raise ModelError("the detector is not fitted")
+            raise ModelError("the detector is not fitted", code="not_fitted")
         return self._calibration
 
     def _calibrate(

@@ -44,11 +44,16 @@ def training_grids(frames: Sequence[pd.DataFrame], columns: tuple[str, ...], ste
     """
     rows = sum(map(len, frames))
     if rows < LEAST_TRAIN_ROWS:
-        raise ModelError(f"{rows} training rows: at least {LEAST_TRAIN_ROWS} are needed, mark more")
+        raise ModelError(
+            f"{rows} training rows: at least {LEAST_TRAIN_ROWS} are needed, mark more",
+            code="too_few_rows",
+            rows=rows,
+            least=LEAST_TRAIN_ROWS,
+        )
     step = step_seconds or cadence(max(frames, key=len)["timestamp"])
     grids = [on_grid(frame, columns, step) for frame in frames if len(frame)]
     if not any(np.isfinite(grid.values).any() for grid in grids):
-        raise ModelError("no training row has a value: is the metric scraped at all?")
+        raise ModelError("no training row has a value: is the metric scraped at all?", code="no_values")
     return grids
 
 

@@ -97,7 +97,9 @@ class EnsemblePredictor(DeviationDetector):
         try:
             document = json.loads(data)
             if document["format"] != FORMAT or tuple(document["kinds"]) != KINDS:
-                raise ModelError("the model file is of another format: train it again with this release")
+                raise ModelError(
+                    "the model file is of another format: train it again with this release", code="other_format"
+                )
             detector = cls(document["columns"], document["alert_budget"])
             detector._forecast = Forecast(**{name: np.array(value) for name, value in document["forecast"].items()})
             arrays = {name: np.array(document[name]) for name in CALIBRATION_ARRAYS}

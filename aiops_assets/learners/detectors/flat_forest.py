@@ -79,7 +79,7 @@ class FlatForest:
         try:
             forest = _taken_apart(pipeline)
         except (AttributeError, TypeError, ValueError, IndexError) as error:
-            raise ModelError(f"{OTHER_KIND} ({error})") from error
+            raise ModelError(f"{OTHER_KIND} ({error})", code="other_pipeline", otherwise=str(error)) from error
         probe = _probe()
         with np.errstate(over="ignore"):  # where a scale is tiny, scikit-learn rounds to a 32-bit infinity
             expected, labels = (
@@ -87,8 +87,8 @@ class FlatForest:
                 isolation_forest.predict(pipeline, probe),
             )
         differ = np.abs(forest.score(probe) - expected).max()
-        require(bool(differ <= TOLERANCE), f"scores differ by up to {differ:.3g}")
-        require(bool((forest.predict(probe) == labels).all()), "other rows are called anomalies")
+        require(bool(differ <= TOLERANCE), "scores_differ", f"scores differ by up to {differ:.3g}")
+        require(bool((forest.predict(probe) == labels).all()), "other_anomalies", "other rows are called anomalies")
         return forest
 
     def score(self, rows: npt.ArrayLike) -> Floats:
@@ -118,7 +118,12 @@ class FlatForest:
         """
         values = np.asarray(row, dtype=np.float64)
         if values.shape != (WIDTH,):
-            raise ModelError(f"one row of {WIDTH} columns is asked for, not an array of shape {values.shape}")
+            raise ModelError(
+                f"one row of {WIDTH} columns is asked for, not an array of shape {values.shape}",
+                code="wrong_shape",
+                shape=values.shape,
+                expected=(WIDTH,),
+            )
         occluded = np.tile(values, (len(ENGINE_METRICS) + 1, 1))
         for i in range(len(ENGINE_METRICS)):
             occluded[i + 1, i * len(STATISTICS) : (i + 1) * len(STATISTICS)] = ENGINE_DEFAULT
@@ -133,13 +138,19 @@ def _taken_apart(pipeline: Any) -> FlatForest:
     from sklearn.ensemble import IsolationForest
     from sklearn.pipeline import Pipeline
 
-    require(type(pipeline) is Pipeline, "it is no Pipeline")
+    require(type(pipeline) is Pipeline, "no_pipeline", "it is no Pipeline")
     steps = [step for _, step in pipeline.steps]
-    require([type(s) for s in steps] == [ColumnTransformer, ColumnTransformer, IsolationForest], "it has other steps")
+    require(
+        [type(s) for s in steps] == [ColumnTransformer, ColumnTransformer, IsolationForest],
+        "other_steps",
+        "it has other steps",
+    )
     imputation, scaling, forest = steps
     order, missing, expected = imputed(imputation)
     columns, deviation = scaled(scaling, order)
-    require(forest.n_features_in_ == len(columns), "the forest reads other columns than are scaled")
+    require(
+        forest.n_features_in_ == len(columns), "other_columns_read", "the forest reads other columns than are scaled"
+    )
     spread = np.where(deviation > 0, deviation, np.maximum(np.abs(expected), 1.0))
     trees = [(e.tree_, np.asarray(f)) for e, f in zip(forest.estimators_, forest.estimators_features_, strict=True)]
     counts = np.array([tree.node_count for tree, _ in trees], dtype=np.int64)
@@ -147,7 +158,7 @@ def _taken_apart(pipeline: Any) -> FlatForest:
     node_depths = [tree.compute_node_depths() for tree, _ in trees]
     lengths = [d + _mean_path(tree.n_node_samples) - 1.0 for d, (tree, _) in zip(node_depths, trees, strict=True)]
     expected_depth = len(trees) * _mean_path(np.array([forest.max_samples_]))[0]
-    require(expected_depth > 0, "its trees saw one row each")
+    require(expected_depth > 0, "trees_of_one_row", "its trees saw one row each")
     read = np.concatenate([np.where(tree.feature >= 0, which[tree.feature], -1) for tree, which in trees])
     return FlatForest(
         expected=_kept(expected),

@@ -39,10 +39,10 @@ class ScaledColumn:
     steps: tuple[Step, ...]
 
 
-def require(holds: bool, otherwise: str) -> None:
-    """Raise ModelError with the text ``otherwise``, which describes the Pipeline, unless ``holds``."""
+def require(holds: bool, code: str, otherwise: str) -> None:
+    """Raise ModelError with this code and the text ``otherwise``, which describes the Pipeline, unless ``holds``."""
     if not holds:
-        raise ModelError(f"{OTHER_KIND} ({otherwise})")
+        raise ModelError(f"{OTHER_KIND} ({otherwise})", code=code)
 
 
 def imputed(transformer: Any) -> tuple[Ints, Floats, Floats]:
@@ -57,15 +57,25 @@ def imputed(transformer: Any) -> tuple[Ints, Floats, Floats]:
     """
     from sklearn.impute import SimpleImputer
 
-    require(transformer.n_features_in_ == WIDTH, f"its rows are not {WIDTH} wide")
+    require(transformer.n_features_in_ == WIDTH, "other_width", f"its rows are not {WIDTH} wide")
     missing, expected, order = np.empty(WIDTH), np.empty(WIDTH), []
     for part, columns in _parts(transformer):
-        require(type(part) is SimpleImputer and not part.add_indicator, "its first step is no plain imputation")
-        require(len(part.statistics_) == len(columns), "an imputer fills in other columns than it reads")
+        require(
+            type(part) is SimpleImputer and not part.add_indicator,
+            "other_imputation",
+            "its first step is no plain imputation",
+        )
+        require(
+            len(part.statistics_) == len(columns),
+            "other_columns_imputed",
+            "an imputer fills in other columns than it reads",
+        )
         missing[columns], expected[columns] = part.missing_values, part.statistics_
         order += columns.tolist()
-    require(sorted(order) == list(range(WIDTH)), f"it does not impute each of {WIDTH} columns once")
-    require(bool(np.isfinite([missing, expected]).all()), "it imputes what is not finite")
+    require(
+        sorted(order) == list(range(WIDTH)), "columns_not_imputed", f"it does not impute each of {WIDTH} columns once"
+    )
+    require(bool(np.isfinite([missing, expected]).all()), "imputed_not_finite", "it imputes what is not finite")
     return np.array(order), missing, expected
 
 
@@ -87,8 +97,12 @@ def scaled(transformer: Any, order: Ints) -> tuple[list[ScaledColumn], Floats]:
     for part, positions in _parts(transformer):
         chain = [step for _, step in part.steps] if type(part) is Pipeline else [part]
         scaler, raw = chain[0], order[positions]
-        require(type(scaler) is RobustScaler and scaler.scale_ is not None, "columns are not scaled robustly")
-        require(bool((scaler.scale_ > 0).all()), "a scale is not positive")
+        require(
+            type(scaler) is RobustScaler and scaler.scale_ is not None,
+            "other_scaling",
+            "columns are not scaled robustly",
+        )
+        require(bool((scaler.scale_ > 0).all()), "scale_not_positive", "a scale is not positive")
         low, high = (NormalDist().inv_cdf(percent / 100) for percent in scaler.quantile_range)
         deviation[raw] = scaler.scale_ if scaler.unit_variance else scaler.scale_ / (high - low)
         steps = tuple(_step(step) for step in chain)
@@ -98,7 +112,7 @@ def scaled(transformer: Any, order: Ints) -> tuple[list[ScaledColumn], Floats]:
 
 def _parts(transformer: Any) -> list[tuple[Any, Ints]]:
     """The fitted transformers of a ColumnTransformer, each with the positions of its columns."""
-    require(transformer.transformer_weights is None, "a ColumnTransformer has weights")
+    require(transformer.transformer_weights is None, "transformer_weights", "a ColumnTransformer has weights")
     width = transformer.n_features_in_
     parts = [(part, columns) for _, part, columns in transformer.transformers_ if part != "drop"]
     return [(part, np.arange(width)[columns]) for part, columns in parts]
@@ -114,6 +128,7 @@ def _step(transformer: Any) -> Step:
         return lambda values, which: (values - center[which]) / scale[which]
     require(
         type(transformer) is FunctionTransformer and transformer.func in (np.clip, np.sinh),
+        "unknown_step",
         f"{transformer} is no step that is known",
     )
     function, arguments = transformer.func, transformer.kw_args or {}

@@ -34,7 +34,7 @@ class ForestWindows:
 
     def __init__(self, columns: Sequence[str], alert_budget: float = CONTAMINATION, seed: int = 42) -> None:
         if not columns:
-            raise ModelError("no numeric column: at least one is needed")
+            raise ModelError("no numeric column: at least one is needed", code="no_columns")
         self.columns = tuple(columns)
         self.alert_budget = alert_budget
         self.seed = seed
@@ -53,13 +53,18 @@ class ForestWindows:
 
         n_rows = sum(map(len, frames))
         if n_rows < LEAST_TRAIN_ROWS:
-            raise ModelError(f"{n_rows} training rows: at least {LEAST_TRAIN_ROWS} are needed, mark more")
+            raise ModelError(
+                f"{n_rows} training rows: at least {LEAST_TRAIN_ROWS} are needed, mark more",
+                code="too_few_rows",
+                rows=n_rows,
+                least=LEAST_TRAIN_ROWS,
+            )
         self._step_seconds = step_seconds or cadence(max(frames, key=len)["timestamp"])
         every = max(1, -(-n_rows // MOST_FIT_ROWS))
         rows = np.concatenate([features for frame in frames for features in self._features(frame, every)])
         known = np.isfinite(rows).any(axis=1)
         if not known.any():
-            raise ModelError("no training row has a value: is the metric scraped at all?")
+            raise ModelError("no training row has a value: is the metric scraped at all?", code="no_values")
         forest = IsolationForest(contamination=self.alert_budget, random_state=self.seed)
         self._pipeline = make_pipeline(RobustScaler(), forest).fit(np.nan_to_num(rows[known], nan=0.0))
 
@@ -70,7 +75,7 @@ class ForestWindows:
             ModelError: not fitted.
         """
         if self._pipeline is None:
-            raise ModelError("the detector is not fitted")
+            raise ModelError("the detector is not fitted", code="not_fitted")
         score = np.concatenate([np.zeros(0), *map(self._scores, self._features(frame))])
         return Scored(score, score > 0, np.zeros((len(frame), len(self.columns))))
 

@@ -48,7 +48,12 @@ def fit(rows: pd.DataFrame, parameters: Mapping[str, object], seed: int) -> Any:
     from sklearn.pipeline import Pipeline
 
     if len(rows) < 50:
-        raise ModelError(f"{len(rows)} training rows: at least 50 are needed, raise N_SAMPLES or TRAINING_DAYS")
+        raise ModelError(
+            f"{len(rows)} training rows: at least 50 are needed, raise N_SAMPLES or TRAINING_DAYS",
+            code="too_few_rows",
+            rows=len(rows),
+            least=50,
+        )
     forest_parameters = dict(parameters)
     forest_parameters["max_samples"] = min(int(str(forest_parameters["max_samples"])), len(rows))
     pipeline = Pipeline(
@@ -107,9 +112,16 @@ def checked(rows: npt.ArrayLike) -> Floats:
     """
     matrix: Floats = np.atleast_2d(np.asarray(rows, dtype=np.float64))
     if matrix.ndim != 2 or matrix.shape[1] != len(FEATURES):
-        raise ModelError(f"rows of width {matrix.shape[-1]}: anomaly-detector expects {len(FEATURES)} columns")
+        raise ModelError(
+            f"rows of width {matrix.shape[-1]}: anomaly-detector expects {len(FEATURES)} columns",
+            code="wrong_width",
+            width=matrix.shape[-1],
+            expected=len(FEATURES),
+        )
     if not np.isfinite(matrix).all():
-        raise ModelError("rows with NaN or infinity: send the default of a column whose value is not known")
+        raise ModelError(
+            "rows with NaN or infinity: send the default of a column whose value is not known", code="not_finite"
+        )
     return matrix
 
 

@@ -146,7 +146,9 @@ class LstmAutoencoder(DeviationDetector):
             document = lstm_network.read_document(data)
             shape = [FORMAT, lstm_network.WINDOW, list(lstm_network.SIGNALS)]
             if [document["format"], document["window"], document["signals"]] != shape:
-                raise ModelError("the model file is of another format: train it again with this release")
+                raise ModelError(
+                    "the model file is of another format: train it again with this release", code="other_format"
+                )
             detector = cls(document["columns"], float(document["alert_budget"]), int(document["seed"]))
             arrays = {name: np.array(document[name], dtype=np.float64) for name in ("losses", *CALIBRATION_ARRAYS)}
             step_seconds = int(document["step_seconds"])
@@ -172,15 +174,22 @@ class LstmAutoencoder(DeviationDetector):
 
         calibration = start._require_fitted()
         if start.columns != self.columns:
-            differing = sorted(set(self.columns) ^ set(start.columns)) or ["the order of the columns"]
+            differing = sorted(set(self.columns) ^ set(start.columns))
             raise ModelError(
                 f"cannot go on from a detector of {len(start.columns)} columns with one of {len(self.columns)}: "
-                f"{differing[0]} differs, train from scratch"
+                f"{differing[0] if differing else 'the order of the columns'} differs, train from scratch",
+                code="other_columns" if differing else "other_order",
+                before=start.columns,
+                columns=self.columns,
+                differing=differing,
             )
         if calibration.step_seconds != step_seconds:
             raise ModelError(
                 f"cannot go on from a detector of rows {calibration.step_seconds} s apart with rows {step_seconds} s "
-                "apart: train from scratch"
+                "apart: train from scratch",
+                code="other_cadence",
+                before=calibration.step_seconds,
+                step_seconds=step_seconds,
             )
         return copy.deepcopy(start._network)
 

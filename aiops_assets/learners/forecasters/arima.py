@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aiops_assets.errors import ModelError
 from aiops_assets.learners.forecasters.features import NARROW_HOURS, SEASONS, Steps
-from aiops_assets.learners.forecasters.per_metric import UNJUDGED, Metric, PerMetricForecaster, Scale, smallest_errors
+from aiops_assets.learners.forecasters.per_metric import (
+    Metric,
+    PerMetricForecaster,
+    Scale,
+    smallest_errors,
+    unjudged,
+)
 from aiops_assets.timeseries.series import Floats
 
 Order = tuple[int, int, int]
@@ -94,13 +101,18 @@ class ArimaForecaster(PerMetricForecaster):
     def _fit_model(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
         values, day, rows = metric.values, metric.day, len(metric.values)
         if rows < LEAST_ROWS:
-            raise ValueError(f"{rows} rows are too few for ARIMA, which takes {LEAST_ROWS}")
+            raise ModelError(
+                f"{rows} rows are too few for ARIMA, which takes {LEAST_ROWS}",
+                code="too_few_rows",
+                rows=rows,
+                least=LEAST_ROWS,
+            )
         if np.ptp(values) == 0:
-            raise ValueError("it never changed")
+            raise ModelError("it never changed", code="never_changed")
         begin = rows - min(CALIBRATION_DAYS * day, int(rows * CALIBRATION_SHARE))
         origins = metric.origins(np.linspace(begin - 1, rows - 2, ORIGINS).astype(int))
         if not len(origins):
-            raise ValueError(UNJUDGED)
+            raise unjudged()
         begin = int(origins[0]) + 1
         kinds = [(seasonal, compressed) for seasonal in (False, True) for compressed in (False, True)]
         kinds = [kind for kind in kinds if not kind[0] or begin - day >= LEAST_ROWS]

@@ -103,7 +103,7 @@ class DirectForecaster(ABC):
         self.metrics, self.step_seconds = history.metrics, history.step_seconds
         everything = [history, *alike, *others]
         if any((one.metrics, one.step_seconds) != (self.metrics, self.step_seconds) for one in everything):
-            raise ModelError("the histories are not of the same metrics and steps")
+            raise ModelError("the histories are not of the same metrics and steps", code="different_histories")
         rows, day = len(history.times), steps_a_day(history.step_seconds)
         first = min(day, rows // 3)
         self.reach = max(1, min(day, rows - 1 - first))
@@ -128,7 +128,9 @@ class DirectForecaster(ABC):
                 x, y = metric.matrix(t, h), metric.target(t, h)
                 parts.append((x, y, at, h, np.full(len(t), m), self._local(metric, m, t), own))
         if not any(len(part[0]) for part in parts):
-            raise ModelError("no metric has samples from which a forecast could be learnt: bring a longer history")
+            raise ModelError(
+                "no metric has samples from which a forecast could be learnt: bring a longer history", code="no_samples"
+            )
         x, y, t, h, which, local, own = (np.concatenate(column) for column in zip(*parts, strict=True))
         learnt = Pairs(x, y, t, h, which, local, own, first=first, rows=rows, day=day)
         self._calibrate(self._learn(learnt) / learnt.local, learnt)
@@ -210,11 +212,16 @@ class DirectForecaster(ABC):
 def require_same(metrics: tuple[str, ...], step_seconds: int, history: History) -> None:
     """Check that a history has the metrics and steps of the fit, and finite values. Raises ModelError."""
     if not np.isfinite(history.values).all():
-        raise ModelError("the history holds values that are not finite: make it by history_of, which fills gaps")
+        raise ModelError(
+            "the history holds values that are not finite: make it by history_of, which fills gaps", code="not_finite"
+        )
     if not metrics or (history.metrics, history.step_seconds) != (metrics, step_seconds):
         raise ModelError(
             f"fitted on {', '.join(metrics) or 'nothing'} in steps of {step_seconds} s, asked about "
-            f"{', '.join(history.metrics)} in steps of {history.step_seconds} s: fit it on these first"
+            f"{', '.join(history.metrics)} in steps of {history.step_seconds} s: fit it on these first",
+            code="fitted_on_others",
+            fitted=(metrics, step_seconds),
+            asked=(history.metrics, history.step_seconds),
         )
 
 
@@ -222,7 +229,13 @@ def require_horizon(horizon: int, step_seconds: int) -> None:
     """Check that a horizon is 1 to a day's steps. Raises DataError."""
     day = steps_a_day(step_seconds)
     if not 1 <= horizon <= day:
-        raise DataError(f"horizon {horizon}: 1 to {day} steps of {step_seconds} s can be forecast, a day")
+        raise DataError(
+            f"horizon {horizon}: 1 to {day} steps of {step_seconds} s can be forecast, a day",
+            code="bad_horizon",
+            horizon=horizon,
+            most=day,
+            step_seconds=step_seconds,
+        )
 
 
 def draw_pairs(known: Flags, first: int, reach: int, how_many: int, rng: np.random.Generator) -> tuple[Steps, Steps]:

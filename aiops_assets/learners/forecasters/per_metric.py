@@ -24,7 +24,6 @@ from aiops_assets.timeseries.series import Floats
 
 MOST_ORIGINS = 200
 HOUR_MEDIAN = "median of the last hour"
-UNJUDGED = "too few samples in the part that is held back to judge a model"
 STATE = ("seed", "metrics", "step_seconds", "notes", "models")
 
 
@@ -155,7 +154,11 @@ class PerMetricForecaster(ABC):
 
     @abstractmethod
     def _fit_model(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
-        """A model, its (n_origins, horizon) errors on the calibration split, a note; ValueError: none can be fitted."""
+        """A model, its (n_origins, horizon) errors on the calibration split, and a note.
+
+        Raises:
+            ModelError: no model can be fitted; also a ValueError of the library that fits.
+        """
 
     @abstractmethod
     def _forecast_medians(self, model: dict[str, Any], metric: Metric, horizon: int) -> Floats:
@@ -164,7 +167,9 @@ class PerMetricForecaster(ABC):
     def fit(self, history: History) -> None:
         """Fit each metric, and note what was fitted. Raises ModelError: no metric has samples to learn from."""
         if not history.known.any():
-            raise ModelError("no metric has samples from which a forecast could be learnt: bring a longer history")
+            raise ModelError(
+                "no metric has samples from which a forecast could be learnt: bring a longer history", code="no_samples"
+            )
         self.metrics, self.step_seconds = history.metrics, history.step_seconds
         self.notes, self.models, self.margins = {}, [], []
         self._import_library()
@@ -176,8 +181,8 @@ class PerMetricForecaster(ABC):
         try:
             model, errors, note = self._fit_model(metric)
             if not np.isfinite(errors).any():
-                raise ValueError(UNJUDGED)
-        except ValueError as error:  # numpy's LinAlgError is one
+                raise unjudged()
+        except (ModelError, ValueError) as error:  # numpy's LinAlgError is a ValueError
             model, errors, note = {}, hour_median_errors(metric), f"{HOUR_MEDIAN}: {error}"
         self.models.append(model)
         self.margins.append(Margins.of(errors))
@@ -222,15 +227,25 @@ class PerMetricForecaster(ABC):
             header = (document["kind"], document["format"])
             if header != (cls.kind, cls.format):
                 raise ModelError(
-                    f"a model file of kind {header[0]!r}, format {header[1]}: not {cls.kind!r}, {cls.format}"
+                    f"a model file of kind {header[0]!r}, format {header[1]}: not {cls.kind!r}, {cls.format}",
+                    code="other_file",
+                    found=header,
+                    expected=(cls.kind, cls.format),
                 )
             made = cls()
             for name in STATE:
                 setattr(made, name, document[name])
             made.metrics, made.margins = tuple(made.metrics), [Margins(**one) for one in document["margins"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"not a model file of {cls.kind!r}: {error}") from error
+            raise ModelError(
+                f"not a model file of {cls.kind!r}: {error}", code="not_a_model_file", expected=cls.kind
+            ) from error
         return made
+
+
+def unjudged() -> ModelError:
+    """Why a model is not used that has no errors to judge it by."""
+    return ModelError("too few samples in the part that is held back to judge a model", code="unjudged")
 
 
 def bins(reach: int) -> list[tuple[int, int]]:

@@ -71,7 +71,12 @@ class PredictiveAnalytics:
         start: "PredictiveAnalytics | None" = None,
     ) -> None:
         if trees not in TREES:
-            raise ModelError(f"no trees {trees!r}: choose from {', '.join(TREES)}")
+            raise ModelError(
+                f"no trees {trees!r}: choose from {', '.join(TREES)}",
+                code="unknown_trees",
+                trees=trees,
+                known=tuple(TREES),
+            )
         self.lookback = lookback
         self.parts: dict[str, LearnedForecaster] = {
             name: part.forecaster(seed, part.memory, TREES[trees](seed), start.parts[name] if start else None)
@@ -90,7 +95,12 @@ class PredictiveAnalytics:
             ModelError: another step, or no metric has samples to learn from.
         """
         if history.step_seconds != STEP_SECONDS:
-            raise ModelError(f"a history in steps of {history.step_seconds} s: steps of {STEP_SECONDS} s are needed")
+            raise ModelError(
+                f"a history in steps of {history.step_seconds} s: steps of {STEP_SECONDS} s are needed",
+                code="other_steps",
+                step_seconds=history.step_seconds,
+                known=[STEP_SECONDS],
+            )
         every = HOUR_SECONDS // STEP_SECONDS
         for name, part in parts_of(self.lookback).items():
             if part.step_seconds == STEP_SECONDS:
@@ -115,7 +125,12 @@ class PredictiveAnalytics:
             if part.step_seconds == history.step_seconds and len(history.times) >= part.least_rows:
                 return self.parts[name].forecast(history, horizon)
         steps = sorted({part.step_seconds for part in parts_of().values()})
-        raise ModelError(f"a history in steps of {history.step_seconds} s: known are steps of {steps} s")
+        raise ModelError(
+            f"a history in steps of {history.step_seconds} s: known are steps of {steps} s",
+            code="other_steps",
+            step_seconds=history.step_seconds,
+            known=steps,
+        )
 
     def why_anew(self, trees: str, lookback: int) -> str:
         """Why a fit with these trees and look-back has no warm start from this one; empty when it has."""
@@ -132,7 +147,7 @@ class PredictiveAnalytics:
         import joblib
 
         if self.hourly_baseline is None:
-            raise ModelError("the forecaster is not fitted")
+            raise ModelError("the forecaster is not fitted", code="not_fitted")
         document = {
             "format": FORMAT,
             "lookback": self.lookback,
@@ -155,9 +170,13 @@ class PredictiveAnalytics:
         try:
             document = joblib.load(io.BytesIO(data))
         except (pickle.UnpicklingError, EOFError, KeyError) as error:
-            raise ModelError(f"not a model file of predictive-analytics: {error}") from None
+            raise ModelError(f"not a model file of predictive-analytics: {error}", code="not_a_model_file") from None
         if not isinstance(document, Mapping) or document.get("format") != FORMAT:
-            raise ModelError("the model file is of another format: train it again with this release")
+            raise ModelError(
+                "the model file is of another format: train it again with this release",
+                code="other_format",
+                format=FORMAT,
+            )
         model = cls(lookback=document["lookback"])
         parts: Mapping[str, Any] = document["parts"]
         for name, state in parts.items():

@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aiops_assets.learners.forecasters.per_metric import UNJUDGED, Metric, PerMetricForecaster, Scale, smallest_errors
+from aiops_assets.errors import ModelError
+from aiops_assets.learners.forecasters.per_metric import (
+    Metric,
+    PerMetricForecaster,
+    Scale,
+    smallest_errors,
+    unjudged,
+)
 from aiops_assets.timeseries.series import Floats
 
 FIT_DAYS = 14
@@ -48,9 +55,14 @@ class ProphetForecaster(PerMetricForecaster):
     def _fit_model(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
         rows, day = len(metric.values), metric.day
         if rows < LEAST_DAYS * day:
-            raise ValueError(f"{rows} rows are too few for Prophet's season of a day, which takes {LEAST_DAYS:g} days")
+            raise ModelError(
+                f"{rows} rows are too few for Prophet's season of a day, which takes {LEAST_DAYS:g} days",
+                code="too_few_rows",
+                rows=rows,
+                least=LEAST_DAYS * day,
+            )
         if np.ptp(metric.values) == 0:
-            raise ValueError("it never changed")
+            raise ModelError("it never changed", code="never_changed")
         kinds = [(compressed, *one) for compressed in (False, True) for one in CORRECTIONS]
         cuts = [rows - max(1, round(k * CUT_DAYS * day)) for k in range(1, CUTS + 1)]
         cuts = [cut for cut in cuts if cut >= (LEAST_DAYS - CUT_DAYS) * day] or cuts[:1]
@@ -71,7 +83,7 @@ class ProphetForecaster(PerMetricForecaster):
                         ahead = [correct(yhat, scale, metric, begin, t, day, hours, level) for t in origins]
                         found[i].append(metric.errors(origins, np.array(ahead)))
         if not found[0]:
-            raise ValueError(UNJUDGED)
+            raise unjudged()
         errors = [np.concatenate(one) for one in found]
         best = smallest_errors(errors)
         compressed, hours, level = kinds[best]
@@ -111,7 +123,7 @@ def fit_prophet(metric: Metric, end: int, scale: Scale, seed: int) -> Any:
         try:
             return model.fit(frame, seed=seed)
         except RuntimeError as error:  # also of Stan
-            raise ValueError(f"Prophet found no fit: {error}") from error
+            raise ModelError(f"Prophet found no fit: {error}", code="no_fit", cause=str(error)) from error
 
 
 def predict(model: Any, times: pd.DatetimeIndex) -> Floats:

@@ -15,9 +15,10 @@ from aiops_assets.judging.detection.shadow import (
     predictions_of,
     right_first,
 )
+from aiops_assets.judging.statements import Statement
 from aiops_assets.reporting.cards.markdown import text
 from aiops_assets.reporting.cards.subject import Subject
-from aiops_assets.reporting.cards.weaknesses import RECALL, Weakness, weaknesses
+from aiops_assets.reporting.cards.weaknesses import RECALL, weaknesses
 from aiops_assets.reporting.pictures import Judged, contribution_map, figures_with_intervals, score_timelines
 from aiops_assets.reporting.task_report import CardReport
 from aiops_assets.storage.records import EvaluationRecord
@@ -86,7 +87,7 @@ class DetectorCard(CardReport):
         return [("rows", f"{record.rows:,}, {shares}"), ("pods", str(len(record.pods)))]
 
     @override
-    def weaknesses(self, subject: Subject) -> list[Weakness]:
+    def weaknesses(self, subject: Subject) -> list[Statement]:
         right = right_first(first_contributions(subject))
         return weaknesses(subject.manifest, subject.evaluation, subject.figures, right, _episodes(subject))
 

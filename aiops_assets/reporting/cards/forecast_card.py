@@ -9,10 +9,10 @@ from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION
 from aiops_assets.judging.forecasting.holdout import TRIVIAL, TRIVIAL_NAMES
 from aiops_assets.judging.forecasting.shadow import by_metric, forecasts_of, interval_sides, noise
+from aiops_assets.judging.statements import Statement
 from aiops_assets.reporting.cards.forecast_weaknesses import forecast_weaknesses
 from aiops_assets.reporting.cards.markdown import code, table, text
 from aiops_assets.reporting.cards.subject import Subject
-from aiops_assets.reporting.cards.weaknesses import Weakness
 from aiops_assets.reporting.forecast_pictures import fan_chart, reliability
 from aiops_assets.reporting.pictures import Judged, figures_with_intervals
 from aiops_assets.reporting.task_report import CardReport
@@ -107,7 +107,7 @@ class ForecastCard(CardReport):
         return [] if record is None else [("rows", f"{record.rows:,}"), ("segments", text(", ".join(record.pods)))]
 
     @override
-    def weaknesses(self, subject: Subject) -> list[Weakness]:
+    def weaknesses(self, subject: Subject) -> list[Statement]:
         forecasts = None if subject.scores is None else forecasts_of(subject.scores, CHALLENGER)
         return forecast_weaknesses(subject.manifest, subject.evaluation, subject.figures, forecasts)
 

@@ -8,7 +8,8 @@ from aiops_assets.judging.decision import SYNTHETIC
 from aiops_assets.judging.forecasting.gate import ERROR_TOLERANCE, LEAST_ORIGINS
 from aiops_assets.judging.forecasting.holdout import COVERAGE, HORIZON_HOURS, TRIVIAL
 from aiops_assets.judging.forecasting.shadow import by_metric, interval_sides
-from aiops_assets.reporting.cards.weaknesses import Weakness, of_data
+from aiops_assets.judging.statements import Statement
+from aiops_assets.reporting.cards.weaknesses import of_data
 from aiops_assets.storage.records import EvaluationRecord, Manifest
 
 NOTABLE_COVERAGE = 0.05
@@ -24,7 +25,7 @@ def forecast_weaknesses(
     evaluation: EvaluationRecord | None,
     figures: Mapping[str, float],
     forecasts: pd.DataFrame | None,
-) -> list[Weakness]:
+) -> list[Statement]:
     """Known weaknesses, the most serious first; empty when figures and records show none.
 
     Args:
@@ -43,9 +44,9 @@ def forecast_weaknesses(
     return found + _of_holdout(figures, forecasts) + of_data(manifest.effective_source, manifest.source)
 
 
-def _of_errors(figures: Mapping[str, float]) -> list[Weakness]:
+def _of_errors(figures: Mapping[str, float]) -> list[Statement]:
     return [
-        Weakness(
+        Statement(
             "loses_to_trivial",
             f"It loses to {who} {ahead(label)}: its error is {ratio:.2f} of that.",
             trivial=name,
@@ -58,9 +59,9 @@ def _of_errors(figures: Mapping[str, float]) -> list[Weakness]:
     ]
 
 
-def _of_metrics(forecasts: pd.DataFrame) -> list[Weakness]:
+def _of_metrics(forecasts: pd.DataFrame) -> list[Statement]:
     return [
-        Weakness(
+        Statement(
             "loses_in_metric",
             f"Of {metric} it loses to {TRIVIAL[name]}: its error is {ratio:.2f} of that, all horizons together.",
             metric=metric,
@@ -73,7 +74,7 @@ def _of_metrics(forecasts: pd.DataFrame) -> list[Weakness]:
     ]
 
 
-def _of_coverage(figures: Mapping[str, float]) -> list[Weakness]:
+def _of_coverage(figures: Mapping[str, float]) -> list[Statement]:
     shares = {label: figures[f"coverage_{label}"] for label in HORIZON_HOURS if f"coverage_{label}" in figures}
     found = []
     for sign, how in ((1, "wider than they need be"), (-1, "narrower than they say")):
@@ -81,14 +82,14 @@ def _of_coverage(figures: Mapping[str, float]) -> list[Weakness]:
         if off:
             words = [f"{share:.0%} of the values come inside {ahead(label)}" for label, share in off.items()]
             code = "wide_intervals" if sign > 0 else "narrow_intervals"
-            found.append(Weakness(code, f"Its 80 % intervals are {how}: {', '.join(words)}.", coverage=off))
+            found.append(Statement(code, f"Its 80 % intervals are {how}: {', '.join(words)}.", coverage=off))
     return found
 
 
-def _of_sides(forecasts: pd.DataFrame) -> list[Weakness]:
+def _of_sides(forecasts: pd.DataFrame) -> list[Statement]:
     shares = interval_sides(forecasts).groupby("metric", sort=True)[["below", "above"]].mean()
     return [
-        Weakness(
+        Statement(
             "lopsided_interval",
             f"The interval of {metric} is lopsided: {below:.0%} of the values come below it, {above:.0%} above.",
             metric=metric,
@@ -100,31 +101,31 @@ def _of_sides(forecasts: pd.DataFrame) -> list[Weakness]:
     ]
 
 
-def _of_evaluation(evaluation: EvaluationRecord) -> list[Weakness]:
+def _of_evaluation(evaluation: EvaluationRecord) -> list[Statement]:
     found = []
     gap = evaluation.gaps.get("mae")
     if gap and gap.value > ERROR_TOLERANCE:
         sure = "beyond the noise" if gap.low > 0 else "which may be noise"
         text = f"Its error is larger than that of {evaluation.opponent}: by {gap.value:.1%}, {sure}."
         facts = {"opponent": evaluation.opponent, "difference": gap.value, "is_sure": gap.low > 0}
-        found.append(Weakness("worse_than_opponent", text, **facts))
+        found.append(Statement("worse_than_opponent", text, **facts))
     if evaluation.effective_source == SYNTHETIC:
         text = "It was judged by generated series only: nobody has seen it forecast a real cluster."
-        found.append(Weakness("judged_by_generated", text))
+        found.append(Statement("judged_by_generated", text))
     return found
 
 
-def _of_holdout(figures: Mapping[str, float], forecasts: pd.DataFrame | None) -> list[Weakness]:
+def _of_holdout(figures: Mapping[str, float], forecasts: pd.DataFrame | None) -> list[Statement]:
     found = []
     missing = [label for label in HORIZON_HOURS if f"coverage_{label}" not in figures]
     if missing:
         horizons = ", ".join(label.replace("h", " h") for label in missing)
         text = f"It was never judged {horizons} ahead: the hold-out is too short for that."
-        found.append(Weakness("unjudged_horizons", text, horizons=missing))
+        found.append(Statement("unjudged_horizons", text, horizons=missing))
     n_origins = 0 if forecasts is None else forecasts["origin"].nunique()
     if 0 < n_origins < MIN_CARD_ORIGINS:
         text = f"It was judged from {n_origins} moments: too few to say how good it is."
-        found.append(Weakness("few_origins", text, origins=n_origins))
+        found.append(Statement("few_origins", text, origins=n_origins))
     return found
 
 

@@ -1,11 +1,10 @@
 """Known weaknesses of a detector, derived from its figures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from aiops_assets.judging.decision import SYNTHETIC
 from aiops_assets.judging.detection.gate import AP_TOLERANCE
+from aiops_assets.judging.statements import Statement
 from aiops_assets.storage.records import EvaluationRecord, Manifest, SourceReport
 from aiops_assets.synthetic.anomalies import ANOMALIES
 from aiops_assets.timeseries.features import ROW_EVERY_MINUTES
@@ -22,33 +21,13 @@ ROWS_A_DAY = 24 * 60 // ROW_EVERY_MINUTES
 RECALL = "recall_"
 
 
-@dataclass(frozen=True, init=False)
-class Weakness:
-    """A known weakness of a version, as its card lists it.
-
-    Attributes:
-        code: identifies the weakness.
-        text: the sentence for people.
-        facts: the values in the sentence: numbers, kinds, names.
-    """
-
-    code: str
-    text: str
-    facts: Mapping[str, Any]
-
-    def __init__(self, code: str, text: str, **facts: Any) -> None:
-        object.__setattr__(self, "code", code)
-        object.__setattr__(self, "text", text)
-        object.__setattr__(self, "facts", facts)
-
-
 def weaknesses(
     manifest: Manifest,
     evaluation: EvaluationRecord | None,
     figures: Mapping[str, float],
     right_first: Mapping[str, float],
     episodes: Mapping[str, tuple[int, int]],
-) -> list[Weakness]:
+) -> list[Statement]:
     """Known weaknesses, the most serious first; empty when figures and records show none.
 
     Args:
@@ -61,11 +40,11 @@ def weaknesses(
     if evaluation:
         found += _of_evaluation(evaluation)
     text = "The anomalies that it was judged by were generated, not incidents that people saw."
-    found.append(Weakness("generated_anomalies", text))
+    found.append(Statement("generated_anomalies", text))
     return found + of_data(manifest.effective_source, manifest.source)
 
 
-def _of_detection(figures: Mapping[str, float], episodes: Mapping[str, tuple[int, int]]) -> list[Weakness]:
+def _of_detection(figures: Mapping[str, float], episodes: Mapping[str, tuple[int, int]]) -> list[Statement]:
     found = []
     for name, share in sorted(figures.items()):
         if name.startswith(RECALL) and share < LEAST_RECALL:
@@ -75,23 +54,23 @@ def _of_detection(figures: Mapping[str, float], episodes: Mapping[str, tuple[int
     if unjudged:
         kinds = ", ".join(kind.replace("_", " ") for kind in unjudged)
         text = f"It was never judged on: {kinds}. The hold-out has no such row."
-        found.append(Weakness("unjudged_kinds", text, kinds=unjudged))
+        found.append(Statement("unjudged_kinds", text, kinds=unjudged))
     precision = figures.get("precision")
     if precision is not None and precision < LEAST_PRECISION:
         text = f"Most of its alerts are wrong: {precision:.0%} of the rows under alert are anomalous."
-        found.append(Weakness("low_precision", text, precision=precision))
+        found.append(Statement("low_precision", text, precision=precision))
     daily = figures.get("false_alarm_rate", 0.0) * ROWS_A_DAY
     if daily >= MOST_FALSE_ALARMS_A_DAY:
         text = f"On average {daily:.1f} normal rows a pod and day are under alert; a day has {ROWS_A_DAY} rows."
-        found.append(Weakness("false_alarms", text, daily=daily))
+        found.append(Statement("false_alarms", text, daily=daily))
     return found
 
 
-def _of_recall(kind: str, share: float, alerted: int, episodes: int) -> Weakness:
+def _of_recall(kind: str, share: float, alerted: int, episodes: int) -> Statement:
     words = kind.replace("_", " ")
     facts = {"kind": kind, "recall": share, "alerted": alerted, "episodes": episodes}
     if alerted * 2 > episodes:
-        return Weakness(
+        return Statement(
             "low_recall_in_episodes",
             f"Its alerts cover little of a {words}: {share:.0%} of the anomalous rows; {alerted} of {episodes} "
             "episodes have one.",
@@ -99,12 +78,12 @@ def _of_recall(kind: str, share: float, alerted: int, episodes: int) -> Weakness
         )
     also = f", and {alerted} of {episodes} episodes have an alert" if episodes else ""
     text = f"It misses most of a {words}: {share:.0%} of the anomalous rows are under alert{also}."
-    return Weakness("low_recall", text, **facts)
+    return Statement("low_recall", text, **facts)
 
 
-def _of_contributions(right_first: Mapping[str, float]) -> list[Weakness]:
+def _of_contributions(right_first: Mapping[str, float]) -> list[Statement]:
     return [
-        Weakness(
+        Statement(
             "wrong_metric_first",
             f"Of a {kind.replace('_', ' ')} it names another metric first: one that changed comes first in "
             f"{share:.0%} of the anomalous rows.",
@@ -116,39 +95,39 @@ def _of_contributions(right_first: Mapping[str, float]) -> list[Weakness]:
     ]
 
 
-def _of_evaluation(evaluation: EvaluationRecord) -> list[Weakness]:
+def _of_evaluation(evaluation: EvaluationRecord) -> list[Statement]:
     found = []
     gap = evaluation.gaps.get("average_precision")
     if gap and gap.value < -AP_TOLERANCE:
         sure = "beyond the noise" if gap.high < 0 else "which may be noise"
         text = f"It ranks rows worse than {evaluation.opponent}: {gap.value:+.3f} of average precision, {sure}."
         facts = {"opponent": evaluation.opponent, "difference": gap.value, "is_sure": gap.high < 0}
-        found.append(Weakness("worse_than_opponent", text, **facts))
+        found.append(Statement("worse_than_opponent", text, **facts))
     if evaluation.anomalous_rows < LEAST_ANOMALOUS_ROWS:
         text = (
             f"It was judged by {evaluation.anomalous_rows} anomalous rows: enough to compare two versions, too few to "
             "say how good one is."
         )
-        found.append(Weakness("few_anomalous_rows", text, rows=evaluation.anomalous_rows))
+        found.append(Statement("few_anomalous_rows", text, rows=evaluation.anomalous_rows))
     return found
 
 
-def of_data(effective_source: str, source: SourceReport) -> list[Weakness]:
+def of_data(effective_source: str, source: SourceReport) -> list[Statement]:
     """Weaknesses that follow from the rows of the training set, for models of any task."""
     found = []
     if effective_source == SYNTHETIC:
-        found.append(Weakness("generated_rows", "It never saw a real cluster: all its rows were generated."))
+        found.append(Statement("generated_rows", "It never saw a real cluster: all its rows were generated."))
     if source.note:
         text = f"Its rows are not those that were asked for: {source.note}."
-        found.append(Weakness("other_source", text, note=source.note))
+        found.append(Statement("other_source", text, note=source.note))
     if source.cached_age_seconds is not None:
         hours = source.cached_age_seconds / 3600
         text = f"Its newest rows had been fetched {hours:.1f} hours before."
-        found.append(Weakness("cached_rows", text, hours=hours))
+        found.append(Statement("cached_rows", text, hours=hours))
     if source.coverage is not None and source.coverage < FULL_DAY:
         text = f"Of the samples of its window {source.coverage:.0%} are there."
-        found.append(Weakness("missing_samples", text, coverage=source.coverage))
+        found.append(Statement("missing_samples", text, coverage=source.coverage))
     if source.missing_share is not None and source.missing_share > NOTABLE_MISSING:
         text = f"Gaps in the metrics cost {source.missing_share:.0%} of its rows."
-        found.append(Weakness("gaps", text, share=source.missing_share))
-    return found + [Weakness("warned", f"Of its data was said: {one}.", warning=one) for one in source.warnings]
+        found.append(Statement("gaps", text, share=source.missing_share))
+    return found + [Statement("warned", f"Of its data was said: {one}.", warning=one) for one in source.warnings]
