@@ -116,7 +116,7 @@ def _coverage_problem(source: SourceReport, least: float) -> tuple[str, str]:
         return f"no sample in the whole window of {', '.join(silent)}: is its exporter scraped, has a pod a limit?", ""
     lowest = min(source.coverage_by_metric, key=lambda name: source.coverage_by_metric[name])
     note = f"{source.coverage:.0%} of the window is there (least: {lowest})" if source.coverage < FULL_DAY else ""
-    return stop and f"{stop} (least: {lowest})", note
+    return f"{stop.text} (least: {lowest})" if stop else "", note
 
 
 def _moved_since_champion(
