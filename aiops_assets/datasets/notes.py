@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from aiops_assets.timeseries.quality import Shortage, WindowCoverage
+from aiops_assets.timeseries.quality import Shortage
 
 
 @dataclass(frozen=True, init=False)
@@ -59,8 +59,12 @@ def _insufficient(shortage: Shortage | None, has_cache: bool) -> list[str]:
     return [f"cached days do not suffice: {shortage.text if shortage else 'there are none'}"]
 
 
-def _low_coverage(coverage: WindowCoverage) -> str:
-    return f"coverage of the window is {coverage.stated()}"
+def _low_coverage(share: float, days: int, full_days: int, lowest: str) -> str:
+    return f"coverage of the window is {share:.0%} of {days} days, {full_days} of them full (least: {lowest})"
+
+
+def _part_of_window(share: float, lowest: str) -> str:
+    return f"{share:.0%} of the window is there (least: {lowest})"
 
 
 def _short_cluster(asked: float, got: float) -> str:
@@ -86,6 +90,7 @@ WORDINGS: dict[str, Callable[..., str]] = {
     "synthetic_allowed": _synthetic_allowed,
     "nothing_allowed": _nothing_allowed,
     "low_coverage": _low_coverage,
+    "part_of_window": _part_of_window,
     "short_cluster": _short_cluster,
     "silent_pods": _silent_pods,
     "pods_left_out": _pods_left_out,

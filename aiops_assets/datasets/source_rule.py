@@ -166,10 +166,11 @@ def from_window(
 
 
 def _warnings(choice: Choice, window: Window, blend: Blend) -> list[str]:
-    low = window.coverage.share < FULL_DAY
+    found = window.coverage
+    low = Note("low_coverage", share=found.share, days=found.days, full_days=found.full_days, lowest=found.lowest)
     return [
         *([choice.note.text] if choice.note else []),
-        *([Note("low_coverage", coverage=window.coverage).text] if low else []),
+        *([low.text] if found.share < FULL_DAY else []),
         *(note.text for note in blend.notes),
         *window.damaged,
     ]

@@ -49,10 +49,10 @@ class WindowCoverage:
         metrics = list(self.shares.values())
         return sum(all(days[day] >= FULL_DAY for days in metrics) for day in metrics[0]) if metrics else 0
 
-    def stated(self) -> str:
-        """In words, for people."""
-        lowest = min(self.by_metric, key=lambda name: self.by_metric[name])
-        return f"{self.share:.0%} of {self.days} days, {self.full_days} of them full (least: {lowest})"
+    @property
+    def lowest(self) -> str:
+        """The metric that has least."""
+        return min(self.by_metric, key=lambda name: self.by_metric[name])
 
 
 def window_coverage(

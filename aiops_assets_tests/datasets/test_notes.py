@@ -1,14 +1,11 @@
 """Notes on rows as data: every code has its words."""
 
-from datetime import date
-
 from aiops_assets.datasets.notes import WORDINGS, Note
-from aiops_assets.timeseries.quality import Shortage, WindowCoverage
+from aiops_assets.timeseries.quality import Shortage
 from aiops_assets_tests.snapshot import assert_snapshot
 
 SHORT = Shortage("low_coverage", found=2 / 7, wanted=0.5)
 FEW = Shortage("few_full_days", found=2, wanted=3)
-COVERAGE = WindowCoverage({"cpu_usage": {date(2026, 10, day): float(day > 28) for day in range(25, 32)}})
 NOTES = [
     Note("no_server"),
     Note("cached_days", problem="no answer", hours=26.04),
@@ -19,7 +16,8 @@ NOTES = [
     Note("synthetic_allowed", problem="no answer", shortage=None, has_cache=False),
     Note("nothing_allowed", problem="no answer", fallback=("fail",)),
     Note("nothing_allowed", problem="no answer", fallback=("cached",), shortage=SHORT, has_cache=False),
-    Note("low_coverage", coverage=COVERAGE),
+    Note("low_coverage", share=0.43, days=7, full_days=3, lowest="cpu_usage"),
+    Note("part_of_window", share=0.43, lowest="cpu_usage"),
     Note("short_cluster", asked=0.8, got=0.5),
     Note("silent_pods", silent=2, pods=20),
     Note("pods_left_out", most=2, scored=2, living=3),

@@ -265,10 +265,9 @@ def test_ten_days_of_fourteen_train_and_are_said(tmp_path: Path) -> None:
     _note(lake, reached=True)
     rows, record = _cluster_set(settings, lake)
     assert (record.source.full_days, record.source.window_days) == (10, 14)
-    days = {END.date() - timedelta(days=back): float(back <= 10) for back in range(14, 0, -1)}
-    coverage = WindowCoverage({"cpu_usage": days})
-    assert (coverage.share, coverage.full_days) == (pytest.approx(10 / 14), 10)
-    assert record.source.warnings == (Note("low_coverage", coverage=coverage).text,)
+    assert record.source.warnings == (
+        Note("low_coverage", share=10 / 14, days=14, full_days=10, lowest="cpu_usage").text,
+    )
     assert record.source.rows == {"prometheus": 2880, "synthetic": 720}
     cuts = rows[rows["split"] == "holdout"].groupby("source")["timestamp"].min()
     assert set(cuts) == {END - timedelta(days=2)}

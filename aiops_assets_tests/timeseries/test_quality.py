@@ -26,8 +26,7 @@ def test_the_metric_that_has_least_decides() -> None:
     assert coverage.by_metric == pytest.approx({"fine": 1.0, "coarse": 1.5 / 7})
     assert coverage.share == pytest.approx(1.5 / 7)
     assert (coverage.days, coverage.full_days) == (7, 1)
-    assert coverage.stated().startswith("21% of 7 days")
-    assert "coarse" in coverage.stated()
+    assert (f"{coverage.share:.0%}", coverage.days, coverage.lowest) == ("21%", 7, "coarse")
 
 
 def test_a_day_is_full_from_ninety_percent_on() -> None:
