@@ -96,7 +96,7 @@ def compare(frame: pd.DataFrame) -> SideBySide:
     """
     challenger, champion = said(frame, CHALLENGER), said(frame, CHAMPION)
     if challenger is None:
-        raise ModelError("the challenger's scores are not finite")
+        raise ModelError("the challenger's scores are not finite", code="not_finite")
     if champion is None:
         return SideBySide(judge(challenger, frame), None, None, None)
     return SideBySide(
