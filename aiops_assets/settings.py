@@ -208,7 +208,7 @@ class Settings(BaseModel):
         if self.data_source == "auto" and self.aiops_env != "production":
             return "synthetic"
         setting = f"DATA_SOURCE={self.data_source}" + " (or MODEL_SOURCES)" * bool(self.model_sources)
-        raise SettingsError(f"{setting} needs PROMETHEUS_URL, e.g. PROMETHEUS_URL=http://host:9090")
+        raise SettingsError(f"{setting} needs PROMETHEUS_URL, e.g. PROMETHEUS_URL=http://host:9090", code="no_server")
 
     def for_source(self, source: str) -> "Settings":
         """The same with another DATA_SOURCE; an empty one changes nothing."""
@@ -269,7 +269,10 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     try:
         return Settings.model_validate({**defaults, **derived, **given, "aiops_home": home})
     except ValidationError as error:
-        raise SettingsError("; ".join(_explain(problem, given) for problem in error.errors())) from None
+        problems = error.errors()
+        names = tuple(str(problem["loc"][0]).upper() for problem in problems)
+        text = "; ".join(_explain(problem, given) for problem in problems)
+        raise SettingsError(text, code="wrong_values", names=names) from None
 
 
 def origin(name: str, environment: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 from typing_extensions import override
 
 from aiops_assets.datasets.generation import frame_of, series_of
+from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.window import LEAST_POD_MINUTES, Window, draw_pods, read_cluster, read_pods
 from aiops_assets.errors import EmptyDataError, IntegrityError
 from aiops_assets.settings import Settings
@@ -42,7 +43,7 @@ class Blend:
         start: begin of the window.
         anomaly_rate: requested share (0 to 1) of anomalous rows.
         missing: share (0 to 1) of rows lost to gaps; ``None`` for generated rows alone.
-        warnings: what people should know before they trust a model of these rows.
+        notes: what people should know before they trust a model of these rows.
     """
 
     rows: pd.DataFrame
@@ -52,7 +53,7 @@ class Blend:
     start: pd.Timestamp
     anomaly_rate: float
     missing: float | None = None
-    warnings: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 class Blender(Protocol):
@@ -90,7 +91,7 @@ class PodFeatures(Blender):
         series = series_of(recipe)
         days = _generated_days(series.to_frame())
         if combined_digest({day.day: day.digest for day in days}) != announced:
-            raise IntegrityError("synthetic_series was made by other code: materialize it again")
+            raise IntegrityError("synthetic_series was made by other code: materialize it again", code="other_code")
         rows = synthetic_rows(series, settings.n_samples, recipe.anomaly_rate, recipe.seed)
         return Blend(rows, series.pods, recipe, days, series.times[0], settings.anomaly_rate)
 
@@ -151,15 +152,12 @@ class ClusterMetrics(Blender):
         generated = frame_of(blend) if blend else None
         rows, missing = cluster_metrics.blended_segments(real, generated, share)
         lacking = 0 if generated is None else cluster_metrics.generated_rows(real, share) - len(generated)
-        warnings: tuple[str, ...] = ()
+        notes: tuple[Note, ...] = ()
         if lacking > 0:
-            got = (rows["source"] == "synthetic").mean()
-            warnings = (
-                f"SYNTHETIC_RATIO={share:g}: a generated cluster has no more rows than its window, {got:.0%} are",
-            )
+            notes = (Note("short_cluster", asked=share, got=(rows["source"] == "synthetic").mean()),)
         days = () if generated is None else _generated_days(generated)
         start = pd.Timestamp(fetched["timestamp"].iloc[0])
-        return Blend(rows, tuple(rows["pod"].unique()), blend, days, start, 0.0, missing, warnings)
+        return Blend(rows, tuple(rows["pod"].unique()), blend, days, start, 0.0, missing, notes)
 
 
 BLENDERS: dict[str, Blender] = {
@@ -187,7 +185,10 @@ def _drawn(view: View, settings: Settings, lake: Lake, window: Window) -> _Drawn
         raise EmptyDataError(
             f"{POD_CPU.name}: of {len(window.pod_minutes)} pods none lived for {LEAST_POD_MINUTES} minutes from "
             f"{window.days[0]} to {window.days[-1]}; is cAdvisor scraped, and are these days within the server's "
-            f"retention? Query: {POD_CPU.promql}"
+            f"retention? Query: {POD_CPU.promql}",
+            code="no_lasting_pod",
+            pods=len(window.pod_minutes),
+            least_minutes=LEAST_POD_MINUTES,
         )
     real = read_pods(lake, window, settings.end, pods)
     return _Drawn(pods, real, holdout_of(real))
@@ -207,9 +208,9 @@ def _pod_blend(
     rate: float,
 ) -> Blend:
     n_silent = len(drawn.pods) - rows.loc[rows["source"] == "prometheus", "pod"].nunique()
-    warnings = (f"{n_silent} of {len(drawn.pods)} pods gave no row: gaps in their metrics",) if n_silent else ()
+    notes = (Note("silent_pods", silent=n_silent, pods=len(drawn.pods)),) if n_silent else ()
     days = _generated_days(generated.to_frame()) if generated else ()
-    return Blend(rows, drawn.pods, recipe, days, drawn.real.times[0], rate, missing, warnings)
+    return Blend(rows, drawn.pods, recipe, days, drawn.real.times[0], rate, missing, notes)
 
 
 def _generated_days(frame: pd.DataFrame) -> tuple[Day, ...]:

@@ -206,7 +206,8 @@ class _Ingest:
         except PrometheusUnreachable as error:
             return str(error).replace("PROMETHEUS_URL", "THANOS_URL")
         except PrometheusError as error:
-            raise type(error)(str(error).replace("PROMETHEUS_URL", "THANOS_URL")) from error
+            text = str(error).replace("PROMETHEUS_URL", "THANOS_URL")
+            raise type(error)(text, code=error.code, **error.facts) from error
         return ""
 
     def _stored(self, day: date) -> tuple[bool, datetime, DayInfo | None]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.datasets.ingest import MetricFetch, ingest_metric
+from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.window import Window, draw_pods, read_cluster, read_pods, read_window
 from aiops_assets.errors import DataError, EmptyDataError, IntegrityError
 from aiops_assets.learners.detectors.deviation_scores import ALERT_DAYS
@@ -46,14 +47,14 @@ class NewestWindow:
         source: "prometheus", "cached" or "synthetic".
         pods: the engine's five metrics of living pods; ``None``: there are no samples.
         cluster: ``timestamp`` and the metrics of ``FORECAST_METRICS``, every five minutes; ``None``: no samples.
-        lacking: "pods" or "cluster" -> why there are no samples.
+        lacking: "pods" or "cluster" -> the error that says why there are no samples.
         notes: what people should know before they trust scores of it.
     """
 
     source: str
     pods: PodSeries | None = None
     cluster: pd.DataFrame | None = None
-    lacking: dict[str, str] = field(default_factory=dict)
+    lacking: dict[str, DataError] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -66,11 +67,11 @@ class NewestWindow:
     def problems(self, now: datetime) -> list[str]:
         """Why scores of the window say little about the present: missing or old parts first, then the notes."""
         old = [
-            f"the newest sample of {name} is {(now - end).total_seconds() / 3600:.1f} h old"
+            Note("old_sample", name=name, hours=(now - end).total_seconds() / 3600).text
             for name, end in self.ends.items()
             if now - end > STALE
         ]
-        return [*self.lacking.values(), *old, *self.notes]
+        return [*map(str, self.lacking.values()), *old, *self.notes]
 
 
 def generated_window(settings: Settings, now: datetime) -> NewestWindow:
@@ -130,18 +131,19 @@ def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = 
     Raises:
         StoreError: the lake cannot be read at all.
     """
-    notes = [f"{problem}; cached days are used"] if problem else []
-    pods, cluster, lacking = None, None, {}
+    notes = [Note("cached_newest", problem=problem).text] if problem else []
+    pods, cluster = None, None
+    lacking: dict[str, DataError] = {}
     try:
         pods, found = _stored_pods(settings, lake, now)
         notes += found
     except DataError as error:
-        lacking["pods"] = str(error)
+        lacking["pods"] = error
     try:
         cluster, found = _stored_cluster(lake, now)
         notes += found
     except DataError as error:
-        lacking["cluster"] = str(error)
+        lacking["cluster"] = error
     return NewestWindow(CACHED if problem else FETCHED, pods, cluster, lacking, tuple(dict.fromkeys(notes)))
 
 
@@ -153,7 +155,9 @@ def _stored_pods(settings: Settings, lake: Lake, now: datetime) -> tuple[PodSeri
     if not pods:
         raise EmptyDataError(
             f"{POD_CPU.name}: no pod has an hour of samples, some of them in the newest hour of {window.days[-1]}: "
-            f"is cAdvisor scraped? Query: {POD_CPU.promql}"
+            f"is cAdvisor scraped? Query: {POD_CPU.promql}",
+            code="no_living_pod",
+            day=window.days[-1],
         )
     end = min(pd.Timestamp(window.days[-1], tz="UTC") + pd.Timedelta(days=1), pd.Timestamp(now).ceil("min"))
     series = read_pods(lake, window, end, pods)
@@ -162,7 +166,8 @@ def _stored_pods(settings: Settings, lake: Lake, now: datetime) -> tuple[PodSeri
     until = pd.Timestamp(series.times[int(minutes_there[-1])])
     notes = list(window.damaged)
     if len(minutes) > len(pods):
-        notes.append(f"TRAINING_PODS={settings.training_pods}: {len(pods)} of {len(minutes)} living pods are scored")
+        note = Note("pods_left_out", most=settings.training_pods, scored=len(pods), living=len(minutes))
+        notes.append(note.text)
     return _between(series, until - pd.Timedelta(days=POD_DAYS), until), notes
 
 
@@ -180,7 +185,11 @@ def _newest_days(lake: Lake, first: MetricSpec, metrics: Sequence[MetricSpec], n
     """The newest stored day of a metric that is not in the future, and ``n`` days before it. Raises EmptyDataError."""
     last = max((day for day in lake.days(first) if day <= now.astimezone(UTC).date()), default=None)
     if last is None:
-        raise EmptyDataError(f"{first.name}: the lake holds no day of it; materialize raw_metrics first")
+        raise EmptyDataError(
+            f"{first.name}: the lake holds no day of it; materialize raw_metrics first",
+            code="no_stored_day",
+            metric=first.name,
+        )
     return read_window(lake, [last - timedelta(days=back) for back in range(n, -1, -1)], metrics)
 
 

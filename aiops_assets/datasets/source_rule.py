@@ -12,10 +12,12 @@ The rule of the fallback:
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 
 from aiops_assets.datasets.blends import BLENDERS, Blend
+from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.window import Window, read_window
 from aiops_assets.errors import NotFoundError, PrometheusUnreachable, SettingsError
 from aiops_assets.settings import Settings
@@ -31,7 +33,7 @@ class Choice:
     """The source that is used; ``note`` states why it differs from the requested one, empty if it does not."""
 
     source: str
-    note: str = ""
+    note: Note | None = None
     cached_age: timedelta | None = None
 
 
@@ -49,32 +51,36 @@ def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now
         PrometheusUnreachable: the server cannot be reached, and FALLBACK allows no source with enough data.
     """
     if outcome is None:
-        raise NotFoundError("raw_metrics was never materialized: materialize it first, or select it too")
+        raise NotFoundError(
+            "raw_metrics was never materialized: materialize it first, or select it too", code="never_fetched"
+        )
     if outcome.reached:
         closed = {day.day for day in window.found if day.closed}
         stale = [day for day in window.days if day.isoformat() not in closed and not outcome.requested(day)]
         if stale or datetime.fromisoformat(outcome.when) < settings.end:
             raise NotFoundError(
                 f"the last fetch, at {outcome.when}, asked for {outcome.first_day} to {outcome.last_day}; the window "
-                f"needs {window.days[0]} to {window.days[-1]}: materialize raw_metrics for them"
+                f"needs {window.days[0]} to {window.days[-1]}: materialize raw_metrics for them",
+                code="window_not_fetched",
+                fetched=(outcome.first_day, outcome.last_day),
+                needed=(window.days[0].isoformat(), window.days[-1].isoformat()),
             )
         return Choice("prometheus")
-    problem = outcome.problem
-    notes: list[str] = []
+    tried: dict[str, Any] = {}
     for option in settings.fallback:
         if option == "synthetic":
-            return Choice("synthetic", "; ".join([problem, *notes, "FALLBACK allows synthetic data"]))
+            return Choice("synthetic", Note("synthetic_allowed", problem=outcome.problem, **tried))
         if option == "cached":
-            lacking = too_little(
+            shortage = too_little(
                 window.coverage.share, window.coverage.full_days, len(window.days), settings.min_coverage
             )
-            if window.fetched and not lacking:
+            if window.fetched and not shortage:
                 age = now - window.fetched
                 hours = age.total_seconds() / 3600
-                return Choice("cached", f"{problem}; cached days are used, fetched {hours:.1f} h ago", age)
-            notes.append(f"cached days do not suffice: {lacking or 'there are none'}")
-    allowed = ",".join(settings.fallback)
-    raise PrometheusUnreachable("; ".join([problem, *notes, f"FALLBACK={allowed} allows nothing else"]))
+                return Choice("cached", Note("cached_days", problem=outcome.problem, hours=hours), age)
+            tried = {"shortage": shortage, "has_cache": window.fetched is not None}
+    note = Note("nothing_allowed", problem=outcome.problem, fallback=settings.fallback, **tried)
+    raise PrometheusUnreachable(note.text, code=note.code, **note.facts)
 
 
 def training_set(
@@ -102,10 +108,14 @@ def training_set(
         AiopsError: see :func:`choose`, :func:`from_recipe` and :func:`from_window`.
     """
     if settings.mode == "synthetic":
-        why = "PROMETHEUS_URL is not set" if settings.data_source == "auto" else ""
+        why = Note("no_server") if settings.data_source == "auto" else None
         return from_recipe(view, settings, recipe, announced, len(days), note=why)
     if settings.end > now:
-        raise SettingsError(f"SYNTHETIC_END={settings.end.date()}: a window of real days cannot end in the future")
+        raise SettingsError(
+            f"SYNTHETIC_END={settings.end.date()}: a window of real days cannot end in the future",
+            code="end_in_future",
+            end=settings.end.date().isoformat(),
+        )
     window = read_window(lake, days, view.metrics)
     choice = choose(settings, lake.last_fetch(), window, now)
     if choice.source == "synthetic":
@@ -114,7 +124,7 @@ def training_set(
 
 
 def from_recipe(
-    view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int, note: str
+    view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int, note: Note | None
 ) -> tuple[pd.DataFrame, TrainingSetRecord]:
     """Generated rows alone: of pods over the recipe's days, of a cluster over ``n_days``.
 
@@ -122,8 +132,9 @@ def from_recipe(
         IntegrityError: the recipe no longer yields the series that was announced.
     """
     blend = BLENDERS[view.name].generated(view, settings, recipe, announced, n_days)
-    warnings = (note,) if note and settings.mode != "synthetic" else ()
-    report = SourceReport(asked=settings.data_source, rows=_counts(blend.rows), note=note, warnings=warnings)
+    stated = note.text if note else ""
+    warnings = (stated,) if note and settings.mode != "synthetic" else ()
+    report = SourceReport(asked=settings.data_source, rows=_counts(blend.rows), note=stated, warnings=warnings)
     return blend.rows, _record(view, settings, blend, "synthetic", report, blend.days, {})
 
 
@@ -141,7 +152,7 @@ def from_window(
     report = SourceReport(
         asked=settings.data_source,
         rows=_counts(blend.rows),
-        note=choice.note,
+        note=choice.note.text if choice.note else "",
         cached_age_seconds=int(choice.cached_age.total_seconds()) if choice.cached_age is not None else None,
         coverage=coverage.share,
         coverage_by_metric=coverage.by_metric,
@@ -156,11 +167,12 @@ def from_window(
 
 
 def _warnings(choice: Choice, window: Window, blend: Blend) -> list[str]:
-    low = window.coverage.share < FULL_DAY
+    found = window.coverage
+    low = Note("low_coverage", share=found.share, days=found.days, full_days=found.full_days, lowest=found.lowest)
     return [
-        *([choice.note] if choice.note else []),
-        *([f"coverage of the window is {window.coverage.stated()}"] if low else []),
-        *blend.warnings,
+        *([choice.note.text] if choice.note else []),
+        *([low.text] if found.share < FULL_DAY else []),
+        *(note.text for note in blend.notes),
         *window.damaged,
     ]
 

@@ -107,7 +107,12 @@ def read_cluster(lake: Lake, window: Window, end: pd.Timestamp, metrics: Sequenc
     for metric in metrics:
         wide = read_metric(lake, metric, _found(window, metric)).reindex(times)
         if wide.shape[1] > 1:
-            raise SchemaError(f"{metric.name}: {wide.shape[1]} series for one cluster; the query must aggregate them")
+            raise SchemaError(
+                f"{metric.name}: {wide.shape[1]} series for one cluster; the query must aggregate them",
+                code="several_series",
+                metric=metric.name,
+                series=wide.shape[1],
+            )
         columns[metric.name] = wide.iloc[:, 0] if wide.shape[1] else pd.Series(np.nan, times)
     return pd.DataFrame(columns).reset_index()
 

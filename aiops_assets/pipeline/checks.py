@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import dagster as dg
 import pandas as pd
 
+from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.selection import training_set_name
 from aiops_assets.errors import SchemaError, StoreError
 from aiops_assets.families.catalog import MODELS
@@ -115,8 +116,9 @@ def _coverage_problem(source: SourceReport, least: float) -> tuple[str, str]:
     if silent := [name for name, share in source.coverage_by_metric.items() if not share]:
         return f"no sample in the whole window of {', '.join(silent)}: is its exporter scraped, has a pod a limit?", ""
     lowest = min(source.coverage_by_metric, key=lambda name: source.coverage_by_metric[name])
-    note = f"{source.coverage:.0%} of the window is there (least: {lowest})" if source.coverage < FULL_DAY else ""
-    return stop and f"{stop} (least: {lowest})", note
+    part = Note("part_of_window", share=source.coverage, lowest=lowest)
+    note = part.text if source.coverage < FULL_DAY else ""
+    return f"{stop.text} (least: {lowest})" if stop else "", note
 
 
 def _moved_since_champion(

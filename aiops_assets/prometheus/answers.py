@@ -83,13 +83,18 @@ def read_result(answer: Answer, document: dict[str, Any] | None, promql: str, ki
     if warnings:
         raise PrometheusPartial(
             f"the answer is incomplete: {_line(warnings)}; the stores behind PROMETHEUS_URL must all be up. "
-            f"{query_note(promql)}"
+            f"{query_note(promql)}",
+            code="incomplete",
+            warnings=warnings,
         )
     data = document.get("data")
     got = data.get("resultType") if isinstance(data, dict) else None
     if not isinstance(data, dict) or got != kind or not isinstance(data.get("result"), list):
         raise PrometheusAnswerError(
-            f"expected a {kind}, got {_line(got)}; the query must yield series. {query_note(promql)}"
+            f"expected a {kind}, got {_line(got)}; the query must yield series. {query_note(promql)}",
+            code="other_kind",
+            expected=kind,
+            got=got,
         )
     return list(data["result"])
 
@@ -98,11 +103,15 @@ def _failure(answer: Answer, document: dict[str, Any] | None, promql: str) -> Pr
     status = answer.status
     if 300 <= status < 400:
         return PrometheusAccessError(
-            f"HTTP {status}: a redirect, which is not followed; PROMETHEUS_URL must be the API itself"
+            f"HTTP {status}: a redirect, which is not followed; PROMETHEUS_URL must be the API itself",
+            code="redirect",
+            status=status,
         )
     if status in (401, 403, 407):
         return PrometheusAccessError(
-            f"HTTP {status}: access refused; PROMETHEUS_TOKEN_FILE must hold a token that may query metrics"
+            f"HTTP {status}: access refused; PROMETHEUS_TOKEN_FILE must hold a token that may query metrics",
+            code="access_refused",
+            status=status,
         )
     if document is not None:
         return _stated_error(answer, document, promql)
@@ -110,17 +119,26 @@ def _failure(answer: Answer, document: dict[str, Any] | None, promql: str) -> Pr
         return PrometheusUnreachable(
             f"HTTP {status} from a gateway ({_line(answer.body)}); check that PROMETHEUS_URL's server runs",
             _retry_after(answer),
+            code="gateway",
+            status=status,
+            body=_line(answer.body),
         )
     if status == 200 and answer.body.lstrip().startswith(b"<"):
         return PrometheusAccessError(
             "a web page instead of data, perhaps a login; PROMETHEUS_URL must be the API itself "
-            "and PROMETHEUS_TOKEN_FILE hold a token"
+            "and PROMETHEUS_TOKEN_FILE hold a token",
+            code="web_page",
         )
     if status == 200 and _cut_off(answer.body):
-        return PrometheusUnreachable("the answer's JSON is cut off; check what lies between here and PROMETHEUS_URL")
+        return PrometheusUnreachable(
+            "the answer's JSON is cut off; check what lies between here and PROMETHEUS_URL", code="cut_off"
+        )
     what = "broken JSON" if status == 200 else _line(answer.body)
     return PrometheusAnswerError(
-        f"HTTP {status} without a Prometheus answer ({what}); check scheme, host and prefix of PROMETHEUS_URL"
+        f"HTTP {status} without a Prometheus answer ({what}); check scheme, host and prefix of PROMETHEUS_URL",
+        code="no_prometheus_answer",
+        status=status,
+        what=what,
     )
 
 
@@ -156,15 +174,18 @@ def _stated_error(answer: Answer, document: dict[str, Any], promql: str) -> Prom
     status = answer.status
     kind, text = _line(document.get("errorType")), _line(document.get("error"))
     stated = f"HTTP {status}, {kind}: {text}"
+    facts = {"status": status, "error_type": kind, "text": text}
     if status in (429, 502, 504) or kind == "unavailable":
         cause = "the server of PROMETHEUS_URL is overloaded or starting"
-        return PrometheusUnreachable(f"{stated}; {cause}", _retry_after(answer))
+        return PrometheusUnreachable(f"{stated}; {cause}", _retry_after(answer), code="not_ready", **facts)
     is_rejected = status in (400, 422) or kind in ("bad_data", "execution", "timeout", "canceled")
     if status == 200 or not is_rejected:
-        return PrometheusAnswerError(f"{stated}; see the log of PROMETHEUS_URL's server. {query_note(promql)}")
+        return PrometheusAnswerError(
+            f"{stated}; see the log of PROMETHEUS_URL's server. {query_note(promql)}", code="server_error", **facts
+        )
     if kind in ("timeout", "canceled") or any(words in text for words in TOO_MUCH):
-        return PrometheusTooMuch(f"{stated}; ask for a shorter range. {query_note(promql)}")
-    return PrometheusQueryError(f"{stated}; correct the query. {query_note(promql)}")
+        return PrometheusTooMuch(f"{stated}; ask for a shorter range. {query_note(promql)}", code="too_much", **facts)
+    return PrometheusQueryError(f"{stated}; correct the query. {query_note(promql)}", code="bad_query", **facts)
 
 
 def series_of(result: list[Any], promql: str) -> Iterator[tuple[str, dict[str, str], dict[str, Any]]]:
@@ -177,12 +198,20 @@ def series_of(result: list[Any], promql: str) -> Iterator[tuple[str, dict[str, s
     for item in result:
         labels = item.get("metric") if isinstance(item, dict) else None
         if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-            raise PrometheusAnswerError(f"{_line(item)} is not a series with labels. {query_note(promql)}")
+            raise PrometheusAnswerError(
+                f"{_line(item)} is not a series with labels. {query_note(promql)}", code="not_a_series", item=item
+            )
         name = series_name(labels)
         if "histogram" in item or "histograms" in item:
-            raise PrometheusAnswerError(f"{name} is a native histogram; use histogram_quantile. {query_note(promql)}")
+            raise PrometheusAnswerError(
+                f"{name} is a native histogram; use histogram_quantile. {query_note(promql)}",
+                code="histogram",
+                series=name,
+            )
         if name in seen:
-            raise PrometheusAnswerError(f"two series are both {name}. {query_note(promql)}")
+            raise PrometheusAnswerError(
+                f"two series are both {name}. {query_note(promql)}", code="same_labels", series=name
+            )
         seen.add(name)
         yield name, labels, item
 
@@ -196,7 +225,9 @@ def samples(pairs: Any, promql: str) -> tuple[Floats, Floats]:
     try:
         times, values = np.array([(float(time), float(value)) for time, value in pairs]).reshape(-1, 2).T
     except (TypeError, ValueError, OverflowError) as error:
-        raise PrometheusAnswerError(f"unreadable samples: {_line(error)}. {query_note(promql)}") from error
+        raise PrometheusAnswerError(
+            f"unreadable samples: {_line(error)}. {query_note(promql)}", code="unreadable_samples"
+        ) from error
     return times, values
 
 

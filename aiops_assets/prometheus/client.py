@@ -65,7 +65,9 @@ class PrometheusClient:
             PrometheusError: the server cannot be used; the class says why.
         """
         if self._instant("vector(1)", {}) != [({}, 1.0)]:
-            raise PrometheusAnswerError("vector(1) was not 1; PROMETHEUS_URL must name a Prometheus API")
+            raise PrometheusAnswerError(
+                "vector(1) was not 1; PROMETHEUS_URL must name a Prometheus API", code="failed_probe"
+            )
 
     def query(self, promql: str, at: datetime) -> list[tuple[dict[str, str], float]]:
         """Labels and value of every series at one instant; NaN for a NaN or infinite value.
@@ -88,7 +90,11 @@ class PrometheusClient:
         # A comment in the query would hide the closing bracket.
         counts = self.query(f"count({promql}\n)" if "#" in promql else f"count({promql})", at)
         if len(counts) > 1 or not all(math.isfinite(count) for _, count in counts):
-            raise PrometheusAnswerError(f"a count is one number, and not {counts}; PROMETHEUS_URL must be Prometheus")
+            raise PrometheusAnswerError(
+                f"a count is one number, and not {counts}; PROMETHEUS_URL must be Prometheus",
+                code="not_a_count",
+                counts=counts,
+            )
         return int(counts[0][1]) if counts else 0
 
     def stream(

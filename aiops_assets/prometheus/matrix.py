@@ -75,9 +75,12 @@ def read_matrix(
     right = (places >= 0) & (places < points) & (places == np.floor(places))
     right[1:] &= (np.diff(places) > 0) | (np.diff(owner) > 0)
     if not right.all():
+        name = read.names[owner[np.argmin(right)]]
         raise PrometheusAnswerError(
-            f"{read.names[owner[np.argmin(right)]]}: the samples are not one by one on the grid that was asked for; "
-            f"PROMETHEUS_URL must name a Prometheus API. {query_note(promql)}"
+            f"{name}: the samples are not one by one on the grid that was asked for; "
+            f"PROMETHEUS_URL must name a Prometheus API. {query_note(promql)}",
+            code="off_grid",
+            series=name,
         )
     finite = np.isfinite(read.values)
     values = np.full((len(read.names), points), np.nan)

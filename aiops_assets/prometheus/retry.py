@@ -43,7 +43,8 @@ class Retry:
 
         Raises:
             CancelledError: ``abandoned`` was set.
-            PrometheusUnreachable: the last attempt's, with the number of attempts and the time they took.
+            PrometheusUnreachable: the last attempt's, with the number of attempts and the time they took, in
+                the message and among the facts: ``attempts``, ``seconds``.
         """
         began = self.clock()
 
@@ -59,8 +60,10 @@ class Retry:
         def give_up(state: RetryCallState) -> NoReturn:
             error = _error(state)
             tries = f"{state.attempt_number} attempt{'s' if state.attempt_number > 1 else ''}"
-            message = f"{error}; gave up after {tries} in {self.clock() - began:.1f} s"
-            raise PrometheusUnreachable(message, error.retry_after) from error
+            seconds = self.clock() - began
+            message = f"{error}; gave up after {tries} in {seconds:.1f} s"
+            facts = {**error.facts, "attempts": state.attempt_number, "seconds": seconds}
+            raise PrometheusUnreachable(message, error.retry_after, code=error.code, **facts) from error
 
         return Retrying(
             retry=retry_if_exception_type(PrometheusUnreachable),

@@ -187,16 +187,21 @@ class RequestsTransport:
             if len(body) > self._most_body_bytes:
                 raise PrometheusTooMuch(
                     f"{self._base_url} sent more than {self._most_body_bytes} bytes; "
-                    "ask for fewer series or a shorter range"
+                    "ask for fewer series or a shorter range",
+                    code="too_many_bytes",
+                    most=self._most_body_bytes,
                 )
             if time.monotonic() > ends:
                 raise PrometheusUnreachable(
                     f"{self._base_url} was still sending after {self._deadline:g} s; "
-                    "ask for fewer series or a shorter range, or look at the network to PROMETHEUS_URL"
+                    "ask for fewer series or a shorter range, or look at the network to PROMETHEUS_URL",
+                    code="still_sending",
+                    deadline_seconds=self._deadline,
                 )
         if response.raw.tell() and not finished():
             raise PrometheusUnreachable(
-                f"{self._base_url} sent a gzip body that does not end where it should; check PROMETHEUS_URL"
+                f"{self._base_url} sent a gzip body that does not end where it should; check PROMETHEUS_URL",
+                code="broken_gzip",
             )
         return bytes(body)
 
@@ -206,14 +211,23 @@ class RequestsTransport:
         if isinstance(error, requests.exceptions.SSLError) and "EOF" not in reason:
             return PrometheusAccessError(
                 f"TLS to {self._base_url} failed ({reason}); PROMETHEUS_CA_FILE must name the bundle that "
-                "signed the server's certificate, and PROMETHEUS_URL must use the scheme the server speaks"
+                "signed the server's certificate, and PROMETHEUS_URL must use the scheme the server speaks",
+                code="tls_failed",
+                reason=reason,
             )
         if isinstance(error, requests.exceptions.InvalidURL):
-            return PrometheusAccessError(f"{self._base_url} cannot be asked ({reason}); check PROMETHEUS_URL")
+            return PrometheusAccessError(
+                f"{self._base_url} cannot be asked ({reason}); check PROMETHEUS_URL", code="bad_url", reason=reason
+            )
         if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-            return PrometheusAccessError(f"{reason}; PROMETHEUS_CA_FILE must name a readable PEM bundle")
+            return PrometheusAccessError(
+                f"{reason}; PROMETHEUS_CA_FILE must name a readable PEM bundle", code="bad_ca_file", reason=reason
+            )
         return PrometheusUnreachable(
-            f"no answer from {self._base_url} ({reason}); check PROMETHEUS_URL and that the server runs"
+            f"no answer from {self._base_url} ({reason}); check PROMETHEUS_URL and that the server runs",
+            code="no_answer",
+            url=self._base_url,
+            reason=reason,
         )
 
 
@@ -222,14 +236,20 @@ def _decoder(encoding: str) -> tuple[Callable[[bytes, int], bytes], Callable[[],
     if encoding.lower() in ("identity", ""):
         return (lambda piece, most: piece), (lambda: True)
     if encoding.lower() not in ("gzip", "x-gzip"):
-        raise PrometheusAnswerError(f"a body in {encoding!r}, not asked for; PROMETHEUS_URL must be the API itself")
+        raise PrometheusAnswerError(
+            f"a body in {encoding!r}, not asked for; PROMETHEUS_URL must be the API itself",
+            code="other_encoding",
+            encoding=encoding,
+        )
     gzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     return gzip.decompress, lambda: gzip.eof and not gzip.unused_data
 
 
 def _checked_url(base_url: str) -> str:
     if "@" in base_url:
-        raise SettingsError("PROMETHEUS_URL must not hold credentials; use PROMETHEUS_TOKEN_FILE")
+        raise SettingsError(
+            "PROMETHEUS_URL must not hold credentials; use PROMETHEUS_TOKEN_FILE", code="credentials_in_url"
+        )
     url = base_url.rstrip("/")
     try:
         parts = urlsplit(url)
@@ -238,5 +258,9 @@ def _checked_url(base_url: str) -> str:
         usable = False
     if not usable or parts.query or parts.fragment:
         shown = url.partition("?")[0]
-        raise SettingsError(f"PROMETHEUS_URL={shown!r} must look like http://host:9090 or https://host:9091/prefix")
+        raise SettingsError(
+            f"PROMETHEUS_URL={shown!r} must look like http://host:9090 or https://host:9091/prefix",
+            code="bad_url",
+            url=shown,
+        )
     return url

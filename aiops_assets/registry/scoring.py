@@ -156,7 +156,7 @@ def _scores(
 ) -> pd.DataFrame:
     """Scores of the newest hour, with the columns SCORE_COLUMNS."""
     if rows is None:
-        raise DataError(window.lacking.get("pods", "no pod has six minutes of samples"))
+        raise DataError(str(window.lacking.get("pods", "no pod has six minutes of samples")))
     pod_rows = rows.of(spec)
     if not rows.reported(pod_rows).any():
         raise DataError("no row of the newest hour has its six minutes of samples")
@@ -184,7 +184,7 @@ def _largest_first(metrics: Sequence[str], shares: "np.ndarray[Any, np.dtype[np.
 
 def _forecast(served: ServedModels, spec: ModelSpec, champion: ChampionMove, window: NewestWindow) -> Forecast:
     if window.cluster is None:
-        raise DataError(window.lacking.get("cluster", "no metric of the cluster has a sample"))
+        raise DataError(str(window.lacking.get("cluster", "no metric of the cluster has a sample")))
     history = history_of_segment(window.cluster, cluster_series.VALUES)
     forecast: Forecast = version_of(served, spec, champion).model().forecast(history, HORIZON)
     if not all(np.isfinite(side).all() for side in (forecast.value, forecast.lower, forecast.upper)):

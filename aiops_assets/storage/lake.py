@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
 from aiops_assets.storage import day_file
 from aiops_assets.storage.day_file import DaySamples
+from aiops_assets.storage.day_state import DayState
 from aiops_assets.storage.records import Record
 from aiops_assets.storage.storage import Storage
 from aiops_assets.timeseries.catalog import MetricSpec
@@ -310,25 +311,10 @@ def _describe(
         samples=samples.count,
         got=int(samples.covered.sum()),
         expected=samples.points_until(requested_until),
-        reason=_reason(samples, requested_until, closed),
+        reason=DayState.of(samples, requested_until, closed).text,
         fetched=fetched,
         fetched_until=day_file.time_at(requested_until).isoformat(),
         closed=closed,
         revised=revised,
         source=source,
     )
-
-
-def _reason(day: DaySamples, requested_until: int, closed: bool) -> str:
-    """The sentence that explains why a day has fewer instants with samples than were requested."""
-    covered = day.covered[: day.points_until(requested_until)]
-    reasons = []
-    if not closed:
-        reasons.append("the day is not over" if requested_until < day.end else "the day is not closed yet")
-    first = int(covered.argmax()) if covered.any() else len(covered)
-    if first:
-        clock = day_file.time_at(day.begin + first * day.step).strftime("%H:%M")
-        reasons.append(f"no sample before {clock} (retention or the begin of the history)")
-    if missing := int((~covered[first:]).sum()):
-        reasons.append(f"{missing} instant{'s' if missing > 1 else ''} without a sample")
-    return "; ".join(reasons) or "complete"

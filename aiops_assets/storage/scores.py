@@ -204,7 +204,12 @@ class Scores:
         return frame
 
     def _damaged(self, name: str, file: str) -> IntegrityError:
-        return IntegrityError(f"{self.locate(name)}/{file} is missing or damaged: remove the run, another will come")
+        return IntegrityError(
+            f"{self.locate(name)}/{file} is missing or damaged: remove the run, another will come",
+            code="damaged_file",
+            run=name,
+            file=file,
+        )
 
 
 def _encoded(frame: pd.DataFrame, record: ScoresRecord) -> bytes:

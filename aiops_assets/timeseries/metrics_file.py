@@ -128,28 +128,32 @@ def load_metrics(path: Path) -> tuple[MetricSpec, ...]:
     try:
         return _specs(_entries(_content(path)))
     except _InvalidFile as error:
-        raise SettingsError(f"METRICS_FILE={path}: {error}") from None
+        raise SettingsError(f"METRICS_FILE={path}: {error}", code=error.code, path=path) from None
 
 
 class _InvalidFile(Exception):
-    """A problem of the file; the message is without the file's name."""
+    """A problem of the file; the message is without the file's name, ``code`` becomes that of the error."""
+
+    def __init__(self, message: str, code: str = "wrong_content") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def _content(path: Path) -> bytes:
     try:
         if path.is_dir():
-            raise _InvalidFile("is a directory, must be a YAML file")
+            raise _InvalidFile("is a directory, must be a YAML file", "is_directory")
         # A pipe would block for ever.
         if path.exists() and not path.is_file():
-            raise _InvalidFile("is not a regular file, must be a YAML file")
+            raise _InvalidFile("is not a regular file, must be a YAML file", "not_regular")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        raise _InvalidFile("there is no such file") from None
+        raise _InvalidFile("there is no such file", "no_file") from None
     except OSError as error:
-        raise _InvalidFile(f"cannot be read: {error.strerror or error}") from None
+        raise _InvalidFile(f"cannot be read: {error.strerror or error}", "unreadable") from None
     if len(content) > MOST_BYTES:
-        raise _InvalidFile(f"is larger than {MOST_BYTES} bytes, the most allowed")
+        raise _InvalidFile(f"is larger than {MOST_BYTES} bytes, the most allowed", "too_large")
     return content
 
 

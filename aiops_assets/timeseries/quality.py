@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -48,10 +49,10 @@ class WindowCoverage:
         metrics = list(self.shares.values())
         return sum(all(days[day] >= FULL_DAY for days in metrics) for day in metrics[0]) if metrics else 0
 
-    def stated(self) -> str:
-        """In words, for people."""
-        lowest = min(self.by_metric, key=lambda name: self.by_metric[name])
-        return f"{self.share:.0%} of {self.days} days, {self.full_days} of them full (least: {lowest})"
+    @property
+    def lowest(self) -> str:
+        """The metric that has least."""
+        return min(self.by_metric, key=lambda name: self.by_metric[name])
 
 
 def window_coverage(
@@ -69,8 +70,29 @@ def window_coverage(
     )
 
 
-def too_little(share: float, full_days: int, days: int, least: float) -> str:
-    """Why a window must not be trained on; empty when it may.
+@dataclass(frozen=True)
+class Shortage:
+    """Why a window must not be trained on.
+
+    Attributes:
+        code: "low_coverage" or "few_full_days".
+        found, wanted: shares of the window's samples, or numbers of full days.
+    """
+
+    code: Literal["low_coverage", "few_full_days"]
+    found: float
+    wanted: float
+
+    @property
+    def text(self) -> str:
+        """In words, for people."""
+        if self.code == "low_coverage":
+            return f"{self.found:.0%} of the window is there, MIN_COVERAGE asks for {self.wanted:.0%}"
+        return f"{self.found} full days are there, at least {self.wanted} are needed"
+
+
+def too_little(share: float, full_days: int, days: int, least: float) -> Shortage | None:
+    """Why a window must not be trained on; ``None`` when it may.
 
     Args:
         share: share of the window's samples that are there.
@@ -79,11 +101,9 @@ def too_little(share: float, full_days: int, days: int, least: float) -> str:
         least: MIN_COVERAGE.
     """
     if share < least:
-        return f"{share:.0%} of the window is there, MIN_COVERAGE asks for {least:.0%}"
+        return Shortage("low_coverage", share, least)
     wanted = min(LEAST_FULL_DAYS, days)
-    if full_days < wanted:
-        return f"{full_days} full days are there, at least {wanted} are needed"
-    return ""
+    return Shortage("few_full_days", full_days, wanted) if full_days < wanted else None
 
 
 def count_outside(values: npt.ArrayLike, metric: MetricSpec) -> int:

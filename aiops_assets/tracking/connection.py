@@ -97,9 +97,12 @@ class Connection:
                 if self.is_sqlite
                 else "check that MLFLOW_TRACKING_URI is right, that its server runs and that it accepts you"
             )
-            message = f"MLflow at {self.shown_uri}: {self._redacted(line)[:400]}; {cure}"
+            cause = self._redacted(line)[:400]
+            message = f"MLflow at {self.shown_uri}: {cause}; {cure}"
             # A traceback prints the text of the cause too, password included.
-            raise StoreError(message) from (None if urlsplit(self._uri).password else error)
+            raise StoreError(message, code="mlflow_failed", cause=cause) from (
+                None if urlsplit(self._uri).password else error
+            )
 
     def _open_sqlite(self, file: Path) -> "tuple[MlflowClient, str]":
         root = self._artifact_root or str(file.parent / "artifacts")

@@ -158,7 +158,12 @@ class Tracker:
             if recorded and given and recorded != given:
                 raise IntegrityError(
                     f"{name} version {version} is in MLflow's registry with other content (manifest {recorded[:12]}, "
-                    f"here {given[:12]}): restore that version, or give this MODEL_ROOT a registry of its own"
+                    f"here {given[:12]}): restore that version, or give this MODEL_ROOT a registry of its own",
+                    code="other_content",
+                    name=name,
+                    version=version,
+                    recorded=recorded,
+                    given=given,
                 )
             return found
         client, experiment_id = self._mlflow.open()
@@ -260,7 +265,7 @@ class Tracker:
             NotFoundError: there is no such run.
         """
         if self._run(run_id) is None:
-            raise NotFoundError(f"MLflow knows no run {run_id}")
+            raise NotFoundError(f"MLflow knows no run {run_id}", code="unknown_run", run_id=run_id)
         client, _ = self._mlflow.open()
         with tempfile.TemporaryDirectory() as temporary, self._mlflow.errors():
             for name, data in files.items():

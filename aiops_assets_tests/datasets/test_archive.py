@@ -7,7 +7,8 @@ import pytest
 
 from aiops_assets.datasets.ingest import MetricFetch, ingest_metric
 from aiops_assets.errors import PrometheusQueryError, PrometheusUnreachable
-from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.day_state import DayState
+from aiops_assets.storage.lake import DayInfo, Lake
 from aiops_assets_tests.datasets.server import (
     DAY,
     DAYS,
@@ -39,6 +40,11 @@ def pair(lake: Lake) -> Pair:
     truth = truth_of()
     truth.iloc[::288, 0] = 0.5  # every day begins with a sample
     return Pair(Server(truth.iloc[2 * 288 + 100 :]), Server(truth), lake)
+
+
+def state_of(info: DayInfo, *, is_closed: bool) -> DayState:
+    """Of a day that is over and begins with its hundredth instant, at 08:20."""
+    return DayState(is_over=True, is_closed=is_closed, first="08:20", missing=288 - 100 - info.got)
 
 
 def test_the_archive_is_asked_for_what_the_server_forgot(pair: Pair) -> None:
@@ -74,7 +80,7 @@ def test_a_day_stays_open_until_the_archive_has_answered(pair: Pair, error: type
     half = pair.lake.info(METRIC, DAYS[2])
     assert half
     assert not half.closed
-    assert half.reason.startswith("the day is not closed yet; no sample before 08:20")
+    assert half.reason == state_of(half, is_closed=False).text
     assert pair.lake.days(METRIC) == DAYS[2:]
     pair.server.asked.clear()
     pair.archive.asked.clear()
@@ -96,7 +102,7 @@ def test_an_archive_that_knows_no_more_closes_the_day(pair: Pair) -> None:
     info = done.infos[DAYS[2]]
     assert info
     assert info.closed
-    assert info.reason.startswith("no sample before 08:20 (retention or the begin of the history)")
+    assert info.reason == state_of(info, is_closed=True).text
 
 
 def test_a_day_that_is_not_over_is_no_matter_of_the_archive(pair: Pair) -> None:
@@ -113,4 +119,4 @@ def test_without_an_archive_a_truncated_day_closes_with_its_reason(pair: Pair) -
     info = ingest_metric(pair.server, pair.lake, METRIC, DAYS, LATER).infos[DAYS[2]]
     assert info
     assert info.closed
-    assert info.reason.startswith("no sample before 08:20 (retention or the begin of the history)")
+    assert info.reason == state_of(info, is_closed=True).text

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.datasets.newest import fetch_newest, generated_window, stored_window
+from aiops_assets.datasets.notes import Note
 from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
@@ -22,6 +23,7 @@ from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.pipeline.graph import CLOSED
 from aiops_assets_tests.prometheus.answering import AT_ONCE
 from aiops_assets_tests.prometheus.fault_server import Reply, faulty
+from aiops_assets_tests.snapshot import assert_snapshot
 
 NOW = datetime(2026, 11, 1, 10, 2, 30, tzinfo=UTC)
 MIDNIGHT = pd.Timestamp("2026-11-02", tz="UTC")
@@ -99,7 +101,7 @@ def test_training_pods_is_the_most_and_the_rest_is_said(tmp_path: Path, lake: La
     window = stored_window(settings, lake, NOW)
     assert window.pods
     assert len(window.pods.pods) == 2
-    assert window.notes == ("TRAINING_PODS=2: 2 of 3 living pods are scored",)
+    assert window.notes == (Note("pods_left_out", most=2, scored=2, living=3).text,)
     again = stored_window(settings, lake, NOW + timedelta(minutes=15))
     assert again.pods
     assert again.pods.pods == window.pods.pods
@@ -110,20 +112,20 @@ def test_a_server_that_is_away_leaves_what_is_cached_with_its_age(tmp_path: Path
     window = stored_window(make_settings(tmp_path), lake, later, "cannot reach it")
     assert window.source == "cached"
     assert window.ends["pods"] == datetime(2026, 11, 1, 23, 59, tzinfo=UTC)
-    assert window.problems(later) == [
-        "the newest sample of pods is 58.1 h old",
-        "the newest sample of cluster is 58.1 h old",
-        "cannot reach it; cached days are used",
-    ]
+    old = [Note("old_sample", name=name, hours=58.1) for name in ("pods", "cluster")]
+    assert window.problems(later) == [note.text for note in (*old, Note("cached_newest", problem="cannot reach it"))]
 
 
 def test_an_empty_lake_lacks_both_and_says_what_to_do(tmp_path: Path) -> None:
     window = stored_window(make_settings(tmp_path), stores_of(make_settings(tmp_path)).lake(), NOW)
     assert (window.pods, window.cluster) == (None, None)
-    assert window.problems(NOW) == [
-        "pod_cpu_usage: the lake holds no day of it; materialize raw_metrics first",
-        "cpu_usage: the lake holds no day of it; materialize raw_metrics first",
+    errors = [window.lacking["pods"], window.lacking["cluster"]]
+    assert [(error.code, error.facts) for error in errors] == [
+        ("no_stored_day", {"metric": "pod_cpu_usage"}),
+        ("no_stored_day", {"metric": "cpu_usage"}),
     ]
+    assert window.problems(NOW) == [str(error) for error in errors]
+    assert_snapshot("empty_lake", "".join(f"{error}\n" for error in errors))
 
 
 def test_a_damaged_day_is_said_and_the_others_are_scored(tmp_path: Path, lake: Lake) -> None:

@@ -20,6 +20,7 @@ from aiops_assets.judging.forecasting.holdout import (
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.timeseries.history import History, history_of
 from aiops_assets.views.cluster_metrics import VALUES, main_segment
+from aiops_assets_tests.raising import raises
 from aiops_assets_tests.views.cluster_rows import cluster_rows
 
 DAY = 288
@@ -187,8 +188,9 @@ def test_forecasts_that_are_no_numbers_are_not_judged_on_the_rest(rows: pd.DataF
                 said.metrics, said.times, np.where(said.value > 0.2, np.nan, said.value), said.lower, said.upper
             )
 
-    with pytest.raises(ModelError, match="holds values that are not finite"):
+    with raises(ModelError, "not_finite") as caught:
         holdout_forecasts(Silent(rows), rows, VALUES)
+    assert str(caught.value.facts["origin"]) in str(caught.value)
 
 
 def test_a_first_version_meets_the_trivial_ones(rows: pd.DataFrame) -> None:

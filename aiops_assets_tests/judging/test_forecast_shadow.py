@@ -20,6 +20,8 @@ from aiops_assets.judging.forecasting.shadow import (
     side_by_side,
     summary_of,
 )
+from aiops_assets_tests.raising import raises
+from aiops_assets_tests.snapshot import assert_snapshot
 
 STEP = pd.Timedelta(minutes=5)
 
@@ -119,19 +121,19 @@ def test_no_moment_at_all_is_no_error() -> None:
     both = compare(side_by_side(empty, empty))
     assert (both.challenger.rows, both.error, both.nearer, both.coverage) == (0, None, None, (None, None))
     assert (noise(empty, seed=1), by_metric(empty)) == ({}, {})
-    assert summary_of([(True, both)]) == "1 window, 1 with two models"
+    assert_snapshot("shadow_without_forecasts", f"{summary_of([(True, both)])}\n")
 
 
 @pytest.mark.parametrize("other", [forecasts(0.0, origins=3), forecasts(0.0).assign(metric="cpu")])
 def test_other_moments_or_metrics_are_an_error(other: pd.DataFrame) -> None:
-    with pytest.raises(ModelError, match="not asked from the same moments"):
+    with raises(ModelError, "other_moments"):
         side_by_side(forecasts(0.0), other)
 
 
 def test_a_challenger_without_forecasts_is_an_error() -> None:
     frame = side_by_side(forecasts(0.0), None)
     frame.loc[1, "challenger_upper"] = np.inf
-    with pytest.raises(ModelError, match="not finite"):
+    with raises(ModelError, "not_finite"):
         compare(frame)
 
 
@@ -187,9 +189,5 @@ def test_windows_are_counted_not_pooled() -> None:
         (True, alone),  # the champion could not be asked
         (False, beside(0.5)),  # one model
     ]
-    assert summary_of(windows) == (
-        "6 windows, 4 with two models: the challenger's error was smaller in 1, larger in 1 and alike (within 2%) in "
-        "1, by +0.7% on average; it was nearer to what came at 52.5% of the steps; inside the 80 % intervals: 85.0% "
-        "against 80.0% of the values"
-    )
-    assert summary_of([(False, beside(0.5))]) == "1 window, none with two models: there is nothing to compare yet"
+    summaries = [summary_of(windows), summary_of([(False, beside(0.5))])]
+    assert_snapshot("forecaster_shadows", "".join(f"{line}\n" for line in summaries))

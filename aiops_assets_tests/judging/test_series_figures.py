@@ -17,6 +17,7 @@ from aiops_assets.judging.detection.series_figures import (
     vus_pr,
 )
 from aiops_assets_tests.judging.vus_reference import REFERENCE, case
+from aiops_assets_tests.raising import raises
 
 HOUR = 3600
 
@@ -149,7 +150,8 @@ def test_a_score_that_is_not_finite_counts_as_the_lowest(unknown: float) -> None
 def test_what_cannot_be_judged_is_an_error(
     labels: list[int], scores: list[float], alerts: list[int], step: int
 ) -> None:
-    with pytest.raises(DataError, match="one of each for every row"):
+    lengths = (len(labels), len(scores), len(alerts))
+    with raises(DataError, "unequal_lengths", lengths=lengths, step_seconds=step):
         detection_figures(labels, scores, alerts, step)
 
 
@@ -183,7 +185,7 @@ def test_a_row_without_a_score_is_lowest_and_silent() -> None:
 
 def test_a_series_without_test_rows_is_an_error() -> None:
     truth, scored = _labelled()
-    with pytest.raises(DataError, match="nothing to judge"):
+    with raises(DataError, "no_test_row"):
         figures_of_frames(truth.assign(split="train"), scored)
 
 

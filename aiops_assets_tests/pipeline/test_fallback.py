@@ -8,11 +8,16 @@ import dagster as dg
 import pytest
 
 from aiops_assets.commands.running import stated_source
+from aiops_assets.datasets.notes import Note
+from aiops_assets.errors import EmptyDataError, NotFoundError, PrometheusUnreachable, SettingsError
+from aiops_assets.judging.decision import Reason
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.registry.lineage import LineageReader
+from aiops_assets.settings import Settings
 from aiops_assets.storage.records import sha256
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.quality import Shortage
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.pipeline.graph import (
     CLOSED,
@@ -20,13 +25,23 @@ from aiops_assets_tests.pipeline.graph import (
     NAME,
     champion,
     checks,
-    failure,
     materialize,
     metadata,
     newest,
 )
+from aiops_assets_tests.raising import raises
 
 pytestmark = pytest.mark.needs("prometheus")
+
+SAW_REAL_DATA = Reason("synthetic_after_real", champion_source="prometheus+synthetic")
+
+
+def problem_of(settings: Settings) -> str:
+    """Why the last fetch did not reach the server."""
+    outcome = stores_of(settings).lake().last_fetch()
+    assert outcome
+    assert not outcome.reached
+    return outcome.problem
 
 
 def test_cached_days_stand_in_when_the_server_is_away_and_everything_says_so(home: Path) -> None:
@@ -43,12 +58,13 @@ def test_cached_days_stand_in_when_the_server_is_away_and_everything_says_so(hom
     assert manifest.effective_source == "cached+synthetic"
     assert manifest.source.cached_age_seconds is not None
     assert manifest.source.note in manifest.source.warnings
-    assert "cached days are used, fetched 0.0 h ago" in manifest.source.note
+    note = Note("cached_days", problem=problem_of(settings), hours=0.0).text
+    assert manifest.source.note == note
     tags = tracking_of(settings).tracker().run_tags(manifest.run_id) or {}
     assert tags["effective_source"] == "cached+synthetic"
-    assert "cached days are used" in tags["source"]
+    assert json.loads(tags["source"])["note"] == note
     assert stated_source(settings).startswith("cached+synthetic (")
-    assert "cached days are used" in stated_source(settings)
+    assert note in stated_source(settings)
     # The same rows give the same model: the one that the server's own answer made stays.
     assert (champion(settings), manifest.version) == (1, 2)
 
@@ -62,8 +78,7 @@ def test_both_views_take_the_same_fallback(home: Path) -> None:
     assert champion(settings, ENSEMBLE) == 1
     generated = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="synthetic")
     result = materialize(generated, models=[ENSEMBLE])
-    decision = checks(result, ENSEMBLE)["not_worse_than_champion"].description or ""
-    assert "trained on synthetic data; the champion saw prometheus+synthetic data" in decision
+    assert checks(result, ENSEMBLE)["not_worse_than_champion"].description == SAW_REAL_DATA.text
     assert champion(settings, ENSEMBLE) == 1
 
 
@@ -72,13 +87,15 @@ def test_on_an_empty_lake_dev_generates_and_says_so(tmp_path: Path) -> None:
     result = materialize(settings)
     rows = metadata(result, "training_set/pod_features")
     assert rows["effective_source"] == "synthetic"
-    assert "FALLBACK allows synthetic data" in str(rows["source_note"])
+    shortage = Shortage("low_coverage", found=0.0, wanted=0.5)
+    note = Note("synthetic_allowed", problem=problem_of(settings), shortage=shortage, has_cache=False).text
+    assert rows["source_note"] == note
     assert metadata(result, "raw_metrics")["effective_source"] == "none"
     manifest = newest(settings)
     assert manifest.effective_source == "synthetic"
     assert manifest.source.asked == "hybrid"
-    assert "FALLBACK allows synthetic data" in manifest.source.note
-    assert "FALLBACK allows synthetic data" in stated_source(settings)
+    assert manifest.source.note == note
+    assert note in stated_source(settings)
     tags = tracking_of(settings).tracker().run_tags(manifest.run_id) or {}
     assert tags["effective_source"] == "synthetic"
     assert champion(settings) == 1
@@ -86,17 +103,15 @@ def test_on_an_empty_lake_dev_generates_and_says_so(tmp_path: Path) -> None:
 
 def test_on_an_empty_lake_production_stops(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, AIOPS_ENV="production", PROMETHEUS_URL=CLOSED)
-    result = materialize(settings, raise_on_error=False)
-    assert not result.success
-    assert "FALLBACK=cached allows nothing else" in failure(result)
+    with raises(PrometheusUnreachable, "nothing_allowed", fallback=("cached",), has_cache=False):
+        materialize(settings)
     assert stores_of(settings).served().versions(NAME) == []
 
 
 def test_with_fallback_fail_the_fetch_itself_stops(home: Path) -> None:
     settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="fail")
-    result = materialize(settings, raise_on_error=False)
-    assert not result.success
-    assert "no answer from" in failure(result)
+    with raises(PrometheusUnreachable, "no_answer", url=CLOSED, attempts=4):
+        materialize(settings)
     assert champion(settings) == 1
 
 
@@ -106,8 +121,7 @@ def test_a_synthetic_fallback_never_replaces_a_champion_that_saw_real_data(home:
     assert result.success
     assert (newest(settings).version, newest(settings).effective_source) == (2, "synthetic")
     assert champion(settings) == 1
-    decision = checks(result)["not_worse_than_champion"]
-    assert "trained on synthetic data; the champion saw prometheus+synthetic data" in (decision.description or "")
+    assert checks(result)["not_worse_than_champion"].description == SAW_REAL_DATA.text
 
 
 @pytest.mark.long
@@ -129,10 +143,9 @@ def test_auto_looks_for_a_server(tmp_path: Path, prometheus_url: str, variables:
 
 def test_a_server_without_any_sample_is_no_fallback(tmp_path: Path, prometheus_url: str) -> None:
     settings = make_settings(tmp_path, DATA_SOURCE="hybrid", PROMETHEUS_URL=prometheus_url, SYNTHETIC_END="2026-09-01")
-    result = materialize(settings, raise_on_error=False)
-    assert not result.success
-    assert "is cAdvisor scraped" in failure(result)
-    assert "of 0 pods none lived for 60 minutes" in failure(result)
+    with raises(EmptyDataError, "no_lasting_pod", pods=0, least_minutes=60) as caught:
+        materialize(settings)
+    assert "is cAdvisor scraped" in str(caught.value)
     assert stores_of(settings).lake().days(ENGINE_METRICS[0]) == []
 
 
@@ -199,14 +212,12 @@ def test_a_window_that_was_not_fetched_is_asked_for_and_never_replaced(home: Pat
     assert outcome
     before = datetime(2026, 10, 31, 12, tzinfo=UTC)
     lake.note_fetch(outcome.model_copy(update={"when": before.isoformat()}))
-    for variables, message in (
-        ({}, "the window needs 2026-10-25 to 2026-10-31: materialize raw_metrics for them"),
-        ({"SYNTHETIC_END": "2036-10-31"}, "SYNTHETIC_END=2036-10-31: a window of real days cannot end in the future"),
+    needed = ("2026-10-25", "2026-10-31")
+    for variables, refused in (
+        ({}, raises(NotFoundError, "window_not_fetched", needed=needed)),
+        ({"SYNTHETIC_END": "2036-10-31"}, raises(SettingsError, "end_in_future", end="2036-10-31")),
     ):
         settings = make_settings(home, **{"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": prometheus_url, **variables})
         job = definitions_for(settings).resolve_implicit_global_asset_job_def()
-        result = job.execute_in_process(
-            asset_selection=[dg.AssetKey(["training_set", "pod_features"])], raise_on_error=False
-        )
-        assert not result.success
-        assert message in failure(result)
+        with refused:
+            job.execute_in_process(asset_selection=[dg.AssetKey(["training_set", "pod_features"])])

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from aiops_assets.judging.decision import Reason
+from aiops_assets.pipeline.assets.trained import stated_skip
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.resources import StoresResource, stores_of, tracking_of
 from aiops_assets.registry.lineage import LineageReader
@@ -26,6 +28,7 @@ from aiops_assets_tests.pipeline.graph import (
     remembered,
     small,
 )
+from aiops_assets_tests.snapshot import assert_snapshot
 
 BOTH = ["synthetic_series", *(key for name in VIEWS for key in [*chain(name), *aside(name)])]
 FILES = {NAME: "model.joblib", ENSEMBLE: "model.json"}
@@ -112,13 +115,12 @@ def test_a_second_run_with_nothing_changed_skips_training_of_both(home: Path) ->
     before = {path: path.read_bytes() for path in (home / "models").rglob("*.json")}
     result = generate(settings)
     for name in VIEWS:
-        assert metadata(result, f"model/{name}")["training"] == (
-            "skipped: data, code and configuration are those of version 1"
-        )
-        assert metadata(result, f"evaluation/{name}")["reason"] == "version 1 is the champion already"
+        assert metadata(result, f"model/{name}")["training"] == stated_skip(1)
+        assert metadata(result, f"evaluation/{name}")["reason"] == Reason("already_champion", version=1).text
         assert checks(result, name)["not_worse_than_champion"].passed
         assert stores_of(settings).served().versions(name) == [1]
     assert {path: path.read_bytes() for path in (home / "models").rglob("*.json")} == before
+    assert_snapshot("skipped_training", f"{stated_skip(1)}\n")
 
 
 @pytest.mark.long

@@ -10,12 +10,21 @@ import dagster as dg
 import pytest
 
 from aiops_assets.commands.running import dagster_environment, stated_source
+from aiops_assets.datasets.notes import Note
+from aiops_assets.errors import (
+    PrometheusAccessError,
+    PrometheusAnswerError,
+    PrometheusError,
+    PrometheusPartial,
+    PrometheusQueryError,
+)
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.partitions import days_to_fetch
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.pipeline.run_history import failure_of
 from aiops_assets.registry.lineage import LineageReader
 from aiops_assets.timeseries.catalog import CLUSTER_METRICS, ENGINE_METRICS, METRICS
+from aiops_assets.timeseries.quality import Shortage
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.pipeline.graph import (
     CLOSED,
@@ -23,12 +32,12 @@ from aiops_assets_tests.pipeline.graph import (
     NAME,
     champion,
     checks,
-    failure,
     materialize,
     metadata,
     newest,
 )
 from aiops_assets_tests.prometheus.fault_server import Params, Reply, faulty
+from aiops_assets_tests.raising import raises
 
 pytestmark = pytest.mark.needs("prometheus")
 
@@ -87,43 +96,46 @@ def test_five_days_of_history_train_and_warn(tmp_path: Path, prometheus_url: str
     assert result.success
     coverage = checks(result)["window_coverage"]
     assert (coverage.passed, coverage.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert "71% of the window is there" in (coverage.description or "")
     assert not checks(result)["day_coverage"].passed
     manifest = newest(settings)
     assert manifest.source.coverage == pytest.approx(5 / 7, abs=0.01)
     assert (manifest.source.full_days, manifest.source.window_days) == (5, 7)
-    assert "coverage of the window is 71% of 7 days, 5 of them full" in manifest.source.warnings[0]
-    assert "coverage of the window is 71%" in stated_source(settings)
+    shares = manifest.source.coverage_by_metric
+    lowest = min(shares, key=lambda name: shares[name])
+    assert coverage.description == Note("part_of_window", share=5 / 7, lowest=lowest).text
+    warning = Note("low_coverage", share=5 / 7, days=7, full_days=5, lowest=lowest).text
+    assert manifest.source.warnings[0] == warning
+    assert warning in stated_source(settings)
     rows = stores_of(settings).training_sets().rows(manifest.view, manifest.data_version)
     assert set(rows.loc[rows["source"] == "prometheus", "split"]) == {"train", "holdout"}
 
 
 @pytest.mark.parametrize(
-    ("variables", "problem"),
+    ("variables", "shortage"),
     [
         (
             {"SYNTHETIC_END": "2026-10-25", "TRAINING_DAYS": "7"},
-            "43% of the window is there, MIN_COVERAGE asks for 50%",
+            Shortage("low_coverage", found=3 / 7, wanted=0.5),
         ),
         pytest.param(
             {"SYNTHETIC_END": "2026-10-24", "TRAINING_DAYS": "7", "MIN_COVERAGE": "0.1"},
-            "2 full days are there, at least 3 are needed",
+            Shortage("few_full_days", found=2, wanted=3),
             marks=pytest.mark.long,
         ),
     ],
 )
 def test_too_short_a_history_stops_before_training(
-    tmp_path: Path, prometheus_url: str, variables: dict[str, str], problem: str
+    tmp_path: Path, prometheus_url: str, variables: dict[str, str], shortage: Shortage
 ) -> None:
     settings = make_settings(tmp_path, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url, **variables)
     result = materialize(settings, raise_on_error=False, lasting=True)
     assert not result.success
     coverage = checks(result)["window_coverage"]
     assert (coverage.passed, coverage.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert problem in (coverage.description or "")
+    assert (coverage.description or "").startswith(f"{shortage.text} (least: ")
     with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
         said = failure_of(instance, result.run_id)
-    assert f"training_set/pod_features: check window_coverage: {problem}" in said
+    assert f"training_set/pod_features: check window_coverage: {shortage.text}" in said
     assert stores_of(settings).served().versions(NAME) == []
 
 
@@ -260,19 +272,20 @@ def test_days_to_fetch_end_today_only_when_the_window_does(tmp_path: Path) -> No
 
 
 LOGIN = Reply(200, {"Content-Type": "text/html"}, b"<html>please log in</html>")
-FAULTS = {
-    "login page": (LOGIN, "a web page instead of data"),
-    "refused token": (Reply(401, body=b"no"), "PROMETHEUS_TOKEN_FILE"),
+DISK = b'{"status":"error","errorType":"internal","error":"the disk is gone"}'
+WARNED = Reply(
+    change=lambda body: body.replace(b'{"status":"success",', b'{"status":"success","warnings":["store-1"],')
+)
+FAULTS: dict[str, tuple[Reply, type[PrometheusError], str, dict[str, object]]] = {
+    "login page": (LOGIN, PrometheusAccessError, "web_page", {}),
+    "refused token": (Reply(401, body=b"no"), PrometheusAccessError, "access_refused", {"status": 401}),
     "status error": (
-        Reply(200, body=b'{"status":"error","errorType":"internal","error":"the disk is gone"}'),
-        "the disk is gone",
+        Reply(200, body=DISK),
+        PrometheusAnswerError,
+        "server_error",
+        {"status": 200, "error_type": "internal", "text": json.loads(DISK)["error"]},
     ),
-    "warning": (
-        Reply(
-            change=lambda body: body.replace(b'{"status":"success",', b'{"status":"success","warnings":["store-1"],')
-        ),
-        "the answer is incomplete: ['store-1']",
-    ),
+    "warning": (WARNED, PrometheusPartial, "incomplete", {"warnings": ["store-1"]}),
 }
 
 
@@ -281,16 +294,15 @@ def test_an_answer_that_is_no_data_stops_the_run_and_changes_nothing(
     home: Path, prometheus_url: str, name: str
 ) -> None:
     """FALLBACK would allow generated data, but these are configuration errors; only a lost day is asked for."""
-    reply, message = FAULTS[name]
+    reply, error, code, facts = FAULTS[name]
     settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url)
     lake, metric, day = stores_of(settings).lake(), ENGINE_METRICS[2], date(2026, 10, 28)
     Path(home, lake._path(metric, day)).unlink()
     kept = {path: path.read_bytes() for path in Path(home, "lake").rglob("*.parquet")}
     with faulty(prometheus_url, lambda n, path, params: reply if path.endswith("/query_range") else None) as server:
         broken = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=server.url)
-        result = materialize(broken, raise_on_error=False)
-    assert not result.success
-    assert message in failure(result)
+        with raises(error, code, **facts):
+            materialize(broken)
     assert {path: path.read_bytes() for path in Path(home, "lake").rglob("*.parquet")} == kept
     assert champion(settings) == 1
     assert len(server.requests) < 20
@@ -300,6 +312,6 @@ def test_a_bad_query_of_a_metrics_file_stops_with_the_servers_own_text(tmp_path:
     file = tmp_path / "metrics.yaml"
     file.write_text("metrics: [{name: broken, promql: 'sum(up', unit: count, description: a typing error}]")
     settings = make_settings(tmp_path, DATA_SOURCE="hybrid", PROMETHEUS_URL=prometheus_url, METRICS_FILE=str(file))
-    result = materialize(settings, raise_on_error=False)
-    assert not result.success
-    assert "unclosed left parenthesis" in failure(result)
+    with raises(PrometheusQueryError, "bad_query", status=400, error_type="bad_data") as caught:
+        materialize(settings)
+    assert "unclosed left parenthesis" in caught.value.facts["text"]

@@ -12,23 +12,25 @@ class Refusal(Exception):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "kind"),
     [
-        (DataError("2 errors. in the file: none"), "DataError: 2 errors. in the file: none"),
-        (DataError("see http://errors.example: it\nsays more"), "DataError: see http://errors.example: it"),
-        (Refusal("a: b"), "Refusal: a: b"),
-        (ValueError("no: errors.here"), "ValueError: no: errors.here"),
+        (DataError("2 errors. in the file: none"), "DataError"),
+        (DataError("see http://errors.example: it\nsays more"), "DataError"),
+        (Refusal("a: b"), "Refusal"),
+        (ValueError("no: errors.here"), "ValueError"),
         (Refusal(), "Refusal"),
     ],
 )
-def test_a_failure_is_named_with_its_whole_message(error: Exception, told: str) -> None:
+def test_a_failure_is_named_with_its_whole_message(error: Exception, kind: str) -> None:
+    message = "".join(f": {line}" for line in str(error).splitlines()[:1])
+
     @dg.asset
     def failing() -> None:
         raise error
 
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize([failing], instance=instance, raise_on_error=False)
-        assert failure_of(instance, result.run_id) == f"failing: {told}"
+        assert failure_of(instance, result.run_id) == f"failing: {kind}{message}"
 
 
 def test_a_run_without_a_failure_has_nothing_to_tell() -> None:

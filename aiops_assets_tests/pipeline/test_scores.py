@@ -14,22 +14,29 @@ import pandas as pd
 import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 
+from aiops_assets.datasets.newest import stored_window
+from aiops_assets.datasets.notes import Note
+from aiops_assets.errors import IntegrityError, PrometheusUnreachable
 from aiops_assets.families.catalog import MODEL_NAMES
 from aiops_assets.pipeline.automation import jobs
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.resources import stores_of
+from aiops_assets.registry.champions import model_named
+from aiops_assets.registry.scoring import NOTHING_SERVED
+from aiops_assets.registry.version import version_of
 from aiops_assets.service.exposition import HORIZONS, ScoresCollector
 from aiops_assets.settings import Settings
 from aiops_assets.storage.scores import FORECASTS, SCORES, ScoresRun
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import POD_CPU
 from aiops_assets_tests.conftest import make_settings
-from aiops_assets_tests.pipeline.graph import CLOSED, Result, failure, metadata
+from aiops_assets_tests.pipeline.graph import CLOSED, Result, metadata
 from aiops_assets_tests.prometheus_server import backfilled_prometheus, running_prometheus
+from aiops_assets_tests.raising import raises
 from aiops_assets_tests.service.served_home import ServedHome
 
 SERVED = ("anomaly-detector", "ensemble-predictor", "arima-predictor")
-LEFT_OUT = {name: "nothing is served yet" for name in MODEL_NAMES if name not in SERVED}
+LEFT_OUT = {name: NOTHING_SERVED for name in MODEL_NAMES if name not in SERVED}
 AT = datetime(2026, 11, 1, 10, 15, tzinfo=UTC)
 SCRAPED_SECONDS = 60
 
@@ -49,11 +56,11 @@ def living_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def score(settings: Settings, raise_on_error: bool = True) -> Result:
+def score(settings: Settings) -> Result:
     """A run of the schedule's job."""
     job = definitions_for(settings).resolve_job_def("score")
     with dg.DagsterInstance.ephemeral() as instance:
-        return job.execute_in_process(instance=instance, raise_on_error=raise_on_error)
+        return job.execute_in_process(instance=instance)
 
 
 def checks(result: Result) -> dict[str, tuple[bool, str]]:
@@ -90,8 +97,12 @@ def test_a_champion_that_cannot_be_loaded_warns_and_the_others_are_asked(home: P
     assert result.success
     passed, why = checks(result)["champions_asked"]
     assert not passed
-    assert why.startswith("ensemble-predictor: ")
-    assert "model.json is not the file its manifest names" in why
+    served, spec = stores_of(settings).served(), model_named("ensemble-predictor")
+    champion = served.champion(spec.name)
+    assert champion
+    with raises(IntegrityError, "changed_file", file="model.json") as caught:
+        version_of(served, spec, champion.champion).model()
+    assert why == f"ensemble-predictor: {caught.value}"
     assert [model.name for model in newest(settings).record.models] == ["anomaly-detector", "arima-predictor"]
 
 
@@ -130,16 +141,16 @@ def test_a_server_that_is_away_leaves_the_cached_days_and_everything_says_so(hom
     assert result.success
     passed, why = checks(result)["newest_window"]
     assert not passed
-    assert "cached days are used" in why
+    used = Note("cached_newest", problem="").text
     said, record = metadata(result, "scores"), newest(settings).record
     assert (said["effective_source"], record.source) == ("cached", "cached")
-    assert "cached days are used" in str(said["notes"])
-    assert "cached days are used" in record.notes[0]
+    assert record.notes[0].endswith(used)
+    assert record.notes[0] in why
+    assert record.notes[0] in str(said["notes"])
     assert record.made_at > first.made_at
     assert (record.scored_until, record.pods_version) == (first.scored_until, first.pods_version)
-    stopped = score(make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="fail"), False)
-    assert not stopped.success
-    assert "FALLBACK=fail: nothing is scored" in failure(stopped)
+    with raises(PrometheusUnreachable, "nothing_scored"):
+        score(make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="fail"))
     assert newest(settings).record == record
 
 
@@ -147,7 +158,9 @@ def test_generated_pods_never_stand_in_for_a_server_that_is_away(home: Path) -> 
     settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="synthetic")
     result = score(settings)
     assert result.success
-    assert "the lake holds no day of it" in checks(result)["newest_window"][1]
+    lacking = stored_window(settings, stores_of(settings).lake(), datetime.now(UTC)).lacking
+    assert {name: error.code for name, error in lacking.items()} == dict.fromkeys(("pods", "cluster"), "no_stored_day")
+    assert checks(result)["newest_window"][1].startswith("; ".join(map(str, lacking.values())))
     run = newest(settings)
     assert (run.record.source, len(run.scores), len(run.forecasts)) == ("cached", 0, 0)
     assert set(run.record.left_out) == set(MODEL_NAMES)

@@ -27,8 +27,8 @@ class Handler:
         return self._answer(path, params)
 
 
-def client_of(answer: Answer) -> PrometheusClient:
-    return PrometheusClient(Handler(lambda path, params: answer), retry=AT_ONCE)
+def client_of(answer: Answer, retry: Retry = AT_ONCE) -> PrometheusClient:
+    return PrometheusClient(Handler(lambda path, params: answer), retry=retry)
 
 
 def success(data: object, **more: object) -> Answer:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -22,6 +23,7 @@ from aiops_assets.errors import (
 from aiops_assets.prometheus.answers import series_name
 from aiops_assets.prometheus.chunks import MOST_SAMPLES
 from aiops_assets.prometheus.client import PrometheusClient, plan_chunks
+from aiops_assets.prometheus.retry import Retry
 from aiops_assets.prometheus.transport import Answer
 from aiops_assets_tests.prometheus.answering import (
     AT_ONCE,
@@ -36,11 +38,14 @@ from aiops_assets_tests.prometheus.answering import (
     success,
     vector,
 )
+from aiops_assets_tests.raising import raises
+from aiops_assets_tests.snapshot import assert_snapshot
 
 COMMON = {"dedup": "true", "partial_response": "false", "max_source_resolution": "0s", "timeout": "27s"}
 """What every request carries; 27 s is a bit below the transport's 30 s."""
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+TWICE = Retry(attempts=2, sleep=lambda seconds: None, clock=lambda: 0.0)
 
 
 # Frames
@@ -125,63 +130,87 @@ def test_samples_that_are_no_grid_are_refused(values: Any) -> None:
         client_of(matrix(({"pod": "a"}, values))).query_range("up", NOON, NOON + timedelta(minutes=5))
 
 
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (matrix(({"a": "1"}, []), ({"a": "1"}, [])), "two series"),
-        (vector(({}, "1")), "expected a matrix, got vector"),
-        (success({"resultType": "scalar", "result": [T0, "1"]}), "got scalar"),
-        (success({"resultType": "matrix"}), "expected a matrix"),
-        (success({"resultType": "matrix", "result": [1]}), "not a series"),
-        (success({"resultType": "matrix", "result": [{"metric": {"a": 1}, "values": []}]}), "not a series"),
-        (success({"resultType": "matrix", "result": [{"metric": {}, "histograms": []}]}), "histogram"),
-        (success(None), "expected a matrix"),
-        (refusal(200, "bad_data", "odd"), "odd"),
-        (refusal(500, "internal", "disk is gone"), "disk is gone"),
-        (Answer(200, {}, b""), "broken JSON"),
-        (Answer(200, {}, b"[" * 100_000), "broken JSON"),
-        (Answer(200, {}, b'{"status": success}'), "broken JSON"),
-        (Answer(200, {}, b'{"status": "ok"}'), "without a Prometheus answer"),
-        (Answer(404, {}, b"404 page not found"), "404 page not found.*PROMETHEUS_URL"),
-        (Answer(400, {}, b"Client sent an HTTP request to an HTTPS server."), "scheme"),
-    ],
-)
-def test_answers_that_break_the_contract(answer: Answer, words: str) -> None:
-    with pytest.raises(PrometheusAnswerError, match=words):
+BROKEN: list[tuple[Answer, str, dict[str, Any]]] = [
+    (matrix(({"a": "1"}, []), ({"a": "1"}, [])), "same_labels", {"series": '{"a":"1"}'}),
+    (vector(({}, "1")), "other_kind", {"expected": "matrix", "got": "vector"}),
+    (success({"resultType": "scalar", "result": [T0, "1"]}), "other_kind", {"expected": "matrix", "got": "scalar"}),
+    (success({"resultType": "matrix"}), "other_kind", {"expected": "matrix", "got": "matrix"}),
+    (success({"resultType": "matrix", "result": [1]}), "not_a_series", {"item": 1}),
+    (
+        success({"resultType": "matrix", "result": [{"metric": {"a": 1}, "values": []}]}),
+        "not_a_series",
+        {"item": {"metric": {"a": 1}, "values": []}},
+    ),
+    (success({"resultType": "matrix", "result": [{"metric": {}, "histograms": []}]}), "histogram", {"series": "{}"}),
+    (success(None), "other_kind", {"expected": "matrix", "got": None}),
+    (refusal(200, "bad_data", "odd"), "server_error", {"status": 200, "error_type": "bad_data", "text": "odd"}),
+    (
+        refusal(500, "internal", "disk is gone"),
+        "server_error",
+        {"status": 500, "error_type": "internal", "text": "disk is gone"},
+    ),
+    (Answer(200, {}, b""), "no_prometheus_answer", {"status": 200, "what": "broken JSON"}),
+    (Answer(200, {}, b"[" * 100_000), "no_prometheus_answer", {"status": 200, "what": "broken JSON"}),
+    (Answer(200, {}, b'{"status": success}'), "no_prometheus_answer", {"status": 200, "what": "broken JSON"}),
+    (Answer(200, {}, b'{"status": "ok"}'), "no_prometheus_answer", {"status": 200, "what": "broken JSON"}),
+    (Answer(404, {}, b"404 page not found"), "no_prometheus_answer", {"status": 404, "what": "404 page not found"}),
+    (Answer(400, {}, b"Client sent an HTTP request to an HTTPS server."), "no_prometheus_answer", {"status": 400}),
+]
+"""Answers that break the contract, with the code and the facts of their errors."""
+
+
+@pytest.mark.parametrize(("answer", "code", "facts"), BROKEN)
+def test_answers_that_break_the_contract(answer: Answer, code: str, facts: dict[str, Any]) -> None:
+    with raises(PrometheusAnswerError, code, **facts):
         client_of(answer).query_range("up", NOON, NOON + timedelta(minutes=5))
 
 
 # Classification
 
+Refused = tuple[Answer, type[PrometheusError], str, dict[str, Any]]
 
-@pytest.mark.parametrize(
-    ("answer", "error", "words"),
-    [
-        (Answer(429, {}, b"slow down"), PrometheusUnreachable, "slow down"),
-        (Answer(502, {}, b"<html>Bad\nGateway</html>"), PrometheusUnreachable, "Bad Gateway.*PROMETHEUS_URL"),
-        (Answer(503, {}, b"Service Unavailable"), PrometheusUnreachable, "Service Unavailable"),
-        (Answer(504, {}, b""), PrometheusUnreachable, "504"),
-        (refusal(503, "unavailable", "TSDB not ready"), PrometheusUnreachable, "TSDB not ready"),
-        (refusal(429, "too_many_requests", "queue"), PrometheusUnreachable, "queue"),
-        (Answer(401, {}, b"Unauthorized"), PrometheusAccessError, "PROMETHEUS_TOKEN_FILE"),
-        (refusal(403, "forbidden", "no"), PrometheusAccessError, "PROMETHEUS_TOKEN_FILE"),
-        (Answer(302, {"location": "https://login"}, b""), PrometheusAccessError, "PROMETHEUS_URL"),
-        (Answer(200, {}, b"\n<!doctype html><html>"), PrometheusAccessError, "web page"),
-        (refusal(400, "bad_data", "parse error"), PrometheusQueryError, "parse error; correct the query"),
-        (refusal(422, "execution", "many-to-many"), PrometheusQueryError, "many-to-many; correct the query"),
-        (refusal(422, "422", "unexpected end"), PrometheusQueryError, "unexpected end"),
-        (refusal(400, "bad_data", "exceeded maximum resolution"), PrometheusTooMuch, "shorter range"),
-        (refusal(422, "execution", "would load too many samples"), PrometheusTooMuch, "shorter range"),
-        (refusal(422, "execution", "rpc: context deadline exceeded"), PrometheusTooMuch, "shorter range"),
-        (refusal(503, "timeout", "timed out"), PrometheusTooMuch, "timed out; ask for a shorter range"),
-        (Answer(408, {}, b"Request Timeout"), PrometheusUnreachable, "Request Timeout"),
-        (Answer(200, {}, matrix(({}, [[T0, "1"]])).body[:-9]), PrometheusUnreachable, "cut off"),
-        (Answer(200, {}, matrix(({}, [[T0, "1"]])).body[:-1]), PrometheusUnreachable, "cut off"),
-        (matrix(warnings=["store-1 is down"]), PrometheusPartial, "incomplete: .*store-1 is down"),
-        (matrix(isPartial=True), PrometheusPartial, "incomplete: isPartial"),
-    ],
-)
-def test_refusals_are_told_apart(answer: Answer, error: type[PrometheusError], words: str) -> None:
+
+def stated(status: int, kind: str, text: str, error: type[PrometheusError], code: str) -> Refused:
+    """A refusal in Prometheus' form; its error carries what the server sent as facts."""
+    return refusal(status, kind, text), error, code, {"status": status, "error_type": kind, "text": text}
+
+
+def of_gateway(status: int, body: bytes, shown: str) -> Refused:
+    """A gateway's answer; its error shows the body in one line."""
+    return Answer(status, {}, body), PrometheusUnreachable, "gateway", {"status": status, "body": shown}
+
+
+REFUSED: list[Refused] = [
+    of_gateway(429, b"slow down", "slow down"),
+    of_gateway(502, b"<html>Bad\nGateway</html>", "<html>Bad Gateway</html>"),
+    of_gateway(503, b"Service Unavailable", "Service Unavailable"),
+    of_gateway(504, b"", ""),
+    of_gateway(408, b"Request Timeout", "Request Timeout"),
+    stated(503, "unavailable", "TSDB not ready", PrometheusUnreachable, "not_ready"),
+    stated(429, "too_many_requests", "queue", PrometheusUnreachable, "not_ready"),
+    (Answer(401, {}, b"Unauthorized"), PrometheusAccessError, "access_refused", {"status": 401}),
+    (refusal(403, "forbidden", "no"), PrometheusAccessError, "access_refused", {"status": 403}),
+    (Answer(302, {"location": "https://login"}, b""), PrometheusAccessError, "redirect", {"status": 302}),
+    (Answer(200, {}, b"\n<!doctype html><html>"), PrometheusAccessError, "web_page", {}),
+    stated(400, "bad_data", "parse error", PrometheusQueryError, "bad_query"),
+    stated(422, "execution", "many-to-many", PrometheusQueryError, "bad_query"),
+    stated(422, "422", "unexpected end", PrometheusQueryError, "bad_query"),
+    stated(400, "bad_data", "exceeded maximum resolution", PrometheusTooMuch, "too_much"),
+    stated(422, "execution", "would load too many samples", PrometheusTooMuch, "too_much"),
+    stated(422, "execution", "rpc: context deadline exceeded", PrometheusTooMuch, "too_much"),
+    stated(503, "timeout", "timed out", PrometheusTooMuch, "too_much"),
+    (Answer(200, {}, matrix(({}, [[T0, "1"]])).body[:-9]), PrometheusUnreachable, "cut_off", {}),
+    (Answer(200, {}, matrix(({}, [[T0, "1"]])).body[:-1]), PrometheusUnreachable, "cut_off", {}),
+    (matrix(warnings=["store-1 is down"]), PrometheusPartial, "incomplete", {"warnings": ["store-1 is down"]}),
+    (matrix(isPartial=True), PrometheusPartial, "incomplete", {"warnings": "isPartial"}),
+]
+"""Refusals of all kinds, with the type, the code and the facts of their errors."""
+
+
+@pytest.mark.parametrize(("answer", "error", "code", "facts"), REFUSED)
+def test_refusals_are_told_apart(
+    answer: Answer, error: type[PrometheusError], code: str, facts: dict[str, Any]
+) -> None:
     client = client_of(answer)
     promql = 'up{pod="a"}\n + 1'
     asks = (
@@ -190,12 +219,31 @@ def test_refusals_are_told_apart(answer: Answer, error: type[PrometheusError], w
         lambda: client.query_range(promql, NOON, NOON + timedelta(minutes=1)),
     )
     for ask in asks:
-        with pytest.raises(PrometheusError, match=words) as caught:
+        with raises(PrometheusError, code, **facts) as caught:
             ask()
         assert type(caught.value) is error
         assert "\n" not in str(caught.value)
     if issubclass(error, PrometheusQueryError):
         assert 'up{pod="a"} + 1' in str(caught.value)
+
+
+def test_the_wordings_are_those_that_were_agreed() -> None:
+    answers = [(answer, code) for answer, code, _ in BROKEN] + [(answer, code) for answer, _, code, _ in REFUSED]
+    answers.append((matrix(({"pod": "a"}, [[T0, "one"]])), "unreadable_samples"))
+    answers.append((matrix(({"pod": "a"}, [[T0 + 1, "1"]])), "off_grid"))
+    wordings = []
+    for answer, code in answers:
+        with raises(PrometheusError, code) as caught:
+            client_of(answer, TWICE).query_range("up", NOON, NOON + timedelta(minutes=5))
+        wordings.append(f"{code}\n    {caught.value}\n")
+    with raises(PrometheusUnreachable, "gateway", attempts=1) as tried_once:
+        client_of(Answer(503, {}, b"busy"), replace(TWICE, attempts=1)).probe()
+    with raises(PrometheusAnswerError, "failed_probe") as failed:
+        client_of(vector()).probe()
+    with raises(PrometheusAnswerError, "not_a_count") as miscounted:
+        client_of(vector(({}, "NaN"))).count_series("up", NOON)
+    wordings += [f"{error.value.code}\n    {error.value}\n" for error in (tried_once, failed, miscounted)]
+    assert_snapshot("prometheus_answers", "".join(wordings))
 
 
 def test_advice_is_no_warning() -> None:
@@ -288,7 +336,7 @@ def test_an_error_goes_up_in_its_turn_and_no_further_request_begins() -> None:
     handler = Handler(answer)
     stream = PrometheusClient(handler, ahead=1).stream("up", MIDNIGHT, MIDNIGHT + 9 * DAY, series=200)
     starts = [next(stream)[0].start for _ in range(2)]
-    with pytest.raises(PrometheusQueryError, match="many-to-many"):
+    with raises(PrometheusQueryError, "bad_query", status=422, error_type="execution", text="many-to-many"):
         next(stream)
     assert [params["start"] for _, params in handler.asked] == [*map(str, starts), third]
 
@@ -338,7 +386,7 @@ def test_what_is_too_much_is_asked_for_in_halves(points: int) -> None:
 
 def test_one_instant_that_is_too_much_goes_up() -> None:
     handler = limited(0, whole=lambda params: matrix())
-    with pytest.raises(PrometheusTooMuch, match="too many samples"):
+    with raises(PrometheusTooMuch, "too_much", status=422, error_type="execution"):
         PrometheusClient(handler, retry=AT_ONCE).query_range("up", NOON, NOON + 8 * MINUTE)
     spans = [int(params["end"]) - int(params["start"]) for _, params in handler.asked]
     assert spans == [420, 180, 60, 0]
@@ -353,9 +401,10 @@ def test_series_are_counted() -> None:
     assert PrometheusClient(handler).count_series("up # all of them", NOON) == 12
     assert [params["query"] for _, params in handler.asked] == ["count(up)", "count(up # all of them\n)"]
     assert client_of(vector()).count_series("up", NOON) == 0
-    for answer in (vector(({}, "NaN")), vector(({"a": "1"}, "1"), ({"a": "2"}, "1"))):
-        with pytest.raises(PrometheusAnswerError, match="one number"):
-            client_of(answer).count_series("up", NOON)
+    with raises(PrometheusAnswerError, "not_a_count"):
+        client_of(vector(({}, "NaN"))).count_series("up", NOON)
+    with raises(PrometheusAnswerError, "not_a_count", counts=[({"a": "1"}, 1.0), ({"a": "2"}, 1.0)]):
+        client_of(vector(({"a": "1"}, "1"), ({"a": "2"}, "1"))).count_series("up", NOON)
 
 
 def test_an_instant_query_yields_labels_and_values() -> None:
@@ -375,5 +424,5 @@ def test_an_instant_needs_a_zone() -> None:
 def test_the_probe_takes_one_for_an_answer_and_nothing_else() -> None:
     client_of(vector(({}, "1"))).probe()
     for answer in (vector(({}, "2")), vector(), vector(({"a": "b"}, "1"))):
-        with pytest.raises(PrometheusAnswerError, match="PROMETHEUS_URL"):
+        with raises(PrometheusAnswerError, "failed_probe"):
             client_of(answer).probe()

@@ -1,5 +1,6 @@
 """Every fault that a network puts in front of a real server: its class, its text, and how often was asked."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
@@ -26,6 +27,7 @@ from aiops_assets.timeseries.catalog import METRICS, POD_CPU, POD_MEMORY, Metric
 from aiops_assets_tests.conftest import END
 from aiops_assets_tests.prometheus.answering import AT_ONCE
 from aiops_assets_tests.prometheus.fault_server import FaultyServer, Params, Reply, faulty
+from aiops_assets_tests.raising import raises
 
 pytestmark = pytest.mark.needs("prometheus")
 
@@ -74,6 +76,7 @@ def whole(prometheus_url: str) -> pd.DataFrame:
 
 
 JSON_ERROR = b'{"status":"error","errorType":"internal","error":"the disk is gone"}'
+DISK = {"error_type": "internal", "text": json.loads(JSON_ERROR)["error"]}
 WARNED = Reply(
     change=lambda body: body.replace(b'{"status":"success",', b'{"status":"success","warnings":["no store-1"],')
 )
@@ -82,30 +85,54 @@ LOGIN = Reply(200, {"Content-Type": "text/html"}, b"<!doctype html><form>Log in<
 
 
 @pytest.mark.parametrize(
-    ("reply", "error", "words", "asked"),
+    ("reply", "error", "code", "facts", "asked"),
     [
-        (Reply(401, body=b"Unauthorized"), PrometheusAccessError, "HTTP 401.*PROMETHEUS_TOKEN_FILE", 1),
-        (Reply(403, body=b"Forbidden"), PrometheusAccessError, "HTTP 403", 1),
-        (LOGIN, PrometheusAccessError, "a web page", 1),
-        (REDIRECT, PrometheusAccessError, "HTTP 302: a redirect", 1),
-        (Reply(200, body=JSON_ERROR), PrometheusAnswerError, "internal: the disk is gone", 1),
-        (Reply(500, body=JSON_ERROR), PrometheusAnswerError, "internal: the disk is gone", 1),
-        (WARNED, PrometheusPartial, "no store-1", 1),
-        (Reply(body=b""), PrometheusAnswerError, "broken JSON", 1),
-        (Reply(404, body=b"404 page not found"), PrometheusAnswerError, "404 page not found", 1),
-        (Reply(change=lambda body: body[:-100]), PrometheusUnreachable, f"cut off.*after {TRIES} attempts", TRIES),
-        (Reply(cut_after=1000), PrometheusUnreachable, f"no answer from.*after {TRIES} attempts", TRIES),
-        (Reply(cut_after=0), PrometheusUnreachable, f"after {TRIES} attempts", TRIES),
-        (Reply(429, body=b"slow down"), PrometheusUnreachable, "slow down.*after 4", TRIES),
-        (Reply(502, body=b"bad gateway"), PrometheusUnreachable, "bad gateway.*after 4", TRIES),
-        (Reply(503, body=b"busy"), PrometheusUnreachable, "busy.*after 4", TRIES),
+        (Reply(401, body=b"Unauthorized"), PrometheusAccessError, "access_refused", {"status": 401}, 1),
+        (Reply(403, body=b"Forbidden"), PrometheusAccessError, "access_refused", {"status": 403}, 1),
+        (LOGIN, PrometheusAccessError, "web_page", {}, 1),
+        (REDIRECT, PrometheusAccessError, "redirect", {"status": 302}, 1),
+        (Reply(200, body=JSON_ERROR), PrometheusAnswerError, "server_error", {"status": 200, **DISK}, 1),
+        (Reply(500, body=JSON_ERROR), PrometheusAnswerError, "server_error", {"status": 500, **DISK}, 1),
+        (WARNED, PrometheusPartial, "incomplete", {"warnings": ["no store-1"]}, 1),
+        (Reply(body=b""), PrometheusAnswerError, "no_prometheus_answer", {"status": 200, "what": "broken JSON"}, 1),
+        (
+            Reply(404, body=b"404 page not found"),
+            PrometheusAnswerError,
+            "no_prometheus_answer",
+            {"status": 404, "what": "404 page not found"},
+            1,
+        ),
+        (Reply(change=lambda body: body[:-100]), PrometheusUnreachable, "cut_off", {"attempts": TRIES}, TRIES),
+        (Reply(cut_after=1000), PrometheusUnreachable, "no_answer", {"attempts": TRIES}, TRIES),
+        (Reply(cut_after=0), PrometheusUnreachable, "no_answer", {"attempts": TRIES}, TRIES),
+        (
+            Reply(429, body=b"slow down"),
+            PrometheusUnreachable,
+            "gateway",
+            {"status": 429, "body": "slow down", "attempts": 4},
+            TRIES,
+        ),
+        (
+            Reply(502, body=b"bad gateway"),
+            PrometheusUnreachable,
+            "gateway",
+            {"status": 502, "body": "bad gateway", "attempts": 4},
+            TRIES,
+        ),
+        (
+            Reply(503, body=b"busy"),
+            PrometheusUnreachable,
+            "gateway",
+            {"status": 503, "body": "busy", "attempts": 4},
+            TRIES,
+        ),
     ],
 )
 def test_a_fault_is_typed_and_asked_again_only_where_that_helps(
-    prometheus_url: str, reply: Reply, error: type[PrometheusError], words: str, asked: int
+    prometheus_url: str, reply: Reply, error: type[PrometheusError], code: str, facts: dict[str, object], asked: int
 ) -> None:
     with faulty(prometheus_url, always(reply)) as server:
-        with pytest.raises(PrometheusError, match=words) as caught:
+        with raises(PrometheusError, code, **facts) as caught:
             fetch(server)
         assert type(caught.value) is error
         assert len(server.requests) == asked
@@ -133,7 +160,8 @@ def test_a_server_that_hangs_is_left(prometheus_url: str, whole: pd.DataFrame, r
         pd.testing.assert_frame_equal(fetch(server, patience=1), whole)
         assert len(server.requests) == 2
     with faulty(prometheus_url, always(reply)) as server:
-        with pytest.raises(PrometheusUnreachable, match="after 2 attempts"):
+        code = "still_sending" if reply.drip_seconds else "no_answer"
+        with raises(PrometheusUnreachable, code, attempts=2):
             fetch(server, patience=1, retry=Retry(attempts=2, first_seconds=0))
         assert len(server.requests) == 2
 
@@ -144,20 +172,21 @@ def test_a_server_that_asks_for_time_gets_it(prometheus_url: str, whole: pd.Data
         pd.testing.assert_frame_equal(fetch(server, retry=Retry(sleep=waits.append)), whole)
     assert waits == [17]
     with faulty(prometheus_url, once(Reply(429, {"Retry-After": "500"}, b"slow down"))) as server:
-        with pytest.raises(PrometheusUnreachable, match="after 1 attempt in"):
+        with raises(PrometheusUnreachable, "gateway", status=429, body="slow down", attempts=1):
             fetch(server)
         assert len(server.requests) == 1
 
 
 def test_a_bad_query_carries_the_servers_own_text_and_is_asked_once(prometheus_url: str) -> None:
-    for promql, words in (
-        ("sum(up", "parse error: unclosed left parenthesis"),
-        ("node_memory_MemTotal_bytes * on() node_cpu_seconds_total", "many-to-many|duplicate|multiple matches"),
+    for promql, status, error_type, words in (
+        ("sum(up", 400, "bad_data", "unclosed left parenthesis"),
+        ("node_memory_MemTotal_bytes * on() node_cpu_seconds_total", 422, "execution", "many-to-many"),
     ):
         with faulty(prometheus_url, once(Reply(), 0)) as server:
-            with pytest.raises(PrometheusQueryError, match=words) as caught:
+            with raises(PrometheusQueryError, "bad_query", status=status, error_type=error_type) as caught:
                 fetch(server, promql)
             assert type(caught.value) is PrometheusQueryError
+            assert words in caught.value.facts["text"]
             assert promql in str(caught.value)
             assert len(server.requests) == 1
 
@@ -166,7 +195,7 @@ def test_a_token_that_is_refused_is_not_shown(prometheus_url: str, tmp_path: Pat
     token = tmp_path / "token"
     token.write_text("very-secret")
     with faulty(prometheus_url, always(Reply(401, body=b"no: Bearer very-secret"))) as server:
-        with pytest.raises(PrometheusAccessError, match="PROMETHEUS_TOKEN_FILE") as caught:
+        with raises(PrometheusAccessError, "access_refused", status=401) as caught:
             fetch(server, token_file=token)
         assert "very-secret" not in str(caught.value)
         assert len(server.requests) == 1
@@ -265,7 +294,7 @@ def test_a_range_that_is_always_too_much_ends(prometheus_url: str) -> None:
     with faulty(
         prometheus_url, always(Reply(422, body=JSON_ERROR.replace(b"the disk is gone", b"too many samples")))
     ) as s:
-        with pytest.raises(PrometheusTooMuch, match="too many samples"):
+        with raises(PrometheusTooMuch, "too_much", status=422, text="too many samples"):
             fetch(s)
         assert len(s.requests) == 12  # 2880 instants halved down to one
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.datasets.newest import NewestWindow, generated_window
+from aiops_assets.errors import DataError
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS
 from aiops_assets.learners.detectors.isolation_forest import anomaly_score
 from aiops_assets.registry.scoring import NOTHING_SERVED, ChampionPredictions, predict_newest
@@ -158,12 +159,12 @@ def test_without_pods_only_forecasters_answer_and_without_a_cluster_only_detecto
     home: ServedHome, window: NewestWindow
 ) -> None:
     specs = [SPECS[name] for name in SERVED]
-    podless = replace(window, pods=None, lacking={"pods": "no pod lives"})
+    podless = replace(window, pods=None, lacking={"pods": DataError("no pod lives")})
     run = predict_newest(home.served, specs, podless, NOW, "prod").run
     assert run.record.left_out == {DETECTOR: "no pod lives", ENSEMBLE: "no pod lives"}
     assert (run.record.scored_until, run.record.pods, len(run.scores)) == (None, 0, 0)
     assert tuple(run.scores.columns) == SCORE_COLUMNS
-    clusterless = replace(window, cluster=None, lacking={"cluster": "no metric"})
+    clusterless = replace(window, cluster=None, lacking={"cluster": DataError("no metric")})
     run = predict_newest(home.served, specs, clusterless, NOW, "prod").run
     assert run.record.left_out == {ARIMA: "no metric"}
     assert len(run.scores) == 2 * 5 * 12

@@ -13,11 +13,13 @@ from obstore.store import MemoryStore
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, SchemaError
 from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.storage.day_file import wide_digest
+from aiops_assets.storage.day_state import DayState
 from aiops_assets.storage.lake import DayInfo, FetchOutcome, Lake, StoredQuery
 from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets.timeseries.catalog import CLUSTER_METRICS, POD_CPU
 from aiops_assets.timeseries.series import minute_grid
 from aiops_assets_tests.raising import raises
+from aiops_assets_tests.snapshot import assert_snapshot
 
 DAY = date(2026, 10, 31)
 BEGIN = datetime(2026, 10, 31, tzinfo=UTC)
@@ -60,7 +62,7 @@ def test_a_day_comes_back_wide(lake: Lake) -> None:
     assert (info.series, info.samples, info.got, info.expected, revised) == (2, 2877, 1439, 1440, 0)
     assert info.coverage == pytest.approx(1439 / 1440)
     assert (info.expected - info.got, info.closed) == (1, True)
-    assert info.reason.startswith("1 instant")
+    assert info.reason == DayState(is_over=True, is_closed=True, missing=1).text
     assert info.digest == wide_digest(wide) == wide_digest(_wide())
     assert len(info.digest) == 32
     assert str(wide.index.dtype) == "datetime64[us, UTC]"
@@ -122,22 +124,31 @@ def test_a_last_bit_is_no_revision(lake: Lake) -> None:
 def test_the_end_of_what_was_asked_only_moves_on(lake: Lake) -> None:
     info, _ = _put(lake, _wide().iloc[:600], BEGIN + timedelta(hours=10), closed=False)
     assert (info.expected, info.expected - info.got, info.closed) == (600, 1, False)
-    assert "not over" in info.reason
+    assert info.reason == DayState(is_over=False, is_closed=False, missing=1).text
     info, _ = _put(lake, _wide().iloc[:1], BEGIN + timedelta(minutes=1), closed=False)
     assert info.fetched_until == "2026-10-31T10:00:00+00:00"
     info, _ = _put(lake, _wide().iloc[600:], LATER, closed=False)
     assert info.requested_until == END
-    assert "not closed yet" in info.reason
+    assert info.reason == DayState(is_over=True, is_closed=False, missing=info.expected - info.got).text
 
 
 def test_the_reason_tells_a_late_begin_from_gaps(lake: Lake) -> None:
     wide = _wide().iloc[785:]
     wide.iloc[[5, 9]] = np.nan
     info, _ = _put(lake, wide)
-    late, gaps = info.reason.split("; ")
-    assert "13:05" in late
-    assert gaps.startswith("2 instants")
+    assert info.reason == DayState(is_over=True, is_closed=True, first="13:05", missing=2).text
     assert (info.got, info.expected) == (653, 1440)
+
+
+def test_the_wordings_of_a_days_state_are_those_that_were_agreed() -> None:
+    states = [
+        DayState(is_over=True, is_closed=True),
+        DayState(is_over=False, is_closed=False),
+        DayState(is_over=True, is_closed=False, first="08:20"),
+        DayState(is_over=True, is_closed=True, missing=1),
+        DayState(is_over=True, is_closed=True, first="13:05", missing=2),
+    ]
+    assert_snapshot("stored_days", "".join(f"{state.text}\n" for state in states))
 
 
 def test_nothing_is_written_for_a_day_without_samples(lake: Lake) -> None:

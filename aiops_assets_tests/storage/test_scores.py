@@ -20,6 +20,7 @@ from aiops_assets.storage.scores import (
     ScoresRun,
 )
 from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
+from aiops_assets_tests.raising import raises
 
 NOON = datetime(2026, 11, 1, 12, 0, 30, 5, tzinfo=UTC)
 UNTIL = pd.Timestamp("2026-11-01T11:55", tz="UTC").as_unit("us")
@@ -157,7 +158,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, file: str, damage: str) -> None
     else:
         data[len(data) // 2] ^= 1
         path.write_bytes(bytes(data) if damage == "flipped" and file != RECORD else bytes(data[:-20]))
-    with pytest.raises(IntegrityError, match=rf"{file} is missing or damaged"):
+    with raises(IntegrityError, "damaged_file", run=kept.names()[0], file=file):
         kept.newest()
 
 

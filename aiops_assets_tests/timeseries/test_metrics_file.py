@@ -10,6 +10,7 @@ from aiops_assets.errors import SettingsError
 from aiops_assets.timeseries import metrics_file
 from aiops_assets.timeseries.catalog import METRICS, SYNTHETIC_METRICS, MetricSpec
 from aiops_assets.timeseries.metrics_file import MOST_METRICS, load_metrics
+from aiops_assets_tests.raising import raises
 from aiops_assets_tests.snapshot import assert_snapshot
 
 QUEUE: dict[str, Any] = {
@@ -236,13 +237,21 @@ def test_a_small_file_that_means_an_astronomic_value_is_refused_at_once(path: Pa
 
 
 def test_files_that_cannot_be_read_are_named(path: Path, tmp_path: Path) -> None:
-    assert "no such file" in refusal(path)
-    assert "directory" in refusal(tmp_path)
-    os.mkfifo(path)
-    assert "not a regular file" in refusal(path)
     below_a_file = tmp_path / "file" / "metrics.yaml"
     below_a_file.parent.write_text("")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for file, code in (
+        (path, "no_file"),
+        (tmp_path, "is_directory"),
+        (pipe, "not_regular"),
+        (below_a_file, "unreadable"),
+    ):
+        with raises(SettingsError, code, path=file):
+            load_metrics(file)
     assert refusal(below_a_file).endswith("Not a directory")
+    texts = [refusal(file) for file in (path, tmp_path, pipe)]
+    assert_snapshot("unreadable_metrics_files", "".join(f"{text}\n" for text in texts))
 
 
 def test_the_wordings_are_those_that_were_agreed(path: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
 from aiops_assets.tracking.connection import Connection
 from aiops_assets.tracking.tracker import DAGSTER_RUN_TAG, HOST_TAG, PID_TAG, STARTED_TAG, DatasetInput, Tracker
+from aiops_assets_tests.raising import raises
 
 DIGEST = "0123456789abcdef0123456789abcdef"
 DATASET = DatasetInput("pod_features", DIGEST, "/data/pod_features", {"rows": 2016, "label_rate": 0.03})
@@ -133,7 +134,7 @@ def test_registering_twice_changes_nothing(tracker: Tracker, mlflow: Any) -> Non
     first = tracker.register("twice", 1, lambda: FILES, run_id=run_id, tags={"manifest_sha256": "a"})
     assert tracker.register("twice", 1, lambda: {}, run_id=run_id, tags={"manifest_sha256": "a"}) == first
     assert len(mlflow.search_model_versions("name = 'twice'")) == 1
-    with pytest.raises(IntegrityError, match=r"twice version 1 .* other content"):
+    with raises(IntegrityError, "other_content", name="twice", version=1, recorded="a", given="b"):
         tracker.register("twice", 1, lambda: FILES, run_id=run_id, tags={"manifest_sha256": "b"})
 
 
@@ -170,8 +171,9 @@ def test_an_alias_follows(tracker: Tracker) -> None:
     assert not tracker.set_alias("aliased", "champion", 12)
     assert tracker.set_alias("aliased", "champion", 3)
     assert tracker.alias("aliased", "champion") == 3
-    with pytest.raises(NotFoundError, match="no version 4 of aliased"):
+    with raises(NotFoundError, "unknown_to_mlflow", version=4) as caught:
         tracker.set_alias("aliased", "champion", 4)
+    assert "aliased" in str(caught.value)
     assert [entry.version for entry in tracker.versions("aliased")] == [3, 12]
 
 
@@ -308,8 +310,10 @@ def test_other_kinds_of_store_are_refused(uri: str) -> None:
 
 def test_a_file_that_is_no_database_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("not a database, and longer than a header of one" * 50)
-    with pytest.raises(StoreError, match="not a database; check that MLFLOW_TRACKING_URI"):
+    with raises(StoreError, "mlflow_failed") as caught:
         Tracker(f"sqlite:///{tmp_path}/mlflow.db", "aiops/test").versions("anything")
+    assert caught.value.facts["cause"].endswith("not a database")
+    assert "MLFLOW_TRACKING_URI" in str(caught.value)
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="MLFLOW_TRACKING_URI"):
         Tracker(f"sqlite:///{tmp_path}/file/mlflow.db", "aiops/test").versions("anything")
@@ -345,5 +349,5 @@ def test_files_are_kept_with_a_run_that_ended_and_replaced_by_newer_ones(tracker
 
 
 def test_files_for_a_run_that_is_not_there_are_refused(tracker: Tracker) -> None:
-    with pytest.raises(NotFoundError, match="MLflow knows no run nothing"):
+    with raises(NotFoundError, "unknown_run", run_id="nothing"):
         tracker.log_files("nothing", "card", {"card.md": b"x"})

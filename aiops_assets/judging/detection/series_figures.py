@@ -117,7 +117,12 @@ def detection_figures(
     values = _lowest_for_unknown(np.atleast_1d(np.asarray(scores, dtype=np.float64)))
     if not len(truth) or not truth.shape == alerted.shape == values.shape or step_seconds < 1:
         shapes = f"labels {truth.shape}, scores {values.shape}, alerts {alerted.shape}"
-        raise DataError(f"{shapes}, {step_seconds} s apart: one of each for every row, and at least 1 s, are needed")
+        raise DataError(
+            f"{shapes}, {step_seconds} s apart: one of each for every row, and at least 1 s, are needed",
+            code="unequal_lengths",
+            lengths=(len(truth), len(values), len(alerted)),
+            step_seconds=step_seconds,
+        )
     events = Events.of(truth)
     buffer = buffer_samples(events, step_seconds)
     near = events.widened(buffer // 2)
@@ -152,7 +157,7 @@ def figures_of_frames(labels: pd.DataFrame, scored: pd.DataFrame) -> DetectionFi
     joined = found.set_index("timestamp").reindex(ordered["timestamp"])
     test = (ordered["split"] == "test").to_numpy()
     if not test.any():
-        raise DataError("no row is of the split test: there is nothing to judge")
+        raise DataError("no row is of the split test: there is nothing to judge", code="no_test_row")
     steps = ordered["timestamp"].diff().dt.total_seconds()
     return detection_figures(
         ordered["label"].to_numpy()[test],

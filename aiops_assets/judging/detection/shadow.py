@@ -96,7 +96,7 @@ def compare(frame: pd.DataFrame) -> SideBySide:
     """
     challenger, champion = predictions_of(frame, CHALLENGER), predictions_of(frame, CHAMPION)
     if challenger is None:
-        raise ModelError("the challenger's scores are not finite")
+        raise ModelError("the challenger's scores are not finite", code="not_finite")
     if champion is None:
         return SideBySide(judge(challenger, frame), None, None, None)
     return SideBySide(

@@ -163,7 +163,10 @@ def _forecasts_from(history: History, rows: int, predict: Predict) -> pd.DataFra
     horizon = min(day, len(history.times) - rows)
     value, lower, upper = predict(known, horizon)
     if not all(np.isfinite(side).all() for side in (value, lower, upper)):
-        raise ModelError(f"a forecast after {known.times[-1]} holds values that are not finite")
+        origin = known.times[-1]
+        raise ModelError(
+            f"a forecast after {origin} holds values that are not finite", code="not_finite", origin=origin
+        )
     after = slice(rows, rows + horizon)
     actual = np.where(history.known[after], history.values[after], np.nan)
     seasonal, median = _seasonal(known, horizon), np.tile(np.median(known.values[-day:], axis=0), (horizon, 1))

@@ -66,7 +66,9 @@ def side_by_side(challenger: pd.DataFrame, champion: pd.DataFrame | None) -> pd.
     frame = challenger[list(KEYS)].reset_index(drop=True)
     same = ["origin", "metric", "step"]
     if champion is not None and not frame[same].equals(champion[same].reset_index(drop=True)):
-        raise ModelError("challenger and champion were not asked from the same moments about the same metrics")
+        raise ModelError(
+            "challenger and champion were not asked from the same moments about the same metrics", code="other_moments"
+        )
     for who, forecasts in ((CHALLENGER, challenger), (CHAMPION, champion)):
         for side in SIDES:
             values = np.nan if forecasts is None else forecasts[side].to_numpy(dtype=np.float64)
@@ -90,7 +92,7 @@ def compare(frame: pd.DataFrame) -> ForecastsSideBySide:
     """
     challenger, champion = forecasts_of(frame, CHALLENGER), forecasts_of(frame, CHAMPION)
     if challenger is None:
-        raise ModelError("the challenger's forecasts are not finite")
+        raise ModelError("the challenger's forecasts are not finite", code="not_finite")
     if champion is None:
         return ForecastsSideBySide(figures_of(challenger), None, None, None)
     keys = ["origin", "metric", "horizon"]

@@ -70,11 +70,12 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
         lake, now = stores.lake(), datetime.now(UTC)
         days = [date.fromisoformat(key) for key in context.partition_keys]
         fetches: list[MetricFetch] = []
-        problem = ""
+        away: PrometheusUnreachable | None = None
         try:
             fetch_all(prometheus, lake, metrics, days, now, fetches, context.log.info, refetch=config.refetch)
         except PrometheusUnreachable as error:
-            problem = str(error)
+            away = error
+        problem = str(away or "")
         lake.note_fetch(
             FetchOutcome(
                 when=now.isoformat(),
@@ -86,8 +87,8 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
                 last_day=days[-1].isoformat(),
             )
         )
-        if problem and settings.fallback == ("fail",):
-            raise PrometheusUnreachable(problem)
+        if away and settings.fallback == ("fail",):
+            raise away
         if problem:
             context.log.warning(f"{problem}; what was fetched before stays, FALLBACK={','.join(settings.fallback)}")
         coverage = coverage_of(lake, metrics, days)

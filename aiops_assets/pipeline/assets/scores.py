@@ -74,7 +74,9 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
         if settings.fetches:
             problem = _fetch(prometheus, stores.lake(), now)
             if problem and settings.fallback == ("fail",):
-                raise PrometheusUnreachable(f"{problem}; FALLBACK=fail: nothing is scored")
+                raise PrometheusUnreachable(
+                    f"{problem}; FALLBACK=fail: nothing is scored", code="nothing_scored", problem=problem
+                )
             window = stored_window(settings, stores.lake(), now, problem)
         else:
             window = generated_window(settings, now)

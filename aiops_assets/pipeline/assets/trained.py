@@ -73,7 +73,7 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
         fingerprint = fingerprint_of(spec, settings.cluster, training_set, settings.random_seed)
         manifest = unchanged_version(served, tracker, spec, fingerprint)
         if manifest:
-            training, fitted = f"skipped: data, code and configuration are those of version {manifest.version}", None
+            training, fitted = stated_skip(manifest.version), None
         else:
             training = "fitted"
             manifest, fitted, plot = fit_version(
@@ -106,6 +106,11 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
         )
 
     return model
+
+
+def stated_skip(version: int) -> str:
+    """Why nothing was fitted, where a version of equal fingerprint is there."""
+    return f"skipped: data, code and configuration are those of version {version}"
 
 
 def fit_version(

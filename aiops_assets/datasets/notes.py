@@ -1,0 +1,99 @@
+"""What people should know of the rows of a training set: as data, and in the one place that words it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from aiops_assets.timeseries.quality import Shortage
+
+
+@dataclass(frozen=True, init=False)
+class Note:
+    """A note on rows, as records and cards repeat it.
+
+    Attributes:
+        code: one of ``WORDINGS``.
+        facts: what the note names: numbers, names, the problem of the last fetch.
+    """
+
+    code: str
+    facts: Mapping[str, Any]
+
+    def __init__(self, code: str, /, **facts: Any) -> None:
+        object.__setattr__(self, "code", code)
+        object.__setattr__(self, "facts", MappingProxyType(facts))
+
+    @property
+    def text(self) -> str:
+        """The note in words."""
+        return WORDINGS[self.code](**self.facts)
+
+
+def _no_server() -> str:
+    return "PROMETHEUS_URL is not set"
+
+
+def _cached_days(problem: str, hours: float) -> str:
+    return f"{problem}; cached days are used, fetched {hours:.1f} h ago"
+
+
+def _cached_newest(problem: str) -> str:
+    return f"{problem}; cached days are used"
+
+
+def _synthetic_allowed(problem: str, shortage: Shortage | None = None, has_cache: bool = True) -> str:
+    return "; ".join([problem, *_insufficient(shortage, has_cache), "FALLBACK allows synthetic data"])
+
+
+def _nothing_allowed(
+    problem: str, fallback: Sequence[str], shortage: Shortage | None = None, has_cache: bool = True
+) -> str:
+    allowed = f"FALLBACK={','.join(fallback)} allows nothing else"
+    return "; ".join([problem, *_insufficient(shortage, has_cache), allowed])
+
+
+def _insufficient(shortage: Shortage | None, has_cache: bool) -> list[str]:
+    if shortage is None and has_cache:
+        return []
+    return [f"cached days do not suffice: {shortage.text if shortage else 'there are none'}"]
+
+
+def _low_coverage(share: float, days: int, full_days: int, lowest: str) -> str:
+    return f"coverage of the window is {share:.0%} of {days} days, {full_days} of them full (least: {lowest})"
+
+
+def _part_of_window(share: float, lowest: str) -> str:
+    return f"{share:.0%} of the window is there (least: {lowest})"
+
+
+def _short_cluster(asked: float, got: float) -> str:
+    return f"SYNTHETIC_RATIO={asked:g}: a generated cluster has no more rows than its window, {got:.0%} are"
+
+
+def _silent_pods(silent: int, pods: int) -> str:
+    return f"{silent} of {pods} pods gave no row: gaps in their metrics"
+
+
+def _pods_left_out(most: int, scored: int, living: int) -> str:
+    return f"TRAINING_PODS={most}: {scored} of {living} living pods are scored"
+
+
+def _old_sample(name: str, hours: float) -> str:
+    return f"the newest sample of {name} is {hours:.1f} h old"
+
+
+WORDINGS: dict[str, Callable[..., str]] = {
+    "no_server": _no_server,
+    "cached_days": _cached_days,
+    "cached_newest": _cached_newest,
+    "synthetic_allowed": _synthetic_allowed,
+    "nothing_allowed": _nothing_allowed,
+    "low_coverage": _low_coverage,
+    "part_of_window": _part_of_window,
+    "short_cluster": _short_cluster,
+    "silent_pods": _silent_pods,
+    "pods_left_out": _pods_left_out,
+    "old_sample": _old_sample,
+}
+"""Code of a note -> its sentence."""
