@@ -6,17 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.once import made_once
-from aiops_assets_tests.pipeline.graph import VIEWS, Result, leave_unrendered, materialize, remembered
+from aiops_assets_tests.pipeline.graph import VIEWS, Result, leave_unrendered, materialize, remembered, small_forest
 
 
 @pytest.fixture(scope="package", autouse=True)
 def _small_forest() -> Iterator[None]:
-    """A quarter of the trees: a run reads them eight times."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setitem(ANOMALY_DETECTOR.parameters, "n_estimators", 50)
+    with small_forest():
         yield
 
 

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from aiops_assets.commands.running import dagster_environment
+from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.partitions import days_to_fetch
 from aiops_assets.pipeline.resources import stores_of
@@ -149,6 +150,14 @@ def remembered(settings: Settings) -> list[Result]:
     ]
 
 
+@contextmanager
+def small_forest() -> Iterator[pytest.MonkeyPatch]:
+    """A quarter of the trees: a run reads them eight times. Their number is part of what a version was made of."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(ANOMALY_DETECTOR.parameters, "n_estimators", 50)
+        yield patched
+
+
 def leave_unrendered(patched: pytest.MonkeyPatch) -> None:
     """Pictures are drawn and not rendered from now on, which is a quarter of a run's time."""
     patched.setattr(plots, "rendered", lambda _, __: NOTHING)
@@ -166,9 +175,9 @@ def first_home() -> Path:
 
 def _two_versions() -> Path:
     def make(folder: Path) -> None:
-        generate(small(folder / "home"), told=True, lasting=True)
-        shutil.copytree(folder / "home", folder / "first", symlinks=True)
-        with pytest.MonkeyPatch.context() as patched:
+        with small_forest() as patched:
+            generate(small(folder / "home"), told=True, lasting=True)
+            shutil.copytree(folder / "home", folder / "first", symlinks=True)
             leave_unrendered(patched)
             generate(small(folder / "home", RANDOM_SEED="44"), told=True, lasting=True)
 
@@ -186,12 +195,6 @@ def checks(result: Result, name: str = NAME) -> dict[str, dg.AssetCheckEvaluatio
     others = {key for other in VIEWS if other != name for key in chain(other)}
     evaluations = result.get_asset_check_evaluations()
     return {e.check_name: e for e in evaluations if e.asset_key.to_user_string() not in others}
-
-
-def failure(result: Result) -> str:
-    data = next(event.step_failure_data for event in result.all_events if event.is_step_failure)
-    assert data.error
-    return (data.error.cause or data.error).message
 
 
 def newest(settings: Settings, name: str = NAME) -> Manifest:
