@@ -244,7 +244,7 @@ def test_ten_thousand_names_are_all_answered_and_the_answer_says_how() -> None:
     assert {(one.judged_by, one.predicted_value) for one in others} == {("last-value", 6.0)}
 
 
-@pytest.mark.parametrize("ahead", ["5m", "24h"])
+@pytest.mark.parametrize("ahead", ["5m", pytest.param("24h", marks=pytest.mark.long)])
 def test_everything_is_finite_and_plain_whatever_is_sent(served: PredictiveAnalytics, ahead: str) -> None:
     """The forecaster as it is served, of all names that it knows and of values that nobody should send."""
     rng = np.random.default_rng(7)

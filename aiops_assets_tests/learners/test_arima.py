@@ -111,10 +111,9 @@ def test_the_shape_of_a_day_has_no_level_also_after_a_shift(days_ago: float) -> 
     assert walk == pytest.approx(0.8 + 0.05 * np.sin(rows / DAY * 2 * np.pi), abs=0.06)
 
 
-@pytest.mark.parametrize(
-    ("days_ago", "seasonal"),
-    [(4, True), *(pytest.param(*case, marks=pytest.mark.long) for case in ((4, False), (3.5, True), (3.5, False)))],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("seasonal", [False, True])
+@pytest.mark.parametrize("days_ago", [4, 3.5])
 def test_a_level_that_shifted_is_counted_once(days_ago: float, seasonal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arima, "smallest_errors", lambda _: 2 * seasonal)  # plain scale
     values = shifted(days_ago)

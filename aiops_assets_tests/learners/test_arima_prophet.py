@@ -107,6 +107,7 @@ def test_where_no_model_is_possible_the_last_hour_goes_on_and_a_note_says_so(
     assert forecaster.kind != "arima" or forecaster.orders == {}  # type: ignore[attr-defined]
 
 
+@pytest.mark.long
 def test_notes_and_orders_say_what_was_fitted(fitted: dict[str, PerMetricForecaster]) -> None:
     own = fitted["arima"]
     assert isinstance(own, ArimaForecaster)

@@ -156,6 +156,7 @@ def test_several_metrics_are_forecast_at_once_each_in_its_unit() -> None:
     assert said.times[0] == pd.Timestamp("2026-01-06 23:00", tz="UTC")
 
 
+@pytest.mark.long
 def test_a_seed_gives_equal_forecasts() -> None:
     known = history(seasonal(4))
     first, again = (forecast_of(BOOSTED, known) for _ in range(2))

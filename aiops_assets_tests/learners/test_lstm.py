@@ -58,6 +58,7 @@ def file(detector: LstmAutoencoder) -> bytes:
     return detector.to_bytes()
 
 
+@pytest.mark.long
 def test_a_seed_gives_one_model_and_the_callers_random_numbers_stay(
     frame: pd.DataFrame, detector: LstmAutoencoder
 ) -> None:
@@ -115,6 +116,7 @@ def test_the_weights_of_the_best_epoch_stay(monkeypatch: pytest.MonkeyPatch, fra
         assert float(network.loss(windows.ending(ends[500:]))) == pytest.approx(min(losses), rel=1e-5)
 
 
+@pytest.mark.long
 def test_a_loaded_detector_goes_on_as_the_one_that_was_stored(
     frame: pd.DataFrame, detector: LstmAutoencoder, file: bytes
 ) -> None:
@@ -174,6 +176,7 @@ numpy.save(sys.argv[3], torch.cat(parts).numpy())
 """
 
 
+@pytest.mark.long
 def test_plain_pytorch_runs_the_file_without_this_package(
     tmp_path: Path, frame: pd.DataFrame, detector: LstmAutoencoder, file: bytes
 ) -> None:

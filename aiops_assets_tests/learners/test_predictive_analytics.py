@@ -238,6 +238,7 @@ def test_what_goes_on_from_what_is_said() -> None:
     assert Boosting(stages=(1, 2, 3, 4)).why_anew() == "the champion's booster is of 4 windows already"
 
 
+@pytest.mark.long
 def test_two_hours_are_enough_to_be_fitted_and_less_is_refused_in_words(history: History) -> None:
     model = PredictiveAnalytics()
     model.fit(history.newest(24))

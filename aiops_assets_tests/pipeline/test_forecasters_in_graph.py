@@ -21,6 +21,7 @@ from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.pipeline.counted_reads import counted, files_of, sets_of
 from aiops_assets_tests.pipeline.graph import CLOSED, Result, champion, metadata, newest, run
 
+pytestmark = pytest.mark.long
 PREDICTIVE, LSTM, ARIMA = "predictive-analytics", "lstm-predictor", "arima-predictor"
 KINDS = ("model", "evaluation", "served", "shadow", "card")
 small = partial(make_settings, TRAINING_DAYS="5", N_SAMPLES="500", TRAINING_PODS="5")
@@ -45,7 +46,6 @@ def forecast(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Result
     return settings, run(settings)
 
 
-@pytest.mark.long
 def test_a_forecaster_is_trained_judged_served_and_has_a_card(forecast: tuple[Settings, Result]) -> None:
     settings, result = forecast
     assert result.success
@@ -76,7 +76,6 @@ def test_its_lineage_regenerates_the_days(forecast: tuple[Settings, Result]) -> 
     assert [day.state for day in chain.days] == ["verified"] * 5
 
 
-@pytest.mark.long
 def test_a_second_run_has_nothing_to_do_and_a_new_window_goes_on_from_the_champion(
     forecast: tuple[Settings, Result],
 ) -> None:
@@ -103,7 +102,6 @@ def test_a_second_run_has_nothing_to_do_and_a_new_window_goes_on_from_the_champi
     assert metadata(result, f"evaluation/{PREDICTIVE}")["opponent"] == "champion version 1"
 
 
-@pytest.mark.long
 def test_each_model_may_have_a_source_of_its_own(tmp_path: Path) -> None:
     settings = small(
         tmp_path,
@@ -134,7 +132,6 @@ def test_each_model_may_have_a_source_of_its_own(tmp_path: Path) -> None:
     assert json.loads(newest(alone, ARIMA).model_dump_json())["source"]["asked"] == "synthetic"
 
 
-@pytest.mark.long
 def test_the_lstm_is_served_and_goes_on_from_its_weights(tmp_path: Path) -> None:
     settings = small(tmp_path, MODELS=LSTM, TRAINING_DAYS="3")
     assert run(settings).success

@@ -88,6 +88,7 @@ def test_the_pods_of_a_server_become_segments_with_one_generated_pod_beside_five
     assert len(chain.queries) == 5
 
 
+@pytest.mark.long
 def test_five_days_of_history_train_and_warn(tmp_path: Path, prometheus_url: str) -> None:
     """The server's history begins on 22 October: a window that ends on the 27th has five days of seven."""
     variables = {"SYNTHETIC_END": "2026-10-27", "TRAINING_DAYS": "7"}
@@ -110,6 +111,7 @@ def test_five_days_of_history_train_and_warn(tmp_path: Path, prometheus_url: str
     assert set(rows.loc[rows["source"] == "prometheus", "split"]) == {"train", "holdout"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("variables", "shortage"),
     [
@@ -117,10 +119,9 @@ def test_five_days_of_history_train_and_warn(tmp_path: Path, prometheus_url: str
             {"SYNTHETIC_END": "2026-10-25", "TRAINING_DAYS": "7"},
             Shortage("low_coverage", found=3 / 7, wanted=0.5),
         ),
-        pytest.param(
+        (
             {"SYNTHETIC_END": "2026-10-24", "TRAINING_DAYS": "7", "MIN_COVERAGE": "0.1"},
             Shortage("few_full_days", found=2, wanted=3),
-            marks=pytest.mark.long,
         ),
     ],
 )

@@ -73,6 +73,7 @@ def newest(settings: Settings) -> ScoresRun:
     return run
 
 
+@pytest.mark.long
 def test_generated_pods_are_scored_up_to_now_and_said_to_be_generated(home: Path) -> None:
     settings = make_settings(home, TRAINING_PODS="5")
     before = datetime.now(UTC)
@@ -132,6 +133,7 @@ def test_real_pods_are_fetched_and_scored_up_to_now(home: Path, living_url: str)
     assert stores_of(settings).lake().last_fetch() is None, "a fetch of two days must not stand for that of a window"
 
 
+@pytest.mark.long
 @pytest.mark.needs("prometheus")
 def test_a_server_that_is_away_leaves_the_cached_days_and_everything_says_so(home: Path, living_url: str) -> None:
     score(make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=living_url))

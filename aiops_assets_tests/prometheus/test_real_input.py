@@ -32,7 +32,7 @@ EXACT = 1e-9
 """The server computes the same sums in another order; restart counts reach 100, so 1e-9 is a few last bits."""
 
 
-@pytest.fixture(scope="module", params=["prometheus", "hybrid"])
+@pytest.fixture(scope="module", params=["prometheus", pytest.param("hybrid", marks=pytest.mark.long)])
 def real(request: pytest.FixtureRequest, prometheus_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """One run on real input, in each mode that blends."""
     variables = {"DATA_SOURCE": request.param, "PROMETHEUS_URL": prometheus_url, "TRAINING_PODS": "4"}

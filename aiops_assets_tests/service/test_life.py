@@ -318,6 +318,7 @@ def test_fifty_clients_see_no_failure_while_champions_move(home: ServedHome, tmp
         assert 'aiops_model_swaps_total{model="anomaly-detector"}' in metrics
 
 
+@pytest.mark.long
 def test_sigterm_finishes_what_was_begun(home: ServedHome, tmp_path: Path) -> None:
     home.serve([NAME])
     with serving(tmp_path, MODELS=NAME) as running:

@@ -82,6 +82,7 @@ def gauges(url: str) -> dict[str, float]:
     return {sample.name: sample.value for family in families for sample in family.samples if "model" in sample.labels}
 
 
+@pytest.mark.long
 def test_the_mounted_version_answers_though_the_champion_is_newer(home: ServedHome, mount: Path) -> None:
     mounted(home, 1, mount)
     with predictor(home, mount) as running:
