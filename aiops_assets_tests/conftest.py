@@ -73,14 +73,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Runs of the graph and of commands take longest: begun first, they leave no worker alone at the end.
+    """What takes longest is begun first, so that it leaves no worker alone at the end: single files of many minutes,
+    then runs of the graph and of commands.
 
     Files that somebody names keep their order.
     """
     if config.option.file_or_dir:
         return
-    heavy = tuple(str(PROJECT_ROOT / "aiops_assets_tests" / folder) + os.sep for folder in ("pipeline", "commands"))
-    items.sort(key=lambda item: not str(item.path).startswith(heavy))
+    tests = PROJECT_ROOT / "aiops_assets_tests"
+    groups = (
+        (str(tests / "test_readme.py"), str(tests / "long" / "test_kills.py")),
+        tuple(str(tests / folder) + os.sep for folder in ("pipeline", "commands")),
+    )
+    items.sort(key=lambda item: [not str(item.path).startswith(group) for group in groups])
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
