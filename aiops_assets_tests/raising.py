@@ -16,5 +16,5 @@ def raises(kind: type[Kind], code: str, **facts: object) -> Iterator[pytest.Exce
     """Expect an error of a type and code whose facts are, among others, these."""
     with pytest.raises(kind) as raised:
         yield raised
-    found = {name: raised.value.facts.get(name) for name in facts}
+    found = {name: value for name, value in raised.value.facts.items() if name in facts}
     assert (raised.value.code, found) == (code, facts), str(raised.value)

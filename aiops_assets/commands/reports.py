@@ -119,7 +119,7 @@ def _judged(
         try:
             judged.append(judge_labelled(name, one, back_test, scores))
         except (DataError, ModelError) as error:
-            refused.append(error)
+            refused.append(error.with_traceback(None))  # which would keep the series and its model
     return judged, refused
 
 

@@ -138,12 +138,12 @@ def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = 
         pods, found = _stored_pods(settings, lake, now)
         notes += found
     except DataError as error:
-        lacking["pods"] = error
+        lacking["pods"] = error.with_traceback(None)
     try:
         cluster, found = _stored_cluster(lake, now)
         notes += found
     except DataError as error:
-        lacking["cluster"] = error
+        lacking["cluster"] = error.with_traceback(None)
     return NewestWindow(CACHED if problem else FETCHED, pods, cluster, lacking, tuple(dict.fromkeys(notes)))
 
 

@@ -1,7 +1,7 @@
 """What people should know of the rows of a training set: as data, and in the one place that words it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +18,7 @@ class Note:
     """
 
     code: str
-    facts: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(hash=False)
 
     def __init__(self, code: str, /, **facts: Any) -> None:
         object.__setattr__(self, "code", code)

@@ -30,7 +30,7 @@ from aiops_assets.views.catalog import View
 
 @dataclass(frozen=True)
 class Choice:
-    """The source that is used; ``note`` states why it differs from the requested one, empty if it does not."""
+    """The source that is used; ``note`` states why it differs from the requested one, ``None`` if it does not."""
 
     source: str
     note: Note | None = None

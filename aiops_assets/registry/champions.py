@@ -93,7 +93,9 @@ def rollback(
     """
     name = spec.name
     if problem := record_problem(served, tracker, name):
-        raise IntegrityError(f"{problem.text}: {DOCTOR}", code="doubted_record", problem=problem.code, **problem.facts)
+        raise IntegrityError(
+            f"{problem.text}: {DOCTOR}", code="doubted_record", **{**problem.facts, "problem": problem.code}
+        )
     record = served.champion(name)
     if record is None:
         raise NotFoundError(

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from aiops_assets.errors import AiopsError, IntegrityError, NotFoundError
 from aiops_assets.families.contract import ModelSpec
-from aiops_assets.registry.disagreement import Disagreement
+from aiops_assets.judging.statements import Statement
 from aiops_assets.registry.reconciling import follow_alias, follow_link
 from aiops_assets.registry.restoring import (
     moves_of,
@@ -34,7 +34,8 @@ class Finding:
         what: the subject that was examined.
         state: its state.
         text: for people; that of a problem names the cure.
-        code: of a disagreement or an error; also "nothing_served"; "ok" where nothing is wrong.
+        code: of a disagreement or an error, or "nothing_served", "absent", "half_version", "missing_record"; "ok" where
+            nothing is wrong.
         facts: values that the text names.
     """
 
@@ -185,14 +186,14 @@ class Doctor:
         yield Finding(name, "versions", "ok", f"{whole} beside the champion are whole")
 
     def _leftovers(self, name: str) -> Finding:
-        def sweep() -> Disagreement | None:
+        def sweep() -> Statement | None:
             left = self.served.sweep(name, remove=self.repair)
-            return Disagreement("leftovers", f"left by killed writers: {', '.join(left)}", left=left) if left else None
+            return Statement("leftovers", f"left by killed writers: {', '.join(left)}", left=left) if left else None
 
         return self._step(name, "leftovers", sweep, "none")
 
     def _step(
-        self, name: str, what: str, look: Callable[[], Disagreement | None], fine: str = "agrees", cure: str = ""
+        self, name: str, what: str, look: Callable[[], Statement | None], fine: str = "agrees", cure: str = ""
     ) -> Finding:
         """Run ``look``, which repairs if it can: it returns what was wrong, and raises what cannot be repaired."""
         try:

@@ -1,6 +1,6 @@
 """Updates MLflow's alias and the local link `current`, which follow the champion record."""
 
-from aiops_assets.registry.disagreement import Disagreement
+from aiops_assets.judging.statements import Statement
 from aiops_assets.registry.restoring import CHAMPION_ALIAS as CHAMPION_ALIAS
 from aiops_assets.registry.restoring import names_its_manifest
 from aiops_assets.registry.restoring import restore as restore
@@ -13,7 +13,7 @@ ATTEMPTS = 10
 
 def reconcile(
     served: ServedModels, tracker: Tracker, name: str, *, who: str = "aiops", repair: bool = True
-) -> list[Disagreement]:
+) -> list[Statement]:
     """Point MLflow's alias and the local link `current` at the champion.
 
     A record that is missing, unreadable or wrong is restored first, if its digest, the alias or the link names a
@@ -51,7 +51,7 @@ def reconcile(
     return [one for one in found if one]
 
 
-def follow_link(served: ServedModels, name: str, version: int, *, repair: bool = True) -> Disagreement | None:
+def follow_link(served: ServedModels, name: str, version: int, *, repair: bool = True) -> Statement | None:
     """Point the local link at a version; what disagreed, ``None`` when it agreed or the storage has no links.
 
     Raises:
@@ -66,10 +66,10 @@ def follow_link(served: ServedModels, name: str, version: int, *, repair: bool =
         served.link_current(name, version)
     difference = "is missing" if found is None else f"points at {found}" if found else "is no link"
     text = f"the link {CURRENT} {difference}, the champion record says version {version}"
-    return Disagreement("link_behind", text, found=found, version=version)
+    return Statement("link_behind", text, found=found, version=version)
 
 
-def follow_alias(tracker: Tracker, name: str, version: int, *, repair: bool = True) -> Disagreement | None:
+def follow_alias(tracker: Tracker, name: str, version: int, *, repair: bool = True) -> Statement | None:
     """Point MLflow's alias at a version; what disagreed, ``None`` when it agreed.
 
     Raises:
@@ -83,4 +83,4 @@ def follow_alias(tracker: Tracker, name: str, version: int, *, repair: bool = Tr
         tracker.set_alias(name, CHAMPION_ALIAS, version)
     difference = "is missing" if found is None else f"names version {found}"
     text = f"MLflow's alias {CHAMPION_ALIAS} {difference}, the champion record says version {version}"
-    return Disagreement("alias_behind", text, found=found, version=version)
+    return Statement("alias_behind", text, found=found, version=version)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, StoreError
-from aiops_assets.registry.disagreement import Disagreement
+from aiops_assets.judging.statements import Statement
 from aiops_assets.storage.champion_record import ChampionRecords
 from aiops_assets.storage.records import ChampionMove, ChampionRecord
 from aiops_assets.storage.served import CURRENT, ServedModels
@@ -18,7 +18,7 @@ CHAMPION_ALIAS = "champion"
 DOCTOR = "`aiops doctor` mends it"
 
 
-def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repair: bool = True) -> Disagreement | None:
+def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repair: bool = True) -> Statement | None:
     """Restore a champion record that is missing, unreadable or wrong; what was wrong, ``None`` when nothing was.
 
     A damaged record is kept aside. History and vetoes of a readable record stay.
@@ -45,7 +45,7 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repa
         except (NotFoundError, IntegrityError) as error:
             wrong.append(f"{witness} names version {version}, but {error}")
             continue
-        found = problem or Disagreement("missing_record", "the champion record is missing")
+        found = problem or Statement("missing_record", "the champion record is missing")
         outcome = f"{found.text}: {witness} names version {version}, which is whole"
         try:
             reason = f"restored from {witness}"
@@ -53,14 +53,16 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repa
         except ConflictError:
             return None  # another process has restored it
         kept = f"the damaged record is kept as {aside}, " if aside else ""
-        return Disagreement(
+        return Statement(
             found.code,
             f"{outcome}; {kept}its history and vetoes are {'kept' if record else 'lost'}",
-            **found.facts,
-            witness=witness,
-            version=version,
-            aside=aside,
-            keeps_history=record is not None,
+            **{
+                **found.facts,
+                "witness": witness,
+                "version": version,
+                "aside": aside,
+                "keeps_history": record is not None,
+            },
         )
     if problem:
         whole = _whole(served, tracker, record, name)
@@ -68,10 +70,7 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repa
         raise IntegrityError(
             f"{'; '.join([problem.text, *wrong])}: {_cure(served, name, promote, whole)}",
             code="record_not_restored",
-            problem=problem.code,
-            **problem.facts,
-            promote=promote,
-            whole=whole,
+            **{**problem.facts, "problem": problem.code, "promote": promote, "whole": whole},
         )
     return None
 
@@ -110,16 +109,16 @@ def replace_record(
     return ChampionRecords(served.storage).correct(record, move, manifest.files)
 
 
-def read_problem(served: ServedModels, name: str) -> Disagreement | None:
+def read_problem(served: ServedModels, name: str) -> Statement | None:
     """Why the champion record cannot be read; ``None`` when it can be read or does not exist."""
     try:
         served.champion(name)
     except IntegrityError as error:
-        return Disagreement(error.code, str(error), **error.facts)
+        return Statement(error.code, str(error), **error.facts)
     return None
 
 
-def record_problem(served: ServedModels, tracker: Tracker, name: str) -> Disagreement | None:
+def record_problem(served: ServedModels, tracker: Tracker, name: str) -> Statement | None:
     """Why the champion record cannot be read or is wrong; MLflow is only queried where directories do not decide."""
     if problem := read_problem(served, name):
         return problem
@@ -132,7 +131,7 @@ def names_its_manifest(served: ServedModels, record: ChampionRecord) -> bool:
     return _digest_there(served, record.name, record.champion.version) == record.champion.manifest_sha256
 
 
-def inconsistency(served: ServedModels, tracker: Tracker, record: ChampionRecord) -> Disagreement | None:
+def inconsistency(served: ServedModels, tracker: Tracker, record: ChampionRecord) -> Statement | None:
     """Why a readable record is wrong about its champion; ``None`` when it is right.
 
     The record is right if MLflow recorded the same digest for the version; then the version is damaged or removed.
@@ -152,7 +151,7 @@ def inconsistency(served: ServedModels, tracker: Tracker, record: ChampionRecord
         return None
     facts = {"named": version, "digest": digest, "there": there, "in_mlflow": tag}
     if there == digest:
-        return Disagreement(
+        return Statement(
             "digests_differ",
             f"champion record ({digest[:12]}) and MLflow ({tag[:12]}) recorded other manifests of {name} version "
             f"{version}: one of them was changed",
@@ -161,13 +160,13 @@ def inconsistency(served: ServedModels, tracker: Tracker, record: ChampionRecord
     statement = f"{served.locate(name)}/champion.json names version {version} with manifest {digest[:12]}"
     if tag and tag == there:
         text = f"the record is wrong: {statement}, and {tag[:12]} is that version's, as MLflow recorded it"
-        return Disagreement("wrong_record", text, **facts)
+        return Statement("wrong_record", text, **facts)
     if not there:
-        return Disagreement("wrong_record", f"the record is wrong: {statement}, and there is no such version", **facts)
+        return Statement("wrong_record", f"the record is wrong: {statement}, and there is no such version", **facts)
     statement = f"{statement}, and that version's is {there[:12]}"
     if tag or _versions_of(served, name, digest):
-        return Disagreement("wrong_record", f"the record is wrong: {statement}", **facts)
-    return Disagreement("doubtful_record", statement, **facts)
+        return Statement("wrong_record", f"the record is wrong: {statement}", **facts)
+    return Statement("doubtful_record", statement, **facts)
 
 
 def moves_of(record: ChampionRecord | None) -> tuple[ChampionMove, ...]:

@@ -98,7 +98,7 @@ class LakeHistories:
             problem = None
         except AiopsError as error:
             text = f"history of pods cannot be read: {error}"
-            problem = Statement("unreadable_history", text, cause=error.code, **error.facts)
+            problem = Statement("unreadable_history", text, **{**error.facts, "cause": error.code})
         if problem and (self.problem is None or problem.text != self.problem.text):
             log.warning("history cannot be read", problem=problem.text)
         with self._changed:

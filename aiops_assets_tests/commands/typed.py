@@ -19,7 +19,7 @@ def refused(done: Result, kind: type[Kind], code: str, **facts: object) -> Kind:
     """
     error = cause(done)
     assert isinstance(error, kind), repr(error)
-    assert (error.code, {name: error.facts.get(name) for name in facts}) == (code, facts)
+    assert (error.code, {name: value for name, value in error.facts.items() if name in facts}) == (code, facts)
     assert done.stdout == ""
     return error
 

@@ -244,14 +244,23 @@ def test_ten_thousand_names_are_all_answered_and_the_answer_says_how() -> None:
     assert {(one.judged_by, one.predicted_value) for one in others} == {("last-value", 6.0)}
 
 
-@pytest.mark.parametrize("ahead", ["5m", pytest.param("24h", marks=pytest.mark.long)])
-def test_everything_is_finite_and_plain_whatever_is_sent(served: PredictiveAnalytics, ahead: str) -> None:
+@pytest.mark.parametrize(
+    ("ahead", "steps"),
+    [
+        ("5m", (1, 3600, 86_400)),
+        pytest.param("5m", (60, 300), marks=pytest.mark.long),
+        pytest.param("24h", (1, 60, 300, 3600, 86_400), marks=pytest.mark.long),
+    ],
+)
+def test_everything_is_finite_and_plain_whatever_is_sent(
+    served: PredictiveAnalytics, ahead: str, steps: tuple[int, ...]
+) -> None:
     """The forecaster as it is served, of all names that it knows and of values that nobody should send."""
     rng = np.random.default_rng(7)
     odd = ([0.0], [1e308, -1e308] * 8, [5e-324] * 20, [-3.0, 2.0], rng.standard_normal(60), [7] * 30)
     names = [*FORECASTED, "unknown", "container_restart_count"]
     for values in odd:
-        for step in (1, 300, 86_400):
+        for step in steps:
             samples = [sample for name in names for sample in sent(name, values, step)]
             for one in predict(samples, ahead, served, now=NOW).predictions:
                 assert [type(value) for value in (one.predicted_value, one.confidence)] == [float, float]

@@ -1,7 +1,7 @@
 """`make run` killed with SIGKILL at 50 seeded random moments: what is served stays whole, and the next run heals.
 
 Each kill ends the whole process group of a training run with a seed of its own; then the disk is judged, and the same
-run is made again and judged once more. Every tenth is `aiops run`, the others are the Dagster process that it starts,
+run is made again and judged once more. Every ninth is `aiops run`, the others are the Dagster process that it starts,
 forked after its imports. Two lanes with a home each share the work.
 """
 
@@ -21,7 +21,7 @@ import dagster as dg
 import pytest
 from typing_extensions import override
 
-from aiops_assets.commands.running import CONSOLE, dagster_environment, location_arguments, selection
+from aiops_assets.commands.running import CONSOLE, location_arguments, selection
 from aiops_assets.errors import AiopsError
 from aiops_assets.families.anomaly_detector import RowForest
 from aiops_assets.learners.detectors import isolation_forest
@@ -39,7 +39,7 @@ KILLS = 50
 LEAST_KILLED = 30
 """A run may end before its moment comes; most must not."""
 LANES = 2
-EVERY_TYPED = 10
+EVERY_TYPED = 9
 SMALL = {
     "TRAINING_PODS": "20",
     "N_SAMPLES": "2000",
@@ -117,11 +117,10 @@ class Typed(Way):
 
     @override
     def attempt(self, seed: int, seconds: float | None = None) -> Attempt:
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         started = time.monotonic()
         with subprocess.Popen(
             self.command,
-            env={**inherited, **variables(self.home, seed)},
+            env={**inherited(), **variables(self.home, seed)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -138,21 +137,26 @@ class Typed(Way):
 
 
 class Forked(Way):
-    """The Dagster command of `aiops run`, without the imports that come first."""
+    """The Dagster command of `aiops run` without the imports that come first, in a home that `aiops run` has made."""
 
     @override
     def attempt(self, seed: int, seconds: float | None = None) -> Attempt:
-        chosen = variables(self.home, seed)
+        chosen = {**inherited(), **variables(self.home, seed), "DAGSTER_HOME": str(self.home / "dagster")}
         settings = load_settings(chosen)
         arguments = ["asset", "materialize", *location_arguments(), *selection(settings), "--config-json", CONSOLE]
         output = self.home.with_name(f"{self.home.name}.log")
         started = time.monotonic()
-        process = forked_dagster(arguments, {**dagster_environment(settings), **chosen}, self.home.parent, output)
+        process = forked_dagster(arguments, chosen, self.home.parent, output)
         process.join(seconds)
         killed = process.is_alive()
         if killed:
             end_group(process)
         return Attempt(process.exitcode or 0, time.monotonic() - started, output.read_text(), killed)
+
+
+def inherited() -> dict[str, str]:
+    """What a run may take over: no settings, and no other home."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "OMP_NUM_THREADS") if name in os.environ}
 
 
 def variables(home: Path, seed: int) -> dict[str, str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from aiops_assets.errors import IntegrityError, NotFoundError
+from aiops_assets.judging.statements import Statement
 from aiops_assets.registry import champions
-from aiops_assets.registry.disagreement import Disagreement
 from aiops_assets.registry.doctor import Doctor, Finding
 from aiops_assets.registry.restoring import read_problem
 from aiops_assets.storage.records import ChampionRecord
@@ -62,7 +62,13 @@ def examine(home: ChampionHome, *, repair: bool = True) -> dict[str, Finding]:
 
 
 @pytest.mark.parametrize(
-    ("number", "by"), [(4, "reconcile"), (9, "doctor")], ids=["another version", "no version, seen by doctor"]
+    ("number", "by"),
+    [
+        (4, "reconcile"),
+        (9, "doctor"),
+        pytest.param(4, "doctor", marks=pytest.mark.long),
+        pytest.param(9, "reconcile", marks=pytest.mark.long),
+    ],
 )
 @pytest.mark.parametrize("digest", ["left", "changed"])
 @pytest.mark.parametrize(
@@ -86,7 +92,7 @@ def test_the_champion_is_restored_and_history_and_vetoes_stay(
         assert home.said() == (number, None, None)
         return
     if by == "reconcile":
-        said: Disagreement | Finding = champions.reconcile(home.served, home.tracker, home.name, who="me")[0]
+        said: Statement | Finding = champions.reconcile(home.served, home.tracker, home.name, who="me")[0]
     else:
         assert examine(home, repair=False)["champion record"].state == "to mend"
         assert home.said() == (number, alias, str(linked) if linked else None)
@@ -286,5 +292,6 @@ def test_what_is_said(home: ChampionHome) -> None:
     edit(home, version=4)
     away = Doctor(home.served, home.training_sets, Tracker("sqlite:////dev/null/mlflow.db", "aiops/default"), who="me")
     said.extend(one.text for one in away.examine((home.spec,)) if one.state == "PROBLEM")
-    places = {"HOME": home.folder, "NAME": home.name}
+    digests = {f"DIGEST-{version}": home.digest(version)[:12] for version in (1, 2, 4)}
+    places = {"HOME": home.folder, "NAME": home.name, **digests, "DIGEST-EDITED": OTHER[:12]}
     assert_snapshot("champion_records", steady("".join(f"{line}\n" for line in said), places))
