@@ -56,14 +56,14 @@ serve: setup ## the ML service, http://127.0.0.1:8080 (docs: /docs)
 # A worker takes whole files, in the order that conftest.py gives them.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-test: setup ## the quick tests (16 minutes on 2 cores)
+test: setup ## the quick tests (9 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(PYTEST) -m "not long" $(TWO)
 
 test-changed: setup ## what your change can break, the nearest tests first (a minute; BASE=commit to compare with)
 	@files=$$($(BIN)/python -m aiops_assets_tests.changed $(BASE)) || exit 1; \
 	[ -z "$$files" ] || OMP_NUM_THREADS=1 $(PYTEST) -m "not long" $(TWO) $$files
 
-test-long: setup ## kills, browser, whole deployments, fresh environments, every documented command (40 minutes)
+test-long: setup ## kills, browser, whole deployments, fresh environments, every documented command (half an hour)
 	OMP_NUM_THREADS=1 $(PYTEST) -m long $(TWO)
 
 bench: setup ## time limits, as ratios measured in one run (some minutes)
