@@ -1,79 +1,39 @@
-"""`aiops promote`, `rollback`, `models` and `doctor` as people type them, and the same as Dagster jobs."""
+"""`aiops promote`, `rollback` and `models` as people type them, and the same as Dagster jobs."""
 
 import getpass
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from click.testing import CliRunner, Result
 
 from aiops_assets.commands.champions import age, person
-from aiops_assets.commands.cli import main
-from aiops_assets.datasets.selection import active_models
 from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.families.catalog import ALIASES, MODELS
 from aiops_assets.pipeline.definitions import definitions_for
-from aiops_assets.registry.doctor import Doctor, Finding
 from aiops_assets.registry.restoring import record_problem
 from aiops_assets.storage.records import EvaluationRecord
+from aiops_assets_tests.commands.championing import (
+    call,
+    leave_behind,
+    lines,
+    looked_at,
+    printed,
+    spoil_everything,
+    spoil_record,
+)
 from aiops_assets_tests.commands.typed import Transcript, refused
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.raising import raises
-from aiops_assets_tests.registry.champion_home import ChampionHome, home_of, model_file
+from aiops_assets_tests.registry.champion_home import ChampionHome, model_file
 from aiops_assets_tests.snapshot import assert_snapshot
 
 NAME = "anomaly-detector"
 OLDER = "older-name"
 """Stands for NAME where a test says so."""
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with an MLflow of its own: versions 1, 2, 3, of which 2 is served and 1 was."""
-    home = home_of(tmp_path_factory.mktemp("filled"))
-    for _ in range(3):
-        home.add()
-    home.serve(1, None)
-    home.serve(2, 1)
-    return home.folder
-
-
-@pytest.fixture
-def home(filled: Path, tmp_path: Path) -> ChampionHome:
-    shutil.copytree(filled, tmp_path / "home", symlinks=True)
-    return home_of(tmp_path / "home")
-
-
-def call(home: ChampionHome | Path, *arguments: str, **variables: str) -> Result:
-    folder = home if isinstance(home, Path) else home.folder
-    unset = dict.fromkeys(("MODEL_ROOT", "MLFLOW_TRACKING_URI", "DATA_SOURCE", "PROMETHEUS_URL"))
-    return CliRunner().invoke(main, arguments, env={**unset, "AIOPS_HOME": str(folder), **variables})
-
-
-def lines(result: Result) -> dict[str, str]:
-    """What the doctor looked at -> how it is and what it said."""
-    found = {}
-    for line in result.stdout.splitlines():
-        about, _, text = line[8:].partition(": ")
-        found[about] = f"{line[:8].strip()}: {text}"
-    return found
-
-
-def looked_at(folder: Path) -> list[Finding]:
-    """What the doctor finds in a home, and leaves as it is."""
-    home = home_of(folder)
-    doctor = Doctor(home.served, home.training_sets, home.tracker, who="me", repair=False)
-    return list(doctor.examine(active_models(make_settings(folder))))
-
-
-def printed(found: list[Finding]) -> list[str]:
-    """The lines that the doctor prints."""
-    return [f"{one.state:8s}{f'{one.model} {one.what}'.removeprefix('- ')}: {one.text}" for one in found]
 
 
 @pytest.mark.parametrize("name", [NAME, OLDER])
@@ -183,14 +143,6 @@ def test_a_record_that_tells_nothing_is_named_with_its_cure(home: ChampionHome, 
     assert call(home, "models", NAME).exit_code == 0
 
 
-def spoil_record(home: ChampionHome, kind: str) -> None:
-    """Make the champion record unreadable, or let it name a version with the digest of another."""
-    record = home.model_folder / "champion.json"
-    content = json.loads(record.read_bytes())
-    content["champion"]["version"] = 3
-    record.write_text("{" if kind == "unreadable" else json.dumps(content))
-
-
 def test_where_nothing_is_served_everybody_says_so(tmp_path: Path) -> None:
     assert call(tmp_path, "models").exit_code == 0
     assert call(tmp_path, "models", "--json").stdout == "{}\n"
@@ -206,146 +158,6 @@ def test_ages_are_in_the_largest_unit() -> None:
     now = datetime(2026, 11, 1, tzinfo=UTC)
     said = [age(now, now - timedelta(seconds=s)) for s in (-5, 59, 60, 3_599, 7_200, 86_400, 864_000)]
     assert said == ["0 s", "59 s", "1 min", "60 min", "2 h", "1 d", "10 d"]
-
-
-def test_a_healthy_home_is_ok_in_every_line(home: ChampionHome) -> None:
-    before = home.files()
-    done = call(home, "doctor")
-    assert done.exit_code == 0, done.stdout
-    found = lines(done)
-    assert all(text.startswith("ok: ") for text in found.values()), found
-    assert {about.removeprefix(f"{NAME} ") for about in found if about.startswith(NAME)} == {
-        "champion record", "champion", "link", "alias", "training set", "versions", "leftovers",
-    }  # fmt: skip
-    assert found["MLflow"] == "ok: answers"
-    looked = looked_at(home.folder)
-    assert done.stdout.splitlines() == printed(looked)
-    codes = {(one.model, one.what): one.code for one in looked}
-    assert codes.pop(("ensemble-predictor", "champion record")) == "nothing_served"
-    assert {code for (model, _), code in codes.items() if model == NAME} == {"ok"}
-    assert home.files() == before
-
-
-def leave_behind(home: ChampionHome) -> Path:
-    """What a killed writer leaves."""
-    left = home.model_folder / ".staging-killed"
-    left.mkdir()
-    (left / "lock").touch()
-    os.utime(left, (0, 0))
-    return left
-
-
-def test_the_doctor_mends_what_follows_the_record_and_only_looks_when_asked(home: ChampionHome) -> None:
-    home.alias(1)
-    (home.model_folder / "current").unlink()
-    left = leave_behind(home)
-    before = home.files()
-
-    looked = call(home, "doctor", "--dry-run")
-    assert looked.exit_code == 1
-    found = looked_at(home.folder)
-    assert looked.stdout.splitlines() == printed(found)
-    assert looked.stderr.startswith("3 left")
-    disagree = [one for one in found if one.is_left]
-    assert {(one.model, one.state) for one in disagree} == {(NAME, "to mend")}
-    assert [(one.what, one.code, one.facts) for one in disagree] == [
-        ("link", "link_behind", {"found": None, "version": 2}),
-        ("alias", "alias_behind", {"found": 1, "version": 2}),
-        ("leftovers", "leftovers", {"left": [".staging-killed"]}),
-    ]
-    assert (home.files(), home.said()) == (before, (2, 1, None))
-    assert left.exists()
-
-    mended = call(home, "doctor")
-    assert mended.exit_code == 0
-    assert lines(mended).items() >= {f"{NAME} {one.what}": f"mended: {one.text}" for one in disagree}.items()
-    assert home.said() == (2, 2, "2")
-    assert not left.exists()
-    assert call(home, "doctor", "--dry-run").exit_code == 0
-
-
-def test_the_doctor_restores_a_damaged_record(home: ChampionHome) -> None:
-    (home.model_folder / "champion.json").write_text("{")
-    looked = call(home, "doctor", "--dry-run")
-    assert looked.exit_code == 1
-    assert lines(looked)[f"{NAME} champion record"].startswith("to mend: ")
-    (finding,) = [one for one in looked_at(home.folder) if one.is_left]
-    assert (finding.what, finding.code) == ("champion record", "invalid_record")
-    assert (finding.facts["witness"], finding.facts["version"]) == ("MLflow's alias", 2)
-    done = call(home, "doctor")
-    assert done.exit_code == 0
-    problem = finding.text.partition("; ")[0]
-    assert lines(done)[f"{NAME} champion record"].startswith(f"mended: {problem}; ")
-    record = home.served.champion(NAME)
-    assert record
-    assert record.champion.who == f"{person()} (doctor)"
-
-
-def spoil_everything(home: ChampionHome) -> None:
-    """Change model files and the training set, and leave half a version."""
-    for version in (1, 2):
-        (home.model_folder / str(version) / "model.joblib").write_bytes(b"changed")
-    (home.model_folder / "7").mkdir()
-    (rows,) = home.folder.rglob("rows.parquet")
-    rows.write_bytes(b"changed")
-
-
-def test_the_doctor_names_what_only_people_can_mend(home: ChampionHome) -> None:
-    spoil_everything(home)
-    done = call(home, "doctor")
-    assert done.exit_code == 1
-    found = looked_at(home.folder)
-    assert done.stdout.splitlines() == printed(found)
-    problems = [one for one in found if one.is_left]
-    assert {(one.model, one.state) for one in problems} == {(NAME, "PROBLEM")}
-    champion, training_set, version, half = problems
-    assert (champion.what, champion.code, champion.facts) == ("champion", "changed_file", {"file": "model.joblib"})
-    assert (training_set.what, training_set.code) == ("training set", "changed_rows")
-    assert training_set.facts["path"].endswith("/rows.parquet")
-    assert (version.what, version.code) == ("versions", "changed_file")
-    assert version.facts == {"file": "model.joblib", "version": 1}
-    assert (half.what, half.code, half.facts) == ("versions", "half_version", {"version": 7})
-
-
-def test_the_doctor_names_a_champion_that_nobody_recorded(home: ChampionHome) -> None:
-    (home.model_folder / "champion.json").unlink()
-    (home.model_folder / "current").unlink()
-    home.alias(None)
-    done = call(home, "doctor")
-    assert done.exit_code == 1
-    found = looked_at(home.folder)
-    assert done.stdout.splitlines() == printed(found)
-    (problem,) = [one for one in found if one.is_left]
-    assert (problem.model, problem.what, problem.state) == (NAME, "champion record", "PROBLEM")
-    assert (problem.code, problem.facts) == ("missing_record", {"there": [1, 2, 3]})
-
-
-def test_the_doctor_says_that_mlflow_is_away_and_makes_no_new_one(home: ChampionHome) -> None:
-    database = home.folder / "mlflow" / "mlflow.db"
-    database.unlink()
-    (home.model_folder / "current").unlink()
-    done = call(home, "doctor")
-    assert done.exit_code == 1
-    found = lines(done)
-    away = home.tracker.absence()
-    assert f" sqlite:///{database}" in away
-    assert found["MLflow"] == f"PROBLEM: {away}"
-    assert found[f"{NAME} link"].startswith("mended: ")
-    assert f"{NAME} alias" not in found
-    assert not database.exists()
-
-
-def test_a_version_that_mlflow_recorded_otherwise_is_a_problem(home: ChampionHome) -> None:
-    manifest = home.model_folder / "3" / "manifest.json"
-    manifest.write_bytes(manifest.read_bytes() + b"\n")
-    done = call(home, "doctor")
-    assert done.exit_code == 1
-    found = looked_at(home.folder)
-    assert done.stdout.splitlines() == printed(found)
-    (problem,) = [one for one in found if one.is_left]
-    assert (problem.model, problem.what, problem.state) == (NAME, "versions", "PROBLEM")
-    assert (problem.code, problem.facts) == ("other_manifest", {"path": f"{NAME}/3/manifest.json", "version": 3})
-    assert str(manifest) in problem.text
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -96,16 +97,16 @@ def seeded_moments() -> list[Moment]:
     return [Moment(i, rng.uniform(0.0 if i % EVERY_TYPED else 0.4, 1.0)) for i in range(1, KILLS + 1)]
 
 
-class Way:
+class Way(ABC):
     """How a training run is started; ``seconds`` is what a whole one takes."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.seconds = 0.0
 
+    @abstractmethod
     def attempt(self, seed: int, seconds: float | None = None) -> Attempt:
         """Run it, for at most so many seconds. Whoever holds its output is gone when this returns."""
-        raise NotImplementedError
 
 
 class Typed(Way):

@@ -25,7 +25,7 @@ from aiops_assets_tests.raising import raises
 from aiops_assets_tests.registry.champion_home import trap_file
 from aiops_assets_tests.service.running import START_SECONDS, Running, serving
 from aiops_assets_tests.service.served_home import SPECS, ServedHome, model_file
-from aiops_assets_tests.snapshot import assert_snapshot
+from aiops_assets_tests.snapshot import assert_snapshot, steady
 
 NAME = ANOMALY_DETECTOR.name
 ROW = healthy_rows(1, seed=9).tolist()
@@ -216,14 +216,16 @@ def test_another_models_directory_and_a_missing_or_broken_record_are_refused(hom
     assert pool.get("model").champion.version == 1
 
 
-def test_the_wordings_are_those_that_were_agreed(home: ServedHome, mount: Path, tmp_path: Path) -> None:
+def test_the_wordings_are_those_that_were_agreed(home: ServedHome, mount: Path) -> None:
     """What a mounted version is refused with: what is wrong, and what to do."""
+
+    places = {"MOUNT": mount, "MODEL_ROOT": home.folder}
 
     def told(name: str = NAME) -> str:
         pool = pool_of(home, mount, name)
         pool.refresh()
         problem = pool.problems[name]
-        return f"{problem.code}\n    {problem.text.replace(str(mount), '/mnt').replace(str(tmp_path), '/home')}\n"
+        return f"{problem.code}\n    {steady(problem.text, places)}\n"
 
     texts = [told()]
     mounted(home, 3, mount)
