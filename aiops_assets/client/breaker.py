@@ -15,7 +15,7 @@ T = TypeVar("T")
 State = Literal["closed", "open", "half-open"]
 
 THRESHOLD = 3
-"""Default number of failures in a row that open the breaker of a client."""
+"""After so many failures in a row a client's breaker opens, unless it is configured otherwise."""
 RESET_SECONDS = 30.0
 """Default time from opening to the trial request, seconds."""
 

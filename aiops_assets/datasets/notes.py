@@ -1,4 +1,4 @@
-"""What people should know of the rows of a training set: as data, and in the one place that words it."""
+"""Notes for people on the rows of a training set: each has a code and facts, and its wording stands here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -43,7 +43,7 @@ def model_named(name: str) -> ModelSpec:
 def promote(
     served: ServedModels, tracker: Tracker, spec: ModelSpec, version: int, *, reason: str, who: str
 ) -> ChampionRecord:
-    """Serve a version by a person's decision; a veto on it is lifted.
+    """Make a version the champion because a person decided so; a veto on it is lifted.
 
     The version is verified against the digest recorded outside its directory, loaded and smoke-tested before the record
     moves. If it is the champion already, nothing moves.

@@ -13,7 +13,7 @@ from aiops_assets.families.contract import Family, Model, ModelSpec, Prediction
 from aiops_assets.storage.records import Manifest
 
 UNREADABLE = (pickle.PickleError, ImportError, AttributeError, LookupError, TypeError, ValueError, EOFError)
-"""Exceptions of a file with the recorded digest that this code nevertheless cannot read."""
+"""What loading raises for a file that is the recorded one, and that this code cannot read all the same."""
 
 
 def read_model(spec: ModelSpec[Model, Prediction], manifest: Manifest, data: bytes) -> Model:

@@ -328,7 +328,7 @@ class ObjectStorage(Storage):
 
 @contextmanager
 def _locked_staging(parent: Path) -> Iterator[Path]:
-    """A folder beside the target, locked while its writer lives and removed afterwards."""
+    """A new folder beside the target: locked while its writer lives, removed when the block ends."""
     staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=parent))
     # A served model is read by another user in its container; mkdtemp makes folders private.
     staging.chmod(0o755)

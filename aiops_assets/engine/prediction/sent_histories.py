@@ -87,7 +87,7 @@ def histories_of(series: Mapping[str, Series]) -> list[tuple[History, list[str]]
 
 
 def _step(one: Series) -> int:
-    """The step in seconds: an hour if samples have about that distance, else five minutes."""
+    """The step in seconds: an hour if samples are about an hour apart, else five minutes."""
     if len(one.times) < 2:
         return STEP_SECONDS
     distance = float(np.median(np.diff(one.times) / np.timedelta64(1, "s")))
