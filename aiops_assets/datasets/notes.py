@@ -1,33 +1,17 @@
 """Notes for people on the rows of a training set: each has a code and facts, and its wording stands here."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from aiops_assets.judging.statements import Statement
 from aiops_assets.timeseries.quality import Shortage
 
 
-@dataclass(frozen=True, init=False)
-class Note:
-    """A note on rows, as records and cards repeat it.
-
-    Attributes:
-        code: one of ``WORDINGS``.
-        facts: what the note names: numbers, names, the problem of the last fetch.
-    """
-
-    code: str
-    facts: Mapping[str, Any] = field(hash=False)
+class Note(Statement):
+    """A note on rows, as records and cards repeat it: a code of ``WORDINGS``, and facts that the sentence names."""
 
     def __init__(self, code: str, /, **facts: Any) -> None:
-        object.__setattr__(self, "code", code)
-        object.__setattr__(self, "facts", MappingProxyType(facts))
-
-    @property
-    def text(self) -> str:
-        """The note in words."""
-        return WORDINGS[self.code](**self.facts)
+        super().__init__(code, WORDINGS[code](**facts), **facts)
 
 
 def _no_server() -> str:

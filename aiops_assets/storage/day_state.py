@@ -1,4 +1,4 @@
-"""How far a stored day has come, and why it has fewer samples than were asked for: as data, and in words."""
+"""The state of a stored day: whether it is closed, and which of its samples are missing."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ class DayState:
     """A day of the lake.
 
     Attributes:
-        is_over: all of its instants were asked for.
-        is_closed: it will not be asked again.
-        first: clock time (UTC, HH:MM) of the first instant with a sample; empty where that is the day's first.
-        missing: instants without a sample after the first one with a sample.
+        is_over: all of its instants were requested.
+        is_closed: it will not be requested again.
+        first: clock time (UTC, HH:MM) of the first instant with a sample; empty if that is the day's first instant.
+        missing: number of instants without a sample after the first one with a sample.
     """
 
     is_over: bool
@@ -23,12 +23,12 @@ class DayState:
     missing: int = 0
 
     @classmethod
-    def of(cls, day: DaySamples, asked: int, closed: bool) -> "DayState":
-        """The state of samples; ``asked`` is the end of what was asked so far, in Unix microseconds."""
-        covered = day.covered[: day.points_until(asked)]
+    def of(cls, day: DaySamples, requested_until: int, closed: bool) -> "DayState":
+        """The state of samples; ``requested_until`` is the end of the requested part, in Unix microseconds."""
+        covered = day.covered[: day.points_until(requested_until)]
         first = int(covered.argmax()) if covered.any() else len(covered)
         clock = day_file.time_at(day.begin + first * day.step).strftime("%H:%M") if first else ""
-        return cls(asked >= day.end, closed, clock, int((~covered[first:]).sum()))
+        return cls(requested_until >= day.end, closed, clock, int((~covered[first:]).sum()))
 
     @property
     def text(self) -> str:
