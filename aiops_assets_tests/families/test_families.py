@@ -31,6 +31,8 @@ from aiops_assets_tests.service.served_home import model_file, predictions_befor
 
 Fitted = tuple[Family[Any, Any], Any, pd.DataFrame]
 Detector = tuple[DetectorFamily[Any], Any, pd.DataFrame]
+PROPHET = pytest.param("prophet", marks=pytest.mark.long)
+"""Its forecasts of a hold-out take seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +87,12 @@ def detector(request: pytest.FixtureRequest) -> Detector:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
 
-@pytest.fixture(params=["trees", "arima", "prophet"])
+@pytest.fixture(params=["trees", "arima", PROPHET])
 def forecaster(request: pytest.FixtureRequest) -> Fitted:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
 
-@pytest.fixture(params=["forest", "ensemble", "lstm", "trees", "arima", "prophet"])
+@pytest.fixture(params=["forest", "ensemble", "lstm", "trees", "arima", PROPHET])
 def fitted(request: pytest.FixtureRequest) -> Fitted:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
@@ -119,7 +121,9 @@ def test_the_file_of_a_detector_holds_the_whole_model(detector: Detector) -> Non
     assert again.score == pytest.approx(family.predict_holdout(model, rows).score, abs=1e-5)
 
 
-@pytest.mark.parametrize("spec", [PREDICTIVE_ANALYTICS, ARIMA_PREDICTOR, PROPHET_PREDICTOR])
+@pytest.mark.parametrize(
+    "spec", [PREDICTIVE_ANALYTICS, ARIMA_PREDICTOR, pytest.param(PROPHET_PREDICTOR, marks=pytest.mark.long)]
+)
 def test_the_file_of_a_forecaster_holds_the_whole_model(spec: ModelSpec) -> None:
     family, model, rows = _stored(spec)
     again = family.predict_holdout(model, rows)

@@ -35,6 +35,7 @@ from aiops_assets_tests.prometheus_server import backfilled_prometheus, running_
 from aiops_assets_tests.raising import raises
 from aiops_assets_tests.service.served_home import ServedHome
 
+pytestmark = pytest.mark.long
 SERVED = ("anomaly-detector", "ensemble-predictor", "arima-predictor")
 LEFT_OUT = {name: NOTHING_SERVED for name in MODEL_NAMES if name not in SERVED}
 AT = datetime(2026, 11, 1, 10, 15, tzinfo=UTC)
@@ -73,7 +74,6 @@ def newest(settings: Settings) -> ScoresRun:
     return run
 
 
-@pytest.mark.long
 def test_generated_pods_are_scored_up_to_now_and_said_to_be_generated(home: Path) -> None:
     settings = make_settings(home, TRAINING_PODS="5")
     before = datetime.now(UTC)
@@ -115,7 +115,6 @@ def test_a_new_cluster_without_champions_is_no_failure(tmp_path: Path) -> None:
     assert checks(result)["champions_asked"] == (True, "")
 
 
-@pytest.mark.long
 @pytest.mark.needs("prometheus")
 def test_real_pods_are_fetched_and_scored_up_to_now(home: Path, living_url: str) -> None:
     settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=living_url)
@@ -133,7 +132,6 @@ def test_real_pods_are_fetched_and_scored_up_to_now(home: Path, living_url: str)
     assert stores_of(settings).lake().last_fetch() is None, "a fetch of two days must not stand for that of a window"
 
 
-@pytest.mark.long
 @pytest.mark.needs("prometheus")
 def test_a_server_that_is_away_leaves_the_cached_days_and_everything_says_so(home: Path, living_url: str) -> None:
     score(make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=living_url))
@@ -168,7 +166,6 @@ def test_generated_pods_never_stand_in_for_a_server_that_is_away(home: Path) -> 
     assert set(run.record.left_out) == set(MODEL_NAMES)
 
 
-@pytest.mark.long
 @pytest.mark.needs("prometheus")
 def test_a_real_prometheus_scrapes_what_the_parquet_holds(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     settings = make_settings(home, TRAINING_PODS="5")

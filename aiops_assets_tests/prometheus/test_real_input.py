@@ -23,7 +23,7 @@ from aiops_assets_tests.conftest import END, make_settings
 from aiops_assets_tests.pipeline.graph import champion, materialize
 from aiops_assets_tests.prometheus_server import running_prometheus, scrape, write_blocks
 
-pytestmark = pytest.mark.needs("prometheus")
+pytestmark = [pytest.mark.needs("prometheus"), pytest.mark.long]
 NAME = "anomaly-detector"
 
 FIVE_SAMPLES = "4m59s"
@@ -32,7 +32,7 @@ EXACT = 1e-9
 """The server computes the same sums in another order; restart counts reach 100, so 1e-9 is a few last bits."""
 
 
-@pytest.fixture(scope="module", params=["prometheus", pytest.param("hybrid", marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=["prometheus", "hybrid"])
 def real(request: pytest.FixtureRequest, prometheus_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """One run on real input, in each mode that blends."""
     variables = {"DATA_SOURCE": request.param, "PROMETHEUS_URL": prometheus_url, "TRAINING_PODS": "4"}
