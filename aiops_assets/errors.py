@@ -102,7 +102,7 @@ class ServiceError(AiopsError):
 
 
 class ServiceRefused(ServiceError):
-    """4xx: the request is wrong, and asking again does not help; the message carries the server's own words."""
+    """4xx: the request is wrong, and sending it again does not help; the message carries the server's own words."""
 
     def __init__(self, message: str, status: int, *, code: str = "", **facts: Any) -> None:
         super().__init__(message, code=code, **facts)

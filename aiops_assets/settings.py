@@ -54,7 +54,7 @@ class Settings(BaseModel):
         {}, description="DATA_SOURCE of single models, e.g. lstm-predictor=synthetic. Unset: DATA_SOURCE."
     )
     gpu_models: tuple[str, ...] = Field(
-        (), description="Models whose fit asks for a GPU on Kubernetes, in a pod of its own. Default: none."
+        (), description="Models whose fit requests a GPU on Kubernetes, in a pod of its own. Default: none."
     )
     prometheus_url: str | None = Field(None, description="Prometheus or Thanos querier. No default.")
     prometheus_token_file: Path | None = Field(None, description="File with a bearer token, read for each request.")
@@ -85,7 +85,7 @@ class Settings(BaseModel):
     synthetic_end: date = Field(
         date(1970, 1, 1), description="UTC day at whose beginning the window ends. Default: today."
     )
-    forecast_horizon: int = Field(12, ge=1, le=288, description="Steps that a forecast is of, unless it is told.")
+    forecast_horizon: int = Field(12, ge=1, le=288, description="Steps of a forecast where none are requested.")
     lookback_window: int = Field(
         24, ge=2, le=288, description="Steps of five minutes from which predictive-analytics forecasts at least."
     )
@@ -99,17 +99,17 @@ class Settings(BaseModel):
     aiops_home: Path = Field(Path(), description="All state. Default: .aiops beside pyproject.toml, else here.")
     model_root: str = Field("", description="Served directories, a folder or a URL. Default: <home>/models.")
     mlflow_tracking_uri: str = Field("", description="MLflow. Default: SQLite below <home>.")
-    ml_service_url: str | None = Field(None, description="ML service that a client asks. No default.")
+    ml_service_url: str | None = Field(None, description="ML service that a client sends requests to. No default.")
     ml_service_timeout: float = Field(30.0, ge=0.01, le=3600, description="Of a client's request: 30s, or seconds.")
     ml_service_token_file: Path | None = Field(None, description="File with the API key that a client sends.")
     ml_circuit_breaker_threshold: int = Field(
-        3, ge=1, le=1000, description="Failures in a row after which a client stops asking."
+        3, ge=1, le=1000, description="Failures in a row after which a client sends nothing."
     )
     ml_circuit_breaker_timeout: float = Field(
-        30.0, ge=0.01, le=86_400, description="How long it then does not ask: 30s, or seconds."
+        30.0, ge=0.01, le=86_400, description="How long it then sends nothing: 30s, or seconds."
     )
     service_api_key_file: Path | None = Field(
-        None, description="File with the key that requests to the service have to carry. Unset: none is asked."
+        None, description="File with the key that requests to the service have to carry. Unset: none is required."
     )
     service_max_body_bytes: int = Field(
         8 * 2**20, ge=2**10, le=2**30, description="Largest body of a request to the service."

@@ -24,7 +24,7 @@ STARTS_COMMANDS = re.compile(r'\baiops: str\b|"aiops"|"dagster"|executable\(')
 """In a test file: the fixture that names the program, or the program's name."""
 READ_BY: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile("^deploy/"), "aiops_assets_tests/deploy/"),
-    (re.compile(r"\.md$|^Makefile$"), "aiops_assets_tests/test_readme.py"),
+    (re.compile(r"\.md$|^docs/|^Makefile$"), "aiops_assets_tests/test_site.py"),
     (re.compile(r"\.md$|^Makefile$"), "aiops_assets_tests/test_documents.py"),
     (re.compile("^CHANGELOG.md$"), "aiops_assets_tests/test_version.py"),
     (re.compile(r"^LICENSE$|(^|/)\.gitignore$"), "none"),

@@ -30,8 +30,12 @@ END = pd.Timestamp("2026-11-01", tz="UTC")
 FEW = ("anomaly-detector", "ensemble-predictor")
 """Models of two views that are fitted in seconds: for tests of what holds whatever is trained."""
 AFTER_DATA = (
-    *(f"training_set/{spec.view}" for spec in MODELS if spec.name in FEW),
-    *(f"{kind}/{name}" for name in FEW for kind in ("model", "evaluation", "served", "shadow", "card")),
+    *(spec.view for spec in MODELS if spec.name in FEW),
+    *(
+        f"{name.replace('-', '_')}_{kind}"
+        for name in FEW
+        for kind in ("model", "evaluation", "served", "shadow", "card")
+    ),
     "scores",
 )
 """Their assets that are made from raw_metrics or synthetic_series, as the UI names them."""
@@ -74,7 +78,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes longest is begun first, so that it leaves no worker alone at the end: single files of many minutes,
-    then runs of the graph and of commands.
+    then other long ones, then runs of the graph and of commands.
 
     Files that somebody names keep their order.
     """
@@ -82,7 +86,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     tests = PROJECT_ROOT / "aiops_assets_tests"
     groups = (
-        (str(tests / "test_readme.py"), str(tests / "long" / "test_kills.py")),
+        (str(tests / "long" / "test_site_commands.py"), str(tests / "long" / "test_kills.py")),
+        (str(tests / "long") + os.sep,),
         tuple(str(tests / folder) + os.sep for folder in ("pipeline", "commands")),
     )
     items.sort(key=lambda item: [not str(item.path).startswith(group) for group in groups])

@@ -44,7 +44,7 @@ def test_whoever_starts_commands_depends_on_them() -> None:
 
 
 def test_files_that_are_no_modules_reach_who_reads_them() -> None:
-    documents = ("aiops_assets_tests/test_readme.py", "aiops_assets_tests/test_documents.py")
+    documents = ("aiops_assets_tests/test_site.py", "aiops_assets_tests/test_documents.py")
     assert steps({"docs/glossary.md"}) == dict.fromkeys(documents, 0)
     below = steps({f"{DEPLOYED.removeprefix('aiops_assets_tests/')}compose/compose.yaml"})
     assert set(below) == {name for name in quick_tests() if name.startswith(DEPLOYED)}

@@ -97,7 +97,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_core_is_what_the_client_needs_and_nothing_else() -> None:
-    assert brought_by() == {"prometheus-client", "pybreaker", "requests", "urllib3"}
+    assert brought_by() == {"prometheus-client", "requests", "urllib3"}
     used = foreign(path for path in MODULES if room_of(path) in CORE_ROOMS)
     assert set().union(*map(packages_of, used)) == brought_by()
 

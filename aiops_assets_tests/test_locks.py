@@ -7,21 +7,29 @@ from packaging.requirements import Requirement
 
 from aiops_assets_tests.locks import Locked, constraints, locked, missing_from_lock, read, unmet
 
-LOCKS = ("requirements.lock", "torch.lock", "deploy/image/requirements.lock")
-BOTH = locked("requirements.lock") | locked("torch.lock")
+LOCKS = ("requirements.lock", "dev.lock", "torch.lock", "deploy/image/requirements.lock")
+EVERYTHING = locked("dev.lock") | locked("torch.lock")
 
 
 def test_every_direct_dependency_is_locked() -> None:
-    assert missing_from_lock(("dev", "bench"), BOTH) == []
+    assert missing_from_lock(("dev", "bench"), EVERYTHING) == []
+    first = locked("requirements.lock") | locked("torch.lock")
+    assert missing_from_lock(("train", "service", "ui", "dg", "build"), first) == []
+
+
+def test_what_everybody_installs_is_a_part_of_what_developers_do() -> None:
+    first, all_of_it = locked("requirements.lock"), locked("dev.lock")
+    assert first == {name: all_of_it[name] for name in first}
+    assert not {"pytest", "mypy", "ruff", "playwright", "sphinx"} & set(first)
 
 
 def test_every_constraint_is_locked_as_it_says() -> None:
-    assert unmet(constraints(), BOTH) == []
+    assert unmet(constraints(), EVERYTHING) == []
 
 
 def test_torch_is_of_the_index_of_its_own() -> None:
     assert list(locked("torch.lock")) == ["torch"]
-    assert not any(name == "torch" or name.startswith("nvidia-") for name in locked("requirements.lock"))
+    assert not any(name == "torch" or name.startswith("nvidia-") for name in locked("dev.lock"))
 
 
 @pytest.mark.parametrize("name", LOCKS)

@@ -154,8 +154,8 @@ DRAWINGS: dict[str, tuple[dict[str, Box], tuple[Arrow, ...]]] = {
     "lake": (
         {
             "server": Box(0, 0, "Prometheus", ("newest days",), "data"),
-            "archive": Box(0, 1, "THANOS_URL", ("days it forgot",), "data"),
-            "open": Box(1, 0, "Open day", ("grows with each fetch;", "the last hour is asked again"), "store"),
+            "archive": Box(0, 1, "THANOS_URL", ("days it no longer has",), "data"),
+            "open": Box(1, 0, "Open day", ("grows with each fetch;", "the last hour is requested again"), "store"),
             "closed": Box(2, 0, "Closed day", ("settled for an hour;", "not requested again"), "store"),
             "damaged": Box(2, 1, "Damaged or missing", ("digest differs:", "named, fetched again"), "step"),
             "window": Box(3, 0, "Training window", ("7 or 14 complete days,", "with their coverage"), "model"),
@@ -178,7 +178,7 @@ DRAWINGS: dict[str, tuple[dict[str, Box], tuple[Arrow, ...]]] = {
             "served": Box(4, 0, "served", ("the champion record",), "store"),
             "shadow": Box(4, 1, "shadow", ("scores of both",), "step"),
             "card": Box(5, 1, "card", ("what it is, how good",), "people"),
-            "scores": Box(5, 0, "scores", ("models asked about now",), "people"),
+            "scores": Box(5, 0, "scores", ("predictions of now",), "people"),
         },
         (
             Arrow("raw", "set"),
@@ -200,7 +200,9 @@ DRAWINGS: dict[str, tuple[dict[str, Box], tuple[Arrow, ...]]] = {
             "both": Box(2, 1, "Figures of both", ("on the same rows",)),
             "bootstrap": Box(3, 1, "400 bootstrap draws", ("whole days of pods: a 95 %", "interval of the difference")),
             "served": Box(4, 0.4, "Served", ("not worse than the champion,", "or than the baseline"), "store"),
-            "rejected": Box(4, 1.6, "Rejected", ("surely worse, or too few", "rows to tell: champion stays"), "people"),
+            "rejected": Box(
+                4, 1.6, "Rejected", ("surely worse, or too few", "rows to judge: champion stays"), "people"
+            ),
         },
         (
             Arrow("train", "challenger"),

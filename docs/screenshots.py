@@ -32,6 +32,8 @@ START_SECONDS = 120
 TERMINAL = """<body style="margin:0"><pre style="margin:0;padding:18px 22px;background:#17202a;color:#e6edf3;
 font:13px/1.45 'DejaVu Sans Mono',monospace;display:inline-block">{text}</pre></body>"""
 DETECTOR = "anomaly_detector"
+WIDE = 150
+"""Characters of a line of the terminal's picture."""
 
 
 def free_port() -> int:
@@ -74,7 +76,8 @@ def shoot(page: Page, url: str, name: str, *, text: str = "", seconds: float = 3
 
 def terminal(page: Page, text: str, name: str) -> None:
     """What a command printed."""
-    page.set_content(TERMINAL.format(text=html.escape(text)))
+    lines = [line if len(line) <= WIDE else f"{line[: WIDE - 3]}..." for line in text.splitlines()]
+    page.set_content(TERMINAL.format(text=html.escape("\n".join(lines))))
     page.locator("pre").screenshot(path=FOLDER / f"{name}.png")
     print(f"docs/screenshots/{name}.png", flush=True)
 
@@ -112,9 +115,9 @@ def of_dagster(page: Page, folder: Path, environment: Mapping[str, str]) -> None
         groups = ",".join(f"global@global:{group}" for group in ("data", DETECTOR, "scores"))
         shoot(page, f"{url}/asset-groups?expanded={groups}", "ui-graph", seconds=8)
         shoot(page, f"{url}/assets/{DETECTOR}_model", "ui-asset", text="average_precision", seconds=4)
-        shoot(page, f"{url}/assets/pod_features_training_set?view=checks", "ui-checks", text="schema", seconds=4)
+        shoot(page, f"{url}/assets/pod_features?view=checks", "ui-checks", text="schema", seconds=4)
         shoot(page, f"{url}/automation", "ui-automation", text="weekly_retrain", seconds=3)
-        shoot(page, f"{url}/assets?view=list", "ui-catalog", text="raw_metrics", seconds=5)
+        shoot(page, f"{url}/assets?view=list", "ui-catalog", seconds=10)
 
 
 def of_service(page: Page, folder: Path, environment: Mapping[str, str]) -> None:

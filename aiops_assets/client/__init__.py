@@ -1,4 +1,4 @@
-"""For programs that ask an ML service: :class:`MLServiceClient`."""
+"""For programs that send requests to an ML service: :class:`MLServiceClient`."""
 
 from aiops_assets.client.questions import Sample
 from aiops_assets.client.service_client import Answer, MLServiceClient

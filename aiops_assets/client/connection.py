@@ -104,8 +104,8 @@ class Connection:
             headers["Authorization"] = f"Bearer {token}"
         if not self._free.acquire(timeout=self._timeout):
             raise ServiceUnavailable(
-                f"{self.url}{path} was not asked: no connection was free for {self._timeout:g} s; raise pool_size, or "
-                "ask from fewer threads",
+                f"{self.url}{path}: nothing was sent, no connection was free for {self._timeout:g} s; raise pool_size, "
+                "or use fewer threads",
                 code="no_free_connection",
                 seconds=self._timeout,
             )
@@ -144,7 +144,7 @@ class Connection:
             text += piece
             if len(text) > MOST_BODY_BYTES:
                 raise ServiceUnavailable(
-                    f"{self.url}{path} sent more than {MOST_BODY_BYTES} bytes; ask for less", code="too_large"
+                    f"{self.url}{path} sent more than {MOST_BODY_BYTES} bytes; request less", code="too_large"
                 )
             if time.monotonic() > ends:
                 raise ServiceUnavailable(
@@ -171,7 +171,7 @@ class Connection:
             found = None
         if not isinstance(found, dict):
             raise ServiceUnavailable(
-                f"{where} and no JSON object; ML_SERVICE_URL must name the ML service itself",
+                f"{where} without a JSON object; ML_SERVICE_URL must name the ML service itself",
                 code="not_json",
                 path=path,
                 status=status,
@@ -180,7 +180,7 @@ class Connection:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _own_words(text: bytes) -> str:

@@ -90,7 +90,7 @@ def _json(value: object) -> object:
         return dict(value)
     if hasattr(value, "item"):
         return value.item()
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def question(path: str, request: Mapping[str, object]) -> str:

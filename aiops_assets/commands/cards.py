@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aiops_assets.commands.errors import one_line_errors
+from aiops_assets.commands.tables import show_table
 from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.settings import load_settings
 
@@ -44,11 +45,11 @@ def card(name: str, version: int | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object alone on stdout.")
 @one_line_errors
 def compare(name: str, as_json: bool) -> None:
-    """Challenger beside champion of model NAME, a line for each window kept, and what the windows say together.
+    """Compare challenger and champion of model NAME: a line for each stored window, and a summary.
 
-    Figures of one line are of the same rows; those of two lines are not. Nobody is called by a challenger's alerts.
-    Of forecasters: errors to the seasonal naive's, up to 1, 6 and 24 hours ahead, below 1 is better; NEARER is the
-    share of steps at which the challenger was nearer to what came.
+    Figures of one line are of the same rows; those of two lines are not. A challenger raises no alert.
+    Forecasters: errors relative to the seasonal naive's, up to 1, 6 and 24 hours ahead, below 1 is better; NEARER is
+    the share of steps at which the challenger was nearer to the actual value.
     """
     from aiops_assets.pipeline.resources import stores_of
     from aiops_assets.registry import champions
@@ -66,16 +67,12 @@ def compare(name: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"name": name, "windows": found.facts, "summary": found.summary}, indent=2))
         return
-    rows = [
-        (*WINDOW, *found.head),
-        *((*_window(record), *cells) for (record, _), cells in zip(windows, found.cells, strict=True)),
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    rows = ((*_window(record), *cells) for (record, _), cells in zip(windows, found.cells, strict=True))
+    show_table((*WINDOW, *found.head), rows)
     for record, _ in windows:
         if record.note:
-            click.echo(f"{record.window_end:%Y-%m-%d}: champion version {record.champion} was not asked: {record.note}")
+            champion = f"champion version {record.champion}"
+            click.echo(f"{record.window_end:%Y-%m-%d}: {champion} has no predictions: {record.note}")
     click.echo(found.summary)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aiops_assets.commands.errors import one_line_errors
+from aiops_assets.commands.tables import show_table
 from aiops_assets.errors import NotFoundError
 from aiops_assets.settings import load_settings
 
@@ -46,7 +47,7 @@ MAX_NOTE_CHARACTERS = 160
 def promote(name: str, version: int, reason: str) -> None:
     """Serve VERSION of model NAME, and lift a veto on it.
 
-    It is verified, loaded and asked before anything changes.
+    It is verified, loaded and given a smoke inference before anything changes.
     """
     from aiops_assets.pipeline.resources import stores_of, tracking_of
     from aiops_assets.registry import champions
@@ -68,7 +69,7 @@ def promote(name: str, version: int, reason: str) -> None:
 @click.option("--reason", default="rolled back by hand", show_default=True, help="For the record and the veto.")
 @one_line_errors
 def rollback(name: str, to: int | None, reason: str) -> None:
-    """Serve an earlier version of model NAME again, and veto the one that is left: no run serves it by itself."""
+    """Serve an earlier version of model NAME again, and veto the one that it replaces: no run serves that by itself."""
     from aiops_assets.pipeline.resources import stores_of, tracking_of
     from aiops_assets.registry import champions
     from aiops_assets.registry.restoring import read_problem
@@ -91,7 +92,7 @@ def rollback(name: str, to: int | None, reason: str) -> None:
 def models(name: str | None, as_json: bool) -> None:
     """List the versions of model NAME, or of all: which is served, which are vetoed, how good and how old they are.
 
-    Exit code 1 where a champion record cannot be read or is wrong, so that nobody can say which is served.
+    Exit code 1 if a champion record cannot be read or is wrong, so that it is not known which version is served.
     """
     from aiops_assets.families.catalog import named
     from aiops_assets.pipeline.resources import stores_of, tracking_of
@@ -125,8 +126,8 @@ def _show(served: "ServedModels", listed: "dict[str, list[VersionLine]]") -> Non
         click.echo(f"no model in {served.storage.url} yet: `aiops run` trains them")
     for model, lines in listed.items():
         click.echo(f"{model}  {served.locate(model)}")
-        for row in table_of(lines, datetime.now(UTC)):
-            click.echo(f"  {row}")
+        head, *rows = table_of(lines, datetime.now(UTC))
+        show_table(head, rows, indent=2)
         for line in lines:
             if line.note:
                 note = textwrap.shorten(line.note, MAX_NOTE_CHARACTERS, placeholder=" ...")
@@ -134,10 +135,10 @@ def _show(served: "ServedModels", listed: "dict[str, list[VersionLine]]") -> Non
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Change nothing; exit code 1 when something would be mended.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; exit code 1 if something would be repaired.")
 @one_line_errors
 def doctor(dry_run: bool) -> None:
-    """Look at what is served, and mend what needs no person; exit code 1 when something is left."""
+    """Check what is served, and repair what needs no decision; exit code 1 if a problem is left."""
     from aiops_assets.datasets.selection import active_models
     from aiops_assets.pipeline.resources import stores_of, tracking_of
     from aiops_assets.registry.doctor import Doctor
@@ -155,7 +156,7 @@ def doctor(dry_run: bool) -> None:
     for finding in looking.examine(active_models(table)):
         left += finding.is_left
         about = f"{finding.model} {finding.what}".removeprefix("- ")
-        click.echo(f"{finding.state:8s}{about}: {finding.text}")
+        click.echo(f"{finding.state:10s}{about}: {finding.text}")
     if left:
         click.echo(f"{left} left" + ("; nothing was changed" if dry_run else ""), err=True)
         sys.exit(1)
@@ -170,8 +171,8 @@ def person() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def table_of(lines: "list[VersionLine]", now: datetime) -> list[str]:
-    """Head and versions in aligned columns; figures that no version has are left out."""
+def table_of(lines: "list[VersionLine]", now: datetime) -> list[list[str]]:
+    """Headings, then a row a version; figures that no version has are left out."""
     shown = [name for name in FIGURES if any(name in line.figures for line in lines)]
     head = ["VERSION", "STATE", "AGE", "SOURCE", "DATA", *(FIGURES[name][0] for name in shown), "DECISION", "AGAINST"]
     rows = [
@@ -187,10 +188,7 @@ def table_of(lines: "list[VersionLine]", now: datetime) -> list[str]:
         ]
         for line in lines
     ]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
-    ]
+    return [head, *rows]
 
 
 def _against(line: "VersionLine") -> str:

@@ -12,6 +12,7 @@ import click
 from aiops_assets import __version__
 from aiops_assets.commands import cards, champions, outlook, quality, serve
 from aiops_assets.commands.errors import one_line_errors
+from aiops_assets.commands.tables import show_table
 from aiops_assets.errors import IntegrityError, SettingsError
 from aiops_assets.settings import Settings, allowed, load_settings, origin, shown
 
@@ -19,7 +20,7 @@ from aiops_assets.settings import Settings, allowed, load_settings, origin, show
 @click.group()
 @click.version_option(__version__)
 def main() -> None:
-    """Models that learn from your cluster's metrics: train, serve, and say what they were made of."""
+    """Models that learn from your cluster's metrics: train them, serve them, and trace them to their data."""
 
 
 @main.command()
@@ -27,19 +28,16 @@ def main() -> None:
 def settings() -> None:
     """Print every setting: its value, where that comes from, and what it means."""
     table = load_settings(os.environ)
-    rows = [
-        (name.upper(), shown(getattr(table, name)) or "-", origin(name, os.environ), field.description or "", name)
-        for name, field in Settings.model_fields.items()
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for *cells, text, name in rows:
-        left = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    rows = []
+    for name, field in Settings.model_fields.items():
         hint = f" ({allowed(name)})" if allowed(name) else ""
-        click.echo(f"{left}  {text}{hint}")
+        value = shown(getattr(table, name)) or "-"
+        rows.append((name.upper(), value, origin(name, os.environ), f"{field.description}{hint}"))
+    show_table(("SETTING", "VALUE", "FROM", "MEANING"), rows)
 
 
 @main.command()
-@click.option("--probe", is_flag=True, help="Ask PROMETHEUS_URL how many series each metric has now.")
+@click.option("--probe", is_flag=True, help="Query PROMETHEUS_URL for the present number of series of each metric.")
 @one_line_errors
 def metrics(probe: bool) -> None:
     """List the metrics that are fetched, METRICS_FILE's among them: name, unit, step, PromQL."""
@@ -52,10 +50,19 @@ def metrics(probe: bool) -> None:
             client.probe()
             now = datetime.now(UTC)
             counts = {metric.name: client.count_series(metric.promql, now) for metric in table.metrics}
-    width = max(len(metric.name) for metric in table.metrics)
-    for metric in table.metrics:
-        found = f"{counts[metric.name]:6d} series  " if probe else ""
-        click.echo(f"{metric.name.ljust(width)}  {found}{metric.unit:8s}{metric.step_seconds:4d} s  {metric.promql}")
+    show_table(
+        ("METRIC", *(("SERIES NOW",) if probe else ()), "UNIT", "STEP", "PROMQL"),
+        (
+            (
+                metric.name,
+                *((str(counts[metric.name]),) if probe else ()),
+                metric.unit,
+                f"{metric.step_seconds} s",
+                metric.promql,
+            )
+            for metric in table.metrics
+        ),
+    )
     if silent := [name for name, n in counts.items() if not n]:
         click.echo(f"error: the server answers, but has nothing for {', '.join(silent)}", err=True)
         sys.exit(1)
@@ -106,7 +113,7 @@ def home() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object alone on stdout.")
 @one_line_errors
 def lineage(name: str, as_json: bool) -> None:
-    """Walk from a served model back to its data and re-compute every digest; exit code 1 if one differs."""
+    """Trace a served model back to its data and re-compute every digest; exit code 1 if one differs."""
     from aiops_assets.families.catalog import named
     from aiops_assets.pipeline.resources import stores_of, tracking_of
     from aiops_assets.registry.lineage import LineageReader

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiops_assets.commands.errors import one_line_errors
+from aiops_assets.commands.tables import show_table
 from aiops_assets.engine.models import FORECASTER
 from aiops_assets.errors import DataError
 from aiops_assets.settings import load_settings
@@ -72,7 +73,7 @@ def outlook(series: Path, given: tuple[str, ...], horizon: int | None, as_json: 
     else:
         hours = len(forecast.times) * history.step_seconds / 3600
         click.echo(f"from {_iso(history.times[-1])}, {FORECASTER} {hours:.3g} h ahead; in parentheses 80 % intervals")
-        _print_table([HEADINGS, *(_cells(row) for row in rows)])
+        show_table(HEADINGS, (_cells(row) for row in rows))
 
 
 def _parsed(given: tuple[str, ...]) -> dict[str, float]:
@@ -107,7 +108,7 @@ def _limits(given: Mapping[str, float], columns: list[str], series: Path) -> Map
     limits = given or {name: 1.0 for name in columns if name.endswith(ratios)}
     if not limits:
         raise DataError(
-            f"{series}: no column is known to be a ratio: say --limit NAME=VALUE of one of {there}",
+            f"{series}: no column is known to be a ratio: set --limit NAME=VALUE for one of {there}",
             code="no_ratio",
             there=columns,
         )
@@ -167,12 +168,6 @@ def _exhaustion_in_words(exhaustion: Mapping[str, Any]) -> str:
     from aiops_assets.outlook.exhaustion import when_in_words
 
     return when_in_words(*(exhaustion[f"{name}hours"] for name in ("", "earliest_", "latest_", "not_before_")))
-
-
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _iso(time: "pd.Timestamp") -> str:

@@ -11,7 +11,7 @@ from aiops_assets.settings import load_settings
 
 
 @click.command()
-@click.option("--model", "name", required=True, help="Which, for example ensemble-predictor or predictive-analytics.")
+@click.option("--model", "name", required=True, help="For example ensemble-predictor or predictive-analytics.")
 @click.option("--series", required=True, type=click.Path(path_type=Path), help="Parquet file to read.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write.")
 @click.option("--alert-budget", type=click.FloatRange(0, 0.5, min_open=True), help="Detectors: share under alert.")
@@ -28,7 +28,7 @@ def backtest(
     horizon: int | None,
     origins: int | None,
 ) -> None:
-    """Let a detector score each row of SERIES, or a forecaster say what comes after it, from earlier rows only.
+    """Score each row of SERIES by a detector, or forecast it by a forecaster, from earlier rows only.
 
     SERIES has `timestamp`, optionally `split` (train or test), and 1 to 1,000 numeric columns, 10 s to 1 h apart.
     A detector is fitted on train rows; OUT gets `timestamp`, `score` (higher is more anomalous) and `alert` of each

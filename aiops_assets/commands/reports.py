@@ -9,6 +9,7 @@ import click
 import pandas as pd
 
 from aiops_assets.commands.backtesting import BackTest, Judged, judge_labelled, known_models, write_whole
+from aiops_assets.commands.tables import show_table
 from aiops_assets.errors import AiopsError, DataError, ModelError, NotFoundError
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.backtests import backtest
@@ -23,7 +24,6 @@ from aiops_assets.views.pod_features import VISIBLE_KINDS, labelled_series
 
 FURTHER_DAYS, FURTHER_PODS = 30, 20
 HEAD = ("series", "rows", "metrics", "events", "VUS-PR", "AUC-PR", "event F1", "alarms/day", "under alert", "delay")
-WIDTHS = (32, 7, 7, 6, 6, 6, 8, 10, 11, 8)
 
 
 def on_generated_days(settings: Settings) -> None:
@@ -128,13 +128,14 @@ def _shown(one: LabelledSeries | None) -> str:
 
 
 def _print_table(judged: Sequence[Judged]) -> None:
-    click.echo(_line(HEAD))
-    for one in judged:
-        click.echo(_line((one.name, str(one.figures.rows), str(one.columns), *_cells(one.figures))))
     summary = aggregate({one.name: one.figures for one in judged})
-    for dataset, figures in summary.datasets.items():
-        click.echo(_line((f"mean of {dataset}", str(figures.rows), "", *_cells(figures))))
-    click.echo(_line(("mean over the sets", str(summary.macro.rows), "", *_cells(summary.macro))))
+    means = {f"mean of {dataset}": figures for dataset, figures in summary.datasets.items()}
+    rows = [
+        *((one.name, str(one.figures.rows), str(one.columns), *_cells(one.figures)) for one in judged),
+        *((name, str(figures.rows), "", *_cells(figures)) for name, figures in means.items()),
+        ("mean over the sets", str(summary.macro.rows), "", *_cells(summary.macro)),
+    ]
+    show_table(HEAD, rows, right=True)
 
 
 def _cells(figures: DetectionFigures) -> tuple[str, ...]:
@@ -147,12 +148,6 @@ def _cells(figures: DetectionFigures) -> tuple[str, ...]:
         (figures.delay_minutes, "{:.0f} min"),
     )
     return (str(figures.events), *("-" if value is None else form.format(value) for value, form in shown))
-
-
-def _line(cells: Sequence[str]) -> str:
-    first, *others = zip(cells, WIDTHS, strict=True)
-    name, width = first
-    return f"{name[:width]:<{width}} " + " ".join(f"{cell:>{wide}}" for cell, wide in others)
 
 
 def _draw_extremes(name: str, judged: Sequence[Judged], folder: Path) -> None:

@@ -1,30 +1,35 @@
 """`aiops run`: `dagster asset materialize` with the right arguments, and a summary."""
 
+import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import click
+from rich.text import Text
 
-from aiops_assets.datasets.selection import active_models, training_set_name, training_sets_of
-from aiops_assets.errors import AiopsError, NotFoundError, SettingsError, StoreError
+from aiops_assets.commands.progress import Progress, follow
+from aiops_assets.commands.summary import summarize
+from aiops_assets.commands.tables import console
+from aiops_assets.datasets.selection import active_models
+from aiops_assets.errors import AiopsError, SettingsError, StoreError
 from aiops_assets.families.contract import ModelSpec
+from aiops_assets.pipeline.run_lines import LOGGER_NAME
 from aiops_assets.settings import PROJECT_ROOT, Settings
-from aiops_assets.storage.handoff import Handoffs, TrainingSetRef
-from aiops_assets.storage.records import ChampionMove
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import open_storage
 
 LEAST_FREE_BYTES = 64_000_000
 """Least free disk space for a run, which writes about 10 MB; SQLite databases on a full disk are slow to repair."""
-CONSOLE = '{"loggers": {"console": {"config": {"log_level": "INFO"}}}}'
-"""Log level of Dagster: its own events are debug messages, fifty lines per run, and the UI shows them anyway."""
+LOGGER = json.dumps({"loggers": {LOGGER_NAME: {}}})
+"""Dagster reports steps and messages as data; what people see of them is up to :class:`Progress`."""
+START_SECONDS, STEPS_SECONDS = 12.0, 6.0
+"""For estimates: until the first step, and for the steps of a model beside its fit."""
+CANCELLED = 130
+"""Exit code of a command that was interrupted, as shells have it."""
 
 
 class RunFailed(AiopsError):
@@ -40,17 +45,44 @@ def materialize_all(settings: Settings) -> None:
     check_writable(settings)
     # The child process must have the same day after midnight.
     environment = dagster_environment(settings) | {"SYNTHETIC_END": settings.synthetic_end.isoformat()}
-    arguments = ["asset", "materialize", *location_arguments(), *selection(settings), "--config-json", CONSOLE]
-    click.echo(shlex.join(["dagster", *arguments]))
+    arguments = ["asset", "materialize", *location_arguments(), *selection(settings)]
+    specs, out = active_models(settings), console()
+    out.print(Text(_announcement(settings)))
+    out.print(Text(f"by hand: {shlex.join(['dagster', *arguments])}", style="dim"))
     before = _versions(settings)
     started = time.time()
-    code = subprocess.run([executable("dagster"), *arguments], env=environment, check=False).returncode
+    fits = {_fit_step(spec): (spec.name, spec.family.typical_seconds) for spec in specs}
+    progress = Progress(out, fits, START_SECONDS + STEPS_SECONDS * len(specs))
+    log = settings.aiops_home / "logs" / "newest-run.log"
+    command = [executable("dagster"), *arguments, "--config-json", LOGGER]
+    try:
+        code = follow(command, environment, progress, out, log)
+    except KeyboardInterrupt:
+        from aiops_assets.pipeline.run_history import cancel_since
+
+        cancel_since(environment["DAGSTER_HOME"], started)
+        out.print(Text("cancelled: what was served before is served still"))
+        raise SystemExit(CANCELLED) from None
     if code:
         from aiops_assets.pipeline.run_history import failure_since
 
         cause = failure_since(environment["DAGSTER_HOME"], started)
-        raise RunFailed(cause or f"dagster ended with exit code {code}", exit_code=code)
-    summarize(settings, before)
+        raise RunFailed(cause or f"dagster ended with exit code {code}: see {log}", exit_code=code)
+    summarize(settings, before, progress.run)
+
+
+def _announcement(settings: Settings) -> str:
+    """What is about to happen, and about how long it takes."""
+    specs = active_models(settings)
+    seconds = START_SECONDS + sum(spec.family.typical_seconds + STEPS_SECONDS for spec in specs)
+    source = settings.data_source if settings.data_source == settings.mode else f"auto: {settings.mode}"
+    minutes = f"about {max(round(seconds / 60), 1)} min" if seconds >= 60 else "less than a minute"
+    return f"training {len(specs)} models, DATA_SOURCE={source}, {minutes} on two cores; Ctrl-C cancels"
+
+
+def _fit_step(spec: ModelSpec) -> str:
+    """Name of the step that fits a model."""
+    return f"{spec.name.replace('-', '_')}_model"
 
 
 def selection(settings: Settings) -> list[str]:
@@ -120,69 +152,6 @@ def check_writable(settings: Settings) -> None:
                 variable=name,
                 free=free,
             )
-
-
-def summarize(settings: Settings, before: dict[str, list[int]]) -> None:
-    """Print what was trained, where the models are, how good they are, and which commands show more."""
-    from aiops_assets.reporting.reports import report_of
-
-    served = ServedModels(open_storage(settings.model_root))
-    click.echo("")
-    click.echo(f"this run: {stated_source(settings)}")
-    for spec in active_models(settings):
-        record = served.champion(spec.name)
-        new = [version for version in served.versions(spec.name) if version not in before[spec.name]]
-        trained = f"version {new[-1]} trained" if new else "training skipped, nothing changed"
-        if record is None:
-            click.echo(f"{spec.name}: {trained}; nothing is served: {_reason(served, spec)}")
-            continue
-        champion = record.champion
-        manifest = served.manifest(spec.name, champion.version, champion.manifest_sha256)
-        why, figures = _why_served(served, spec, champion)
-        click.echo(f"{spec.name}: {trained}; version {champion.version} is served ({why})")
-        if new and new[-1] != champion.version:
-            click.echo(f"  challenger  version {new[-1]} is not served: {_reason(served, spec, new[-1])}")
-        click.echo(f"  directory   {served.locate(spec.name, champion.version)}")
-        click.echo(f"  data        {manifest.effective_source}, data version {manifest.data_version}")
-        click.echo(f"  hold-out    {report_of(spec).summary(manifest.metrics)}")
-        if figures:
-            click.echo(f"  when judged {figures}")
-    click.echo("ask it: `make serve`; look further: `make ui`, `.venv/bin/aiops lineage anomaly-detector`")
-
-
-def stated_source(settings: Settings) -> str:
-    """The source of the newest training sets, in one line."""
-    handoffs = Handoffs(open_storage(settings.aiops_home), settings.cluster)
-    refs = []
-    for view, source in training_sets_of(active_models(settings)):
-        # A person may have materialized a single model.
-        with suppress(NotFoundError):
-            refs.append(handoffs.get(("training_set", training_set_name(view.name, source)), TrainingSetRef))
-    sets = [
-        f"{ref.effective_source} ({', '.join(f'{n:,} rows {source}' for source, n in ref.source.rows.items())})"
-        for ref in refs
-    ]
-    # Warnings of views of one fetch are the same, except for counts.
-    warnings = dict.fromkeys(warning for ref in refs for warning in ref.source.warnings)
-    return "; ".join([" and ".join(sets), *warnings])
-
-
-def _why_served(served: ServedModels, spec: ModelSpec, champion: ChampionMove) -> tuple[str, str]:
-    """Why a version is served, and the figures of that decision, which only its evaluation has separately.
-
-    The reason of a person, or of a record of older code, is shown unchanged.
-    """
-    evaluation = served.evaluation(spec.name, champion.version)
-    if evaluation and evaluation.code and evaluation.reason == champion.reason:
-        return evaluation.head, evaluation.stated_figures
-    return champion.reason, ""
-
-
-def _reason(served: ServedModels, spec: ModelSpec, version: int | None = None) -> str:
-    """The reason of the evaluation of a version, by default the newest one."""
-    newest = version or max(served.versions(spec.name), default=0)
-    evaluation = served.evaluation(spec.name, newest)
-    return evaluation.reason if evaluation else "see its evaluation in the UI"
 
 
 def _versions(settings: Settings) -> dict[str, list[int]]:

@@ -23,15 +23,15 @@ from aiops_assets.settings import load_settings
 @click.option("--demo", is_flag=True, help="Deterministic answers without any model, for tests of clients.")
 @one_line_errors
 def serve(host: str, port: int, model: str, model_dir: Path | None, demo: bool) -> None:
-    """Answer the engine, KServe's tools and people over HTTP; see http://HOST:PORT/docs.
+    """Answer requests of the engine, KServe and people over HTTP; see http://HOST:PORT/docs.
 
     Champions are read from MODEL_ROOT, also those that are promoted later. A model is ready when a smoke inference
-    passed; /health tells what is and what is not.
+    passed; /health states which are ready, and why others are not.
 
-    A version in --model_dir has to be known to the champion record below MODEL_ROOT, which has its digest.
+    A version in --model_dir has to be in the champion record below MODEL_ROOT, which has its digest.
     """
     if model_dir and (demo or not model):
-        raise click.UsageError("--model_dir is of one model: name it with --model, and leave out --demo")
+        raise click.UsageError("--model_dir holds one model: name it with --model, and leave out --demo")
     try:
         from aiops_assets.service import serving
     except ModuleNotFoundError as error:

@@ -59,7 +59,7 @@ def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now
         stale = [day for day in window.days if day.isoformat() not in closed and not outcome.requested(day)]
         if stale or datetime.fromisoformat(outcome.when) < settings.end:
             raise NotFoundError(
-                f"the last fetch, at {outcome.when}, asked for {outcome.first_day} to {outcome.last_day}; the window "
+                f"the last fetch, at {outcome.when}, requested {outcome.first_day} to {outcome.last_day}; the window "
                 f"needs {window.days[0]} to {window.days[-1]}: materialize raw_metrics for them",
                 code="window_not_fetched",
                 fetched=(outcome.first_day, outcome.last_day),

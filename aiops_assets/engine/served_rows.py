@@ -132,9 +132,7 @@ def _forecast_of(
     name: str, forecast: Forecast, history: History, middle: Mapping[str, tuple[float, ...]]
 ) -> dict[str, Any]:
     if name not in forecast.metrics:
-        raise ModelError(
-            f"the forecaster knows {', '.join(forecast.metrics)}, not {name}: train it on the engine's five"
-        )
+        raise ModelError(f"the forecaster has {', '.join(forecast.metrics)}, not {name}: train it on the engine's five")
     m = forecast.metrics.index(name)
     value, lower, upper = forecast.value[:, m], forecast.lower[:, m], forecast.upper[:, m]
     if not np.isfinite([value, lower, upper]).all():

@@ -57,14 +57,14 @@ PATTERNS: Mapping[str, str] = MappingProxyType(
         "daily_season": "{name} repeats each day: strength {strength:.2f}, seen {periods:.3g} times.",
         "weekly_season": "{name} repeats each week: strength {strength:.2f}, seen {periods:.3g} times.",
         "hourly_season": "{name} repeats each {span!t}: strength {strength:.2f}, seen {periods:.3g} times.",
-        "spike": f"{{name}} has short peaks: {{count}}. The highest is {{value:.4g}} at {AT}, usual is {{usual:.4g}}.",
-        "dip": f"{{name}} has short dips: {{count}}. The deepest is {{value:.4g}} at {AT}, usual is {{usual:.4g}}.",
-        "counter_storm": f"{{name}} grows by {{count:.4g}} within {{span!t}} from {AT}, where {{usual:.2g}} are usual.",
+        "spike": f"{{name}} has short peaks: {{count}}. The highest is {{value:.4g}} at {AT}, expected {{usual:.4g}}.",
+        "dip": f"{{name}} has short dips: {{count}}. The deepest is {{value:.4g}} at {AT}, expected {{usual:.4g}}.",
+        "counter_storm": f"{{name}} grows by {{count:.4g}} within {{span!t}} from {AT}, expected {{usual:.2g}}.",
         "daily_spike": "{name} peaks each day at about {time} UTC; seen {days} days.",
         "correlated_metrics": (
             "Changes of {first} and {second} go together: rank correlation {coefficient:.2f}, lag {lag} s."
         ),
-        "event_burst": f"{{count}} {{name}} events within {{span!t}} from {AT}, where {{usual:.2g}} are usual.",
+        "event_burst": f"{{count}} {{name}} events within {{span!t}} from {AT}, expected {{usual:.2g}}.",
         "daily_event": "{name} events happen each day at about {time} UTC; seen {days} days.",
         "event_sequence": "{second} follows {first} within {span!t}: {count} of {total} times.",
         "infrastructure_layer": LAYER.replace("{layer}", "infrastructure"),
@@ -78,12 +78,10 @@ INSIGHTS: Mapping[str, str] = MappingProxyType(
     {
         "affected_layer": LAYER + " Confidence {confidence:.2f}.",
         "rise_or_rhythm": (
-            "{name} rises by {change:.4g} in {span!t}, which a daily rhythm could explain: two days of samples would "
-            "tell."
+            "{name} rises by {change:.4g} in {span!t}, which a daily rhythm could explain: send two days of samples."
         ),
         "fall_or_rhythm": (
-            "{name} falls by {change:.4g} in {span!t}, which a daily rhythm could explain: two days of samples would "
-            "tell."
+            "{name} falls by {change:.4g} in {span!t}, which a daily rhythm could explain: send two days of samples."
         ),
         "no_pattern": "No pattern was found in {series} series and {events} events.",
         "found": "Found: {found!k}.",
@@ -92,14 +90,14 @@ INSIGHTS: Mapping[str, str] = MappingProxyType(
             "Of {events} events the most frequent types are: {types!c}. {timeless} came without a time, which bursts, "
             "days and sequences need."
         ),
-        "series_left_out": "Of {series} series the {most} with the most samples were looked at.",
+        "series_left_out": "Of {series} series, the {most} with the most samples were analyzed.",
         "series_too_short": "{series} series have too few samples, or too large values, for a pattern.",
-        "series_averaged": "{series} long or uneven series were averaged to an even grid before they were looked at.",
-        "correlations_left_out": "Correlations were looked for among the {most} series with the most samples.",
+        "series_averaged": "{series} long or uneven series were averaged to an even grid before the analysis.",
+        "correlations_left_out": "Correlations were computed for the {most} series with the most samples.",
         "samples_outside": "{samples} samples lie outside time_range and were left out.",
         "events_outside": "{events} events lie outside the time range and were left out.",
-        "events_left_out": "Of {events} events the last {most} sent were looked at.",
-        "patterns_left_out": "Of {patterns} patterns the {most} surest are listed.",
+        "events_left_out": "Of {events} events, the last {most} sent were analyzed.",
+        "patterns_left_out": "Of {patterns} patterns, the {most} surest are listed.",
     }
 )
 """Insights of an analysis beside the patterns' own descriptions."""
@@ -107,18 +105,18 @@ INSIGHTS: Mapping[str, str] = MappingProxyType(
 NOTES: Mapping[str, str] = MappingProxyType(
     {
         "future_left_out": (
-            "{names!n}: samples more than ten minutes ahead of now were left out, check the clock of what sends them."
+            "{names!n}: samples more than ten minutes ahead of now were left out, check the clock of the sender."
         ),
         "all_future": (
             "{names!n}: all samples are more than ten minutes ahead of now; they were judged as of then, check the "
-            "clock of what sends them."
+            "clock of the sender."
         ),
         "old": "{names!n}: the newest sample is more than a day old; it was judged as of then, not of now.",
         "unclear_unit": (
-            "{names!n}: above 1 as no share can be, and nothing says that it is a percent; send shares from 0 to 1."
+            "{names!n}: above 1, which no ratio is, and not marked as a percentage; send ratios from 0 to 1."
         ),
         "no_forecaster": "no forecaster is served yet: all metrics are judged by their own samples alone",
-        "lines_left_out": "trends are looked for in the first {most} unknown names; of others the last value goes on",
+        "lines_left_out": "only the first {most} unknown names have a trend; others are forecast as their last value",
     }
 )
 """Notes of detections and predictions."""
@@ -132,8 +130,8 @@ EVIDENCE: Mapping[str, str] = MappingProxyType(
         "restarts": "{metric} rose by {restarts:g} in {hours:.2g} h",
         "event": "event {event!r}",
         "repeated_event": "event {event!r}, one of {count} such",
-        "state": "the state says {state!r}",
-        "state_alone": "the state says so and nothing else does",
+        "state": "the state is {state!r}",
+        "state_alone": "the state is the only evidence",
     }
 )
 """What speaks for an issue; a leak has the words of :mod:`aiops_assets.outlook.exhaustion`."""
@@ -158,7 +156,7 @@ ADVICE: Mapping[str, str] = MappingProxyType(
         "check_load": "Check what drives {metric} of {where} up: traffic, retries or errors.",
         "check_work": ("Check whether {where} still gets work: {metric} fell (routing, readiness, a stuck job)."),
         "check_change": "Check what changed in {where} when {metric} moved to a new level.",
-        "watch": "Watch {metric} of {where}: its changes are larger than usual.",
+        "watch": "Watch {metric} of {where}: its changes are larger than expected.",
     }
 )
 """What to do; ADR-009's own examples are "Scale up replicas" and "Check for memory leak"."""

@@ -33,17 +33,18 @@ class RowForest(DetectorFamily[Pipeline]):
     pickled_by = "scikit-learn"
     contributors = tuple(metric.name for metric in ENGINE_METRICS)
     framework = "scikitlearn"
+    typical_seconds = 2.0
     threshold = 0.0
     asking = Asking.ROWS
     is_quick = True
     least_rows = 1
     use = (
-        "For a coordination engine that asks about one row at a time: a pod, its nodes and the last six minutes. "
+        "For a coordination engine that sends one row at a time: a pod, its nodes and the last six minutes. "
         "It answers 1 (normal) or -1 (an anomaly)."
     )
     limits = (
-        "It remembers nothing between two rows: what creeps for hours looks normal in each of them. A score says how "
-        "odd a row is, not how likely an outage."
+        "It keeps nothing between two rows: a slow change over hours looks normal in each of them. A score states how "
+        "anomalous a row is, not how likely an outage."
     )
     how_refitted = "Each fit starts anew."
     loading = (
@@ -99,7 +100,7 @@ class RowForest(DetectorFamily[Pipeline]):
         problems = []
         default = np.tile(ENGINE_DEFAULT, len(ENGINE_METRICS))
         if isolation_forest.predict(model, default)[0] != 1:
-            problems.append("the engine's default vector (nothing is known) raises an alarm")
+            problems.append("the engine's default vector (nothing is known) raises an alert")
         probe = healthy_rows(100, seed=0)
         answers = isolation_forest.predict(model, probe)
         if not set(answers.tolist()) <= {-1, 1}:
@@ -140,7 +141,7 @@ ANOMALY_DETECTOR = ModelSpec(
     name="anomaly-detector",
     view=POD_FEATURES,
     training_days=7,
-    description="Tells from one row of 45 features of a pod and its nodes whether this is not normal.",
+    description="Detects whether a row of 45 features of a pod and its nodes is anomalous.",
     family=RowForest(),
     parameters={"contamination": 0.03, "n_estimators": 200, "max_samples": 512},
 )

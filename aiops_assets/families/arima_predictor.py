@@ -17,12 +17,13 @@ class ArimaFamily(SingleSeriesFamily["ArimaForecaster"]):
 
     packages = ("statsmodels", "numpy", "scipy", "pandas")
     framework = "statsmodels"
+    typical_seconds = 8.0
     use = (
-        "For questions of how a metric of a cluster goes on in the next hours: an ARIMA model of each, less its daily "
-        "profile where that helps."
+        "For forecasts of a cluster's metrics over the next hours: an ARIMA model of each, less its daily profile "
+        "where that helps."
     )
     limits = (
-        f"{SERIES_ALONE} It knows no weekend, and a daily profile only if it was fitted with one; far ahead its "
+        f"{SERIES_ALONE} It models no weekend, and a daily profile only if it was fitted with one; far ahead its "
         f"forecast is little more than that profile or a level. {INTERVALS}"
     )
     loading = (
@@ -48,7 +49,7 @@ ARIMA_PREDICTOR = ModelSpec(
     name="arima-predictor",
     view=CLUSTER_METRICS_VIEW,
     training_days=14,
-    description="Says how each metric of a cluster goes on by an ARIMA model of its own, with an 80 % interval.",
+    description="Forecasts each metric of a cluster by an ARIMA model of its own, with an 80 % interval.",
     family=ArimaFamily(),
     aliases=("timeseries-predictor",),
 )

@@ -43,7 +43,7 @@ def registered(built_in: Iterable[ModelSpec], others: Iterable[EntryPoint]) -> t
             loaded = entry.load()
         except Exception as error:
             raise ModelError(
-                f"{where} cannot be imported ({type(error).__name__}: {error}): mend or uninstall that package"
+                f"{where} cannot be imported ({type(error).__name__}: {error}): repair or uninstall that package"
             ) from error
         found.append((check_complete(loaded, where), where))
     owners: dict[str, str] = {}

@@ -35,7 +35,7 @@ class Asking(Enum):
 
 
 class Family(ABC, Generic[Model, Prediction]):
-    """How models of one kind are fitted, stored, loaded, asked and described; ``rows`` are those of a training set.
+    """How models of one kind are fitted, stored, loaded, used and described; ``rows`` are those of a training set.
 
     Attributes:
         task: what its models predict, and how that is judged.
@@ -47,6 +47,7 @@ class Family(ABC, Generic[Model, Prediction]):
             file holds no pickle.
         contributors: names of the columns of contributions, or of the metrics of forecasts.
         framework: badge in the Dagster UI.
+        typical_seconds: of a fit on generated days on one core, for estimates that people see.
         computes_on_gpu: whether a GPU makes its fit faster.
         threshold: the score above which there is an alert; ``None`` where that moves with time or there is none.
         asking: the kind of instances in requests.
@@ -65,6 +66,7 @@ class Family(ABC, Generic[Model, Prediction]):
     pickled_by: str = ""
     contributors: tuple[str, ...]
     framework: str
+    typical_seconds: float = 5.0
     computes_on_gpu: bool = False
     threshold: float | None = None
     asking: Asking

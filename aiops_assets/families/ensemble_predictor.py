@@ -23,12 +23,14 @@ class WindowEnsemble(WindowFamily["EnsemblePredictor"]):
     model_file = "model.json"
     packages = ("numpy", "scipy", "pandas")
     framework = "numpy"
+    typical_seconds = 2.0
     least_rows = 12
     """An hour of rows five minutes apart."""
     use = OF_PODS
     limits = (
-        "It needs a pod's history, at least a day of it, and says little of one that has just begun. It keeps "
-        "learning: what stays long enough becomes normal. A score says how odd a row is, not how likely an outage."
+        "It needs a pod's history, at least a day of it, and says little about one that has just begun. It keeps "
+        "learning: what lasts long enough becomes normal. A score states how anomalous a row is, not how likely an "
+        "outage."
     )
     how_refitted = "Each fit starts anew; between fits scales and alert threshold keep learning from what is scored."
     loading = (
@@ -70,7 +72,7 @@ ENSEMBLE_PREDICTOR = ModelSpec(
     name="ensemble-predictor",
     view=POD_SERIES,
     training_days=7,
-    description="Tells from the history of a pod's metrics when it stops behaving as it did: changes, season, windows.",
+    description="Detects deviations of a pod's metrics from their own history: changes, season, windows.",
     family=WindowEnsemble(),
     parameters={"alert_budget": ALERT_BUDGET},
 )

@@ -25,12 +25,12 @@ BASELINE = "median_24h"
 PROBE_END = pd.Timestamp("2026-01-12", tz="UTC")
 PROBE_ROWS = 2016
 HORIZON = 288
-STILL, ROUNDING = "a week in which nothing moved", 1e-6
+STILL, ROUNDING = "a week without any change", 1e-6
 INTERVALS = (
-    "An interval of 80 % leaves one value in five outside, also when all is well; it says nothing of what has never "
-    "happened in the training window."
+    "An 80 % interval leaves one value in five outside, also when all is well; it does not cover what never happened "
+    "in the training window."
 )
-SERIES_ALONE = "It looks at one metric at a time: what another one is about to cause, it does not see."
+SERIES_ALONE = "It looks at one metric at a time, and does not see what another one is about to cause."
 
 
 class StoredForecaster(Forecaster, Protocol):
@@ -138,4 +138,4 @@ def _problem(model: Forecaster, history: History, *, is_still: bool) -> str:
         return "intervals that shrink"
     last = history.values[-1]
     missed = (forecast.lower[0] > last + ROUNDING) | (forecast.upper[0] < last - ROUNDING)
-    return "what stood still for a week is not in the interval of the next step" if is_still and missed.any() else ""
+    return "the value of a constant week is outside the next interval" if is_still and missed.any() else ""

@@ -22,18 +22,19 @@ class LstmFamily(WindowFamily["LstmAutoencoder"]):
     model_file = "model.pt2"
     packages = ("torch", "numpy", "scipy", "pandas")
     framework = "pytorch"
+    typical_seconds = 12.0
     computes_on_gpu = True
     least_rows = 17
     """``lstm_network.WINDOW`` and the row before it, which cannot be imported without torch."""
-    use = OF_PODS + " Unusual is what an autoencoder cannot write out again from what it learned of such windows."
+    use = OF_PODS + " What an autoencoder that learned such windows cannot reconstruct is anomalous."
     limits = (
-        "It needs a pod's history: a score is of the last 80 minutes, and scales and alert threshold want a day of it. "
-        "Its weights stay as they were fitted, but its scales keep learning: what stays long enough becomes normal. A "
-        "score says how odd a row is, not how likely an outage."
+        "It needs a pod's history: a score is of the last 80 minutes, and scales and alert threshold need a day of it. "
+        "Its weights stay as they were fitted, but its scales keep learning: what lasts long enough becomes normal. A "
+        "score states how anomalous a row is, not how likely an outage."
     )
     how_refitted = (
-        "A fit with a champion is done twice, anew and from the champion's weights; the latter is kept unless the gate "
-        "finds it worse."
+        "With a champion there are two fits: a full refit, and a warm start from the champion's weights, which is kept "
+        "unless the gate finds it worse."
     )
     loading = (
         "import torch",
@@ -78,7 +79,7 @@ LSTM_PREDICTOR = ModelSpec(
     name="lstm-predictor",
     view=POD_SERIES,
     training_days=7,
-    description="Tells from the history of a pod's metrics when an autoencoder that learned it cannot follow any more.",
+    description="Detects when an autoencoder cannot reconstruct a pod's metrics from their own history.",
     family=LstmFamily(),
     parameters={"alert_budget": ALERT_BUDGET},
 )

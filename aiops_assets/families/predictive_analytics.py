@@ -26,18 +26,19 @@ class PredictiveFamily(ForecastFamily["PredictiveAnalytics"]):
     packages = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
     pickled_by = "scikit-learn"
     framework = "scikitlearn"
+    typical_seconds = 20.0
     use = (
-        "For questions of how the metrics of a cluster go on within a day: trees over all metrics and horizons at "
-        "once, from whatever history is at hand, a single sample or weeks."
+        "For forecasts of a cluster's metrics up to a day ahead: trees over all metrics and horizons at once, from any "
+        "history, a single sample or weeks."
     )
     limits = (
-        "`cpu_usage` is in cores per container, no share of anything, and is clipped to 0-1 when the engine asks: "
-        "containers that use more than a core on average are told as 1. A forecast from a single sample knows no "
-        f"trend and no season of its own, and is much less sure than one from two weeks. {INTERVALS}"
+        "`cpu_usage` is in cores per container, not a ratio, and is clipped to 0-1 in answers to the engine: a mean "
+        "above one core is answered as 1. A forecast from a single sample has no trend and no season of its own, and "
+        f"is much less certain than one from two weeks. {INTERVALS}"
     )
     how_refitted = (
-        "A fit with a champion is done twice, anew and from the champion's booster, which is boosted further; the "
-        "latter is kept unless the gate finds it worse. A random forest is always fitted anew."
+        "With a champion there are two fits: a full refit, and a warm start that boosts the champion's booster further "
+        "and is kept unless the gate finds it worse. A random forest is always fitted anew."
     )
     loading = (
         "import joblib",
@@ -87,7 +88,7 @@ PREDICTIVE_ANALYTICS = ModelSpec(
     name="predictive-analytics",
     view=CLUSTER_METRICS_VIEW,
     training_days=14,
-    description="Says how the five metrics of a cluster go on, up to a day ahead, with an 80 % interval.",
+    description="Forecasts the five metrics of a cluster up to a day ahead, with an 80 % interval.",
     family=PredictiveFamily(),
     parameters={"trees": "boosting", "lookback_window": 24, "forecast_horizon": 12},
 )

@@ -17,13 +17,14 @@ class ProphetFamily(SingleSeriesFamily["ProphetForecaster"]):
 
     packages = ("prophet", "numpy", "pandas")
     framework = "prophet"
+    typical_seconds = 6.0
     use = (
-        "For questions of how a metric of a cluster goes on over the next day: a Prophet model of each, of its daily "
-        "season and, from two weeks of history on, its weekly one, and above it how far the newest rows are from that."
+        "For forecasts of a cluster's metrics over the next day: a Prophet model of each, with its daily season and, "
+        "from two weeks of history on, its weekly one, corrected by its errors on the newest rows."
     )
     limits = (
-        f"{SERIES_ALONE} It knows no trend but what the newest rows tell of the level, and its seasons are those of "
-        "the fit: a cluster that has changed its habits since then is forecast as it used to be, until the next fit. "
+        f"{SERIES_ALONE} It has no trend but the level of the newest rows, and its seasons are those of the fit: a "
+        "cluster whose habits have changed since then is forecast as it was, until the next fit. "
         f"{INTERVALS}"
     )
     loading = (
@@ -49,6 +50,6 @@ PROPHET_PREDICTOR = ModelSpec(
     name="prophet-predictor",
     view=CLUSTER_METRICS_VIEW,
     training_days=14,
-    description="Says how each metric of a cluster goes on by a Prophet model of its own, with an 80 % interval.",
+    description="Forecasts each metric of a cluster by a Prophet model of its own, with an 80 % interval.",
     family=ProphetFamily(),
 )

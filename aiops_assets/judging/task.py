@@ -1,7 +1,7 @@
 """The contract of a task: what its models predict, and how that is judged. There are two, detection and forecasting.
 
-The two are not copies of each other and are not merged. Each is one object with the same methods, so that whoever
-handles models uses that object, and never needs to know which kind it is.
+The two are not copies of each other and are not merged. Each is one object with the same methods, so that code
+that handles models uses that object, and never needs to know which kind it is.
 """
 
 from collections.abc import Callable, Mapping, Sequence

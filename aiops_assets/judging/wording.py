@@ -160,7 +160,7 @@ def _worse_than_opponent(worse: Sequence[str], opponent: str, figures: Facts) ->
 def _holdout_too_small(rows: int, anomalous: int, blocks: int, figures: Facts) -> Words:
     counts = f"{rows} rows, {anomalous} anomalous in {blocks} blocks"
     return Words(
-        f"the hold-out is too small to tell ({counts}): raise N_SAMPLES or TRAINING_DAYS", figures.in_words(), "; "
+        f"the hold-out is too small to decide ({counts}): raise N_SAMPLES or TRAINING_DAYS", figures.in_words(), "; "
     )
 
 
@@ -173,11 +173,11 @@ def _not_worse(opponent: str, figures: Facts) -> Words:
 
 
 def _no_origin() -> Words:
-    return Words("the hold-out has no moment that an hour of samples follows: raise TRAINING_DAYS")
+    return Words("the hold-out has no forecast origin with an hour of samples after it: raise TRAINING_DAYS")
 
 
 def _worse_than_trivial(figures: Facts) -> Words:
-    return Words(f"worse than {TRIVIAL_NAMES}, which know nothing", figures.in_words())
+    return Words(f"worse than both baselines, {TRIVIAL_NAMES}", figures.in_words())
 
 
 def _intervals_too_narrow(inside: float, figures: Facts) -> Words:
@@ -186,7 +186,9 @@ def _intervals_too_narrow(inside: float, figures: Facts) -> Words:
 
 def _too_few_origins(origins: int, figures: Facts) -> Words:
     return Words(
-        f"the hold-out is too small to tell ({origins} moments): raise TRAINING_DAYS", figures.in_words(), "; "
+        f"the hold-out is too small to decide ({origins} forecast origins): raise TRAINING_DAYS",
+        figures.in_words(),
+        "; ",
     )
 
 

@@ -10,10 +10,9 @@ from aiops_assets.datasets.selection import training_set_name
 from aiops_assets.errors import SchemaError, StoreError
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.families.contract import ModelSpec
-from aiops_assets.pipeline.assets.evaluation import evaluation_key
-from aiops_assets.pipeline.assets.served import NOTHING_SERVED, served_key
-from aiops_assets.pipeline.assets.trained import model_key
+from aiops_assets.pipeline.assets.served import NOTHING_SERVED
 from aiops_assets.pipeline.assets.training_sets import training_set_key
+from aiops_assets.pipeline.keys import EVALUATION, MODEL, SERVED, key_of
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource
 from aiops_assets.registry.version import version_of
@@ -42,14 +41,14 @@ def training_set_checks(view: View, source: str = "") -> dg.AssetChecksDefinitio
         specs=[
             spec("schema", "Columns, order, splits.", blocking=True),
             spec("bounds", "Values within the catalogue's.", blocking=True),
-            spec("label_rate", "The asked share, but for whole rows or whole episodes.", blocking=True),
+            spec("label_rate", "The requested share is anomalous, within whole rows or episodes.", blocking=True),
             spec(
                 "window_coverage",
                 "Enough of the window is there: below MIN_COVERAGE or 3 full days training stops, below 90 % it warns.",
                 blocking=True,
             ),
             spec("missing_share", f"{view.counted.capitalize()} that gaps in the metrics cost."),
-            spec("effective_source", "Warns when a fallback stands in."),
+            spec("effective_source", "Warns if a fallback replaced the source."),
             spec("drift", "Against the champion's training set."),
         ],
         ins={"training_set": dg.AssetIn(key=key)},
@@ -81,7 +80,7 @@ def training_set_checks(view: View, source: str = "") -> dg.AssetChecksDefinitio
 
         requested, found = record.anomaly_rate, float(rows["label"].mean())
         wrong = abs(found - requested) * len(rows) > view.label_tolerance(rows, requested)
-        problem = f"{found:.4f} of the rows are anomalous, asked for were {requested:.4f}"
+        problem = f"{found:.4f} of the rows are anomalous, requested were {requested:.4f}"
         yield result("label_rate", problem if wrong else "", label_rate=found, asked=requested)
 
         stop, note = _coverage_problem(source, settings.min_coverage)
@@ -143,10 +142,10 @@ def smoke_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
 
     @dg.asset_check(
         name="smoke_prediction",
-        asset=model_key(spec),
+        asset=key_of(spec.name, MODEL),
         op_tags=step_tags("check"),
         blocking=True,
-        description="The stored file is read back, verified and asked: what is constant or unknown raises no alarm.",
+        description="The stored file is read back, verified and tried: constant or unknown values raise no alert.",
     )
     def smoke(model: VersionRef, stores: StoresResource) -> dg.AssetCheckResult:
         problems = version_of(stores.served(), spec, model).smoke_test()
@@ -160,9 +159,9 @@ def something_is_served_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
 
     @dg.asset_check(
         name="something_is_served",
-        asset=served_key(spec),
+        asset=key_of(spec.name, SERVED),
         op_tags=step_tags("check"),
-        description="Warns when every version so far was refused, so that nothing is served.",
+        description="Warns if every version so far was rejected, so that nothing is served.",
     )
     def something_is_served(stores: StoresResource) -> dg.AssetCheckResult:
         there = stores.served().champion(spec.name) is not None
@@ -180,7 +179,7 @@ def not_worse_check(spec: ModelSpec) -> dg.AssetChecksDefinition:
 
     @dg.asset_check(
         name="not_worse_than_champion",
-        asset=evaluation_key(spec),
+        asset=key_of(spec.name, EVALUATION),
         op_tags=step_tags("check"),
         description="Warns when the new version is not the one that is served.",
     )

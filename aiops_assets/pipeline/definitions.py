@@ -23,7 +23,9 @@ from aiops_assets.pipeline.checks import (
     training_set_checks,
 )
 from aiops_assets.pipeline.executors import steps_executor
+from aiops_assets.pipeline.progress import progress_logger
 from aiops_assets.pipeline.resources import resources_for
+from aiops_assets.pipeline.run_lines import LOGGER_NAME
 from aiops_assets.settings import Settings, load_settings
 
 
@@ -54,6 +56,7 @@ def definitions_for(settings: Settings, current: Callable[[], Settings] | None =
         resources=resources_for(settings),
         # A process per step takes three seconds each without a benefit on one machine; a GPU needs one of its own.
         executor=steps_executor(settings),
+        loggers={"console": dg.colored_console_logger, LOGGER_NAME: progress_logger},
     )
     return dg.Definitions.merge(graph, automation_for(settings, current or (lambda: settings)))
 

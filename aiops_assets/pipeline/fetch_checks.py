@@ -12,7 +12,7 @@ from aiops_assets.timeseries.quality import FULL_DAY, count_outside
 
 WARNINGS = {
     "server_reached": "Warns when the server could not be reached, so that nothing new was fetched.",
-    "archive_reached": "Warns when THANOS_URL could not be asked for days that the server forgot. They stay open.",
+    "archive_reached": "Warns if THANOS_URL could not be reached for days that the server lacks. They stay open.",
     "day_coverage": "Warns of single days with less than 90 % of their samples. The window as a whole is judged where "
     "it is trained on.",
     "bounds": "Warns of values outside the catalogue's bounds in what was fetched.",

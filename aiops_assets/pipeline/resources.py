@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 
 from aiops_assets.errors import SettingsError
+from aiops_assets.pipeline.keys import HANDED_OVER_AS
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
 from aiops_assets.settings import Settings
@@ -117,16 +118,24 @@ class HandoffIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: Record | None) -> None:
         """Store what an asset returned."""
         if obj is not None:
-            self._handoffs.put(tuple(context.asset_key.path), context.run_id, obj)
+            self._handoffs.put(_place(context), context.run_id, obj)
 
     def load_input(self, context: dg.InputContext) -> Record:
         """Read what an upstream asset returned in this run, else in the newest one."""
         kind: type[Record] = context.dagster_type.typing_type
-        return self._handoffs.get(tuple(context.asset_key.path), kind, context.step_context.run_id)
+        upstream = context.upstream_output
+        assert upstream is not None
+        return self._handoffs.get(_place(upstream), kind, context.step_context.run_id)
 
     @property
     def _handoffs(self) -> Handoffs:
         return Handoffs(open_storage(self.home), self.cluster)
+
+
+def _place(context: dg.OutputContext) -> tuple[str, ...]:
+    """Where the reference of an asset lies: as its metadata say, else under its key."""
+    place = context.definition_metadata.get(HANDED_OVER_AS)
+    return tuple(str(place).split("/")) if place else tuple(context.asset_key.path)
 
 
 def settings_of_run(settings: Settings, created: datetime, today: date) -> Settings:

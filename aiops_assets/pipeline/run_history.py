@@ -21,6 +21,15 @@ def failure_since(dagster_home: str, started: float) -> str:
     return ""
 
 
+def cancel_since(dagster_home: str, started: float) -> None:
+    """Mark runs that began after ``started`` (Unix seconds) and have not ended as cancelled: their process is gone."""
+    since = datetime.fromtimestamp(started - 1, UTC)
+    unfinished = dg.RunsFilter(statuses=[*OPEN, dg.DagsterRunStatus.NOT_STARTED], created_after=since)
+    with dg.DagsterInstance.from_config(dagster_home) as instance:
+        for record in instance.get_run_records(unfinished):
+            instance.report_run_canceled(record.dagster_run, message="Cancelled from the keyboard.")
+
+
 def failure_of(instance: dg.DagsterInstance, run_id: str) -> str:
     """The checks that stopped a run, else the step that failed first and why, in one line; empty for neither."""
     entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)

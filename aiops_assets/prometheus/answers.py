@@ -184,7 +184,7 @@ def _stated_error(answer: Answer, document: dict[str, Any], promql: str) -> Prom
             f"{stated}; see the log of PROMETHEUS_URL's server. {query_note(promql)}", code="server_error", **facts
         )
     if kind in ("timeout", "canceled") or any(words in text for words in TOO_MUCH):
-        return PrometheusTooMuch(f"{stated}; ask for a shorter range. {query_note(promql)}", code="too_much", **facts)
+        return PrometheusTooMuch(f"{stated}; request a shorter range. {query_note(promql)}", code="too_much", **facts)
     return PrometheusQueryError(f"{stated}; correct the query. {query_note(promql)}", code="bad_query", **facts)
 
 

@@ -77,7 +77,7 @@ def read_matrix(
     if not right.all():
         name = read.names[owner[np.argmin(right)]]
         raise PrometheusAnswerError(
-            f"{name}: the samples are not one by one on the grid that was asked for; "
+            f"{name}: the samples are not one by one on the requested grid; "
             f"PROMETHEUS_URL must name a Prometheus API. {query_note(promql)}",
             code="off_grid",
             series=name,

@@ -92,5 +92,5 @@ class Retry:
 def _error(state: RetryCallState) -> PrometheusUnreachable:
     error = state.outcome.exception() if state.outcome else None
     if not isinstance(error, PrometheusUnreachable):
-        raise TypeError(f"asked what to do about {error!r}")  # retry_if_exception_type admits no other type
+        raise TypeError(f"not an error to retry after: {error!r}")  # retry_if_exception_type admits no other type
     return error

@@ -187,14 +187,14 @@ class RequestsTransport:
             if len(body) > self._most_body_bytes:
                 raise PrometheusTooMuch(
                     f"{self._base_url} sent more than {self._most_body_bytes} bytes; "
-                    "ask for fewer series or a shorter range",
+                    "request fewer series or a shorter range",
                     code="too_many_bytes",
                     most=self._most_body_bytes,
                 )
             if time.monotonic() > ends:
                 raise PrometheusUnreachable(
                     f"{self._base_url} was still sending after {self._deadline:g} s; "
-                    "ask for fewer series or a shorter range, or look at the network to PROMETHEUS_URL",
+                    "request fewer series or a shorter range, or look at the network to PROMETHEUS_URL",
                     code="still_sending",
                     deadline_seconds=self._deadline,
                 )
@@ -211,13 +211,13 @@ class RequestsTransport:
         if isinstance(error, requests.exceptions.SSLError) and "EOF" not in reason:
             return PrometheusAccessError(
                 f"TLS to {self._base_url} failed ({reason}); PROMETHEUS_CA_FILE must name the bundle that "
-                "signed the server's certificate, and PROMETHEUS_URL must use the scheme the server speaks",
+                "signed the server's certificate, and PROMETHEUS_URL must use the server's scheme",
                 code="tls_failed",
                 reason=reason,
             )
         if isinstance(error, requests.exceptions.InvalidURL):
             return PrometheusAccessError(
-                f"{self._base_url} cannot be asked ({reason}); check PROMETHEUS_URL", code="bad_url", reason=reason
+                f"{self._base_url} cannot be queried ({reason}); check PROMETHEUS_URL", code="bad_url", reason=reason
             )
         if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
             return PrometheusAccessError(
@@ -237,7 +237,7 @@ def _decoder(encoding: str) -> tuple[Callable[[bytes, int], bytes], Callable[[],
         return (lambda piece, most: piece), (lambda: True)
     if encoding.lower() not in ("gzip", "x-gzip"):
         raise PrometheusAnswerError(
-            f"a body in {encoding!r}, not asked for; PROMETHEUS_URL must be the API itself",
+            f"a body in {encoding!r}, which was not requested; PROMETHEUS_URL must be the API itself",
             code="other_encoding",
             encoding=encoding,
         )

@@ -183,7 +183,7 @@ def _newest_servable(served: ServedModels, spec: ModelSpec, record: ChampionReco
     why = "; ".join(wrong) or "no other version was served before"
     raise NotFoundError(
         f"{name} version {record.champion.version} stays: there is no earlier champion to go back to ({why}); "
-        f"`aiops rollback {name} --to VERSION` goes to any other",
+        f"`aiops rollback {name} --to VERSION` serves any other",
         code="nothing_to_go_back_to",
         champion=record.champion.version,
         passed_over=wrong,
@@ -217,7 +217,7 @@ def _followed(served: ServedModels, tracker: Tracker, record: ChampionRecord) ->
     except StoreError as error:
         done = f"{record.name} version {record.champion.version} is the champion"
         raise StoreError(
-            f"{done}, but what follows it lags behind: {error}; then `aiops doctor` mends it",
+            f"{done}, but what follows it lags behind: {error}; then `aiops doctor` repairs it",
             code="lags_behind",
             champion=record.champion.version,
         ) from error

@@ -22,7 +22,7 @@ from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.training_sets import ROWS, TrainingSets
 from aiops_assets.tracking.tracker import MANIFEST_TAG, Tracker
 
-State = Literal["ok", "mended", "to mend", "PROBLEM"]
+State = Literal["ok", "repaired", "to repair", "PROBLEM"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Finding:
     @property
     def is_left(self) -> bool:
         """Whether the problem remains."""
-        return self.state in ("to mend", "PROBLEM")
+        return self.state in ("to repair", "PROBLEM")
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Doctor:
     Attributes:
         served, training_sets, tracker: the stores to examine.
         who: author of a champion record that is restored.
-        repair: ``False``: nothing is changed, and the state of what would be repaired is "to mend".
+        repair: ``False``: nothing is changed, and the state of what would be repaired is "to repair".
     """
 
     served: ServedModels
@@ -125,7 +125,7 @@ class Doctor:
                 recorded_digest(self.tracker, moves_of(record), name, move.version)
             version_of(self.served, spec, move).require_servable()
 
-        fine = f"version {move.version} is what was recorded, loads and answers"
+        fine = f"version {move.version} is the recorded one, loads and answers"
         yield self._step(
             name, "champion", servable, fine, cure=f"`aiops rollback {name}`, or `aiops run` trains another"
         )
@@ -137,14 +137,12 @@ class Doctor:
         if asks_mlflow:
             alias = self._step(name, "alias", lambda: follow_alias(self.tracker, name, move.version, repair=repair))
             yield alias if is_whole else self._held(alias)
-        cure = (
-            "nobody can check any more what the champion learned from; `aiops run` trains a version that can be traced"
-        )
+        cure = "the champion's data cannot be checked any more; `aiops run` trains a version that can be traced"
         yield self._step(name, "training set", lambda: self._training_set(name, move), cure=cure)
 
     def _held(self, finding: Finding) -> Finding:
         """The finding that alias and link are not changed while the champion differs from its record."""
-        if finding.state not in ("mended", "to mend"):
+        if finding.state not in ("repaired", "to repair"):
             return finding
         return replace(finding, state="PROBLEM", text=f"{finding.text}: it stays until that version is whole")
 
@@ -181,7 +179,7 @@ class Doctor:
         is_bucket = self.served.storage.local_path(name) is None
         for half in self.served.incomplete_versions(name):
             if not is_bucket or half < max(versions, default=0):
-                text = f"{self.served.locate(name, half)} has no manifest and is no version: remove it"
+                text = f"{self.served.locate(name, half)} has no manifest and is not a version: remove it"
                 yield Finding(name, "versions", "PROBLEM", text, "half_version", {"version": half})
         yield Finding(name, "versions", "ok", f"{whole} beside the champion are whole")
 
@@ -202,5 +200,5 @@ class Doctor:
             text = f"{error}: {cure}" if cure else str(error)
             return Finding(name, what, "PROBLEM", text, error.code, error.facts)
         if wrong:
-            return Finding(name, what, "mended" if self.repair else "to mend", wrong.text, wrong.code, wrong.facts)
+            return Finding(name, what, "repaired" if self.repair else "to repair", wrong.text, wrong.code, wrong.facts)
         return Finding(name, what, "ok", fine)

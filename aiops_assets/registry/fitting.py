@@ -66,12 +66,12 @@ def fit_model(
         return replace(refit, how=f"{ANEW}: {why_anew}")
     number = champion.number
     try:
-        warm = timed_fit(f"went on from version {number}, not worse than {REFIT}", champion.model())
+        warm = timed_fit(f"warm start from version {number}, not worse than {REFIT}", champion.model())
     except ModelError as error:
-        return replace(refit, how=f"{ANEW}: version {number} cannot be gone on from: {error}")
+        return replace(refit, how=f"{ANEW}: no warm start from version {number}: {error}")
     seconds = refit.seconds + warm.seconds
     if worse := family.task.compare(rows, warm.prediction, refit.prediction, REFIT, seed).worse():
-        how = f"{ANEW}: going on from version {number} is worse ({' and '.join(worse)})"
+        how = f"{ANEW}: a warm start from version {number} is worse ({' and '.join(worse)})"
         return replace(refit, how=how, seconds=seconds)
     return replace(warm, seconds=seconds)
 
@@ -92,5 +92,5 @@ def _champion(
             return None, f"version {version.number} may have seen rows of the hold-out"
         why_anew = spec.family.why_anew(version.model(), spec.parameters)
     except (NotFoundError, IntegrityError, ModelError) as error:
-        return None, f"the champion cannot be gone on from: {error}"
+        return None, f"no warm start from the champion: {error}"
     return (None, why_anew) if why_anew else (version, "")

@@ -132,7 +132,7 @@ class LineageReader:
         with self._noting():
             registered = self.tracker.find(manifest.name, manifest.version)
             if registered is None:
-                raise NotFoundError(f"MLflow knows no version {manifest.version} of {manifest.name}")
+                raise NotFoundError(f"MLflow has no version {manifest.version} of {manifest.name}")
             if registered.tags.get(MANIFEST_TAG) != manifest_sha256:
                 self.problems.append(f"MLflow recorded another manifest for version {manifest.version}")
             if registered.run_id != manifest.run_id:

@@ -79,7 +79,7 @@ def _other_package(manifest: Manifest, family: Family[Model, Prediction]) -> Mod
         return ModelError(text, code="package_missing", package=package)
     wrote = manifest.packages.get(package)
     if wrote is None:
-        text = f"its manifest does not say which {package} wrote it: train it again"
+        text = f"its manifest does not state which {package} wrote it: train it again"
         return ModelError(text, code="package_unknown", package=package)
     if _minor(wrote) != _minor(here):
         return ModelError(

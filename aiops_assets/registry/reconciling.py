@@ -64,8 +64,8 @@ def follow_link(served: ServedModels, name: str, version: int, *, repair: bool =
         return None
     if repair:
         served.link_current(name, version)
-    difference = "is missing" if found is None else f"points at {found}" if found else "is no link"
-    text = f"the link {CURRENT} {difference}, the champion record says version {version}"
+    difference = "is missing" if found is None else f"points at {found}" if found else "is not a link"
+    text = f"the link {CURRENT} {difference}, the champion record names version {version}"
     return Statement("link_behind", text, found=found, version=version)
 
 
@@ -82,5 +82,5 @@ def follow_alias(tracker: Tracker, name: str, version: int, *, repair: bool = Tr
     if repair or not tracker.find(name, version):
         tracker.set_alias(name, CHAMPION_ALIAS, version)
     difference = "is missing" if found is None else f"names version {found}"
-    text = f"MLflow's alias {CHAMPION_ALIAS} {difference}, the champion record says version {version}"
+    text = f"MLflow's alias {CHAMPION_ALIAS} {difference}, the champion record names version {version}"
     return Statement("alias_behind", text, found=found, version=version)

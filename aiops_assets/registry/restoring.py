@@ -15,7 +15,7 @@ from aiops_assets.storage.served import CURRENT, ServedModels
 from aiops_assets.tracking.tracker import MANIFEST_TAG, Tracker
 
 CHAMPION_ALIAS = "champion"
-DOCTOR = "`aiops doctor` mends it"
+DOCTOR = "`aiops doctor` repairs it"
 
 
 def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repair: bool = True) -> Statement | None:
@@ -195,7 +195,7 @@ def recorded_digest(tracker: Tracker, moves: Iterable[ChampionMove], name: str, 
         if known:
             return known
         raise StoreError(
-            f"{error} (nothing but MLflow vouches for {name} version {version})", code="mlflow_alone", version=version
+            f"{error} (only MLflow has a digest of {name} version {version})", code="mlflow_alone", version=version
         ) from error
     if known and tag and known != tag:
         raise IntegrityError(
@@ -206,7 +206,7 @@ def recorded_digest(tracker: Tracker, moves: Iterable[ChampionMove], name: str, 
         )
     if not (known or tag):
         raise NotFoundError(
-            f"MLflow recorded no digest of {name} version {version}, so nothing vouches for it: run `aiops run`, "
+            f"MLflow recorded no digest of {name} version {version}, so it cannot be verified: run `aiops run`, "
             "which registers what a killed run left, or trains it again",
             code="no_digest",
             version=version,

@@ -95,4 +95,4 @@ def _digest(served: ServedModels, name: str, version: int) -> tuple[str, str]:
         return "", str(error)
     moves = (record.champion, *record.history) if record else ()
     digest = next((move.manifest_sha256 for move in moves if move.version == version), "")
-    return digest, "" if digest else f"the champion record does not know version {version} any more"
+    return digest, "" if digest else f"the champion record has no version {version} any more"

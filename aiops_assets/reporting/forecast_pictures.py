@@ -113,7 +113,7 @@ def _rows(forecasts: pd.DataFrame, origin: pd.Timestamp, metric: str, points: in
 
 def _fan(axis: Any, rows: pd.DataFrame, legend: bool) -> None:
     times = rows["time"].to_numpy()
-    names = ("80 % interval", "median", "what came") if legend else (None, None, None)
+    names = ("80 % interval", "median", "actual values") if legend else (None, None, None)
     axis.fill_between(times, rows["lower"], rows["upper"], color=BAND, lw=0, label=names[0])
     axis.plot(times, rows["value"], lw=1.1, color=MEDIAN, label=names[1])
     if rows["actual"].notna().any():
@@ -138,7 +138,7 @@ def _inside(axis: Any, came: pd.DataFrame, metrics: list[str]) -> None:
         axis.plot(of.index, of.to_numpy(), lw=0.9, color=colour, marker=marker, ms=4, label=metric.replace("_", " "))
     together = came.groupby("hours")["inside"].mean()
     axis.plot(together.index, together.to_numpy(), lw=2.2, color="0.15", label="all")
-    axis.axhline(COVERAGE, color="0.45", lw=1, ls="--", label="promised")
+    axis.axhline(COVERAGE, color="0.45", lw=1, ls="--", label="nominal")
     axis.set_xticks(range(len(labels)), [f"{label} ahead" for label in labels], fontsize=6)
     axis.set_ylim(min(0.5, float(shares.min()) - 0.05), 1.02)
     axis.set_ylabel("share inside the\n80 % interval", fontsize=7)
@@ -164,4 +164,4 @@ def _sides(axis: Any, came: pd.DataFrame, metrics: list[str]) -> None:
     axis.set_yticks(places, [metric.replace("_", " ") for metric in metrics], fontsize=6)
     axis.invert_yaxis()
     axis.set_xticks([])
-    axis.set_xlabel(f"below the interval  |  above it (promised: {tail:.0%} each)", fontsize=7)
+    axis.set_xlabel(f"below the interval  |  above it (nominal: {tail:.0%} each)", fontsize=7)

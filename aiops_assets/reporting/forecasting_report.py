@@ -18,7 +18,7 @@ from aiops_assets.reporting.task_report import CardReport, ShadowWindows, TaskRe
 from aiops_assets.storage.shadow import ShadowRecord
 
 WINDOW_HEAD = (
-    "MOMENTS",
+    "ORIGINS",
     "TO SEASONAL 1H",
     "6H",
     "24H",
@@ -64,7 +64,7 @@ class ForecastingReport(TaskReport[pd.DataFrame]):
     def summary(self, metrics: Mapping[str, float]) -> str:
         labels = [label for label in HORIZON_HOURS if f"coverage_{label}" in metrics]
         if not labels:
-            return "no moment that an hour of samples follows: nothing to judge by"
+            return "no forecast origin with an hour of samples after it: nothing to judge by"
         errors = [
             f"error to {who}'s {_slashed(metrics, f'mae_to_{name}', labels, '.2f')}" for name, who in TRIVIAL.items()
         ]

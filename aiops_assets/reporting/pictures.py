@@ -66,7 +66,7 @@ def contribution_map(shares: pd.DataFrame, counts: Mapping[str, int]) -> bytes:
         metrics = [_two_lines(str(name)) for name in shares.columns]
         axis.set_xticks(np.arange(len(shares.columns)) + 0.5, metrics, fontsize=6)
         axis.tick_params(length=0)
-        axis.set_title("metric that speaks loudest, share of each kind's rows", fontsize=8)
+        axis.set_title("metric that contributes most, share of each kind's rows", fontsize=8)
     return drawing.png
 
 

@@ -144,7 +144,7 @@ def score_histogram(scores: np.ndarray, labels: np.ndarray, title: str, threshol
                 weights = np.full(len(chosen), 1 / len(chosen))
                 axis.hist(chosen, bins=edges, weights=weights, alpha=0.6, color=colour, label=name)
         if threshold is not None:
-            axis.axvline(threshold, color="0.3", linestyle="--", linewidth=1, label="alarm threshold")
+            axis.axvline(threshold, color="0.3", linestyle="--", linewidth=1, label="alert threshold")
         axis.set_title(title, fontsize=8)
         axis.set_xlabel("anomaly score", fontsize=7)
         axis.set_ylabel("share of rows", fontsize=7)

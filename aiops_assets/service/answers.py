@@ -68,7 +68,7 @@ class DetectAnswer(_Answer):
     anomalies: list[Anomaly]
     summary: DetectSummary
     judged_by: list[str]
-    notes: list[str] = Field(description="What was read otherwise than it may have been meant.")
+    notes: list[str] = Field(description="How values were read that may have been meant otherwise.")
     models: list[Origin]
 
 
@@ -95,7 +95,7 @@ class PredictSummary(_Answer):
 
 
 class PredictedIssue(_Answer):
-    """What may come, and when: "5m", "2h", "3d"."""
+    """What may occur, and when: "5m", "2h", "3d"."""
 
     issue: str
     probability: Share
@@ -115,7 +115,7 @@ class PredictAnswer(_Answer):
 
 
 class Pattern(_Answer):
-    """Something that repeats, goes on, or stands out."""
+    """Something that repeats, continues, or stands out."""
 
     pattern: str
     type: Literal["trend", "seasonal", "spike", "correlation"]

@@ -32,8 +32,8 @@ REFERENCED = (bodies.DetectBody, bodies.PredictBody, bodies.AnalyzeBody, bodies.
 STATUS = ((UnknownModel, 404), (ServiceNotReady, 503), (DataError, 400), (ModelError, 422))
 DESCRIPTION = """Anomalies, forecasts and patterns of a cluster's metrics, by models that were trained on it.
 
-`/api/v1` is what the engine asks, `/v1` and `/v2` are KServe's protocols. Each answer names the version that made it,
-the data version it was trained on, and where those data came from. Each refusal is `{"error": "..."}`."""
+`/api/v1` is for the engine, `/v1` and `/v2` are KServe's protocols. Each answer names the version that made it,
+the data version it was trained on, and where those data came from. Each error is `{"error": "..."}`."""
 
 log = structlog.get_logger("aiops.service")
 

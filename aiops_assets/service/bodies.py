@@ -62,7 +62,7 @@ Metrics = Annotated[list[Metric], BeforeValidator(_list)]
 
 
 class DetectBody(_Body):
-    """Which of these metrics are not normal?"""
+    """Metrics in which anomalies are detected."""
 
     metrics: Metrics
     threshold: Share | None = Field(None, description="Anomalies of less confidence are not reported.")
@@ -84,7 +84,7 @@ class DetectBody(_Body):
 
 
 class IssueContext(_Body):
-    """What the engine knows of a situation."""
+    """The state, events and metrics of a situation."""
 
     current_state: Any = None
     recent_events: Events = Field(default_factory=list)
@@ -92,7 +92,7 @@ class IssueContext(_Body):
 
 
 class PredictBody(_Body):
-    """How do these metrics go on, and what comes of this situation?"""
+    """Metrics to forecast, and a situation whose issues are predicted."""
 
     historical_metrics: Metrics = Field(default_factory=list)
     metrics: Metrics = Field(default_factory=list, description="Another name of historical_metrics.")
@@ -140,7 +140,7 @@ AnalysisType = Literal["trend", "seasonal", "correlation", "layer_detection"]
 
 
 class AnalyzeBody(_Body):
-    """Which patterns are in these metrics and events?"""
+    """Metrics and events in which patterns are found."""
 
     metrics: Metrics = Field(default_factory=list)
     time_range: TimeRange | None = None

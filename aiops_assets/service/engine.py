@@ -201,7 +201,7 @@ def engine_routes(engine: Engine, workers: Workers) -> APIRouter:
 
     @router.post("/prediction/predict", response_model=answers.PredictAnswer, openapi_extra=takes(bodies.PredictBody))
     async def prediction_predict(request: Request) -> Response:
-        """How metrics go on, and which issues come of a situation, how likely and how soon."""
+        """Forecasts of metrics, and the issues that follow from a situation: how likely and how soon."""
         data = await request.body()
         return await workers.run(workers.heavy, lambda: engine.predict(parsed(bodies.PredictBody, data)))
 

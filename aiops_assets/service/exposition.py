@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
+from typing import Any
 
 import pandas as pd
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -29,11 +30,82 @@ ALERT_WINDOW = timedelta(minutes=15)
 five minutes would be seen."""
 HORIZONS = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
 UNITS = {metric.name: metric.unit for metric in FORECAST_METRICS}
-SIDES = ("value", "lower", "upper")
 ANOMALIES, FORECASTS = "anomaly", "forecast"
 
 _log = logging.getLogger(__name__)
 Labelled = tuple[list[str], float]
+
+
+@dataclass(frozen=True)
+class Described:
+    """Name, documentation and labels of a metric that is made anew at each scrape."""
+
+    kind: type[GaugeMetricFamily | InfoMetricFamily | CounterMetricFamily]
+    name: str
+    text: str
+    labels: tuple[str, ...] = ()
+
+    def family(self, values: Sequence[Labelled] = ()) -> Any:
+        """The metric with these values."""
+        family: Any = self.kind(self.name, self.text, labels=self.labels)
+        for labels, value in values:
+            family.add_metric(labels, value)
+        return family
+
+
+_PER_KIND, _PER_MODEL, _PER_POD = ("cluster", "kind"), ("cluster", "model"), ("cluster", "model", "pod")
+_PER_FORECAST = ("cluster", "model", "metric", "unit", "horizon")
+UNREADABLE = Described(CounterMetricFamily, "aiops_scores_unreadable", "Stored runs of scores that could not be read.")
+ABOUT = (
+    Described(
+        GaugeMetricFamily,
+        "aiops_scores_timestamp_seconds",
+        "Newest instant that was scored, or forecast from.",
+        _PER_KIND,
+    ),
+    Described(
+        GaugeMetricFamily,
+        "aiops_scores_stale",
+        "1: that instant is more than an hour ago, and no values are exposed.",
+        _PER_KIND,
+    ),
+    Described(
+        GaugeMetricFamily,
+        "aiops_scores_made_timestamp_seconds",
+        "When the newest scores and forecasts were made.",
+        ("cluster",),
+    ),
+    Described(InfoMetricFamily, "aiops_scores_source", "Where the scored window came from.", ("cluster",)),
+    Described(InfoMetricFamily, "aiops_scores_model", "Champions that gave predictions.", _PER_MODEL),
+    Described(GaugeMetricFamily, "aiops_scores_model_left_out", "1: this model gave no predictions.", _PER_MODEL),
+)
+SCORE = Described(
+    GaugeMetricFamily,
+    "aiops_anomaly_score",
+    "Highest score of the newest 15 minutes; higher is more anomalous, models have scales of their own.",
+    _PER_POD,
+)
+ALERT = Described(
+    GaugeMetricFamily, "aiops_anomaly_alert", "1: the model raised an alert in the newest 15 minutes.", _PER_POD
+)
+SIDES = {
+    side: Described(
+        GaugeMetricFamily,
+        f"aiops_forecast_{side}",
+        f"{what} of the forecast at this horizon after its timestamp, in the metric's unit.",
+        _PER_FORECAST,
+    )
+    for side, what in (
+        ("value", "Median"),
+        ("lower", "Begin of the 80 % interval"),
+        ("upper", "End of the 80 % interval"),
+    )
+}
+
+
+def documented() -> Iterable[Metric]:
+    """All metrics of scores and forecasts, without values."""
+    return (one.family() for one in (UNREADABLE, *ABOUT, SCORE, ALERT, *SIDES.values()))
 
 
 @dataclass(frozen=True)
@@ -73,9 +145,7 @@ class ScoresCollector(Collector):
         with self._lock:
             self._refresh()
             exposed, unreadable = self._exposed, self._unreadable
-        yield CounterMetricFamily(
-            "aiops_scores_unreadable", "Stored runs of scores that could not be read.", value=unreadable
-        )
+        yield UNREADABLE.family([([], unreadable)])
         if exposed is not None:
             yield from _about(exposed.record, self._clock())
             yield from _values(exposed, self._clock())
@@ -151,27 +221,15 @@ def _of_metrics(run: ScoresRun, side: str) -> list[Labelled]:
 
 def _about(record: ScoresRecord, now: float) -> Iterable[Metric]:
     """Metrics about models, source and age of the scores."""
-    per_kind = ["cluster", "kind"]
-    until = GaugeMetricFamily(
-        "aiops_scores_timestamp_seconds", "Newest instant that was scored, or forecast from.", labels=per_kind
-    )
-    stale = GaugeMetricFamily(
-        "aiops_scores_stale", "1: that instant is more than an hour ago, and no values are exposed.", labels=per_kind
-    )
+    until, stale, made, source, models, left_out = (one.family() for one in ABOUT)
     for kind, when in _ends(record).items():
         until.add_metric([record.cluster, kind], when.timestamp())
         stale.add_metric([record.cluster, kind], float(_is_stale(when, now)))
-    made = GaugeMetricFamily("aiops_scores_made_timestamp_seconds", "When models were asked last.", labels=["cluster"])
     made.add_metric([record.cluster], record.made_at.timestamp())
-    source = InfoMetricFamily("aiops_scores_source", "Where the scored window came from.", labels=["cluster"])
     source.add_metric([record.cluster], {"source": record.source})
-    models = InfoMetricFamily("aiops_scores_model", "Champions that answered.", labels=["cluster", "model"])
     for model in record.models:
         labels = {"version": str(model.version), "kind": model.kind, "trained_on": model.effective_source}
         models.add_metric([record.cluster, model.name], labels)
-    left_out = GaugeMetricFamily(
-        "aiops_scores_model_left_out", "1: this model did not answer.", labels=["cluster", "model"]
-    )
     for name in record.left_out:
         left_out.add_metric([record.cluster, name], 1.0)
     yield from (until, stale, made, source, models, left_out)
@@ -181,28 +239,11 @@ def _values(exposed: _Exposed, now: float) -> Iterable[Metric]:
     """Scores and forecasts that are not stale."""
     fresh = {kind for kind, when in _ends(exposed.record).items() if not _is_stale(when, now)}
     if ANOMALIES in fresh:
-        labels = ["cluster", "model", "pod"]
-        yield _gauge(
-            "aiops_anomaly_score",
-            "Highest score of the newest 15 minutes; higher is more anomalous, models have scales of their own.",
-            labels,
-            exposed.score,
-        )
-        yield _gauge(
-            "aiops_anomaly_alert", "1: the model raised an alert in the newest 15 minutes.", labels, exposed.alert
-        )
+        yield SCORE.family(exposed.score)
+        yield ALERT.family(exposed.alert)
     if FORECASTS in fresh:
-        labels = ["cluster", "model", "metric", "unit", "horizon"]
-        for side, what in zip(SIDES, ("Median", "Begin of the 80 % interval", "End of the 80 % interval"), strict=True):
-            text = f"{what} of what will be, so long after the forecast's timestamp, in the metric's unit."
-            yield _gauge(f"aiops_forecast_{side}", text, labels, exposed.forecast[side])
-
-
-def _gauge(name: str, text: str, labels: Sequence[str], found: Sequence[Labelled]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for values, number in found:
-        family.add_metric(values, number)
-    return family
+        for side, described in SIDES.items():
+            yield described.family(exposed.forecast[side])
 
 
 def _ends(record: ScoresRecord) -> dict[str, datetime]:

@@ -24,7 +24,7 @@ class Instruments:
         PlatformCollector(registry=self.registry)
         self.service_info = Gauge(
             "aiops_service_info",
-            "1: what this process was started as.",
+            "1; its labels state how this process was started.",
             ("environment", "data_source", "cluster", "version"),
             registry=self.registry,
         )
@@ -46,7 +46,7 @@ class Instruments:
             registry=self.registry,
         )
         self.anomalies = Counter(
-            "aiops_anomalies_reported", "Anomalies that detect answered.", ("severity",), registry=self.registry
+            "aiops_anomalies_reported", "Anomalies in answers of detect.", ("severity",), registry=self.registry
         )
         self.model_info = Gauge(
             "aiops_model_info",
@@ -56,13 +56,13 @@ class Instruments:
         )
         self.model_ready = Gauge(
             "aiops_model_ready",
-            "1 when the model can be asked; each model that this process is to serve has one.",
+            "1 if the model can answer; each model that this process is to serve has one.",
             ("model",),
             registry=self.registry,
         )
         self.model_coverage = Gauge(
             "aiops_model_coverage_ratio",
-            "Share of the training window's samples that was there, 0-1; absent where the manifest does not say it.",
+            "Share of the training window's samples that was there, 0-1; absent if the manifest does not state it.",
             ("model",),
             registry=self.registry,
         )
@@ -72,9 +72,7 @@ class Instruments:
         self.model_loaded = Gauge(
             "aiops_model_loaded_timestamp_seconds", "When the version was loaded.", ("model",), registry=self.registry
         )
-        self.swaps = Counter(
-            "aiops_model_swaps", "Versions that took the place of another.", ("model",), registry=self.registry
-        )
+        self.swaps = Counter("aiops_model_swaps", "Versions that replaced another.", ("model",), registry=self.registry)
         self.load_failures = Counter(
             "aiops_model_load_failures",
             "Versions that could not be loaded or failed their smoke inference, by try.",

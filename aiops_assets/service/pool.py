@@ -166,7 +166,7 @@ class ModelPool:
                 wait = min(wait, MOST_WAIT_SECONDS)
                 self._failed[name] = _Failed(champion.manifest_sha256, wait, monotonic() + wait)
                 self._instruments.load_failures.labels(name).inc()
-            kept = f"; version {now.champion.version} goes on" if now else ""
+            kept = f"; version {now.champion.version} is still served" if now else ""
             text = f"version {champion.version} is not served: {error}{kept}"
             facts = {**error.facts, "champion": champion.version, "kept": now.champion.version if now else None}
             self._note(name, Statement(error.code, text, **facts))

@@ -135,7 +135,7 @@ class MountedSource(VersionSource):
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             raise IntegrityError(
-                f"{where} is no valid manifest: {problem}", code="invalid_manifest", path=where
+                f"{where} is not a valid manifest: {problem}", code="invalid_manifest", path=where
             ) from None
 
 

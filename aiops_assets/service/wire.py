@@ -14,8 +14,8 @@ Body = TypeVar("Body", bound=BaseModel)
 MOST_PROBLEMS = 5
 """Most problems that one error names."""
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "The request cannot be used; `error` says why."},
-    401: {"model": Problem, "description": "The API key is missing or another."},
+    400: {"model": Problem, "description": "The request is not valid; `error` states why."},
+    401: {"model": Problem, "description": "The API key is missing or wrong."},
     404: {"model": Problem, "description": "No such model or path."},
     413: {"model": Problem, "description": "The body is too large."},
     503: {"model": Problem, "description": "No model can answer yet, or not in time."},
@@ -36,7 +36,7 @@ def json_object(data: bytes) -> dict[str, Any]:
     try:
         found = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise SchemaError(f"the body is no JSON: {error}") from None
+        raise SchemaError(f"the body is not JSON: {error}") from None
     if type(found) is not dict:
         raise SchemaError("the body has to be a JSON object")
     return found

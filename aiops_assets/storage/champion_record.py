@@ -147,10 +147,10 @@ class ChampionRecords:
             record = ChampionRecord.model_validate_json(content)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
-            raise IntegrityError(f"{where} is no valid champion record: {problem}", code="invalid_record") from None
+            raise IntegrityError(f"{where} is not a valid champion record: {problem}", code="invalid_record") from None
         if record.name != name:
             raise IntegrityError(
-                f"{where} is no valid champion record of {name}: it is that of {record.name}",
+                f"{where} is not a valid champion record of {name}: it is that of {record.name}",
                 code="record_of_another",
                 of=record.name,
             )

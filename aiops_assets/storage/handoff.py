@@ -106,7 +106,7 @@ class Handoffs:
             entries = json.loads(data)
         except ValueError as error:
             raise StoreError(
-                f"{self.storage.locate(self._path(key))} is no JSON: remove it and run again", code="no_json"
+                f"{self.storage.locate(self._path(key))} is not JSON: remove it and run again", code="no_json"
             ) from error
         # A file of older code holds the reference itself.
         return data, entries if all(isinstance(entry, dict) for entry in entries.values()) else {}

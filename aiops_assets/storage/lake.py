@@ -237,7 +237,7 @@ class Lake:
             return None
         except ValidationError:
             raise IntegrityError(
-                f"{self.storage.locate(self._outcome_path())} is no valid record: the next fetch replaces it",
+                f"{self.storage.locate(self._outcome_path())} is not a valid record: the next fetch replaces it",
                 code="invalid_outcome",
             ) from None
 

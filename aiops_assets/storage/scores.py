@@ -205,7 +205,7 @@ class Scores:
 
     def _damaged(self, name: str, file: str) -> IntegrityError:
         return IntegrityError(
-            f"{self.locate(name)}/{file} is missing or damaged: remove the run, another will come",
+            f"{self.locate(name)}/{file} is missing or damaged: remove the run, the next one replaces it",
             code="damaged_file",
             run=name,
             file=file,

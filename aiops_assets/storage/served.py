@@ -90,7 +90,7 @@ class ServedModels:
             manifest = Manifest.model_validate_json(data)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
-            raise IntegrityError(f"{where} is no valid manifest: {problem}", code="invalid_manifest") from None
+            raise IntegrityError(f"{where} is not a valid manifest: {problem}", code="invalid_manifest") from None
         if (manifest.name, manifest.version) != (name, version):
             raise IntegrityError(
                 f"{where} is the manifest of {manifest.name} version {manifest.version}",

@@ -78,7 +78,7 @@ class TrainingSets:
         try:
             record = TrainingSetRecord.model_validate_json(data)
         except ValidationError as error:
-            raise IntegrityError(f"{where} is no valid record: {error.errors()[0]['msg']}") from None
+            raise IntegrityError(f"{where} is not a valid record: {error.errors()[0]['msg']}") from None
         if record.data_version != data_version:
             raise IntegrityError(f"{where} names data version {record.data_version}")
         return record

@@ -87,7 +87,7 @@ class Shortage:
     def text(self) -> str:
         """In words, for people."""
         if self.code == "low_coverage":
-            return f"{self.found:.0%} of the window is there, MIN_COVERAGE asks for {self.wanted:.0%}"
+            return f"{self.found:.0%} of the window is there, MIN_COVERAGE requires {self.wanted:.0%}"
         return f"{self.found} full days are there, at least {self.wanted} are needed"
 
 

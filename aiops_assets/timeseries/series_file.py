@@ -156,7 +156,7 @@ def _check_shape(path: Path, rows: int, names: list[str]) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if repeated:
         raise DataError(
-            f"{path}: more than one column is called {repeated[0]!r}: rename or drop all but one",
+            f"{path}: more than one column is named {repeated[0]!r}: rename or drop all but one",
             code="repeated_column",
             column=repeated[0],
         )

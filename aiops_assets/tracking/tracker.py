@@ -219,7 +219,7 @@ class Tracker:
         registered = self.find(name, version)
         if registered is None:
             raise NotFoundError(
-                f"MLflow knows no version {version} of {name}: materialize model/{name} again",
+                f"MLflow has no version {version} of {name}: materialize {name.replace('-', '_')}_model again",
                 code="unknown_to_mlflow",
                 version=version,
             )
@@ -265,7 +265,7 @@ class Tracker:
             NotFoundError: there is no such run.
         """
         if self._run(run_id) is None:
-            raise NotFoundError(f"MLflow knows no run {run_id}", code="unknown_run", run_id=run_id)
+            raise NotFoundError(f"MLflow has no run {run_id}", code="unknown_run", run_id=run_id)
         client, _ = self._mlflow.open()
         with tempfile.TemporaryDirectory() as temporary, self._mlflow.errors():
             for name, data in files.items():

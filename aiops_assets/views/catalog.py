@@ -20,7 +20,7 @@ MAX_EPISODE_ROWS = max(anomaly.minutes[1] for anomaly in ANOMALIES.values()) // 
 LABEL_TOLERANCE = 0.25
 """Share of the requested rate: episodes are whole, and rows in gaps, without a label, are rows of a segment too."""
 
-LABELLED = "The asked share of rows is anomalous and labelled with its kind."
+LABELLED = "The requested share of rows is anomalous and labelled with its kind."
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ VIEWS = {
             name=POD_FEATURES,
             about=(
                 "A row is one pod at one time: the 45 columns of the anomaly-detector. Real rows are all kept, every "
-                f"five minutes; generated ones are added as the blend asks. {LABELLED}"
+                f"five minutes; generated ones are added as the blend requires. {LABELLED}"
             ),
             columns={
                 f"{metric.name}_{statistic}": f"{statistic} of: {metric.description} ({metric.unit})"
@@ -90,7 +90,7 @@ VIEWS = {
             about=(
                 "An unbroken segment a pod, every five minutes: the engine's five metrics as they are, for detectors "
                 f"that look back. At most {pod_series.MOST_PODS} pods of the same draw, and as many generated pods as "
-                f"the blend asks. Missing samples stay missing. {LABELLED}"
+                f"the blend requires. Missing samples stay missing. {LABELLED}"
             ),
             columns={metric.name: f"{metric.description} ({metric.unit})" for metric in ENGINE_METRICS},
             metrics=ENGINE_METRICS,
@@ -105,8 +105,8 @@ VIEWS = {
             name=CLUSTER_METRICS_VIEW,
             about=(
                 "The cluster every five minutes, for forecasters: five metrics in an unbroken segment, and a generated "
-                "one beside it as the blend asks. Missing samples stay missing. Nothing is injected and no row is "
-                "labelled: nobody judges a forecaster by anomalies, and they would teach it futures that never come."
+                "one beside it as the blend requires. Missing samples stay missing. Nothing is injected and no row is "
+                "labelled: forecasters are not judged by anomalies, and would learn futures that never occur."
             ),
             columns={metric.name: f"{metric.description} ({metric.unit})" for metric in FORECAST_METRICS},
             metrics=FORECAST_METRICS,

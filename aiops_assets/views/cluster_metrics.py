@@ -105,7 +105,7 @@ def validate(frame: pd.DataFrame) -> None:
     require_no_infinity(frame, VALUES)
     if (frame["label"] != 0).any() or (frame["kind"] != "normal").any():
         raise SchemaError(
-            "rows are labelled as anomalous: nothing is injected into what forecasters learn from",
+            "rows are labelled as anomalous: nothing may be injected into rows of forecasters",
             code="labelled_rows",
         )
     if len(frame[SEGMENT].drop_duplicates()) != frame["source"].nunique():

@@ -175,7 +175,7 @@ def _draw(rng: np.random.Generator, candidates: Mask, n: int, taken: Mask) -> No
     positions = np.flatnonzero(candidates)
     if n > len(positions):
         raise DataError(
-            f"{n} rows asked for, the series hold {len(positions)}: "
+            f"{n} rows requested, the series hold {len(positions)}: "
             "lower N_SAMPLES or SYNTHETIC_RATIO, or raise TRAINING_PODS or TRAINING_DAYS",
             code="too_few_rows",
             asked=n,

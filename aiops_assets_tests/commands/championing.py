@@ -25,8 +25,8 @@ def lines(result: Result) -> dict[str, str]:
     """What the doctor looked at -> how it is and what it said."""
     found = {}
     for line in result.stdout.splitlines():
-        about, _, text = line[8:].partition(": ")
-        found[about] = f"{line[:8].strip()}: {text}"
+        about, _, text = line[10:].partition(": ")
+        found[about] = f"{line[:10].strip()}: {text}"
     return found
 
 
@@ -39,7 +39,7 @@ def looked_at(folder: Path) -> list[Finding]:
 
 def printed(found: list[Finding]) -> list[str]:
     """The lines that the doctor prints."""
-    return [f"{one.state:8s}{f'{one.model} {one.what}'.removeprefix('- ')}: {one.text}" for one in found]
+    return [f"{one.state:10s}{f'{one.model} {one.what}'.removeprefix('- ')}: {one.text}" for one in found]
 
 
 def spoil_record(home: ChampionHome, kind: str) -> None:

@@ -136,9 +136,9 @@ def test_a_record_that_tells_nothing_is_named_with_its_cure(home: ChampionHome, 
     assert as_json.exit_code == 1
     assert [line["state"] for line in json.loads(as_json.stdout)[NAME]] == ["", "", ""]
     refused(call(home, "rollback", NAME), IntegrityError, "doubted_record", problem=problem.code, **problem.facts)
-    mended = call(home, "doctor")
-    assert mended.exit_code == 0
-    assert lines(mended)[f"{NAME} champion record"].startswith("mended: ")
+    repaired = call(home, "doctor")
+    assert repaired.exit_code == 0
+    assert lines(repaired)[f"{NAME} champion record"].startswith("repaired: ")
     assert home.said() == (2, 2, "2")
     assert call(home, "models", NAME).exit_code == 0
 
@@ -181,7 +181,7 @@ def test_both_are_dagster_jobs_that_tell_the_graph(home: ChampionHome, instance:
     assert record
     assert (record.champion.version, record.champion.reason) == (3, "approved")
     assert record.champion.who == f"dagster run {done.run_id} of ann"
-    event = instance.get_latest_materialization_event(dg.AssetKey(["served", NAME]))
+    event = instance.get_latest_materialization_event(dg.AssetKey("anomaly_detector_served"))
     assert event
     assert event.asset_materialization
     told = {name: value.value for name, value in event.asset_materialization.metadata.items()}

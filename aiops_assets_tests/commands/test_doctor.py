@@ -37,7 +37,7 @@ def test_the_doctor_mends_what_follows_the_record_and_only_looks_when_asked(home
     assert looked.stdout.splitlines() == printed(found)
     assert looked.stderr.startswith("3 left")
     disagree = [one for one in found if one.is_left]
-    assert {(one.model, one.state) for one in disagree} == {(NAME, "to mend")}
+    assert {(one.model, one.state) for one in disagree} == {(NAME, "to repair")}
     assert [(one.what, one.code, one.facts) for one in disagree] == [
         ("link", "link_behind", {"found": None, "version": 2}),
         ("alias", "alias_behind", {"found": 1, "version": 2}),
@@ -46,9 +46,9 @@ def test_the_doctor_mends_what_follows_the_record_and_only_looks_when_asked(home
     assert (home.files(), home.said()) == (before, (2, 1, None))
     assert left.exists()
 
-    mended = call(home, "doctor")
-    assert mended.exit_code == 0
-    assert lines(mended).items() >= {f"{NAME} {one.what}": f"mended: {one.text}" for one in disagree}.items()
+    repaired = call(home, "doctor")
+    assert repaired.exit_code == 0
+    assert lines(repaired).items() >= {f"{NAME} {one.what}": f"repaired: {one.text}" for one in disagree}.items()
     assert home.said() == (2, 2, "2")
     assert not left.exists()
     assert call(home, "doctor", "--dry-run").exit_code == 0
@@ -58,14 +58,14 @@ def test_the_doctor_restores_a_damaged_record(home: ChampionHome) -> None:
     (home.model_folder / "champion.json").write_text("{")
     looked = call(home, "doctor", "--dry-run")
     assert looked.exit_code == 1
-    assert lines(looked)[f"{NAME} champion record"].startswith("to mend: ")
+    assert lines(looked)[f"{NAME} champion record"].startswith("to repair: ")
     (finding,) = [one for one in looked_at(home.folder) if one.is_left]
     assert (finding.what, finding.code) == ("champion record", "invalid_record")
     assert (finding.facts["witness"], finding.facts["version"]) == ("MLflow's alias", 2)
     done = call(home, "doctor")
     assert done.exit_code == 0
     problem = finding.text.partition("; ")[0]
-    assert lines(done)[f"{NAME} champion record"].startswith(f"mended: {problem}; ")
+    assert lines(done)[f"{NAME} champion record"].startswith(f"repaired: {problem}; ")
     record = home.served.champion(NAME)
     assert record
     assert record.champion.who == f"{person()} (doctor)"
@@ -111,7 +111,7 @@ def test_the_doctor_says_that_mlflow_is_away_and_makes_no_new_one(home: Champion
     away = home.tracker.absence()
     assert f" sqlite:///{database}" in away
     assert found["MLflow"] == f"PROBLEM: {away}"
-    assert found[f"{NAME} link"].startswith("mended: ")
+    assert found[f"{NAME} link"].startswith("repaired: ")
     assert f"{NAME} alias" not in found
     assert not database.exists()
 

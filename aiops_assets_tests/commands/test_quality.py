@@ -164,7 +164,8 @@ def _oracle(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _rows(printed: str) -> dict[str, list[str]]:
     """First cell -> the other cells of a table."""
-    return {line[:32].strip(): line[32:].split() for line in printed.splitlines()}
+    cells = [re.split(r"\s{2,}", line.strip()) for line in printed.splitlines()]
+    return {name: " ".join(others).split() for name, *others in cells}
 
 
 def test_a_folder_is_judged_by_series_by_set_and_over_the_sets(

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aiops_assets.commands.running import summarize
-from aiops_assets.datasets.selection import active_models
+from aiops_assets.commands.summary import Outcome, outcome_of, summarize
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.judging.decision import Reason
 from aiops_assets.storage.records import EvaluationRecord
@@ -30,20 +29,8 @@ def evaluation(version: int, reason: Reason, *, old: bool = False) -> Evaluation
     )  # fmt: skip
 
 
-def summary(home: Path, capsys: pytest.CaptureFixture[str], before: list[int]) -> dict[str, str]:
-    """The lines of the model, by what each is about."""
-    settings = make_settings(home)
-    summarize(settings, {spec.name: before if spec.name == NAME else [] for spec in active_models(settings)})
-    said = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    at = next(position for position, line in enumerate(said) if line.startswith(f"{NAME}:"))
-    told = {"model": said[at]}
-    for line in said[at + 1 :]:
-        if ":" in line.split(" ")[0]:
-            break
-        for about in ("challenger", "when judged"):
-            if line.startswith(about):
-                told[about] = line.removeprefix(about).strip()
-    return told
+def outcome(home: ServedHome, before: list[int]) -> Outcome:
+    return outcome_of(home.served, ANOMALY_DETECTOR, before)
 
 
 @pytest.fixture
@@ -59,55 +46,50 @@ def serve(home: ServedHome, version: int, reason: str, seen: int | None = None) 
     home.served.move_champion(NAME, version, digest, reason=reason, who="ada", seen=seen, by_hand=True)
 
 
-def test_the_reason_and_its_figures_stand_apart(
-    home: ServedHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_reason_and_its_figures_stand_apart(home: ServedHome) -> None:
     home.served.put_evaluation(evaluation(1, FIRST))
     serve(home, 1, FIRST.text)
-    told = summary(tmp_path, capsys, [])
-    assert told["model"].endswith(f"version 1 is served ({FIRST.words.head})")
-    assert told["when judged"] == FIRST.words.figures
+    found = outcome(home, [])
+    assert (found.trained, found.champion, found.rejected) == (1, 1, "")
+    assert (found.reason, found.figures) == (FIRST.words.head, FIRST.words.figures)
 
 
 @pytest.mark.parametrize("reason", ["see ticket: it pages", "a: b: c", "fewer pages"])
-def test_a_persons_own_reason_is_shown_as_it_is(
-    home: ServedHome, tmp_path: Path, capsys: pytest.CaptureFixture[str], reason: str
-) -> None:
+def test_a_persons_own_reason_is_shown_as_it_is(home: ServedHome, reason: str) -> None:
     home.served.put_evaluation(evaluation(1, Reason("same_model", champion=1)))
     serve(home, 1, reason)
-    told = summary(tmp_path, capsys, [1])
-    assert told["model"].endswith(f"version 1 is served ({reason})")
-    assert "when judged" not in told
+    found = outcome(home, [1])
+    assert (found.trained, found.reason, found.figures) == (None, reason, "")
 
 
-def test_a_damage_with_a_colon_is_no_figure(
-    home: ServedHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damage_with_a_colon_is_no_figure(home: ServedHome) -> None:
     damaged = Reason("champion_damaged", damage="version 0 is lost: model.joblib: gone")
     home.served.put_evaluation(evaluation(1, damaged))
     serve(home, 1, damaged.text)
-    told = summary(tmp_path, capsys, [])
-    assert told["model"].endswith(f"({damaged.text})")
-    assert "when judged" not in told
+    found = outcome(home, [])
+    assert (found.reason, found.figures) == (damaged.text, "")
 
 
-def test_records_of_older_code_are_shown_whole(
-    home: ServedHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_records_of_older_code_are_shown_whole(home: ServedHome) -> None:
     home.served.put_evaluation(evaluation(1, FIRST, old=True))
     serve(home, 1, FIRST.text)
-    told = summary(tmp_path, capsys, [])
-    assert told["model"].endswith(f"version 1 is served ({FIRST.text})")
-    assert "when judged" not in told
+    found = outcome(home, [])
+    assert (found.reason, found.figures) == (FIRST.text, "")
 
 
-def test_a_challenger_that_is_not_served_has_its_own_line(
-    home: ServedHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_rejected_version_has_its_own_reason(home: ServedHome) -> None:
     serve(home, 1, "fewer pages")
     worse = Reason("worse_than_opponent", worse=("false alarms",), opponent="champion version 1", figures=DETECTION)
     home.served.put_evaluation(evaluation(home.publish(data=b"2"), worse))
-    assert summary(tmp_path, capsys, [1])["challenger"].endswith(worse.text)
+    found = outcome(home, [1])
+    assert (found.trained, found.champion, found.rejected) == (2, 1, worse.text)
+
+
+def test_nothing_served_says_why(home: ServedHome) -> None:
+    reason = Reason("same_model", champion=1)
+    home.served.put_evaluation(evaluation(1, reason))
+    found = outcome(home, [])
+    assert (found.trained, found.champion, found.reason) == (1, None, reason.text)
 
 
 def test_what_is_printed(home: ServedHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

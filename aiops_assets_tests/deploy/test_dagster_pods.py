@@ -138,7 +138,7 @@ def test_the_exact_pod_of_each_step(variables: dict[str, str], launcher: K8sRunL
     source = {"DATA_SOURCE": "hybrid", "PROMETHEUS_URL": "http://127.0.0.1:1"}
     every = steps(graph(tmp_path, **source, **variables))
     assert {kind_of(name) for name in every} == set(STEPS)
-    with_gpu = "model__lstm_predictor" if variables else None
+    with_gpu = "lstm_predictor_model" if variables else None
     for name, tags in every.items():
         job = job_of(launcher, tags)
         held_to_schema(job)

@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.long, pytest.mark.needs("postgres")]
 MODEL = "anomaly-detector"
 CHAIN = {
     ("synthetic_series",),
-    ("training_set", "pod_features"),
-    *((kind, MODEL) for kind in ("model", "evaluation", "served", "shadow", "card")),
+    ("pod_features",),
+    *((f"anomaly_detector_{kind}",) for kind in ("model", "evaluation", "served", "shadow", "card")),
     ("scores",),
 }
 SECONDS = 300
@@ -177,10 +177,10 @@ def test_the_server_answers_to_its_name_and_to_no_other(deployed: Deployed) -> N
 
 
 def test_a_second_run_fits_nothing_again(deployed: Deployed) -> None:
-    selection = ["--select", f'key:"model/{MODEL}"']
+    selection = ["--select", "anomaly_detector_model"]
     deployed.run("dagster", "asset", "materialize", "-m", "aiops_assets.definitions", *selection)
     with deployed.instance() as instance:
-        event = instance.get_latest_materialization_event(dg.AssetKey(["model", MODEL]))
+        event = instance.get_latest_materialization_event(dg.AssetKey("anomaly_detector_model"))
         assert event is not None
         assert event.asset_materialization is not None
         said = event.asset_materialization.metadata["training"].value

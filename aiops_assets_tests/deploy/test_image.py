@@ -64,7 +64,7 @@ def test_the_lock_has_what_the_image_does_and_no_tools_of_tests() -> None:
     here = locked("deploy/image/requirements.lock")
     assert missing_from_lock(("train", "service", "cluster", "ui", "build"), here | locked("torch.lock")) == []
     assert not {"pytest", "mypy", "ruff", "playwright"} & set(here)
-    everything = locked("requirements.lock")
+    everything = locked("dev.lock")
     assert here == {name: everything[name] for name in here}
 
 

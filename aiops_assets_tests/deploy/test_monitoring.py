@@ -125,13 +125,11 @@ def test_alerts_tell_people_what_it_is_and_what_to_do(watched: Watched) -> None:
     ]
 
 
-def test_runbooks_name_chapters_of_the_readme() -> None:
-    chapters = re.findall("^##+ (.*)$", (PROJECT_ROOT / "README.md").read_text(), re.MULTILINE)
+def test_each_alert_names_its_page_of_the_runbook() -> None:
     for rule in rules():
-        _, _, place = rule["annotations"]["description"].partition("README: ")
-        named = re.findall('"(.*?)"', place)
-        assert named, rule["alert"]
-        assert set(named) <= set(chapters)
+        page = f"docs/runbook/{'-'.join(re.findall('[A-Z][a-z]+', rule['alert'])).lower()}.md"
+        assert rule["annotations"]["description"].endswith(f" Runbook: {page}.")
+        assert (PROJECT_ROOT / page).is_file()
         assert rule["labels"]["severity"] in ("warning", "critical")
 
 

@@ -280,7 +280,7 @@ def test_usual_survives_json() -> None:
              {"upper": {"cpu_usage": [math.nan] * 24}, "middle": {}}, {"upper": {}, "middle": {"cpu_usage": None}}],
 )  # fmt: skip
 def test_unreadable_usual_values_are_refused(data: Any) -> None:
-    with pytest.raises(SchemaError, match="usual values"):
+    with pytest.raises(SchemaError, match="hourly baseline"):
         HourlyBaseline.from_dict(data)
 
 

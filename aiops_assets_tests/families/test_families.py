@@ -169,7 +169,7 @@ def test_a_forecaster_that_says_nonsense_does_not_pass_the_smoke_test(forecaster
     family, model, _ = forecaster
     ways = {"nan": "not finite", "outside": "outside its interval", "shrinking": "shrink"}
     if family is PREDICTIVE_ANALYTICS.family:
-        ways["off"] = "not in the interval"
+        ways["off"] = "outside the next interval"
     for how, problem in ways.items():
         assert problem in family.smoke_problems(Nonsense(model, how))[0]
 
@@ -261,7 +261,7 @@ def test_a_broken_forest_does_not_pass_the_smoke_test(forest: Fitted) -> None:
         train.assign(**dict.fromkeys(FEATURES, 0.4)), {**ANOMALY_DETECTOR.parameters, "contamination": 0.5}, 1
     )
     blind.named_steps["forest"].offset_ = 0.0
-    assert family.smoke_problems(blind) == ["the engine's default vector (nothing is known) raises an alarm"]
+    assert family.smoke_problems(blind) == ["the engine's default vector (nothing is known) raises an alert"]
 
 
 def test_no_rows_are_named() -> None:

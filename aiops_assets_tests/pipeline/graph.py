@@ -13,6 +13,7 @@ import pytest
 from aiops_assets.commands.running import dagster_environment
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.pipeline.definitions import definitions_for
+from aiops_assets.pipeline.keys import key_of
 from aiops_assets.pipeline.partitions import days_to_fetch
 from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.reporting import plots
@@ -30,32 +31,38 @@ NOTHING = bytes.fromhex(
     "0148afa4710000000049454e44ae426082"
 )
 """A PNG of one pixel."""
-SERVED = "served"
+LINKS = ("training_set", "model", "evaluation", "served")
+"""What is made of each model, in order."""
+SERVED = LINKS[-1]
 Result = dg.ExecuteInProcessResult
 small = partial(make_settings, TRAINING_DAYS="3")
 """Three days and the default number of rows are enough to be judged by."""
 
 
+def asset(kind: str, name: str) -> str:
+    """The key of what is made of a model."""
+    return key_of(name, kind).to_user_string()
+
+
 def chain(name: str) -> list[str]:
     """The assets of one model, in order."""
-    return [f"training_set/{VIEWS[name]}", f"model/{name}", f"evaluation/{name}", f"served/{name}"]
+    return [VIEWS[name], *(asset(kind, name) for kind in LINKS[1:])]
 
 
 def aside(name: str) -> list[str]:
     """What nobody is served by, in order."""
-    return [f"shadow/{name}", f"card/{name}"]
+    return [asset("shadow", name), asset("card", name)]
 
 
 def keys(*models: str, fetched: bool = False, told: bool = False, until: str = SERVED) -> list[dg.AssetKey]:
     """The assets that these models need to be served, and with ``told`` also those that tell people of them.
 
-    With ``until``, a beginning of an asset's key, the chain of each model ends there.
+    With ``until``, one of LINKS, the chain of each model ends there.
     """
     sources = ["synthetic_series", "raw_metrics"] if fetched else ["synthetic_series"]
-    links = {name: chain(name) for name in models}
-    ends = {name: [key.startswith(until) for key in links[name]].index(True) for name in models}
-    needed = [key for name in models for key in [*links[name][: ends[name] + 1], *(aside(name) if told else ())]]
-    return [dg.AssetKey(key.split("/")) for key in [*sources, *needed]]
+    end = LINKS.index(until) + 1
+    needed = [key for name in models for key in [*chain(name)[:end], *(aside(name) if told else ())]]
+    return [dg.AssetKey(key) for key in [*sources, *needed]]
 
 
 @contextmanager
@@ -104,14 +111,14 @@ def run(settings: Settings, only: Sequence[str] = (), raise_on_error: bool = Tru
 
     Args:
         settings: of the home.
-        only: first parts of the keys of the assets to make; empty: all.
+        only: ends of the keys of the assets to make; empty: all.
         raise_on_error: or return the failed result.
     """
     with dg.DagsterInstance.ephemeral() as instance:
         definitions = definitions_for(settings)
         job = definitions.resolve_implicit_global_asset_job_def()
         found = [key for key in definitions.resolve_asset_graph().get_all_asset_keys() if key.path[0] != "raw_metrics"]
-        wanted = [key for key in found if not only or key.path[0] in only]
+        wanted = [key for key in found if not only or key.path[0].endswith(tuple(only))]
         return job.execute_in_process(instance=instance, asset_selection=wanted, raise_on_error=raise_on_error)
 
 

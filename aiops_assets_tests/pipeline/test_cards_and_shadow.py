@@ -17,6 +17,7 @@ from aiops_assets_tests.pipeline.graph import (
     VIEWS,
     Result,
     aside,
+    asset,
     champion,
     generate,
     metadata,
@@ -65,11 +66,11 @@ def test_a_window_is_kept_for_each_pair_of_versions(filled: tuple[Path, list[Res
     assert both.challenger.as_metrics() == pytest.approx(evaluation.figures)
     assert both.champion.as_metrics() == pytest.approx(evaluation.opponent_figures)
     assert evaluation.opponent == "champion version 1"
-    shown = metadata(second, f"shadow/{name}")
+    shown = metadata(second, asset("shadow", name))
     assert (shown["challenger"], shown["champion"], shown["rows"]) == (2, 1, evaluation.holdout_rows)
     assert shown["alerts_agree"] == both.alerts_agree
     assert shown["challenger_average_precision"] == both.challenger.average_precision
-    assert metadata(first, f"shadow/{name}")["champion"] == "none"
+    assert metadata(first, asset("shadow", name))["champion"] == "none"
     # Of each row that people would look at, some metric speaks loudest.
     looked_at = (scores["label"] == 1) | scores["challenger_alert"]
     assert set(scores.loc[~looked_at, "challenger_first"]) == {""}
@@ -96,7 +97,7 @@ def test_each_version_has_a_card_in_the_store_and_in_mlflow(filled: tuple[Path, 
         assert sorted(file.path for file in client.list_artifacts(manifest.run_id, "card")) == [
             f"card/{file}" for file in files
         ]
-        shown = metadata(run, f"card/{name}")
+        shown = metadata(run, asset("card", name))
         assert shown["mlflow"] == f"{manifest.run_url} (card/)"
         assert shown["dagster/uri"] == str(folder / "card.md")
         assert str(shown["card"]).startswith(f"# {name}, version {version}\n")
@@ -134,7 +135,7 @@ def test_with_nothing_new_the_champion_stands_alone_and_the_card_stays(
     written = stores.shadow().storage.read(f"{stores.shadow().folder(ENSEMBLE)}/{record.file_name}")
     monkeypatch.setattr("aiops_assets.pipeline.assets.shadow.score_window", lambda *_: pytest.fail("scored again"))
     result = generate(settings, ENSEMBLE, told=True)
-    assert metadata(result, f"shadow/{ENSEMBLE}")["alerts_agree"] == 1.0
+    assert metadata(result, asset("shadow", ENSEMBLE))["alerts_agree"] == 1.0
     assert stores.shadow().storage.read(f"{stores.shadow().folder(ENSEMBLE)}/{record.file_name}") == written
 
 
@@ -158,7 +159,7 @@ def test_a_champion_that_cannot_be_loaded_is_passed_over_with_a_note(home: Path)
     record, scores = stores_of(settings).shadow().read(ENSEMBLE, f"{DAY}__v3__v2.parquet")
     assert "model.json is not the file its manifest names" in record.note
     assert scores["champion_score"].isna().all()
-    shown = metadata(result, f"shadow/{ENSEMBLE}")
+    shown = metadata(result, asset("shadow", ENSEMBLE))
     assert shown["note"] == record.note
     assert "alerts_agree" not in shown
     assert "cannot be served" in stores_of(settings).cards().text(ENSEMBLE, 3)
@@ -177,7 +178,7 @@ def test_a_shadow_or_a_card_that_fails_keeps_nobody_from_being_served(
     assert not result.success
     assert champion(settings, ENSEMBLE) == 3
     done = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
-    assert f"served/{ENSEMBLE}" in done
+    assert asset("served", ENSEMBLE) in done
     assert not done & set(aside(ENSEMBLE))
 
 
@@ -193,4 +194,4 @@ def test_a_run_that_mlflow_lost_costs_no_card(home: Path) -> None:
     store._hard_delete_run(manifest.run_id)
     result = generate(settings, ENSEMBLE, told=True)
     assert stores.cards().versions(ENSEMBLE) == [2]
-    assert metadata(result, f"card/{ENSEMBLE}")["mlflow"] == f"not kept there: MLflow knows no run {manifest.run_id}"
+    assert metadata(result, asset("card", ENSEMBLE))["mlflow"] == f"not kept there: MLflow has no run {manifest.run_id}"

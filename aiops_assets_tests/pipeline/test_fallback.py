@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aiops_assets.commands.running import stated_source
+from aiops_assets.commands.summary import stated_source
 from aiops_assets.datasets.notes import Note
 from aiops_assets.errors import EmptyDataError, NotFoundError, PrometheusUnreachable, SettingsError
 from aiops_assets.judging.decision import Reason
@@ -50,7 +50,7 @@ def test_cached_days_stand_in_when_the_server_is_away_and_everything_says_so(hom
     assert not checks(result)["server_reached"].passed
     assert not checks(result)["effective_source"].passed
     assert checks(result)["effective_source"].severity == dg.AssetCheckSeverity.WARN
-    rows = metadata(result, "training_set/pod_features")
+    rows = metadata(result, "pod_features")
     assert metadata(result, "raw_metrics")["effective_source"] == "cached"
     assert rows["effective_source"] == "cached+synthetic"
     assert 0 < float(str(rows["cached_age_hours"])) < 1
@@ -73,7 +73,7 @@ def test_cached_days_stand_in_when_the_server_is_away_and_everything_says_so(hom
 def test_both_views_take_the_same_fallback(home: Path) -> None:
     settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED)
     result = materialize(settings, models=[ENSEMBLE])
-    assert metadata(result, "training_set/pod_series")["effective_source"] == "cached+synthetic"
+    assert metadata(result, "pod_series")["effective_source"] == "cached+synthetic"
     assert newest(settings, ENSEMBLE).effective_source == "cached+synthetic"
     assert champion(settings, ENSEMBLE) == 1
     generated = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="synthetic")
@@ -85,7 +85,7 @@ def test_both_views_take_the_same_fallback(home: Path) -> None:
 def test_on_an_empty_lake_dev_generates_and_says_so(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, DATA_SOURCE="hybrid", PROMETHEUS_URL=CLOSED, TRAINING_DAYS="3")
     result = materialize(settings)
-    rows = metadata(result, "training_set/pod_features")
+    rows = metadata(result, "pod_features")
     assert rows["effective_source"] == "synthetic"
     shortage = Shortage("low_coverage", found=0.0, wanted=0.5)
     note = Note("synthetic_allowed", problem=problem_of(settings), shortage=shortage, has_cache=False).text
@@ -137,8 +137,8 @@ def test_auto_looks_for_a_server(tmp_path: Path, prometheus_url: str, variables:
     given = {name: value.replace("the real one", prometheus_url) for name, value in variables.items()}
     settings = make_settings(tmp_path, DATA_SOURCE="auto", TRAINING_DAYS="3", **given)
     result = materialize(settings, until="training_set")
-    assert metadata(result, "training_set/pod_features")["effective_source"] == expected
-    assert metadata(result, "training_set/pod_features")["data_source"] == "auto"
+    assert metadata(result, "pod_features")["effective_source"] == expected
+    assert metadata(result, "pod_features")["data_source"] == "auto"
 
 
 def test_a_server_without_any_sample_is_no_fallback(tmp_path: Path, prometheus_url: str) -> None:
@@ -220,4 +220,4 @@ def test_a_window_that_was_not_fetched_is_asked_for_and_never_replaced(home: Pat
         settings = make_settings(home, **{"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": prometheus_url, **variables})
         job = definitions_for(settings).resolve_implicit_global_asset_job_def()
         with refused:
-            job.execute_in_process(asset_selection=[dg.AssetKey(["training_set", "pod_features"])])
+            job.execute_in_process(asset_selection=[dg.AssetKey("pod_features")])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aiops_assets.commands.running import selection, stated_source
+from aiops_assets.commands.running import selection
+from aiops_assets.commands.summary import stated_source
 from aiops_assets.datasets.selection import active_models
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS
 from aiops_assets.learners.forecasters import direct
@@ -19,7 +20,7 @@ from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import VersionRef
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.pipeline.counted_reads import counted, files_of, sets_of
-from aiops_assets_tests.pipeline.graph import CLOSED, Result, champion, metadata, newest, run
+from aiops_assets_tests.pipeline.graph import CLOSED, Result, asset, champion, metadata, newest, run
 
 pytestmark = pytest.mark.long
 PREDICTIVE, LSTM, ARIMA = "predictive-analytics", "lstm-predictor", "arima-predictor"
@@ -27,8 +28,8 @@ KINDS = ("model", "evaluation", "served", "shadow", "card")
 small = partial(make_settings, TRAINING_DAYS="5", N_SAMPLES="500", TRAINING_PODS="5")
 
 
-FITTED = ("synthetic_series", "training_set", "model")
-"""First parts of the keys of what ends with a version."""
+FITTED = ("synthetic_series", "cluster_metrics_synthetic", "model")
+"""Ends of the keys of what ends with a version."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,7 +58,7 @@ def test_a_forecaster_is_trained_judged_served_and_has_a_card(forecast: tuple[Se
     assert list(manifest.files) == ["model.joblib"]
     assert manifest.parameters["lookback_window"] == 24
     assert manifest.fit == "fitted anew: there was no champion"
-    said = metadata(result, f"evaluation/{PREDICTIVE}")
+    said = metadata(result, asset("evaluation", PREDICTIVE))
     assert str(said["reason"]).startswith("first version, better than the seasonal naive and the 24 h median")
     assert said["opponent"] == "the seasonal naive and the 24 h median"
     card = stores_of(settings).cards().text(PREDICTIVE, 1)
@@ -80,15 +81,15 @@ def test_a_second_run_has_nothing_to_do_and_a_new_window_goes_on_from_the_champi
     forecast: tuple[Settings, Result],
 ) -> None:
     settings, _ = forecast
-    assert str(metadata(run(settings), f"model/{PREDICTIVE}")["training"]).startswith("skipped")
+    assert str(metadata(run(settings), asset("model", PREDICTIVE))["training"]).startswith("skipped")
     later = small(settings.aiops_home, MODELS=PREDICTIVE, SYNTHETIC_END="2026-11-03")
     with counted(settings.aiops_home) as counts:
         result = run(later)
     fit = newest(later, PREDICTIVE).fit
     assert fit.startswith(
-        ("went on from version 1, not worse than the full refit", "fitted anew: going on from version")
+        ("warm start from version 1, not worse than the full refit", "fitted anew: a warm start from version")
     )
-    assert metadata(result, f"model/{PREDICTIVE}")["fit"] == fit
+    assert metadata(result, asset("model", PREDICTIVE))["fit"] == fit
     # The champion, which the fit starts from, and its training set are known from the run before.
     files = files_of(later, [PREDICTIVE], 2)
     assert counts.read == dict.fromkeys([*files, *sets_of(later, [PREDICTIVE], 2)], 1)
@@ -98,8 +99,8 @@ def test_a_second_run_has_nothing_to_do_and_a_new_window_goes_on_from_the_champi
     spec = next(spec for spec in MODELS if spec.name == PREDICTIVE)
     second = VersionRef(name=PREDICTIVE, version=2, manifest_sha256=served.manifest_sha256(PREDICTIVE, 2))
     model = version_of(served, spec, second).model()
-    assert len(model.parts["history"].trees.stages) == (2 if fit.startswith("went on") else 1)
-    assert metadata(result, f"evaluation/{PREDICTIVE}")["opponent"] == "champion version 1"
+    assert len(model.parts["history"].trees.stages) == (2 if fit.startswith("warm start") else 1)
+    assert metadata(result, asset("evaluation", PREDICTIVE))["opponent"] == "champion version 1"
 
 
 def test_each_model_may_have_a_source_of_its_own(tmp_path: Path) -> None:
@@ -112,10 +113,10 @@ def test_each_model_may_have_a_source_of_its_own(tmp_path: Path) -> None:
         FALLBACK="fail",
     )
     keys = {key.to_user_string() for key in definitions_for(settings).resolve_asset_graph().get_all_asset_keys()}
-    assert {name for name in keys if name.startswith("training_set/")} == {
-        "training_set/pod_series_synthetic",
-        "training_set/pod_series",
-        "training_set/cluster_metrics_synthetic",
+    assert {name for name in keys if name.startswith(("pod_", "cluster_"))} == {
+        "pod_series_synthetic",
+        "pod_series",
+        "cluster_metrics_synthetic",
     }
     assert {spec.name: spec.source for spec in active_models(settings)} == {
         LSTM: "synthetic",
@@ -128,7 +129,7 @@ def test_each_model_may_have_a_source_of_its_own(tmp_path: Path) -> None:
     assert selection(alone)[1] == 'key:"synthetic_series"+'
     assert run(alone, FITTED).success
     assert newest(alone, ARIMA).effective_source == "synthetic"
-    assert stated_source(alone) == "synthetic (1,440 rows synthetic)"
+    assert stated_source(alone) == "synthetic (1,440 synthetic rows of cluster_metrics_synthetic)"
     assert json.loads(newest(alone, ARIMA).model_dump_json())["source"]["asked"] == "synthetic"
 
 
@@ -140,16 +141,16 @@ def test_the_lstm_is_served_and_goes_on_from_its_weights(tmp_path: Path) -> None
     later = small(tmp_path, MODELS=LSTM, TRAINING_DAYS="3", SYNTHETIC_END="2026-11-02")
     assert run(later).success
     assert newest(later, LSTM).fit.startswith(
-        ("went on from version 1, not worse than the full refit", "fitted anew: going on from version 1 is worse")
+        ("warm start from version 1, not worse than the full refit", "fitted anew: a warm start from version 1 is")
     )
 
 
 def test_all_models_are_in_the_graph_by_default(tmp_path: Path) -> None:
     keys = definitions_for(make_settings(tmp_path)).resolve_asset_graph().get_all_asset_keys()
     names = {key.to_user_string() for key in keys}
-    assert {f"{kind}/{name}" for kind in KINDS for name in MODEL_NAMES} <= names
-    assert {name for name in names if name.startswith("training_set/")} == {
-        "training_set/pod_features",
-        "training_set/pod_series",
-        "training_set/cluster_metrics",
+    assert {asset(kind, name) for kind in KINDS for name in MODEL_NAMES} <= names
+    assert {name for name in names if name.startswith(("pod_", "cluster_"))} == {
+        "pod_features",
+        "pod_series",
+        "cluster_metrics",
     }

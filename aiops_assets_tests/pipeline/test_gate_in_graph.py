@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from dagster import AssetCheckSeverity
 
-from aiops_assets.commands.running import summarize
+from aiops_assets.commands.summary import summarize
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR, RowForest
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR, WindowEnsemble
@@ -23,6 +23,7 @@ from aiops_assets.timeseries.features import FEATURES
 from aiops_assets_tests.pipeline.graph import (
     ENSEMBLE,
     NAME,
+    asset,
     champion,
     checks,
     first_home,
@@ -83,7 +84,7 @@ def test_a_worse_challenger_is_kept_out_with_a_warning(
     served = stores_of(settings).served()
     assert served.versions(name) == [1, 2]
     assert champion(settings, name) == 1
-    shown = metadata(result, f"evaluation/{name}")
+    shown = metadata(result, asset("evaluation", name))
     assert (shown["decision"], shown["opponent"]) == ("keep", "champion version 1")
     record = served.evaluation(name, 2)
     assert record
@@ -98,8 +99,8 @@ def test_a_worse_challenger_is_kept_out_with_a_warning(
     assert gap.low <= gap.value <= gap.high
     # Nothing changed: the same challenger comes before the gate again, with the same end, and is not fitted again.
     again = generate(settings, name)
-    assert metadata(again, f"model/{name}")["training"].startswith("skipped")  # type: ignore[attr-defined]
-    assert metadata(again, f"evaluation/{name}")["reason"] == decision.description
+    assert metadata(again, asset("model", name))["training"].startswith("skipped")  # type: ignore[attr-defined]
+    assert metadata(again, asset("evaluation", name))["reason"] == decision.description
 
 
 def why(settings: Settings, version: int, name: str = NAME) -> str:
@@ -117,7 +118,7 @@ def test_one_that_is_not_worse_is_served(home: Path, name: str) -> None:
     record = stores_of(settings).served().evaluation(name, 2)
     assert record
     assert (record.code, record.opponent) == ("not_worse", "champion version 1")
-    assert metadata(result, f"served/{name}")["reason"] == record.reason
+    assert metadata(result, asset("served", name))["reason"] == record.reason
     assert tracking_of(settings).tracker().alias(name, "champion") == 2
 
 
@@ -133,7 +134,7 @@ def test_a_first_version_that_is_no_good_leaves_nothing_served_until_one_is(
         result = generate(settings)
         assert result.success
         for name, code in ((NAME, "not_better_than_guessing"), (ENSEMBLE, "worse_than_opponent")):
-            shown, record = metadata(result, f"served/{name}"), stores_of(settings).served().evaluation(name, 1)
+            shown, record = metadata(result, asset("served", name)), stores_of(settings).served().evaluation(name, 1)
             assert record
             assert (record.code, record.opponent) == (code, NULL_MODEL)
             assert (shown["champion"], shown["reason"]) == (NOTHING_SERVED, record.reason)
@@ -181,14 +182,14 @@ def test_what_disagrees_with_the_champion_record_is_mended_and_said(home: Path) 
     settings = small(home)
     (home / "models" / NAME / "current").unlink()
     result = generate(settings, NAME)
-    assert "current" in str(metadata(result, f"served/{NAME}")["mended"])
+    assert "current" in str(metadata(result, asset("served", NAME))["repaired"])
     assert (home / "models" / NAME / "current").resolve().name == "1"
     record = home / "models" / NAME / "champion.json"
     record.write_text("{")
     result = generate(settings, NAME)
-    assert "champion.json" in str(metadata(result, f"evaluation/{NAME}")["mended"])
+    assert "champion.json" in str(metadata(result, asset("evaluation", NAME))["repaired"])
     assert champion(settings) == 1
-    assert "mended" not in metadata(generate(settings, NAME), f"served/{NAME}")
+    assert "repaired" not in metadata(generate(settings, NAME), asset("served", NAME))
 
 
 @pytest.mark.long

@@ -20,6 +20,7 @@ from aiops_assets_tests.pipeline.graph import (
     VIEWS,
     Result,
     aside,
+    asset,
     chain,
     checks,
     first_home,
@@ -97,7 +98,7 @@ def test_one_data_version_in_dagster_store_manifest_and_mlflow(filled: tuple[Pat
     settings = small(home)
     chain = _reader(settings).trace(name)
     assert chain.verified, chain.problems
-    event = result.asset_materializations_for_node(f"training_set__{VIEWS[name]}")[0]
+    event = result.asset_materializations_for_node(VIEWS[name])[0]
     assert (event.tags or {})["dagster/data_version"] == chain.data_version
     tracker = tracking_of(settings).tracker()
     assert tracker.dataset_digests(chain.run_id) == [chain.data_version]
@@ -115,8 +116,8 @@ def test_a_second_run_with_nothing_changed_skips_training_of_both(home: Path) ->
     before = {path: path.read_bytes() for path in (home / "models").rglob("*.json")}
     result = generate(settings)
     for name in VIEWS:
-        assert metadata(result, f"model/{name}")["training"] == stated_skip(1)
-        assert metadata(result, f"evaluation/{name}")["reason"] == Reason("already_champion", version=1).text
+        assert metadata(result, asset("model", name))["training"] == stated_skip(1)
+        assert metadata(result, asset("evaluation", name))["reason"] == Reason("already_champion", version=1).text
         assert checks(result, name)["not_worse_than_champion"].passed
         assert stores_of(settings).served().versions(name) == [1]
     assert {path: path.read_bytes() for path in (home / "models").rglob("*.json")} == before
@@ -217,7 +218,7 @@ def test_mlflow_notices_when_the_champion_record_is_replaced_as_well(home: Path)
 def test_a_version_that_mlflow_never_heard_of_is_registered_by_the_next_run(home: Path) -> None:
     shutil.rmtree(home / "mlflow")
     settings = small(home)
-    assert "MLflow knows no version 1" in _reader(settings).trace(NAME).problems[0]
+    assert "MLflow has no version 1" in _reader(settings).trace(NAME).problems[0]
     materialize(settings)
     assert tracking_of(settings).tracker().find(NAME, 1) is not None
 

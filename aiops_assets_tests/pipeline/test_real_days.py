@@ -9,7 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from aiops_assets.commands.running import dagster_environment, stated_source
+from aiops_assets.commands.running import dagster_environment
+from aiops_assets.commands.summary import stated_source
 from aiops_assets.datasets.notes import Note
 from aiops_assets.errors import (
     PrometheusAccessError,
@@ -136,7 +137,7 @@ def test_too_short_a_history_stops_before_training(
     assert (coverage.description or "").startswith(f"{shortage.text} (least: ")
     with dg.DagsterInstance.from_config(dagster_environment(settings)["DAGSTER_HOME"]) as instance:
         said = failure_of(instance, result.run_id)
-    assert f"training_set/pod_features: check window_coverage: {shortage.text}" in said
+    assert f"pod_features: check window_coverage: {shortage.text}" in said
     assert stores_of(settings).served().versions(NAME) == []
 
 
@@ -152,7 +153,7 @@ def test_the_archive_has_the_days_that_the_server_forgot(tmp_path: Path, prometh
             TRAINING_DAYS="7",
         )
         result = materialize(settings, until="training_set")
-    assert metadata(result, "training_set/pod_features")["coverage"] == pytest.approx(1.0, abs=1e-3)
+    assert metadata(result, "pod_features")["coverage"] == pytest.approx(1.0, abs=1e-3)
     assert checks(result)["day_coverage"].passed
     lake = stores_of(settings).lake()
     sources = [info.source for day in lake.days(CLUSTER_METRICS[0]) if (info := lake.info(CLUSTER_METRICS[0], day))]
@@ -166,7 +167,7 @@ def test_an_archive_that_is_away_costs_only_what_the_server_forgot(tmp_path: Pat
         variables = {"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": short.url, "TRAINING_DAYS": "7"}
         settings = make_settings(tmp_path, THANOS_URL=CLOSED, **variables)
         result = materialize(settings, until="training_set")
-        assert metadata(result, "training_set/pod_features")["effective_source"] == "prometheus+synthetic"
+        assert metadata(result, "pod_features")["effective_source"] == "prometheus+synthetic"
         away = checks(result)["archive_reached"]
         assert not away.passed
         assert "check THANOS_URL" in (away.description or "")

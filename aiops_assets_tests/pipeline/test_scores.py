@@ -30,7 +30,7 @@ from aiops_assets.storage.scores import FORECASTS, SCORES, ScoresRun
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import POD_CPU
 from aiops_assets_tests.conftest import make_settings
-from aiops_assets_tests.pipeline.graph import CLOSED, Result, metadata
+from aiops_assets_tests.pipeline.graph import CLOSED, Result, asset, metadata
 from aiops_assets_tests.prometheus_server import backfilled_prometheus, running_prometheus
 from aiops_assets_tests.raising import raises
 from aiops_assets_tests.service.served_home import ServedHome
@@ -242,7 +242,7 @@ def test_without_a_server_where_days_are_wanted_the_schedule_says_what_is_missin
 def test_scores_come_after_all_that_is_served(tmp_path: Path) -> None:
     graph = definitions_for(make_settings(tmp_path)).resolve_asset_graph()
     parents = {key.to_user_string() for key in graph.get(dg.AssetKey("scores")).parent_keys}
-    assert parents == {"raw_metrics", *(f"served/{name}" for name in MODEL_NAMES)}
+    assert parents == {"raw_metrics", *(asset("served", name) for name in MODEL_NAMES)}
 
 
 Samples = list[tuple[dict[str, str], float]]

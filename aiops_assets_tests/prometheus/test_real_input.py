@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_assets.commands.running import stated_source
+from aiops_assets.commands.summary import stated_source
 from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport

@@ -94,10 +94,10 @@ def test_the_champion_is_restored_and_history_and_vetoes_stay(
     if by == "reconcile":
         said: Statement | Finding = champions.reconcile(home.served, home.tracker, home.name, who="me")[0]
     else:
-        assert examine(home, repair=False)["champion record"].state == "to mend"
+        assert examine(home, repair=False)["champion record"].state == "to repair"
         assert home.said() == (number, alias, str(linked) if linked else None)
         said = examine(home)["champion record"]
-        assert said.state == "mended"
+        assert said.state == "repaired"
     assert len(said.text.splitlines()) == 1
     assert (said.code, said.facts["version"], said.facts["keeps_history"]) == ("wrong_record", witness, True)
     assert said.facts.items() >= wrong.items()
@@ -239,7 +239,7 @@ def test_a_record_that_is_gone_costs_history_and_vetoes_and_that_is_said(home: C
     (home.model_folder / "champion.json").unlink()
     for repair in (False, True):
         finding = examine(home, repair=repair)["champion record"]
-        assert finding.state == ("mended" if repair else "to mend")
+        assert finding.state == ("repaired" if repair else "to repair")
         assert finding.code == "missing_record"
         facts = {"witness": "MLflow's alias", "version": 2, "aside": "", "keeps_history": False}
         assert finding.facts == facts

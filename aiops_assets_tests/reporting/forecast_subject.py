@@ -62,7 +62,7 @@ def plain() -> Subject:
             "width": len(METRICS),
             "view": "cluster_metrics",
             "metrics": compare_windows(side_by_side(forecasts()[0], None)).challenger.as_metrics(),
-            "fit": "went on from version 6, not worse than the full refit",
+            "fit": "warm start from version 6, not worse than the full refit",
             "files": {"model.joblib": "cd" * 32},
         }
     )

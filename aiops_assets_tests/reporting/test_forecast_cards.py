@@ -92,7 +92,7 @@ def test_what_the_gate_looked_at_is_there(card: str) -> None:
         f"{1 + trivial.value:.2f} ({1 + trivial.low:.2f} to {1 + trivial.high:.2f})"
     )
     assert f"{evaluation().holdout_rows:,} values" in card
-    assert "24 moments" in card
+    assert "24 forecast origins" in card
     assert "Opponent: champion version 6." in card
 
 

@@ -73,7 +73,7 @@ def test_every_fact_of_the_manifest_is_there(card: str) -> None:
 def test_every_note_on_its_source_is_there(card: str) -> None:
     expected = {
         "effective source": "`cached+synthetic`",
-        "asked for": "`prometheus`",
+        "requested source": "`prometheus`",
         "rows from prometheus": "12,345",
         "rows from synthetic": "3,000",
         "note": text(MANIFEST.source.note),

@@ -98,7 +98,7 @@ def detect(
     """
     least = DEFAULT_THRESHOLD if threshold is None else threshold
     if not 0.0 <= least <= 1.0:
-        raise DataError(f"threshold {least}: a confidence is asked for, send a number from 0 to 1")
+        raise DataError(f"threshold {least}: a confidence is expected, send a number from 0 to 1")
     timely, notes = without_future(samples, now)
     newest, series = _newest(timely, now)
     reject_impossible(newest)

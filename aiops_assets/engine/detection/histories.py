@@ -44,8 +44,8 @@ def of_series(series: Iterable[Series]) -> list[Finding]:
             kind = "level_shift"
         how = "an ensemble fitted on them" if deviation.learned else "a robust deviation from their median"
         reason = (
-            f"{one.name} is {deviation.value:.4g}, {deviation.expected:.4g} is usual: "
-            f"it does not fit to the {deviation.samples} samples before it, as {how} says."
+            f"{one.name} is {deviation.value:.4g}, expected {deviation.expected:.4g}: "
+            f"it does not fit the {deviation.samples} samples before it, judged by {how}."
         )
         found.append(
             Finding(
@@ -79,8 +79,8 @@ def with_leak(found: list[Finding], row: SentRow, series: Mapping[str, Series]) 
         return found
     usual = float(np.median(own.values))
     reason = (
-        f"{level.name} is {shown(level.value, level.factor)} and rises by {rise:.3g} an hour, as the slope of its "
-        f"{len(own.values)} samples says: {FILLING.why}."
+        f"{level.name} is {shown(level.value, level.factor)} and rises by {rise:.3g} an hour, by the slope of its "
+        f"{len(own.values)} samples: {FILLING.why}."
     )
     excess = FILLING.excess(in_an_hour)
     return [
@@ -125,8 +125,8 @@ def of_pod(window: WindowDetector, history: pd.DataFrame, row: SentRow, now: dat
         usual = float(np.median(known))
         kind = "restart" if spec is RESTARTS else kind_of(spec.name, float(known[-1]), bool(known[-1] >= usual))
         reason = (
-            f"{level.name}: the pod does not behave as in the {len(history)} rows of its history before, as the "
-            f"ensemble-predictor says, and {share:.0%} of that is this metric; its median there is {usual:.4g}."
+            f"{level.name}: by the ensemble-predictor, the pod deviates from the {len(history)} rows of its history; "
+            f"this metric contributes {share:.0%} of that, and its median there is {usual:.4g}."
         )
         found.append(
             Finding(

@@ -62,7 +62,7 @@ def find_jumps(row: SentRow, judged: Collection[str] = ()) -> list[Finding]:
         expected = before * level.factor
         reason = (
             f"{level.name} is {shown(level.value, level.factor)}, {expected:.4g} five minutes before: "
-            f"it {'more than doubled' if up else 'fell to less than a third'}, which noise does not do."
+            f"it {'more than doubled' if up else 'fell to less than a third'}, which noise does not explain."
         )
         kind = kind_of(metric, value, up)
         found.append(Finding(metric, level.name, level.value, expected, level.time, kind, excess, reason, "limits"))

@@ -95,8 +95,8 @@ OTHERS: Mapping[str, Limit] = MappingProxyType(
             replace(CPU_FULL, metric="cpu_usage_percent"),
             replace(MEMORY_FULL, metric="memory_usage_percent"),
             replace(DISK_FULL, metric="disk_usage_percent"),
-            _as_alerted("error_rate", "of so many requests that fail, an alert is due"),
-            _as_alerted("response_time_p95", "one of twenty requests takes longer than two seconds, an alert is due"),
+            _as_alerted("error_rate", "so large a share of failed requests needs an alert"),
+            _as_alerted("response_time_p95", "one of twenty requests takes over two seconds, which needs an alert"),
         )
     }
 )

@@ -103,8 +103,8 @@ def _finding(
     if one.column.metric == RESTART and one.column.statistic not in CHANGES:
         expected_value = one.value - growth(row)
     reason = (
-        f"{one.name} is {shown(one.value, one.factor)}, {expected_value:.4g} is usual: "
-        f"the anomaly-detector was trained on rows unlike this one, and {share:.0%} of that is this metric."
+        f"{one.name} is {shown(one.value, one.factor)}, expected {expected_value:.4g}: "
+        f"the anomaly-detector was trained on rows unlike this one, and this metric contributes {share:.0%} of that."
     )
     return Finding(metric, one.name, one.value, expected_value, one.time, kind, excess, reason, ROW_DETECTOR)
 

@@ -22,7 +22,7 @@ def origin_rows(history: History, horizon: int, origins: int) -> list[int]:
     most = (rows - LEAST_ROWS) // horizon + 1
     if not 1 <= origins <= most:
         raise DataError(
-            f"{origins} origins, {horizon} steps apart: {rows} steps of history allow 1 to {most}, ask for fewer "
+            f"{origins} origins, {horizon} steps apart: {rows} steps of history allow 1 to {most}, request fewer "
             "or bring a longer history",
             code="too_many_origins",
             origins=origins,

@@ -66,9 +66,7 @@ def side_by_side(challenger: pd.DataFrame, champion: pd.DataFrame | None) -> pd.
     frame = challenger[list(KEYS)].reset_index(drop=True)
     same = ["origin", "metric", "step"]
     if champion is not None and not frame[same].equals(champion[same].reset_index(drop=True)):
-        raise ModelError(
-            "challenger and champion were not asked from the same moments about the same metrics", code="other_moments"
-        )
+        raise ModelError("challenger and champion have different forecast origins or metrics", code="other_moments")
     for who, forecasts in ((CHALLENGER, challenger), (CHAMPION, champion)):
         for side in SIDES:
             values = np.nan if forecasts is None else forecasts[side].to_numpy(dtype=np.float64)
@@ -123,7 +121,7 @@ def summary_of(windows: Sequence[tuple[bool, ForecastsSideBySide]]) -> str:
         )
     nearer = [one.nearer for one in pairs if one.nearer is not None]
     if nearer:
-        parts.append(f"it was nearer to what came at {np.mean(nearer):.1%} of the steps")
+        parts.append(f"it was nearer to the actual value at {np.mean(nearer):.1%} of the steps")
     shares = [one.coverage for one in pairs]
     inside = [(new, old) for new, old in shares if new is not None and old is not None]
     if inside:

@@ -88,7 +88,7 @@ class FlatForest:
             )
         differ = np.abs(forest.score(probe) - expected).max()
         require(bool(differ <= TOLERANCE), "scores_differ", f"scores differ by up to {differ:.3g}")
-        require(bool((forest.predict(probe) == labels).all()), "other_anomalies", "other rows are called anomalies")
+        require(bool((forest.predict(probe) == labels).all()), "other_anomalies", "it alerts on other rows")
         return forest
 
     def score(self, rows: npt.ArrayLike) -> Floats:
@@ -119,7 +119,7 @@ class FlatForest:
         values = np.asarray(row, dtype=np.float64)
         if values.shape != (WIDTH,):
             raise ModelError(
-                f"one row of {WIDTH} columns is asked for, not an array of shape {values.shape}",
+                f"one row of {WIDTH} columns is expected, not an array of shape {values.shape}",
                 code="wrong_shape",
                 shape=values.shape,
                 expected=(WIDTH,),
@@ -138,7 +138,7 @@ def _taken_apart(pipeline: Any) -> FlatForest:
     from sklearn.ensemble import IsolationForest
     from sklearn.pipeline import Pipeline
 
-    require(type(pipeline) is Pipeline, "no_pipeline", "it is no Pipeline")
+    require(type(pipeline) is Pipeline, "no_pipeline", "it is not a Pipeline")
     steps = [step for _, step in pipeline.steps]
     require(
         [type(s) for s in steps] == [ColumnTransformer, ColumnTransformer, IsolationForest],

@@ -20,7 +20,7 @@ from aiops_assets.timeseries.series import Floats
 Ints = npt.NDArray[np.int64]
 Step = Callable[[Floats, Ints], Floats]
 """Maps values, each of the column (of a transformer) that is named beside it, to transformed values."""
-OTHER_KIND = "not an anomaly-detector of the kind that is known: score it by its Pipeline"
+OTHER_KIND = "not an anomaly-detector of the known kind: score it by its Pipeline"
 WIDTH = len(FEATURES)
 
 
@@ -63,7 +63,7 @@ def imputed(transformer: Any) -> tuple[Ints, Floats, Floats]:
         require(
             type(part) is SimpleImputer and not part.add_indicator,
             "other_imputation",
-            "its first step is no plain imputation",
+            "its first step is not a plain imputation",
         )
         require(
             len(part.statistics_) == len(columns),
@@ -129,7 +129,7 @@ def _step(transformer: Any) -> Step:
     require(
         type(transformer) is FunctionTransformer and transformer.func in (np.clip, np.sinh),
         "unknown_step",
-        f"{transformer} is no step that is known",
+        f"{transformer} is not a known step",
     )
     function, arguments = transformer.func, transformer.kw_args or {}
     return lambda values, which: function(values, **arguments)

@@ -176,7 +176,7 @@ class LstmAutoencoder(DeviationDetector):
         if start.columns != self.columns:
             differing = sorted(set(self.columns) ^ set(start.columns))
             raise ModelError(
-                f"cannot go on from a detector of {len(start.columns)} columns with one of {len(self.columns)}: "
+                f"no warm start from a detector of {len(start.columns)} columns for one of {len(self.columns)}: "
                 f"{differing[0] if differing else 'the order of the columns'} differs, train from scratch",
                 code="other_columns" if differing else "other_order",
                 before=start.columns,
@@ -185,7 +185,7 @@ class LstmAutoencoder(DeviationDetector):
             )
         if calibration.step_seconds != step_seconds:
             raise ModelError(
-                f"cannot go on from a detector of rows {calibration.step_seconds} s apart with rows {step_seconds} s "
+                f"no warm start from a detector of rows {calibration.step_seconds} s apart for rows {step_seconds} s "
                 "apart: train from scratch",
                 code="other_cadence",
                 before=calibration.step_seconds,

@@ -290,7 +290,7 @@ class _Archive:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
         except zipfile.BadZipFile as error:
-            raise ModelError(f"the model file is no archive of torch.export: {error}") from None
+            raise ModelError(f"the model file is not an archive of torch.export: {error}") from None
         self._folder = next(iter(self._zip.namelist()), "").partition("/")[0]
 
     def read(self, name: str) -> bytes:

@@ -217,7 +217,7 @@ def require_same(metrics: tuple[str, ...], step_seconds: int, history: History) 
         )
     if not metrics or (history.metrics, history.step_seconds) != (metrics, step_seconds):
         raise ModelError(
-            f"fitted on {', '.join(metrics) or 'nothing'} in steps of {step_seconds} s, asked about "
+            f"fitted on {', '.join(metrics) or 'nothing'} in steps of {step_seconds} s, given "
             f"{', '.join(history.metrics)} in steps of {history.step_seconds} s: fit it on these first",
             code="fitted_on_others",
             fitted=(metrics, step_seconds),

@@ -45,10 +45,10 @@ class HourlyBaseline:
             try:
                 values = {name: tuple(map(float, hours)) for name, hours in data[part].items()}
             except (AttributeError, KeyError, TypeError, ValueError) as error:
-                raise SchemaError(f"usual values: {part!r} is missing or unreadable: {error!r}") from error
+                raise SchemaError(f"hourly baseline: {part!r} is missing or unreadable: {error!r}") from error
             for name, hours in values.items():
                 if len(hours) != DAY_HOURS or not np.isfinite(hours).all():
-                    raise SchemaError(f"usual values: {part} of {name} are not {DAY_HOURS} finite numbers")
+                    raise SchemaError(f"hourly baseline: {part} of {name} are not {DAY_HOURS} finite numbers")
             parts.append(values)
         return cls(*parts)
 

@@ -245,7 +245,7 @@ class PerMetricForecaster(ABC):
 
 def unjudged() -> ModelError:
     """Why a model is not used that has no errors to judge it by."""
-    return ModelError("too few samples in the part that is held back to judge a model", code="unjudged")
+    return ModelError("too few samples in the calibration split to judge a model", code="unjudged")
 
 
 def bins(reach: int) -> list[tuple[int, int]]:

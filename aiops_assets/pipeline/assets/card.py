@@ -1,11 +1,11 @@
-"""The asset card/<name>: the model card of the judged version, beside the version directories and in MLflow."""
+"""The asset <name>_card: the model card of the judged version, beside the version directories and in MLflow."""
 
 import dagster as dg
 
 from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
 from aiops_assets.families.contract import ModelSpec
-from aiops_assets.pipeline.assets.evaluation import evaluation_key
-from aiops_assets.pipeline.assets.shadow import AFTER_SERVING, shadow_key
+from aiops_assets.pipeline.assets.shadow import AFTER_SERVING
+from aiops_assets.pipeline.keys import CARD, EVALUATION, OWNER, SHADOW, group_of, handed_over, key_of, tags_of
 from aiops_assets.pipeline.metadata import picture
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
@@ -13,7 +13,7 @@ from aiops_assets.registry.version import version_of
 from aiops_assets.reporting.cards.rendering import card_files
 from aiops_assets.reporting.cards.subject import Subject
 from aiops_assets.settings import Settings
-from aiops_assets.storage.cards import CARD
+from aiops_assets.storage.cards import CARD as CARD_FILE
 from aiops_assets.storage.handoff import DecisionRef
 from aiops_assets.storage.records import Manifest, TrainingSetRecord
 from aiops_assets.storage.shadow import ShadowRecord
@@ -23,24 +23,25 @@ ARTIFACTS = "card"
 """Folder of the MLflow run."""
 
 
-def card_key(spec: ModelSpec) -> dg.AssetKey:
-    """Asset key of a model's card."""
-    return dg.AssetKey(["card", spec.name])
-
-
 def card_asset(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset that writes the card of one model's newest version."""
 
     @dg.asset(
-        key=card_key(spec),
-        ins={"decision": dg.AssetIn(key=evaluation_key(spec)), "shadow": dg.AssetIn(key=shadow_key(spec))},
-        group_name="evaluation",
+        key=key_of(spec.name, CARD),
+        ins={
+            "decision": dg.AssetIn(key=key_of(spec.name, EVALUATION)),
+            "shadow": dg.AssetIn(key=key_of(spec.name, SHADOW)),
+        },
+        group_name=group_of(spec.name),
+        owners=[OWNER],
+        tags=tags_of(spec),
+        metadata=handed_over(spec.name, CARD),
         kinds={"markdown", "mlflow"},
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags=AFTER_SERVING | step_tags("card"),
         description=(
-            "What the version is for, what it was made of, how good it is and what speaks against it, written anew at "
-            f"each evaluation. `aiops card {spec.name}` prints it."
+            "The card of the version: purpose, data, figures and known weaknesses, written anew at each evaluation. "
+            f"`aiops card {spec.name}` prints it."
         ),
     )
     def card(
@@ -81,7 +82,7 @@ def card_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "version": version,
                 "dagster/uri": cards.locate(spec.name, version),
                 "mlflow": kept,
-                "card": dg.MetadataValue.md(_without_pictures(files[CARD].decode())),
+                "card": dg.MetadataValue.md(_without_pictures(files[CARD_FILE].decode())),
                 **({"plot": picture(drawn[0])} if drawn else {}),
             }
         )

@@ -1,12 +1,12 @@
-"""The asset evaluation/<name>: challenger and champion on the same unseen hold-out, and the decision."""
+"""The asset <name>_evaluation: challenger and champion on the same unseen hold-out, and the decision."""
 
 from collections.abc import Mapping
 
 import dagster as dg
 
 from aiops_assets.families.contract import ModelSpec
-from aiops_assets.pipeline.assets.trained import model_key
 from aiops_assets.pipeline.assets.training_sets import training_set_key
+from aiops_assets.pipeline.keys import EVALUATION, MODEL, OWNER, group_of, handed_over, key_of, tags_of
 from aiops_assets.pipeline.metadata import picture
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
@@ -18,28 +18,26 @@ from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import DecisionRef, TrainingSetRef, VersionRef
 
 
-def evaluation_key(spec: ModelSpec) -> dg.AssetKey:
-    """Asset key of a model's evaluation."""
-    return dg.AssetKey(["evaluation", spec.name])
-
-
 def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset that judges one model."""
 
     @dg.asset(
-        key=evaluation_key(spec),
+        key=key_of(spec.name, EVALUATION),
         ins={
-            "challenger": dg.AssetIn(key=model_key(spec)),
+            "challenger": dg.AssetIn(key=key_of(spec.name, MODEL)),
             "training_set": dg.AssetIn(key=training_set_key(spec.view, spec.source)),
         },
-        group_name="evaluation",
+        group_name=group_of(spec.name),
+        owners=[OWNER],
+        tags=tags_of(spec),
+        metadata=handed_over(spec.name, EVALUATION),
         kinds={spec.family.framework},
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags=step_tags("evaluation"),
         description=(
-            "Challenger and champion on the same newest fifth of the rows, unseen by the challenger's fit. It is kept "
-            "out when it is worse beyond the noise of a block bootstrap; a first version meets "
-            f"{spec.family.task.baseline_name}."
+            "Challenger and champion predict the same newest fifth of the rows, unseen by the challenger's fit. The "
+            "challenger is rejected if it is worse by more than the noise of a block bootstrap; a first version is "
+            f"compared with {spec.family.task.baseline_name}."
         ),
     )
     def evaluation(
@@ -83,7 +81,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "reason": decision.because.text,
                 "opponent": verdict.opponent,
                 **report.counts(verdict.figures),
-                **({"mended": repaired.text} if repaired else {}),
+                **({"repaired": repaired.text} if repaired else {}),
                 **verdict.figures.as_metrics(),
                 **{f"opponent_{name}": value for name, value in verdict.opponent_figures.items()},
                 **_intervals(verdict),
@@ -109,5 +107,5 @@ def _sides(verdict: Verdict, version: int) -> tuple[dict[str, Mapping[str, float
         f"challenger (version {version})": verdict.figures.as_metrics(),
         verdict.opponent: verdict.opponent_figures,
     }
-    title = "promoted" if verdict.decision.promote else "kept out or nothing new"
+    title = "promoted" if verdict.decision.promote else "rejected, or nothing new"
     return {who: side for who, side in sides.items() if side}, title

@@ -10,6 +10,7 @@ from pydantic import Field
 from aiops_assets.datasets.ingest import MetricFetch, Progress, ingest_metric
 from aiops_assets.errors import IntegrityError, PrometheusUnreachable
 from aiops_assets.pipeline.fetch_checks import check_results, check_specs
+from aiops_assets.pipeline.keys import DATA, OWNER
 from aiops_assets.pipeline.metadata import picture, table_schema
 from aiops_assets.pipeline.partitions import daily
 from aiops_assets.pipeline.pod_resources import step_tags
@@ -29,7 +30,7 @@ PROGRESS_SECONDS = 5.0
 class FetchConfig(dg.Config):
     """How to fetch."""
 
-    refetch: bool = Field(False, description="Ask for the whole of each day again, also of days that have closed.")
+    refetch: bool = Field(False, description="Request the whole of each day again, also of closed days.")
 
 
 def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
@@ -38,7 +39,8 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=RAW_METRICS,
-        group_name="data",
+        group_name=DATA,
+        owners=[OWNER],
         kinds={"prometheus", "parquet"},
         partitions_def=daily(settings),
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -47,8 +49,8 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
         check_specs=check_specs(RAW_METRICS),
         description=(
             f"{len(metrics)} metrics and how many series stand behind each, a Parquet file per metric and UTC day "
-            "below `<home>/lake/cluster=<name>/`. Days that have closed are never asked for again; of an open one only "
-            "what is new and the hour before it. A range of days is one run. In synthetic mode it is left alone: an "
+            "below `<home>/lake/cluster=<name>/`. Closed days are never requested again; of an open day, only what is "
+            "new and the hour before it. A range of days is one run. In synthetic mode it is left alone: an "
             "empty day marked as done would never be fetched."
         ),
         metadata=table_schema(
@@ -155,7 +157,7 @@ def fetch_all(
         settled = {metric.name: now - timedelta(seconds=metric.settle_seconds) for metric in metrics}
         silent = [m.name for m in metrics if not client.count_series(m.promql, settled[m.name])]
         if silent:
-            say(f"it has nothing now for {', '.join(silent)}")
+            say(f"it has no samples now of {', '.join(silent)}")
         away = ""
         for spec in wanted:
             fetch = ingest_metric(
@@ -172,7 +174,7 @@ def fetch_all(
             away = away or fetch.archive_away  # an unreachable archive is tried once, not for each metric
             fetches.append(fetch)
     written = sum(len(fetch.fetched) for fetch in fetches)
-    say(f"{written} day files written, {sum(fetch.requested for fetch in fetches):,} instants asked for")
+    say(f"{written} day files written, {sum(fetch.requested for fetch in fetches):,} instants requested")
 
 
 def coverage_of(lake: Lake, metrics: Sequence[MetricSpec], days: Sequence[date]) -> dict[str, list[float]]:

@@ -11,7 +11,7 @@ from aiops_assets.errors import PrometheusUnreachable
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.judging.forecasting.holdout import frame_of
 from aiops_assets.pipeline.assets.raw_metrics import RAW_METRICS
-from aiops_assets.pipeline.assets.served import served_key
+from aiops_assets.pipeline.keys import OWNER, SCORES_GROUP, SERVED, key_of
 from aiops_assets.pipeline.metadata import picture, table_schema
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import PrometheusResource, StoresResource
@@ -31,8 +31,9 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=SCORES,
-        deps=[RAW_METRICS, *(served_key(spec) for spec in specs)],
-        group_name="served",
+        deps=[RAW_METRICS, *(key_of(spec.name, SERVED) for spec in specs)],
+        group_name=SCORES_GROUP,
+        owners=[OWNER],
         kinds={"parquet"},
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags=step_tags("scores"),
@@ -40,17 +41,17 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 NEWEST_WINDOW,
                 asset=SCORES,
-                description="Warns when the server is away or the window is old, so that scores tell nothing of now.",
+                description="Warns if the server is away or the window is old, so that scores are not of the present.",
             ),
             dg.AssetCheckSpec(
-                CHAMPIONS_ASKED, asset=SCORES, description="Warns when a served model could not be asked."
+                CHAMPIONS_ASKED, asset=SCORES, description="Warns if a served model gave no predictions."
             ),
         ],
         description=(
-            "Each served model asked about the newest window, each quarter of an hour: scores and alerts of pods over "
-            "the newest hour, forecasts of the cluster's metrics up to a day ahead. Parquet below "
+            "Predictions of each served model for the newest window, every quarter of an hour: scores and alerts of "
+            "pods over the newest hour, forecasts of the cluster's metrics up to a day ahead. Parquet below "
             "`<home>/scores/cluster=<name>/`, a folder a run, kept for a week; the service's `/metrics` shows the "
-            "newest. A server that is away leaves the cached days, with their age said; generated days never stand in."
+            "newest. If the server is away, cached days are used and their age is reported; generated days never are."
         ),
         metadata=table_schema(
             {

@@ -1,9 +1,9 @@
-"""The asset served/<name>: moves the champion record if the evaluation decides so, and repairs alias and link."""
+"""The asset <name>_served: moves the champion record if the evaluation decides so, and repairs alias and link."""
 
 import dagster as dg
 
 from aiops_assets.families.contract import ModelSpec
-from aiops_assets.pipeline.assets.evaluation import evaluation_key
+from aiops_assets.pipeline.keys import EVALUATION, OWNER, SERVED, group_of, handed_over, key_of, tags_of
 from aiops_assets.pipeline.metadata import picture
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
@@ -17,24 +17,22 @@ from aiops_assets.storage.served import CURRENT, ServedModels
 NOTHING_SERVED = "nothing is served yet"
 
 
-def served_key(spec: ModelSpec) -> dg.AssetKey:
-    """Asset key of a served model."""
-    return dg.AssetKey(["served", spec.name])
-
-
 def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset that serves one model."""
 
     @dg.asset(
-        key=served_key(spec),
-        ins={"decision": dg.AssetIn(key=evaluation_key(spec))},
-        group_name="served",
+        key=key_of(spec.name, SERVED),
+        ins={"decision": dg.AssetIn(key=key_of(spec.name, EVALUATION))},
+        group_name=group_of(spec.name),
+        owners=[OWNER],
+        tags=tags_of(spec),
+        metadata=handed_over(spec.name, SERVED),
         kinds={"kserve"},
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags=step_tags("served"),
         description=(
             "The champion record is the one truth about what is served. MLflow's alias and the local link `current` "
-            "follow it, and the model file is read back, verified and asked before it is called served."
+            "follow it. The model file is read back, verified and given a smoke inference before it is served."
         ),
     )
     def served(
@@ -53,7 +51,7 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         if decision.promote and _move(models, spec, decision, who):
             context.log.info(f"{name}: version {decision.challenger.version} is served: {decision.reason}")
             champions.reconcile(models, tracking.tracker(), name, who=who)
-        found = {"mended": "; ".join(repaired)} if repaired else {}
+        found = {"repaired": "; ".join(repaired)} if repaired else {}
         record = models.champion(name)
         if record is None:
             context.log.warning(f"{name}: {NOTHING_SERVED}: {decision.reason}")

@@ -1,10 +1,10 @@
-"""The asset shadow/<name>: predictions of challenger and champion for the newest window, kept for comparison."""
+"""The asset <name>_shadow: predictions of challenger and champion for the newest window, kept for comparison."""
 
 import dagster as dg
 
 from aiops_assets.families.contract import ModelSpec
-from aiops_assets.pipeline.assets.evaluation import evaluation_key
 from aiops_assets.pipeline.assets.training_sets import training_set_key
+from aiops_assets.pipeline.keys import EVALUATION, OWNER, SHADOW, group_of, handed_over, key_of, tags_of
 from aiops_assets.pipeline.metadata import picture
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource
@@ -17,28 +17,26 @@ AFTER_SERVING: dict[str, object] = {"dagster/priority": "-1"}
 """Tags of steps that serve nothing: they wait for all other steps."""
 
 
-def shadow_key(spec: ModelSpec) -> dg.AssetKey:
-    """Asset key of a model's shadow scores."""
-    return dg.AssetKey(["shadow", spec.name])
-
-
 def shadow_asset(spec: ModelSpec) -> dg.AssetsDefinition:
     """The asset that keeps the scores of one model's challenger and champion."""
 
     @dg.asset(
-        key=shadow_key(spec),
+        key=key_of(spec.name, SHADOW),
         # The champion at the evaluation, which the challenger may have replaced since.
         ins={
-            "decision": dg.AssetIn(key=evaluation_key(spec)),
+            "decision": dg.AssetIn(key=key_of(spec.name, EVALUATION)),
             "training_set": dg.AssetIn(key=training_set_key(spec.view, spec.source)),
         },
-        group_name="evaluation",
+        group_name=group_of(spec.name),
+        owners=[OWNER],
+        tags=tags_of(spec),
+        metadata=handed_over(spec.name, SHADOW),
         kinds={spec.family.framework},
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags=AFTER_SERVING | step_tags("shadow"),
         description=(
-            "Challenger beside champion on the newest fifth of the rows, answer by answer. Nothing waits for it and "
-            f"nobody is called by it; `aiops compare {spec.name}` compares the two over the windows kept."
+            "Predictions of challenger and champion for the newest fifth of the rows. Nothing waits for them and they "
+            f"raise no alert; `aiops compare {spec.name}` compares the two over the stored windows."
         ),
     )
     def shadow(
@@ -55,12 +53,12 @@ def shadow_asset(spec: ModelSpec) -> dg.AssetsDefinition:
             champion=decision.champion,
         )
         if record.note:
-            context.log.warning(f"the champion, version {record.champion}, is not asked: {record.note}")
+            context.log.warning(f"the champion, version {record.champion}, has no predictions: {record.note}")
         scores = kept.kept(record)
         if scores is None:
             scores = score_window(served, spec, record, sets.rows(training_set.view, training_set.data_version))
             for gone in kept.put(record, scores):
-                context.log.info(f"removed {gone}, the oldest of the windows kept")
+                context.log.info(f"removed {gone}, the oldest stored window")
         figures, plot = report_of(spec).shadow(record, scores)
         return dg.MaterializeResult(
             value=record,

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from aiops_assets.datasets.generation import frame_of
+from aiops_assets.pipeline.keys import DATA, OWNER
 from aiops_assets.pipeline.metadata import picture, table_schema
 from aiops_assets.pipeline.partitions import longest_window
 from aiops_assets.pipeline.pod_resources import step_tags
@@ -19,7 +20,8 @@ SYNTHETIC_SERIES = dg.AssetKey("synthetic_series")
 
 @dg.asset(
     key=SYNTHETIC_SERIES,
-    group_name="data",
+    group_name=DATA,
+    owners=[OWNER],
     kinds={"numpy"},
     backfill_policy=dg.BackfillPolicy.single_run(),
     op_tags=step_tags("synthetic_series"),

@@ -1,4 +1,4 @@
-"""The asset model/<name>: fit on the training set, write the immutable version directory, record the MLflow run."""
+"""The asset <name>_model: fit on the training set, write the immutable version directory, record the MLflow run."""
 
 import platform
 from datetime import UTC, datetime
@@ -11,6 +11,7 @@ import dagster as dg
 from aiops_assets.errors import IntegrityError
 from aiops_assets.families.contract import Family, ModelSpec
 from aiops_assets.pipeline.assets.training_sets import training_set_key
+from aiops_assets.pipeline.keys import MODEL, OWNER, group_of, handed_over, key_of, tags_of
 from aiops_assets.pipeline.metadata import picture, source_metadata
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
@@ -28,11 +29,6 @@ from aiops_assets.timeseries.schema import combined_digest
 from aiops_assets.tracking.tracker import DAGSTER_RUN_TAG, DATA_TAG, MANIFEST_TAG, DatasetInput, Tracker
 
 
-def model_key(spec: ModelSpec) -> dg.AssetKey:
-    """Asset key of a model."""
-    return dg.AssetKey(["model", spec.name])
-
-
 def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
     """The asset that fits one model.
 
@@ -43,9 +39,11 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
     family = spec.family
 
     @dg.asset(
-        key=model_key(spec),
+        key=key_of(spec.name, MODEL),
         ins={"training_set": dg.AssetIn(key=training_set_key(spec.view, spec.source))},
-        group_name="model",
+        group_name=group_of(spec.name),
+        owners=[OWNER],
+        tags=tags_of(spec),
         kinds={family.framework, "mlflow"},
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags=step_tags("model", gpu=gpu),
@@ -54,7 +52,7 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
             f"{spec.description} One immutable, integer-versioned directory a fit. "
             "With unchanged data, code and configuration fitting is skipped."
         ),
-        metadata={"parameters": spec.parameters},
+        metadata={"parameters": spec.parameters, **handed_over(spec.name, MODEL)},
     )
     def model(
         context: dg.AssetExecutionContext,

@@ -1,4 +1,4 @@
-"""The asset training_set/<view>: rows of a view, blended according to DATA_SOURCE, stored under their digest."""
+"""The asset <view>: rows of a view, blended according to DATA_SOURCE, stored under their digest."""
 
 from datetime import UTC, datetime
 
@@ -9,6 +9,7 @@ from aiops_assets.datasets import source_rule as sources
 from aiops_assets.datasets.selection import training_set_name
 from aiops_assets.pipeline.assets.raw_metrics import RAW_METRICS
 from aiops_assets.pipeline.assets.synthetic_series import SYNTHETIC_SERIES
+from aiops_assets.pipeline.keys import DATA, OWNER, TRAINING_SET, handed_over
 from aiops_assets.pipeline.metadata import picture, source_metadata, table_schema
 from aiops_assets.pipeline.partitions import training_days, window_days
 from aiops_assets.pipeline.pod_resources import step_tags
@@ -21,7 +22,7 @@ from aiops_assets.views.catalog import View
 
 def training_set_key(view: str, source: str = "") -> dg.AssetKey:
     """Asset key of a view's training set; ``source`` is empty for that of the environment."""
-    return dg.AssetKey(["training_set", training_set_name(view, source)])
+    return dg.AssetKey(training_set_name(view, source))
 
 
 def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
@@ -31,12 +32,14 @@ def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
         key=training_set_key(view.name, source),
         ins={"series": dg.AssetIn(key=SYNTHETIC_SERIES)},
         deps=[RAW_METRICS],
-        group_name="data",
+        group_name=DATA,
+        owners=[OWNER],
+        tags={"aiops/view": view.name},
         kinds={"parquet"},
         backfill_policy=dg.BackfillPolicy.single_run(),
         op_tags=step_tags("training_set"),
         description=(
-            f"{view.about} When Prometheus is away, FALLBACK decides. Stored under the digest of its rows and never "
+            f"{view.about} If Prometheus is away, FALLBACK decides. Stored under the digest of its rows and never "
             "changed."
         ),
         metadata=table_schema(
@@ -49,7 +52,8 @@ def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
                 "kind": ("string", "kind of the anomaly, or normal"),
                 **{name: ("double", text) for name, text in view.columns.items()},
             }
-        ),
+        )
+        | handed_over(training_set_name(view.name, source), TRAINING_SET),
     )
     def training_set(
         context: dg.AssetExecutionContext,

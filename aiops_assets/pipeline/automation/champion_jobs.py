@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from aiops_assets.pipeline.keys import SERVED, key_of
 from aiops_assets.pipeline.pod_resources import run_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
 from aiops_assets.registry import champions
@@ -35,7 +36,8 @@ def champion_jobs() -> list[dg.JobDefinition]:
     """The jobs `promote` and `rollback`; they use the resources `stores` and `tracking`."""
 
     @dg.op(
-        out=dg.Out(dg.Nothing), description="Verifies the version, loads and asks it, then moves the champion record."
+        out=dg.Out(dg.Nothing),
+        description="Verifies the version, loads it, runs a smoke inference, then moves the champion record.",
     )
     def promote_version(
         context: dg.OpExecutionContext, config: PromoteConfig, stores: StoresResource, tracking: TrackingResource
@@ -47,7 +49,7 @@ def champion_jobs() -> list[dg.JobDefinition]:
         yield _materialization(served, record)
         yield dg.Output(None)
 
-    @dg.op(out=dg.Out(dg.Nothing), description="Serves an earlier version again, and vetoes the one that is left.")
+    @dg.op(out=dg.Out(dg.Nothing), description="Serves an earlier version again, and vetoes the one it replaces.")
     def roll_back(
         context: dg.OpExecutionContext, config: RollbackConfig, stores: StoresResource, tracking: TrackingResource
     ) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
@@ -88,7 +90,7 @@ def _materialization(served: ServedModels, record: ChampionRecord) -> dg.AssetMa
     """The materialization of the served asset, so that the graph shows who moved the champion and why."""
     champion = record.champion
     return dg.AssetMaterialization(
-        asset_key=["served", record.name],
+        asset_key=key_of(record.name, SERVED),
         description=champion.reason,
         tags={DATA_VERSION_TAG: champion.manifest_sha256[:32]},
         metadata={

@@ -70,7 +70,7 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
     score = dg.define_asset_job(
         "score",
         dg.AssetSelection.assets(SCORES),
-        description="Ask what is served about now.",
+        description="Predict the newest window by the served models.",
         tags=run_tags("score"),
         executor_def=dg.in_process_executor,
     )
@@ -96,7 +96,7 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
         cron_schedule=SCORE_CRON,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
-        description="Every 15 minutes: what the served models say of the newest hour and the next day.",
+        description="Every 15 minutes: scores of the newest hour and forecasts of the next day by the served models.",
     )
     def quarter_hourly_scores(context: dg.ScheduleEvaluationContext) -> Tick:
         return score_request(current(), context.instance, context.scheduled_execution_time)
@@ -115,8 +115,8 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
         job=retrain,
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED,
-        description="Asks for a retrain when RETRAIN_AFTER_DAYS complete days are newer than what a model was trained "
-        "on: a missed Sunday or a back-fill heals.",
+        description="Requests a retrain if RETRAIN_AFTER_DAYS complete days are newer than what a model was trained "
+        "on, as after a missed Sunday or a back-fill.",
     )
     def retrain_when_days_pile_up(context: dg.SensorEvaluationContext) -> Tick:
         close_dead_runs(context.instance)
@@ -125,7 +125,7 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
         if isinstance(tick, dg.RunRequest) and now.weekday() == SUNDAY and context.cursor != tick.run_key:
             # The daemon may be about to run the schedule's missed tick of today.
             context.update_cursor(str(tick.run_key))
-            return dg.SkipReason("asked for at the next look, unless the weekly retrain has started until then")
+            return dg.SkipReason("requested at the next tick, unless the weekly retrain has started by then")
         return tick
 
     @dg.run_failure_sensor(

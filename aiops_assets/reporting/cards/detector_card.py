@@ -41,7 +41,7 @@ class DetectorCard(CardReport):
     captions: Mapping[str, str] = {
         FIGURES: "Figures beside the opponent's",
         TIMELINE: "Scores of the hold-out, with labels and alerts",
-        CONTRIBUTIONS: "The metric that speaks loudest, by kind of anomaly",
+        CONTRIBUTIONS: "The metric that contributes most, by kind of anomaly",
     }
 
     @override
@@ -83,7 +83,7 @@ class DetectorCard(CardReport):
         record = subject.training_set
         if record is None:
             return []
-        shares = f"{record.label_rate:.2%} anomalous (asked for: {record.anomaly_rate:.2%})"
+        shares = f"{record.label_rate:.2%} anomalous (requested: {record.anomaly_rate:.2%})"
         return [("rows", f"{record.rows:,}, {shares}"), ("pods", str(len(record.pods)))]
 
     @override

@@ -21,28 +21,28 @@ from aiops_assets.storage.records import EvaluationRecord
 FORECASTS, RELIABILITY, FIGURES = "forecasts.png", "reliability.png", "figures.png"
 SIDES = ("inside", "below", "above")
 RATIO, COVERED = "mae_to_", "coverage_"
-AS_GOOD = "as good as the trivial one"
+AS_GOOD = "as good as the baseline"
 
 
 class ForecastCard(CardReport):
     """The parts of a model card that only forecasters have."""
 
     captions: Mapping[str, str] = {
-        FIGURES: "Errors to those of the trivial forecasters, beside the opponent's",
-        FORECASTS: "Forecasts from the hold-out, and what came",
-        RELIABILITY: "How many values come inside the 80 % intervals, and on which side the others",
+        FIGURES: "Errors relative to the baselines', beside the opponent's",
+        FORECASTS: "Forecasts from the hold-out, and actual values",
+        RELIABILITY: "Share of values inside the 80 % intervals, and on which side the others are",
     }
 
     @override
     def judged_on(self, subject: Subject, evaluation: EvaluationRecord) -> str:
         forecasts = None if subject.scores is None else forecasts_of(subject.scores, CHALLENGER)
-        origins = "" if forecasts is None else f", forecast from {forecasts['origin'].nunique()} moments"
-        whose = f" (its column is of {TRIVIAL[BASELINE]})" if evaluation.opponent == TRIVIAL_NAMES else ""
+        origins = "" if forecasts is None else f" from {forecasts['origin'].nunique()} forecast origins"
+        whose = f" (its column has the figures of {TRIVIAL[BASELINE]})" if evaluation.opponent == TRIVIAL_NAMES else ""
         return (
             f"{evaluation.holdout_rows:,} values{origins}, as far ahead as the hold-out reaches and at most a day. "
-            "An error is a mean absolute one, and a ratio of two the geometric mean over metrics and moments: below 1 "
-            "is better than who forecasts what was a day before (the seasonal naive) or the median of the last 24 "
-            f"hours. Opponent: {text(evaluation.opponent)}{whose}."
+            "Errors are mean absolute errors; a ratio of two is the geometric mean over metrics and forecast origins. "
+            "Below 1 is better than the baseline: the seasonal naive (the value of a day ago) or the median of the "
+            f"last 24 hours. Opponent: {text(evaluation.opponent)}{whose}."
         )
 
     @override

@@ -63,7 +63,7 @@ def _of_metrics(forecasts: pd.DataFrame) -> list[Statement]:
     return [
         Statement(
             "loses_in_metric",
-            f"Of {metric} it loses to {TRIVIAL[name]}: its error is {ratio:.2f} of that, all horizons together.",
+            f"For {metric} it loses to {TRIVIAL[name]}: its error is {ratio:.2f} of that, all horizons together.",
             metric=metric,
             trivial=name,
             ratio=ratio,
@@ -77,10 +77,10 @@ def _of_metrics(forecasts: pd.DataFrame) -> list[Statement]:
 def _of_coverage(figures: Mapping[str, float]) -> list[Statement]:
     shares = {label: figures[f"coverage_{label}"] for label in HORIZON_HOURS if f"coverage_{label}" in figures}
     found = []
-    for sign, how in ((1, "wider than they need be"), (-1, "narrower than they say")):
+    for sign, how in ((1, "too wide"), (-1, "too narrow")):
         off = {label: share for label, share in shares.items() if sign * (share - COVERAGE) > NOTABLE_COVERAGE}
         if off:
-            words = [f"{share:.0%} of the values come inside {ahead(label)}" for label, share in off.items()]
+            words = [f"{share:.0%} of the values are inside {ahead(label)}" for label, share in off.items()]
             code = "wide_intervals" if sign > 0 else "narrow_intervals"
             found.append(Statement(code, f"Its 80 % intervals are {how}: {', '.join(words)}.", coverage=off))
     return found
@@ -91,7 +91,7 @@ def _of_sides(forecasts: pd.DataFrame) -> list[Statement]:
     return [
         Statement(
             "lopsided_interval",
-            f"The interval of {metric} is lopsided: {below:.0%} of the values come below it, {above:.0%} above.",
+            f"The interval of {metric} is lopsided: {below:.0%} of the values are below it, {above:.0%} above.",
             metric=metric,
             below=below,
             above=above,
@@ -105,12 +105,12 @@ def _of_evaluation(evaluation: EvaluationRecord) -> list[Statement]:
     found = []
     gap = evaluation.gaps.get("mae")
     if gap and gap.value > ERROR_TOLERANCE:
-        sure = "beyond the noise" if gap.low > 0 else "which may be noise"
+        sure = "more than the noise" if gap.low > 0 else "which may be noise"
         text = f"Its error is larger than that of {evaluation.opponent}: by {gap.value:.1%}, {sure}."
         facts = {"opponent": evaluation.opponent, "difference": gap.value, "is_sure": gap.low > 0}
         found.append(Statement("worse_than_opponent", text, **facts))
     if evaluation.effective_source == SYNTHETIC:
-        text = "It was judged by generated series only: nobody has seen it forecast a real cluster."
+        text = "It was judged by generated series alone, never on a real cluster."
         found.append(Statement("judged_by_generated", text))
     return found
 
@@ -124,7 +124,7 @@ def _of_holdout(figures: Mapping[str, float], forecasts: pd.DataFrame | None) ->
         found.append(Statement("unjudged_horizons", text, horizons=missing))
     n_origins = 0 if forecasts is None else forecasts["origin"].nunique()
     if 0 < n_origins < MIN_CARD_ORIGINS:
-        text = f"It was judged from {n_origins} moments: too few to say how good it is."
+        text = f"It was judged from {n_origins} forecast origins: too few to state how good it is."
         found.append(Statement("few_origins", text, origins=n_origins))
     return found
 

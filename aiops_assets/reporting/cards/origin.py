@@ -1,17 +1,17 @@
-"""The sections of a model card about a version's origin: data, columns, code and runs, and how to load it."""
+"""Facts for a model card about a version's origin: data, columns, code and runs, and how to load it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from aiops_assets.families.contract import Family
-from aiops_assets.reporting.cards.markdown import code, table, text
+from aiops_assets.reporting.cards.markdown import code, text
 from aiops_assets.storage.records import EvaluationRecord, Manifest, SourceReport, TrainingSetRecord
 
 
-def data_section(
+def data_facts(
     manifest: Manifest, record: TrainingSetRecord | None, about_rows: Sequence[tuple[str, str]]
-) -> list[str]:
+) -> list[tuple[str, str]]:
     """The rows that the version was fitted on; ``record`` is ``None`` if the training set was removed."""
     source = manifest.source
     facts = [
@@ -19,27 +19,25 @@ def data_section(
         ("cluster", code(manifest.cluster)),
         ("window", f"{_time(manifest.window_start)} to {_time(manifest.window_end)}"),
         ("effective source", code(manifest.effective_source)),
-        ("asked for", code(source.asked or "-")),
+        ("requested source", code(source.asked or "-")),
         *((f"rows from {text(name)}", f"{count:,}") for name, count in source.rows.items()),
         *((what, text(said)) for what, said in _source_notes(manifest.source)),
         ("data version", code(manifest.data_version)),
         ("digest of its record", code(manifest.training_set_sha256)),
     ]
-    lines = ["", "## Data", ""]
     if record is None:
-        return [*lines, *table(["", ""], facts), "", "The training set is not there any more."]
-    facts += [
+        return facts
+    return [
+        *facts,
         *about_rows,
         ("days", f"{len(record.days)}, {record.days[0].day} to {record.days[-1].day}" if record.days else "0"),
         ("queries", str(len(record.queries))),
     ]
-    lines += table(["", ""], facts)
-    if record.queries:
-        lines += [
-            "",
-            *table(["metric", "PromQL"], [[code(name), code(query)] for name, query in record.queries.items()]),
-        ]
-    return lines
+
+
+def queries(record: TrainingSetRecord | None) -> list[list[str]]:
+    """Each metric with its query."""
+    return [[code(name), code(query)] for name, query in record.queries.items()] if record else []
 
 
 def _source_notes(source: SourceReport) -> list[tuple[str, str]]:
@@ -55,20 +53,12 @@ def _source_notes(source: SourceReport) -> list[tuple[str, str]]:
     return [(what, said) for what, said in known if said is not None]
 
 
-def columns_section(manifest: Manifest) -> list[str]:
-    """Each column with its unit, in order."""
-    rows = [[str(place), code(name), _unit(name, manifest.units)] for place, name in enumerate(manifest.features)]
-    return [
-        "",
-        "## Columns",
-        "",
-        f"A row has {manifest.width} columns, in this order (digest {code(manifest.features_digest)}):",
-        "",
-        *table(["place", "column", "unit"], rows),
-    ]
+def columns(manifest: Manifest) -> list[list[str]]:
+    """Each column with its position and unit, in order."""
+    return [[str(place), code(name), _unit(name, manifest.units)] for place, name in enumerate(manifest.features)]
 
 
-def making_section(manifest: Manifest, evaluation: EvaluationRecord | None) -> list[str]:
+def making_facts(manifest: Manifest, evaluation: EvaluationRecord | None) -> list[tuple[str, str]]:
     """Code, runs, parameters and packages."""
     facts = [
         ("created", _time(manifest.created)),
@@ -87,38 +77,24 @@ def making_section(manifest: Manifest, evaluation: EvaluationRecord | None) -> l
         ]
     facts += [(f"parameter {code(name)}", code(value)) for name, value in manifest.parameters.items()]
     facts += [(f"package {code(name)}", code(version)) for name, version in manifest.packages.items()]
-    return ["", "## How it was made", "", *table(["", ""], facts)]
+    return facts
 
 
-def loading_section(family: Family[Any, Any], manifest: Manifest, manifest_sha256: str, directory: str) -> list[str]:
-    """Python code that compares every digest before it loads the model; from a bucket, it loads a local copy."""
-    digests = {"manifest.json": manifest_sha256, **manifest.files}
-    folder = "local-copy" if "://" in directory else directory
-    lines = ["import hashlib", "import pathlib", "", f"folder = pathlib.Path({folder!r})", "digests = {"]
-    lines += [f"    {name!r}: {digest!r}," for name, digest in digests.items()]
-    lines += [
-        "}",
-        "for name, digest in digests.items():",
-        "    found = hashlib.sha256((folder / name).read_bytes()).hexdigest()",
-        '    assert found == digest, f"{name} is not the file that was committed: do not load it"',
-    ]
+def folder_to_load_from(directory: str) -> str:
+    """The folder that the lines for loading name; from a bucket, they load a local copy."""
+    return "local-copy" if "://" in directory else directory
+
+
+def loading_lines(family: Family[Any, Any], manifest: Manifest) -> list[str]:
+    """Lines of Python that load the verified files of a version."""
+    lines: list[str] = []
     for name in manifest.files:
         lines += (
             family.loading
             if name == family.model_file
             else [f"# {name!r}: see aiops_assets.registry.version.version_of"]
         )
-    return [
-        "",
-        "## Load it and verify it",
-        "",
-        f"It lies in {code(directory)}. {code(f'aiops lineage {manifest.name}')} walks back from the served "
-        f"version to its data; {code(f'aiops models {manifest.name}')} says which version is served today.",
-        "",
-        "```python",
-        *lines,
-        "```",
-    ]
+    return lines
 
 
 def _unit(feature: str, units: Mapping[str, str]) -> str:

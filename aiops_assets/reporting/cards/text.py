@@ -1,13 +1,32 @@
-"""The text of a model card: purpose, origin, quality and weaknesses of a version."""
+"""The text of a model card: its template, filled with what is known of a version."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from aiops_assets.judging.bootstrap import Difference
-from aiops_assets.reporting.cards.markdown import table, text
-from aiops_assets.reporting.cards.origin import columns_section, data_section, loading_section, making_section
+from aiops_assets.reporting.cards import markdown, origin
+from aiops_assets.reporting.cards.markdown import text
 from aiops_assets.reporting.cards.subject import Subject
 from aiops_assets.reporting.reports import report_of
 from aiops_assets.reporting.task_report import CardReport
+
+TEMPLATE = "card.md.j2"
+
+
+@cache
+def template() -> Template:
+    """The template; a name that it misses is an error."""
+    environment = Environment(  # noqa: S701 - Markdown, whose escapes are filters of their own
+        loader=PackageLoader("aiops_assets.reporting", "cards"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"text": markdown.text, "code": markdown.code, "repr": repr}
+    return environment.get_template(TEMPLATE)
 
 
 def card_text(
@@ -21,49 +40,32 @@ def card_text(
         pictures: file names of the card's pictures.
     """
     manifest, family, kind = subject.manifest, subject.spec.family, report_of(subject.spec).card
-    lines = [
-        f"# {text(manifest.name)}, version {manifest.version}",
-        "",
-        f"Purpose: {text(manifest.description)}",
-        *[
-            "",
-            "## Use and limits",
-            "",
-            family.use,
-            "",
-            family.limits,
-            "",
-            "Nothing should be shut down on its word alone.",
-        ],
-        *_quality(subject, kind, intervals or {}, pictures),
-        *["", "## Known weaknesses", "", "Read from the figures above and from its records:", ""],
-        *(f"- {text(weakness.text)}" for weakness in kind.weaknesses(subject)),
-        *data_section(manifest, subject.training_set, kind.training_facts(subject)),
-        *columns_section(manifest),
-        *making_section(manifest, subject.evaluation),
-        *_refits(subject),
-        *loading_section(family, manifest, subject.manifest_sha256, subject.directory),
-    ]
-    return "\n".join(lines) + "\n"
+    evaluation, training_set = subject.evaluation, subject.training_set
+    return template().render(
+        manifest=manifest,
+        family=family,
+        evaluation=evaluation,
+        judged_on=kind.judged_on(subject, evaluation) if evaluation else "",
+        figures=[*_figures(subject, kind, intervals or {}), *kind.further_rows(subject)],
+        further_lines=kind.further_lines(subject),
+        pictures=[(name, caption) for name, caption in kind.captions.items() if name in pictures],
+        weaknesses=kind.weaknesses(subject),
+        training_set=training_set,
+        data=origin.data_facts(manifest, training_set, kind.training_facts(subject)),
+        queries=origin.queries(training_set),
+        columns=origin.columns(manifest),
+        making=origin.making_facts(manifest, evaluation),
+        directory=subject.directory,
+        folder=origin.folder_to_load_from(subject.directory),
+        digests={"manifest.json": subject.manifest_sha256, **manifest.files},
+        loading=origin.loading_lines(family, manifest),
+    )
 
 
-def _quality(
-    subject: Subject, kind: CardReport, intervals: Mapping[str, Difference], pictures: tuple[str, ...]
-) -> list[str]:
-    evaluation = subject.evaluation
-    lines = ["", "## How good it is", ""]
-    if evaluation is None:
-        lines += ["It was never judged beside another model; these are the figures of its own hold-out.", ""]
-    else:
-        lines += [
-            f"Decision: **{evaluation.decision}**: {text(evaluation.reason)}",
-            "",
-            f"Judged on {evaluation.when:%Y-%m-%d %H:%M} UTC on the newest fifth of the rows, which its fit never saw: "
-            f"{kind.judged_on(subject, evaluation)} Intervals are 95 % ones of a block bootstrap.",
-            "",
-        ]
+def _figures(subject: Subject, kind: CardReport, intervals: Mapping[str, Difference]) -> list[list[str]]:
+    """Rows of figure, this version, opponent, difference."""
     gaps, opponent = subject.gaps, subject.opponent_figures
-    rows = [
+    return [
         [
             text(kind.name(name)),
             kind.shown(name, value) + _interval(name, intervals.get(name), kind.shown),
@@ -72,17 +74,6 @@ def _quality(
         ]
         for name, value in subject.figures.items()
     ]
-    lines += table(["figure", "this version", "opponent", "difference"], [*rows, *kind.further_rows(subject)])
-    lines += kind.further_lines(subject)
-    for name, caption in kind.captions.items():
-        if name in pictures:
-            lines += ["", f"![{caption}]({name})"]
-    return lines
-
-
-def _refits(subject: Subject) -> list[str]:
-    lines = ["", "## How it is retrained", "", text(subject.spec.family.how_refitted)]
-    return [*lines, "", f"This version: {text(subject.manifest.fit)}."] if subject.manifest.fit else lines
 
 
 def _interval(name: str, found: Difference | None, shown: Callable[[str, float], str]) -> str:

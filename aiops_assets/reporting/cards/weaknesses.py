@@ -39,7 +39,7 @@ def weaknesses(
     found = _of_detection(figures, episodes) + _of_contributions(right_first)
     if evaluation:
         found += _of_evaluation(evaluation)
-    text = "The anomalies that it was judged by were generated, not incidents that people saw."
+    text = "The anomalies that it was judged by were generated, not real incidents."
     found.append(Statement("generated_anomalies", text))
     return found + of_data(manifest.effective_source, manifest.source)
 
@@ -85,7 +85,7 @@ def _of_contributions(right_first: Mapping[str, float]) -> list[Statement]:
     return [
         Statement(
             "wrong_metric_first",
-            f"Of a {kind.replace('_', ' ')} it names another metric first: one that changed comes first in "
+            f"In a {kind.replace('_', ' ')} it names another metric first: one that changed comes first in "
             f"{share:.0%} of the anomalous rows.",
             kind=kind,
             share=share,
@@ -99,14 +99,14 @@ def _of_evaluation(evaluation: EvaluationRecord) -> list[Statement]:
     found = []
     gap = evaluation.gaps.get("average_precision")
     if gap and gap.value < -AP_TOLERANCE:
-        sure = "beyond the noise" if gap.high < 0 else "which may be noise"
+        sure = "more than the noise" if gap.high < 0 else "which may be noise"
         text = f"It ranks rows worse than {evaluation.opponent}: {gap.value:+.3f} of average precision, {sure}."
         facts = {"opponent": evaluation.opponent, "difference": gap.value, "is_sure": gap.high < 0}
         found.append(Statement("worse_than_opponent", text, **facts))
     if evaluation.anomalous_rows < LEAST_ANOMALOUS_ROWS:
         text = (
             f"It was judged by {evaluation.anomalous_rows} anomalous rows: enough to compare two versions, too few to "
-            "say how good one is."
+            "state how good one is."
         )
         found.append(Statement("few_anomalous_rows", text, rows=evaluation.anomalous_rows))
     return found
@@ -118,16 +118,16 @@ def of_data(effective_source: str, source: SourceReport) -> list[Statement]:
     if effective_source == SYNTHETIC:
         found.append(Statement("generated_rows", "It never saw a real cluster: all its rows were generated."))
     if source.note:
-        text = f"Its rows are not those that were asked for: {source.note}."
+        text = f"Its rows are not the requested ones: {source.note}."
         found.append(Statement("other_source", text, note=source.note))
     if source.cached_age_seconds is not None:
         hours = source.cached_age_seconds / 3600
         text = f"Its newest rows had been fetched {hours:.1f} hours before."
         found.append(Statement("cached_rows", text, hours=hours))
     if source.coverage is not None and source.coverage < FULL_DAY:
-        text = f"Of the samples of its window {source.coverage:.0%} are there."
+        text = f"Its window has {source.coverage:.0%} of its samples."
         found.append(Statement("missing_samples", text, coverage=source.coverage))
     if source.missing_share is not None and source.missing_share > NOTABLE_MISSING:
         text = f"Gaps in the metrics cost {source.missing_share:.0%} of its rows."
         found.append(Statement("gaps", text, share=source.missing_share))
-    return found + [Statement("warned", f"Of its data was said: {one}.", warning=one) for one in source.warnings]
+    return found + [Statement("warned", f"Warning about its data: {one}.", warning=one) for one in source.warnings]

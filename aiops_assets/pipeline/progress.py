@@ -1,0 +1,32 @@
+"""A logger that tells another program how far a run is."""
+
+import logging
+from typing import Any
+
+import dagster as dg
+from typing_extensions import override
+
+from aiops_assets.pipeline.run_lines import FAILED, FINISHED, LOGGER_NAME, MESSAGE, STARTED, write_line
+
+KINDS = {"STEP_START": STARTED, "STEP_SUCCESS": FINISHED, "STEP_FAILURE": FAILED}
+"""Type of a Dagster event -> what it is called here. All other events are left out."""
+
+
+class _Lines(logging.Handler):
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        meta: dict[str, Any] = getattr(record, "dagster_meta", {})
+        event, run = meta.get("dagster_event"), meta.get("run_id") or ""
+        if event and event.event_type_value in KINDS:
+            print(write_line(KINDS[event.event_type_value], event.step_key or "", run=run), flush=True)
+        elif not event and record.levelno >= logging.INFO:
+            text = str(meta.get("orig_message", record.getMessage()))
+            print(write_line(MESSAGE, meta.get("step_key") or "", record.levelname, text, run), flush=True)
+
+
+@dg.logger({}, "A line of JSON for each step that starts, ends or has something to say.")
+def progress_logger(_: dg.InitLoggerContext) -> logging.Logger:
+    """A logger whose lines :func:`~aiops_assets.pipeline.run_lines.read_line` understands."""
+    logger = logging.Logger(LOGGER_NAME, logging.DEBUG)
+    logger.addHandler(_Lines())
+    return logger
