@@ -18,6 +18,11 @@ def picture(png: bytes) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
+def link(url: str) -> dg.MetadataValue | str:
+    """A URL that the UI shows as a link; anything else, such as a run in SQLite, as text."""
+    return dg.MetadataValue.url(url) if url.startswith(("http://", "https://")) else url
+
+
 def table_schema(columns: Mapping[str, tuple[str, str]]) -> dict[str, dg.TableSchema]:
     """Column name -> (type, description), as metadata of an asset."""
     return {

@@ -52,7 +52,7 @@ STEPS: Mapping[str, PodResources] = {
     "scores": ROWS,
     "check": SMALL,
 }
-"""First part of an asset's key -> resources of its step; ``check``: asset checks that are steps of their own."""
+"""Kind of an asset -> resources of its step; ``check``: asset checks that are steps of their own."""
 JOBS: Mapping[str, PodResources] = {
     "ingest": FETCH,
     "score": ROWS,

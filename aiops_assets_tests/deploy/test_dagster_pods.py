@@ -18,6 +18,7 @@ from aiops_assets.errors import SettingsError
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.pod_resources import JOBS, STEPS
 from aiops_assets.settings import load_settings
+from aiops_assets.views.catalog import VIEWS
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.deploy.dagster_instance import INSTANCE, POSTGRES, launcher_of
 from aiops_assets_tests.deploy.minors import MINORS
@@ -32,6 +33,7 @@ sys.modules["dagster_k8s"] = None
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.errors import SettingsError
 from aiops_assets.settings import load_settings
+from aiops_assets.views.catalog import VIEWS
 definitions_for(load_settings({"AIOPS_HOME": sys.argv[1]}))
 try:
     definitions_for(load_settings({"AIOPS_HOME": sys.argv[1], "GPU_MODELS": "lstm-predictor"}))
@@ -63,7 +65,9 @@ def kind_of(step: str) -> str:
     if step.endswith(("_smoke_prediction", "_not_worse_than_champion", "_something_is_served")):
         return "check"
     # The checks of a view read all its rows, as the asset does.
-    return "training_set" if step.endswith("_checks") else step.split("__")[0]
+    if step.removesuffix("_checks") in VIEWS:
+        return "training_set"
+    return step if step in STEPS else step.rpartition("_")[2]
 
 
 def job_of(launcher: K8sRunLauncher, tags: Mapping[str, str]) -> dict[str, Any]:

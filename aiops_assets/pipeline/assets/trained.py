@@ -12,7 +12,7 @@ from aiops_assets.errors import IntegrityError
 from aiops_assets.families.contract import Family, ModelSpec
 from aiops_assets.pipeline.assets.training_sets import training_set_key
 from aiops_assets.pipeline.keys import MODEL, OWNER, group_of, handed_over, key_of, tags_of
-from aiops_assets.pipeline.metadata import picture, source_metadata
+from aiops_assets.pipeline.metadata import link, picture, source_metadata
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
 from aiops_assets.pipeline.run_history import close_dead_runs, has_ended
@@ -95,7 +95,7 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
                 "dagster/uri": served.locate(spec.name, manifest.version),
                 **source_metadata(manifest.effective_source, manifest.source),
                 "data_version": manifest.data_version,
-                "mlflow_run": manifest.run_url,
+                "mlflow_run": link(manifest.run_url),
                 "mlflow_run_id": manifest.run_id,
                 **({"fit": manifest.fit} if manifest.fit else {}),
                 **manifest.metrics,
