@@ -115,7 +115,7 @@ lint: dev ## style
 	$(BIN)/ruff format --check .
 
 types: dev ## types, strict for the whole package
-	$(BIN)/mypy
+	$(BIN)/mypy -n 2
 
 docs: dev ## the site, docs/_build/html: offline, warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html

@@ -92,6 +92,7 @@ def summary_of(name: str, printed: str) -> str:
     return line
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("folder")
 def test_lineage_prints_one_json_object(home: Path) -> None:
     done = typed("lineage", "anomaly-detector", "--json", AIOPS_HOME=str(home))
@@ -108,6 +109,7 @@ def test_lineage_prints_one_json_object(home: Path) -> None:
     }
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("folder")
 def test_lineage_names_the_first_difference_and_exits_with_1(home: Path) -> None:
     model = home / "models" / "anomaly-detector" / "1" / "model.joblib"
@@ -122,6 +124,7 @@ def test_lineage_names_the_first_difference_and_exits_with_1(home: Path) -> None
     assert [entry["verified"] for entry in json.loads(done.stdout)["files"]] == [True, False]
 
 
+@pytest.mark.long
 def test_a_run_of_bad_input_ends_in_one_clear_line(aiops: str, home: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings({"ANOMALY_RATE": "-1"})
@@ -139,6 +142,7 @@ def refused(aiops: str, home: Path, folder: Path, message: str, **variables: str
     assert (home / "models" / "anomaly-detector" / "champion.json").read_bytes() == record
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(("variable", "value", "kind"), BAD)
 def test_bad_input_ends_in_one_clear_line(home: Path, variable: str, value: str, kind: type[AiopsError]) -> None:
@@ -168,6 +172,7 @@ def test_days_that_are_not_there_end_a_run_in_one_clear_line(home: Path) -> None
     assert (home / "models" / "anomaly-detector" / "champion.json").read_bytes() == record
 
 
+@pytest.mark.long
 def test_what_is_printed(home: Path, folder: Path) -> None:
     said = Transcript(typed, HOME=home, FOLDER=folder)
     for variable, value, _ in BAD:
@@ -178,6 +183,7 @@ def test_what_is_printed(home: Path, folder: Path) -> None:
     assert_snapshot("commands_run", said.text)
 
 
+@pytest.mark.long
 @pytest.mark.needs("tmpfs")
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("variable", ["AIOPS_HOME", "MODEL_ROOT"])
@@ -233,6 +239,7 @@ def test_settings_show_value_origin_and_meaning() -> None:
     assert allowed("data_source").endswith(", ".join(get_args(Source)))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("folder")
 def test_evaluate_judges_the_served_model(home: Path) -> None:
     done = typed("evaluate", AIOPS_HOME=str(home))

@@ -230,6 +230,7 @@ def test_a_forecast_that_is_not_finite_is_an_error_of_the_model() -> None:
         predict([Sample("cpu_usage", 0.5)], "1h", Broken(), now=NOW)
 
 
+@pytest.mark.long
 def test_ten_thousand_names_are_all_answered_and_the_answer_says_how() -> None:
     few = [one for i in range(500) for one in sent(f"few_{i}", [5.0, 6.0])]
     enough = [
@@ -308,6 +309,7 @@ def test_the_newest_week_of_a_series_is_looked_at() -> None:
     assert forecaster.asked[0][0].values[:, 0].tolist() == [0.3] * 2016
 
 
+@pytest.mark.long
 def test_more_than_can_be_answered_in_time_is_refused_with_how_much_may_be_sent() -> None:
     names = [Sample(f"metric_{i}", 1.0) for i in range(20_001)]
     for ask in (

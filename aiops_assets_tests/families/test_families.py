@@ -31,6 +31,8 @@ from aiops_assets_tests.service.served_home import model_file, predictions_befor
 
 Fitted = tuple[Family[Any, Any], Any, pd.DataFrame]
 Detector = tuple[DetectorFamily[Any], Any, pd.DataFrame]
+LSTM = pytest.param("lstm", marks=pytest.mark.long)
+"""Its fit takes seconds."""
 PROPHET = pytest.param("prophet", marks=pytest.mark.long)
 """Its forecasts of a hold-out take seconds."""
 
@@ -82,7 +84,7 @@ def _stored(spec: ModelSpec) -> Fitted:
     return spec.family, spec.family.from_bytes(model_file(spec.name)), rows_of(spec.view)
 
 
-@pytest.fixture(params=["forest", "ensemble", "lstm"])
+@pytest.fixture(params=["forest", "ensemble", LSTM])
 def detector(request: pytest.FixtureRequest) -> Detector:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
@@ -92,7 +94,7 @@ def forecaster(request: pytest.FixtureRequest) -> Fitted:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
 
-@pytest.fixture(params=["forest", "ensemble", "lstm", "trees", "arima", PROPHET])
+@pytest.fixture(params=["forest", "ensemble", LSTM, "trees", "arima", PROPHET])
 def fitted(request: pytest.FixtureRequest) -> Fitted:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 

@@ -31,7 +31,7 @@ from aiops_assets_tests.pipeline.graph import (
 )
 from aiops_assets_tests.raising import raises
 
-pytestmark = pytest.mark.needs("prometheus")
+pytestmark = [pytest.mark.long, pytest.mark.needs("prometheus")]
 
 SAW_REAL_DATA = Reason("synthetic_after_real", champion_source="prometheus+synthetic")
 
@@ -69,7 +69,6 @@ def test_cached_days_stand_in_when_the_server_is_away_and_everything_says_so(hom
     assert (champion(settings), manifest.version) == (1, 2)
 
 
-@pytest.mark.long
 def test_both_views_take_the_same_fallback(home: Path) -> None:
     settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED)
     result = materialize(settings, models=[ENSEMBLE])
@@ -149,7 +148,6 @@ def test_a_server_without_any_sample_is_no_fallback(tmp_path: Path, prometheus_u
     assert stores_of(settings).lake().days(ENGINE_METRICS[0]) == []
 
 
-@pytest.mark.long
 def test_a_champion_that_cannot_be_loaded_is_not_replaced_by_generated_data(home: Path) -> None:
     settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED, FALLBACK="synthetic")
     model = home / "models" / NAME / "1" / "model.joblib"
@@ -193,7 +191,6 @@ def test_a_champion_of_the_first_release_is_still_one(home: Path, prometheus_url
     assert {day.source for day in chain.days} == {"prometheus", "synthetic"}
 
 
-@pytest.mark.long
 def test_what_is_left_of_a_damaged_day_is_said_when_no_server_answers(home: Path) -> None:
     lake = stores_of(make_settings(home)).lake()
     path = Path(home, lake._path(ENGINE_METRICS[0], date(2026, 10, 27)))
