@@ -18,6 +18,11 @@ def picture(png: bytes) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
+def preview(markdown: str) -> dict[str, dg.MetadataValue]:
+    """A small picture, which the UI shows without a click; nothing where there is nothing to show."""
+    return {"preview": dg.MetadataValue.md(markdown)} if markdown else {}
+
+
 def link(url: str) -> dg.MetadataValue | str:
     """A URL that the UI shows as a link; anything else, such as a run in SQLite, as text."""
     return dg.MetadataValue.url(url) if url.startswith(("http://", "https://")) else url

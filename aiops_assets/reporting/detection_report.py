@@ -9,7 +9,7 @@ from typing_extensions import override
 from aiops_assets.judging.detection.shadow import CHALLENGER, CHAMPION, SideBySide, compare, summary_of
 from aiops_assets.judging.task import HoldoutFigures
 from aiops_assets.learners.contracts import Scored
-from aiops_assets.reporting import plots
+from aiops_assets.reporting import plots, previews
 from aiops_assets.reporting.cards.detector_card import DetectorCard
 from aiops_assets.reporting.pictures import score_timelines
 from aiops_assets.reporting.task_report import CardReport, ShadowWindows, TaskReport, cell_text, window_facts
@@ -37,6 +37,12 @@ class DetectionReport(TaskReport[Scored]):
         """A histogram of scores by label."""
         labels = rows.loc[rows["split"] == "holdout", "label"].to_numpy()
         return plots.score_histogram(predictions.score, labels, "hold-out rows by anomaly score", threshold)
+
+    @override
+    def holdout_preview(self, predictions: Scored, rows: pd.DataFrame) -> str:
+        """Scores in order of time; alerts are marked."""
+        order = previews.in_order(rows.loc[rows["split"] == "holdout", "timestamp"])
+        return previews.timeline(predictions.score[order], predictions.alert[order])
 
     @override
     def probe(self, prediction: Scored, threshold: float | None) -> tuple[dict[str, float], bytes]:

@@ -10,7 +10,7 @@ from aiops_assets.judging.forecasting import shadow as forecast_shadow
 from aiops_assets.judging.forecasting.holdout import HORIZON_HOURS, TRIVIAL
 from aiops_assets.judging.forecasting.shadow import ForecastsSideBySide
 from aiops_assets.judging.task import HoldoutFigures
-from aiops_assets.reporting import plots
+from aiops_assets.reporting import plots, previews
 from aiops_assets.reporting.cards.forecast_card import AS_GOOD, RATIO, ForecastCard
 from aiops_assets.reporting.detection_report import titles
 from aiops_assets.reporting.forecast_pictures import fan_chart, probe_chart
@@ -41,6 +41,15 @@ class ForecastingReport(TaskReport[pd.DataFrame]):
     def holdout_picture(self, predictions: pd.DataFrame, rows: pd.DataFrame, threshold: float | None) -> bytes:
         """A fan chart of forecasts."""
         return fan_chart(predictions, "forecasts from the hold-out")
+
+    @override
+    def holdout_preview(self, predictions: pd.DataFrame, rows: pd.DataFrame) -> str:
+        """Actual values of the first metric in order of time; those outside the 80 % interval are marked."""
+        if predictions.empty:
+            return ""
+        first = predictions[predictions["metric"] == predictions["metric"].iloc[0]].sort_values("timestamp")
+        actual = first["actual"]
+        return previews.timeline(actual, (actual < first["lower"]) | (actual > first["upper"]))
 
     @override
     def probe(self, prediction: pd.DataFrame, threshold: float | None) -> tuple[dict[str, float], bytes]:

@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.long, pytest.mark.needs("chromium")]
 
 CHAIN = ("synthetic_series", *AFTER_DATA)
 ASSETS = ("raw_metrics", *CHAIN)
+AT_ONCE = [name for name in CHAIN if not name.endswith(("_served", "_shadow", "_card", "scores"))]
+"""Assets whose page shows a small picture without a click."""
 SMALL = {"TRAINING_PODS": "10", "N_SAMPLES": "500", "SYNTHETIC_END": "2026-11-01"}
 START_SECONDS, RUN_SECONDS, STOP_SECONDS = 180, 400, 30
 BROWSER_ARGUMENTS = (
@@ -167,6 +169,10 @@ def test_a_click_trains_and_serves_a_model(ui: Ui, page: Page, runs: list[dict[s
 @pytest.mark.parametrize("asset", CHAIN)
 def test_the_page_of_an_asset_shows_its_plot(ui: Ui, page: Page, asset: str, screenshots: Path) -> None:
     page.goto(f"{ui.url}/assets/{asset}")
+    if asset in AT_ONCE:
+        seen = page.get_by_role("row", name="preview").locator('img[src^="data:image/svg+xml"]')
+        expect(seen).to_be_visible(timeout=30_000)
+        assert seen.evaluate("image => image.naturalWidth") > 0
     # A card is shown as text beside its plot.
     page.get_by_role("row", name="plot").get_by_text("[Show Markdown]").click()
     plot = page.get_by_role("dialog").locator('img[src^="data:image/png"]')

@@ -7,12 +7,13 @@ import dagster as dg
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.pipeline.assets.training_sets import training_set_key
 from aiops_assets.pipeline.keys import EVALUATION, MODEL, OWNER, group_of, handed_over, key_of, tags_of
-from aiops_assets.pipeline.metadata import picture
+from aiops_assets.pipeline.metadata import picture, preview
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
 from aiops_assets.registry.judging import Verdict, evaluation_record, judge_challenger
 from aiops_assets.registry.reconciling import restore
 from aiops_assets.registry.version import version_of
+from aiops_assets.reporting import previews
 from aiops_assets.reporting.reports import report_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import DecisionRef, TrainingSetRef, VersionRef
@@ -77,6 +78,7 @@ def evaluation_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 code=decision.because.code,
             ),
             metadata={
+                **preview(previews.bars(verdict.figures.as_metrics(), verdict.opponent_figures)),
                 "decision": "promote" if decision.promote else "keep",
                 "reason": decision.because.text,
                 "opponent": verdict.opponent,

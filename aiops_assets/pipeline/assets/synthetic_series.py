@@ -4,10 +4,10 @@ import dagster as dg
 
 from aiops_assets.datasets.generation import frame_of
 from aiops_assets.pipeline.keys import DATA, OWNER
-from aiops_assets.pipeline.metadata import picture, table_schema
+from aiops_assets.pipeline.metadata import picture, preview, table_schema
 from aiops_assets.pipeline.partitions import longest_window
 from aiops_assets.pipeline.pod_resources import step_tags
-from aiops_assets.reporting import plots
+from aiops_assets.reporting import plots, previews
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import SeriesRef
 from aiops_assets.storage.records import SyntheticRecipe
@@ -53,6 +53,7 @@ def synthetic_series(settings: dg.ResourceParam[Settings]) -> dg.MaterializeResu
         value=SeriesRef(data_version=data_version, recipe=recipe),
         data_version=dg.DataVersion(data_version),
         metadata={
+            **preview(previews.timeline(frame[SYNTHETIC_METRICS[0].name], frame["kind"] != "normal")),
             "dagster/row_count": len(frame),
             "effective_source": "synthetic",
             "pods": recipe.n_pods,

@@ -12,7 +12,7 @@ from aiops_assets.errors import IntegrityError
 from aiops_assets.families.contract import Family, ModelSpec
 from aiops_assets.pipeline.assets.training_sets import training_set_key
 from aiops_assets.pipeline.keys import MODEL, OWNER, group_of, handed_over, key_of, tags_of
-from aiops_assets.pipeline.metadata import link, picture, source_metadata
+from aiops_assets.pipeline.metadata import link, picture, preview, source_metadata
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
 from aiops_assets.pipeline.run_history import close_dead_runs, has_ended
@@ -82,14 +82,16 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
         ref = register(served, tracker, manifest)
         version = version_of(served, spec, ref)
         if fitted:
-            version.adopt(fitted.model, fitted.prediction, training_set.data_version)
+            shown = fitted.prediction
+            version.adopt(fitted.model, shown, training_set.data_version)
         else:
-            prediction = version.predict_holdout(rows, training_set.data_version)
-            plot = report_of(spec).holdout_picture(prediction, rows, family.threshold)
+            shown = version.predict_holdout(rows, training_set.data_version)
+            plot = report_of(spec).holdout_picture(shown, rows, family.threshold)
         return dg.MaterializeResult(
             value=ref,
             data_version=dg.DataVersion(ref.manifest_sha256[:32]),
             metadata={
+                **preview(report_of(spec).holdout_preview(shown, rows)),
                 "training": training,
                 "version": manifest.version,
                 "dagster/uri": served.locate(spec.name, manifest.version),

@@ -10,11 +10,11 @@ from aiops_assets.datasets.selection import training_set_name
 from aiops_assets.pipeline.assets.raw_metrics import RAW_METRICS
 from aiops_assets.pipeline.assets.synthetic_series import SYNTHETIC_SERIES
 from aiops_assets.pipeline.keys import DATA, OWNER, TRAINING_SET, handed_over
-from aiops_assets.pipeline.metadata import picture, source_metadata, table_schema
+from aiops_assets.pipeline.metadata import picture, preview, source_metadata, table_schema
 from aiops_assets.pipeline.partitions import training_days, window_days
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource
-from aiops_assets.reporting import plots
+from aiops_assets.reporting import plots, previews
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import SeriesRef, TrainingSetRef
 from aiops_assets.views.catalog import View
@@ -85,6 +85,7 @@ def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
             ),
             data_version=dg.DataVersion(record.data_version),
             metadata={
+                **preview(_preview(view, rows)),
                 "dagster/row_count": len(rows),
                 "dagster/uri": stores.training_sets().locate(record.view, record.data_version),
                 "data_version": record.data_version,
@@ -107,3 +108,9 @@ def _plot(view: View, rows: pd.DataFrame) -> bytes:
     source = "prometheus" if (rows["source"] == "prometheus").any() else "synthetic"
     shown = rows[rows["source"] == source].set_index("timestamp")
     return plots.metric_lines({name: shown[name] for name in view.values}, view.metrics, f"the cluster, {source}")
+
+
+def _preview(view: View, rows: pd.DataFrame) -> str:
+    """The first column in order of time; anomalous rows are marked."""
+    order = previews.in_order(rows["timestamp"])
+    return previews.timeline(rows[next(iter(view.columns))].to_numpy()[order], rows["label"].to_numpy()[order] == 1)

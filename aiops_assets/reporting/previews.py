@@ -1,0 +1,74 @@
+"""Small, sharp pictures that Dagster's UI shows without a click: SVG in Markdown of less than a thousand characters.
+
+That is the longest Markdown that the UI shows at once. They show the shape; the picture beside them has axes and words.
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+
+MOST_CHARACTERS = 999
+COLUMNS, HEIGHT = 60, 28
+"""Of a timeline, and the height of its columns, in units of the picture."""
+MOST_FIGURES, MOST_NAME = 5, 14
+_ENCODED = str.maketrans({"<": "%3C", ">": "%3E", "#": "%23", "&": "%26", '"': "%22", "\n": " "})
+
+
+def timeline(values: npt.ArrayLike, marks: npt.ArrayLike | None = None) -> str:
+    """Values in order of time as columns, each the highest of its part; columns with a mark are red.
+
+    Args:
+        values: (n,); what is not finite is left out.
+        marks: (n,) of truth values.
+
+    Returns:
+        Markdown; empty when no value is finite.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    marked = np.zeros(len(given), dtype=bool) if marks is None else np.asarray(marks, dtype=bool)
+    if not np.isfinite(given).any():
+        return ""
+    low, high = float(np.nanmin(_finite(given))), float(np.nanmax(_finite(given)))
+    paths = {False: "", True: ""}
+    parts = np.array_split(np.arange(len(given)), min(COLUMNS, len(given)))
+    for column, part in enumerate(parts):
+        there = _finite(given[part])
+        if np.isnan(there).all():
+            continue
+        height = 1 + round((HEIGHT - 1) * (float(np.nanmax(there)) - low) / (high - low or 1.0))
+        paths[bool(marked[part].any())] += f"M{2 * column + 1} 30v-{height}"
+    return _markdown(
+        f"<path d='{paths[False]}' stroke='steelblue'/><path d='{paths[True]}' stroke='crimson'/>", 2 * COLUMNS, 31
+    )
+
+
+def bars(figures: Mapping[str, float], beside: Mapping[str, float]) -> str:
+    """Figures of two models beside each other: the first in blue, the other in grey. Markdown; empty for no figure."""
+    names = [name for name in figures if np.isfinite(figures[name])][:MOST_FIGURES]
+    if not names:
+        return ""
+    highest = max(abs(value) for name in names for value in (figures[name], beside.get(name, 0.0))) or 1.0
+    drawn = ""
+    for row, name in enumerate(names):
+        top = 12 * row
+        drawn += f"<text x='0' y='{top + 7}'>{escape(name.replace('_', ' ')[:MOST_NAME])}</text>"
+        sides = [(top, figures[name], "steelblue"), (top + 5, beside.get(name, 0.0), "silver")]
+        for y, value, colour in sides:
+            drawn += f"<path d='M45 {y + 3}h{75 * abs(value) / highest:.1f}' stroke='{colour}'/>"
+    return _markdown(f"<g stroke-width='4' font-size='6'>{drawn}</g>", 2 * COLUMNS, 12 * len(names))
+
+
+def _finite(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _markdown(drawn: str, width: int, height: int) -> str:
+    svg = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{4 * width}'>{drawn}</svg>"
+    return f"![preview](<data:image/svg+xml,{svg.translate(_ENCODED)}>)"
+
+
+def in_order(times: Sequence[object] | npt.ArrayLike) -> npt.NDArray[np.intp]:
+    """Positions by which rows are in order of time; rows of one time keep their order."""
+    return np.argsort(np.asarray(times), kind="stable")
