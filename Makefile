@@ -2,9 +2,10 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
-# `make run` needs the first, everything for developers the second.
-STAMP  := $(VENV)/.installed
-DEV    := $(VENV)/.installed-dev
+# `make run` needs the first, `make serve` the second, everything for developers the third.
+STAMP   := $(VENV)/.installed
+SERVICE := $(VENV)/.installed-service
+DEV     := $(VENV)/.installed-dev
 # Python compiles what is imported when it is imported: all at once takes a minute and half a gigabyte.
 PIP    := $(BIN)/python .ci/install.py $(VENV)/pip.log install --no-deps --no-compile
 # Has the CPU build of torch. Where it cannot be reached, pip takes the wheel from its --find-links, if it is there.
@@ -18,13 +19,13 @@ PEERS_FILES := aiops_assets_tests/benchmarks/peers
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev lock run ui serve test test-changed test-long test-all bench evaluate peers forecasts exhaustion deploy-check \
+.PHONY: help setup service dev lock run ui serve test test-changed test-long test-all bench evaluate peers forecasts exhaustion deploy-check \
 	lint types docs pictures graph-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-setup: $(STAMP) ## make .venv with what `make run` and the other commands need (pip, aiops, dagster)
+setup: $(STAMP) ## make .venv with what `make run` and `make ui` need (pip, aiops, dagster, dg)
 
 $(STAMP): pyproject.toml requirements.lock torch.lock
 	@echo "setting up $(VENV): 150 packages, 0.8 GB to download, 1.9 GB on disk, 2 to 5 minutes; once"
@@ -40,12 +41,19 @@ $(STAMP): pyproject.toml requirements.lock torch.lock
 	@$(BIN)/aiops home > /dev/null
 	@touch $@
 
+service: $(SERVICE) ## the same with what the ML service needs
+
+$(SERVICE): $(STAMP) service.lock
+	@echo "adding what the service needs: 15 packages, 0.2 GB on disk, half a minute; once"
+	@$(PIP) --require-hashes -r service.lock
+	@touch $@
+
 dev: $(DEV) ## the same with what tests, lint, types and docs need
 
 $(DEV): $(STAMP) dev.lock
 	@echo "adding what developers need: 60 packages, 0.5 GB on disk, a minute; once"
 	@$(PIP) --require-hashes -r dev.lock
-	@touch $@
+	@touch $(SERVICE) $@
 
 # What stands in a lock already is kept while it fits; UPGRADE=--upgrade takes the newest of everything.
 COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --generate-hashes --no-emit-package torch --no-annotate \
@@ -55,9 +63,10 @@ $(BIN)/uv:
 	$(MAKE) dev
 
 # Not after `dev`, which fails while a lock lacks something.
-lock: $(BIN)/uv ## the three locks anew, from pyproject.toml and constraints.txt
+lock: $(BIN)/uv ## the locks anew, from pyproject.toml and constraints.txt
 	$(COMPILE) --extra dev --extra bench -c constraints.txt -o dev.lock
-	$(COMPILE) --extra train --extra service --extra ui --extra dg --extra build -c dev.lock -o requirements.lock
+	$(COMPILE) --extra train --extra ui --extra dg --extra build -c dev.lock -o requirements.lock
+	$(COMPILE) --extra train --extra service --extra ui --extra dg --extra build -c dev.lock -o service.lock
 	$(COMPILE) --extra train --extra service --extra cluster --extra ui --extra build -c dev.lock \
 	    -o deploy/image/requirements.lock
 
@@ -67,7 +76,7 @@ run: setup ## from metrics to a served model: the whole chain, then a summary
 ui: setup ## the Dagster UI with history, http://127.0.0.1:3000
 	@$(BIN)/aiops ui
 
-serve: setup ## the ML service, http://127.0.0.1:8080 (docs: /docs)
+serve: service ## the ML service, http://127.0.0.1:8080 (docs: /docs)
 	@$(BIN)/aiops serve
 
 # A worker takes whole files, in the order that conftest.py gives them.

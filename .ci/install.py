@@ -35,7 +35,7 @@ def main(log: Path, arguments: list[str]) -> int:
     threading.Thread(target=heartbeat, args=(done,), daemon=True).start()
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
     with (
-        log.open("w") as kept,
+        log.open("a") as kept,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip,
     ):
         assert pip.stdout is not None

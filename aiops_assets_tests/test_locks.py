@@ -7,20 +7,23 @@ from packaging.requirements import Requirement
 
 from aiops_assets_tests.locks import Locked, constraints, locked, missing_from_lock, read, unmet
 
-LOCKS = ("requirements.lock", "dev.lock", "torch.lock", "deploy/image/requirements.lock")
+LOCKS = ("requirements.lock", "service.lock", "dev.lock", "torch.lock", "deploy/image/requirements.lock")
 EVERYTHING = locked("dev.lock") | locked("torch.lock")
 
 
 def test_every_direct_dependency_is_locked() -> None:
     assert missing_from_lock(("dev", "bench"), EVERYTHING) == []
-    first = locked("requirements.lock") | locked("torch.lock")
-    assert missing_from_lock(("train", "service", "ui", "dg", "build"), first) == []
+    first, second = (locked(name) | locked("torch.lock") for name in ("requirements.lock", "service.lock"))
+    assert missing_from_lock(("train", "ui", "dg", "build"), first) == []
+    assert missing_from_lock(("train", "service", "ui", "dg", "build"), second) == []
 
 
 def test_what_everybody_installs_is_a_part_of_what_developers_do() -> None:
-    first, all_of_it = locked("requirements.lock"), locked("dev.lock")
-    assert first == {name: all_of_it[name] for name in first}
-    assert not {"pytest", "mypy", "ruff", "playwright", "sphinx"} & set(first)
+    first, second, all_of_it = (locked(name) for name in ("requirements.lock", "service.lock", "dev.lock"))
+    assert first == {name: second[name] for name in first}
+    assert second == {name: all_of_it[name] for name in second}
+    assert not {"pytest", "mypy", "ruff", "playwright", "sphinx"} & set(second)
+    assert "numba" not in first
 
 
 def test_every_constraint_is_locked_as_it_says() -> None:

@@ -136,6 +136,12 @@ def of_mlflow(page: Page, folder: Path, environment: Mapping[str, str]) -> None:
     store = f"sqlite:///{folder / 'home' / 'mlflow' / 'mlflow.db'}"
     command = [str(BIN / "mlflow"), "ui", "--backend-store-uri", store, "--port", str(port)]
     with running(command, environment, f"{url}/health", folder):
+        page.goto(f"{url}/#/models")
+        page.wait_for_timeout(5_000)
+        page.keyboard.press("Escape")  # MLflow greets newcomers with a dialog
+        page.wait_for_timeout(1_000)
+        page.get_by_text("Model training", exact=True).first.click()
+        page.wait_for_timeout(2_000)
         shoot(page, f"{url}/#/models", "mlflow-models", text=DETECTOR.replace("_", "-"), seconds=4)
 
 

@@ -93,6 +93,10 @@ def ui(host: str, port: int) -> None:
     environment = dagster_environment(load_settings(os.environ))
     close_dead_runs_of(environment["DAGSTER_HOME"])
     command = [executable("dagster"), "dev", *location_arguments(), "--host", host, "--port", str(port)]
+    # Dagster's first page has only runs of its own schedules, not those of commands.
+    pages = {"runs": "/runs", "graph": "/asset-groups", "all assets": "/assets", "schedules": "/automation"}
+    for about, path in pages.items():
+        click.echo(f"{about.ljust(10)}  http://{host}:{port}{path}")
     sys.stdout.flush()
     # Dagster ends by SIGTERM as by SIGINT, which a shell's background jobs ignore from birth.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -36,4 +36,5 @@ def main() -> None:
         # A missing module of an installed package, or an unknown one, is a bug and is shown as such.
         if extra is None:
             raise
-        sys.exit(f"error: {error.name} is not installed: pip install 'aiops-assets[{extra}]'")
+        here = ", or in a checkout `make service`" if extra == "service" else ""
+        sys.exit(f"error: {error.name} is not installed: pip install 'aiops-assets[{extra}]'{here}")

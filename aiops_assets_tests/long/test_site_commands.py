@@ -102,9 +102,9 @@ def _take_over_environment(clone: Path) -> None:
         path.unlink()  # the other name of the file keeps what it holds
         path.write_bytes(data)
         path.chmod(mode)
-    stamp = made / ".installed"
-    stamp.unlink(missing_ok=True)
-    stamp.touch()
+    for name in (".installed", ".installed-service", ".installed-dev"):
+        (made / name).unlink(missing_ok=True)
+        (made / name).touch()
 
 
 def test_the_first_page(workshop: Workshop, first: str) -> None:
