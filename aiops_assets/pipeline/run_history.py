@@ -22,9 +22,13 @@ def failure_since(dagster_home: str, started: float) -> str:
 
 
 def cancel_since(dagster_home: str, started: float) -> None:
-    """Mark runs that began after ``started`` (Unix seconds) and have not ended as cancelled: their process is gone."""
+    """Mark runs that began after ``started`` (Unix seconds) and did not succeed as cancelled: their process is gone.
+
+    A step that is interrupted fails, and Dagster calls its run failed.
+    """
     since = datetime.fromtimestamp(started - 1, UTC)
-    unfinished = dg.RunsFilter(statuses=[*OPEN, dg.DagsterRunStatus.NOT_STARTED], created_after=since)
+    statuses = [*OPEN, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.FAILURE]
+    unfinished = dg.RunsFilter(statuses=statuses, created_after=since)
     with dg.DagsterInstance.from_config(dagster_home) as instance:
         for record in instance.get_run_records(unfinished):
             instance.report_run_canceled(record.dagster_run, message="Cancelled from the keyboard.")
