@@ -28,7 +28,7 @@ help: ## this list
 setup: $(STAMP) ## make .venv with what `make run` and `make ui` need (pip, aiops, dagster, dg)
 
 $(STAMP): pyproject.toml requirements.lock torch.lock
-	@echo "setting up $(VENV): 150 packages, 0.8 GB to download, 1.9 GB on disk, 2 to 5 minutes; once"
+	@echo "setting up $(VENV): 170 packages from PyPI, 1.8 GB on disk, 2 to 5 minutes; once"
 	@$(PYTHON) -m venv $(VENV)
 	@echo "1 of 3: PyTorch, CPU build"
 	@$(PIP) --retries 1 --require-hashes --index-url $(TORCH_INDEX) -r torch.lock
@@ -36,8 +36,8 @@ $(STAMP): pyproject.toml requirements.lock torch.lock
 	@$(PIP) --require-hashes -r requirements.lock
 	@echo "3 of 3: this package"
 	@$(PIP) --no-build-isolation -e .
-	@$(BIN)/python -m pip --disable-pip-version-check check > $(VENV)/pip.log || \
-	    { cat $(VENV)/pip.log; echo "pyproject.toml wants what the lock does not hold: make lock"; exit 1; }
+	@$(BIN)/python -m pip --disable-pip-version-check check > $(VENV)/pip-check.log || \
+	    { cat $(VENV)/pip-check.log; echo "pyproject.toml wants what the lock does not hold: make lock"; exit 1; }
 	@$(BIN)/aiops home > /dev/null
 	@touch $@
 
@@ -51,7 +51,7 @@ $(SERVICE): $(STAMP) service.lock
 dev: $(DEV) ## the same with what tests, lint, types and docs need
 
 $(DEV): $(STAMP) dev.lock
-	@echo "adding what developers need: 60 packages, 0.5 GB on disk, a minute; once"
+	@echo "adding what developers need: 70 packages, 0.7 GB on disk, a minute; once"
 	@$(PIP) --require-hashes -r dev.lock
 	@touch $(SERVICE) $@
 
@@ -89,10 +89,10 @@ test-changed: dev ## what your change can break, the nearest tests first (a minu
 	@files=$$($(BIN)/python -m aiops_assets_tests.changed $(BASE)) || exit 1; \
 	[ -z "$$files" ] || OMP_NUM_THREADS=1 $(PYTEST) -m "not long" $(TWO) $$files
 
-test-long: dev ## kills, browser, whole deployments, fresh environments, every documented command (half an hour)
+test-long: dev ## kills, browser, whole deployments, fresh environments, every documented command (35 minutes)
 	OMP_NUM_THREADS=1 $(PYTEST) -m long $(TWO)
 
-test-all: dev ## both in one run, as CI does
+test-all: dev ## both in one run, as CI does (42 minutes)
 	OMP_NUM_THREADS=1 $(PYTEST) $(TWO)
 
 bench: dev ## time limits, as ratios measured in one run (some minutes)

@@ -11,7 +11,7 @@ from aiops_assets.commands.tables import console, program, show_table
 from aiops_assets.datasets.selection import active_models, training_set_name, training_sets_of
 from aiops_assets.errors import NotFoundError
 from aiops_assets.families.contract import ModelSpec
-from aiops_assets.settings import Settings
+from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets.storage.handoff import Handoffs, TrainingSetRef
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import open_storage
@@ -112,11 +112,13 @@ def verdict(outcomes: Sequence[Outcome]) -> str:
 
 def _next_steps(out: Console, outcomes: Sequence[Outcome], run: str) -> None:
     aiops = program()
+    # In a checkout, the service's packages come with its target.
+    serve = "make serve" if (PROJECT_ROOT / "Makefile").is_file() else f"{aiops} serve"
     first = next((one.name for one in outcomes if one.champion is not None), "")
     steps = {
         **({f"{aiops} card {first}": "its figures and known weaknesses"} if first else {}),
         f"{aiops} ui": f"this run, its pictures and checks, http://127.0.0.1:3000/runs/{run}".rstrip("/"),
-        f"{aiops} serve": "predictions over HTTP, http://127.0.0.1:8080/docs",
+        serve: "predictions over HTTP, http://127.0.0.1:8080/docs",
     }
     width = max(map(len, steps))
     out.print(Text("next:"))
