@@ -35,5 +35,6 @@ def serve(host: str, port: int, model: str, model_dir: Path | None, demo: bool) 
     try:
         from aiops_assets.service import serving
     except ModuleNotFoundError as error:
-        raise click.ClickException(f"{error.name} is missing: pip install 'aiops-assets[service]'") from None
+        cure = "pip install 'aiops-assets[service]', or in a checkout `make service`"
+        raise click.ClickException(f"{error.name} is missing: {cure}") from None
     serving.serve(load_settings(os.environ), host, port, model, model_dir, demo=demo)
