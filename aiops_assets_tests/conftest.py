@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from aiops_assets.datasets.selection import asset_name
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.settings import PROJECT_ROOT, Settings, load_settings
 from aiops_assets.synthetic.pods import generate
@@ -31,11 +32,7 @@ FEW = ("anomaly-detector", "ensemble-predictor")
 """Models of two views that are fitted in seconds: for tests of what holds whatever is trained."""
 AFTER_DATA = (
     *(spec.view for spec in MODELS if spec.name in FEW),
-    *(
-        f"{name.replace('-', '_')}_{kind}"
-        for name in FEW
-        for kind in ("model", "evaluation", "served", "shadow", "card")
-    ),
+    *(asset_name(name, kind) for name in FEW for kind in ("model", "evaluation", "served", "shadow", "card")),
     "scores",
 )
 """Their assets that are made from raw_metrics or synthetic_series, as the UI names them."""

@@ -27,7 +27,7 @@ GRACE_SECONDS = 30.0
 
 
 class Progress:
-    """How far a run is; ``run`` is its id, once it is known.
+    """The progress of a run; ``run`` is its id, empty until the first event.
 
     Args:
         console: where it is shown.
@@ -67,7 +67,7 @@ class Progress:
                 self._state()
 
     def tick(self) -> None:
-        """Say where it is, if nothing was said for ten seconds. A terminal shows it all the time."""
+        """Print where the run is, if nothing was printed for ten seconds. A terminal shows it all the time."""
         if self._clock() - self._stated >= HEARTBEAT_SECONDS:
             self._state()
 
@@ -103,7 +103,7 @@ class Progress:
         return max(pace * sum(ahead.values()) - spent, 0.0) + max(pace * self._others - others, 0.0)
 
     def __rich__(self) -> Text:
-        """For rich's live display, which asks several times a second."""
+        """The line as rich's live display draws it, several times a second."""
         return Text(self.line(), no_wrap=True, overflow="ellipsis")
 
 

@@ -14,9 +14,8 @@ from rich.text import Text
 from aiops_assets.commands.progress import Progress, follow
 from aiops_assets.commands.summary import summarize
 from aiops_assets.commands.tables import console
-from aiops_assets.datasets.selection import active_models
+from aiops_assets.datasets.selection import active_models, asset_name
 from aiops_assets.errors import AiopsError, SettingsError, StoreError
-from aiops_assets.families.contract import ModelSpec
 from aiops_assets.pipeline.run_lines import LOGGER_NAME
 from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets.storage.served import ServedModels
@@ -51,7 +50,7 @@ def materialize_all(settings: Settings) -> None:
     out.print(Text(f"by hand: {shlex.join(['dagster', *arguments])}", style="dim"))
     before = _versions(settings)
     started = time.time()
-    fits = {_fit_step(spec): (spec.name, spec.family.typical_seconds) for spec in specs}
+    fits = {asset_name(spec.name, "model"): (spec.name, spec.family.typical_seconds) for spec in specs}
     progress = Progress(out, fits, START_SECONDS + STEPS_SECONDS * len(specs))
     log = settings.aiops_home / "logs" / "newest-run.log"
     command = [executable("dagster"), *arguments, "--config-json", LOGGER]
@@ -78,11 +77,6 @@ def _announcement(settings: Settings) -> str:
     source = settings.data_source if settings.data_source == settings.mode else f"auto: {settings.mode}"
     minutes = f"about {max(round(seconds / 60), 1)} min" if seconds >= 60 else "less than a minute"
     return f"training {len(specs)} models, DATA_SOURCE={source}, {minutes} on two cores; Ctrl-C cancels"
-
-
-def _fit_step(spec: ModelSpec) -> str:
-    """Name of the step that fits a model."""
-    return f"{spec.name.replace('-', '_')}_model"
 
 
 def selection(settings: Settings) -> list[str]:

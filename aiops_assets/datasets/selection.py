@@ -19,6 +19,11 @@ def training_sets_of(specs: Sequence[ModelSpec]) -> list[tuple[View, str]]:
     return [(VIEWS[view], source) for view, source in dict.fromkeys((spec.view, spec.source) for spec in specs)]
 
 
+def asset_name(name: str, kind: str) -> str:
+    """Name of what is made of a model: ``anomaly-detector``, ``model`` -> ``anomaly_detector_model``."""
+    return f"{name.replace('-', '_')}_{kind}"
+
+
 def training_set_name(view: str, source: str) -> str:
     """Name of a training set in asset keys and handoffs."""
     return f"{view}_{source}" if source else view

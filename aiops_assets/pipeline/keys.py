@@ -6,6 +6,7 @@ it. Letters, digits and underscores alone need no quotes in a selection.
 
 import dagster as dg
 
+from aiops_assets.datasets.selection import asset_name
 from aiops_assets.families.contract import ModelSpec
 
 TRAINING_SET, MODEL, EVALUATION, SERVED, SHADOW, CARD = (
@@ -24,8 +25,8 @@ HANDED_OVER_AS = "aiops/handed_over_as"
 
 
 def key_of(name: str, kind: str) -> dg.AssetKey:
-    """Key of what is made of a model or a view: ``anomaly-detector``, ``model`` -> ``anomaly_detector_model``."""
-    return dg.AssetKey(f"{group_of(name)}_{kind}")
+    """Key of what is made of a model."""
+    return dg.AssetKey(asset_name(name, kind))
 
 
 def group_of(name: str) -> str:

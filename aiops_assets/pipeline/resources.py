@@ -133,7 +133,7 @@ class HandoffIOManager(dg.ConfigurableIOManager):
 
 
 def _place(context: dg.OutputContext) -> tuple[str, ...]:
-    """Where the reference of an asset lies: as its metadata say, else under its key."""
+    """The path below ``handoff/`` of an asset's reference: the one that its metadata name, else its key."""
     place = context.definition_metadata.get(HANDED_OVER_AS)
     return tuple(str(place).split("/")) if place else tuple(context.asset_key.path)
 

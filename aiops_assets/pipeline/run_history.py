@@ -22,7 +22,7 @@ def failure_since(dagster_home: str, started: float) -> str:
 
 
 def cancel_since(dagster_home: str, started: float) -> None:
-    """Mark runs that began after ``started`` (Unix seconds) and did not succeed as cancelled: their process is gone.
+    """Mark runs that began after ``started`` (Unix seconds) and did not succeed as cancelled; their process has ended.
 
     A step that is interrupted fails, and Dagster calls its run failed.
     """

@@ -84,7 +84,7 @@ class TaskReport(Protocol[Prediction]):
         """PNG of a model's predictions for a hold-out; ``rows`` are those of the training set."""
 
     def holdout_preview(self, predictions: Prediction, rows: pd.DataFrame) -> str:
-        """Markdown of a small picture of the same; empty where there is nothing to show."""
+        """Markdown of a small picture of predictions for a hold-out; empty where there is nothing to show."""
 
     def probe(self, prediction: Prediction, threshold: float | None) -> tuple[dict[str, float], bytes]:
         """Figures and PNG of what a served model predicts when nothing is wrong."""

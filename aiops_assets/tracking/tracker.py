@@ -219,7 +219,7 @@ class Tracker:
         registered = self.find(name, version)
         if registered is None:
             raise NotFoundError(
-                f"MLflow has no version {version} of {name}: materialize {name.replace('-', '_')}_model again",
+                f"MLflow has no version {version} of {name}: materialize its model asset again",
                 code="unknown_to_mlflow",
                 version=version,
             )
