@@ -13,8 +13,9 @@ AiopsError
 │   ├── PrometheusAccessError  401, 403, a redirect, a login page
 │   ├── PrometheusQueryError   Prometheus does not take the query; carries its own text
 │   │   └── PrometheusTooMuch  too many samples or too long: a shorter range may pass
-│   └── PrometheusAnswerError  an answer that breaks the API's contract
-│       └── PrometheusPartial  an answer that is marked incomplete by a warning
+│   ├── PrometheusAnswerError  an answer that breaks the API's contract
+│   │   └── PrometheusPartial  an answer that is marked incomplete by a warning
+│   └── OtherClusterError      the server is of another cluster than the days that are stored
 ├── ServiceError               the ML service gave no answer that can be used
 │   ├── ServiceRefused         4xx: the request is wrong; carries the server's own words and the status
 │   └── ServiceUnavailable     no connection, time-out, 5xx, an answer that breaks the contract
@@ -95,6 +96,10 @@ class PrometheusAnswerError(PrometheusError):
 
 class PrometheusPartial(PrometheusAnswerError):
     """An answer that is marked incomplete by a warning."""
+
+
+class OtherClusterError(PrometheusError):
+    """The server is of another cluster than the days that are stored under the same name; nothing was fetched."""
 
 
 class ServiceError(AiopsError):

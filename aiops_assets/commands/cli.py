@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import click
 
 from aiops_assets import __version__
-from aiops_assets.commands import cards, champions, outlook, quality, serve
+from aiops_assets.commands import cards, champions, lake, outlook, quality, serve
 from aiops_assets.commands.errors import one_line_errors
 from aiops_assets.commands.tables import show_table
 from aiops_assets.errors import IntegrityError, SettingsError
@@ -139,6 +139,7 @@ def lineage(name: str, as_json: bool) -> None:
         click.echo(f"MLflow run        {chain.run_id}  {chain.run_url}")
         click.echo(f"Dagster run       {chain.dagster_run_id}")
         click.echo(f"code              {chain.code_version}")
+        click.echo(f"cluster           {' '.join((chain.cluster, *chain.cluster_ids))}")
         click.echo(f"training set      {chain.training_set}")
         click.echo(f"source            {chain.effective_source}")
         for query in chain.queries:
@@ -162,4 +163,5 @@ main.add_command(champions.doctor)
 main.add_command(cards.card)
 main.add_command(cards.compare)
 main.add_command(outlook.outlook)
+main.add_command(lake.lake)
 main.add_command(serve.serve)

@@ -4,21 +4,27 @@ The newest instants change until they have settled, and some samples arrive late
 settle time is requested, every fetch requests the last hour again, and a day closes when both have passed its end.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import IntegrityError, NotFoundError, PrometheusError, PrometheusUnreachable
 from aiops_assets.prometheus.client import PrometheusClient
-from aiops_assets.storage.lake import DayInfo, Lake
+from aiops_assets.storage.day_info import DayInfo
+from aiops_assets.storage.day_state import Expectation
+from aiops_assets.storage.lake import Lake
 from aiops_assets.timeseries.catalog import MetricSpec
-from aiops_assets.timeseries.series import EPOCH
+from aiops_assets.timeseries.quality import outside_mask
+from aiops_assets.timeseries.series import DAY_SECONDS, EPOCH, Floats
 
 DAY = timedelta(days=1)
 OVERLAP = timedelta(hours=1)
 """The newest part of fetched samples that is requested again: some arrive late (sidecars, remote write)."""
+MAX_OUTSIDE_SHARE = 0.1
+"""An answer of which a larger share cannot be true has another unit, or belongs to another query."""
 LIVE = timedelta(hours=2)
 """A span up to this length is one request for any number of series, so that they are not counted first."""
 
@@ -46,6 +52,7 @@ class MetricFetch:
         revised: number of stored values that changed.
         damaged: messages about damaged files that were fetched again.
         not_finite: number of NaN and infinite samples in the answers.
+        outside: day -> number of its samples that were not stored, because they are outside the metric's bounds.
         archive_away: why the archive was not queried for days that the server no longer has; they stay open.
     """
 
@@ -56,10 +63,16 @@ class MetricFetch:
     revised: int
     damaged: tuple[str, ...]
     not_finite: int
+    outside: Mapping[date, int] = field(default_factory=dict)
     archive_away: str = ""
 
+    @property
+    def incomplete(self) -> dict[date, float]:
+        """Days whose newest answer lacked series -> the share (0 to 1) that it lacked."""
+        return {day: info.lacking for day, info in self.infos.items() if info and info.lacking}
 
-def _ignore(progress: Progress) -> None:
+
+def _ignore(_: object) -> None:
     """The default listener, which does nothing."""
 
 
@@ -73,12 +86,17 @@ def ingest_metric(
     archive: PrometheusClient | None = None,
     archive_away: str = "",
     refetch: bool = False,
+    cluster_id: str = "",
+    check_archive: Callable[[PrometheusClient], None] = _ignore,
     on_progress: Callable[[Progress], None] = _ignore,
 ) -> MetricFetch:
     """Update days of a metric up to ``now``, and request only what the lake lacks.
 
     A closed day is not requested again, but its file is read: a damaged one is fetched anew. A day is written as soon
     as its last samples are there, so that an interrupted fetch resumes at the first day that it did not finish.
+
+    A day whose answer lacks series stays open and is requested again as a whole. What it should hold is known from
+    the days of the metric's companion, which is fetched first for that reason, and from what is stored.
 
     Args:
         client: the server.
@@ -89,7 +107,10 @@ def ingest_metric(
         archive: a server with more history. Past days that begin without a sample are requested of it as a whole;
             they stay open until it has answered. If it cannot be reached, the fetch goes on without it.
         archive_away: why the archive cannot be used this time; days for which it would be needed stay open.
-        refetch: request all instants of each day, also of closed ones: samples may have arrived hours late.
+        refetch: request all instants of each day, also of closed ones: samples may have arrived hours late. What is
+            stored and not in a complete answer is removed.
+        cluster_id: which cluster the server is of, for the records.
+        check_archive: called before the archive is queried; raises where it is of another cluster.
         on_progress: called after each finished day.
 
     Raises:
@@ -100,11 +121,11 @@ def ingest_metric(
     if now.tzinfo is None:
         raise ValueError(f"{now}: give a time with a time zone")
     lake.sweep(metric)
-    ingest = _Ingest(lake, metric, now, on_progress)
+    ingest = _Ingest(lake, metric, now, on_progress, cluster_id, refetch)
     windows = ingest.plan(sorted(set(days)), refetch)
     truncated = ingest.fetch(client, windows, "prometheus", keep_open=archive is not None)
     if archive is not None and truncated and not archive_away:
-        archive_away = ingest.fetch_from_archive(archive, truncated)
+        archive_away = ingest.fetch_from_archive(archive, truncated, check_archive)
     return MetricFetch(
         metric=metric,
         infos=ingest.infos,
@@ -113,6 +134,7 @@ def ingest_metric(
         revised=ingest.revised,
         damaged=tuple(ingest.damaged),
         not_finite=ingest.not_finite,
+        outside=ingest.outside,
         archive_away=archive_away if truncated else "",
     )
 
@@ -143,12 +165,16 @@ class _Ingest:
     metric: MetricSpec
     now: datetime
     on_progress: Callable[[Progress], None]
+    cluster_id: str = ""
+    refetch: bool = False
     infos: dict[date, DayInfo | None] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
     fetched: set[date] = field(default_factory=set)
     requested: int = 0
     revised: int = 0
     not_finite: int = 0
+    outside: dict[date, int] = field(default_factory=dict)
+    lost: float = 0.0
 
     def plan(self, days: Sequence[date], refetch: bool) -> list[_Window]:
         """The windows to request, in order of time; stored days are verified on the way."""
@@ -163,7 +189,8 @@ class _Ingest:
             if info is not None and not refetch:
                 if info.closed:
                     continue
-                start = max(begin, self._floor(whole_until - OVERLAP))
+                if not info.incomplete_since:
+                    start = max(begin, self._floor(whole_until - OVERLAP))
             if start < end:
                 closing = end == begin + DAY and self.now > end + settle + OVERLAP
                 windows.append(_Window(day, start, end, closing, begun, info.series if info else 0))
@@ -194,7 +221,9 @@ class _Ingest:
                 self.on_progress(Progress(self.metric.name, window.day, done, len(windows), samples))
         return truncated
 
-    def fetch_from_archive(self, archive: PrometheusClient, truncated: Sequence[_Window]) -> str:
+    def fetch_from_archive(
+        self, archive: PrometheusClient, truncated: Sequence[_Window], check: Callable[[PrometheusClient], None]
+    ) -> str:
         """Request whole days of the archive; why it could not be reached, empty if it was.
 
         Raises:
@@ -202,6 +231,7 @@ class _Ingest:
         """
         whole = [replace(window, start=_midnight(window.day)) for window in truncated]
         try:
+            check(archive)
             self.fetch(archive, whole, "thanos", keep_open=False)
         except PrometheusUnreachable as error:
             return str(error).replace("PROMETHEUS_URL", "THANOS_URL")
@@ -252,6 +282,12 @@ class _Ingest:
                 parts = []
 
     def _store(self, window: _Window, frame: pd.DataFrame, source: str, *, closed: bool) -> None:
+        wrong = outside_mask(frame.to_numpy(), self.metric)
+        if n_wrong := int(wrong.sum()):
+            self.outside[window.day] = self.outside.get(window.day, 0) + n_wrong
+            # Of an answer in another unit, the values that happen to be inside are no samples either.
+            is_other_unit = n_wrong > MAX_OUTSIDE_SHARE * int(frame.notna().to_numpy().sum())
+            frame = frame.mask(wrong | is_other_unit)
         info, revised = self.lake.upsert_day(
             self.metric,
             window.day,
@@ -260,11 +296,34 @@ class _Ingest:
             fetched_until=window.end,
             closed=closed,
             source=source,
+            expectation=Expectation(self._counted(window), self.lost),
+            replace=self.refetch,
+            outside=n_wrong,
+            cluster_id=self.cluster_id,
         )
         self.infos[window.day] = info
         self.revised += revised
         if info is not None:
             self.fetched.add(window.day)
+            self.lost = max(self.lost, info.lacking)
+
+    def _counted(self, window: _Window) -> Floats:
+        """Number of series that the server counted, at each instant of the day before the window's end; else NaN."""
+        step = self.metric.step_seconds
+        begin, n_instants = _midnight(window.day), DAY_SECONDS // step
+        counted = np.full(n_instants, np.nan)
+        if not self.metric.counts_series:
+            return counted
+        try:
+            wide = self.lake.read_day(self.metric.members, window.day)[0]
+        except (NotFoundError, IntegrityError):  # a damaged file is fetched anew with the companion itself
+            return counted
+        if wide.shape[1] != 1:
+            return counted
+        seconds = ((wide.index - pd.Timestamp(begin)) // pd.Timedelta(seconds=1)).to_numpy()
+        kept = (seconds % step == 0) & (wide.index < pd.Timestamp(window.end))
+        counted[seconds[kept] // step] = wide.to_numpy()[kept, 0]
+        return counted
 
     def _count_series(self, client: PrometheusClient, spans: Sequence[Sequence[_Window]]) -> int:
         """Expected number of series, which decides the size of requests; queried once, and only for a long span."""

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pandas as pd
 
+from aiops_assets.datasets.identity import archive_check, identify
 from aiops_assets.datasets.ingest import MetricFetch, ingest_metric
 from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.window import Window, draw_pods, read_cluster, read_pods, read_window
@@ -36,6 +37,8 @@ NEWEST = timedelta(hours=1)
 """A pod without a sample within this time is gone."""
 STALE = timedelta(hours=1)
 """A window that ended longer ago than this says nothing about the present."""
+INCOMPLETE_AGAIN = timedelta(hours=1)
+"""A past day whose answer lacked series is requested again as a whole, which for many pods is dear."""
 SYNTHETIC, FETCHED, CACHED = "synthetic", "prometheus", "cached"
 
 
@@ -93,7 +96,12 @@ def generated_window(settings: Settings, now: datetime) -> NewestWindow:
 
 
 def fetch_newest(
-    client: PrometheusClient, lake: Lake, now: datetime, archive: PrometheusClient | None = None
+    client: PrometheusClient,
+    lake: Lake,
+    now: datetime,
+    archive: PrometheusClient | None = None,
+    *,
+    servers: tuple[str, str] = ("", ""),
 ) -> list[MetricFetch]:
     """Fetch today, and yesterday until it has closed, up to now. The asset ``raw_metrics`` fetches older days.
 
@@ -102,18 +110,33 @@ def fetch_newest(
         lake: the lake that stores the days.
         now: present time, with time zone.
         archive: a server with more history; without it a day that the server has only in part is closed as it is.
+        servers: host:port of the server and of the archive, for records and messages.
 
     Raises:
+        OtherClusterError: the server is of another cluster than the days of the lake; nothing is fetched.
         PrometheusError: there is no usable answer; what was fetched until then is stored.
         StoreError: the lake cannot be read or written.
     """
     client.probe()
+    cluster_id = identify(client, lake, servers[0], now)
+    check_archive = archive_check(lake, servers[1], now)
     today = now.astimezone(UTC).date()
     fetches: list[MetricFetch] = []
     away = ""
-    for metric in (*ENGINE_METRICS, *FORECAST_METRICS):
-        days = [day for day in (today - timedelta(days=1), today) if not _closed(lake, metric, day)]
-        fetch = ingest_metric(client, lake, metric, days, now, archive=archive, archive_away=away)
+    metrics = (*ENGINE_METRICS, *FORECAST_METRICS)
+    for metric in [spec for one in metrics for spec in ((one.members, one) if one.counts_series else (one,))]:
+        days = [day for day in (today - timedelta(days=1), today) if _is_due(lake, metric, day, now)]
+        fetch = ingest_metric(
+            client,
+            lake,
+            metric,
+            days,
+            now,
+            archive=archive,
+            archive_away=away,
+            cluster_id=cluster_id,
+            check_archive=check_archive,
+        )
         away = away or fetch.archive_away
         fetches.append(fetch)
     return fetches
@@ -213,8 +236,11 @@ def _between(series: PodSeries, after: pd.Timestamp, until: pd.Timestamp) -> Pod
     return replace(series, times=series.times[first:stop], values=values, kind=series.kind[:, first:stop])
 
 
-def _closed(lake: Lake, metric: MetricSpec, day: date) -> bool:
+def _is_due(lake: Lake, metric: MetricSpec, day: date, now: datetime) -> bool:
+    """Whether a day is to be requested: an open one is, but a past one that lacks series once an hour at most."""
     with suppress(IntegrityError):  # fetched again
         info = lake.info(metric, day)
-        return info is not None and info.closed
-    return False
+        if info is None or not info.incomplete_since or day == now.astimezone(UTC).date():
+            return info is None or not info.closed
+        return not info.closed and now - datetime.fromisoformat(info.fetched) >= INCOMPLETE_AGAIN
+    return True

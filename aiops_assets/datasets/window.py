@@ -9,8 +9,10 @@ from datetime import date, datetime
 import numpy as np
 import pandas as pd
 
+from aiops_assets.datasets.identity import require_one_cluster
 from aiops_assets.errors import IntegrityError, NotFoundError, SchemaError
-from aiops_assets.storage.lake import DayInfo, Lake
+from aiops_assets.storage.day_info import DayInfo
+from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.records import Day
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU, MetricSpec
 from aiops_assets.timeseries.quality import WindowCoverage, window_coverage
@@ -43,7 +45,11 @@ class Window:
 
 
 def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] = ENGINE_METRICS) -> Window:
-    """Verify and count the samples of metrics on some days; missing ones lower the coverage and are not an error."""
+    """Verify and count the samples of metrics on some days; missing ones lower the coverage and are not an error.
+
+    Raises:
+        IntegrityError: the days are of several clusters.
+    """
     infos: dict[str, dict[date, DayInfo]] = {metric.name: {} for metric in metrics}
     pod_minutes: Counter[str] = Counter()
     damaged = []
@@ -58,7 +64,8 @@ def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] 
                 continue
             if metric is POD_CPU:
                 pod_minutes.update(dict(zip(map(pod_of, wide.columns), wide.count().tolist(), strict=True)))
-    got = {name: {day: info.got for day, info in found.items()} for name, found in infos.items()}
+    got = {name: {day: info.covered for day, info in found.items()} for name, found in infos.items()}
+    require_one_cluster(lake, [info.cluster_id for found in infos.values() for info in found.values()])
     newest = [max(datetime.fromisoformat(i.fetched) for i in found.values()) for found in infos.values() if found]
     return Window(
         days=tuple(days),
@@ -155,4 +162,5 @@ def _day(day: date, infos: Mapping[str, Mapping[date, DayInfo]]) -> Day:
         metrics=metrics,
         closed=all(info.closed for info in found.values()),
         revised=sum(info.revised for info in found.values()),
+        cluster_id=next((info.cluster_id for info in found.values() if info.cluster_id), ""),
     )

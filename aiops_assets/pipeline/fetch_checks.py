@@ -1,4 +1,4 @@
-"""Checks of raw_metrics, evaluated during the fetch. They only warn: training sets check their window themselves."""
+"""Checks of raw_metrics, evaluated during the fetch. None blocks: training sets check their window themselves."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -8,17 +8,22 @@ import dagster as dg
 from aiops_assets.datasets.ingest import MetricFetch
 from aiops_assets.storage.lake import Lake
 from aiops_assets.timeseries.catalog import MEMBERS
-from aiops_assets.timeseries.quality import FULL_DAY, count_outside
+from aiops_assets.timeseries.quality import FULL_DAY
 
 WARNINGS = {
     "server_reached": "Warns when the server could not be reached, so that nothing new was fetched.",
     "archive_reached": "Warns if THANOS_URL could not be reached for days that the server lacks. They stay open.",
     "day_coverage": "Warns of single days with less than 90 % of their samples. The window as a whole is judged where "
     "it is trained on.",
-    "bounds": "Warns of values outside the catalogue's bounds in what was fetched.",
+    "complete": "Fails when an answer had fewer series than the server counted, or than it had before. Such days stay "
+    "open and are requested again.",
+    "bounds": "Warns of values outside the catalogue's bounds in what was fetched. They are not stored.",
     "members": "Warns when a node stood behind an average for a part of the time only.",
     "stored_files": "Warns of damaged day files, which were fetched again.",
 }
+
+FAILURES = {"complete"}
+"""Checks that fail instead of warning: what is stored is known to lack something. No check of a fetch blocks."""
 
 
 def check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
@@ -41,13 +46,17 @@ def check_results(
         "server_reached": problem,
         "archive_reached": next((fetch.archive_away for fetch in fetches if fetch.archive_away), ""),
         "day_coverage": _listed(_uncovered(fetches, days)),
-        "bounds": _listed(_out_of_bounds(fetches, lake)),
+        "complete": _listed(_incomplete(fetches)),
+        "bounds": _listed(_out_of_bounds(fetches)),
         "members": _listed(_missing_members(fetches, lake)),
         "stored_files": _listed([message for fetch in fetches for message in fetch.damaged]),
     }
     return [
         dg.AssetCheckResult(
-            check_name=name, passed=not text, severity=dg.AssetCheckSeverity.WARN, description=text or None
+            check_name=name,
+            passed=not text,
+            severity=dg.AssetCheckSeverity.ERROR if name in FAILURES else dg.AssetCheckSeverity.WARN,
+            description=text or None,
         )
         for name, text in problems.items()
     ]
@@ -78,15 +87,23 @@ def _uncovered(fetches: Sequence[MetricFetch], days: Sequence[date]) -> list[str
     return found
 
 
-def _out_of_bounds(fetches: Sequence[MetricFetch], lake: Lake) -> list[str]:
+def _incomplete(fetches: Sequence[MetricFetch]) -> list[str]:
+    """Messages about days whose answers lacked series."""
+    return [
+        f"{fetch.metric.name} {day}: {share:.0%} of the series that the server has were not in its answer"
+        for fetch in fetches
+        for day, share in fetch.incomplete.items()
+    ]
+
+
+def _out_of_bounds(fetches: Sequence[MetricFetch]) -> list[str]:
     """Messages about fetched days with impossible values."""
-    found = []
-    for fetch in fetches:
-        for day in fetch.fetched:
-            if outside := count_outside(lake.read_day(fetch.metric, day)[0], fetch.metric):
-                bounds = f"{fetch.metric.lower} to {fetch.metric.upper}"
-                found.append(f"{fetch.metric.name} {day}: {outside} values outside {bounds}; is a unit wrong?")
-    return found
+    return [
+        f"{fetch.metric.name} {day}: {outside} values outside {fetch.metric.lower} to {fetch.metric.upper} were not "
+        "stored; is a unit wrong?"
+        for fetch in fetches
+        for day, outside in fetch.outside.items()
+    ]
 
 
 def _missing_members(fetches: Sequence[MetricFetch], lake: Lake) -> list[str]:

@@ -100,6 +100,11 @@ class PrometheusResource(dg.ConfigurableResource[None]):
         """Host and port, for records."""
         return urlsplit(self.url).netloc
 
+    @property
+    def archive(self) -> str:
+        """Host and port of the archive, for records; empty without one."""
+        return urlsplit(self.thanos_url).netloc
+
     def _transport(self, url: str) -> RequestsTransport:
         return RequestsTransport(
             url,

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import PrometheusAnswerError, PrometheusTooMuch
-from aiops_assets.prometheus.answers import Floats, read_vector
+from aiops_assets.prometheus.answers import Floats, parsed, read_vector
 from aiops_assets.prometheus.chunks import Chunk, plan_chunks
 from aiops_assets.prometheus.matrix import Matrix, read_matrix
 from aiops_assets.prometheus.retry import Retry
 from aiops_assets.prometheus.transport import TIMEOUT_SECONDS, Answer, Transport
+from aiops_assets.timeseries.catalog import series_count
 
 __all__ = ["Chunk", "PrometheusClient", "plan_chunks"]
 
@@ -80,6 +81,22 @@ class PrometheusClient:
             raise ValueError(f"{at}: give a time with a time zone")
         return self._instant(promql, {"time": f"{at.timestamp():.3f}"})
 
+    def configuration(self) -> str:
+        """The server's configuration as YAML, secrets masked by the server itself; empty where it shows none.
+
+        Thanos has none, and many proxies do not let it through.
+
+        Raises:
+            PrometheusUnreachable: the server cannot be reached.
+        """
+
+        def read(answer: Answer) -> str:
+            document = parsed(answer.body) if answer.status == 200 else None
+            data = document.get("data") if document else None
+            return str(data.get("yaml", "")) if isinstance(data, dict) else ""
+
+        return self._ask("/api/v1/status/config", {}, read)
+
     def count_series(self, promql: str, at: datetime) -> int:
         """Number of series that a query has at one instant.
 
@@ -87,8 +104,7 @@ class PrometheusClient:
             PrometheusError: no answer that can be used; the class says why.
             ValueError: ``at`` has no time zone.
         """
-        # A comment in the query would hide the closing bracket.
-        counts = self.query(f"count({promql}\n)" if "#" in promql else f"count({promql})", at)
+        counts = self.query(series_count(promql), at)
         if len(counts) > 1 or not all(math.isfinite(count) for _, count in counts):
             raise PrometheusAnswerError(
                 f"a count is one number, and not {counts}; PROMETHEUS_URL must be Prometheus",

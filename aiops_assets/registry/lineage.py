@@ -40,7 +40,10 @@ class DayState(Record):
 
 
 class Lineage(Record):
-    """The origin of a served model. ``problems`` follow the order of the chain; empty: every digest is right."""
+    """The origin of a served model. ``problems`` follow the order of the chain; empty: every digest is right.
+
+    ``cluster`` is the value of CLUSTER, ``cluster_ids`` the clusters that its days turned out to be of.
+    """
 
     name: str
     version: int
@@ -50,6 +53,8 @@ class Lineage(Record):
     run_url: str
     dagster_run_id: str
     code_version: str
+    cluster: str
+    cluster_ids: tuple[str, ...]
     effective_source: str
     training_set: str
     queries: tuple[str, ...]
@@ -100,6 +105,8 @@ class LineageReader:
             run_url=manifest.run_url if manifest else "",
             dagster_run_id=manifest.dagster_run_id if manifest else "",
             code_version=manifest.code_version if manifest else "",
+            cluster=manifest.cluster if manifest else "",
+            cluster_ids=source.cluster_ids if source else (),
             effective_source=champion.effective_source,
             training_set=self.training_sets.locate(manifest.view, manifest.data_version) if manifest else "",
             queries=tuple(source.queries.values()) if source else (),

@@ -5,7 +5,7 @@ Rows never become Python objects: 1,000 series of 288 samples are encoded or dec
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiops_assets.errors import IntegrityError, SchemaError
+from aiops_assets.timeseries.completeness import lost_since
 from aiops_assets.timeseries.schema import DIGEST_BYTES
 from aiops_assets.timeseries.series import DAY_SECONDS, EPOCH, Floats
 
@@ -74,26 +75,67 @@ class DaySamples:
         """Number of instants of the day before ``end`` (Unix microseconds)."""
         return max(0, (end - self.begin) // self.step)
 
-    def updated(self, new: "DaySamples") -> "tuple[DaySamples, int]":
-        """Both days' samples, where new ones replace stored ones, and how many stored values changed.
+    def updated(self, new: "DaySamples", *, replace: bool = False) -> "Update":
+        """Both days' samples, where new ones replace stored ones.
 
         A value that differs by :data:`SAME` or less stays as stored: a server adds up series in any order.
+
+        Args:
+            new: samples of an answer, on the same grid.
+            replace: at each instant at which the answer has any series it is the whole truth: stored samples that it
+                lacks are removed there. Without it they stay.
         """
         names = sorted({*self.names, *new.names})
+        stored, answer = self._rows(names), new._rows(names)
+        same = np.isnan(answer) | np.isclose(stored, answer, rtol=SAME, atol=0.0)
+        values = np.where(same, stored, answer)
+        if replace:
+            values[:, new.covered] = np.where(np.isnan(answer), np.nan, values)[:, new.covered]
+        changed = ~np.isnan(stored) & (np.isnan(values) | ~same)
+        merged = DaySamples(self.begin, self.step, names, values).without_empty()
+        return Update(merged, int(np.count_nonzero(changed)), lost_since(stored, answer))
+
+    @classmethod
+    def empty(cls, like: "DaySamples") -> "DaySamples":
+        """The same grid without any series."""
+        return cls(like.begin, like.step, [], np.empty((0, like.values.shape[1])))
+
+    def without(self, names: Collection[str]) -> "DaySamples":
+        """The samples of all series but these."""
+        kept = [i for i, name in enumerate(self.names) if name not in names]
+        return DaySamples(self.begin, self.step, [self.names[i] for i in kept], self.values[kept])
+
+    def without_empty(self) -> "DaySamples":
+        """The series that have a sample."""
+        there = (~np.isnan(self.values)).any(axis=1)
+        return self if there.all() else self.without({self.names[i] for i in np.flatnonzero(~there)})
+
+    def _rows(self, names: list[str]) -> Floats:
+        """(len(names), n_instants) of values, a row a name; NaN for a series that the day does not have."""
         place = {name: i for i, name in enumerate(names)}
         values = np.full((len(names), self.values.shape[1]), np.nan)
         values[[place[name] for name in self.names]] = self.values
-        rows = [place[name] for name in new.names]
-        old = values[rows]
-        same = np.isnan(new.values) | np.isclose(old, new.values, rtol=SAME, atol=0.0)
-        values[rows] = np.where(same, old, new.values)
-        revised = np.count_nonzero(~same & ~np.isnan(old))
-        return DaySamples(self.begin, self.step, names, values), int(revised)
+        return values
 
     def to_wide(self) -> pd.DataFrame:
         """(instants, series): the index ``timestamp`` has the instants covered (UTC, us), the columns are the names."""
         index = pd.DatetimeIndex(self.instants[self.covered].view("M8[us]"), name=LONG_COLUMNS[0]).tz_localize("UTC")
         return pd.DataFrame(self.values[:, self.covered].T, index=index, columns=pd.Index(self.names, dtype=str))
+
+
+@dataclass(frozen=True)
+class Update:
+    """A day after new samples.
+
+    Attributes:
+        samples: the day's samples.
+        revised: number of stored values that changed or were removed.
+        lost: share (0 to 1) of stored samples that the answer lacks, at the instants at which it has any series.
+    """
+
+    samples: DaySamples
+    revised: int
+    lost: float
 
 
 def from_wide(wide: pd.DataFrame, day: date, step_seconds: int) -> DaySamples:

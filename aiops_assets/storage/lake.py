@@ -5,9 +5,10 @@ The query is part of the path: a changed query is a new series, never mixed with
 """
 
 import hashlib
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 from pydantic import ValidationError
@@ -15,13 +16,16 @@ from pydantic import ValidationError
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
 from aiops_assets.storage import day_file
 from aiops_assets.storage.day_file import DaySamples
-from aiops_assets.storage.day_state import DayState
+from aiops_assets.storage.day_info import DayInfo, describe, incomplete_since
+from aiops_assets.storage.day_state import DayState, Expectation
 from aiops_assets.storage.records import Record
 from aiops_assets.storage.storage import Storage
 from aiops_assets.timeseries.catalog import MetricSpec
 
 ATTEMPTS = 10
 """How often a write is tried when another process writes the same day."""
+PATIENCE = timedelta(hours=24)
+"""A day whose answers lack series for so long, and bring nothing new, closes as it is: the server has no more."""
 
 
 @dataclass(frozen=True)
@@ -30,56 +34,6 @@ class StoredQuery:
 
     name: str
     promql: str
-
-
-class DayInfo(Record):
-    """The metadata of a day file.
-
-    Attributes:
-        metric: name of the metric.
-        day: UTC day, ISO.
-        query: PromQL.
-        unit: unit of the values.
-        step_seconds: distance of two instants, seconds.
-        digest: digest of the rows, 32 hex digits (:func:`aiops_assets.storage.day_file.wide_digest`).
-        series: number of series, each with a sample.
-        samples: number of stored values.
-        got: instants of the day's grid at which any series has a sample.
-        expected: instants of the grid up to ``fetched_until``.
-        reason: "complete", or why ``got`` is less than ``expected`` or the day is still open.
-        fetched: ISO time of the last fetch.
-        fetched_until: ISO time, exclusive: the end of what was requested so far.
-        closed: the day is complete and will not be requested again.
-        revised: number of values that later fetches changed, summed over fetches.
-        source: "prometheus" or "thanos": which server the newest samples came from.
-    """
-
-    metric: str
-    day: str
-    query: str
-    unit: str
-    step_seconds: int
-    digest: str
-    series: int
-    samples: int
-    got: int
-    expected: int
-    reason: str
-    fetched: str
-    fetched_until: str
-    closed: bool
-    revised: int
-    source: str
-
-    @property
-    def coverage(self) -> float:
-        """The share (0 to 1) of the requested instants at which any series has a sample."""
-        return self.got / self.expected if self.expected else 0.0
-
-    @property
-    def requested_until(self) -> datetime:
-        """``fetched_until`` as a time."""
-        return datetime.fromisoformat(self.fetched_until)
 
 
 class FetchOutcome(Record):
@@ -124,6 +78,10 @@ class Lake:
         fetched_until: datetime,
         closed: bool,
         source: str = "prometheus",
+        expectation: Expectation | None = None,
+        replace: bool = False,
+        outside: int = 0,
+        cluster_id: str = "",
     ) -> tuple[DayInfo | None, int]:
         """Merge samples into a day, by (series, time): the new value wins, no new value keeps the stored one.
 
@@ -137,8 +95,14 @@ class Lake:
                 its labels as JSON; NaN: no sample.
             fetched: time of the fetch.
             fetched_until: end (exclusive) of what was requested; a later end that is stored already stays.
-            closed: whether the day is complete and will not be requested again.
+            closed: whether the day may close. One whose answer lacks series stays open, until the server has given
+                the same answer for :data:`PATIENCE`.
             source: which server the samples come from.
+            expectation: what the answer should hold; without it nothing is lacking.
+            replace: remove stored samples that the answer lacks, where it has others of the same instant and is
+                complete.
+            outside: number of samples of the answer that were left out, because they cannot be true.
+            cluster_id: which cluster the samples are of.
 
         Returns:
             the file's metadata after the write, and how many stored values this call changed. ``None`` when there
@@ -150,33 +114,87 @@ class Lake:
         """
         new = day_file.from_wide(wide, day, metric.step_seconds)
         until = min(day_file.microseconds(fetched_until), new.end)
+        expectation = expectation or Expectation.nothing(new)
         for _ in range(ATTEMPTS):
             data, stored, known = self._stored(metric, day)
             if stored is None and not new.names:
                 return None, 0
-            merged, revised = (new, 0) if stored is None else stored.updated(new)
+            removes = replace and not expectation.is_contradicted_by(new)
+            update = (stored or DaySamples.empty(new)).updated(new, replace=removes)
+            lacking = max(expectation.lacking(update.samples), 0.0 if removes else expectation.lost(update))
+            news = update.revised or stored is None or update.samples.count > stored.count
             requested_until = max(until, day_file.microseconds(known.requested_until) if known else until)
-            info = _describe(
+            since = incomplete_since(lacking, known, fetched)
+            gives_up = bool(since) and not news and fetched - datetime.fromisoformat(since) >= PATIENCE
+            stays = known is not None and not new.names
+            info = describe(
                 metric,
-                day,
-                merged,
+                update.samples,
+                DayState.of(update.samples, requested_until, closed and (not since or gives_up), lacking),
                 requested_until,
-                fetched=fetched.astimezone(UTC).isoformat() if new.names or known is None else known.fetched,
-                closed=closed,
-                revised=revised + (known.revised if known else 0),
-                source=source if new.names or known is None else known.source,
+                wanted=expectation.wanted(update.samples, requested_until),
+                fetched=known.fetched if known and stays else fetched.astimezone(UTC).isoformat(),
+                revised=update.revised + (known.revised if known else 0),
+                source=known.source if known and stays else source,
+                incomplete_since=since,
+                outside=outside + (known.outside if known else 0),
+                cluster_id=cluster_id or (known.cluster_id if known else ""),
             )
             try:
-                self.storage.compare_and_swap(self._path(metric, day), data, day_file.encode(merged, info.to_bytes()))
+                content = day_file.encode(update.samples, info.to_bytes())
+                self.storage.compare_and_swap(self._path(metric, day), data, content)
             except ConflictError:
                 continue
-            return info, revised
-        where = self.storage.locate(self._path(metric, day))
-        raise ConflictError(
-            f"{where} was changed by others {ATTEMPTS} times in a row: fetch the day again",
-            code="changed_all_the_time",
-            attempts=ATTEMPTS,
-        )
+            return info, update.revised
+        raise self._changed_all_the_time(metric, day)
+
+    def drop_series(self, metric: MetricSpec | StoredQuery, day: date, names: Collection[str]) -> DayInfo | None:
+        """Remove series from a day, which then is open again: what the server has of it is requested anew.
+
+        Args:
+            metric: the metric and its query.
+            day: UTC day.
+            names: names of the series, as :meth:`read_day` has them; unknown ones are ignored.
+
+        Returns:
+            the metadata after the write; ``None``: no series was left, so that the day's file was removed.
+
+        Raises:
+            NotFoundError, IntegrityError: see :meth:`read_day`.
+            ConflictError: other writers changed the day in each of ``ATTEMPTS`` attempts.
+        """
+        for _ in range(ATTEMPTS):
+            data = self._read(metric, day)
+            stored, info = self._decode(metric, day, data)
+            left = stored.without(names)
+            if len(left.names) == len(stored.names):
+                return info
+            try:
+                if not left.names:
+                    self.drop_day(metric, day)
+                    return None
+                revised = info.revised + stored.count - left.count
+                info = info.model_copy(
+                    update={
+                        "digest": left.digest,
+                        "series": len(left.names),
+                        "samples": left.count,
+                        "got": int(left.covered.sum()),
+                        "wanted": 0,
+                        "closed": False,
+                        "revised": revised,
+                        "reason": DayState.of(left, day_file.microseconds(info.requested_until), False).text,
+                    }
+                )
+                self.storage.compare_and_swap(self._path(metric, day), data, day_file.encode(left, info.to_bytes()))
+            except ConflictError:
+                continue
+            return info
+        raise self._changed_all_the_time(metric, day)
+
+    def drop_day(self, metric: MetricSpec | StoredQuery, day: date) -> None:
+        """Remove a day of a metric; it counts as never fetched."""
+        self.storage.remove(self._path(metric, day))
 
     def read_day(self, metric: MetricSpec | StoredQuery, day: date) -> tuple[pd.DataFrame, DayInfo]:
         """The samples and the metadata of a stored day.
@@ -252,6 +270,14 @@ class Lake:
         except IntegrityError:
             return data, None, None
 
+    def _changed_all_the_time(self, metric: MetricSpec | StoredQuery, day: date) -> ConflictError:
+        where = self.storage.locate(self._path(metric, day))
+        return ConflictError(
+            f"{where} was changed by others {ATTEMPTS} times in a row: fetch the day again",
+            code="changed_all_the_time",
+            attempts=ATTEMPTS,
+        )
+
     def _read(self, metric: MetricSpec | StoredQuery, day: date) -> bytes:
         try:
             return self.storage.read(self._path(metric, day))
@@ -286,35 +312,3 @@ class Lake:
 
     def _outcome_path(self) -> str:
         return f"lake/cluster={self.cluster}/last_fetch.json"
-
-
-def _describe(
-    metric: MetricSpec,
-    day: date,
-    samples: DaySamples,
-    requested_until: int,
-    *,
-    fetched: str,
-    closed: bool,
-    revised: int,
-    source: str,
-) -> DayInfo:
-    """The metadata of a day file; ``requested_until`` is an exclusive end, Unix microseconds."""
-    return DayInfo(
-        metric=metric.name,
-        day=day.isoformat(),
-        query=metric.promql,
-        unit=metric.unit,
-        step_seconds=metric.step_seconds,
-        digest=samples.digest,
-        series=len(samples.names),
-        samples=samples.count,
-        got=int(samples.covered.sum()),
-        expected=samples.points_until(requested_until),
-        reason=DayState.of(samples, requested_until, closed).text,
-        fetched=fetched,
-        fetched_until=day_file.time_at(requested_until).isoformat(),
-        closed=closed,
-        revised=revised,
-        source=source,
-    )

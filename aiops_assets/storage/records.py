@@ -30,6 +30,7 @@ class Day(Record):
         metrics: metric -> digest of its samples, of fetched days.
         closed: the day was complete. An open day grows, which is not a revision.
         revised: number of values that fetches had changed until then.
+        cluster_id: which cluster the samples are of; empty where that is not known, and of generated days.
     """
 
     day: str
@@ -38,6 +39,7 @@ class Day(Record):
     metrics: dict[str, str] = {}
     closed: bool = True
     revised: int = 0
+    cluster_id: str = ""
 
     @property
     def origin(self) -> str:
@@ -127,6 +129,11 @@ class TrainingSetRecord(Record):
     days: tuple[Day, ...]
     recipe: SyntheticRecipe | None = None
 
+    @property
+    def cluster_ids(self) -> tuple[str, ...]:
+        """Which clusters the fetched days are of, in order of time; more than one after somebody confirmed it."""
+        return tuple(dict.fromkeys(day.cluster_id for day in self.days if day.cluster_id))
+
 
 class Manifest(Record):
     """The description of a version, written last into its directory. Fields with defaults were added later.
@@ -140,6 +147,7 @@ class Manifest(Record):
     created: datetime
     description: str
     cluster: str
+    cluster_ids: tuple[str, ...] = ()
     features: tuple[str, ...]
     features_digest: str
     width: int

@@ -18,6 +18,12 @@ Unit = Literal["ratio", "cores", "count", "bytes/s"]
 Scope = Literal["pod", "node", "cluster"]
 
 
+def series_count(promql: str) -> str:
+    """The query for the number of series that a query has."""
+    # A comment at the end of the query would swallow the closing parenthesis.
+    return f"count({promql}\n)" if "#" in promql else f"count({promql})"
+
+
 @dataclass(frozen=True)
 class MetricSpec:
     """One metric as it is fetched, generated and checked.
@@ -25,24 +31,25 @@ class MetricSpec:
     Attributes:
         name: the name that feature columns begin with, and of its folder in the lake.
         promql: the range query that yields it.
-        count: a query for how many nodes, pods or containers stand behind it: an average hides one that is gone.
         unit: ratio (0-1), cores, count, bytes/s.
         per: ``pod``: one series a pod, which the label ``pod`` names. ``node``: the series of all nodes
             describe the surroundings of every pod; a feature column is the mean over them. ``cluster``: one series.
         description: one line for people.
         lower, upper: values outside cannot be true; ``None`` is unbounded.
         step_seconds: distance of samples; divides a day.
+        count: a query for how many nodes or containers stand behind it: an average hides one that is gone. Empty: the
+            number of series that ``promql`` has.
     """
 
     name: str
     promql: str
-    count: str
     unit: Unit
     per: Scope
     description: str
     lower: float | None = 0.0
     upper: float | None = None
     step_seconds: int = STEP_SECONDS
+    count: str = ""
 
     @property
     def settle_seconds(self) -> int:
@@ -55,12 +62,18 @@ class MetricSpec:
         return max(2 * SCRAPE_SECONDS + 30, *ranges, 0)
 
     @property
+    def counts_series(self) -> bool:
+        """Whether the companion is the number of series that the query should have at each instant."""
+        return not self.count
+
+    @property
     def members(self) -> "MetricSpec":
         """The companion: its ``count`` as a metric of its own, every five minutes."""
+        counted = self.count or series_count(self.promql)
         return MetricSpec(
             name=self.name + MEMBERS,
-            promql=self.count,
-            count=self.count,
+            promql=counted,
+            count=counted,
             unit="count",
             per="cluster",
             description=f"how many series stand behind {self.name}",
@@ -81,7 +94,6 @@ NODE_CPU = MetricSpec(
 NODE_MEMORY = MetricSpec(
     name="node_memory_utilization",
     promql="1 - (node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes)",
-    count="count(node_memory_MemTotal_bytes)",
     unit="ratio",
     per="node",
     upper=1.0,
@@ -90,7 +102,6 @@ NODE_MEMORY = MetricSpec(
 POD_CPU = MetricSpec(
     name="pod_cpu_usage",
     promql='sum(rate(container_cpu_usage_seconds_total{container!=""}[5m])) by (pod)',
-    count='count(count by (pod) (container_cpu_usage_seconds_total{container!=""}))',
     unit="cores",
     per="pod",
     description="CPU time a pod uses per second",
@@ -101,7 +112,6 @@ POD_MEMORY = MetricSpec(
         'sum(container_memory_working_set_bytes{container!=""}) by (pod)'
         ' / sum(kube_pod_container_resource_limits{resource="memory"}) by (pod)'
     ),
-    count='count(count by (pod) (kube_pod_container_resource_limits{resource="memory"}))',
     unit="ratio",
     per="pod",
     description="working set of a pod as a share of its memory limit; may pass 1",
@@ -109,7 +119,6 @@ POD_MEMORY = MetricSpec(
 RESTARTS = MetricSpec(
     name="container_restart_count",
     promql="sum(kube_pod_container_status_restarts_total) by (pod)",
-    count="count(count by (pod) (kube_pod_container_status_restarts_total))",
     unit="count",
     per="pod",
     description="restarts of a pod's containers so far (cumulative)",
@@ -120,7 +129,6 @@ ENGINE_METRICS = (NODE_CPU, NODE_MEMORY, POD_CPU, POD_MEMORY, RESTARTS)
 NETWORK_RECEIVE = MetricSpec(
     name="pod_network_receive",
     promql='sum(rate(container_network_receive_bytes_total{pod!="",interface!="lo"}[5m])) by (pod)',
-    count='count(count by (pod) (container_network_receive_bytes_total{pod!="",interface!="lo"}))',
     unit="bytes/s",
     per="pod",
     description="bytes a pod receives per second",

@@ -111,9 +111,7 @@ class _Entry(BaseModel):
 
     def spec(self) -> MetricSpec:
         """The metric as the catalogue holds its own."""
-        # A comment at the end of the query would swallow the closing parenthesis.
-        counted = f"count({self.promql}\n)" if "#" in self.promql else f"count({self.promql})"
-        return MetricSpec(**self.model_dump(exclude={"count"}), count=self.count or counted)
+        return MetricSpec(**self.model_dump(exclude={"count"}), count=self.count or "")
 
 
 def load_metrics(path: Path) -> tuple[MetricSpec, ...]:

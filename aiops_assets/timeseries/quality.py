@@ -14,6 +14,8 @@ FULL_DAY = 0.9
 """A day counts as full, and a window as complete, from this share of its samples on."""
 BOUNDS_TOLERANCE = 0.05
 """Rates are extrapolated to the window's edges and pass a bound by a few percent without being wrong."""
+ROUNDING = 1e-9
+"""What a sum of counters may be below zero by rounding."""
 LEAST_FULL_DAYS = 3
 """A window needs so many full days: fewer show no daily pattern twice and leave a hold-out of less than a night."""
 
@@ -23,7 +25,7 @@ class WindowCoverage:
     """Shares of a window's samples that are there.
 
     Attributes:
-        shares: metric -> day -> share of the day's instants at which any series of the metric has a sample.
+        shares: metric -> day -> share of the samples that should be there, instants of the day times series.
     """
 
     shares: Mapping[str, Mapping[date, float]]
@@ -56,12 +58,13 @@ class WindowCoverage:
 
 
 def window_coverage(
-    got: Mapping[str, Mapping[date, int]], days: Sequence[date], points_per_day: Mapping[str, int]
+    got: Mapping[str, Mapping[date, float]], days: Sequence[date], points_per_day: Mapping[str, int]
 ) -> WindowCoverage:
     """Coverage of a window.
 
     Args:
-        got: metric -> day -> instants with a sample; days that are missing have none.
+        got: metric -> day -> number of instants, each counted by the share of its samples that is there; days that
+            are missing have none.
         days: the days of the window.
         points_per_day: metric -> instants a day has.
     """
@@ -106,12 +109,22 @@ def too_little(share: float, full_days: int, days: int, least: float) -> Shortag
     return Shortage("few_full_days", full_days, wanted) if full_days < wanted else None
 
 
-def count_outside(values: npt.ArrayLike, metric: MetricSpec) -> int:
-    """How many values lie outside the bounds by more than a rate's extrapolation does; NaN is not counted."""
-    lower = -np.inf if metric.lower is None else metric.lower - BOUNDS_TOLERANCE
-    upper = np.inf if metric.upper is None else metric.upper + BOUNDS_TOLERANCE
+def outside_mask(values: npt.ArrayLike, metric: MetricSpec) -> npt.NDArray[np.bool_]:
+    """Which values no true value can be: outside the bounds by more than a rate's extrapolation does.
+
+    A ratio that is computed as 1 minus a rate passes both of its bounds by that; any other quantity is never below its
+    lower one. NaN is not outside.
+    """
+    below = BOUNDS_TOLERANCE if metric.unit == "ratio" else ROUNDING
+    lower = -np.inf if metric.lower is None else metric.lower - below
+    upper = np.inf if metric.upper is None else metric.upper + BOUNDS_TOLERANCE * max(1.0, abs(metric.upper))
     array = np.asarray(values, dtype=np.float64)
-    return int(np.count_nonzero((array < lower) | (array > upper)))
+    return (array < lower) | (array > upper)
+
+
+def count_outside(values: npt.ArrayLike, metric: MetricSpec) -> int:
+    """How many values :func:`outside_mask` marks."""
+    return int(np.count_nonzero(outside_mask(values, metric)))
 
 
 def missing_share(mask: npt.NDArray[np.bool_], every: int) -> float:

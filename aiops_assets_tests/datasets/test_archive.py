@@ -7,8 +7,9 @@ import pytest
 
 from aiops_assets.datasets.ingest import MetricFetch, ingest_metric
 from aiops_assets.errors import PrometheusQueryError, PrometheusUnreachable
+from aiops_assets.storage.day_info import DayInfo
 from aiops_assets.storage.day_state import DayState
-from aiops_assets.storage.lake import DayInfo, Lake
+from aiops_assets.storage.lake import Lake
 from aiops_assets_tests.datasets.server import (
     DAY,
     DAYS,

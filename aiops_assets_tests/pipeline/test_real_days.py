@@ -189,7 +189,7 @@ def test_what_looks_wrong_in_single_days_is_said(tmp_path: Path, prometheus_url:
 
     def fault(_: int, path: str, params: Params) -> Reply | None:
         query = params.get("query", "")
-        if path.endswith("/query_range") and query == ENGINE_METRICS[1].count:
+        if path.endswith("/query_range") and query == ENGINE_METRICS[1].members.promql:
             return Reply(change=half_a_node)
         if path.endswith("/query_range") and query == ENGINE_METRICS[4].promql:
             return Reply(change=half_of_each_hour)

@@ -13,8 +13,9 @@ from obstore.store import MemoryStore
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, SchemaError
 from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.storage.day_file import wide_digest
+from aiops_assets.storage.day_info import DayInfo
 from aiops_assets.storage.day_state import DayState
-from aiops_assets.storage.lake import DayInfo, FetchOutcome, Lake, StoredQuery
+from aiops_assets.storage.lake import FetchOutcome, Lake, StoredQuery
 from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets.timeseries.catalog import CLUSTER_METRICS, POD_CPU
 from aiops_assets.timeseries.series import minute_grid
@@ -60,7 +61,7 @@ def test_a_day_comes_back_wide(lake: Lake) -> None:
     wide, again = lake.read_day(POD_CPU, DAY)
     assert again == info == lake.info(POD_CPU, DAY)
     assert (info.series, info.samples, info.got, info.expected, revised) == (2, 2877, 1439, 1440, 0)
-    assert info.coverage == pytest.approx(1439 / 1440)
+    assert (info.wanted, info.coverage) == (2880, pytest.approx(2877 / 2880))
     assert (info.expected - info.got, info.closed) == (1, True)
     assert info.reason == DayState(is_over=True, is_closed=True, missing=1).text
     assert info.digest == wide_digest(wide) == wide_digest(_wide())

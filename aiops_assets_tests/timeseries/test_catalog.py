@@ -85,13 +85,16 @@ def test_the_longest_range_counts(promql: str, seconds: int) -> None:
 def test_the_companion_counts_what_stands_behind_the_metric(metric: MetricSpec) -> None:
     companion = metric.members
     assert companion.name == f"{metric.name}_members"
-    assert companion.promql == metric.count
-    assert metric.count.startswith("count(")
-    assert metric.count.endswith(")")
+    assert companion.promql == (metric.count or f"count({metric.promql})")
+    assert companion.promql.startswith("count(")
+    assert companion.promql.endswith(")")
+    assert not companion.counts_series
     assert (companion.unit, companion.per, companion.lower, companion.upper) == ("count", "cluster", 0.0, None)
     assert companion.step_seconds == 300
     # It counts a metric that the query reads.
-    assert set(re.findall(r"[a-z]\w*_(?:total|bytes|limits)", metric.count)) <= set(re.findall(r"\w+", metric.promql))
+    assert set(re.findall(r"[a-z]\w*_(?:total|bytes|limits)", companion.promql)) <= set(
+        re.findall(r"\w+", metric.promql)
+    )
 
 
 @each_metric

@@ -74,7 +74,7 @@ def test_the_example_of_the_module_is_a_metric(path: Path) -> None:
 def test_defaults(path: Path) -> None:
     (spec,) = load(path, QUEUE)
     assert (spec.per, spec.lower, spec.upper, spec.step_seconds) == ("cluster", 0.0, None, 300)
-    assert spec.count == "count(sum(rabbitmq_queue_messages) by (pod))"
+    assert spec.members.promql == "count(sum(rabbitmq_queue_messages) by (pod))"
     assert spec.members.name == "queue_depth_members"
 
 
@@ -94,7 +94,7 @@ def test_order_is_kept_and_a_list_may_be_empty(path: Path) -> None:
 
 def test_a_comment_in_a_query_does_not_swallow_the_count(path: Path) -> None:
     (spec,) = load(path, {**QUEUE, "promql": "sum(a) # all of them"})
-    assert spec.count == "count(sum(a) # all of them\n)"
+    assert spec.members.promql == "count(sum(a) # all of them\n)"
 
 
 @pytest.mark.parametrize(

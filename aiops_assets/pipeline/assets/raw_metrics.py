@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 from pydantic import Field
 
+from aiops_assets.datasets.identity import archive_check, identify
 from aiops_assets.datasets.ingest import MetricFetch, Progress, ingest_metric
 from aiops_assets.errors import IntegrityError, PrometheusUnreachable
 from aiops_assets.pipeline.fetch_checks import check_results, check_specs
@@ -137,9 +138,10 @@ def fetch_all(
     All queries are tried first, as ``count(<query>)``, so that an error in one is found before a long fetch.
 
     Raises:
-        PrometheusError: there is no usable answer.
+        PrometheusError: there is no usable answer, or the server is of another cluster than the days of the lake.
     """
-    wanted = [spec for metric in metrics for spec in (metric, metric.members)]
+    # The companion first: it says how many series an answer should have.
+    wanted = [spec for metric in metrics for spec in (metric.members, metric)]
     spoken = time.monotonic()
 
     def progress(step: Progress) -> None:
@@ -153,6 +155,8 @@ def fetch_all(
 
     with prometheus.clients() as (client, archive):
         client.probe()
+        cluster_id = identify(client, lake, prometheus.server, now)
+        check_archive = archive_check(lake, prometheus.archive, now)
         say(f"{prometheus.server} answers; {len(metrics)} metrics, {len(days)} days")
         settled = {metric.name: now - timedelta(seconds=metric.settle_seconds) for metric in metrics}
         silent = [m.name for m in metrics if not client.count_series(m.promql, settled[m.name])]
@@ -169,6 +173,8 @@ def fetch_all(
                 archive=archive,
                 archive_away=away,
                 refetch=refetch,
+                cluster_id=cluster_id,
+                check_archive=check_archive,
                 on_progress=progress,
             )
             away = away or fetch.archive_away  # an unreachable archive is tried once, not for each metric

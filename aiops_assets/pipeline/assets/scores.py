@@ -120,7 +120,7 @@ def _fetch(prometheus: PrometheusResource, lake: Lake, now: datetime) -> str:
     """Fetch samples up to now; why the server could not be reached, empty if it was."""
     try:
         with prometheus.clients() as (client, archive):
-            fetch_newest(client, lake, now, archive)
+            fetch_newest(client, lake, now, archive, servers=(prometheus.server, prometheus.archive))
     except PrometheusUnreachable as error:
         return str(error)
     return ""

@@ -161,6 +161,7 @@ def fit_version(
                 created=datetime.now(UTC),
                 description=spec.description,
                 cluster=record.cluster,
+                cluster_ids=record.cluster_ids,
                 features=family.features,
                 features_digest=combined_digest({f"{i:03d}": name for i, name in enumerate(family.features)}),
                 width=len(family.features),

@@ -16,7 +16,7 @@ def data_facts(
     source = manifest.source
     facts = [
         ("view", code(manifest.view)),
-        ("cluster", code(manifest.cluster)),
+        ("cluster", " ".join(map(code, (manifest.cluster, *manifest.cluster_ids)))),
         ("window", f"{_time(manifest.window_start)} to {_time(manifest.window_end)}"),
         ("effective source", code(manifest.effective_source)),
         ("requested source", code(source.asked or "-")),
