@@ -7,6 +7,7 @@ import socket
 import sys
 import textwrap
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -138,10 +139,11 @@ def _show(served: "ServedModels", listed: "dict[str, list[VersionLine]]") -> Non
 @click.option("--dry-run", is_flag=True, help="Change nothing; exit code 1 if something would be repaired.")
 @one_line_errors
 def doctor(dry_run: bool) -> None:
-    """Check what is served, and repair what needs no decision; exit code 1 if a problem is left."""
+    """Check what is served and what is stored, and repair what needs no decision; exit code 1 if a problem is left."""
     from aiops_assets.datasets.selection import active_models
     from aiops_assets.pipeline.resources import stores_of, tracking_of
     from aiops_assets.registry.doctor import Doctor
+    from aiops_assets.registry.lake_care import lake_findings
 
     table = load_settings(os.environ)
     stores = stores_of(table)
@@ -153,7 +155,8 @@ def doctor(dry_run: bool) -> None:
         repair=not dry_run,
     )
     left = 0
-    for finding in looking.examine(active_models(table)):
+    of_lake = lake_findings(stores.lake(), [spec for metric in table.metrics for spec in (metric, metric.members)])
+    for finding in chain(looking.examine(active_models(table)), of_lake):
         left += finding.is_left
         about = f"{finding.model} {finding.what}".removeprefix("- ")
         click.echo(f"{finding.state:10s}{about}: {finding.text}")

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pandas as pd
 
+from aiops_assets.datasets.wrong_series import drop_wrong, of_metric
 from aiops_assets.errors import IntegrityError, NotFoundError, PrometheusError, PrometheusUnreachable
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.storage.day_info import DayInfo
@@ -114,7 +115,8 @@ def ingest_metric(
         on_progress: called after each finished day.
 
     Raises:
-        PrometheusError: there is no usable answer; finished days are stored.
+        PrometheusError: there is no usable answer, or one whose series are not those of the metric; finished days are
+            stored.
         StoreError: the lake cannot be read or written.
         ValueError: ``now`` has no time zone.
     """
@@ -184,6 +186,8 @@ class _Ingest:
         for day in days:
             begin = start = _midnight(day)
             end = min(begin + DAY, edge)
+            if refetch:
+                drop_wrong(self.lake, self.metric, day)
             begun, whole_until, info = self._stored(day)
             self.infos[day] = info
             if info is not None and not refetch:
@@ -282,6 +286,7 @@ class _Ingest:
                 parts = []
 
     def _store(self, window: _Window, frame: pd.DataFrame, source: str, *, closed: bool) -> None:
+        frame = of_metric(self.metric, frame)
         wrong = outside_mask(frame.to_numpy(), self.metric)
         if n_wrong := int(wrong.sum()):
             self.outside[window.day] = self.outside.get(window.day, 0) + n_wrong

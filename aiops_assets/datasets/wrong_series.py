@@ -1,0 +1,53 @@
+"""What must not be in the lake: series that are not a metric's, and values that cannot be true."""
+
+from contextlib import suppress
+from datetime import date
+
+import pandas as pd
+
+from aiops_assets.errors import IntegrityError, NotFoundError
+from aiops_assets.storage.day_info import DayInfo
+from aiops_assets.storage.lake import Lake
+from aiops_assets.timeseries.catalog import MetricSpec
+from aiops_assets.timeseries.quality import outside_mask
+from aiops_assets.timeseries.series import pod_of
+from aiops_assets.timeseries.shape import shape_problem
+
+
+def of_metric(metric: MetricSpec, frame: pd.DataFrame) -> pd.DataFrame:
+    """The series of an answer that are a metric's; what no pod owns beside series of pods is left out.
+
+    Sums by pod have such a series where some containers carry no label of one.
+
+    Args:
+        metric: the metric that was requested.
+        frame: (instants, series), columns named by their labels as JSON.
+
+    Raises:
+        PrometheusAnswerError: the series are those of another query, or two are about the same thing.
+    """
+    frame = frame.dropna(axis=1, how="all")
+    if metric.per == "pod":
+        owned = [name for name in frame.columns if pod_of(name)]
+        frame = frame[owned] if owned else frame
+    problem = shape_problem(metric, frame.columns)
+    if problem:
+        raise problem.error()
+    return frame
+
+
+def wrong_series(metric: MetricSpec, wide: pd.DataFrame) -> set[str]:
+    """Stored series that a fetch would not store today: other labels than the query yields, or most values outside."""
+    outside = outside_mask(wide.to_numpy(), metric).sum(axis=0) > wide.notna().sum(axis=0).to_numpy() / 2
+    return {
+        str(name) for name, is_out in zip(wide.columns, outside, strict=True) if is_out or shape_problem(metric, [name])
+    }
+
+
+def drop_wrong(lake: Lake, metric: MetricSpec, day: date) -> tuple[DayInfo | None, set[str]]:
+    """Remove the wrong series of a stored day; its metadata afterwards, and the names of what was removed."""
+    with suppress(NotFoundError, IntegrityError):
+        wide, info = lake.read_day(metric, day)
+        names = wrong_series(metric, wide)
+        return (lake.drop_series(metric, day, names) if names else info), names
+    return None, set()
