@@ -128,7 +128,7 @@ def _day(time: datetime | None) -> date | None:
 
 
 def _pairs(labels: tuple[str, ...]) -> dict[str, str]:
-    pairs = dict(label.split("=", 1) if "=" in label else (label, "") for label in labels)
+    pairs = {name: value for name, _, value in (label.partition("=") for label in labels)}
     if wrong := [name for name, value in pairs.items() if not name or not value]:
         raise SettingsError(f"--series {wrong[0]}: must be LABEL=VALUE, such as pod=web-1", code="no_label")
     return pairs

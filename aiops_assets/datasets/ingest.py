@@ -325,8 +325,9 @@ class _Ingest:
             return counted
         if wide.shape[1] != 1:
             return counted
-        seconds = ((wide.index - pd.Timestamp(begin)) // pd.Timedelta(seconds=1)).to_numpy()
-        kept = (seconds % step == 0) & (wide.index < pd.Timestamp(window.end))
+        instants = pd.DatetimeIndex(wide.index)
+        seconds = ((instants - pd.Timestamp(begin)) // pd.Timedelta(seconds=1)).to_numpy()
+        kept = (seconds % step == 0) & np.asarray(instants < pd.Timestamp(window.end))
         counted[seconds[kept] // step] = wide.to_numpy()[kept, 0]
         return counted
 

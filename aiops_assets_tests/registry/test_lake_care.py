@@ -43,8 +43,11 @@ def chosen(lake: Lake, **selection: object) -> list[tuple[date, frozenset[str]]]
 def test_what_is_selected(lake: Lake) -> None:
     assert chosen(lake) == [(day, frozenset()) for day in DAYS]
     assert chosen(lake, first=DAYS[1], last=DAYS[1]) == [(DAYS[1], frozenset())]
-    assert chosen(lake, wrong=True) == [(DAYS[1], {FOREIGN})]
-    assert chosen(lake, labels={"pod": "a"}, last=DAYS[1]) == [(DAYS[0], {A}), (DAYS[1], {A, FOREIGN})]
+    assert chosen(lake, wrong=True) == [(DAYS[1], frozenset({FOREIGN}))]
+    assert chosen(lake, labels={"pod": "a"}, last=DAYS[1]) == [
+        (DAYS[0], frozenset({A})),
+        (DAYS[1], frozenset({A, FOREIGN})),
+    ]
     assert chosen(lake, labels={"pod": "nobody"}) == []
     assert chosen(lake, cluster_id="one", first=DAYS[2]) == [(DAYS[2], frozenset())]
     assert chosen(lake, cluster_id="") == []
@@ -69,7 +72,7 @@ def test_values_that_an_older_release_stored_are_wrong_series_too(lake: Lake) ->
     grid = pd.date_range(begin, periods=1440, freq="60s", unit="us", name="timestamp")
     wide = pd.DataFrame({A: np.full(1440, 0.1), B: np.full(1440, -3.0)}, index=grid)
     lake.upsert_day(POD_CPU, begin.date(), wide, fetched=begin, fetched_until=begin + timedelta(days=1), closed=True)
-    assert chosen(lake, wrong=True, first=begin.date()) == [(begin.date(), {B})]
+    assert chosen(lake, wrong=True, first=begin.date()) == [(begin.date(), frozenset({B}))]
 
 
 def test_doctor_names_what_is_wrong_with_the_lake(lake: Lake) -> None:
@@ -93,7 +96,7 @@ def test_the_command_changes_nothing_without_yes(lake: Lake, tmp_path: Path, mon
     assert aiops("drop", "--metric", "nothing_of_this_name", "--yes") == 2
     assert aiops("drop", "--series", "pod", "--yes") == 2
     assert aiops("drop", "--wrong") == 1
-    assert chosen(lake, wrong=True) == [(DAYS[1], {FOREIGN})]
+    assert chosen(lake, wrong=True) == [(DAYS[1], frozenset({FOREIGN}))]
     assert aiops("drop", "--wrong", "--yes") == 0
     assert chosen(lake, wrong=True) == []
     assert aiops("drop", "--metric", POD_CPU.name, "--from", "2026-10-30", "--to", "2026-10-30", "--yes") == 0
