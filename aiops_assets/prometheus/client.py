@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from aiops_assets.errors import PrometheusAnswerError, PrometheusTooMuch
+from aiops_assets.errors import PrometheusAnswerError, PrometheusError, PrometheusTooMuch
 from aiops_assets.prometheus.answers import Floats, parsed, read_vector
 from aiops_assets.prometheus.chunks import Chunk, plan_chunks
 from aiops_assets.prometheus.matrix import Matrix, read_matrix
@@ -82,20 +82,17 @@ class PrometheusClient:
         return self._instant(promql, {"time": f"{at.timestamp():.3f}"})
 
     def configuration(self) -> str:
-        """The server's configuration as YAML, secrets masked by the server itself; empty where it shows none.
+        """The server's configuration as YAML, secrets masked by the server itself; empty where it is not to be had.
 
-        Thanos has none, and many proxies do not let it through.
-
-        Raises:
-            PrometheusUnreachable: the server cannot be reached.
+        Thanos has none, and many proxies do not let it through: one attempt is made.
         """
-
-        def read(answer: Answer) -> str:
-            document = parsed(answer.body) if answer.status == 200 else None
-            data = document.get("data") if document else None
-            return str(data.get("yaml", "")) if isinstance(data, dict) else ""
-
-        return self._ask("/api/v1/status/config", {}, read)
+        try:
+            answer = self._transport.get("/api/v1/status/config", self._common)
+        except PrometheusError:
+            return ""
+        document = parsed(answer.body) if answer.status == 200 else None
+        data = document.get("data") if document else None
+        return str(data.get("yaml", "")) if isinstance(data, dict) else ""
 
     def count_series(self, promql: str, at: datetime) -> int:
         """Number of series that a query has at one instant.

@@ -57,7 +57,7 @@ def gather(client: PrometheusClient, at: datetime, matched: Callable[[str], str]
         if nodes := frozenset(sorted(name for name in map(_host, found) if name)[:MAX_NODES]):
             named_by = metric
             break
-    return Evidence(births, external_labels(_configuration(client)), nodes, named_by)
+    return Evidence(births, external_labels(client.configuration()), nodes, named_by)
 
 
 def external_labels(configuration: str) -> dict[str, str]:
@@ -82,15 +82,6 @@ def _answer(client: PrometheusClient, promql: str, at: datetime) -> list[tuple[d
         raise
     except PrometheusError:  # not allowed here, as on a tenancy port: other facts may be
         return []
-
-
-def _configuration(client: PrometheusClient) -> str:
-    try:
-        return client.configuration()
-    except PrometheusUnreachable:
-        raise
-    except PrometheusError:
-        return ""
 
 
 def _host(instance: str) -> str:

@@ -8,7 +8,9 @@ from click.testing import CliRunner, Result
 
 from aiops_assets.commands.cli import main
 from aiops_assets.datasets.selection import active_models
+from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.registry.doctor import Doctor, Finding
+from aiops_assets.registry.lake_care import lake_findings
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.registry.champion_home import ChampionHome, home_of
 
@@ -34,7 +36,8 @@ def looked_at(folder: Path) -> list[Finding]:
     """What the doctor finds in a home, and leaves as it is."""
     home = home_of(folder)
     doctor = Doctor(home.served, home.training_sets, home.tracker, who="me", repair=False)
-    return list(doctor.examine(active_models(make_settings(folder))))
+    settings = make_settings(folder)
+    return [*doctor.examine(active_models(settings)), *lake_findings(stores_of(settings).lake(), settings.metrics)]
 
 
 def printed(found: list[Finding]) -> list[str]:

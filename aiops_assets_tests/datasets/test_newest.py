@@ -197,7 +197,7 @@ def _from_noon_on(body: bytes) -> bytes:
     """A range query's answer without its samples from before noon of 30 October."""
     noon = datetime(2026, 10, 30, 12, tzinfo=UTC).timestamp()
     answer = json.loads(body)
-    for series in answer["data"]["result"] if answer["data"]["resultType"] == "matrix" else []:
+    for series in answer["data"]["result"] if answer["data"].get("resultType") == "matrix" else []:
         series["values"] = [sample for sample in series["values"] if sample[0] >= noon]
     return json.dumps(answer, separators=(",", ":")).encode()
 
