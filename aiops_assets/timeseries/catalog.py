@@ -1,15 +1,21 @@
 """Which metrics there are: their PromQL, unit, bounds and step. One unit a metric, for every source."""
 
-import re
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+from aiops_assets.timeseries.promql import rate_ranges, reach_seconds
 
 STEP_SECONDS = 60
 """Grid of the detector's series: its windows and lags are whole minutes."""
 COARSE_STEP_SECONDS = 300
 """Grid of everything else (ADR-052 samples every five minutes)."""
 SCRAPE_SECONDS = 60
-"""The slowest scrape interval that ``[5m]`` ranges can take: a range needs four scrapes."""
+"""The scrape interval of metrics where no other is set; ``[5m]`` ranges can take no slower one."""
+SCRAPES_OF_A_RATE = 4
+"""A rate over fewer scrapes has holes as soon as one is missed or late."""
+LEAST_SCRAPES = 2
+"""A rate over less than so many scrape intervals holds a single sample at most instants, and is empty there."""
 
 MEMBERS = "_members"
 """Ends the names of companions; no other metric may end so."""
@@ -32,6 +38,7 @@ class MetricSpec:
         description: one line for people.
         lower, upper: values outside cannot be true; ``None`` is unbounded.
         step_seconds: distance of samples; divides a day.
+        scrape_seconds: the scrape interval of what the query reads.
     """
 
     name: str
@@ -43,16 +50,27 @@ class MetricSpec:
     lower: float | None = 0.0
     upper: float | None = None
     step_seconds: int = STEP_SECONDS
+    scrape_seconds: int = SCRAPE_SECONDS
 
     @property
     def settle_seconds(self) -> int:
         """How old a point must be to be right: a rate decays until its window holds all scrapes.
 
-        Two scrapes and 30 s, or the longest range in the query (``[5m]``), whichever is longer.
+        Two scrapes and 30 s, or the longest range in the query (``[5m]``, that of a subquery, too), whichever is
+        longer, and as much more as an offset looks into the future.
         """
-        units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-        ranges = [int(number) * units[unit] for number, unit in re.findall(r"\[(\d+)([smhd])[\]:]", self.promql)]
-        return max(2 * SCRAPE_SECONDS + 30, *ranges, 0)
+        longest, ahead = reach_seconds(self.promql)
+        return math.ceil(max(2 * self.scrape_seconds + 30, longest) + ahead)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the query: rates over fewer than four scrapes, each in one line."""
+        return tuple(
+            f"{rate.function} over {rate.seconds:g} s has holes where scrapes are {self.scrape_seconds} s apart "
+            f"and one is late; take {SCRAPES_OF_A_RATE * self.scrape_seconds} s, or set the scrape interval if it is shorter"
+            for rate in dict.fromkeys(rate_ranges(self.promql))
+            if rate.seconds < SCRAPES_OF_A_RATE * self.scrape_seconds
+        )
 
     @property
     def members(self) -> "MetricSpec":
@@ -65,6 +83,7 @@ class MetricSpec:
             per="cluster",
             description=f"how many series stand behind {self.name}",
             step_seconds=max(self.step_seconds, COARSE_STEP_SECONDS),
+            scrape_seconds=self.scrape_seconds,
         )
 
 
