@@ -67,7 +67,7 @@ class MetricSpec:
         """What people should know of the query: rates over fewer than four scrapes, each in one line."""
         return tuple(
             f"{rate.function} over {rate.seconds:g} s has holes where scrapes are {self.scrape_seconds} s apart "
-            f"and one is late; take {SCRAPES_OF_A_RATE * self.scrape_seconds} s, or set the scrape interval if it is shorter"
+            f"and one is late; take {SCRAPES_OF_A_RATE * self.scrape_seconds} s, or set a shorter scrape interval"
             for rate in dict.fromkeys(rate_ranges(self.promql))
             if rate.seconds < SCRAPES_OF_A_RATE * self.scrape_seconds
         )
