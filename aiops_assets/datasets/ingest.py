@@ -47,6 +47,7 @@ class MetricFetch:
         damaged: messages about damaged files that were fetched again.
         not_finite: number of NaN and infinite samples in the answers.
         archive_away: why the archive was not queried for days that the server no longer has; they stay open.
+        notes: remarks on the query, the server's (PromQL infos) and ours, each once; the data are whole.
     """
 
     metric: MetricSpec
@@ -57,6 +58,7 @@ class MetricFetch:
     damaged: tuple[str, ...]
     not_finite: int
     archive_away: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def _ignore(progress: Progress) -> None:
@@ -114,6 +116,7 @@ def ingest_metric(
         damaged=tuple(ingest.damaged),
         not_finite=ingest.not_finite,
         archive_away=archive_away if truncated else "",
+        notes=tuple(dict.fromkeys((*metric.notes, *ingest.notes))),
     )
 
 
@@ -149,6 +152,7 @@ class _Ingest:
     requested: int = 0
     revised: int = 0
     not_finite: int = 0
+    notes: list[str] = field(default_factory=list)
 
     def plan(self, days: Sequence[date], refetch: bool) -> list[_Window]:
         """The windows to request, in order of time; stored days are verified on the way."""
@@ -240,6 +244,7 @@ class _Ingest:
         for chunk, frame in stream:
             self.requested += len(frame)
             self.not_finite += int(frame.attrs.get("not_finite", 0))
+            self.notes += [note for note in frame.attrs.get("notes", ()) if note not in self.notes]
             chunk_end = EPOCH + timedelta(seconds=chunk.end)
             while pending and pending[-1].start < chunk_end:
                 window = pending[-1]

@@ -28,6 +28,8 @@ from aiops_assets.timeseries.series import PodSeries, pod_of
 from aiops_assets.views import cluster_metrics as cluster_series
 from aiops_assets.views.pod_series import VALUES
 
+SCORED = (*ENGINE_METRICS, *FORECAST_METRICS)
+"""The metrics of pods and cluster that models are asked about."""
 POD_DAYS = ALERT_DAYS
 """Days of pods: an alert is above the quantile of the scores of a week, so that a day of history is too short."""
 CLUSTER_DAYS = 14
@@ -93,7 +95,11 @@ def generated_window(settings: Settings, now: datetime) -> NewestWindow:
 
 
 def fetch_newest(
-    client: PrometheusClient, lake: Lake, now: datetime, archive: PrometheusClient | None = None
+    client: PrometheusClient,
+    lake: Lake,
+    now: datetime,
+    archive: PrometheusClient | None = None,
+    metrics: Sequence[MetricSpec] = SCORED,
 ) -> list[MetricFetch]:
     """Fetch today, and yesterday until it has closed, up to now. The asset ``raw_metrics`` fetches older days.
 
@@ -102,6 +108,7 @@ def fetch_newest(
         lake: the lake that stores the days.
         now: present time, with time zone.
         archive: a server with more history; without it a day that the server has only in part is closed as it is.
+        metrics: what is fetched, as the settings have it queried.
 
     Raises:
         PrometheusError: there is no usable answer; what was fetched until then is stored.
@@ -111,7 +118,7 @@ def fetch_newest(
     today = now.astimezone(UTC).date()
     fetches: list[MetricFetch] = []
     away = ""
-    for metric in (*ENGINE_METRICS, *FORECAST_METRICS):
+    for metric in metrics:
         days = [day for day in (today - timedelta(days=1), today) if not _closed(lake, metric, day)]
         fetch = ingest_metric(client, lake, metric, days, now, archive=archive, archive_away=away)
         away = away or fetch.archive_away

@@ -77,6 +77,7 @@ class PrometheusResource(dg.ConfigurableResource[None]):
     token_file: str
     ca_file: str
     compression: str
+    matcher: str = ""
 
     @contextmanager
     def clients(self) -> Iterator[tuple[PrometheusClient, PrometheusClient | None]]:
@@ -89,7 +90,7 @@ class PrometheusResource(dg.ConfigurableResource[None]):
             raise SettingsError("PROMETHEUS_URL is not set: raw_metrics needs it, e.g. PROMETHEUS_URL=http://host:9090")
         with ExitStack() as stack:
             server, *archive = [
-                PrometheusClient(stack.enter_context(self._transport(url)))
+                PrometheusClient(stack.enter_context(self._transport(url)), matchers=self.matcher)
                 for url in (self.url, self.thanos_url)
                 if url
             ]
@@ -179,6 +180,7 @@ def prometheus_of(settings: Settings) -> PrometheusResource:
         token_file=str(settings.prometheus_token_file or ""),
         ca_file=str(settings.prometheus_ca_file or ""),
         compression=settings.prometheus_compression,
+        matcher=settings.prometheus_matcher,
     )
 
 

@@ -1,9 +1,10 @@
 """Which metrics there are: their PromQL, unit, bounds and step. One unit a metric, for every source."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from aiops_assets.timeseries.matchers import with_matchers
 from aiops_assets.timeseries.promql import rate_ranges, reach_seconds
 
 STEP_SECONDS = 60
@@ -71,6 +72,16 @@ class MetricSpec:
             for rate in dict.fromkeys(rate_ranges(self.promql))
             if rate.seconds < SCRAPES_OF_A_RATE * self.scrape_seconds
         )
+
+    def queried(self, matchers: str, scrape_seconds: int) -> "MetricSpec":
+        """The metric with label matchers in each selector of its queries, and with a scrape interval.
+
+        Raises:
+            SettingsError: the matchers cannot be put into its query or its count.
+        """
+        promql, count = (with_matchers(query, matchers) for query in (self.promql, self.count))
+        found = replace(self, promql=promql, count=count, scrape_seconds=scrape_seconds)
+        return self if found == self else found
 
     @property
     def members(self) -> "MetricSpec":
