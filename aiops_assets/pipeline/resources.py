@@ -31,10 +31,11 @@ class StoresResource(dg.ConfigurableResource[None]):
     home: str
     model_root: str
     cluster: str
+    matcher: str = ""
 
     def lake(self) -> Lake:
         """The lake with days of metrics."""
-        return Lake(open_storage(self.home), self.cluster)
+        return Lake(open_storage(self.home), self.cluster, self.matcher)
 
     def training_sets(self) -> TrainingSets:
         """The training sets of the cluster."""
@@ -160,7 +161,12 @@ def _settings_resource(settings: Settings) -> dg.ResourceDefinition:
 
 def stores_of(settings: Settings) -> StoresResource:
     """The stores according to settings."""
-    return StoresResource(home=str(settings.aiops_home), model_root=settings.model_root, cluster=settings.cluster)
+    return StoresResource(
+        home=str(settings.aiops_home),
+        model_root=settings.model_root,
+        cluster=settings.cluster,
+        matcher=settings.prometheus_matcher,
+    )
 
 
 def tracking_of(settings: Settings) -> TrackingResource:

@@ -19,6 +19,7 @@ from aiops_assets.storage.day_state import DayState
 from aiops_assets.storage.records import Record
 from aiops_assets.storage.storage import Storage
 from aiops_assets.timeseries.catalog import MetricSpec
+from aiops_assets.timeseries.matchers import with_matchers
 
 ATTEMPTS = 10
 """How often a write is tried when another process writes the same day."""
@@ -110,9 +111,18 @@ class FetchOutcome(Record):
 class Lake:
     """Days of metrics of one cluster."""
 
-    def __init__(self, storage: Storage, cluster: str) -> None:
+    def __init__(self, storage: Storage, cluster: str, matchers: str = "") -> None:
+        """Look at the days of a cluster.
+
+        Args:
+            storage: where they are stored.
+            cluster: name of the cluster.
+            matchers: label matchers with which every query is sent (PROMETHEUS_MATCHER): they belong to the query, so
+                that days with other ones are another series.
+        """
         self.storage = storage
         self.cluster = cluster
+        self._matchers = matchers
 
     def upsert_day(
         self,
@@ -161,6 +171,7 @@ class Lake:
                 day,
                 merged,
                 requested_until,
+                query=self._query(metric),
                 fetched=fetched.astimezone(UTC).isoformat() if new.names or known is None else known.fetched,
                 closed=closed,
                 revised=revised + (known.revised if known else 0),
@@ -278,8 +289,12 @@ class Lake:
         return IntegrityError(f"{where} is damaged ({what}): fetch the day again", code="damaged_day", day=day)
 
     def _folder(self, metric: MetricSpec | StoredQuery) -> str:
-        query = hashlib.blake2b(metric.promql.encode(), digest_size=4).hexdigest()
+        query = hashlib.blake2b(self._query(metric).encode(), digest_size=4).hexdigest()
         return f"lake/cluster={self.cluster}/metric={metric.name}/query={query}"
+
+    def _query(self, metric: MetricSpec | StoredQuery) -> str:
+        """The query as it is sent; a stored one is as it was sent."""
+        return with_matchers(metric.promql, self._matchers) if isinstance(metric, MetricSpec) else metric.promql
 
     def _path(self, metric: MetricSpec | StoredQuery, day: date) -> str:
         return f"{self._folder(metric)}/day={day.isoformat()}.parquet"
@@ -294,6 +309,7 @@ def _describe(
     samples: DaySamples,
     requested_until: int,
     *,
+    query: str,
     fetched: str,
     closed: bool,
     revised: int,
@@ -303,7 +319,7 @@ def _describe(
     return DayInfo(
         metric=metric.name,
         day=day.isoformat(),
-        query=metric.promql,
+        query=query,
         unit=metric.unit,
         step_seconds=metric.step_seconds,
         digest=samples.digest,
