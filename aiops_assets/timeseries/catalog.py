@@ -67,8 +67,8 @@ class MetricSpec:
     def notes(self) -> tuple[str, ...]:
         """What people should know of the query: rates over fewer than four scrapes, each in one line."""
         return tuple(
-            f"{rate.function} over {rate.seconds:g} s has holes where scrapes are {self.scrape_seconds} s apart "
-            f"and one is late; take {SCRAPES_OF_A_RATE * self.scrape_seconds} s, or set a shorter scrape interval"
+            f"{rate} has holes where scrapes are {self.scrape_seconds} s apart and one is late: take "
+            f"[{SCRAPES_OF_A_RATE * self.scrape_seconds}s], or set PROMETHEUS_SCRAPE_INTERVAL if it is shorter"
             for rate in dict.fromkeys(rate_ranges(self.promql))
             if rate.seconds < SCRAPES_OF_A_RATE * self.scrape_seconds
         )

@@ -10,7 +10,7 @@ metrics:
     lower: 0               # default 0; null is unbounded
     upper: null            # default null
     step_seconds: 300      # 10 to 3600, divides a day; default 300
-    scrape_seconds: 30     # how often the series are scraped; default PROMETHEUS_SCRAPE_INTERVAL
+    # scrape_seconds: 30   # how often the series are scraped; default PROMETHEUS_SCRAPE_INTERVAL
     count: count(rabbitmq_queue_messages)   # default: count of promql
 ```
 """
@@ -265,7 +265,7 @@ def _check_rates(key: str, promql: str, scrape_seconds: int) -> None:
     for rate in rate_ranges(promql):
         if rate.seconds < least:
             raise ValueError(
-                f"{key}={_shown(promql)}: {rate.function} over {rate.seconds:g} s is empty where scrapes are "
-                f"{scrape_seconds} s apart: take at least {least} s, better {SCRAPES_OF_A_RATE * scrape_seconds}, or "
-                "set PROMETHEUS_SCRAPE_INTERVAL or the entry's scrape_seconds to what it is"
+                f"{key}={_shown(promql)}: {rate} is empty where scrapes are {scrape_seconds} s apart: take at least "
+                f"[{least}s], better [{SCRAPES_OF_A_RATE * scrape_seconds}s], or give the true interval as "
+                "PROMETHEUS_SCRAPE_INTERVAL or as scrape_seconds of the entry"
             )
