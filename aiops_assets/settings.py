@@ -5,7 +5,7 @@ allowed is an error that names the variable and what is allowed.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,7 +17,8 @@ from aiops_assets.durations import parse_duration
 from aiops_assets.errors import DataError, SettingsError
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS, named
 from aiops_assets.http_client import plain_url, without_secrets
-from aiops_assets.timeseries.catalog import METRICS, MetricSpec
+from aiops_assets.timeseries.catalog import METRICS, SCRAPE_SECONDS, MetricSpec
+from aiops_assets.timeseries.matchers import canonical_matchers
 from aiops_assets.timeseries.metrics_file import load_metrics
 
 Environment = Literal["dev", "ci", "staging", "production"]
@@ -61,6 +62,12 @@ class Settings(BaseModel):
     prometheus_ca_file: Path | None = Field(None, description="CA bundle that signed the server's certificate.")
     prometheus_compression: Literal["identity", "gzip"] = Field(
         "identity", description="Of answers: gzip is slower inside a cluster and faster below about 80 Mbit/s."
+    )
+    prometheus_matcher: str = Field(
+        "", description='Label matchers put into every query, e.g. cluster="prod-1": one cluster of a shared server.'
+    )
+    prometheus_scrape_interval: int = Field(
+        SCRAPE_SECONDS, ge=1, le=3600, description="Of the slowest metrics that are fetched: 30s, or seconds."
     )
     thanos_url: str | None = Field(None, description="Querier for days that Prometheus no longer keeps.")
     metrics_file: Path | None = Field(None, description="YAML file with further metrics to fetch.")
@@ -161,7 +168,7 @@ class Settings(BaseModel):
             raise ValueError("must be cached, synthetic, cached,synthetic or fail")
         return value
 
-    @field_validator("ml_service_timeout", "ml_circuit_breaker_timeout", mode="before")
+    @field_validator("ml_service_timeout", "ml_circuit_breaker_timeout", "prometheus_scrape_interval", mode="before")
     @classmethod
     def _seconds(cls, value: object) -> object:
         if not isinstance(value, str) or not value.strip().endswith(tuple("smhd")):
@@ -170,6 +177,11 @@ class Settings(BaseModel):
             return parse_duration(value).total_seconds()
         except DataError:
             raise ValueError("must be a duration such as 30s or 1m30s, or seconds") from None
+
+    @field_validator("prometheus_matcher")
+    @classmethod
+    def _matchers(cls, value: str) -> str:
+        return canonical_matchers(value)
 
     @field_validator("prometheus_url", "thanos_url", "ml_service_url")
     @classmethod
@@ -239,12 +251,22 @@ class Settings(BaseModel):
 
     @property
     def metrics(self) -> tuple[MetricSpec, ...]:
-        """The catalogue with the metrics of METRICS_FILE.
+        """The catalogue with the metrics of METRICS_FILE, as they are queried.
 
         Raises:
-            SettingsError: the file is not valid.
+            SettingsError: the file is not valid, or PROMETHEUS_MATCHER cannot be put into a query of it.
         """
-        return (*METRICS, *(load_metrics(self.metrics_file) if self.metrics_file else ()))
+        mine = load_metrics(self.metrics_file, self.prometheus_scrape_interval) if self.metrics_file else ()
+        matched = (metric.queried(self.prometheus_matcher, metric.scrape_seconds) for metric in mine)
+        return (*self.queried(METRICS), *matched)
+
+    def queried(self, metrics: Sequence[MetricSpec]) -> tuple[MetricSpec, ...]:
+        """Metrics of the catalogue with PROMETHEUS_MATCHER in each selector, and with PROMETHEUS_SCRAPE_INTERVAL.
+
+        Raises:
+            SettingsError: the matcher cannot be put into a query.
+        """
+        return tuple(metric.queried(self.prometheus_matcher, self.prometheus_scrape_interval) for metric in metrics)
 
     @property
     def end(self) -> pd.Timestamp:

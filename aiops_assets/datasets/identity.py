@@ -69,9 +69,7 @@ class Verdict:
     found: str = ""
 
 
-def identify(
-    client: PrometheusClient, lake: Lake, server: str, now: datetime, matched: Callable[[str], str] = str
-) -> str:
+def identify(client: PrometheusClient, lake: Lake, server: str, now: datetime) -> str:
     """The id of the cluster behind a server, which is recorded at first sight; empty where no fact is to be had.
 
     Args:
@@ -79,7 +77,6 @@ def identify(
         lake: the lake with the days of CLUSTER.
         server: host:port, for records and messages.
         now: present time.
-        matched: puts the label matchers into a query that choose one cluster of a server with several.
 
     Raises:
         OtherClusterError: the lake holds days of another cluster.
@@ -87,7 +84,7 @@ def identify(
         PrometheusUnreachable: the server cannot be reached.
         StoreError: the lake cannot be read or written.
     """
-    evidence = _of_one_cluster(client, server, now, matched)
+    evidence = _of_one_cluster(client, server, now)
     records = ClusterRecords(lake.storage, lake.cluster)
     record = records.read()
     newest = record.newest if record else None
@@ -106,43 +103,37 @@ def identify(
     return newest.id
 
 
-def require_same_cluster(
-    client: PrometheusClient, lake: Lake, server: str, now: datetime, matched: Callable[[str], str] = str
-) -> None:
+def require_same_cluster(client: PrometheusClient, lake: Lake, server: str, now: datetime) -> None:
     """Check that an archive is of the cluster whose days the lake holds; nothing is recorded.
 
     Raises:
         OtherClusterError, PrometheusAnswerError, PrometheusUnreachable, StoreError: see :func:`identify`.
     """
     record = ClusterRecords(lake.storage, lake.cluster).read()
-    evidence = _of_one_cluster(client, server, now, matched)
+    evidence = _of_one_cluster(client, server, now)
     _require_same(record.newest if record else None, evidence, client, lake, server)
 
 
-def archive_check(
-    lake: Lake, server: str, now: datetime, matched: Callable[[str], str] = str
-) -> Callable[[PrometheusClient], None]:
+def archive_check(lake: Lake, server: str, now: datetime) -> Callable[[PrometheusClient], None]:
     """A function that raises where an archive is of another cluster; what it found once it does not look up again."""
     checked: list[PrometheusClient] = []
 
     def check(archive: PrometheusClient) -> None:
         if archive not in checked:
-            require_same_cluster(archive, lake, server, now, matched)
+            require_same_cluster(archive, lake, server, now)
             checked.append(archive)
 
     return check
 
 
-def confirm(
-    client: PrometheusClient, lake: Lake, server: str, now: datetime, who: str, matched: Callable[[str], str] = str
-) -> KnownCluster:
+def confirm(client: PrometheusClient, lake: Lake, server: str, now: datetime, who: str) -> KnownCluster:
     """Record the cluster behind a server as the one of CLUSTER from now on, whatever was known before.
 
     Raises:
         PrometheusAnswerError: the server has several clusters, or shows no fact by which to know one.
         PrometheusUnreachable, StoreError: see :func:`identify`.
     """
-    evidence = _of_one_cluster(client, server, now, matched)
+    evidence = _of_one_cluster(client, server, now)
     if not (evidence.births or evidence.labels or evidence.nodes):
         raise PrometheusAnswerError(
             f"{server} shows nothing by which its cluster could be known again: neither {', '.join(_FACTS)}",
@@ -281,8 +272,8 @@ def _require_same(
         raise _refusal(lake.cluster, server, newest, verdict)
 
 
-def _of_one_cluster(client: PrometheusClient, server: str, now: datetime, matched: Callable[[str], str]) -> Evidence:
-    evidence = gather(client, now, matched)
+def _of_one_cluster(client: PrometheusClient, server: str, now: datetime) -> Evidence:
+    evidence = gather(client, now)
     if len(evidence.births) > 1:
         raise PrometheusAnswerError(
             f"{server} has {len(evidence.births)} clusters: choose one by PROMETHEUS_MATCHER, such as "

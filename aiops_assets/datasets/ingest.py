@@ -55,6 +55,7 @@ class MetricFetch:
         not_finite: number of NaN and infinite samples in the answers.
         outside: day -> number of its samples that were not stored, because they are outside the metric's bounds.
         archive_away: why the archive was not queried for days that the server no longer has; they stay open.
+        notes: remarks on the query, the server's (PromQL infos) and ours, each once; the data are whole.
     """
 
     metric: MetricSpec
@@ -66,6 +67,7 @@ class MetricFetch:
     not_finite: int
     outside: Mapping[date, int] = field(default_factory=dict)
     archive_away: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def incomplete(self) -> dict[date, float]:
@@ -138,6 +140,7 @@ def ingest_metric(
         not_finite=ingest.not_finite,
         outside=ingest.outside,
         archive_away=archive_away if truncated else "",
+        notes=tuple(dict.fromkeys((*metric.notes, *ingest.notes))),
     )
 
 
@@ -177,6 +180,7 @@ class _Ingest:
     not_finite: int = 0
     outside: dict[date, int] = field(default_factory=dict)
     lost: float = 0.0
+    notes: list[str] = field(default_factory=list)
 
     def plan(self, days: Sequence[date], refetch: bool) -> list[_Window]:
         """The windows to request, in order of time; stored days are verified on the way."""
@@ -274,6 +278,7 @@ class _Ingest:
         for chunk, frame in stream:
             self.requested += len(frame)
             self.not_finite += int(frame.attrs.get("not_finite", 0))
+            self.notes += [note for note in frame.attrs.get("notes", ()) if note not in self.notes]
             chunk_end = EPOCH + timedelta(seconds=chunk.end)
             while pending and pending[-1].start < chunk_end:
                 window = pending[-1]

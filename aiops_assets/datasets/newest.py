@@ -29,6 +29,8 @@ from aiops_assets.timeseries.series import PodSeries, pod_of
 from aiops_assets.views import cluster_metrics as cluster_series
 from aiops_assets.views.pod_series import VALUES
 
+SCORED = (*ENGINE_METRICS, *FORECAST_METRICS)
+"""The metrics of pods and cluster that models are asked about."""
 POD_DAYS = ALERT_DAYS
 """Days of pods: an alert is above the quantile of the scores of a week, so that a day of history is too short."""
 CLUSTER_DAYS = 14
@@ -100,6 +102,7 @@ def fetch_newest(
     lake: Lake,
     now: datetime,
     archive: PrometheusClient | None = None,
+    metrics: Sequence[MetricSpec] = SCORED,
     *,
     servers: tuple[str, str] = ("", ""),
 ) -> list[MetricFetch]:
@@ -110,6 +113,7 @@ def fetch_newest(
         lake: the lake that stores the days.
         now: present time, with time zone.
         archive: a server with more history; without it a day that the server has only in part is closed as it is.
+        metrics: what is fetched, as the settings have it queried.
         servers: host:port of the server and of the archive, for records and messages.
 
     Raises:
@@ -123,7 +127,6 @@ def fetch_newest(
     today = now.astimezone(UTC).date()
     fetches: list[MetricFetch] = []
     away = ""
-    metrics = (*ENGINE_METRICS, *FORECAST_METRICS)
     for metric in [spec for one in metrics for spec in ((one.members, one) if one.counts_series else (one,))]:
         days = [day for day in (today - timedelta(days=1), today) if _is_due(lake, metric, day, now)]
         fetch = ingest_metric(

@@ -162,7 +162,7 @@ def from_window(
         warnings=tuple(_warnings(choice, window, blend)),
     )
     effective = choice.source + ("+synthetic" if "synthetic" in report.rows else "")
-    queries = {metric.name: metric.promql for metric in view.metrics}
+    queries = {metric.name: metric.promql for metric in settings.queried(view.metrics)}
     return blend.rows, _record(view, settings, blend, effective, report, (*window.found, *blend.days), queries)
 
 

@@ -20,6 +20,7 @@ WARNINGS = {
     "bounds": "Warns of values outside the catalogue's bounds in what was fetched. They are not stored.",
     "members": "Warns when a node stood behind an average for a part of the time only.",
     "stored_files": "Warns of damaged day files, which were fetched again.",
+    "query_notes": "Warns of remarks on queries, such as PromQL's infos. What was fetched is whole.",
 }
 
 FAILURES = {"complete"}
@@ -50,6 +51,7 @@ def check_results(
         "bounds": _listed(_out_of_bounds(fetches)),
         "members": _listed(_missing_members(fetches, lake)),
         "stored_files": _listed([message for fetch in fetches for message in fetch.damaged]),
+        "query_notes": _listed([f"{fetch.metric.name}: {note}" for fetch in fetches for note in fetch.notes]),
     }
     return [
         dg.AssetCheckResult(

@@ -31,10 +31,11 @@ class StoresResource(dg.ConfigurableResource[None]):
     home: str
     model_root: str
     cluster: str
+    matcher: str = ""
 
     def lake(self) -> Lake:
         """The lake with days of metrics."""
-        return Lake(open_storage(self.home), self.cluster)
+        return Lake(open_storage(self.home), self.cluster, self.matcher)
 
     def training_sets(self) -> TrainingSets:
         """The training sets of the cluster."""
@@ -77,6 +78,7 @@ class PrometheusResource(dg.ConfigurableResource[None]):
     token_file: str
     ca_file: str
     compression: str
+    matcher: str = ""
 
     @contextmanager
     def clients(self) -> Iterator[tuple[PrometheusClient, PrometheusClient | None]]:
@@ -89,7 +91,7 @@ class PrometheusResource(dg.ConfigurableResource[None]):
             raise SettingsError("PROMETHEUS_URL is not set: raw_metrics needs it, e.g. PROMETHEUS_URL=http://host:9090")
         with ExitStack() as stack:
             server, *archive = [
-                PrometheusClient(stack.enter_context(self._transport(url)))
+                PrometheusClient(stack.enter_context(self._transport(url)), matchers=self.matcher)
                 for url in (self.url, self.thanos_url)
                 if url
             ]
@@ -164,7 +166,12 @@ def _settings_resource(settings: Settings) -> dg.ResourceDefinition:
 
 def stores_of(settings: Settings) -> StoresResource:
     """The stores according to settings."""
-    return StoresResource(home=str(settings.aiops_home), model_root=settings.model_root, cluster=settings.cluster)
+    return StoresResource(
+        home=str(settings.aiops_home),
+        model_root=settings.model_root,
+        cluster=settings.cluster,
+        matcher=settings.prometheus_matcher,
+    )
 
 
 def tracking_of(settings: Settings) -> TrackingResource:
@@ -184,6 +191,7 @@ def prometheus_of(settings: Settings) -> PrometheusResource:
         token_file=str(settings.prometheus_token_file or ""),
         ca_file=str(settings.prometheus_ca_file or ""),
         compression=settings.prometheus_compression,
+        matcher=settings.prometheus_matcher,
     )
 
 

@@ -6,18 +6,20 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
+from itertools import count
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import PrometheusAnswerError, PrometheusError, PrometheusTooMuch
-from aiops_assets.prometheus.answers import Floats, parsed, read_vector
+from aiops_assets.prometheus.answers import MOST_SERIES, Floats, check_number, parsed, read_vector
 from aiops_assets.prometheus.chunks import Chunk, plan_chunks
 from aiops_assets.prometheus.matrix import Matrix, read_matrix
 from aiops_assets.prometheus.retry import Retry
 from aiops_assets.prometheus.transport import TIMEOUT_SECONDS, Answer, Transport
 from aiops_assets.timeseries.catalog import series_count
+from aiops_assets.timeseries.matchers import with_matchers
 
 __all__ = ["Chunk", "PrometheusClient", "plan_chunks"]
 
@@ -29,6 +31,8 @@ COMPLETE = {"dedup": "true", "partial_response": "false", "max_source_resolution
 TIMEOUT_SHARE = 0.9
 """Evaluation time allowed to the server, as a share of the transport's timeout: a slow query then fails with an error
 for which the client halves the range."""
+MOST_REQUESTS = 1000
+"""Requests in place of one for a chunk, when the server's limit is so low that it is halved again and again."""
 RETRY = Retry()
 
 
@@ -39,14 +43,25 @@ class PrometheusClient:
     ``PrometheusError``.
     """
 
-    def __init__(self, transport: Transport, *, retry: Retry = RETRY, ahead: int = 2) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        retry: Retry = RETRY,
+        ahead: int = 2,
+        matchers: str = "",
+        most_series: int = MOST_SERIES,
+    ) -> None:
         """Create a client; no request is sent yet.
 
         Args:
             transport: carries the requests. If it has an attribute ``timeout_seconds``, the server gets a share of
                 it (``TIMEOUT_SHARE``) as the timeout of each query.
             retry: how often an unreachable server is tried.
-            ahead: most requests of a range that are under way, or answered and not yet used, at once.
+            ahead: most requests that are under way at once, of all methods and threads together; of a range as many
+                may be answered and not yet used.
+            matchers: label matchers that every selector of every query gets, such as ``cluster="prod-1"``.
+            most_series: a query with more series is refused, by its count and by its answers.
 
         Raises:
             ValueError: ``ahead`` is below 1.
@@ -56,6 +71,9 @@ class PrometheusClient:
         self._transport = transport
         self._retry = retry
         self._ahead = ahead
+        self._under_way = threading.BoundedSemaphore(ahead)
+        self._matchers = matchers
+        self._most_series = most_series
         silence = float(getattr(transport, "timeout_seconds", TIMEOUT_SECONDS))
         self._common = {**COMPLETE, "timeout": f"{max(1, int(TIMEOUT_SHARE * silence))}s"}
 
@@ -98,7 +116,8 @@ class PrometheusClient:
         """Number of series that a query has at one instant.
 
         Raises:
-            PrometheusError: no answer that can be used; the class says why.
+            PrometheusError: no answer that can be used; the class says why. ``PrometheusAnswerError`` also for more
+                series than the client takes.
             ValueError: ``at`` has no time zone.
         """
         counts = self.query(series_count(promql), at)
@@ -108,7 +127,9 @@ class PrometheusClient:
                 code="not_a_count",
                 counts=counts,
             )
-        return int(counts[0][1]) if counts else 0
+        series = int(counts[0][1]) if counts else 0
+        check_number(series, promql, self._most_series)
+        return series
 
     def stream(
         self, promql: str, start: datetime, end: datetime, step_seconds: int = 60, series: int = 1
@@ -128,7 +149,8 @@ class PrometheusClient:
         Yields:
             a chunk and its frame. Index ``timestamp``: the chunk's complete grid, UTC. Columns as those of
             :meth:`query_range`, of the series that the chunk has. ``attrs["not_finite"]``: number of samples
-            that were NaN or infinite.
+            that were NaN or infinite. ``attrs["notes"]``, if there are any: what the server remarks on the query, such
+            as PromQL's infos; mostly the same for each chunk.
 
         Raises:
             PrometheusError: no answer that can be used; the class says why.
@@ -150,8 +172,9 @@ class PrometheusClient:
         Returns:
             a wide frame. Index ``timestamp``: the complete grid, UTC. One float64 column a series, named by
             its labels (:func:`series_name`), in sorted order. NaN where there is no sample, and where the
-            sample is NaN or infinite: ``attrs["not_finite"]`` counts the latter. No column at all when the
-            query has no series: the caller decides.
+            sample is NaN or infinite: ``attrs["not_finite"]`` counts the latter. ``attrs["notes"]``, if
+            there are any: the server's remarks on the query, each once. No column at all when the query has no
+            series: the caller decides.
 
         Raises:
             PrometheusError: no answer that can be used; the class says why.
@@ -162,19 +185,21 @@ class PrometheusClient:
             return _frame(Chunk(0, 0, step_seconds), Matrix((), np.empty((0, 0)), 0))
         whole = Chunk(chunks[0].start, chunks[-1].end, step_seconds)
         columns: dict[str, Floats] = {}
-        not_finite = 0
+        not_finite, notes = 0, dict[str, None]()
         for chunk, frame in self._stream(promql, chunks):
             offset = (chunk.start - whole.start) // step_seconds
             for name, values in zip(frame.columns, frame.to_numpy().T, strict=True):
                 if name not in columns:
                     columns[name] = np.full(whole.points, np.nan)
                 columns[name][offset : offset + chunk.points] = values
+            check_number(len(columns), promql, self._most_series)
             not_finite += frame.attrs["not_finite"]
+            notes |= dict.fromkeys(frame.attrs.get("notes", ()))
         names = sorted(columns)
         stacked = np.empty((len(names), whole.points))
         for row, name in enumerate(names):
             stacked[row] = columns.pop(name)
-        return _frame(whole, Matrix(tuple(names), stacked, not_finite))
+        return _frame(whole, Matrix(tuple(names), stacked, not_finite, tuple(notes)))
 
     def _stream(self, promql: str, chunks: list[Chunk]) -> Iterator[Part]:
         abandoned = threading.Event()
@@ -198,22 +223,38 @@ class PrometheusClient:
             finally:
                 abandoned.set()
 
-    def _parts(self, promql: str, chunk: Chunk, abandoned: threading.Event) -> list[Part]:
-        """A chunk and its frame, or parts of it that are small enough for the server, in order."""
+    def _parts(
+        self, promql: str, chunk: Chunk, abandoned: threading.Event, requests: Iterator[int] | None = None
+    ) -> list[Part]:
+        """A chunk and its frame, or parts of it that are small enough for the server, in order.
+
+        Args:
+            promql: the query.
+            chunk: what is requested.
+            abandoned: set when the answer is no longer needed.
+            requests: counts the requests that take the place of one.
+        """
+        requests = requests or count(1)
+        sent = next(requests)
         bounds = {"start": str(chunk.start), "end": str(chunk.last), "step": str(chunk.step_seconds)}
 
         def read(answer: Answer) -> pd.DataFrame:
-            return _frame(chunk, read_matrix(answer, promql, chunk.start, chunk.points, chunk.step_seconds))
+            grid = (chunk.start, chunk.points, chunk.step_seconds)
+            return _frame(chunk, read_matrix(answer, promql, *grid, most_series=self._most_series))
 
         try:
             return [(chunk, self._ask("/api/v1/query_range", {"query": promql, **bounds}, read, abandoned))]
-        except PrometheusTooMuch:
-            if chunk.points < 2:
+        except PrometheusTooMuch as error:
+            helps = chunk.end - chunk.start > error.facts.get("least_seconds", 0)
+            if chunk.points < 2 or not helps or sent >= MOST_REQUESTS:
                 raise
-        return [part for half in chunk.halves() for part in self._parts(promql, half, abandoned)]
+        return [part for half in chunk.halves() for part in self._parts(promql, half, abandoned, requests)]
 
     def _instant(self, promql: str, time: Mapping[str, str]) -> list[tuple[dict[str, str], float]]:
-        return self._ask("/api/v1/query", {"query": promql, **time}, lambda answer: read_vector(answer, promql))
+        def read(answer: Answer) -> list[tuple[dict[str, str], float]]:
+            return read_vector(answer, promql, self._most_series)
+
+        return self._ask("/api/v1/query", {"query": promql, **time}, read)
 
     def _ask(
         self,
@@ -223,8 +264,14 @@ class PrometheusClient:
         abandoned: threading.Event | None = None,
     ) -> T:
         """Send a request and read its answer; repeat it while the server is unreachable."""
-        everything = {**params, **self._common}
-        return self._retry.call(lambda: read(self._transport.get(path, everything)), abandoned)
+        everything = {**params, "query": with_matchers(params["query"], self._matchers), **self._common}
+
+        def once() -> T:
+            with self._under_way:
+                answer = self._transport.get(path, everything)
+            return read(answer)
+
+        return self._retry.call(once, abandoned)
 
 
 def _frame(chunk: Chunk, matrix: Matrix) -> pd.DataFrame:
@@ -237,4 +284,6 @@ def _frame(chunk: Chunk, matrix: Matrix) -> pd.DataFrame:
     columns = pd.Index([matrix.names[i] for i in order], dtype=str)
     frame = pd.DataFrame(values.T, index=index, columns=columns, copy=False)
     frame.attrs["not_finite"] = matrix.not_finite
+    if matrix.notes:
+        frame.attrs["notes"] = matrix.notes
     return frame

@@ -1,7 +1,6 @@
 """What a server shows of the cluster behind it: facts that are the same at each address and differ between clusters."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -39,21 +38,20 @@ class Evidence:
     named_by: str = ""
 
 
-def gather(client: PrometheusClient, at: datetime, matched: Callable[[str], str] = str) -> Evidence:
+def gather(client: PrometheusClient, at: datetime) -> Evidence:
     """Ask a server for the facts. What it does not allow, or does not have, is lacking.
 
     Args:
         client: the server.
         at: instant of the queries.
-        matched: puts the label matchers into a query that choose one cluster of a server with several.
 
     Raises:
         PrometheusUnreachable: the server cannot be reached.
     """
-    births = frozenset(value for _, value in _answer(client, matched(BIRTH), at) if value == value)
+    births = frozenset(value for _, value in _answer(client, BIRTH, at) if value == value)
     named_by, nodes = "", frozenset[str]()
     for metric, label in NODES.items():
-        found = {labels.get(label, "") for labels, _ in _answer(client, matched(metric), at)}
+        found = {labels.get(label, "") for labels, _ in _answer(client, metric, at)}
         if nodes := frozenset(sorted(name for name in map(_host, found) if name)[:MAX_NODES]):
             named_by = metric
             break

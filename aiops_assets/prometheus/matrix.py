@@ -16,8 +16,9 @@ import pyarrow as pa
 from pyarrow import csv
 
 from aiops_assets.errors import PrometheusAnswerError
-from aiops_assets.prometheus.answers import Floats, parsed, query_note, read_result, samples, series_of
+from aiops_assets.prometheus.answers import MOST_SERIES, Floats, notes_of, parsed, read_result, samples, series_of
 from aiops_assets.prometheus.transport import Answer
+from aiops_assets.prometheus.wording import one_line, query_note
 
 SAMPLES = re.compile(rb',"values":\[\[([^{]*)\]\]')
 """Matches the samples of a series with their delimiters, which a JSON string could only contain escaped."""
@@ -35,25 +36,35 @@ class Matrix:
         names: (n_series,) names by :func:`series_name`, in the order of the server.
         values: (n_series, points) float64; NaN where there is no sample, or a NaN or infinite one.
         not_finite: number of samples that were NaN or infinite.
+        notes: what the server remarks on the query (:func:`aiops_assets.prometheus.answers.notes_of`).
     """
 
     names: tuple[str, ...]
     values: Floats
     not_finite: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Samples:
-    """The samples of all series, one series after the other: (n_series,) names and lengths, (n,) numbers."""
+    """The samples of all series, one after the other: (n_series,) names and lengths, (n,) numbers; the notes."""
 
     names: tuple[str, ...]
     lengths: npt.NDArray[np.intp]
     times: Floats
     values: Floats
+    notes: tuple[str, ...]
 
 
 def read_matrix(
-    answer: Answer, promql: str, start: int, points: int, step_seconds: int, *, fast: bool = True
+    answer: Answer,
+    promql: str,
+    start: int,
+    points: int,
+    step_seconds: int,
+    *,
+    most_series: int = MOST_SERIES,
+    fast: bool = True,
 ) -> Matrix:
     """The series of a range query's answer.
 
@@ -63,13 +74,15 @@ def read_matrix(
         start: first instant of the grid, Unix seconds.
         points: number of instants of the grid.
         step_seconds: distance of two instants, seconds.
+        most_series: largest number of series.
         fast: allow the faster reader, which gives the same result.
 
     Raises:
         PrometheusError: see :func:`read_result`; ``PrometheusAnswerError`` also for samples that are off the
             grid, outside it, out of order or duplicate.
     """
-    read = (_read_text(answer, promql, len(str(start))) if fast else None) or _read_json(answer, promql)
+    read = _read_text(answer, promql, len(str(start)), most_series) if fast else None
+    read = read or _read_json(answer, promql, most_series)
     owner = np.repeat(np.arange(len(read.names)), read.lengths)
     places = (read.times - start) / step_seconds
     right = (places >= 0) & (places < points) & (places == np.floor(places))
@@ -77,7 +90,7 @@ def read_matrix(
     if not right.all():
         name = read.names[owner[np.argmin(right)]]
         raise PrometheusAnswerError(
-            f"{name}: the samples are not one by one on the requested grid; "
+            f"{one_line(name)}: the samples are not one by one on the requested grid; "
             f"PROMETHEUS_URL must name a Prometheus API. {query_note(promql)}",
             code="off_grid",
             series=name,
@@ -85,27 +98,29 @@ def read_matrix(
     finite = np.isfinite(read.values)
     values = np.full((len(read.names), points), np.nan)
     values[owner, places.astype(np.intp)] = np.where(finite, read.values, np.nan)
-    return Matrix(read.names, values, int(finite.size - np.count_nonzero(finite)))
+    return Matrix(read.names, values, int(finite.size - np.count_nonzero(finite)), read.notes)
 
 
-def _read_json(answer: Answer, promql: str) -> _Samples:
+def _read_json(answer: Answer, promql: str, most_series: int) -> _Samples:
     names, times, values = [], [np.empty(0)], [np.empty(0)]
-    for name, _, item in series_of(read_result(answer, parsed(answer.body), promql, "matrix"), promql):
+    document = parsed(answer.body)
+    for name, _, item in series_of(read_result(answer, document, promql, "matrix", most_series), promql):
         seconds, numbers = samples(item.get("values"), promql)
         names.append(name)
         times.append(seconds)
         values.append(numbers)
     lengths = np.array([len(seconds) for seconds in times[1:]], dtype=np.intp)
-    return _Samples(tuple(names), lengths, np.concatenate(times), np.concatenate(values))
+    return _Samples(tuple(names), lengths, np.concatenate(times), np.concatenate(values), notes_of(document or {}))
 
 
-def _read_text(answer: Answer, promql: str, digits: int) -> _Samples | None:
+def _read_text(answer: Answer, promql: str, digits: int, most_series: int = MOST_SERIES) -> _Samples | None:
     """The same, cut out of the text; ``None`` where the text is not exactly in the form that servers write.
 
     Args:
         answer: an answer of any HTTP status.
         promql: the query, for messages.
         digits: number of digits of each instant.
+        most_series: largest number of series.
     """
     skeleton, regions = _cut(answer.body)
     text = BETWEEN.join(regions)
@@ -117,14 +132,14 @@ def _read_text(answer: Answer, promql: str, digits: int) -> _Samples | None:
     document = parsed(skeleton)
     if document is None:
         return None
-    series = list(series_of(read_result(answer, document, promql, "matrix"), promql))
+    series = list(series_of(read_result(answer, document, promql, "matrix", most_series), promql))
     if [item.get("values") for _, _, item in series] != [[[i]] for i in range(len(regions))]:
         return None
     numbers = _numbers(text)
     if numbers is None or len(numbers) != len(commas) + 1:  # the CSV reader ignores an empty last line
         return None
     times, values = numbers.reshape(-1, 2).T
-    return _Samples(tuple(name for name, _, _ in series), lengths, times, values)
+    return _Samples(tuple(name for name, _, _ in series), lengths, times, values, notes_of(document))
 
 
 def _cut(body: bytes) -> tuple[bytes, list[bytes]]:

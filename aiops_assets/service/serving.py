@@ -66,7 +66,7 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
     pool = ModelPool(source, specs, instruments, settings.service_poll_seconds, only=bool(model))
     home = open_storage(settings.aiops_home)
     instruments.registry.register(ScoresCollector(Scores(home, settings.cluster)))
-    histories = LakeHistories(Lake(home, settings.cluster), _now)
+    histories = LakeHistories(Lake(home, settings.cluster, settings.prometheus_matcher), _now)
     return create_app(settings, pool, instruments, Engine(pool, instruments, _now, histories))
 
 

@@ -90,7 +90,6 @@ def describe(metric: MetricSpec, samples: DaySamples, state: DayState, requested
     return DayInfo(
         metric=metric.name,
         day=day_file.time_at(samples.begin).date().isoformat(),
-        query=metric.promql,
         unit=metric.unit,
         step_seconds=metric.step_seconds,
         digest=samples.digest,

@@ -21,6 +21,7 @@ from aiops_assets.storage.day_state import DayState, Expectation
 from aiops_assets.storage.records import Record
 from aiops_assets.storage.storage import Storage
 from aiops_assets.timeseries.catalog import MetricSpec
+from aiops_assets.timeseries.matchers import with_matchers
 
 ATTEMPTS = 10
 """How often a write is tried when another process writes the same day."""
@@ -64,9 +65,18 @@ class FetchOutcome(Record):
 class Lake:
     """Days of metrics of one cluster."""
 
-    def __init__(self, storage: Storage, cluster: str) -> None:
+    def __init__(self, storage: Storage, cluster: str, matchers: str = "") -> None:
+        """Look at the days of a cluster.
+
+        Args:
+            storage: where they are stored.
+            cluster: name of the cluster.
+            matchers: label matchers with which every query is sent (PROMETHEUS_MATCHER): they belong to the query, so
+                that days with other ones are another series.
+        """
         self.storage = storage
         self.cluster = cluster
+        self._matchers = matchers
 
     def upsert_day(
         self,
@@ -132,6 +142,7 @@ class Lake:
                 update.samples,
                 DayState.of(update.samples, requested_until, closed and (not since or gives_up), lacking),
                 requested_until,
+                query=self._query(metric),
                 wanted=expectation.wanted(update.samples, requested_until),
                 fetched=known.fetched if known and stays else fetched.astimezone(UTC).isoformat(),
                 revised=update.revised + (known.revised if known else 0),
@@ -304,8 +315,12 @@ class Lake:
         return IntegrityError(f"{where} is damaged ({what}): fetch the day again", code="damaged_day", day=day)
 
     def _folder(self, metric: MetricSpec | StoredQuery) -> str:
-        query = hashlib.blake2b(metric.promql.encode(), digest_size=4).hexdigest()
+        query = hashlib.blake2b(self._query(metric).encode(), digest_size=4).hexdigest()
         return f"lake/cluster={self.cluster}/metric={metric.name}/query={query}"
+
+    def _query(self, metric: MetricSpec | StoredQuery) -> str:
+        """The query as it is sent; a stored one is as it was sent."""
+        return with_matchers(metric.promql, self._matchers) if isinstance(metric, MetricSpec) else metric.promql
 
     def _path(self, metric: MetricSpec | StoredQuery, day: date) -> str:
         return f"{self._folder(metric)}/day={day.isoformat()}.parquet"

@@ -1,9 +1,10 @@
 """Which metrics there are: their PromQL, unit, bounds and step. One unit a metric, for every source."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from aiops_assets.timeseries.matchers import with_matchers
 from aiops_assets.timeseries.promql import rate_ranges, reach_seconds
 
 STEP_SECONDS = 60
@@ -73,8 +74,8 @@ class MetricSpec:
     def notes(self) -> tuple[str, ...]:
         """What people should know of the query: rates over fewer than four scrapes, each in one line."""
         return tuple(
-            f"{rate.function} over {rate.seconds:g} s has holes where scrapes are {self.scrape_seconds} s apart "
-            f"and one is late; take {SCRAPES_OF_A_RATE * self.scrape_seconds} s, or set a shorter scrape interval"
+            f"{rate} has holes where scrapes are {self.scrape_seconds} s apart and one is late: take "
+            f"[{SCRAPES_OF_A_RATE * self.scrape_seconds}s], or set PROMETHEUS_SCRAPE_INTERVAL if it is shorter"
             for rate in dict.fromkeys(rate_ranges(self.promql))
             if rate.seconds < SCRAPES_OF_A_RATE * self.scrape_seconds
         )
@@ -83,6 +84,17 @@ class MetricSpec:
     def counts_series(self) -> bool:
         """Whether the companion is the number of series that the query should have at each instant."""
         return not self.count
+
+    def queried(self, matchers: str, scrape_seconds: int) -> "MetricSpec":
+        """The metric with label matchers in each selector of its queries, and with a scrape interval.
+
+        Raises:
+            SettingsError: the matchers cannot be put into its query or its count.
+        """
+        promql = with_matchers(self.promql, matchers)
+        count = with_matchers(self.count, matchers) if self.count else ""
+        found = replace(self, promql=promql, count=count, scrape_seconds=scrape_seconds)
+        return self if found == self else found
 
     @property
     def members(self) -> "MetricSpec":

@@ -10,6 +10,7 @@ metrics:
     lower: 0               # default 0; null is unbounded
     upper: null            # default null
     step_seconds: 300      # 10 to 3600, divides a day; default 300
+    # scrape_seconds: 30   # how often the series are scraped; default PROMETHEUS_SCRAPE_INTERVAL
     count: count(rabbitmq_queue_messages)   # default: count of promql
 ```
 """
@@ -25,31 +26,26 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from aiops_assets.errors import SettingsError
 from aiops_assets.timeseries.catalog import (
     COARSE_STEP_SECONDS,
+    LEAST_SCRAPES,
     MEMBERS,
     METRICS,
     SCRAPE_SECONDS,
+    SCRAPES_OF_A_RATE,
     SYNTHETIC_METRICS,
     MetricSpec,
     Scope,
     Unit,
 )
+from aiops_assets.timeseries.promql import check_query, rate_ranges
 
 MOST_BYTES = 1_000_000
 MOST_METRICS = 200
 MOST_CHARACTERS = 10_000
 """A PromQL query may have so many characters."""
-SHORTEST_RATE_SECONDS = 4 * SCRAPE_SECONDS
-"""A rate over fewer than four scrapes is empty, without an error of the server."""
 
 _DAY_SECONDS = 86_400
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _TAKEN = frozenset(metric.name for metric in (*METRICS, *SYNTHETIC_METRICS))
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": _DAY_SECONDS}
-
-_STRING = re.compile(r'"(?:\\.|[^"\\])*"' r"|'(?:\\.|[^'\\])*'" r"|`[^`]*`")
-_COMMENT = re.compile(r"#[^\n]*")
-_INNERMOST_CALL = re.compile(r"(\w*)\s*\(([^()]*)\)")
-_RANGE = re.compile(r"\[([^\]:]*)")
 
 _ALLOWED = {
     "name": "must be lower-case letters, digits and underscores, a letter first, at most 63",
@@ -60,6 +56,7 @@ _ALLOWED = {
     "lower": "must be a finite number or null",
     "upper": "must be a finite number or null",
     "step_seconds": "must be a whole number of seconds, 10 to 3600, that divides a day",
+    "scrape_seconds": "must be a whole number of seconds, 1 to 3600",
     "count": f"must be a PromQL query of at most {MOST_CHARACTERS} characters",
 }
 
@@ -77,6 +74,7 @@ class _Entry(BaseModel):
     lower: float | None = Field(0.0, allow_inf_nan=False)
     upper: float | None = Field(None, allow_inf_nan=False)
     step_seconds: int = Field(COARSE_STEP_SECONDS, ge=10, le=3600)
+    scrape_seconds: int | None = Field(None, ge=1, le=3600)
     count: str | None = Field(None, min_length=1, max_length=MOST_CHARACTERS)
 
     @field_validator("name")
@@ -92,8 +90,9 @@ class _Entry(BaseModel):
 
     @field_validator("promql", "count")
     @classmethod
-    def _ranges_that_hold_scrapes(cls, promql: str | None) -> str | None:
-        _check_ranges(promql or "")
+    def _series_of_an_instant(cls, promql: str | None) -> str | None:
+        if promql is not None:
+            check_query(promql)
         return promql
 
     @field_validator("step_seconds")
@@ -109,22 +108,34 @@ class _Entry(BaseModel):
             raise ValueError(f"lower={self.lower:g}: must be below upper={self.upper:g}")
         return self
 
-    def spec(self) -> MetricSpec:
-        """The metric as the catalogue holds its own."""
-        return MetricSpec(**self.model_dump(exclude={"count"}), count=self.count or "")
+    def spec(self, scrape_seconds: int) -> MetricSpec:
+        """The metric as the catalogue holds its own.
+
+        Args:
+            scrape_seconds: the scrape interval where the entry has none.
+
+        Raises:
+            ValueError: a rate over a range that cannot hold two scrapes.
+        """
+        own = self.scrape_seconds or scrape_seconds
+        for key, query in (("promql", self.promql), ("count", self.count or "")):
+            _check_rates(key, query, own)
+        given = self.model_dump(exclude={"count", "scrape_seconds"})
+        return MetricSpec(**given, count=self.count or "", scrape_seconds=own)
 
 
-def load_metrics(path: Path) -> tuple[MetricSpec, ...]:
+def load_metrics(path: Path, scrape_seconds: int = SCRAPE_SECONDS) -> tuple[MetricSpec, ...]:
     """The metrics of a file, in its order; add them to ``METRICS``.
 
     Args:
         path: YAML, at most 1 MB and 200 metrics; see the head of this module.
+        scrape_seconds: the scrape interval of entries that do not give one.
 
     Raises:
         SettingsError: one line that names the file, the entry, what is wrong and what is allowed.
     """
     try:
-        return _specs(_entries(_content(path)))
+        return _specs(_entries(_content(path)), scrape_seconds)
     except _InvalidFile as error:
         raise SettingsError(f"METRICS_FILE={path}: {error}", code=error.code, path=path) from None
 
@@ -196,7 +207,7 @@ def _reject_repeated_keys(document: yaml.Node | None) -> None:
                 raise _InvalidFile(f"key {_shown(key)} is given {times} times in the mapping at line {line}: keep one")
 
 
-def _specs(entries: list[Any]) -> tuple[MetricSpec, ...]:
+def _specs(entries: list[Any], scrape_seconds: int) -> tuple[MetricSpec, ...]:
     specs: dict[str, MetricSpec] = {}
     for number, entry in enumerate(entries, 1):
         name = entry.get("name") if isinstance(entry, dict) else None
@@ -204,9 +215,11 @@ def _specs(entries: list[Any]) -> tuple[MetricSpec, ...]:
         if not isinstance(entry, dict):
             raise _InvalidFile(f"{where}: must be a mapping with the keys {', '.join(_ALLOWED)}")
         try:
-            spec = _Entry.model_validate(entry).spec()
+            spec = _Entry.model_validate(entry).spec(scrape_seconds)
         except ValidationError as error:
             raise _InvalidFile(f"{where}: {_explained(error)}") from None
+        except ValueError as error:
+            raise _InvalidFile(f"{where}: {error}") from None
         if spec.name in specs:
             raise _InvalidFile(f"{where}: the name is already that of entry {[*specs].index(spec.name) + 1}")
         specs[spec.name] = spec
@@ -240,21 +253,17 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _check_ranges(promql: str) -> None:
-    """Check that the catalogue can read each range, and that those of rates hold enough scrapes.
+def _check_rates(key: str, promql: str, scrape_seconds: int) -> None:
+    """Check that the ranges of rates can hold two scrapes.
 
     Raises:
         ValueError: says which range, and what is allowed.
     """
-    text = _COMMENT.sub("", _STRING.sub('""', promql))
-    for found in _RANGE.findall(text):
-        if not re.fullmatch(r"\d+[smhd]", found):
-            raise ValueError(f"the range [{_shown(found)}] must be one whole number with s, m, h or d, such as [90m]")
-    # From the inside out, so that what is left in a call's parentheses is its own range.
-    while call := _INNERMOST_CALL.search(text):
-        function, argument = call.groups()
-        for found in _RANGE.findall(argument) if function in ("rate", "increase") else ():
-            if int(found[:-1]) * _UNIT_SECONDS[found[-1]] < SHORTEST_RATE_SECONDS:
-                shortest = f"at least {SHORTEST_RATE_SECONDS} s, four scrapes of {SCRAPE_SECONDS} s"
-                raise ValueError(f"{function} over [{found}] is empty on most clusters: its range must be {shortest}")
-        text = text[: call.start()] + " x " + text[call.end() :]
+    least = LEAST_SCRAPES * scrape_seconds
+    for rate in rate_ranges(promql):
+        if rate.seconds < least:
+            raise ValueError(
+                f"{key}={_shown(promql)}: {rate} is empty where scrapes are {scrape_seconds} s apart: take at least "
+                f"[{least}s], better [{SCRAPES_OF_A_RATE * scrape_seconds}s], or give the true interval as "
+                "PROMETHEUS_SCRAPE_INTERVAL or as scrape_seconds of the entry"
+            )

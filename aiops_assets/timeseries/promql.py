@@ -173,6 +173,9 @@ class RateRange:
     function: str
     seconds: float
 
+    def __str__(self) -> str:
+        return f"{self.function} over [{promql_parser.display_duration(timedelta(seconds=self.seconds))}]"
+
 
 @lru_cache(maxsize=1024)
 def rate_ranges(promql: str) -> tuple[RateRange, ...]:

@@ -179,6 +179,8 @@ def fetch_all(
             )
             away = away or fetch.archive_away  # an unreachable archive is tried once, not for each metric
             fetches.append(fetch)
+            for note in fetch.notes:
+                say(f"{spec.name}: {note}; the samples are whole")
     written = sum(len(fetch.fetched) for fetch in fetches)
     say(f"{written} day files written, {sum(fetch.requested for fetch in fetches):,} instants requested")
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 import numpy as np
 
-from aiops_assets.datasets.newest import NewestWindow, fetch_newest, generated_window, stored_window
+from aiops_assets.datasets.newest import SCORED, NewestWindow, fetch_newest, generated_window, stored_window
 from aiops_assets.errors import PrometheusUnreachable
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.judging.forecasting.holdout import frame_of
@@ -73,7 +73,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads None there as a second output
         now = datetime.now(UTC)
         if settings.fetches:
-            problem = _fetch(prometheus, stores.lake(), now)
+            problem = _fetch(prometheus, stores.lake(), now, settings)
             if problem and settings.fallback == ("fail",):
                 raise PrometheusUnreachable(
                     f"{problem}; FALLBACK=fail: nothing is scored", code="nothing_scored", problem=problem
@@ -116,11 +116,12 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
     return scores
 
 
-def _fetch(prometheus: PrometheusResource, lake: Lake, now: datetime) -> str:
+def _fetch(prometheus: PrometheusResource, lake: Lake, now: datetime, settings: Settings) -> str:
     """Fetch samples up to now; why the server could not be reached, empty if it was."""
     try:
         with prometheus.clients() as (client, archive):
-            fetch_newest(client, lake, now, archive, servers=(prometheus.server, prometheus.archive))
+            servers = (prometheus.server, prometheus.archive)
+            fetch_newest(client, lake, now, archive, settings.queried(SCORED), servers=servers)
     except PrometheusUnreachable as error:
         return str(error)
     return ""
