@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 LEAST_CHARACTERS = 4
 """A shorter text alone is in every answer: it is masked within ``Bearer <token>`` or ``<user>:<password>`` only."""
@@ -72,27 +72,29 @@ class Secret:
 
     def spans(self, body: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
         """Where the secret is between two places of a body, in any spelling."""
-        for found in self._head_pattern.finditer(body, start, len(body) if end is None else end):
+        end = len(body) if end is None else end
+        while found := self._head_pattern.search(body, start, end):
+            start = found.end()
             if len(self.text) >= WORD_CHARACTERS or _is_word(body, *found.span()):
-                yield found.start(), self._end_of_rest(body, found.end())
+                start = self._end_of_rest(body, found.end())
+                yield found.start(), start
 
     def masked(self, body: bytes) -> bytes:
         """A body without the secret."""
         parts, done = [], 0
         for start, end in self.spans(body):
-            if start >= done:
-                parts += [body[done:start], b"[%b]" % self.what.encode()]
-                done = end
+            parts += [body[done:start], b"[%b]" % self.what.encode()]
+            done = end
         return b"".join([*parts, body[done:]]) if parts else body
 
     @cached_property
     def _head_pattern(self) -> re.Pattern[bytes]:
-        return re.compile(b"".join(_spellings(character) for character in self.text[:HEAD_CHARACTERS]))
+        return re.compile(b"".join(_spellings(character).pattern for character in self.text[:HEAD_CHARACTERS]))
 
     def _end_of_rest(self, body: bytes, end: int) -> int:
         """Where a secret whose head ends at ``end`` ends, or is cut off."""
         for character in self.text[HEAD_CHARACTERS:]:
-            found = re.compile(_spellings(character)).match(body, end)
+            found = _spellings(character).match(body, end)
             if not found:
                 break
             end = found.end()
@@ -211,7 +213,8 @@ def _is_word(body: bytes, start: int, end: int) -> bool:
     return bool(_BEFORE_WORD.search(before)) and not body[end : end + 1].isalnum()
 
 
-def _spellings(character: str) -> bytes:
+@cache
+def _spellings(character: str) -> re.Pattern[bytes]:
     """A regular expression of the ways to write a character in JSON, a URL, HTML, or a string of Go or Python.
 
     Each way begins with a literal, so that the search for the first character is fast.
@@ -228,4 +231,4 @@ def _spellings(character: str) -> bytes:
         ways.append(rb"\+")
     # What is longest comes first: the character itself may begin another way.
     ways.append(plain)
-    return b"(?:" + b"|".join(ways) + b")"
+    return re.compile(b"(?:" + b"|".join(ways) + b")", re.DOTALL)

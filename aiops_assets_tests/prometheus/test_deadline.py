@@ -1,4 +1,4 @@
-"""Every wait of a request ends at its deadline, whatever drips; the other side is a socket that does what it is told."""
+"""Every wait of a request ends at its deadline, whatever drips; the other side is a socket that does as it is told."""
 
 import socket
 import threading
