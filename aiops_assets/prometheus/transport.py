@@ -277,7 +277,9 @@ def _decoder(encoding: str) -> tuple[Callable[[bytes, int], bytes], Callable[[],
 def _checked_url(base_url: str) -> str:
     if "@" in base_url:
         raise SettingsError(
-            "PROMETHEUS_URL must not hold credentials; use PROMETHEUS_TOKEN_FILE", code="credentials_in_url"
+            "PROMETHEUS_URL must not hold credentials; use PROMETHEUS_TOKEN_FILE, or PROMETHEUS_USER and "
+            "PROMETHEUS_PASSWORD_FILE",
+            code="credentials_in_url",
         )
     url = base_url.rstrip("/")
     try:

@@ -201,8 +201,8 @@ class Settings(BaseModel):
     def _plain_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
-        file = "ML_SERVICE_TOKEN_FILE" if info.field_name == "ml_service_url" else "PROMETHEUS_TOKEN_FILE"
-        return plain_url(value, file)
+        login = "PROMETHEUS_TOKEN_FILE, or user and password in PROMETHEUS_USER and PROMETHEUS_PASSWORD_FILE"
+        return plain_url(value, "ML_SERVICE_TOKEN_FILE" if info.field_name == "ml_service_url" else login)
 
     @field_validator("model_root")
     @classmethod
