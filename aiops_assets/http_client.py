@@ -1,8 +1,16 @@
 """What every HTTP client of ours does alike: the URL it takes, the token that it sends, what it shows of a failure."""
 
+import os
 import re
+import stat
+from contextlib import nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from aiops_assets.errors import AiopsError
+
+MOST_SECRET_BYTES = 1 << 16
+"""A file that holds a secret is no larger."""
 
 
 def plain_url(url: str, token_setting: str) -> str:
@@ -33,7 +41,7 @@ def without_secrets(text: str) -> str:
     return re.sub(r"^([a-z0-9+.-]+://)?.*@", r"\1***@", text)
 
 
-def read_token(path: Path, what: str, setting: str, error: type[Exception]) -> str:
+def read_token(path: Path, what: str, setting: str, error: type[AiopsError]) -> str:
     """The content of a file that holds a token alone, read anew: tokens rotate.
 
     Args:
@@ -42,15 +50,44 @@ def read_token(path: Path, what: str, setting: str, error: type[Exception]) -> s
         setting: that names the file.
         error: raised where no token can be read; its message tells what to do and shows nothing of the content.
     """
-    cure = f"{setting} must name a readable file that holds the {what} alone"
-    try:
-        content = path.read_bytes().strip()
-    except OSError as problem:
-        raise error(f"no {what}: {path}: {problem.strerror}; {cure}") from None
+    content = read_secret(path, what, setting, error).strip()
     # Anything else would be refused by requests, in an error that shows the token.
     if not content or any(not 0x21 <= byte <= 0x7E for byte in content):
-        raise error(f"no usable {what} in {path}; {cure}")
+        raise unusable(path, what, setting, error)
     return content.decode("ascii")
+
+
+def read_secret(path: Path, what: str, setting: str, error: type[AiopsError]) -> bytes:
+    """The content of a small regular file; the arguments are those of :func:`read_token`."""
+    try:
+        # A pipe that nobody writes to would block for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            with os.fdopen(descriptor, "rb", closefd=False) if is_regular else nullcontext() as file:
+                content = file.read(MOST_SECRET_BYTES + 1) if file else b""
+        finally:
+            os.close(descriptor)
+    except OSError as problem:
+        raise error(
+            f"no {what}: {path}: {problem.strerror}; {_cure(what, setting)}",
+            code="no_file",
+            setting=setting,
+            path=str(path),
+        ) from None
+    if not is_regular or len(content) > MOST_SECRET_BYTES:
+        raise unusable(path, what, setting, error)
+    return content
+
+
+def unusable(path: Path, what: str, setting: str, error: type[AiopsError], why: str = "") -> AiopsError:
+    """The error that a file holds something else than it should; ``why`` must show nothing of a secret."""
+    said = f"no usable {what} in {path}{f' ({why})' if why else ''}; {_cure(what, setting)}"
+    return error(said, code="unusable_file", setting=setting, path=str(path))
+
+
+def _cure(what: str, setting: str) -> str:
+    return f"{setting} must name a readable file that holds the {what} alone"
 
 
 def reason_of(error: BaseException) -> str:

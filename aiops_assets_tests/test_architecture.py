@@ -10,7 +10,7 @@ from aiops_assets.settings import PROJECT_ROOT
 
 PACKAGE = PROJECT_ROOT / "aiops_assets"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-GROUND = ("errors", "durations", "http_client")
+GROUND = ("errors", "durations", "masking", "http_client")
 STREET = (
     "timeseries",
     "synthetic",
@@ -75,7 +75,7 @@ def allowed(room: str) -> set[str]:
     if room in BESIDE:
         return {room, *BESIDE[room]}
     if room in GROUND or room == "__init__":
-        return {"errors"}
+        return set(GROUND[: GROUND.index(room)]) if room in GROUND else {"errors"}
     return {room, *GROUND, *STREET[: STREET.index(room)]} - APART.get(room, set())
 
 

@@ -63,6 +63,16 @@ WRONG = [
     ("THANOS_URL", "http://me:secret@host"),
     ("CLUSTER", "//["),
     ("CLUSTER", "../etc"),
+    ("PROMETHEUS_NAMESPACE", "a,b"),
+    ("PROMETHEUS_TENANT", "team a"),
+    ("PROMETHEUS_USER", "me:too"),
+    ("PROMETHEUS_PROXY", "socks5://proxy:1080"),
+    ("PROMETHEUS_PROXY", "http://me:secret@proxy:3128"),
+    ("PROMETHEUS_PROXY", "http://proxy:3128/path"),
+    ("AIOPS_HOME", "s3://bucket/aiops"),
+    ("AIOPS_HOME", "gs:/bucket/aiops"),
+    ("AIOPS_HOME", " az://me:secret@account/container"),
+    ("AIOPS_HOME", "file:///var/lib/aiops"),
 ]
 
 
@@ -72,6 +82,54 @@ def test_a_wrong_value_names_itself_and_what_is_allowed(name: str, value: str) -
         load_settings({name: value})
     assert name in str(error.value)
     assert "\n" not in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+CONTRADICTIONS: list[dict[str, str]] = [
+    {"PROMETHEUS_USER": "me"},
+    {"PROMETHEUS_PASSWORD_FILE": "password"},
+    {"PROMETHEUS_TOKEN_FILE": "token", "PROMETHEUS_USER": "me", "PROMETHEUS_PASSWORD_FILE": "password"},
+    {"PROMETHEUS_KEY_FILE": "key"},
+    {"PROMETHEUS_PROXY_USER": "me", "PROMETHEUS_PROXY_PASSWORD_FILE": "password"},
+    {"PROMETHEUS_PROXY": "http://proxy:3128", "PROMETHEUS_PROXY_USER": "me"},
+    {"PROMETHEUS_CERT_FILE": "cert", "PROMETHEUS_URL": "http://host:9090"},
+]
+
+
+@pytest.mark.parametrize("given", CONTRADICTIONS, ids=" ".join)
+def test_settings_that_contradict_each_other_are_named(given: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as error:
+        load_settings(given)
+    assert error.value.code == "contradiction"
+    assert set(error.value.facts["names"]) & set(given)
+    assert all(name in str(error.value) for name in error.value.facts["names"])
+
+
+def test_access_may_be_all_of_it() -> None:
+    settings = load_settings(
+        {
+            "PROMETHEUS_URL": "http://host:9090",
+            "THANOS_URL": "https://other:9090",
+            "PROMETHEUS_USER": "me",
+            "PROMETHEUS_PASSWORD_FILE": "password",
+            "PROMETHEUS_HEADERS_FILE": "headers",
+            "PROMETHEUS_TENANT": "team-a|team-b",
+            "PROMETHEUS_NAMESPACE": "demo",
+            "PROMETHEUS_CERT_FILE": "cert",
+            "PROMETHEUS_KEY_FILE": "key",
+            "PROMETHEUS_PROXY": "https://proxy:3128/",
+            "PROMETHEUS_PROXY_USER": "me too",
+            "PROMETHEUS_PROXY_PASSWORD_FILE": "password",
+        }
+    )
+    assert settings.prometheus_proxy == "https://proxy:3128"
+    assert (settings.prometheus_tenant, settings.prometheus_proxy_user) == ("team-a|team-b", "me too")
+
+
+def test_a_home_may_have_any_local_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("s3", "a:b", "s3:bucket", "./s3:/bucket", str(tmp_path / "s3:" / "b")):
+        assert load_settings({"AIOPS_HOME": name}).aiops_home.is_relative_to(tmp_path)
 
 
 def test_all_wrong_values_are_named_at_once() -> None:
@@ -84,6 +142,10 @@ def test_the_wordings_are_those_that_were_agreed() -> None:
     for name, value in WRONG:
         with pytest.raises(SettingsError) as error:
             load_settings({name: value})
+        messages.append(f"{error.value}\n")
+    for given in CONTRADICTIONS:
+        with pytest.raises(SettingsError) as error:
+            load_settings(given)
         messages.append(f"{error.value}\n")
     assert_snapshot("wrong_settings", "".join(messages))
 

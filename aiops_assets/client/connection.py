@@ -15,6 +15,7 @@ from urllib3.util.retry import Retry
 
 from aiops_assets.errors import ServiceRefused, ServiceUnavailable, SettingsError
 from aiops_assets.http_client import read_token, reason_of
+from aiops_assets.masking import Secrets, secrets_of_bearer
 
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
@@ -157,9 +158,9 @@ class Connection:
     def _answer(self, path: str, status: int, text: bytes, token: str | None) -> dict[str, Any]:
         where = f"{self.url}{path} answered {status}"
         if not 200 <= status < 300:
-            words = _own_words(text)
             # Some proxies show the rejected request, with its key, in their error page.
-            words = words.replace(token, "[token]") if token else words
+            secrets = Secrets(secrets_of_bearer(token) if token else ())
+            words = secrets.masked(_own_words(secrets.masked_body(text)))
             if 400 <= status < 500:
                 raise ServiceRefused(f"{where}: {words}", status, code="refused", path=path, words=words)
             raise ServiceUnavailable(

@@ -4,13 +4,12 @@ import json
 import os
 import signal
 import sys
-from datetime import UTC, datetime
 from importlib.util import find_spec
 
 import click
 
 from aiops_assets import __version__
-from aiops_assets.commands import cards, champions, lake, outlook, quality, serve
+from aiops_assets.commands import cards, champions, lake, metrics, outlook, quality, serve
 from aiops_assets.commands.errors import one_line_errors
 from aiops_assets.commands.tables import show_table
 from aiops_assets.errors import IntegrityError, SettingsError
@@ -34,38 +33,6 @@ def settings() -> None:
         value = shown(getattr(table, name)) or "-"
         rows.append((name.upper(), value, origin(name, os.environ), f"{field.description}{hint}"))
     show_table(("SETTING", "VALUE", "FROM", "MEANING"), rows)
-
-
-@main.command()
-@click.option("--probe", is_flag=True, help="Query PROMETHEUS_URL for the present number of series of each metric.")
-@one_line_errors
-def metrics(probe: bool) -> None:
-    """List the metrics that are fetched, METRICS_FILE's among them: name, unit, step, PromQL."""
-    table = load_settings(os.environ)
-    counts = {}
-    if probe:
-        from aiops_assets.pipeline.resources import prometheus_of
-
-        with prometheus_of(table).clients() as (client, _):
-            client.probe()
-            now = datetime.now(UTC)
-            counts = {metric.name: client.count_series(metric.promql, now) for metric in table.metrics}
-    show_table(
-        ("METRIC", *(("SERIES NOW",) if probe else ()), "UNIT", "STEP", "PROMQL"),
-        (
-            (
-                metric.name,
-                *((str(counts[metric.name]),) if probe else ()),
-                metric.unit,
-                f"{metric.step_seconds} s",
-                metric.promql,
-            )
-            for metric in table.metrics
-        ),
-    )
-    if silent := [name for name, n in counts.items() if not n]:
-        click.echo(f"error: the server answers, but has nothing for {', '.join(silent)}", err=True)
-        sys.exit(1)
 
 
 @main.command()
@@ -154,6 +121,7 @@ def lineage(name: str, as_json: bool) -> None:
         click.echo("every digest verified" + (f"; {revised} days of source data were revised since" if revised else ""))
 
 
+main.add_command(metrics.metrics)
 main.add_command(quality.backtest)
 main.add_command(quality.evaluate)
 main.add_command(champions.promote)

@@ -10,8 +10,9 @@ import dagster as dg
 
 from aiops_assets.errors import SettingsError
 from aiops_assets.pipeline.keys import HANDED_OVER_AS
+from aiops_assets.prometheus.access import Access
 from aiops_assets.prometheus.client import PrometheusClient
-from aiops_assets.prometheus.transport import RequestsTransport
+from aiops_assets.prometheus.transport import Compression, RequestsTransport
 from aiops_assets.settings import Settings
 from aiops_assets.storage.cards import Cards
 from aiops_assets.storage.handoff import Handoffs
@@ -71,13 +72,26 @@ class TrackingResource(dg.ConfigurableResource[None]):
 
 
 class PrometheusResource(dg.ConfigurableResource[None]):
-    """A Prometheus or a Thanos querier, and one for older days. The token itself is never part of the configuration."""
+    """A Prometheus or a Thanos querier, and one for older days, with the same access for both.
+
+    Secrets themselves are never part of the configuration: it names their files.
+    """
 
     url: str
     thanos_url: str
-    token_file: str
-    ca_file: str
     compression: str
+    token_file: str = ""
+    user: str = ""
+    password_file: str = ""
+    headers_file: str = ""
+    tenant: str = ""
+    namespace: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    proxy: str = ""
+    proxy_user: str = ""
+    proxy_password_file: str = ""
     matcher: str = ""
 
     @contextmanager
@@ -107,13 +121,31 @@ class PrometheusResource(dg.ConfigurableResource[None]):
         """Host and port of the archive, for records; empty without one."""
         return urlsplit(self.thanos_url).netloc
 
-    def _transport(self, url: str) -> RequestsTransport:
-        return RequestsTransport(
-            url,
-            token_file=Path(self.token_file) if self.token_file else None,
-            ca_file=Path(self.ca_file) if self.ca_file else None,
-            compression="gzip" if self.compression == "gzip" else "identity",
+    @property
+    def _access(self) -> Access:
+        """What the servers require."""
+
+        def file(name: str) -> Path | None:
+            return Path(name) if name else None
+
+        return Access(
+            token_file=file(self.token_file),
+            user=self.user,
+            password_file=file(self.password_file),
+            headers_file=file(self.headers_file),
+            tenant=self.tenant,
+            namespace=self.namespace,
+            ca_file=file(self.ca_file),
+            cert_file=file(self.cert_file),
+            key_file=file(self.key_file),
+            proxy=self.proxy,
+            proxy_user=self.proxy_user,
+            proxy_password_file=file(self.proxy_password_file),
         )
+
+    def _transport(self, url: str) -> RequestsTransport:
+        compression: Compression = "gzip" if self.compression == "gzip" else "identity"
+        return RequestsTransport(url, access=self._access, compression=compression)
 
 
 class HandoffIOManager(dg.ConfigurableIOManager):
@@ -188,10 +220,20 @@ def prometheus_of(settings: Settings) -> PrometheusResource:
     return PrometheusResource(
         url=settings.prometheus_url or "",
         thanos_url=settings.thanos_url or "",
-        token_file=str(settings.prometheus_token_file or ""),
-        ca_file=str(settings.prometheus_ca_file or ""),
         compression=settings.prometheus_compression,
         matcher=settings.prometheus_matcher,
+        token_file=str(settings.prometheus_token_file or ""),
+        user=settings.prometheus_user or "",
+        password_file=str(settings.prometheus_password_file or ""),
+        headers_file=str(settings.prometheus_headers_file or ""),
+        tenant=settings.prometheus_tenant or "",
+        namespace=settings.prometheus_namespace or "",
+        ca_file=str(settings.prometheus_ca_file or ""),
+        cert_file=str(settings.prometheus_cert_file or ""),
+        key_file=str(settings.prometheus_key_file or ""),
+        proxy=settings.prometheus_proxy or "",
+        proxy_user=settings.prometheus_proxy_user or "",
+        proxy_password_file=str(settings.prometheus_proxy_password_file or ""),
     )
 
 

@@ -3,7 +3,7 @@
 The transport is passed to the client: a handler in tests, a :class:`RequestsTransport` everywhere else.
 """
 
-import time
+import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -23,13 +23,22 @@ from aiops_assets.errors import (
     PrometheusUnreachable,
     SettingsError,
 )
-from aiops_assets.http_client import read_token, reason_of
+from aiops_assets.http_client import reason_of
+from aiops_assets.masking import Secrets, looks_like_json
+from aiops_assets.prometheus.access import Access, Credentials
+from aiops_assets.prometheus.deadline import Deadline, DeadlineSession
 
 READ_BYTES = 1 << 20
 MOST_BODY_BYTES = 64 << 20
 """A day of 1,000 series at 5 minutes is 7 MB of JSON: a longer body is requested in halves."""
 TIMEOUT_SECONDS = 30.0
+MOST_TEXT_BYTES = 1 << 18
+"""What is kept of a body that is not JSON: messages quote its beginning."""
+MOST_REASON = 500
+"""Characters of what is quoted when there is no answer."""
 Compression = Literal["identity", "gzip"]
+
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (401|403|407)\b")
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Answer:
     Attributes:
         status: HTTP status code.
         headers: by name in lower case.
-        body: complete and decoded; left out of ``repr``, because it may be hundreds of megabytes.
+        body: decoded, and complete if it is JSON; left out of ``repr``, because it may be hundreds of megabytes.
     """
 
     status: int
@@ -60,20 +69,23 @@ class Transport(Protocol):
 
 
 class RequestsTransport:
-    """GETs over kept-alive connections: one :class:`requests.Session` for each request under way at once.
+    """GETs over kept-alive connections: one :class:`DeadlineSession` for each request under way at once.
 
     It never follows a redirect, so that a token cannot travel to another host. It ignores the environment's
     proxies, ``.netrc`` and CA variables: a metrics server is a neighbour inside the cluster, ``.netrc`` would
     silently replace the bearer token, and what happens must be visible in this project's own settings.
 
+    What the server sends back of the request's secrets is masked, whatever the status, before anyone sees it.
+
     Attributes:
-        timeout_seconds: for the connection and for each read: the longest silence of a server.
+        timeout_seconds: for each wait, so the longest silence of a server.
     """
 
     def __init__(
         self,
         base_url: str,
         *,
+        access: Access | None = None,
         token_file: Path | None = None,
         ca_file: Path | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
@@ -85,10 +97,10 @@ class RequestsTransport:
 
         Args:
             base_url: ``http(s)://host[:port][/prefix]``, without credentials.
-            token_file: file with the bearer token, read again for each request, because tokens rotate.
-            ca_file: PEM bundle that the server's certificate must chain to; by default the public one.
-            timeout_seconds: for the connection and for each read, so also for the headers.
-            deadline_seconds: for a whole answer; a read that is under way then may still end.
+            access: what the server requires.
+            token_file, ca_file: short for an ``access`` of these two.
+            timeout_seconds: for each wait: for the connection, TLS, and each read.
+            deadline_seconds: for a whole request, from the look-up of the host's name to the last byte of the answer.
             most_body_bytes: largest size of a decoded body.
             compression: of bodies. ``identity`` is 3 to 6 times faster inside a cluster, where a server's gzip
                 costs more than its evaluation; ``gzip`` wins below roughly 80 Mbit/s.
@@ -97,13 +109,12 @@ class RequestsTransport:
             SettingsError: the URL is not of that form.
         """
         self._base_url = _checked_url(base_url)
-        self._token_file = token_file
-        self._ca_file = ca_file
+        self._access = access or Access(token_file=token_file, ca_file=ca_file)
         self.timeout_seconds = min(timeout_seconds, deadline_seconds)
         self._deadline = deadline_seconds
         self._most_body_bytes = most_body_bytes
         self._compression = compression
-        self._idle: deque[requests.Session] = deque()
+        self._idle: deque[DeadlineSession] = deque()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -125,46 +136,50 @@ class RequestsTransport:
 
         Raises:
             PrometheusUnreachable: the connection was refused, reset, cut off or timed out, or the host is unknown.
-            PrometheusAccessError: the token or CA file cannot be read, or TLS failed.
+            PrometheusAccessError: a file of a secret or certificate cannot be used, TLS failed, or the proxy refused.
             PrometheusTooMuch: the body is longer than ``most_body_bytes``.
             PrometheusAnswerError: the body has a compression that was not requested.
         """
-        ends = time.monotonic() + self._deadline
-        token = None
-        if self._token_file is not None:
-            token = read_token(self._token_file, "bearer token", "PROMETHEUS_TOKEN_FILE", PrometheusAccessError)
-        headers = {"Accept": "application/json", "Accept-Encoding": self._compression}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        try:
-            with (
-                self._session() as session,
-                session.get(
-                    self._base_url + path,
-                    params=dict(params),
-                    headers=headers,
-                    timeout=self.timeout_seconds,
-                    verify=True if self._ca_file is None else str(self._ca_file),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response,
-            ):
-                body = self._body(response, ends)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, zlib.error, OSError) as error:
-            raise self._failure(error) from error
-        if token and response.status_code != 200:
-            # Some proxies show the rejected request in their error page, and error pages get into messages.
-            body = body.replace(token.encode(), b"[token]")
-        return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+        credentials = self._access.credentials()
+        with self._session() as session:
+            session.deadline.begin(self._deadline, self.timeout_seconds)
+            try:
+                return self._exchange(session, path, params, credentials)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, zlib.error, OSError) as error:
+                failure = self._failure(error, credentials.secrets, session.deadline)
+        # Not while the other error is handled: as its context, that would be shown with what the server sent.
+        raise failure
+
+    def _exchange(
+        self, session: DeadlineSession, path: str, params: Mapping[str, str], credentials: Credentials
+    ) -> Answer:
+        access, mask = self._access, credentials.secrets
+        headers = {"Accept": "application/json", "Accept-Encoding": self._compression, **credentials.headers}
+        session.adapter.proxy_authorization = credentials.proxy_authorization
+        with session.get(
+            self._base_url + path,
+            params={**params, **({"namespace": access.namespace} if access.namespace else {})},
+            headers=headers,
+            timeout=self.timeout_seconds,
+            verify=True if access.ca_file is None else str(access.ca_file),
+            cert=access.certificate(),
+            proxies={"http": access.proxy, "https": access.proxy} if access.proxy else None,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            shown = {name.lower(): mask.masked(value) for name, value in response.headers.items()}
+            body = self._body(response, shown.get("content-encoding", "identity"))
+        if not looks_like_json(body):
+            body = body[:MOST_TEXT_BYTES]
+        return Answer(response.status_code, shown, mask.masked_body(body))
 
     @contextmanager
-    def _session(self) -> Iterator[requests.Session]:
+    def _session(self) -> Iterator[DeadlineSession]:
         """A session for one request at a time: sessions are not safe to share, and new connections cost time."""
         try:
             session = self._idle.pop()
         except IndexError:
-            session = requests.Session()
-            session.trust_env = False
+            session = DeadlineSession()
         try:
             yield session
         finally:
@@ -176,11 +191,11 @@ class RequestsTransport:
         while self._idle:
             self._idle.pop().close()
 
-    def _body(self, response: requests.Response, ends: float) -> bytes:
+    def _body(self, response: requests.Response, encoding: str) -> bytes:
         body = bytearray()
-        decode, finished = _decoder(response.headers.get("Content-Encoding", "identity"))
+        decode, finished = _decoder(encoding)
         # read1 returns what has arrived. read and iter_content wait until a chunk is full: a server that sends
-        # a byte at a time would block them, and the check of the deadline, for hours.
+        # a byte at a time would fill it slowly, and what it sent too much would be found late.
         while piece := response.raw.read1(READ_BYTES, decode_content=False):
             # Decode at most one byte more than allowed: a megabyte of gzip can hold a gigabyte.
             body += decode(piece, self._most_body_bytes + 1 - len(body))
@@ -191,13 +206,6 @@ class RequestsTransport:
                     code="too_many_bytes",
                     most=self._most_body_bytes,
                 )
-            if time.monotonic() > ends:
-                raise PrometheusUnreachable(
-                    f"{self._base_url} was still sending after {self._deadline:g} s; "
-                    "request fewer series or a shorter range, or look at the network to PROMETHEUS_URL",
-                    code="still_sending",
-                    deadline_seconds=self._deadline,
-                )
         if response.raw.tell() and not finished():
             raise PrometheusUnreachable(
                 f"{self._base_url} sent a gzip body that does not end where it should; check PROMETHEUS_URL",
@@ -205,14 +213,35 @@ class RequestsTransport:
             )
         return bytes(body)
 
-    def _failure(self, error: Exception) -> PrometheusUnreachable | PrometheusAccessError:
-        reason = reason_of(error)
+    def _failure(
+        self, error: Exception, secrets: Secrets, deadline: Deadline
+    ) -> PrometheusUnreachable | PrometheusAccessError:
+        if deadline.is_over and deadline.received:
+            return PrometheusUnreachable(
+                f"{self._base_url} was still sending after {self._deadline:g} s; "
+                "request fewer series or a shorter range, or look at the network to PROMETHEUS_URL",
+                code="still_sending",
+                deadline_seconds=self._deadline,
+            )
+        # Servers get their own words into it: a status line, a proxy's reason.
+        reason = secrets.masked(reason_of(error))
+        reason = reason if len(reason) <= MOST_REASON else f"{reason[:MOST_REASON]}..."
+        through = f" through PROMETHEUS_PROXY={self._access.proxy}" if self._access.proxy else ""
         # A handshake that the other side cuts off is a network error; every other TLS failure a wrong setting.
         if isinstance(error, requests.exceptions.SSLError) and "EOF" not in reason:
             return PrometheusAccessError(
-                f"TLS to {self._base_url} failed ({reason}); PROMETHEUS_CA_FILE must name the bundle that "
-                "signed the server's certificate, and PROMETHEUS_URL must use the server's scheme",
+                f"TLS to {self._base_url}{through} failed ({reason}); PROMETHEUS_CA_FILE must name the bundle that "
+                "signed the server's certificate, PROMETHEUS_CERT_FILE and PROMETHEUS_KEY_FILE the client's own where "
+                "the server requires one, and PROMETHEUS_URL must use the server's scheme",
                 code="tls_failed",
+                reason=reason,
+            )
+        if isinstance(error, requests.exceptions.ProxyError) and (refused := _TUNNEL_REFUSED.search(reason)):
+            return PrometheusAccessError(
+                f"PROMETHEUS_PROXY={self._access.proxy} refuses a connection to {self._base_url} ({reason}); "
+                "PROMETHEUS_PROXY_USER and PROMETHEUS_PROXY_PASSWORD_FILE must be those of a user who may use it",
+                code="proxy_refused",
+                status=int(refused[1]),
                 reason=reason,
             )
         if isinstance(error, requests.exceptions.InvalidURL):
@@ -224,7 +253,7 @@ class RequestsTransport:
                 f"{reason}; PROMETHEUS_CA_FILE must name a readable PEM bundle", code="bad_ca_file", reason=reason
             )
         return PrometheusUnreachable(
-            f"no answer from {self._base_url} ({reason}); check PROMETHEUS_URL and that the server runs",
+            f"no answer from {self._base_url}{through} ({reason}); check PROMETHEUS_URL and that the server runs",
             code="no_answer",
             url=self._base_url,
             reason=reason,
@@ -248,7 +277,9 @@ def _decoder(encoding: str) -> tuple[Callable[[bytes, int], bytes], Callable[[],
 def _checked_url(base_url: str) -> str:
     if "@" in base_url:
         raise SettingsError(
-            "PROMETHEUS_URL must not hold credentials; use PROMETHEUS_TOKEN_FILE", code="credentials_in_url"
+            "PROMETHEUS_URL must not hold credentials; use PROMETHEUS_TOKEN_FILE, or PROMETHEUS_USER and "
+            "PROMETHEUS_PASSWORD_FILE",
+            code="credentials_in_url",
         )
     url = base_url.rstrip("/")
     try:

@@ -5,8 +5,10 @@ import os
 import shutil
 import signal
 import subprocess
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import get_args
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import CliRunner, Result
@@ -20,6 +22,7 @@ from aiops_assets.storage.storage import LocalStorage
 from aiops_assets_tests.commands.typed import Transcript, cause
 from aiops_assets_tests.conftest import FEW
 from aiops_assets_tests.pipeline.graph import first_home
+from aiops_assets_tests.prometheus.test_transport import loopback, send
 from aiops_assets_tests.snapshot import assert_snapshot
 
 CLOSED = "http://127.0.0.1:9"
@@ -224,6 +227,48 @@ def test_a_probe_tells_up_from_up_without_data(prometheus_url: str) -> None:
     said.type("metrics", "--probe", lines=0, given={"PROMETHEUS_URL": prometheus_url})
     unreachable = str(away).partition(" (")[0]  # then come the words of urllib3
     assert_snapshot("commands_probe", f"{said.text}{unreachable}\n")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_probe_says_of_each_metric_what_the_server_says(tmp_path: Path) -> None:
+    """A tenant that may see pods and not nodes: one metric is refused, others have series or none."""
+    asked: list[tuple[str, str]] = []
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        query = parse_qs(urlsplit(handler.path).query)
+        promql = query["query"][0]
+        asked.append((query["namespace"][0], handler.headers["X-Scope-OrgID"]))
+        if "node_cpu_seconds_total" in promql:
+            error = {"status": "error", "errorType": "execution", "error": "for Bearer very-secret: no nodes"}
+            send(handler, 422, json.dumps(error).encode())
+            return
+        value = "1" if promql == "vector(1)" else "12" if "container_cpu" in promql else ""
+        result = [{"metric": {}, "value": [0, value]}] if value else []
+        data = {"resultType": "vector", "result": result}
+        send(handler, 200, json.dumps({"status": "success", "data": data}).encode())
+
+    token = tmp_path / "token"
+    token.write_text("very-secret")
+    with loopback(reply) as url:
+        given = {"PROMETHEUS_URL": url, "PROMETHEUS_TOKEN_FILE": str(token), "THANOS_URL": CLOSED}
+        done = typed("metrics", "--probe", PROMETHEUS_NAMESPACE="demo", PROMETHEUS_TENANT="team-a", **given)
+    assert done.exit_code == 1
+    assert set(asked) == {("demo", "team-a")}
+    counts = {name: count for name, count, *_ in map(str.split, done.stdout.splitlines()[1:])}
+    assert (counts["node_cpu_utilization"], counts["pod_cpu_usage"], counts["container_restart_count"]) == (
+        "-",
+        "12",
+        "0",
+    )
+    problems = done.stderr.splitlines()
+    assert "THANOS_URL" in problems[0]
+    refused = [problem for problem in problems if "no nodes" in problem]
+    assert len(refused) == list(counts.values()).count("-")
+    assert refused[0].startswith("error: node_cpu_utilization: ")
+    silent = [name for name, count in counts.items() if count == "0"]
+    assert problems[-1].endswith(f" {', '.join(silent)}")
+    assert "PROMETHEUS_NAMESPACE=demo" in problems[-1]
+    assert "very-secret" not in done.output
 
 
 @pytest.mark.usefixtures("folder")

@@ -109,8 +109,12 @@ def test_the_pod_of_a_run_has_settings_volumes_account_and_database(launcher: K8
     job = job_of(launcher, {})
     pod, only = job["spec"]["template"]["spec"], container(job)
     claims = {volume["name"]: volume.get("persistentVolumeClaim", {}).get("claimName") for volume in pod["volumes"]}
-    assert claims == {"state": "aiops-state-pvc", "models": "model-storage-pvc", "tmp": None}
+    access = "prometheus-access"
+    assert claims == {"state": "aiops-state-pvc", "models": "model-storage-pvc", "tmp": None, access: None}
+    [secret] = (volume["secret"] for volume in pod["volumes"] if volume["name"] == access)
+    assert secret == {"secretName": "aiops-prometheus", "optional": True}
     mounts = {mount["name"]: mount["mountPath"] for mount in only["volumeMounts"]}
+    assert mounts.pop(access) == "/etc/aiops/prometheus"
     assert mounts == {"state": "/var/lib/aiops", "models": "/mnt/models", "tmp": "/tmp"}
     assert pod["serviceAccountName"] == "aiops-pipeline"
     assert [one["configMapRef"]["name"] for one in only["envFrom"]] == ["aiops-settings"]

@@ -34,6 +34,16 @@ DEFAULT_IN_PRODUCTION = {
     "models",  # all
     "model_sources",  # DATA_SOURCE for all
     "gpu_models",  # no GPU is asked for
+    "prometheus_user",  # a token is enough
+    "prometheus_password_file",  # the same
+    "prometheus_headers_file",  # the cluster's querier asks for no header
+    "prometheus_tenant",  # it knows no tenants by name
+    "prometheus_namespace",  # its other port shows everything
+    "prometheus_cert_file",  # a token is enough
+    "prometheus_key_file",  # the same
+    "prometheus_proxy",  # a neighbour inside the cluster
+    "prometheus_proxy_user",  # no proxy
+    "prometheus_proxy_password_file",  # no proxy
     "prometheus_compression",  # identity is the faster one inside a cluster
     "thanos_url",  # PROMETHEUS_URL is Thanos' querier already
     "metrics_file",  # no metrics beside the catalogue's

@@ -24,7 +24,10 @@ from aiops_assets.errors import (
     PrometheusUnreachable,
     SettingsError,
 )
+from aiops_assets.masking import Secrets
+from aiops_assets.prometheus.access import Access
 from aiops_assets.prometheus.client import PrometheusClient
+from aiops_assets.prometheus.deadline import Deadline
 from aiops_assets.prometheus.transport import Answer, Compression, RequestsTransport
 from aiops_assets_tests.prometheus.answering import AT_ONCE
 from aiops_assets_tests.raising import raises
@@ -361,8 +364,14 @@ def test_the_wordings_are_those_that_were_agreed() -> None:
             RequestsTransport(url)
         errors.append(refused.value)
 
+    over = threading.Event()
+
     def reply(handler: BaseHTTPRequestHandler) -> None:
         encoding = handler.path.removeprefix("/")
+        if encoding == "drips":
+            handler.wfile.write(b"HTTP/1.1 200")
+            over.wait(20)
+            return
         send(handler, 200, gzip.compress(b"body")[:-9] if encoding == "gzip" else b"body", Content_Encoding=encoding)
 
     with loopback(reply) as url:
@@ -370,21 +379,27 @@ def test_the_wordings_are_those_that_were_agreed() -> None:
             ("/br", RequestsTransport(url)),
             ("/gzip", RequestsTransport(url)),
             ("/identity", RequestsTransport(url, most_body_bytes=3)),
-            ("/identity", RequestsTransport(url, deadline_seconds=1e-9)),
+            ("/drips", RequestsTransport(url, deadline_seconds=0.2)),
         ]
         for path, transport in tried:
-            transport.timeout_seconds = 30
             with transport, pytest.raises(PrometheusError) as caught:
                 transport.get(path, {})
             errors.append(caught.value)
-        with RequestsTransport(url) as transport:
+        over.set()
+        access = Access(proxy="http://proxy:3128")
+        with RequestsTransport(url) as transport, RequestsTransport(url, access=access) as through_proxy:
             failures = [
                 requests.exceptions.SSLError("wrong version"),
                 requests.exceptions.InvalidURL("no host"),
                 FileNotFoundError("ca.pem"),
                 requests.ConnectionError("refused"),
             ]
-            errors += [transport._failure(failure) for failure in failures]
+            errors += [transport._failure(failure, Secrets(), Deadline()) for failure in failures]
+            for failure in (
+                requests.exceptions.ProxyError(OSError("Tunnel connection failed: 407 who are you")),
+                requests.ConnectionError("refused"),
+            ):
+                errors.append(through_proxy._failure(failure, Secrets(), Deadline()))
     said = "".join(f"{error.code}\n    {error}\n" for error in errors)
     assert_snapshot("prometheus_transport", said.replace(url, "http://host:9090"))
 

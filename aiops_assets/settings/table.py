@@ -1,22 +1,18 @@
-"""Every environment variable of the project, in one frozen table that is read once.
+"""The table itself: each environment variable with its type, default, meaning and limits."""
 
-``aiops settings`` prints it. A variable that is set beats the default of ``AIOPS_ENV``; a value that is not
-allowed is an error that names the variable and what is allowed.
-"""
-
-import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from aiops_assets.durations import parse_duration
 from aiops_assets.errors import DataError, SettingsError
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS, named
-from aiops_assets.http_client import plain_url, without_secrets
+from aiops_assets.http_client import plain_url
+from aiops_assets.settings.checks import dns_label, login, proxy_url, tenant
 from aiops_assets.timeseries.catalog import METRICS, SCRAPE_SECONDS, MetricSpec
 from aiops_assets.timeseries.matchers import canonical_matchers
 from aiops_assets.timeseries.metrics_file import load_metrics
@@ -40,7 +36,7 @@ ENVIRONMENT_DEFAULTS: dict[str, dict[str, Any]] = {
 GPU_CAPABLE = tuple(spec.name for spec in MODELS if spec.family.computes_on_gpu)
 """Models of PyTorch: the others compute nothing on a GPU."""
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
 class Settings(BaseModel):
@@ -59,7 +55,35 @@ class Settings(BaseModel):
     )
     prometheus_url: str | None = Field(None, description="Prometheus or Thanos querier. No default.")
     prometheus_token_file: Path | None = Field(None, description="File with a bearer token, read for each request.")
+    prometheus_user: Annotated[str, AfterValidator(login)] | None = Field(
+        None, description="User of basic authentication, in place of a token."
+    )
+    prometheus_password_file: Path | None = Field(
+        None, description="File with the password of PROMETHEUS_USER, read for each request."
+    )
+    prometheus_headers_file: Path | None = Field(
+        None, description="File with further headers, one Name: value a line, read for each request."
+    )
+    prometheus_tenant: Annotated[str, AfterValidator(tenant)] | None = Field(
+        None, description="Tenant of Mimir or Cortex, sent as X-Scope-OrgID."
+    )
+    prometheus_namespace: Annotated[str, AfterValidator(dns_label)] | None = Field(
+        None, description="Sent as the parameter namespace, which OpenShift's tenancy port requires."
+    )
     prometheus_ca_file: Path | None = Field(None, description="CA bundle that signed the server's certificate.")
+    prometheus_cert_file: Path | None = Field(
+        None, description="Client certificate (PEM), where the server requires one; may hold the key too."
+    )
+    prometheus_key_file: Path | None = Field(None, description="Key of PROMETHEUS_CERT_FILE, without a password.")
+    prometheus_proxy: Annotated[str, AfterValidator(proxy_url)] | None = Field(
+        None, description="Proxy to PROMETHEUS_URL and THANOS_URL. Unset: none; variables of the system are ignored."
+    )
+    prometheus_proxy_user: Annotated[str, AfterValidator(login)] | None = Field(
+        None, description="User of basic authentication at the proxy."
+    )
+    prometheus_proxy_password_file: Path | None = Field(
+        None, description="File with the password of PROMETHEUS_PROXY_USER."
+    )
     prometheus_compression: Literal["identity", "gzip"] = Field(
         "identity", description="Of answers: gzip is slower inside a cluster and faster below about 80 Mbit/s."
     )
@@ -102,7 +126,9 @@ class Settings(BaseModel):
     fallback: tuple[Fallback, ...] = Field(
         ("cached", "synthetic"), description="What to use when Prometheus is unreachable, in order; fail: stop."
     )
-    cluster: str = Field("default", description="Name of the cluster the data is of.")
+    cluster: Annotated[str, AfterValidator(dns_label)] = Field(
+        "default", description="Name of the cluster the data is of."
+    )
     aiops_home: Path = Field(Path(), description="All state. Default: .aiops beside pyproject.toml, else here.")
     model_root: str = Field("", description="Served directories, a folder or a URL. Default: <home>/models.")
     mlflow_tracking_uri: str = Field("", description="MLflow. Default: SQLite below <home>.")
@@ -188,21 +214,14 @@ class Settings(BaseModel):
     def _plain_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
-        file = "ML_SERVICE_TOKEN_FILE" if info.field_name == "ml_service_url" else "PROMETHEUS_TOKEN_FILE"
-        return plain_url(value, file)
+        login = "PROMETHEUS_TOKEN_FILE, or user and password in PROMETHEUS_USER and PROMETHEUS_PASSWORD_FILE"
+        return plain_url(value, "ML_SERVICE_TOKEN_FILE" if info.field_name == "ml_service_url" else login)
 
     @field_validator("model_root")
     @classmethod
     def _plain_root(cls, value: str) -> str:
         if "://" in value and set(value) & set("@?#"):
             raise ValueError("must be a folder or a bucket URL without credentials or query: use the cloud's own")
-        return value
-
-    @field_validator("cluster")
-    @classmethod
-    def _dns_label(cls, value: str) -> str:
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
-            raise ValueError("must be lower-case letters, digits and dashes, at most 63")
         return value
 
     @property
@@ -272,76 +291,3 @@ class Settings(BaseModel):
     def end(self) -> pd.Timestamp:
         """The UTC midnight at which training windows end."""
         return pd.Timestamp(self.synthetic_end, tz="UTC")
-
-
-def load_settings(environment: Mapping[str, str]) -> Settings:
-    """Settings from environment variables.
-
-    Raises:
-        SettingsError: one line that names each variable with a wrong value and what is allowed.
-    """
-    given = {name: environment[name.upper()] for name in Settings.model_fields if environment.get(name.upper())}
-    defaults = ENVIRONMENT_DEFAULTS.get(given.get("aiops_env", "dev"), {})
-    home = Path(given.get("aiops_home") or _default_home()).expanduser().absolute()
-    derived: dict[str, Any] = {
-        "synthetic_end": datetime.now(UTC).date(),
-        "model_root": str(home / "models"),
-        "mlflow_tracking_uri": f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
-    }
-    try:
-        return Settings.model_validate({**defaults, **derived, **given, "aiops_home": home})
-    except ValidationError as error:
-        problems = error.errors()
-        names = tuple(str(problem["loc"][0]).upper() for problem in problems)
-        text = "; ".join(_explain(problem, given) for problem in problems)
-        raise SettingsError(text, code="wrong_values", names=names) from None
-
-
-def origin(name: str, environment: Mapping[str, str]) -> str:
-    """Where a setting's value comes from: "set", "AIOPS_ENV" or "default"."""
-    if environment.get(name.upper()):
-        return "set"
-    return "AIOPS_ENV" if name in ENVIRONMENT_DEFAULTS["dev"] else "default"
-
-
-def shown(value: object) -> str:
-    """A value as people may see it: nothing before an @, nothing from a ? or # on."""
-    if value is None:
-        return ""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    if isinstance(value, dict):
-        return ",".join(f"{name}={one}" for name, one in value.items())
-    return without_secrets(str(value))
-
-
-def allowed(name: str) -> str:
-    """The values that a variable may hold, in words; empty where anything of its type is allowed."""
-    field = Settings.model_fields[name]
-    options = [option for part in (field.annotation, *get_args(field.annotation)) for option in _options(part)]
-    if options:
-        return "one of " + ", ".join(options)
-    low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
-    high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
-    if low is not None and high is not None:
-        return f"{low} to {high}"
-    return "a day, YYYY-MM-DD" if date in (field.annotation, *get_args(field.annotation)) else ""
-
-
-def _options(annotation: object) -> list[str]:
-    return [str(option) for option in get_args(annotation)] if "Literal" in str(type(annotation)) else []
-
-
-def _explain(problem: Any, given: Mapping[str, str]) -> str:
-    name, *inside = map(str, problem["loc"])
-    # As it was written: pydantic reports seconds where that was a duration, and in a list only the entry that is wrong.
-    value = problem["input"] if inside else given.get(name, problem["input"])
-    # The message of our own validator is more exact than the list of what its type takes.
-    ours = "" if problem["type"] == "value_error" else allowed(name)
-    hint = ours or problem["msg"].removeprefix("Value error, ")
-    return f"{name.upper()}={shown(value)}: not allowed, must be {hint.removeprefix('must be ')}"
-
-
-def _default_home() -> Path:
-    root = PROJECT_ROOT if (PROJECT_ROOT / "pyproject.toml").is_file() else Path.cwd()
-    return root / ".aiops"
