@@ -141,6 +141,10 @@ def lineage(name: str, as_json: bool) -> None:
         click.echo(f"code              {chain.code_version}")
         click.echo(f"training set      {chain.training_set}")
         click.echo(f"source            {chain.effective_source}")
+        for metric, share in chain.known.items():
+            click.echo(f"  known           {metric} in {share:.1%} of the fetched rows")
+        for warning in chain.warnings:
+            click.echo(f"  warning         {warning}")
         for query in chain.queries:
             click.echo(f"  query           {query}")
         for day in chain.days:
