@@ -1,7 +1,6 @@
 """Fill-ins are no data: metrics that pods lack and nodes that were missing, from the lake to the training set."""
 
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -9,72 +8,26 @@ import pandas as pd
 import pytest
 
 from aiops_assets.datasets.known import fewer_nodes, known_metrics, notes_on, notes_on_nodes, unknown_metrics
-from aiops_assets.datasets.source_rule import Choice, from_window
 from aiops_assets.datasets.window import Window, read_window
 from aiops_assets.storage.lake import Lake
-from aiops_assets.storage.records import FewerNodes, KnownMetric, SourceReport, SyntheticRecipe, TrainingSetRecord
-from aiops_assets.synthetic.pods import generate
+from aiops_assets.storage.records import FewerNodes, KnownMetric, SourceReport
 from aiops_assets.timeseries.catalog import (
-    ENGINE_METRICS,
     NODE_CPU,
     NODE_MEMORY,
     POD_CPU,
     POD_MEMORY,
     RESTARTS,
-    MetricSpec,
 )
 from aiops_assets.timeseries.quality import KnownRows, known_rows
 from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.views.catalog import POD_FEATURES, POD_SERIES, VIEWS
-from aiops_assets_tests.conftest import END, make_settings
-from aiops_assets_tests.pipeline.graph import CLOSED
-
-PODS, DAYS = 12, 2
-WINDOW = [(END - timedelta(days=back)).date() for back in range(DAYS, 0, -1)]
-RECIPE = SyntheticRecipe(n_pods=20, days=DAYS, end=END.to_pydatetime(), seed=42, anomaly_rate=0.03)
+from aiops_assets_tests.conftest import END
+from aiops_assets_tests.datasets.pod_lake import PODS, WINDOW, fill, made_of, pods, store, without_limit
 
 
 @pytest.fixture(scope="module")
 def series() -> PodSeries:
-    return generate(PODS, DAYS, END, seed=3)
-
-
-def fill(lake: Lake, series: PodSeries, minutes: Mapping[str, Mapping[int, int]]) -> None:
-    """Store what a server would have answered.
-
-    Args:
-        lake: where it is stored.
-        series: of the pods.
-        minutes: metric -> index of a pod -> minutes of its end that have the metric, where not all have it.
-    """
-    for metric in ENGINE_METRICS:
-        if metric.per == "node":
-            frame = pd.DataFrame({'{"instance": "node"}': series.values[metric.name][0, 0]}, index=series.times)
-        else:
-            values = series.values[metric.name][:, 0].copy()
-            for pod, kept in minutes.get(metric.name, {}).items():
-                values[pod, : len(series.times) - kept] = np.nan
-            names = [f'{{"pod": "{pod}"}}' for pod in series.pods]
-            frame = pd.DataFrame(values.T, index=series.times, columns=names).dropna(axis=1, how="all")
-        store(lake, metric, frame)
-
-
-def store(lake: Lake, metric: MetricSpec, frame: pd.DataFrame) -> None:
-    for day, rows in frame.groupby(pd.DatetimeIndex(frame.index).date):
-        assert isinstance(day, date)
-        end = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
-        lake.upsert_day(metric, day, rows, fetched=end, fetched_until=end, closed=True)
-
-
-def made_of(lake: Lake, view: str, home: Path, pods: int = 6) -> tuple[pd.DataFrame, TrainingSetRecord]:
-    variables = {"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": CLOSED, "SYNTHETIC_RATIO": "0"}
-    settings = make_settings(home, TRAINING_PODS=str(pods), **variables)
-    window = read_window(lake, WINDOW)
-    return from_window(VIEWS[view], settings, lake, window, Choice("prometheus"), RECIPE)
-
-
-def without_limit(*pods: int) -> dict[str, dict[int, int]]:
-    return {POD_MEMORY.name: dict.fromkeys(pods, 0)}
+    return pods()
 
 
 @pytest.mark.parametrize("view", [POD_FEATURES, POD_SERIES])
@@ -175,8 +128,8 @@ def test_a_node_that_is_replaced_is_none_that_was_missing(lake: Lake) -> None:
 
 def test_rows_that_know_a_metric_are_counted_by_metric_and_pod() -> None:
     known = pd.DataFrame({"a": [True, False, True, False], "b": [True, True, True, True]})
-    pods = pd.Series(["x", "y", "x", "z"], index=[4, 5, 6, 7])
-    assert known_rows(known, pods) == {
+    owners = pd.Series(["x", "y", "x", "z"], index=[4, 5, 6, 7])
+    assert known_rows(known, owners) == {
         "a": KnownRows(rows=4, known=2, pods=3, lacking=("y", "z")),
         "b": KnownRows(rows=4, known=4, pods=3, lacking=()),
     }
@@ -194,11 +147,11 @@ def test_records_of_older_code_were_not_counted() -> None:
 
 
 def test_names_of_a_record_are_few(series: PodSeries) -> None:
-    pods = [f"pod-{i:04d}" for i in range(500)]
-    rows = pd.DataFrame({"source": "prometheus", "pod": pods, **dict.fromkeys(VIEWS[POD_SERIES].values, np.nan)})
+    names = [f"pod-{i:04d}" for i in range(500)]
+    rows = pd.DataFrame({"source": "prometheus", "pod": names, **dict.fromkeys(VIEWS[POD_SERIES].values, np.nan)})
     memory = known_metrics(VIEWS[POD_SERIES], rows)[POD_MEMORY.name]
     assert isinstance(memory, KnownMetric)
-    assert (memory.lacking, memory.names) == (500, tuple(pods[:10]))
+    assert (memory.lacking, memory.names) == (500, tuple(names[:10]))
 
 
 def test_pods_of_a_window_without_pods_are_none(lake: Lake) -> None:

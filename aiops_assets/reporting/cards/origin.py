@@ -63,11 +63,14 @@ def _source_notes(source: SourceReport) -> list[tuple[str, str]]:
 
 
 def _known(one: KnownMetric) -> str:
-    rows = f"{one.share:.1%} of {one.rows:,}"
-    if not one.lacking:
-        return rows
-    more = f" and {one.lacking - len(one.names)} more" if one.lacking > len(one.names) else ""
-    return f"{rows}; {one.lacking} of {one.pods} pods lack it: {', '.join(one.names)}{more}"
+    parts = [f"{one.share:.1%} of {one.rows:,}"]
+    if one.lacking:
+        parts.append(f"{one.lacking} of {one.pods} drawn pods lack it")
+    if one.window_lacking:
+        parts.append(f"{one.window_lacking} of {one.window_pods} pods of the window lack it")
+    if one.names:
+        parts.append(f"among them {', '.join(one.names)}")
+    return "; ".join(parts)
 
 
 def _nodes(one: FewerNodes) -> str:
