@@ -34,8 +34,12 @@ def reject_impossible(samples: Iterable[Sample]) -> None:
 
 
 def metrics_without_samples(row: SentRow) -> list[str]:
-    """Metrics of which the request holds the engine's default for a failed query, all nine statistics of it."""
-    return [ENGINE_METRICS[metric].name for metric in row.sent if _is_default(row, metric)]
+    """Metrics of which the request holds the engine's default for a failed query, with all its levels."""
+    return [
+        ENGINE_METRICS[metric].name
+        for metric, names in row.sent.items()
+        if _is_default(row, metric) and {one.column.statistic for one in names} >= set(LEVELS)
+    ]
 
 
 def share_reported(row: SentRow, others: int) -> float:
