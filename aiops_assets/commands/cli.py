@@ -109,6 +109,10 @@ def lineage(name: str, as_json: bool) -> None:
         click.echo(f"cluster           {' '.join((chain.cluster, *chain.cluster_ids))}")
         click.echo(f"training set      {chain.training_set}")
         click.echo(f"source            {chain.effective_source}")
+        for metric, share in chain.known.items():
+            click.echo(f"  known           {metric} in {share:.1%} of the fetched rows")
+        for warning in chain.warnings:
+            click.echo(f"  warning         {warning}")
         for query in chain.queries:
             click.echo(f"  query           {query}")
         for day in chain.days:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from aiops_assets.pipeline.run_lines import FAILED, FINISHED, MARK, MESSAGE, STARTED, read_line
+from aiops_assets.pipeline.run_lines import FAILED, FINISHED, MARK, MESSAGE, STARTED, WARNED, read_line
 
 HEARTBEAT_SECONDS = 10.0
 QUIET_SECONDS = 3.0
@@ -28,6 +28,8 @@ GRACE_SECONDS = 30.0
 
 class Progress:
     """The progress of a run; ``run`` is its id, empty until the first event.
+
+    ``warnings`` is check -> what it warned of, "<asset>: <check>" in the order of the run.
 
     Args:
         console: where it is shown.
@@ -48,6 +50,7 @@ class Progress:
         self._step, self._step_began, self._message = "", clock(), "starting Dagster"
         self._done: dict[str, float] = {}
         self.run = ""
+        self.warnings: dict[str, str] = {}
 
     def handle(self, event: Mapping[str, str]) -> None:
         """Take note of an event of the run."""
@@ -59,6 +62,8 @@ class Progress:
                 self._state()
         elif kind in (FINISHED, FAILED):
             self._done[step] = self._clock() - self._step_began
+        elif kind == WARNED:
+            self.warnings[step] = event["text"]
         elif kind == MESSAGE and event["level"] != "INFO":
             self._console.print(f"{event['level'].lower()}: {step}: {event['text']}", highlight=False, markup=False)
         elif kind == MESSAGE:

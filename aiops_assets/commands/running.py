@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.text import Text
 
 from aiops_assets.commands.progress import Progress, follow
-from aiops_assets.commands.summary import summarize
+from aiops_assets.commands.summary import show_warnings, summarize
 from aiops_assets.commands.tables import console
 from aiops_assets.datasets.selection import active_models, asset_name
 from aiops_assets.errors import AiopsError, SettingsError, StoreError
@@ -66,8 +66,9 @@ def materialize_all(settings: Settings) -> None:
         from aiops_assets.pipeline.run_history import failure_since
 
         cause = failure_since(environment["DAGSTER_HOME"], started)
+        show_warnings(out, progress.warnings)
         raise RunFailed(cause or f"dagster ended with exit code {code}: see {log}", exit_code=code)
-    summarize(settings, before, progress.run)
+    summarize(settings, before, progress.run, progress.warnings)
 
 
 def _announcement(settings: Settings) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.text import Text
@@ -15,6 +16,10 @@ from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets.storage.handoff import Handoffs, TrainingSetRef
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import open_storage
+
+MOST_WARNINGS, MOST_LETTERS = 10, 400
+"""Most warnings of checks, and most letters of one, that are printed."""
+NO_WARNINGS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -69,13 +74,19 @@ def _reason(served: ServedModels, name: str, version: int) -> str:
     return evaluation.reason if evaluation else "see its evaluation in the UI"
 
 
-def summarize(settings: Settings, before: Mapping[str, Sequence[int]], run: str = "") -> None:
-    """Print what was trained, what is served and why, how good it is, and which commands show more.
+def summarize(
+    settings: Settings,
+    before: Mapping[str, Sequence[int]],
+    run: str = "",
+    warnings: Mapping[str, str] = NO_WARNINGS,
+) -> None:
+    """Print what was trained, what is served and why, how good it is, what is wrong with the data, and what to do next.
 
     Args:
         settings: settings of the run.
         before: model -> its versions when the run began.
         run: id of the Dagster run; empty: not known.
+        warnings: check -> what it warned of.
     """
     served = ServedModels(open_storage(settings.model_root))
     outcomes = [outcome_of(served, spec, before[spec.name]) for spec in active_models(settings)]
@@ -87,8 +98,40 @@ def summarize(settings: Settings, before: Mapping[str, Sequence[int]], run: str 
         if one.rejected:
             out.print(Text(f"{one.name}: version {one.trained} was rejected: {one.rejected}"))
     out.print(Text(verdict(outcomes)))
-    out.print(Text(f"data: {stated_source(settings)}"))
+    sources, stated = _data(settings)
+    out.print(Text(f"data: {sources}"))
+    for warning in stated:
+        out.print(Text(f"  warning: {warning}"))
+    known = "; ".join(stated)
+    show_warnings(out, {check: text for check, text in warnings.items() if text not in known})
     _next_steps(out, outcomes, run)
+
+
+def show_warnings(out: Console, warnings: Mapping[str, str]) -> None:
+    """Print what checks warned of, each text once, at most :data:`MOST_WARNINGS` and each shortened.
+
+    Args:
+        out: where it is printed.
+        warnings: check -> what it warned of.
+    """
+    once: dict[str, str] = {}
+    for check, text in warnings.items():
+        once.setdefault(text, check)
+    if once:
+        out.print(Text("checks that warn, none of which stops anything:"))
+    for text, check in list(once.items())[:MOST_WARNINGS]:
+        out.print(Text(f"  {check}: {_shortened(text)}"))
+    if len(once) > MOST_WARNINGS:
+        out.print(Text(f"  and {len(once) - MOST_WARNINGS} more, which the UI shows"))
+
+
+def _shortened(text: str) -> str:
+    """A text of many findings with as many of them, which semicolons part, as are easily read."""
+    line = " ".join(text.split())
+    if len(line) <= MOST_LETTERS:
+        return line
+    whole = line[:MOST_LETTERS].rpartition("; ")[0] or line[:MOST_LETTERS].rpartition(" ")[0] or line[:MOST_LETTERS]
+    return f"{whole} ..., the UI shows the rest"
 
 
 def _row(one: Outcome) -> tuple[str, ...]:
@@ -127,7 +170,13 @@ def _next_steps(out: Console, outcomes: Sequence[Outcome], run: str) -> None:
 
 
 def stated_source(settings: Settings) -> str:
-    """The source of the newest training sets, in one line."""
+    """The source of the newest training sets and what they warn of, in one line."""
+    sources, warnings = _data(settings)
+    return "; ".join([sources, *warnings])
+
+
+def _data(settings: Settings) -> tuple[str, list[str]]:
+    """The source of the newest training sets, and their warnings, each once."""
     handoffs = Handoffs(open_storage(settings.aiops_home), settings.cluster)
     refs: dict[str, TrainingSetRef] = {}
     for view, source in training_sets_of(active_models(settings)):
@@ -141,4 +190,4 @@ def stated_source(settings: Settings) -> str:
         sets.setdefault(ref.effective_source, []).append(f"{rows} rows of {name}")
     # Warnings of views of one fetch are the same, except for counts.
     warnings = dict.fromkeys(warning for ref in refs.values() for warning in ref.source.warnings)
-    return "; ".join([" and ".join(f"{source} ({', '.join(one)})" for source, one in sets.items()), *warnings])
+    return " and ".join(f"{source} ({', '.join(one)})" for source, one in sets.items()), list(warnings)

@@ -180,7 +180,7 @@ class _Drawn:
 def _drawn(view: View, settings: Settings, lake: Lake, window: Window) -> _Drawn:
     """The drawn pods. Raises EmptyDataError: the window has no pod, no node or no complete row."""
     n_pods = min(settings.training_pods, view.most_pods or settings.training_pods)
-    pods = draw_pods(window.pod_minutes, n_pods, settings.random_seed)
+    pods = draw_pods(window.pod_minutes, n_pods, settings.random_seed, window.complete)
     if not pods:
         raise EmptyDataError(
             f"{POD_CPU.name}: of {len(window.pod_minutes)} pods none lived for {LEAST_POD_MINUTES} minutes from "

@@ -4,7 +4,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiops_assets.judging.statements import Statement
+from aiops_assets.timeseries.catalog import POD_CPU, POD_MEMORY, RESTARTS
 from aiops_assets.timeseries.quality import Shortage
+
+MOST_NAMES = 3
+"""Number of pods that a sentence names."""
+CURES = {
+    POD_MEMORY.name: (
+        "set memory limits, since kube-state-metrics has kube_pod_container_resource_limits only of containers with one"
+    ),
+    RESTARTS.name: "is kube-state-metrics scraped, and for all namespaces?",
+    POD_CPU.name: "is cAdvisor scraped on all nodes?",
+}
+"""Metric -> what people can do where pods lack it."""
 
 
 class Note(Statement):
@@ -59,6 +71,40 @@ def _silent_pods(silent: int, pods: int) -> str:
     return f"{silent} of {pods} pods gave no row: gaps in their metrics"
 
 
+def _metric_not_judged(
+    metric: str, share: float, lacking: int, pods: int, names: Sequence[str], window_lacking: int, window_pods: int
+) -> str:
+    some, every = (window_lacking, window_pods) if window_lacking else (lacking, pods)
+    shown = ", ".join(names[:MOST_NAMES]) + (f" and {some - MOST_NAMES} more" if some > MOST_NAMES else "")
+    drawn = f"{lacking} of the {pods} drawn pods are among them, and " if window_lacking and lacking else ""
+    rows = "all fetched rows have it" if share == 1 else f"{share:.1%} of the fetched rows have it"
+    which = f"{some} of {every} pods, which lack it ({shown})"
+    return f"{metric} is not judged for {which}; {drawn}{rows}: {cure_of(metric)}"
+
+
+def _metric_unknown(metric: str, pods: int) -> str:
+    return f"{metric}: none of the {pods} drawn pods has a sample of it, so that no row knows it; {cure_of(metric)}"
+
+
+def _metric_part_of_life(metric: str, partly: int, pods: int) -> str:
+    return (
+        f"{partly} of {pods} drawn pods have {metric} for less than half of their life: their other rows lack it "
+        "or are left out"
+    )
+
+
+def cure_of(metric: str) -> str:
+    """What people can do where a metric is lacking."""
+    return CURES.get(metric, "is its exporter scraped?")
+
+
+def _missing_nodes(metrics: Sequence[str], least: int, most: int, hours: float, share: float) -> str:
+    return (
+        f"nodes were missing: {least} of {most} at the least stood behind {' and '.join(metrics)}, fewer than {most} "
+        f"for {hours:.1f} h ({share:.0%} of the time)"
+    )
+
+
 def _pods_left_out(most: int, scored: int, living: int) -> str:
     return f"TRAINING_PODS={most}: {scored} of {living} living pods are scored"
 
@@ -77,6 +123,10 @@ WORDINGS: dict[str, Callable[..., str]] = {
     "part_of_window": _part_of_window,
     "short_cluster": _short_cluster,
     "silent_pods": _silent_pods,
+    "metric_not_judged": _metric_not_judged,
+    "metric_part_of_life": _metric_part_of_life,
+    "metric_unknown": _metric_unknown,
+    "missing_nodes": _missing_nodes,
     "pods_left_out": _pods_left_out,
     "old_sample": _old_sample,
 }

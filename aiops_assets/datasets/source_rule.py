@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from aiops_assets.datasets.blends import BLENDERS, Blend
+from aiops_assets.datasets.known import fewer_nodes, known_metrics, notes_on, notes_on_nodes
 from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.window import Window, read_window
 from aiops_assets.errors import NotFoundError, PrometheusUnreachable, SettingsError
@@ -149,6 +150,8 @@ def from_window(
     """
     blend = BLENDERS[view.name].blended(view, settings, lake, window, recipe)
     coverage = window.coverage
+    known, nodes = known_metrics(view, blend.rows, window), fewer_nodes(lake, window.days)
+    of_fill_ins = [note.text for note in (*notes_on(known), *notes_on_nodes(nodes))]
     report = SourceReport(
         asked=settings.data_source,
         rows=_counts(blend.rows),
@@ -159,7 +162,9 @@ def from_window(
         full_days=coverage.full_days,
         window_days=len(window.days),
         missing_share=blend.missing,
-        warnings=tuple(_warnings(choice, window, blend)),
+        known=known,
+        nodes=nodes,
+        warnings=(*_warnings(choice, window, blend), *of_fill_ins),
     )
     effective = choice.source + ("+synthetic" if "synthetic" in report.rows else "")
     queries = {metric.name: metric.promql for metric in settings.queried(view.metrics)}

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import numpy as np
@@ -21,6 +21,11 @@ from aiops_assets.timeseries.series import DAY_SECONDS, PodSeries, from_metric_f
 
 LEAST_POD_MINUTES = 60
 """A pod that lived shorter shows little more than its start and end."""
+LEAST_OF_LIFE = 0.5
+"""A pod has a metric if there are samples of it for this share of its life; otherwise rows without it are rare or lost.
+"""
+LEAST_OF_LONGEST, LONG_MINUTES = 0.1, 24 * 60
+"""Pods with all metrics are drawn first if they lived for a tenth of the longest life, or a day: jobs are not first."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Window:
         fetched: last fetch of the metric whose last fetch is oldest; ``None``: nothing was fetched.
         damaged: messages about files that cannot be read and count as missing.
         pod_minutes: pod -> number of minutes with CPU time; empty if that metric was not requested.
+        minutes_of: other pod metric -> pod -> number of minutes with a sample; pods without any are left out.
     """
 
     days: tuple[date, ...]
@@ -42,6 +48,24 @@ class Window:
     fetched: datetime | None
     damaged: tuple[str, ...]
     pod_minutes: Mapping[str, int]
+    minutes_of: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    @property
+    def lasting(self) -> tuple[str, ...]:
+        """Pods that lived long enough to be drawn, in order of name."""
+        return tuple(sorted(pod for pod, minutes in self.pod_minutes.items() if minutes >= LEAST_POD_MINUTES))
+
+    def lacking(self, metric: str) -> tuple[str, ...]:
+        """Pods of :attr:`lasting` without a pod metric for most of their life; none for metrics of no pod."""
+        minutes = self.minutes_of.get(metric)
+        if minutes is None:
+            return ()
+        return tuple(pod for pod in self.lasting if minutes.get(pod, 0) < LEAST_OF_LIFE * self.pod_minutes[pod])
+
+    @property
+    def complete(self) -> frozenset[str]:
+        """Pods of :attr:`lasting` that have every pod metric."""
+        return frozenset(self.lasting).difference(*map(self.lacking, self.minutes_of))
 
 
 def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] = ENGINE_METRICS) -> Window:
@@ -51,7 +75,7 @@ def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] 
         IntegrityError: the days are of several clusters.
     """
     infos: dict[str, dict[date, DayInfo]] = {metric.name: {} for metric in metrics}
-    pod_minutes: Counter[str] = Counter()
+    minutes_of: dict[str, Counter[str]] = {metric.name: Counter() for metric in metrics if metric.per == "pod"}
     damaged = []
     for metric in metrics:
         for day in days:
@@ -62,10 +86,12 @@ def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] 
             except IntegrityError as error:
                 damaged.append(str(error))
                 continue
-            if metric is POD_CPU:
-                pod_minutes.update(dict(zip(map(pod_of, wide.columns), wide.count().tolist(), strict=True)))
-    got = {name: {day: info.covered for day, info in found.items()} for name, found in infos.items()}
+            if metric.per == "pod":
+                samples = dict(zip(map(pod_of, wide.columns), wide.count().tolist(), strict=True))
+                minutes_of[metric.name].update(samples)
     require_one_cluster(lake, [info.cluster_id for found in infos.values() for info in found.values()])
+    got = {name: {day: info.covered for day, info in found.items()} for name, found in infos.items()}
+    pod_minutes = minutes_of.pop(POD_CPU.name, Counter())
     newest = [max(datetime.fromisoformat(i.fetched) for i in found.values()) for found in infos.values() if found]
     return Window(
         days=tuple(days),
@@ -74,18 +100,30 @@ def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] 
         fetched=min(newest, default=None),
         damaged=tuple(damaged),
         pod_minutes={pod: minutes for pod, minutes in pod_minutes.items() if pod},
+        minutes_of=minutes_of,
     )
 
 
-def draw_pods(pod_minutes: Mapping[str, int], n: int, seed: int) -> tuple[str, ...]:
+def draw_pods(pod_minutes: Mapping[str, int], n: int, seed: int, complete: Set[str] = frozenset()) -> tuple[str, ...]:
     """At most ``n`` pods, in order of name, drawn by how long they lived; jobs of a few minutes are left out.
 
     A pod is as likely to be drawn as a minute of its life is (weighted sampling without replacement,
     Efraimidis and Spirakis 2006): a cluster's thousand short jobs do not crowd out its services.
+
+    Pods of ``complete``, which have all metrics, are drawn before others, but for short jobs. The others fill up what
+    is left: a detector that saw the few complete ones alone would call the CPU time of all others abnormal.
+
+    Args:
+        pod_minutes: pod -> number of minutes that it lived.
+        n: largest number of pods.
+        seed: makes the draw reproducible; a new pod does not reshuffle the others.
+        complete: pods that have all metrics; without any, all pods are equal.
     """
     lasting = [pod for pod, minutes in pod_minutes.items() if minutes >= LEAST_POD_MINUTES]
+    least = min(LEAST_OF_LONGEST * max(pod_minutes.values(), default=0), LONG_MINUTES)
+    first = {pod for pod in complete if pod_minutes.get(pod, 0) >= least}
     keys = {pod: np.log(_uniform(f"{seed} {pod}")) / pod_minutes[pod] for pod in lasting}
-    return tuple(sorted(sorted(lasting, key=lambda pod: (-keys[pod], pod))[:n]))
+    return tuple(sorted(sorted(lasting, key=lambda pod: (pod not in first, -keys[pod], pod))[:n]))
 
 
 def _uniform(text: str) -> float:

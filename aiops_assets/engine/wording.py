@@ -115,6 +115,10 @@ NOTES: Mapping[str, str] = MappingProxyType(
         "unclear_unit": (
             "{names!n}: above 1, which no ratio is, and not marked as a percentage; send ratios from 0 to 1."
         ),
+        "default_sent": (
+            "{names!n}: the default of a failed query was sent, so that nothing is known of it and it was not judged; "
+            "a pod without a memory limit has no pod_memory_usage."
+        ),
         "no_forecaster": "no forecaster is served yet: all metrics are judged by their own samples alone",
         "lines_left_out": "only the first {most} unknown names have a trend; others are forecast as their last value",
     }

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import dagster as dg
 import pandas as pd
 
+from aiops_assets.datasets.known import notes_on, notes_on_nodes, unknown_metrics
 from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.selection import training_set_name
 from aiops_assets.errors import SchemaError, StoreError
@@ -47,6 +48,12 @@ def training_set_checks(view: View, source: str = "") -> dg.AssetChecksDefinitio
                 "Enough of the window is there: below MIN_COVERAGE or 3 full days training stops, below 90 % it warns.",
                 blocking=True,
             ),
+            spec(
+                "known_metrics",
+                "Pods have the metrics: one that no fetched row knows stops training, one that a tenth lacks warns.",
+                blocking=True,
+            ),
+            spec("nodes", "Warns if nodes were missing for a part of the window."),
             spec("missing_share", f"{view.counted.capitalize()} that gaps in the metrics cost."),
             spec("effective_source", "Warns if a fallback replaced the source."),
             spec("drift", "Against the champion's training set."),
@@ -86,6 +93,11 @@ def training_set_checks(view: View, source: str = "") -> dg.AssetChecksDefinitio
         stop, note = _coverage_problem(source, settings.min_coverage)
         full_days = source.full_days
         yield result("window_coverage", stop or note, warn=not stop, coverage=source.coverage, full_days=full_days)
+        unknown, lacking = unknown_metrics(source.known), notes_on(source.known)
+        shares = {f"known_{name}": one.share for name, one in source.known.items()}
+        problem = "; ".join(note.text for note in unknown or lacking)
+        yield result("known_metrics", problem, warn=not unknown, **shares)
+        yield result("nodes", "; ".join(note.text for note in notes_on_nodes(source.nodes)), warn=True)
         missing = source.missing_share or 0.0
         problem = f"gaps in the metrics cost {missing:.1%} of the {view.counted}" if missing > NOTABLE_MISSING else ""
         yield result("missing_share", problem, warn=True, missing_share=missing)

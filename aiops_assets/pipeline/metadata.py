@@ -46,6 +46,7 @@ def source_metadata(effective: str, report: SourceReport) -> dict[str, dg.Metada
         "coverage": report.coverage,
         "full_days": report.full_days,
         "missing_share": report.missing_share,
+        **{f"known_{name}": one.share for name, one in report.known.items()},
         "warnings": "; ".join(report.warnings) or None,
     }
     return {

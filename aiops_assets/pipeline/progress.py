@@ -6,10 +6,15 @@ from typing import Any
 import dagster as dg
 from typing_extensions import override
 
-from aiops_assets.pipeline.run_lines import FAILED, FINISHED, LOGGER_NAME, MESSAGE, STARTED, write_line
+from aiops_assets.pipeline.run_lines import FAILED, FINISHED, LOGGER_NAME, MESSAGE, STARTED, WARNED, write_line
+from aiops_assets.views.catalog import VIEWS
 
 KINDS = {"STEP_START": STARTED, "STEP_SUCCESS": FINISHED, "STEP_FAILURE": FAILED}
 """Type of a Dagster event -> what it is called here. All other events are left out."""
+
+
+ABOUT_DATA = ("raw_metrics", *VIEWS)
+"""Begin of the names of assets that hold data, whose checks are told; a rejected challenger is told by the summary."""
 
 
 class _Lines(logging.Handler):
@@ -19,6 +24,13 @@ class _Lines(logging.Handler):
         event, run = meta.get("dagster_event"), meta.get("run_id") or ""
         if event and event.event_type_value in KINDS:
             print(write_line(KINDS[event.event_type_value], event.step_key or "", run=run), flush=True)
+        elif event and event.event_type_value == "ASSET_CHECK_EVALUATION":
+            found = event.asset_check_evaluation_data
+            asset = found.asset_key.to_user_string()
+            warns = not found.passed and found.severity == dg.AssetCheckSeverity.WARN
+            if warns and asset.startswith(ABOUT_DATA):
+                check = f"{asset}: {found.check_name}"
+                print(write_line(WARNED, check, "WARNING", found.description or "", run), flush=True)
         elif not event and record.levelno >= logging.INFO:
             text = str(meta.get("orig_message", record.getMessage()))
             print(write_line(MESSAGE, meta.get("step_key") or "", record.levelname, text, run), flush=True)

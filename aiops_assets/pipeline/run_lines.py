@@ -6,7 +6,8 @@ LOGGER_NAME = "progress"
 """Name of the logger that writes them, for Dagster's run configuration."""
 MARK = "aiops"
 """Key that every line has: other lines are what some package prints."""
-STARTED, FINISHED, FAILED, MESSAGE = "started", "finished", "failed", "message"
+STARTED, FINISHED, FAILED, MESSAGE, WARNED = "started", "finished", "failed", "message", "warned"
+"""Kinds of events; of a check that warns, ``step`` is the asset and the check, and ``text`` what the check found."""
 
 
 def write_line(kind: str, step: str, level: str = "INFO", text: str = "", run: str = "") -> str:

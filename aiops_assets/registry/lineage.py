@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from aiops_assets.datasets.generation import frame_of
+from aiops_assets.datasets.known import known_metrics
 from aiops_assets.errors import AiopsError, NotFoundError, StoreError
 from aiops_assets.storage.lake import Lake, StoredQuery
 from aiops_assets.storage.records import (
@@ -20,6 +21,7 @@ from aiops_assets.storage.served import MANIFEST, ServedModels
 from aiops_assets.storage.training_sets import TrainingSets
 from aiops_assets.timeseries.schema import combined_digest, day_digests
 from aiops_assets.tracking.tracker import MANIFEST_TAG, Tracker
+from aiops_assets.views.catalog import VIEWS
 
 
 class DayState(Record):
@@ -43,6 +45,8 @@ class Lineage(Record):
     """The origin of a served model. ``problems`` follow the order of the chain; empty: every digest is right.
 
     ``cluster`` is the value of CLUSTER, ``cluster_ids`` the clusters that its days turned out to be of.
+    ``known`` is metric -> share (0 to 1) of the fetched rows that know it, counted in the stored rows; empty where none
+    was fetched. ``warnings`` are those that the manifest keeps about its data.
     """
 
     name: str
@@ -57,6 +61,8 @@ class Lineage(Record):
     cluster_ids: tuple[str, ...]
     effective_source: str
     training_set: str
+    known: dict[str, float]
+    warnings: tuple[str, ...]
     queries: tuple[str, ...]
     days: tuple[DayState, ...]
     files: tuple[FileState, ...]
@@ -94,7 +100,7 @@ class LineageReader:
             self.problems.append("champion record and manifest name different effective sources")
         if manifest:
             self._check_run(manifest, champion.manifest_sha256)
-        source = self._training_set(manifest) if manifest else None
+        source, known = self._training_set(manifest) if manifest else (None, {})
         days = self._days(source) if source else ()
         return Lineage(
             name=name,
@@ -109,6 +115,8 @@ class LineageReader:
             cluster_ids=source.cluster_ids if source else (),
             effective_source=champion.effective_source,
             training_set=self.training_sets.locate(manifest.view, manifest.data_version) if manifest else "",
+            known=known,
+            warnings=manifest.source.warnings if manifest else (),
             queries=tuple(source.queries.values()) if source else (),
             days=days,
             files=files,
@@ -150,14 +158,16 @@ class LineageReader:
             if tags.get("dagster_run_id") != manifest.dagster_run_id:
                 self.problems.append(f"MLflow run {manifest.run_id} names another Dagster run than the manifest")
 
-    def _training_set(self, manifest: Manifest) -> TrainingSetRecord | None:
+    def _training_set(self, manifest: Manifest) -> tuple[TrainingSetRecord | None, dict[str, float]]:
+        """Its record, and how much of its metrics its rows know; what cannot be read is missing and named."""
         view, data_version = manifest.view, manifest.data_version
-        record = None
+        record, known = None, {}
         with self._noting():
             record = self.training_sets.record(view, data_version, manifest.training_set_sha256)
         with self._noting():
-            self.training_sets.rows(view, data_version)
-        return record
+            rows = self.training_sets.rows(view, data_version)
+            known = {name: one.share for name, one in known_metrics(VIEWS[view], rows).items()}
+        return record, known
 
     def _days(self, source: TrainingSetRecord) -> tuple[DayState, ...]:
         generated = day_digests(frame_of(source.recipe)) if source.recipe else {}

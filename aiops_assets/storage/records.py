@@ -47,6 +47,45 @@ class Day(Record):
         return self.source or ("prometheus" if self.metrics else "synthetic")
 
 
+class KnownMetric(Record):
+    """In how many fetched rows of a training set a metric is known; the others lack it or hold the engine's default.
+
+    Attributes:
+        share: share (0 to 1) of the fetched rows in which the metric has a sample.
+        rows, known: number of fetched rows, and of those in which it has one.
+        pods, lacking: number of pods of these rows, and of those that know it in none of them.
+        partly: number of drawn pods that have it for less than half of their life.
+        window_pods, window_lacking: number of pods that could have been drawn, and of those without the metric for most
+            of their life; 0 for metrics that belong to no pod.
+        names: first pods that lack it, of the drawn ones or, without any, of the others.
+    """
+
+    share: float
+    rows: int
+    known: int
+    pods: int
+    lacking: int
+    partly: int = 0
+    window_pods: int = 0
+    window_lacking: int = 0
+    names: tuple[str, ...] = ()
+
+
+class FewerNodes(Record):
+    """How many nodes stood behind a metric while some of them were missing.
+
+    Attributes:
+        least, most: smallest and largest number of nodes.
+        hours: hours with fewer than ``most``.
+        share: the same as share (0 to 1) of the time that was counted.
+    """
+
+    least: int
+    most: int
+    hours: float
+    share: float
+
+
 class SourceReport(Record):
     """How a training set came to its effective source.
 
@@ -60,6 +99,9 @@ class SourceReport(Record):
         coverage_by_metric: metric -> its coverage.
         full_days, window_days: number of days without a gap, and of all days of the window.
         missing_share: share (0 to 1) of rows that are lost to gaps.
+        known: metric -> in how many fetched rows it is known; empty: not counted, in records of older code and of
+            generated rows alone.
+        nodes: node metric -> how many nodes were missing for a part of the window; empty: none, or not counted.
         warnings: what people should know before they trust a model of this training set.
     """
 
@@ -72,6 +114,8 @@ class SourceReport(Record):
     full_days: int | None = None
     window_days: int | None = None
     missing_share: float | None = None
+    known: dict[str, KnownMetric] = {}
+    nodes: dict[str, FewerNodes] = {}
     warnings: tuple[str, ...] = ()
 
 

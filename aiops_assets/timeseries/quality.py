@@ -1,4 +1,4 @@
-"""How good fetched data is: coverage of metrics and days, rows that gaps cost, values that cannot be true."""
+"""How good fetched data is: coverage of metrics and days, rows that gaps cost, fill-ins, impossible values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from aiops_assets.timeseries.catalog import MetricSpec
 
@@ -18,6 +19,8 @@ ROUNDING = 1e-9
 """What a sum of counters may be below zero by rounding."""
 LEAST_FULL_DAYS = 3
 """A window needs so many full days: fewer show no daily pattern twice and leave a hold-out of less than a night."""
+NOTABLE_FILLED = 0.1
+"""Share of rows, or of pods, without a metric above which people are warned: as that of rows which gaps cost."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,42 @@ def too_little(share: float, full_days: int, days: int, least: float) -> Shortag
         return Shortage("low_coverage", share, least)
     wanted = min(LEAST_FULL_DAYS, days)
     return Shortage("few_full_days", full_days, wanted) if full_days < wanted else None
+
+
+@dataclass(frozen=True)
+class KnownRows:
+    """How many rows know a metric; the others hold a fill-in, such as the engine's default.
+
+    Attributes:
+        rows: number of all rows.
+        known: number of those in which the metric has a sample.
+        pods: number of pods that have rows.
+        lacking: names of the pods that know it in none of their rows, sorted.
+    """
+
+    rows: int
+    known: int
+    pods: int
+    lacking: tuple[str, ...]
+
+
+def known_rows(known: pd.DataFrame, pods: pd.Series) -> dict[str, KnownRows]:
+    """Metric -> in how many rows it is known.
+
+    Args:
+        known: (n_rows, n_metrics) bool, a column a metric: whether the row has a sample of it.
+        pods: (n_rows,) the pod of each row.
+    """
+    by_pod = known.groupby(pods.to_numpy(), observed=True).any()
+    return {
+        str(name): KnownRows(
+            rows=len(known),
+            known=int(known[name].sum()),
+            pods=len(by_pod),
+            lacking=tuple(sorted(map(str, by_pod.index[~by_pod[name]]))),
+        )
+        for name in known.columns
+    }
 
 
 def outside_mask(values: npt.ArrayLike, metric: MetricSpec) -> npt.NDArray[np.bool_]:

@@ -37,6 +37,7 @@ class View:
         counted: the unit in which gaps are counted: "rows" or "samples".
         validate: raises SchemaError.
         out_of_bounds: metric -> rows outside the catalogue's bounds.
+        known: rows -> (n_rows, n_metrics) bool, a column a metric: whether the row has a sample of it, no fill-in.
         label_tolerance: (rows, requested rate) -> by how many rows the number of anomalous ones may differ from it.
         most_pods: most pods of a cluster, where TRAINING_PODS allows more; ``None``: it alone decides.
         is_labelled: whether anomalies are injected, and rows labelled.
@@ -50,6 +51,7 @@ class View:
     counted: str
     validate: Callable[[pd.DataFrame], None]
     out_of_bounds: Callable[[pd.DataFrame], dict[str, int]]
+    known: Callable[[pd.DataFrame], pd.DataFrame]
     label_tolerance: Callable[[pd.DataFrame, float], float]
     most_pods: int | None = None
     is_labelled: bool = True
@@ -83,6 +85,7 @@ VIEWS = {
             counted="rows",
             validate=training_rows.validate,
             out_of_bounds=training_rows.out_of_bounds,
+            known=training_rows.known,
             label_tolerance=_rounding,
         ),
         View(
@@ -98,6 +101,7 @@ VIEWS = {
             counted="samples",
             validate=pod_series.validate,
             out_of_bounds=pod_series.out_of_bounds,
+            known=pod_series.known,
             label_tolerance=_whole_episodes,
             most_pods=pod_series.MOST_PODS,
         ),
@@ -115,6 +119,7 @@ VIEWS = {
             is_labelled=False,
             validate=cluster_series.validate,
             out_of_bounds=cluster_series.out_of_bounds,
+            known=cluster_series.known,
             label_tolerance=_whole_episodes,
         ),
     )

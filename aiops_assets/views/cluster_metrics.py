@@ -120,6 +120,11 @@ def out_of_bounds(frame: pd.DataFrame) -> dict[str, int]:
     return {name: n for name, n in counts.items() if n}
 
 
+def known(frame: pd.DataFrame) -> pd.DataFrame:
+    """(n_rows, 5) bool, a column a metric: whether the row has a sample of it."""
+    return frame[list(VALUES)].notna()
+
+
 def main_segment(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
     """The segment that a forecaster is fitted on and judged by, and the others: the cluster's own, if there is one.
 

@@ -19,7 +19,14 @@ from aiops_assets.errors import DataError, EmptyDataError, SchemaError
 from aiops_assets.synthetic.anomalies import ANOMALIES, inject, kinds_visible_in
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
-from aiops_assets.timeseries.features import FEATURES, ROW_EVERY_MINUTES, feature_matrix, row_mask
+from aiops_assets.timeseries.features import (
+    ENGINE_DEFAULT,
+    FEATURES,
+    ROW_EVERY_MINUTES,
+    STATISTICS,
+    feature_matrix,
+    row_mask,
+)
 from aiops_assets.timeseries.quality import count_outside, missing_share
 from aiops_assets.timeseries.schema import require_rows
 from aiops_assets.timeseries.series import KINDS, PodSeries
@@ -169,6 +176,17 @@ def out_of_bounds(frame: pd.DataFrame) -> dict[str, int]:
     """Metric -> how many rows have a value outside the catalogue's bounds; metrics without any left out."""
     counts = {metric.name: count_outside(frame[f"{metric.name}_value"], metric) for metric in ENGINE_METRICS}
     return {name: n for name, n in counts.items() if n}
+
+
+def known(frame: pd.DataFrame) -> pd.DataFrame:
+    """(n_rows, 5) bool, a column a metric of the engine: whether the row holds samples of it, not the default.
+
+    Five samples with the default's mean, extremes, value and lag deviate by 0.126, and the default says 0.1: a pod's
+    own samples never look like it.
+    """
+    columns = {metric.name: [f"{metric.name}_{one}" for one in STATISTICS] for metric in ENGINE_METRICS}
+    differs = {name: (frame[nine].to_numpy() != np.array(ENGINE_DEFAULT)).any(axis=1) for name, nine in columns.items()}
+    return pd.DataFrame(differs, index=frame.index)
 
 
 def _draw(rng: np.random.Generator, candidates: Mask, n: int, taken: Mask) -> None:

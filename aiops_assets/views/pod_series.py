@@ -143,6 +143,11 @@ def out_of_bounds(frame: pd.DataFrame) -> dict[str, int]:
     return {name: n for name, n in counts.items() if n}
 
 
+def known(frame: pd.DataFrame) -> pd.DataFrame:
+    """(n_rows, 5) bool, a column a metric of the engine: whether the row has a sample of it."""
+    return frame[list(VALUES)].notna()
+
+
 def _lives(series: PodSeries) -> Mask:
     """(n_pods, n_minutes) true from a pod's first to its last sample of any metric of its own."""
     there = np.zeros((len(series.pods), len(series.times)), dtype=bool)

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from aiops_assets.commands.progress import HEARTBEAT_SECONDS, QUIET_SECONDS, Progress, follow
-from aiops_assets.pipeline.run_lines import FINISHED, MESSAGE, STARTED, read_line, write_line
+from aiops_assets.pipeline.run_lines import FINISHED, MESSAGE, STARTED, WARNED, read_line, write_line
 
 FITS = {"a_model": ("a", 10.0), "b_model": ("b", 30.0)}
 CHILD = f"""
@@ -98,6 +98,13 @@ def test_a_warning_is_printed_and_a_message_only_shown() -> None:
     assert "day 3 of 14" in shown.progress.line()
     warned = shown.printed(lambda: shown.progress.handle(event(MESSAGE, "raw_metrics", "WARNING", "gaps")))
     assert warned.split(": ") == ["warning", "raw_metrics", "gaps"]
+
+
+def test_what_a_check_warns_of_is_kept_for_the_end() -> None:
+    shown = Shown()
+    check = "raw_metrics: members"
+    assert not shown.printed(lambda: shown.progress.handle(event(WARNED, check, "WARNING", "2 of 3")))
+    assert shown.progress.warnings == {check: "2 of 3"}
 
 
 @pytest.mark.parametrize("line", ["", "text", "{", '{"a": 1}', "[1]", "{}"])

@@ -5,10 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from aiops_assets.commands.summary import Outcome, outcome_of, summarize
+from aiops_assets.commands.summary import (
+    MOST_LETTERS,
+    MOST_WARNINGS,
+    Outcome,
+    outcome_of,
+    show_warnings,
+    stated_source,
+    summarize,
+)
+from aiops_assets.commands.tables import console
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.judging.decision import Reason
-from aiops_assets.storage.records import EvaluationRecord
+from aiops_assets.storage.handoff import Handoffs, TrainingSetRef
+from aiops_assets.storage.records import EvaluationRecord, SourceReport
+from aiops_assets.storage.storage import open_storage
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.judging.test_wording import DETECTION
 from aiops_assets_tests.service.served_home import ServedHome
@@ -106,3 +117,36 @@ def test_what_is_printed(home: ServedHome, tmp_path: Path, capsys: pytest.Captur
     serve(home, 2, "see ticket: it pages", seen=1)
     summarize(settings, {NAME: [1]})  # served because a person says so
     assert_snapshot("commands_summary", steady(capsys.readouterr().out, {"HOME": tmp_path}))
+
+
+def shown(warnings: dict[str, str], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    show_warnings(console(), warnings)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_what_checks_warned_of_is_shown_once_and_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown({}, capsys) == []
+    same = {"pod_features: drift": "moved", "pod_series: drift": "moved", "raw_metrics: bounds": "2 values outside"}
+    _, *lines = shown(same, capsys)
+    assert [line.strip() for line in lines] == ["pod_features: drift: moved", "raw_metrics: bounds: 2 values outside"]
+    many = shown({f"raw_metrics: check {i}": f"finding {i}" for i in range(MOST_WARNINGS + 3)}, capsys)
+    assert len(many) == 1 + MOST_WARNINGS + 1
+    assert "3 more" in many[-1]
+    _, line = shown({"raw_metrics: members": "; ".join(f"day {i}: 2 of 3" for i in range(200))}, capsys)
+    assert "day 0: 2 of 3; day 1: 2 of 3" in line
+    assert len(line) < MOST_LETTERS + 100
+
+
+def test_a_warning_of_the_data_is_not_repeated_by_its_check(
+    home: ServedHome, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = make_settings(tmp_path, MODELS=NAME)
+    warnings = ("a pod has no limit", "a node was missing")
+    ref = TrainingSetRef(view="pod_features", data_version="d", effective_source="prometheus",
+                         source=SourceReport(rows={"prometheus": 10}, warnings=warnings))  # fmt: skip
+    Handoffs(open_storage(settings.aiops_home), settings.cluster).put(("training_set", "pod_features"), "r", ref)
+    checks = {"pod_features: known_metrics": warnings[0], "raw_metrics: members": "2 of 3"}
+    summarize(settings, {NAME: [1]}, warnings=checks)
+    printed = capsys.readouterr().out
+    assert [printed.count(text) for text in (*warnings, "2 of 3")] == [1, 1, 1]
+    assert stated_source(settings) == f"prometheus (10 prometheus rows of pod_features); {'; '.join(warnings)}"

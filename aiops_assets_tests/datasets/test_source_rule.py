@@ -133,6 +133,25 @@ def test_short_jobs_do_not_crowd_out_services() -> None:
     assert draw_pods({"a": LEAST_POD_MINUTES}, 50, seed=1) == ("a",)
 
 
+def test_pods_with_all_metrics_are_drawn_first_and_others_fill_up() -> None:
+    minutes = {f"pod-{i:02d}": 5_760 for i in range(30)}
+    complete = {"pod-04", "pod-11", "pod-29"}
+    drawn = draw_pods(minutes, 10, 1, complete)
+    assert complete < set(drawn)
+    others = set(drawn) - complete
+    assert others < set(draw_pods({pod: n for pod, n in minutes.items() if pod not in complete}, 10, 1))
+    assert draw_pods({**minutes, "pod-new": 60}, 10, 1, complete) == drawn
+    assert set(draw_pods(minutes, 2, 1, complete)) < complete
+    assert draw_pods(minutes, 10, 1, set(minutes)) == draw_pods(minutes, 10, 1)
+
+
+def test_short_jobs_with_all_metrics_do_not_come_before_services_without() -> None:
+    services = {f"service-{i:02d}": 10_080 for i in range(50)}
+    jobs = {f"ci-{i:03d}": 70 for i in range(500)}
+    drawn = draw_pods({**services, **jobs}, 50, 1, set(jobs))
+    assert sum(pod in services for pod in drawn) >= 35
+
+
 def test_nothing_was_ever_fetched(tmp_path: Path) -> None:
     with raises(NotFoundError, "never_fetched"):
         choose(make_settings(tmp_path), None, _window(0.0), NOW)

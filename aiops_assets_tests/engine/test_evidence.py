@@ -6,6 +6,7 @@ import pytest
 from aiops_assets.engine.detection.anomalies import Detection, detect
 from aiops_assets.engine.samples import Sample
 from aiops_assets.errors import DataError
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_MEMORY
 from aiops_assets.timeseries.features import ENGINE_DEFAULT, FEATURES
 from aiops_assets_tests.engine.row_forest import row_forest
 from aiops_assets_tests.engine.situations import NOW, healthy_minutes, samples_of, timed, vector
@@ -18,6 +19,20 @@ def _detect(*samples: Sample) -> Detection:
 def test_defaults_alone_tell_nothing() -> None:
     said = _detect(*(Sample(name, value) for name, value in zip(FEATURES, ENGINE_DEFAULT * 5, strict=True)))
     assert (said.anomalies, said.confidence) == ([], 0.0)
+    (note,) = said.notes
+    assert note.code == "default_sent"
+    assert note.facts["names"] == [metric.name for metric in ENGINE_METRICS]
+
+
+def test_a_pod_without_a_memory_limit_is_told_that_its_memory_was_not_judged() -> None:
+    samples = samples_of(vector(healthy_minutes(np.random.default_rng(1))))
+    assert _detect(*samples).notes == ()
+    default = dict(zip(FEATURES, ENGINE_DEFAULT * 5, strict=True))
+    memory = [Sample(one.name, default[one.name]) if one.name.startswith(POD_MEMORY.name) else one for one in samples]
+    said = _detect(*memory)
+    assert [(note.code, note.facts["names"]) for note in said.notes] == [("default_sent", [POD_MEMORY.name])]
+    assert said.confidence == pytest.approx((1 - said.anomaly_score) * 4 / 5)
+    assert _detect(Sample(f"{POD_MEMORY.name}_diff", 0.0)).notes == ()
 
 
 def test_a_change_alone_tells_no_metric() -> None:

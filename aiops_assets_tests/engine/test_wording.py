@@ -58,6 +58,7 @@ SAMPLES: list[tuple[str, dict[str, Any]]] = [
     ("all_future", {"names": {"memory_usage", "cpu_usage"}}),
     ("old", {"names": MANY}),
     ("unclear_unit", {"names": {"cpu_usage"}}),
+    ("default_sent", {"names": ["pod_memory_usage"]}),
     ("no_forecaster", {}),
     ("lines_left_out", {"most": 500}),
     ("level", {"metric": "pod_memory_usage", "value": 0.97123}),

@@ -10,7 +10,16 @@ from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
 from aiops_assets.judging.detection.shadow import side_by_side
 from aiops_assets.learners.contracts import Scored
 from aiops_assets.reporting.cards.subject import Subject
-from aiops_assets.storage.records import Day, EvaluationRecord, Gap, Manifest, SourceReport, TrainingSetRecord
+from aiops_assets.storage.records import (
+    Day,
+    EvaluationRecord,
+    FewerNodes,
+    Gap,
+    KnownMetric,
+    Manifest,
+    SourceReport,
+    TrainingSetRecord,
+)
 from aiops_assets.storage.shadow import ShadowRecord
 
 METRICS = ("pod_cpu_usage", "pod_memory_usage", "odd|metric")
@@ -41,6 +50,20 @@ MANIFEST = Manifest(
         full_days=6,
         window_days=7,
         missing_share=0.125,
+        known={
+            "pod_cpu_usage": KnownMetric(share=1.0, rows=12_345, known=12_345, pods=3, lacking=0),
+            "odd|metric": KnownMetric(
+                share=0.25,
+                rows=12_345,
+                known=3_086,
+                pods=3,
+                lacking=2,
+                window_pods=9,
+                window_lacking=4,
+                names=("db|1", "web-2"),
+            ),
+        },
+        nodes={"odd|metric": FewerNodes(least=2, most=3, hours=31.0, share=0.184)},
         warnings=("node *n1* was silent",),
     ),
     window_start=BEGIN,

@@ -83,10 +83,15 @@ def test_every_note_on_its_source_is_there(card: str) -> None:
         r"coverage of odd\|metric": "99.1%",
         "full days": "6 of 7",
         "lost to gaps": "12.5%",
+        "rows that know pod_cpu_usage": "100.0% of 12,345",
+        r"nodes behind odd\|metric": "2 to 3; fewer than 3 for 31.0 h, 18% of the time",
         "warning": text(MANIFEST.source.warnings[0]),
         "window": " to ".join(("2026-10-25 00:00 UTC", "2026-11-01 00:00 UTC")),
     }
     assert cells(card).items() >= {name: [value] for name, value in expected.items()}.items()
+    (lacking,) = cells(card)[r"rows that know odd\|metric"]
+    assert re.findall(r"[\d.]+%|\d of \d", lacking) == ["25.0%", "2 of 3", "4 of 9"]
+    assert r"db\|1, web-2" in lacking
     assert r"\`log\`" in cells(card)["note"][0]
     assert r"\*n1\*" in cells(card)["warning"][0]
 

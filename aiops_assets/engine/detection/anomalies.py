@@ -14,7 +14,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from aiops_assets.engine.detection.clocks import notes_of_old, without_future
-from aiops_assets.engine.detection.evidence import reject_impossible, share_reported
+from aiops_assets.engine.detection.evidence import metrics_without_samples, reject_impossible, share_reported
 from aiops_assets.engine.detection.findings import Anomaly, Finding, anomaly_of, confidence_of
 from aiops_assets.engine.detection.histories import of_pod, of_series, with_leak
 from aiops_assets.engine.detection.jumps import find_jumps
@@ -106,6 +106,8 @@ def detect(
     row = sent_row(newest, series, now)
     if row.unclear:
         notes.append(say("unclear_unit", names=set(row.unclear)))
+    if unknown := metrics_without_samples(row):
+        notes.append(say("default_sent", names=unknown))
     excess, found, judges = _judged(newest, series, row, row_detector, now)
     if window is not None and history is not None and row.sent:
         of_window = of_pod(window, history, row, now)

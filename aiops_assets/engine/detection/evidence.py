@@ -33,6 +33,15 @@ def reject_impossible(samples: Iterable[Sample]) -> None:
             raise DataError(f"{name}: {sample.value:g} is below 0, which it cannot be: send what was measured")
 
 
+def metrics_without_samples(row: SentRow) -> list[str]:
+    """Metrics of which the request holds the engine's default for a failed query, with all its levels."""
+    return [
+        ENGINE_METRICS[metric].name
+        for metric, names in row.sent.items()
+        if _is_default(row, metric) and {one.column.statistic for one in names} >= set(LEVELS)
+    ]
+
+
 def share_reported(row: SentRow, others: int) -> float:
     """Share (0-1) of the judged metrics that were reported.
 
@@ -49,7 +58,11 @@ def share_reported(row: SentRow, others: int) -> float:
 
 
 def _is_reported(row: SentRow, metric: int) -> bool:
-    first = WIDTH * metric
-    if row.values[first : first + WIDTH] == list(ENGINE_DEFAULT):
+    if _is_default(row, metric):
         return False
     return any(one.column.statistic in LEVELS for one in row.sent[metric])
+
+
+def _is_default(row: SentRow, metric: int) -> bool:
+    first = WIDTH * metric
+    return row.values[first : first + WIDTH] == list(ENGINE_DEFAULT)

@@ -135,7 +135,8 @@ def fit_version(
         data_version=data_version,
         source=sets.locate(view, data_version),
         profile=record.model_dump(mode="json", include={"rows", "label_rate"})
-        | {"effective_source": training_set.effective_source},
+        | {"effective_source": training_set.effective_source}
+        | {"known": {name: round(one.share, 6) for name, one in training_set.source.known.items()}},
     )
     tags = {
         "cluster": record.cluster,

@@ -6,7 +6,14 @@ from typing import Any
 
 from aiops_assets.families.contract import Family
 from aiops_assets.reporting.cards.markdown import code, text
-from aiops_assets.storage.records import EvaluationRecord, Manifest, SourceReport, TrainingSetRecord
+from aiops_assets.storage.records import (
+    EvaluationRecord,
+    FewerNodes,
+    KnownMetric,
+    Manifest,
+    SourceReport,
+    TrainingSetRecord,
+)
 
 
 def data_facts(
@@ -48,9 +55,26 @@ def _source_notes(source: SourceReport) -> list[tuple[str, str]]:
         *((f"coverage of {text(name)}", f"{share:.1%}") for name, share in source.coverage_by_metric.items()),
         ("full days", None if source.full_days is None else f"{source.full_days} of {source.window_days}"),
         ("lost to gaps", None if source.missing_share is None else f"{source.missing_share:.1%}"),
+        *((f"rows that know {text(name)}", _known(one)) for name, one in source.known.items()),
+        *((f"nodes behind {text(name)}", _nodes(one)) for name, one in source.nodes.items()),
         *(("warning", warning) for warning in source.warnings),
     ]
     return [(what, said) for what, said in known if said is not None]
+
+
+def _known(one: KnownMetric) -> str:
+    parts = [f"{one.share:.1%} of {one.rows:,}"]
+    if one.lacking:
+        parts.append(f"{one.lacking} of {one.pods} drawn pods lack it")
+    if one.window_lacking:
+        parts.append(f"{one.window_lacking} of {one.window_pods} pods of the window lack it")
+    if one.names:
+        parts.append(f"among them {', '.join(one.names)}")
+    return "; ".join(parts)
+
+
+def _nodes(one: FewerNodes) -> str:
+    return f"{one.least} to {one.most}; fewer than {one.most} for {one.hours:.1f} h, {one.share:.0%} of the time"
 
 
 def columns(manifest: Manifest) -> list[list[str]]:
