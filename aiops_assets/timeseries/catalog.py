@@ -32,6 +32,7 @@ class MetricSpec:
         description: one line for people.
         lower, upper: values outside cannot be true; ``None`` is unbounded.
         step_seconds: distance of samples; divides a day.
+        cumulative: values count from a series' begin on, so that only their increase can be compared over time.
     """
 
     name: str
@@ -43,6 +44,7 @@ class MetricSpec:
     lower: float | None = 0.0
     upper: float | None = None
     step_seconds: int = STEP_SECONDS
+    cumulative: bool = False
 
     @property
     def settle_seconds(self) -> int:
@@ -113,6 +115,7 @@ RESTARTS = MetricSpec(
     unit="count",
     per="pod",
     description="restarts of a pod's containers so far (cumulative)",
+    cumulative=True,
 )
 ENGINE_METRICS = (NODE_CPU, NODE_MEMORY, POD_CPU, POD_MEMORY, RESTARTS)
 """The five metrics behind the anomaly-detector's 45 columns, in the engine's order."""
