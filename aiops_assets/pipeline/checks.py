@@ -13,6 +13,7 @@ from aiops_assets.families.catalog import MODELS
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.pipeline.assets.served import NOTHING_SERVED
 from aiops_assets.pipeline.assets.training_sets import training_set_key
+from aiops_assets.pipeline.drift_checks import outliers_result
 from aiops_assets.pipeline.keys import EVALUATION, MODEL, SERVED, key_of
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource
@@ -56,6 +57,7 @@ def training_set_checks(view: View, source: str = "") -> dg.AssetChecksDefinitio
             spec("nodes", "Warns if nodes were missing for a part of the window."),
             spec("missing_share", f"{view.counted.capitalize()} that gaps in the metrics cost."),
             spec("effective_source", "Warns if a fallback replaced the source."),
+            spec("outliers", "Days on which many values are far from what their series has at that hour."),
             spec("drift", "Against the champion's training set."),
         ],
         ins={"training_set": dg.AssetIn(key=key)},
@@ -103,6 +105,7 @@ def training_set_checks(view: View, source: str = "") -> dg.AssetChecksDefinitio
         yield result("missing_share", problem, warn=True, missing_share=missing)
         yield result("effective_source", source.note, warn=True)
 
+        yield outliers_result(key, view, rows)
         moved = _moved_since_champion(view, training_set, rows, stores)
         names = ", ".join(f"{name} (PSI {index:.2f})" for name, index in sorted(moved.items()))
         problem = f"moved by more than PSI {NOTABLE_PSI}: {names}" if moved else ""
@@ -146,7 +149,14 @@ def _moved_since_champion(
     except StoreError:
         # Evaluation and lineage report a damaged or missing training set of the champion; there is nothing to compare.
         return {}
-    return drifted(before, rows, list(view.values))
+    return drifted(*(_comparable(some) for some in (before, rows)), list(view.values))
+
+
+def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Fetched normal rows; generated ones where there are no others. Another blend is not a drift."""
+    normal = rows[rows["label"] == 0]
+    fetched = normal[normal["source"] != "synthetic"]
+    return normal if fetched.empty else fetched
 
 
 def smoke_check(spec: ModelSpec) -> dg.AssetChecksDefinition:

@@ -15,6 +15,7 @@ from aiops_assets.pipeline.assets.shadow import shadow_asset
 from aiops_assets.pipeline.assets.synthetic_series import synthetic_series
 from aiops_assets.pipeline.assets.trained import model_asset
 from aiops_assets.pipeline.assets.training_sets import training_set_asset
+from aiops_assets.pipeline.automation.drift import drift_automation
 from aiops_assets.pipeline.automation.jobs import automation_for
 from aiops_assets.pipeline.checks import (
     not_worse_check,
@@ -58,7 +59,8 @@ def definitions_for(settings: Settings, current: Callable[[], Settings] | None =
         executor=steps_executor(settings),
         loggers={"console": dg.colored_console_logger, LOGGER_NAME: progress_logger},
     )
-    return dg.Definitions.merge(graph, automation_for(settings, current or (lambda: settings)))
+    present = current or (lambda: settings)
+    return dg.Definitions.merge(graph, automation_for(settings, present), drift_automation(settings, present))
 
 
 @dg.definitions

@@ -15,6 +15,7 @@ from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import Compression, RequestsTransport
 from aiops_assets.settings import Settings
 from aiops_assets.storage.cards import Cards
+from aiops_assets.storage.drift import DriftStore
 from aiops_assets.storage.handoff import Handoffs
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.records import Record
@@ -57,6 +58,10 @@ class StoresResource(dg.ConfigurableResource[None]):
     def scores(self) -> Scores:
         """The scores and forecasts of the champions for the newest windows."""
         return Scores(open_storage(self.home), self.cluster)
+
+    def drift(self) -> DriftStore:
+        """The newest look at drift of the cluster, and the profiles it compares with."""
+        return DriftStore(open_storage(self.home), self.cluster)
 
 
 class TrackingResource(dg.ConfigurableResource[None]):

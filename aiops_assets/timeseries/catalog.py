@@ -47,6 +47,7 @@ class MetricSpec:
         count: a query for how many nodes or containers stand behind it: an average hides one that is gone. Empty: the
             number of series that ``promql`` has.
         scrape_seconds: the scrape interval of what the query reads.
+        cumulative: values count from a series' begin on, so that only their increase can be compared over time.
     """
 
     name: str
@@ -59,6 +60,7 @@ class MetricSpec:
     step_seconds: int = STEP_SECONDS
     count: str = ""
     scrape_seconds: int = SCRAPE_SECONDS
+    cumulative: bool = False
 
     @property
     def settle_seconds(self) -> int:
@@ -153,6 +155,7 @@ RESTARTS = MetricSpec(
     unit="count",
     per="pod",
     description="restarts of a pod's containers so far (cumulative)",
+    cumulative=True,
 )
 ENGINE_METRICS = (NODE_CPU, NODE_MEMORY, POD_CPU, POD_MEMORY, RESTARTS)
 """The five metrics behind the anomaly-detector's 45 columns, in the engine's order."""

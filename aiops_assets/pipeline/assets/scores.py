@@ -11,6 +11,7 @@ from aiops_assets.errors import PrometheusUnreachable
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.judging.forecasting.holdout import frame_of
 from aiops_assets.pipeline.assets.raw_metrics import RAW_METRICS
+from aiops_assets.pipeline.drift_checks import drift_result, drift_spec
 from aiops_assets.pipeline.keys import OWNER, SCORES_GROUP, SERVED, key_of
 from aiops_assets.pipeline.metadata import picture, table_schema
 from aiops_assets.pipeline.pod_resources import step_tags
@@ -46,6 +47,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 CHAMPIONS_ASKED, asset=SCORES, description="Warns if a served model gave no predictions."
             ),
+            drift_spec(SCORES),
         ],
         description=(
             "Predictions of each served model for the newest window, every quarter of an hour: scores and alerts of "
@@ -110,7 +112,11 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
                 "cluster_version": record.cluster_version,
                 **({"plot": picture(plot)} if plot else {}),
             },
-            check_results=[_check(NEWEST_WINDOW, old), _check(CHAMPIONS_ASKED, broken)],
+            check_results=[
+                _check(NEWEST_WINDOW, old),
+                _check(CHAMPIONS_ASKED, broken),
+                drift_result(settings, stores, specs, now),
+            ],
         )
 
     return scores
