@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping
 
 _PIPELINE = (
-    *("click", "dagster", "filelock", "jinja2", "numpy", "obstore", "pandas", "psutil", "pyarrow", "pydantic"),
-    *("rich", "tenacity", "typing_extensions", "yaml"),
+    *("click", "dagster", "filelock", "jinja2", "numpy", "obstore", "pandas", "psutil", "pyarrow"),
+    *("promql_parser", "pydantic", "rich", "tenacity", "typing_extensions", "yaml"),
 )
 _TRAIN = (
     *("PIL", "joblib", "matplotlib", "mlflow", "prophet", "scipy", "sklearn", "sqlalchemy", "statsmodels"),

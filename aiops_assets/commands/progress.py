@@ -20,6 +20,8 @@ from aiops_assets.pipeline.run_lines import FAILED, FINISHED, MARK, MESSAGE, STA
 HEARTBEAT_SECONDS = 10.0
 QUIET_SECONDS = 3.0
 """Steps that fit nothing take less than a second mostly: without a terminal, not each has a line."""
+TRUSTED_SECONDS = 20.0
+"""The estimates count as so many seconds of fits that took just as long: one short fit does not set the pace alone."""
 MOST_PACE = 3.0
 """How many times slower or faster than typical a machine is taken to be, whatever the first fits say."""
 GRACE_SECONDS = 30.0
@@ -101,7 +103,8 @@ class Progress:
         """Estimated seconds until the end: what is left by the estimates, times how right those of fits were so far."""
         fitted = {step: seconds for step, seconds in self._done.items() if step in self._fits}
         expected = sum(self._fits[step][1] for step in fitted)
-        pace = min(max(sum(fitted.values()) / expected, 1 / MOST_PACE), MOST_PACE) if expected else 1.0
+        measured = (sum(fitted.values()) + TRUSTED_SECONDS) / (expected + TRUSTED_SECONDS)
+        pace = min(max(measured, 1 / MOST_PACE), MOST_PACE)
         ahead = {step: seconds for step, (_, seconds) in self._fits.items() if step not in self._done}
         spent = self._clock() - self._step_began if self._step in ahead else 0.0
         others = self._clock() - self._began - spent - sum(fitted.values())

@@ -51,11 +51,12 @@ def on_generated_days(settings: Settings) -> None:
     figures, episodes = judge_generated(pipeline, series)
     healthy = isolation_forest.predict(pipeline, healthy_rows(5000, seed)) == -1
 
+    precision = float("nan") if figures.average_precision is None else figures.average_precision
     click.echo(
         f"{ANOMALY_DETECTOR.name} version {champion.version} ({champion.effective_source}) on {FURTHER_DAYS} further "
         f"generated days of {FURTHER_PODS} pods, seed {seed}: {figures.rows} rows, {figures.anomalies} anomalous"
     )
-    click.echo(f"  average precision            {figures.average_precision or float('nan'):.3f}")
+    click.echo(f"  average precision            {precision:.3f}")
     click.echo(f"  false alarms, normal rows    {figures.false_alarm_rate or 0.0:.1%}")
     click.echo(f"  false alarms, healthy rows   {healthy.mean():.1%}  (5000 rows as the engine's contract has them)")
     for kind, share in figures.recall_by_kind.items():

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from aiops_assets.commands.progress import Progress, follow
 from aiops_assets.commands.summary import show_warnings, summarize
-from aiops_assets.commands.tables import console
+from aiops_assets.commands.tables import console, program
 from aiops_assets.datasets.selection import active_models, asset_name
 from aiops_assets.errors import AiopsError, SettingsError, StoreError
 from aiops_assets.pipeline.run_lines import LOGGER_NAME
@@ -47,7 +47,7 @@ def materialize_all(settings: Settings) -> None:
     arguments = ["asset", "materialize", *location_arguments(), *selection(settings)]
     specs, out = active_models(settings), console()
     out.print(Text(_announcement(settings)))
-    out.print(Text(f"by hand: {shlex.join(['dagster', *arguments])}", style="dim"))
+    out.print(Text(f"by hand: {shlex.join([beside_this('dagster'), *arguments])}", style="dim"))
     before = _versions(settings)
     started = time.time()
     fits = {asset_name(spec.name, "model"): (spec.name, spec.family.typical_seconds) for spec in specs}
@@ -152,6 +152,11 @@ def check_writable(settings: Settings) -> None:
 def _versions(settings: Settings) -> dict[str, list[int]]:
     served = ServedModels(open_storage(settings.model_root))
     return {spec.name: served.versions(spec.name) for spec in active_models(settings)}
+
+
+def beside_this(name: str) -> str:
+    """A program of this environment as it can be typed, in the way this one was."""
+    return str(Path(program()).parent / name)
 
 
 def executable(name: str) -> str:

@@ -31,7 +31,6 @@ class Outcome:
         trained: version that the run trained; ``None``: nothing has changed, so fitting was skipped.
         champion: version that is served; ``None``: none.
         reason: why it is served, or why none is. The reason of a person, or of a record of older code, is unchanged.
-        figures: the figures of that decision, where they are recorded apart from the reason.
         rejected: why the version that was trained is not served; empty: it is, or none was trained.
         holdout: the figures of the champion on its hold-out.
     """
@@ -40,7 +39,6 @@ class Outcome:
     trained: int | None
     champion: int | None
     reason: str
-    figures: str = ""
     rejected: str = ""
     holdout: str = ""
 
@@ -63,7 +61,6 @@ def outcome_of(served: ServedModels, spec: ModelSpec, before: Sequence[int]) -> 
         trained,
         champion.version,
         evaluation.head if evaluation and apart else champion.reason,
-        evaluation.stated_figures if evaluation and apart else "",
         _reason(served, spec.name, trained) if trained and trained != champion.version else "",
         report_of(spec).summary(manifest.metrics),
     )

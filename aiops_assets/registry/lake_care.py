@@ -147,17 +147,17 @@ def lake_findings(lake: Lake, metrics: Sequence[MetricSpec]) -> Iterator[Finding
         yield Finding("-", "lake", "PROBLEM", text, "mixed_clusters", {"ids": tuple(sorted(mixed))})
     damaged = [(one.metric.name, day) for one in stored for day in one.damaged]
     if damaged:
-        text = f"damaged day files, which the next fetch replaces: {_some(damaged)}"
-        yield Finding("-", "lake", "to repair", text, "damaged_days", {"days": damaged})
+        text = f"damaged day files: {_some(damaged)}: `aiops run` fetches them again"
+        yield Finding("-", "lake", "PROBLEM", text, "damaged_days", {"days": damaged})
     wrong = [(drop.metric.name, drop.day) for drop in select(lake, metrics, Selection(wrong=True))]
     if wrong:
         text = f"series that do not belong to their metric: {_some(wrong)}: `aiops lake drop --wrong` removes them"
         yield Finding("-", "lake", "PROBLEM", text, "wrong_series", {"days": wrong})
     incomplete = [(one.metric.name, day) for one in stored for day in one.incomplete]
     if incomplete:
-        text = f"days whose answers lacked series, which the next fetch requests again: {_some(incomplete)}"
-        yield Finding("-", "lake", "to repair", text, "incomplete_days", {"days": incomplete})
-    if not (mixed or damaged or wrong or incomplete):
+        text = f"answers lacked series, which the next fetch requests again: {_some(incomplete)}"
+        yield Finding("-", "lake", "ok", text, "incomplete_days", {"days": incomplete})
+    if not (mixed or damaged or wrong):
         known = f", cluster {record.newest.id}" if record else ""
         yield Finding("-", "lake", "ok", f"{n_days} days of {sum(bool(one.days) for one in stored)} metrics{known}")
 

@@ -42,9 +42,9 @@ def commands() -> Iterator[str]:
     """Each command of `aiops`: what it does, its arguments and options."""
     from aiops_assets.commands.cli import main
 
-    for name, command in sorted(main.commands.items()):
-        context = click.Context(command, info_name=f"aiops {name}")
-        yield f"## aiops {name}\n"
+    for name, command in _leaves("aiops", main):
+        context = click.Context(command, info_name=name)
+        yield f"## {name}\n"
         yield f"{_paragraphs(command.help or '')}\n"
         yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n"
         records = [record for parameter in command.params if (record := parameter.get_help_record(context))]
@@ -53,6 +53,15 @@ def commands() -> Iterator[str]:
             yield "|---|---|"
             yield from (f"| `{_cell(left)}` | {_cell(right)} |" for left, right in records)
             yield ""
+
+
+def _leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    """Each command as it is typed, those of groups among them."""
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    for part, inner in sorted(command.commands.items()):
+        yield from _leaves(f"{name} {part}", inner)
 
 
 def routes() -> Iterator[str]:
