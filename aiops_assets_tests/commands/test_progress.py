@@ -64,10 +64,10 @@ def test_a_fit_is_shown_with_its_model_and_what_is_left() -> None:
 def test_estimates_follow_the_pace_of_this_machine() -> None:
     shown = Shown()
     shown.at(0.0, STARTED, "a_model")
-    shown.at(20.0, FINISHED, "a_model")  # twice as long as is typical
-    assert left_of(shown.at(20.0, STARTED, "b_model")) == 60
+    shown.at(20.0, FINISHED, "a_model")  # twice as long as is typical, of which a third is believed
+    assert left_of(shown.at(20.0, STARTED, "b_model")) == 40
     shown.now = 50.0
-    assert left_of(shown.progress.line()) == 30
+    assert left_of(shown.progress.line()) == 10
 
 
 def test_an_estimate_never_falls_below_nothing() -> None:

@@ -62,7 +62,7 @@ def test_the_reason_and_its_figures_stand_apart(home: ServedHome) -> None:
     serve(home, 1, FIRST.text)
     found = outcome(home, [])
     assert (found.trained, found.champion, found.rejected) == (1, 1, "")
-    assert (found.reason, found.figures) == (FIRST.words.head, FIRST.words.figures)
+    assert found.reason == FIRST.words.head
 
 
 @pytest.mark.parametrize("reason", ["see ticket: it pages", "a: b: c", "fewer pages"])
@@ -70,7 +70,7 @@ def test_a_persons_own_reason_is_shown_as_it_is(home: ServedHome, reason: str) -
     home.served.put_evaluation(evaluation(1, Reason("same_model", champion=1)))
     serve(home, 1, reason)
     found = outcome(home, [1])
-    assert (found.trained, found.reason, found.figures) == (None, reason, "")
+    assert (found.trained, found.reason) == (None, reason)
 
 
 def test_a_damage_with_a_colon_is_no_figure(home: ServedHome) -> None:
@@ -78,14 +78,14 @@ def test_a_damage_with_a_colon_is_no_figure(home: ServedHome) -> None:
     home.served.put_evaluation(evaluation(1, damaged))
     serve(home, 1, damaged.text)
     found = outcome(home, [])
-    assert (found.reason, found.figures) == (damaged.text, "")
+    assert found.reason == damaged.text
 
 
 def test_records_of_older_code_are_shown_whole(home: ServedHome) -> None:
     home.served.put_evaluation(evaluation(1, FIRST, old=True))
     serve(home, 1, FIRST.text)
     found = outcome(home, [])
-    assert (found.reason, found.figures) == (FIRST.text, "")
+    assert found.reason == FIRST.text
 
 
 def test_a_rejected_version_has_its_own_reason(home: ServedHome) -> None:

@@ -32,6 +32,9 @@ from aiops_assets_tests.datasets.server import (
 )
 
 
+POD = '{"pod":"a"}'
+
+
 @pytest.mark.parametrize("chunk", [DAY, 7 * DAY, timedelta(hours=5), 2 * STEP])
 def test_missing_days_are_one_stream_however_it_is_cut(server: Server, lake: Lake, chunk: timedelta) -> None:
     server.chunk = chunk
@@ -88,10 +91,10 @@ def test_a_history_grown_at_the_live_edge_equals_one_fetch(server: Server, tmp_p
 def test_a_gap_in_an_open_day_is_asked_for_until_it_closes(lake: Lake) -> None:
     """Remote write is three hours behind at noon, and has caught up when the day closes."""
     grid = pd.date_range(FIRST, periods=288, freq="300s", unit="us", name="timestamp")
-    server = Server(pd.DataFrame({"{}": np.arange(288.0)}, index=grid))
+    server = Server(pd.DataFrame({POD: np.arange(288.0)}, index=grid))
     noon = FIRST + timedelta(hours=12)
     late = grid.to_series().where(grid < pd.Timestamp(FIRST + timedelta(hours=9)), noon + timedelta(hours=1))
-    server.arrives = late.to_frame("{}")
+    server.arrives = late.to_frame(POD)
     server.now = noon
     info = ingest_metric(server, lake, METRIC, DAYS[:1], noon).infos[DAYS[0]]
     assert info

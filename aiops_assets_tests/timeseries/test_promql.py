@@ -13,7 +13,7 @@ DAY = 86_400
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_the_catalogue_is_read(metric: MetricSpec) -> None:
-    for promql in (metric.promql, metric.count):
+    for promql in (metric.promql, metric.members.promql):
         assert parse(promql) is not None
         check_query(promql)
     assert metric.notes == ()
