@@ -92,7 +92,13 @@ def _cure(what: str, setting: str) -> str:
 
 def reason_of(error: BaseException) -> str:
     """What went wrong at the bottom, in one line: requests and urllib3 wrap it in several layers of words."""
+    bottom = bottom_of(error)
+    return " ".join(f"{type(bottom).__name__}: {bottom}".split())
+
+
+def bottom_of(error: BaseException) -> BaseException:
+    """The error that others were made of."""
     for inner in (getattr(error, "reason", None), *error.args):
         if isinstance(inner, BaseException):
-            return reason_of(inner)
-    return " ".join(f"{type(error).__name__}: {error}".split())
+            return bottom_of(inner)
+    return error

@@ -11,11 +11,11 @@ LEAST_CHARACTERS = 4
 WORD_CHARACTERS = 12
 """A shorter text is masked only where it stands as a word of its own."""
 UNLIKELY_CHARACTERS, SURELY_UNLIKELY = 8, 16
-"""From so many characters on a text is no label by chance: if it is no plain word or number, and in any case."""
+"""From so many characters on a text is no label by chance: if it is no number or chosen word, and in any case."""
 HEAD_CHARACTERS = 16
 """By so many characters a longer secret is recognized; where an answer cuts it off after them, they are masked."""
 
-_PLAIN = re.compile(r"[a-z]+|[A-Z]+|[A-Z][a-z]+|[0-9]+")
+_WORD = re.compile(r"[a-z]+|[A-Z]+|[A-Z][a-z]+|[0-9]+")
 _NUMERAL = re.compile(r"[0-9.eE+-]+")
 _NAMED = {"&": b"amp", "<": b"lt", ">": b"gt", '"': b"quot", "'": b"apos"}
 _ESCAPES = (b"\\", b"%", b"&")
@@ -45,11 +45,13 @@ class Secret:
         what: it is; people see ``[what]`` in its place.
         is_credential: ``False``: the text may well be the name of something, such as a cluster that a header selects.
             It is then no secret where a series has it as a label.
+        is_chosen: by people, who choose words.
     """
 
     text: str
     what: str = "secret"
     is_credential: bool = True
+    is_chosen: bool = False
 
     def __repr__(self) -> str:
         return f"Secret({len(self.text)} characters)"
@@ -67,7 +69,8 @@ class Secret:
     @property
     def is_masked_in_labels(self) -> bool:
         """Whether a label that holds it cannot be an accident, as with the password "prometheus"."""
-        is_unlikely = len(self.text) >= UNLIKELY_CHARACTERS and not _PLAIN.fullmatch(self.text)
+        is_common = _WORD.fullmatch(self.text) if self.is_chosen else self.text.isdigit()
+        is_unlikely = len(self.text) >= UNLIKELY_CHARACTERS and not is_common
         return self.is_credential and (is_unlikely or len(self.text) >= SURELY_UNLIKELY)
 
     def spans(self, body: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
@@ -162,9 +165,11 @@ def basic_credentials(user: str, password: str) -> str:
 
 def secrets_of_basic(user: str, password: str) -> tuple[Secret, ...]:
     """A password in the forms in which it may come back."""
+    bare = Secret(password, "password", is_chosen=True)
     encoded = Secret(basic_credentials(user, password).rstrip("="), "password")
-    bare = password if len(password) >= LEAST_CHARACTERS else f"{user}:{password}"
-    return Secret(bare, "password"), encoded
+    # Where the password alone could be a word, the two together are not.
+    together = () if bare.is_masked_in_labels else (Secret(f"{user}:{password}", "password"),)
+    return bare, encoded, *together
 
 
 def secrets_of_bearer(token: str) -> tuple[Secret, ...]:

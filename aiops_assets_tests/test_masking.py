@@ -120,6 +120,14 @@ def test_numbers_samples_and_labels_stay_whatever_the_secret(secret: str) -> Non
             assert series["values"] == json.loads(MATRIX)["data"]["result"][0]["values"]
 
 
+def test_a_token_is_masked_in_labels_and_a_password_that_is_a_word_only_beside_its_user() -> None:
+    body = '{"data":{"result":[{"metric":{"pod":"%s-0","said":"me:%s"}}]}}'
+    word = body % ("prometheus", "prometheus")
+    assert Secrets(secrets_of_bearer("prometheus")).masked_body(word.encode()).decode() == body % ("[token]", "[token]")
+    masked = Secrets(secrets_of_basic("me", "prometheus")).masked_body(word.encode()).decode()
+    assert masked == body.replace("me:%s", "%s") % ("prometheus", "[password]")
+
+
 def test_a_header_that_names_something_is_no_secret_in_labels() -> None:
     secrets = Secrets([Secret("production-eu-west-1", "X-Cluster", is_credential=False)])
     body = b'{"data":{"result":[{"metric":{"cluster":"production-eu-west-1"}}]},"error":"production-eu-west-1"}'

@@ -201,23 +201,28 @@ class _WithDeadline(HTTPConnection):
             raise ConnectTimeoutError(self, f"no address of {self.host} in time: timed out") from error
         except OSError as error:
             raise NameResolutionError(self.host, self, cast(socket.gaierror, error)) from error
-        problem: OSError = OSError("no address")
+        problem = OSError("no address")
         for family, kind, protocol, _, address in addresses:
-            sock = socket.socket(family, kind, protocol)
             try:
-                for option in self.socket_options or ():
-                    sock.setsockopt(*option)
-                sock.settimeout(self._deadline.wait())
-                sock.connect(address)
-                # For the TLS handshake, which is one wait.
-                sock.settimeout(self._deadline.wait())
-                return sock
+                return self._connected(socket.socket(family, kind, protocol), address)
             except OSError as error:
-                sock.close()
                 problem = error
         if isinstance(problem, TimeoutError):
             raise ConnectTimeoutError(self, f"connection to {self.host} timed out") from problem
         raise NewConnectionError(self, f"Failed to establish a new connection: {problem}") from problem
+
+    def _connected(self, sock: socket.socket, address: Any) -> socket.socket:
+        try:
+            for option in self.socket_options or ():
+                sock.setsockopt(*option)
+            sock.settimeout(self._deadline.wait())
+            sock.connect(address)
+            # For the TLS handshake, which is one wait.
+            sock.settimeout(self._deadline.wait())
+        except OSError:
+            sock.close()
+            raise
+        return sock
 
     def _tunnel(self) -> None:
         super()._tunnel()

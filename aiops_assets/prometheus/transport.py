@@ -4,6 +4,7 @@ The transport is passed to the client: a handler in tests, a :class:`RequestsTra
 """
 
 import re
+import ssl
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ from aiops_assets.errors import (
     PrometheusUnreachable,
     SettingsError,
 )
-from aiops_assets.http_client import reason_of
+from aiops_assets.http_client import bottom_of, reason_of
 from aiops_assets.masking import Secrets, looks_like_json
 from aiops_assets.prometheus.access import Access, Credentials
 from aiops_assets.prometheus.deadline import Deadline, DeadlineSession
@@ -228,7 +229,9 @@ class RequestsTransport:
         reason = reason if len(reason) <= MOST_REASON else f"{reason[:MOST_REASON]}..."
         through = f" through PROMETHEUS_PROXY={self._access.proxy}" if self._access.proxy else ""
         # A handshake that the other side cuts off is a network error; every other TLS failure a wrong setting.
-        if isinstance(error, requests.exceptions.SSLError) and "EOF" not in reason:
+        # That with a proxy is wrapped in another error.
+        tls = (requests.exceptions.SSLError, ssl.SSLError)
+        if (isinstance(error, tls) or isinstance(bottom_of(error), tls)) and "EOF" not in reason:
             return PrometheusAccessError(
                 f"TLS to {self._base_url}{through} failed ({reason}); PROMETHEUS_CA_FILE must name the bundle that "
                 "signed the server's certificate, PROMETHEUS_CERT_FILE and PROMETHEUS_KEY_FILE the client's own where "

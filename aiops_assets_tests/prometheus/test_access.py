@@ -4,11 +4,14 @@ import base64
 import json
 import logging
 import os
+import socket
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +42,8 @@ def recorded() -> Iterator[tuple[str, list[tuple[str, Mapping[str, str]]]]]:
         yield url, seen
 
 
-def written(folder: Path, **files: str) -> dict[str, Path]:
+def written(folder: Path, **files: str) -> dict[str, Any]:
+    """Name -> path of a file of that name and content."""
     for name, content in files.items():
         (folder / name).write_text(content)
     return {name: folder / name for name in files}
@@ -72,9 +76,9 @@ def test_a_request_carries_what_its_files_hold_now(tmp_path: Path) -> None:
     ],
 )
 def test_a_header_that_two_settings_set_is_an_error(tmp_path: Path, settings: dict[str, str], header: str) -> None:
-    plain = {name: settings.pop(name) for name in ("tenant", "user") if name in settings}
+    plain: dict[str, Any] = {name: settings.pop(name) for name in ("tenant", "user") if name in settings}
     with raises(PrometheusAccessError, "header_set_twice", header=header) as caught:
-        Access(**plain, **written(tmp_path, **settings)).credentials()  # type: ignore[arg-type]
+        Access(**plain, **written(tmp_path, **settings)).credentials()
     assert "secret" not in str(caught.value)
 
 
@@ -147,7 +151,7 @@ def test_a_certificate_that_is_not_there_names_its_setting(tmp_path: Path) -> No
 
 # What comes back
 
-SECRETS = {
+SECRETS: dict[str, tuple[Callable[[Path], Access], str]] = {
     "token": (lambda folder: Access(**written(folder, token_file="very-secret")), "very-secret"),
     "long token": (lambda folder: Access(**written(folder, token_file="very-secret/" * 80)), "very-secret/" * 80),
     "password": (lambda folder: Access(user="me", **written(folder, password_file="very-secret")), "very-secret"),
@@ -215,9 +219,9 @@ def test_a_secret_that_comes_back_is_in_no_error_log_or_answer(
 def test_a_secret_in_what_is_no_http_is_masked_too(tmp_path: Path) -> None:
     access = Access(**written(tmp_path, token_file="very-secret"))
 
-    def talk(client: object, over: object) -> None:
-        request_of(client)  # type: ignore[arg-type]
-        client.sendall(b"NOTHTTP for Bearer very-secret\r\n\r\n")  # type: ignore[attr-defined]
+    def talk(client: socket.socket, over: threading.Event) -> None:
+        request_of(client)
+        client.sendall(b"NOTHTTP for Bearer very-secret\r\n\r\n")
 
     with (
         listening(talk) as host,
@@ -261,9 +265,9 @@ def test_a_proxy_is_asked_in_place_of_the_server_and_gets_its_own_password(tmp_p
 def test_a_proxy_that_makes_no_tunnel_says_why(tmp_path: Path, status: int, kind: type[AiopsError], code: str) -> None:
     heads: list[bytes] = []
 
-    def talk(client: object, over: object) -> None:
-        heads.append(request_of(client))  # type: ignore[arg-type]
-        client.sendall(b"HTTP/1.1 %d for-the-proxy is wrong\r\n\r\n" % status)  # type: ignore[attr-defined]
+    def talk(client: socket.socket, over: threading.Event) -> None:
+        heads.append(request_of(client))
+        client.sendall(b"HTTP/1.1 %d for-the-proxy is wrong\r\n\r\n" % status)
 
     files = written(tmp_path, token_file="for-the-server", proxy_password_file="for-the-proxy")
     with listening(talk) as host:

@@ -1,10 +1,14 @@
 """A real Prometheus that requires a password, a client certificate, or both."""
 
 import json
+import socket
+import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
 from aiops_assets_tests.ports import free_port
 from aiops_assets_tests.prometheus.answering import AT_ONCE
+from aiops_assets_tests.prometheus.test_deadline import listening, request_of
 from aiops_assets_tests.raising import raises
 
 pytestmark = [pytest.mark.needs("prometheus"), pytest.mark.needs("openssl")]
@@ -76,6 +81,46 @@ def probe(url: str, access: Access) -> None:
         PrometheusClient(transport, retry=AT_ONCE).probe()
 
 
+def locked(key: Path) -> Path:
+    """The same key with a password, which nobody must be asked for."""
+    path = key.with_suffix(".locked")
+    command = ["openssl", "pkcs8", "-topk8", "-in", str(key), "-out", str(path), "-passout", "pass:secret"]
+    subprocess.run(command, check=True, capture_output=True)
+    return path
+
+
+@contextmanager
+def tls_proxy(cert: Path, key: Path) -> Iterator[str]:
+    """The URL of a proxy that is itself spoken to by TLS, and makes tunnels."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+
+    def pipe(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(1 << 16):
+                sink.sendall(piece)
+            sink.shutdown(socket.SHUT_WR)
+
+    def talk(client: socket.socket, over: threading.Event) -> None:
+        with context.wrap_socket(client, server_side=True) as tunnel:
+            host, _, port = request_of(tunnel).split()[1].decode().rpartition(":")
+            with socket.create_connection((host, int(port)), timeout=20) as server:
+                tunnel.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=pipe, args=(server, tunnel))
+                back.start()
+                pipe(tunnel, server)
+                back.join(20)
+
+    with listening(talk) as host:
+        yield f"https://{host}"
+
+
+def test_the_certificate_of_a_proxy_is_checked_also_for_a_server_without_tls(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path, "proxy")
+    with tls_proxy(cert, key) as proxy, raises(PrometheusAccessError, "tls_failed"):
+        probe("http://prometheus.invalid", Access(proxy=proxy))
+
+
 def test_a_password_and_a_client_certificate_open_the_server_and_nothing_less_does(tmp_path: Path) -> None:
     server_cert, server_key = certificate(tmp_path, "server")
     cert, key = certificate(tmp_path, "client")
@@ -103,6 +148,11 @@ def test_a_password_and_a_client_certificate_open_the_server_and_nothing_less_do
             probe(url, Access(user="me", password_file=password, cert_file=cert, key_file=key))
         with pytest.raises(PrometheusAccessError, check=lambda error: error.facts["status"] == 401):
             probe(url, Access(ca_file=server_cert, cert_file=cert, key_file=key))
+        with tls_proxy(server_cert, server_key) as proxy:
+            probe(url, replace(whole, proxy=proxy))
+        for wrong in (locked(key), password):
+            with raises(PrometheusAccessError, "tls_failed"):
+                probe(url, replace(whole, key_file=wrong))
         password.write_text("another")
         with pytest.raises(PrometheusAccessError, check=lambda error: error.facts["status"] == 401):
             probe(url, whole)
