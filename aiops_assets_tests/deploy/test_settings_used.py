@@ -35,6 +35,8 @@ DEFAULT_IN_PRODUCTION = {
     "model_sources",  # DATA_SOURCE for all
     "gpu_models",  # no GPU is asked for
     "prometheus_compression",  # identity is the faster one inside a cluster
+    "prometheus_matcher",  # the cluster's own querier holds one cluster
+    "prometheus_scrape_interval",  # a minute, which is what the catalogue's ranges suit
     "thanos_url",  # PROMETHEUS_URL is Thanos' querier already
     "metrics_file",  # no metrics beside the catalogue's
     "first_day",  # a bound: days that the server no longer has are told as missing
