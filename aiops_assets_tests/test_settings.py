@@ -2,9 +2,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from aiops_assets.errors import SettingsError
 from aiops_assets.settings import PROJECT_ROOT, Settings, allowed, load_settings, origin, shown
+from aiops_assets.timeseries.catalog import METRICS
+from aiops_assets.timeseries.matchers import with_matchers
 from aiops_assets_tests.raising import raises
 from aiops_assets_tests.snapshot import assert_snapshot
 
@@ -58,6 +61,10 @@ WRONG = [
     ("MIN_COVERAGE", "2"),
     ("RETRAIN_AFTER_DAYS", "0"),
     ("PROMETHEUS_COMPRESSION", "br"),
+    ("PROMETHEUS_MATCHER", "prod-1"),
+    ("PROMETHEUS_MATCHER", 'cluster="$cluster"'),
+    ("PROMETHEUS_SCRAPE_INTERVAL", "0"),
+    ("PROMETHEUS_SCRAPE_INTERVAL", "1.5s"),
     ("PROMETHEUS_URL", "prometheus:9090"),
     ("PROMETHEUS_URL", "http://[::1"),
     ("THANOS_URL", "http://me:secret@host"),
@@ -173,3 +180,27 @@ def test_the_table_is_frozen_and_each_entry_explained(tmp_path: Path) -> None:
 
 def test_an_empty_variable_is_not_set() -> None:
     assert load_settings({"N_SAMPLES": "", "PROMETHEUS_URL": ""}) == load_settings({})
+
+
+def test_a_matcher_and_a_scrape_interval_reach_every_metric(tmp_path: Path) -> None:
+    mine = {"unit": "count", "description": "mine"}
+    entries = [
+        {"name": "mine_a", "promql": "sum(rate(a[1m]))", **mine},
+        {"name": "mine_b", "promql": "sum(rate(a[2m]))", "scrape_seconds": 60, **mine},
+    ]
+    file = tmp_path / "metrics.yaml"
+    file.write_text(yaml.safe_dump({"metrics": entries}))
+    given = {"METRICS_FILE": str(file), "PROMETHEUS_SCRAPE_INTERVAL": "30s"}
+    settings = load_settings({**given, "PROMETHEUS_MATCHER": " cluster = 'prod-1' "})
+    assert settings.prometheus_matcher == 'cluster="prod-1"'
+    assert [metric.scrape_seconds for metric in settings.metrics] == [30] * (len(METRICS) + 1) + [60]
+    for metric in settings.metrics:
+        for promql in (metric.promql, metric.count, metric.members.promql):
+            assert with_matchers(promql, settings.prometheus_matcher) == promql
+    assert settings.queried(METRICS) == settings.metrics[: len(METRICS)]
+    assert load_settings({}).metrics == METRICS
+
+    file.write_text(yaml.safe_dump({"metrics": [{"name": "mine_c", "promql": "sum(a) default 0", **mine}]}))
+    assert load_settings(given).metrics[-1].promql == "sum(a) default 0"
+    with raises(SettingsError, "unmatchable_query"):
+        _ = load_settings({**given, "PROMETHEUS_MATCHER": 'cluster="prod-1"'}).metrics

@@ -1,4 +1,4 @@
-"""The screenshots of the site: `make screenshots` writes docs/screenshots/ anew, from a home that it makes.
+"""The screenshots of the site: `make pictures` writes docs/screenshots/ anew, from a home that it makes.
 
 It needs the program chromium. What is shown is what a person sees after `make run` on generated days.
 """
@@ -138,10 +138,11 @@ def of_mlflow(page: Page, folder: Path, environment: Mapping[str, str]) -> None:
     with running(command, environment, f"{url}/health", folder):
         page.goto(f"{url}/#/models")
         page.wait_for_timeout(5_000)
-        page.keyboard.press("Escape")  # MLflow greets newcomers with a dialog
-        page.wait_for_timeout(1_000)
-        page.get_by_text("Model training", exact=True).first.click()
-        page.wait_for_timeout(2_000)
+        # MLflow greets newcomers: with a dialog about the registry, with an assistant, and with its view for GenAI.
+        for button in ("Try it now", "Model training"):
+            page.get_by_text(button, exact=True).first.click()
+            page.wait_for_timeout(2_000)
+        page.locator("button:has(svg)").last.press("Escape")
         shoot(page, f"{url}/#/models", "mlflow-models", text=DETECTOR.replace("_", "-"), seconds=4)
 
 

@@ -50,7 +50,7 @@ def canonical_matchers(text: str) -> str:
         ValueError: the text is not a list of label matchers; says what is wrong.
     """
     if len(text) > MOST_CHARACTERS:
-        raise ValueError(f"must have at most {MOST_CHARACTERS} characters")
+        raise ValueError(f"must be label matchers of at most {MOST_CHARACTERS} characters")
     return ",".join(f"{name}{sign}{json.dumps(value, ensure_ascii=False)}" for name, sign, value in _keys_of(text))
 
 
@@ -68,9 +68,9 @@ def _keys_of(text: str) -> list[Key]:
     keys = [_key(matcher) for matcher in expr.matchers.matchers]
     for name, sign, value in keys:
         if name == "__name__":
-            raise ValueError("must not choose metrics by __name__")
+            raise ValueError("must be label matchers other than __name__")
         if has_variable(value):
-            raise ValueError(f"must have the value itself: {name}{sign}{value} holds a variable of a dashboard")
+            raise ValueError(f"must be label matchers with plain values: {name}{sign}{value} holds a variable")
     return keys
 
 

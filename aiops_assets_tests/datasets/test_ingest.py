@@ -1,5 +1,8 @@
 """Days of the lake from a server: one that keeps to the client's contract, and a real one."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,8 +12,9 @@ import pytest
 
 from aiops_assets.datasets.ingest import Progress, ingest_metric
 from aiops_assets.errors import PrometheusUnreachable
+from aiops_assets.pipeline.fetch_checks import check_results
 from aiops_assets.prometheus.client import PrometheusClient
-from aiops_assets.prometheus.transport import RequestsTransport
+from aiops_assets.prometheus.transport import Answer, RequestsTransport
 from aiops_assets.storage.day_file import wide_digest
 from aiops_assets.storage.day_state import DayState
 from aiops_assets.storage.lake import Lake
@@ -30,6 +34,7 @@ from aiops_assets_tests.datasets.server import (
     end_of,
     expected_of,
 )
+from aiops_assets_tests.prometheus.answering import Handler, grid_matrix, success, vector
 
 
 POD = '{"pod":"a"}'
@@ -246,3 +251,22 @@ def test_day_by_day_equals_one_fetch_of_a_real_server(prometheus_url: str, tmp_p
         assert again
         assert (again.digest, again.reason, again.closed, again.revised) == (info.digest, "complete", True, 0)
     assert revised == 0
+
+
+def test_remarks_on_a_query_are_kept_once_and_the_days_are_stored(lake: Lake) -> None:
+    info = "PromQL info: metric might not be a counter"
+
+    def answer(path: str, params: Mapping[str, str]) -> Answer:
+        if "start" not in params:
+            return vector(({}, "1"))
+        return success(json.loads(grid_matrix(params, "a").body)["data"], warnings=[info])
+
+    metric = replace(METRIC, promql="sum(rate(a[2m])) by (pod)")
+    done = ingest_metric(PrometheusClient(Handler(answer)), lake, metric, DAYS, LATER)
+    assert done.notes == (*metric.notes, info)
+    assert len(metric.notes) == 1
+    assert done.fetched == tuple(DAYS)
+    results = {result.check_name: result for result in check_results("", [done], DAYS, lake)}
+    assert not results["query_notes"].passed
+    assert info in (results["query_notes"].description or "")
+    assert results["server_reached"].passed

@@ -45,6 +45,8 @@ DEFAULT_IN_PRODUCTION = {
     "prometheus_proxy_user",  # no proxy
     "prometheus_proxy_password_file",  # no proxy
     "prometheus_compression",  # identity is the faster one inside a cluster
+    "prometheus_matcher",  # the cluster's own querier holds one cluster
+    "prometheus_scrape_interval",  # a minute, which is what the catalogue's ranges suit
     "thanos_url",  # PROMETHEUS_URL is Thanos' querier already
     "metrics_file",  # no metrics beside the catalogue's
     "first_day",  # a bound: days that the server no longer has are told as missing

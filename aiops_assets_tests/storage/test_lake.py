@@ -347,3 +347,16 @@ def test_how_the_last_fetch_ended(lake: Lake) -> None:
     with raises(IntegrityError, "invalid_outcome") as raised:
         lake.last_fetch()
     assert "last_fetch.json" in str(raised.value)
+
+
+def test_days_of_another_matcher_are_another_series(storage: Storage) -> None:
+    plain, one, two = (Lake(storage, "prod-1", matchers) for matchers in ("", 'cluster="1"', 'cluster="2"'))
+    for lake, columns in ((plain, (A, B)), (one, (A,))):
+        info, _ = _put(lake, _wide(columns))
+        assert info.series == len(columns)
+    assert [plain.read_day(POD_CPU, DAY)[1].series, one.read_day(POD_CPU, DAY)[1].series] == [2, 1]
+    assert two.days(POD_CPU) == []
+    # The query as it was sent is on record, and finds the day whatever the matcher is by now.
+    sent = one.read_day(POD_CPU, DAY)[1].query
+    assert sent == POD_CPU.queried('cluster="1"', 60).promql
+    assert one.days(POD_CPU.queried('cluster="1"', 60)) == two.days(StoredQuery(POD_CPU.name, sent)) == [DAY]
