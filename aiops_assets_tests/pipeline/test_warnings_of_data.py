@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -49,7 +50,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingSetR
 
 def checked(home: Path, ref: TrainingSetRef) -> dict[str, dg.AssetCheckResult]:
     settings = make_settings(home)
-    found = training_set_checks(VIEWS[POD_FEATURES])(ref, settings=settings, stores=stores_of(settings))
+    found: Any = training_set_checks(VIEWS[POD_FEATURES])(ref, settings=settings, stores=stores_of(settings))
     return {str(one.check_name): one for one in found}
 
 
