@@ -31,7 +31,7 @@ GRACE_SECONDS = 30.0
 class Progress:
     """The progress of a run; ``run`` is its id, empty until the first event.
 
-    ``warnings`` is check -> what it warned of, "<asset>: <check>" in the order of the run.
+    ``warnings`` is "<asset>: <check>" -> what it found, of checks that failed and stopped nothing, in order of time.
 
     Args:
         console: where it is shown.

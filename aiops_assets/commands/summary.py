@@ -83,7 +83,7 @@ def summarize(
         settings: settings of the run.
         before: model -> its versions when the run began.
         run: id of the Dagster run; empty: not known.
-        warnings: check -> what it warned of.
+        warnings: check -> what it found, of those that failed and stopped nothing.
     """
     served = ServedModels(open_storage(settings.model_root))
     outcomes = [outcome_of(served, spec, before[spec.name]) for spec in active_models(settings)]
@@ -105,17 +105,17 @@ def summarize(
 
 
 def show_warnings(out: Console, warnings: Mapping[str, str]) -> None:
-    """Print what checks warned of, each text once, at most :data:`MOST_WARNINGS` and each shortened.
+    """Print what checks found, each text once, at most :data:`MOST_WARNINGS` and each shortened.
 
     Args:
         out: where it is printed.
-        warnings: check -> what it warned of.
+        warnings: check -> what it found, of those that failed and stopped nothing.
     """
     once: dict[str, str] = {}
     for check, text in warnings.items():
         once.setdefault(text, check)
     if once:
-        out.print(Text("checks that warn, none of which stops anything:"))
+        out.print(Text("checks that found something, and stop nothing:"))
     for text, check in list(once.items())[:MOST_WARNINGS]:
         out.print(Text(f"  {check}: {_shortened(text)}"))
     if len(once) > MOST_WARNINGS:

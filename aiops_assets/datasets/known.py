@@ -1,5 +1,6 @@
 """What of a training set is known, and what is a fill-in: metrics that pods lack, and nodes that were missing."""
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date
@@ -20,6 +21,8 @@ from aiops_assets.views.catalog import View
 MOST_NAMES = 10
 """Number of pods that a record names for a metric; it has their number, too."""
 NODE_METRICS = tuple(metric for metric in ENGINE_METRICS if metric.per == "node")
+NODE_LABELS = ("node", "nodename", "kubernetes_node", "instance")
+"""Labels that name a node, the surest first: two scrape jobs may reach one node by two ports."""
 HOUR_SECONDS = 3600
 BRIEF = 0.05
 """A number of nodes that was reached for less than this share of the time is no norm: nodes are replaced one by one."""
@@ -55,11 +58,12 @@ def known_metrics(view: View, rows: pd.DataFrame, window: Window | None = None) 
 def fewer_nodes(lake: Lake, days: Sequence[date]) -> dict[str, FewerNodes]:
     """Node metric -> how many nodes were missing for a part of these days; metrics with all nodes are left out.
 
-    The counts are those of the companions that are fetched beside each metric; days without one are not counted.
+    Of a metric with a series a node, nodes are told apart by their labels: a second scrape job is no second node. Of an
+    average, they are counted by the companion that is fetched beside it. Days without either are not counted.
     """
     found = {}
     for metric in NODE_METRICS:
-        counts = _counts(lake, metric.members, days)
+        counts = _nodes_of(lake, metric, days) if metric.counts_series else _counts(lake, metric.members, days)
         if not len(counts):
             continue
         most = float(np.quantile(counts, 1 - BRIEF, method="lower"))
@@ -98,6 +102,25 @@ def notes_on_nodes(nodes: Mapping[str, FewerNodes]) -> list[Note]:
     for name, one in nodes.items():
         alike.setdefault(one, []).append(name)
     return [Note("missing_nodes", metrics=tuple(names), **one.model_dump()) for one, names in alike.items()]
+
+
+def _nodes_of(lake: Lake, metric: MetricSpec, days: Sequence[date]) -> Floats:
+    """Number of nodes that have a sample, (n_instants,), at the instants of the companion at which any node has one."""
+    parts = [np.empty(0)]
+    for day in days:
+        with suppress(NotFoundError, IntegrityError):  # a damaged file is a finding of the fetch, which replaces it
+            wide = lake.read_day(metric, day)[0]
+            wide = wide[pd.DatetimeIndex(wide.index).as_unit("s").asi8 % metric.members.step_seconds == 0]
+            there = wide.notna().T.groupby([_node_of(name) for name in wide.columns]).any().sum()
+            parts.append(there.to_numpy(dtype=np.float64))
+    counts = np.concatenate(parts)
+    return counts[counts > 0]
+
+
+def _node_of(series: str) -> str:
+    """The node that a series is of, by its labels as JSON; all labels, where none of them names one."""
+    labels = json.loads(series)
+    return next((f"{key}={labels[key]}" for key in NODE_LABELS if labels.get(key)), series)
 
 
 def _counts(lake: Lake, companion: MetricSpec, days: Sequence[date]) -> Floats:

@@ -14,7 +14,8 @@ KINDS = {"STEP_START": STARTED, "STEP_SUCCESS": FINISHED, "STEP_FAILURE": FAILED
 
 
 ABOUT_DATA = ("raw_metrics", *VIEWS)
-"""Begin of the names of assets that hold data, whose checks are told; a rejected challenger is told by the summary."""
+"""Begin of the names of assets that hold data, whose checks are told; a rejected challenger is told by the summary.
+Of these checks, those that stop a run are the reason that it failed for."""
 
 
 class _Lines(logging.Handler):
@@ -27,10 +28,10 @@ class _Lines(logging.Handler):
         elif event and event.event_type_value == "ASSET_CHECK_EVALUATION":
             found = event.asset_check_evaluation_data
             asset = found.asset_key.to_user_string()
-            warns = not found.passed and found.severity == dg.AssetCheckSeverity.WARN
-            if warns and asset.startswith(ABOUT_DATA):
+            stops = found.blocking and found.severity == dg.AssetCheckSeverity.ERROR
+            if not found.passed and not stops and asset.startswith(ABOUT_DATA):
                 check = f"{asset}: {found.check_name}"
-                print(write_line(WARNED, check, "WARNING", found.description or "", run), flush=True)
+                print(write_line(WARNED, check, found.severity.value, found.description or "", run), flush=True)
         elif not event and record.levelno >= logging.INFO:
             text = str(meta.get("orig_message", record.getMessage()))
             print(write_line(MESSAGE, meta.get("step_key") or "", record.levelname, text, run), flush=True)

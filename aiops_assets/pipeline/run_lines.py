@@ -7,7 +7,7 @@ LOGGER_NAME = "progress"
 MARK = "aiops"
 """Key that every line has: other lines are what some package prints."""
 STARTED, FINISHED, FAILED, MESSAGE, WARNED = "started", "finished", "failed", "message", "warned"
-"""Kinds of events; of a check that warns, ``step`` is the asset and the check, and ``text`` what the check found."""
+"""Kinds of events; of a check that fails and stops nothing, ``step`` is asset and check, ``text`` what it found."""
 
 
 def write_line(kind: str, step: str, level: str = "INFO", text: str = "", run: str = "") -> str:

@@ -107,14 +107,26 @@ def test_nodes_that_were_missing_are_counted_and_noted_once(lake: Lake, series: 
     fill(lake, series, {})
     steps = pd.date_range(series.times[0], END, freq="5min", inclusive="left", unit="us", name="timestamp")
     counts = pd.DataFrame({"{}": np.where(np.arange(len(steps)) < 31 * 12, 2.0, 3.0)}, index=steps)
-    for metric in (NODE_CPU, NODE_MEMORY):
-        store(lake, metric.members, counts)
+    store(lake, NODE_CPU.members, counts)
+    away = np.where(np.arange(len(series.times)) < 31 * 60, np.nan, 0.5)
+    others = {'{"instance": "b"}': 0.5, '{"instance": "c"}': away}
+    store(lake, NODE_MEMORY, pd.DataFrame(others, index=series.times))
     source = made_of(lake, POD_FEATURES, tmp_path)[1].source
     missing = FewerNodes(least=2, most=3, hours=31.0, share=31 / 48)
     assert source.nodes == {NODE_CPU.name: missing, NODE_MEMORY.name: missing}
     (note,) = notes_on_nodes(source.nodes)
     assert note.facts["metrics"] == (NODE_CPU.name, NODE_MEMORY.name)
     assert source.warnings == (note.text,)
+
+
+def test_a_second_scrape_job_is_no_second_node(lake: Lake, series: PodSeries) -> None:
+    """For the first half of the window, each of two nodes is scraped by a second job, on another port."""
+    half = np.where(np.arange(len(series.times)) < len(series.times) // 2, 0.5, np.nan)
+    for labels in ('{{"instance": "{0}", "job": "{1}"}}', '{{"instance": "{0}:{1}", "node": "{0}"}}'):
+        frame = {labels.format(node, job): half if job else 0.5 for node in ("a", "b") for job in (0, 1)}
+        store(lake, NODE_MEMORY, pd.DataFrame(frame, index=series.times))
+        assert fewer_nodes(lake, WINDOW) == {}
+    assert lake.read_day(NODE_MEMORY, WINDOW[0])[0].shape[1] == 8
 
 
 def test_a_node_that_is_replaced_is_none_that_was_missing(lake: Lake) -> None:

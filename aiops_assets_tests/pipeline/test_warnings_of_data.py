@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -49,7 +50,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingSetR
 
 def checked(home: Path, ref: TrainingSetRef) -> dict[str, dg.AssetCheckResult]:
     settings = make_settings(home)
-    found = training_set_checks(VIEWS[POD_FEATURES])(ref, settings=settings, stores=stores_of(settings))
+    found: Any = training_set_checks(VIEWS[POD_FEATURES])(ref, settings=settings, stores=stores_of(settings))
     return {str(one.check_name): one for one in found}
 
 
@@ -124,17 +125,17 @@ def test_a_cluster_where_few_pods_have_a_limit_and_a_node_was_away(tmp_path: Pat
 
 
 def test_warnings_of_checks_of_data_are_lines_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
-    """Errors, checks that pass and checks of models are not among them."""
+    """Errors that block, checks that pass and checks of models are not among them."""
     found = {
         "raw_metrics": (False, WARN),
-        "pod_features": (False, WARN),
+        "pod_features": (False, ERROR),
         "pod_series": (False, ERROR),
         "cluster_metrics": (True, WARN),
         "anomaly_detector_evaluation": (False, WARN),
     }
 
     def asset_of(name: str) -> dg.AssetsDefinition:
-        @dg.asset(name=name, check_specs=[dg.AssetCheckSpec("tested", asset=name)])
+        @dg.asset(name=name, check_specs=[dg.AssetCheckSpec("tested", asset=name, blocking=name == "pod_series")])
         def one() -> dg.MaterializeResult:  # type: ignore[type-arg]
             passed, severity = found[name]
             result = dg.AssetCheckResult(passed=passed, severity=severity, description=f"about {name}")
@@ -145,7 +146,7 @@ def test_warnings_of_checks_of_data_are_lines_of_a_run(capsys: pytest.CaptureFix
     assets = [asset_of(name) for name in found]
     job = dg.define_asset_job("tested", assets)
     loaded = dg.Definitions(assets, jobs=[job], loggers={LOGGER_NAME: progress_logger})
-    loaded.resolve_job_def("tested").execute_in_process(run_config={"loggers": {LOGGER_NAME: {}}})
+    loaded.resolve_job_def("tested").execute_in_process(run_config={"loggers": {LOGGER_NAME: {}}}, raise_on_error=False)
     progress = Progress(console(), {}, 0.0)
     for line in capsys.readouterr().out.splitlines():
         if event := read_line(line):
