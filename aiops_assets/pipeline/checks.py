@@ -137,7 +137,7 @@ def _moved_since_champion(
     except StoreError:
         # Evaluation and lineage report a damaged or missing training set of the champion; there is nothing to compare.
         return {}
-    return drifted(*(_comparable(some) for some in (before, rows)), list(view.values))
+    return drifted(_comparable(before), _comparable(rows), list(view.values))
 
 
 def _comparable(rows: pd.DataFrame) -> pd.DataFrame:

@@ -87,7 +87,16 @@ def test_every_asset_shows_a_plot_and_a_description(filled: tuple[Path, Result])
 @pytest.mark.parametrize("name", [NAME, ENSEMBLE])
 def test_all_checks_ran_and_passed(filled: tuple[Path, Result], name: str) -> None:
     found = {check: evaluation.passed for check, evaluation in checks(filled[1], name).items()}
-    of_rows = {"schema", "bounds", "label_rate", "window_coverage", "missing_share", "effective_source", "drift"}
+    of_rows = {
+        "schema",
+        "bounds",
+        "label_rate",
+        "window_coverage",
+        "missing_share",
+        "effective_source",
+        "outliers",
+        "drift",
+    }
     of_model = {"smoke_prediction", "not_worse_than_champion", "something_is_served"}
     assert found == dict.fromkeys(of_rows | of_model, True)
 
