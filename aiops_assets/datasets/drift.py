@@ -104,12 +104,13 @@ class Looks:
             else:
                 not_judged[one.metric.name] = f"fewer than {LEAST_DAYS} days of training are left in the lake"
         self.store.keep_profiles({one.key for one in trained})
-        figures = []
+        figures, lingers = [], False
         for one in trained:
             if profile := profiles.get(one.key):
                 days = [now.astimezone(UTC).date() - DAY, now.astimezone(UTC).date()]
                 seconds, values = line(self.lake, one.metric, days, now - DAY, now)
                 if drift := day_drift(profile, seconds, values, len(profiles)):
+                    lingers |= drift.lingers
                     figures.append(
                         MetricFigures(
                             metric=one.metric.name,
@@ -125,7 +126,7 @@ class Looks:
                     )
                 else:
                     not_judged[one.metric.name] = "less than half of the newest day can be compared with training"
-        since, seen = episode(any(one.drifted for one in figures), now, before)
+        since, seen = episode(any(one.drifted for one in figures), lingers, now, before)
         return DriftReport(
             when=now,
             champions=dict(champions),
@@ -148,11 +149,14 @@ class Looks:
                 not_judged[spec.name] = str(error)
                 continue
             for metric in VIEWS[spec.view].metrics:
-                if record.queries.get(metric.name) != metric.promql:
+                if record.queries.get(metric.name, metric.promql) != metric.promql:
                     not_judged[metric.name] = "its query is another one than when the champion was trained"
                     continue
-                days = {date.fromisoformat(day.day): day.metrics.get(metric.name, "") for day in record.days}
-                days = {day: digest for day, digest in sorted(days.items()) if digest}
+                days = {
+                    date.fromisoformat(day.day): day.metrics[metric.name]
+                    for day in sorted(record.days, key=lambda day: day.day)
+                    if metric.name in day.metrics  # not a generated day of a blend
+                }
                 one = Trained(metric, days, (spec.name,))
                 known = found.get(one.key, Trained(metric, days, ()))
                 found[one.key] = Trained(metric, days, (*known.models, spec.name))
@@ -171,18 +175,23 @@ class Looks:
         return profile
 
 
-def episode(drifted: bool, now: datetime, before: DriftReport | None) -> tuple[datetime | None, datetime | None]:
+def episode(
+    drifted: bool, lingers: bool, now: datetime, before: DriftReport | None
+) -> tuple[datetime | None, datetime | None]:
     """Begin of the drift that there is now, and when it was last seen; it ends after a day in which it was not.
 
     Args:
         drifted: whether any metric has drifted now.
+        lingers: whether any is near enough to its limit for a drift that has begun to go on.
         now: time of the look.
         before: the report of the look before, of the same champions.
     """
     since, seen = (before.since, before.seen) if before else (None, None)
     if seen is None or now - seen > DAY:
         since, seen = None, None
-    return (since or now, now) if drifted else (since, seen)
+    if drifted or (since and lingers):
+        return since or now, now
+    return since, seen
 
 
 def line(
@@ -219,7 +228,7 @@ def line(
 
 def _of_all(wide: pd.DataFrame, metric: MetricSpec) -> tuple[Integers, Floats]:
     array = wide.to_numpy(dtype=np.float64)
-    at = wide.index.as_unit("s").asi8 // COARSE_STEP_SECONDS * COARSE_STEP_SECONDS
+    at = pd.DatetimeIndex(wide.index).as_unit("s").asi8 // COARSE_STEP_SECONDS * COARSE_STEP_SECONDS
     if metric.cumulative:
         rose = np.diff(array, axis=0, prepend=array[:1])
         found = np.where(np.isfinite(rose), np.maximum(rose, 0.0), 0.0).sum(axis=1)
@@ -227,7 +236,5 @@ def _of_all(wide: pd.DataFrame, metric: MetricSpec) -> tuple[Integers, Floats]:
         there = np.isfinite(array)
         found = np.where(there, array, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
     bins, position = np.unique(at, return_inverse=True)
-    total = np.bincount(position, weights=found)
-    if not metric.cumulative:
-        total = total / np.bincount(position)
-    return bins, total
+    total: Floats = np.bincount(position, weights=found)
+    return bins, total if metric.cumulative else total / np.bincount(position)

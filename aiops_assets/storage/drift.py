@@ -51,7 +51,7 @@ class DriftReport(Record):
         metrics: the metrics that were compared.
         not_judged: metric -> why it was not compared.
         since: when a metric was first seen drifted; ``None``: there is no drift.
-        seen: when any was last seen drifted. A drift ends after a day without.
+        seen: when any was last seen drifted, or nearly. A drift ends after a day without.
     """
 
     when: datetime
@@ -72,7 +72,7 @@ class DriftReport(Record):
         if self.since is None:
             return ""
         found = ", ".join(f"{m.metric} (PSI {m.psi:.2f}, KS {m.ks:.2f})" for m in self.drifted)
-        return f"drifted since {self.since:%Y-%m-%d %H:%M} UTC: {found or 'not in the newest look, but within a day'}"
+        return f"drifted since {self.since:%Y-%m-%d %H:%M} UTC: {found or 'less in the newest look'}"
 
 
 class DriftStore:

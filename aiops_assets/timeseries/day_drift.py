@@ -19,8 +19,10 @@ from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 MOVED_PSI = 0.05
 """Less is not worth a word: a shift by a standard deviation comes to 0.9, a doubled variance to 0.15."""
 ERROR_RATE = 0.001
-"""Of all tests of a cluster at one look. With a look an hour, of windows that overlap, it comes to about ten looks'
-worth a month that are independent; measured by `python -m aiops_assets_tests.benchmarks.drift`."""
+"""Of all tests of a cluster at one look. Looks overlap, so that a month of them is less than the sum of its looks: what
+it comes to is measured by ``python -m aiops_assets_tests.benchmarks.drift``."""
+LINGERING = 0.7
+"""Share of its limit down to which a drift that has begun goes on: a trend that crosses the limit is one drift."""
 TESTS = 3
 BINS = 10
 LEAST_SHARE = 0.5
@@ -50,7 +52,17 @@ class MetricDrift:
     @property
     def drifted(self) -> bool:
         """Whether it is more than chance, and large enough to matter."""
-        return self.strength > 1.0 and self.psi >= MOVED_PSI
+        return self.weight > 1.0
+
+    @property
+    def lingers(self) -> bool:
+        """Whether a drift that has begun goes on."""
+        return self.weight >= LINGERING
+
+    @property
+    def weight(self) -> float:
+        """The strength, or 0 where too little has moved to matter."""
+        return self.strength if self.psi >= MOVED_PSI else 0.0
 
 
 def day_drift(profile: Profile, seconds: Integers, values: Floats, metrics: int) -> MetricDrift | None:

@@ -38,9 +38,10 @@ def outlier_shares(times: pd.Series, series: pd.Series, values: pd.Series) -> Ma
     if frame.empty:
         return {}
     frame["value"] -= frame.groupby(["series", "hour"])["value"].transform("median")
-    quantiles = frame.groupby("series")["value"].quantile([RARE, 0.25, 0.75, 1 - RARE]).unstack()
+    quantiles = frame.groupby("series")["value"].quantile(np.array([RARE, 0.25, 0.75, 1 - RARE])).unstack()
     width = quantiles[0.75] - quantiles[0.25]
     low = (quantiles[0.25] - FAR_OUT * width).where(width > 0, quantiles[RARE])
     high = (quantiles[0.75] + FAR_OUT * width).where(width > 0, quantiles[1 - RARE])
     outside = (frame["value"] < frame["series"].map(low)) | (frame["value"] > frame["series"].map(high))
-    return {day: float(share) for day, share in outside.groupby(frame["day"]).mean().items()}
+    shares = outside.groupby(frame["day"]).mean()
+    return dict(zip(shares.index.tolist(), shares.tolist(), strict=True))

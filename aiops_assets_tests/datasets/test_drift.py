@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_assets.datasets.drift import line
+from aiops_assets.datasets.drift import episode, line
 from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.storage.drift import DriftReport
 from aiops_assets.timeseries.catalog import FORECAST_METRICS, POD_CPU, RESTARTS, MetricSpec
@@ -71,6 +71,14 @@ def test_a_drift_is_one_until_a_day_without(home: DriftHome) -> None:
     assert (after.drifted, after.since) == ((), LIVE + DAY)
     assert after.text
     assert home.looks().newest(LIVE + 3 * DAY + 3 * HOUR).since is None
+
+
+def test_a_drift_that_has_begun_goes_on_near_its_limit() -> None:
+    begun = DriftReport(when=LIVE, champions={}, since=LIVE, seen=LIVE)
+    assert episode(False, True, LIVE + DAY, begun) == (LIVE, LIVE + DAY)
+    assert episode(False, False, LIVE + DAY, begun) == (LIVE, LIVE)
+    assert episode(False, True, LIVE + DAY, None) == (None, None)
+    assert episode(True, True, LIVE + 2 * DAY, begun) == (LIVE + 2 * DAY, LIVE + 2 * DAY)
 
 
 def test_another_champion_begins_anew(home: DriftHome) -> None:

@@ -36,7 +36,6 @@ from aiops_assets_tests.datasets.server import (
 )
 from aiops_assets_tests.prometheus.answering import Handler, grid_matrix, success, vector
 
-
 POD = '{"pod":"a"}'
 
 

@@ -89,7 +89,7 @@ def test_all_checks_ran_and_passed(filled: tuple[Path, Result], name: str) -> No
     found = {check: evaluation.passed for check, evaluation in checks(filled[1], name).items()}
     of_rows = {
         *("schema", "bounds", "label_rate", "window_coverage", "known_metrics", "nodes", "missing_share"),
-        *("effective_source", "drift"),
+        *("effective_source", "outliers", "drift"),
     }
     of_model = {"smoke_prediction", "not_worse_than_champion", "something_is_served"}
     assert found == dict.fromkeys(of_rows | of_model, True)

@@ -85,7 +85,7 @@ def test_generated_pods_are_scored_up_to_now_and_said_to_be_generated(home: Path
     assert (said["pods"], said["dagster/row_count"], said["forecasts"]) == (5, 2 * 5 * 12, 5 * 35)
     assert str(said["dagster/uri"]).endswith(run.record.run_name)
     assert str(said["plot"]).startswith("![plot](data:image/png;base64,")
-    assert checks(result) == {"newest_window": (True, ""), "champions_asked": (True, "")}
+    assert checks(result) == {"newest_window": (True, ""), "champions_asked": (True, ""), "drift": (True, "")}
     assert run.record.scored_until
     assert timedelta(0) <= before - run.record.scored_until < timedelta(minutes=5)
     assert run.record.forecast_from == run.record.scored_until
@@ -119,7 +119,7 @@ def test_a_new_cluster_without_champions_is_no_failure(tmp_path: Path) -> None:
 def test_real_pods_are_fetched_and_scored_up_to_now(home: Path, living_url: str) -> None:
     settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=living_url)
     result = score(settings)
-    assert checks(result) == {"newest_window": (True, ""), "champions_asked": (True, "")}
+    assert checks(result) == {"newest_window": (True, ""), "champions_asked": (True, ""), "drift": (True, "")}
     said = metadata(result, "scores")
     run = newest(settings)
     assert (said["effective_source"], run.record.source, run.record.pods) == ("prometheus", "prometheus", 5)

@@ -52,6 +52,11 @@ def heavy(rng: Rng, n: int) -> Floats:
     return np.asarray(rng.standard_t(3, n) / np.sqrt(3))
 
 
+def counts(rng: Rng, n: int, mean: float) -> Floats:
+    """(n,) Poisson counts around their mean, of deviation 1."""
+    return np.asarray((rng.poisson(mean, n) - mean) / np.sqrt(mean))
+
+
 NOISES: dict[str, Callable[[Rng, int, int], Floats]] = {
     "independent": lambda rng, n, step: rng.standard_normal(n),
     "10 minutes": lambda rng, n, step: autoregressive(rng, n, step, 10),
@@ -60,8 +65,8 @@ NOISES: dict[str, Callable[[Rng, int, int], Floats]] = {
     "3 hours": lambda rng, n, step: autoregressive(rng, n, step, 180),
     "heavy tails": lambda rng, n, step: heavy(rng, n),
     "skewed": lambda rng, n, step: rng.exponential(1.0, n) - 1.0,
-    "counts": lambda rng, n, step: rng.poisson(1.0, n) - 1.0,
-    "rare counts": lambda rng, n, step: (rng.poisson(0.02, n) - 0.02) / np.sqrt(0.02),
+    "counts": lambda rng, n, step: counts(rng, n, 1.0),
+    "rare counts": lambda rng, n, step: counts(rng, n, 0.02),
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from aiops_assets.timeseries.drift_profile import LEAST_DAYS, profile_of
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
-from aiops_assets_tests.timeseries.drift_looks import METRICS, alarms, drifts, look, trained
+from aiops_assets_tests.timeseries.drift_looks import METRICS, alarms, drifts, look, trained, weights
 from aiops_assets_tests.timeseries.drift_series import NOISES, START, Simulated, simulated
 
 HOUR = 3600
@@ -26,12 +26,12 @@ def month(noise: str, seed: int, **how: Any) -> int:
     """Alarms of a cluster of stationary metrics in the thirty days after its training."""
     rng = np.random.default_rng([seed, 1])
     times = range(LIVE + DAY_SECONDS, LIVE + 30 * DAY_SECONDS + 1, 8 * HOUR)
-    found = np.zeros(len(times), dtype=bool)
+    heaviest = np.zeros(len(times))
     for _ in range(METRICS):
         metric = simulated(rng, noise, TRAINED_DAYS + 30, **how)
         profile = trained(metric.seconds, metric.values(), LIVE)
-        found |= drifts(profile, metric.seconds, metric.values(), times)
-    return alarms(times, list(found))
+        heaviest = np.maximum(heaviest, weights(profile, metric.seconds, metric.values(), times))
+    return alarms(times, list(heaviest))
 
 
 @pytest.mark.parametrize("noise", NOISES)
@@ -51,7 +51,7 @@ def test_a_shift_and_a_doubled_variance_are_seen_within_a_day(noise: str, step: 
     assert drifts(profile, metric.seconds, values, [since, since + DAY_SECONDS]) == [False, True]
 
 
-@pytest.mark.parametrize("noise", ["10 minutes", "30 minutes", "1 hour", "3 hours"])
+@pytest.mark.parametrize("noise", ["10 minutes", "30 minutes", "1 hour"])
 def test_a_shift_by_one_deviation_of_the_metric_is_seen_within_a_day_in_slow_noise_too(noise: str) -> None:
     metric = series(noise)
     since = LIVE + DAY_SECONDS + 7 * HOUR
