@@ -1,7 +1,7 @@
 """`make run` killed with SIGKILL at 50 seeded random moments: what is served stays whole, and the next run heals.
 
 Each kill ends the whole process group of a training run with a seed of its own; then the disk is judged. After every
-second kill, so that a run also begins on what a killed one left, the same run is made again and judged once more. Every
+third kill, so that runs also begin on what killed ones left, the same run is made again and judged once more. Every
 ninth is `aiops run`, the others are the Dagster process that it starts, forked after its imports. Two lanes with a home
 each share the work.
 """
@@ -42,7 +42,7 @@ LEAST_KILLED = 30
 """A run may end before its moment comes; most must not."""
 LANES = 2
 EVERY_TYPED = 9
-KILLS_A_HEALING = 2
+KILLS_A_HEALING = 3
 SMALL = {
     "TRAINING_PODS": "20",
     "N_SAMPLES": "2000",
