@@ -129,7 +129,9 @@ class Settings(BaseModel):
     cluster: Annotated[str, AfterValidator(dns_label)] = Field(
         "default", description="Name of the cluster the data is of."
     )
-    aiops_home: Path = Field(Path(), description="All state. Default: .aiops beside pyproject.toml, else here.")
+    aiops_home: Path = Field(
+        Path(), description="All state, a local folder. Default: .aiops beside pyproject.toml, else here."
+    )
     model_root: str = Field("", description="Served directories, a folder or a URL. Default: <home>/models.")
     mlflow_tracking_uri: str = Field("", description="MLflow. Default: SQLite below <home>.")
     ml_service_url: str | None = Field(None, description="ML service that a client sends requests to. No default.")
