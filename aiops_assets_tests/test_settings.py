@@ -195,7 +195,7 @@ def test_a_matcher_and_a_scrape_interval_reach_every_metric(tmp_path: Path) -> N
     assert settings.prometheus_matcher == 'cluster="prod-1"'
     assert [metric.scrape_seconds for metric in settings.metrics] == [30] * (len(METRICS) + 1) + [60]
     for metric in settings.metrics:
-        for promql in (metric.promql, metric.count, metric.members.promql):
+        for promql in (metric.promql, metric.members.promql):
             assert with_matchers(promql, settings.prometheus_matcher) == promql
     assert settings.queried(METRICS) == settings.metrics[: len(METRICS)]
     assert load_settings({}).metrics == METRICS

@@ -215,6 +215,7 @@ class _Ingest:
         """
         spans = _spans(windows)
         series = self._count_series(client, spans)
+        self.lost = 0.0  # what another server lacked says nothing about this one
         truncated = []
         done = 0
         for span in spans:
