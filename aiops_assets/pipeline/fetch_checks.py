@@ -1,5 +1,6 @@
 """Checks of raw_metrics, evaluated during the fetch. None blocks: training sets check their window themselves."""
 
+import re
 from collections.abc import Sequence
 from datetime import date
 
@@ -25,6 +26,8 @@ WARNINGS = {
 
 FAILURES = {"complete"}
 """Checks that fail instead of warning: what is stored is known to lack something. No check of a fetch blocks."""
+POSITION = re.compile(r" \(\d+:\d+\)$")
+"""Where in the query a remark of PromQL is about, which is another place in the companion's."""
 
 
 def check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
@@ -51,7 +54,7 @@ def check_results(
         "bounds": _listed(_out_of_bounds(fetches)),
         "members": _listed(_missing_members(fetches, lake)),
         "stored_files": _listed([message for fetch in fetches for message in fetch.damaged]),
-        "query_notes": _listed([f"{fetch.metric.name}: {note}" for fetch in fetches for note in fetch.notes]),
+        "query_notes": _listed(query_notes(fetches)),
     }
     return [
         dg.AssetCheckResult(
@@ -62,6 +65,16 @@ def check_results(
         )
         for name, text in problems.items()
     ]
+
+
+def query_notes(fetches: Sequence[MetricFetch]) -> list[str]:
+    """Remarks on queries with their metric's name; once for a metric and the companion that repeats its query."""
+    found: dict[tuple[str, str], str] = {}
+    for fetch in fetches:
+        name = fetch.metric.name.removesuffix(MEMBERS)
+        for note in fetch.notes:
+            found.setdefault((name, POSITION.sub("", note)), f"{name}: {note}")
+    return list(found.values())
 
 
 def _listed(problems: Sequence[str], most: int = 20) -> str:

@@ -6,6 +6,7 @@ query that cannot be read is therefore not wrong: :func:`parse` returns ``None``
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -68,7 +69,9 @@ _METRICSQL = (
 # holt_winters is Prometheus' name until 3.0.
 _EXTRA = [Function(name, [_MATRIX], _VECTOR) for name in _METRICSQL]
 _EXTRA.append(Function("holt_winters", [_MATRIX, _SCALAR, _SCALAR], _VECTOR))
-promql_parser.register_extra_functions(_EXTRA)
+for _function in _EXTRA:
+    with suppress(ValueError):  # a later parser may know it
+        promql_parser.register_extra_functions([_function])
 _NOT_SERIES = (
     (ValueType.Scalar, "a number: vector() makes a series of it"),
     (ValueType.String, "a string"),

@@ -12,7 +12,7 @@ import pytest
 
 from aiops_assets.datasets.ingest import Progress, ingest_metric
 from aiops_assets.errors import PrometheusUnreachable
-from aiops_assets.pipeline.fetch_checks import check_results
+from aiops_assets.pipeline.fetch_checks import check_results, query_notes
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import Answer, RequestsTransport
 from aiops_assets.storage.day_file import wide_digest
@@ -258,14 +258,19 @@ def test_remarks_on_a_query_are_kept_once_and_the_days_are_stored(lake: Lake) ->
     def answer(path: str, params: Mapping[str, str]) -> Answer:
         if "start" not in params:
             return vector(({}, "1"))
-        return success(json.loads(grid_matrix(params, "a").body)["data"], warnings=[info])
+        about = f"{info} (1:{params['query'].index('rate') + 6})"
+        return success(json.loads(grid_matrix(params, "a").body)["data"], warnings=[about])
 
-    metric = replace(METRIC, promql="sum(rate(a[2m])) by (pod)")
-    done = ingest_metric(PrometheusClient(Handler(answer)), lake, metric, DAYS, LATER)
-    assert done.notes == (*metric.notes, info)
+    query = "sum(rate(a[2m])) by (pod)"
+    metric = replace(METRIC, promql=query, count=f"count({query})")
+    client = PrometheusClient(Handler(answer))
+    done, companion = (ingest_metric(client, lake, spec, DAYS, LATER) for spec in (metric, metric.members))
     assert len(metric.notes) == 1
-    assert done.fetched == tuple(DAYS)
-    results = {result.check_name: result for result in check_results("", [done], DAYS, lake)}
+    assert done.notes == (*metric.notes, f"{info} (1:10)")
+    assert companion.notes == (*metric.notes, f"{info} (1:16)")
+    assert done.fetched == companion.fetched == tuple(DAYS)
+    assert query_notes([done, companion]) == [f"{metric.name}: {note}" for note in done.notes]
+    results = {result.check_name: result for result in check_results("", [done, companion], DAYS, lake)}
     assert not results["query_notes"].passed
-    assert info in (results["query_notes"].description or "")
+    assert (results["query_notes"].description or "").count(info) == 1
     assert results["server_reached"].passed

@@ -312,8 +312,8 @@ def test_an_answer_that_is_no_data_stops_the_run_and_changes_nothing(
 
 def test_a_bad_query_of_a_metrics_file_stops_with_the_servers_own_text(tmp_path: Path, prometheus_url: str) -> None:
     file = tmp_path / "metrics.yaml"
-    file.write_text("metrics: [{name: broken, promql: 'sum(up', unit: count, description: a typing error}]")
+    file.write_text("metrics: [{name: broken, promql: rat(up), unit: count, description: a typing error}]")
     settings = make_settings(tmp_path, DATA_SOURCE="hybrid", PROMETHEUS_URL=prometheus_url, METRICS_FILE=str(file))
     with raises(PrometheusQueryError, "bad_query", status=400, error_type="bad_data") as caught:
         materialize(settings)
-    assert "unclosed left parenthesis" in caught.value.facts["text"]
+    assert "unknown function" in caught.value.facts["text"]

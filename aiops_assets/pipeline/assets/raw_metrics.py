@@ -10,7 +10,7 @@ from pydantic import Field
 from aiops_assets.datasets.identity import archive_check, identify
 from aiops_assets.datasets.ingest import MetricFetch, Progress, ingest_metric
 from aiops_assets.errors import IntegrityError, PrometheusUnreachable
-from aiops_assets.pipeline.fetch_checks import check_results, check_specs
+from aiops_assets.pipeline.fetch_checks import check_results, check_specs, query_notes
 from aiops_assets.pipeline.keys import DATA, OWNER
 from aiops_assets.pipeline.metadata import picture, table_schema
 from aiops_assets.pipeline.partitions import daily
@@ -179,8 +179,8 @@ def fetch_all(
             )
             away = away or fetch.archive_away  # an unreachable archive is tried once, not for each metric
             fetches.append(fetch)
-            for note in fetch.notes:
-                say(f"{spec.name}: {note}; the samples are whole")
+    for note in query_notes(fetches):
+        say(f"{note}; the samples are whole")
     written = sum(len(fetch.fetched) for fetch in fetches)
     say(f"{written} day files written, {sum(fetch.requested for fetch in fetches):,} instants requested")
 
