@@ -209,13 +209,13 @@ def _pod_blend(
     rate: float,
 ) -> Blend:
     n_silent = len(drawn.pods) - rows.loc[rows["source"] == "prometheus", "pod"].nunique()
-    notes = (Note("silent_pods", silent=n_silent, pods=len(drawn.pods)),) if n_silent else ()
+    notes = [Note("silent_pods", silent=n_silent, pods=len(drawn.pods))] if n_silent else []
     doubled = doubled_at(drawn.real.values[RESTARTS.name][:, 0])
     if len(doubled) > 1:  # a single counter may have begun anew
         first = drawn.real.times[min(doubled.values())]
-        notes += (Note("doubled_restarts", doubled=len(doubled), pods=len(drawn.pods), first=first),)
+        notes.append(Note("doubled_restarts", doubled=len(doubled), pods=len(drawn.pods), first=first))
     days = _generated_days(generated.to_frame()) if generated else ()
-    return Blend(rows, drawn.pods, recipe, days, drawn.real.times[0], rate, missing, notes)
+    return Blend(rows, drawn.pods, recipe, days, drawn.real.times[0], rate, missing, tuple(notes))
 
 
 def _generated_days(frame: pd.DataFrame) -> tuple[Day, ...]:
