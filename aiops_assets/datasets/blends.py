@@ -13,7 +13,8 @@ from aiops_assets.errors import EmptyDataError, IntegrityError
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.records import Day, SyntheticRecipe
-from aiops_assets.timeseries.catalog import POD_CPU
+from aiops_assets.timeseries.catalog import POD_CPU, RESTARTS
+from aiops_assets.timeseries.quality import doubled_at
 from aiops_assets.timeseries.schema import combined_digest, day_digests
 from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.views import cluster_metrics
@@ -208,9 +209,13 @@ def _pod_blend(
     rate: float,
 ) -> Blend:
     n_silent = len(drawn.pods) - rows.loc[rows["source"] == "prometheus", "pod"].nunique()
-    notes = (Note("silent_pods", silent=n_silent, pods=len(drawn.pods)),) if n_silent else ()
+    notes = [Note("silent_pods", silent=n_silent, pods=len(drawn.pods))] if n_silent else []
+    doubled = doubled_at(drawn.real.values[RESTARTS.name][:, 0])
+    if len(doubled) > 1:  # a single counter may have begun anew
+        first = drawn.real.times[min(doubled.values())]
+        notes.append(Note("doubled_restarts", doubled=len(doubled), pods=len(drawn.pods), first=first))
     days = _generated_days(generated.to_frame()) if generated else ()
-    return Blend(rows, drawn.pods, recipe, days, drawn.real.times[0], rate, missing, notes)
+    return Blend(rows, drawn.pods, recipe, days, drawn.real.times[0], rate, missing, tuple(notes))
 
 
 def _generated_days(frame: pd.DataFrame) -> tuple[Day, ...]:

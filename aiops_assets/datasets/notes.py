@@ -1,6 +1,7 @@
 """Notes for people on the rows of a training set: each has a code and facts, and its wording stands here."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from aiops_assets.judging.statements import Statement
@@ -105,6 +106,13 @@ def _missing_nodes(metrics: Sequence[str], least: int, most: int, hours: float, 
     )
 
 
+def _doubled_restarts(doubled: int, pods: int, first: datetime) -> str:
+    return (
+        f"restarts of {doubled} of {pods} drawn pods doubled for minutes, first at {first:%Y-%m-%d %H:%M} UTC: two "
+        "kube-state-metrics were scraped at once, as in a roll-out, so that normal rows of that time show a storm"
+    )
+
+
 def _pods_left_out(most: int, scored: int, living: int) -> str:
     return f"TRAINING_PODS={most}: {scored} of {living} living pods are scored"
 
@@ -127,6 +135,7 @@ WORDINGS: dict[str, Callable[..., str]] = {
     "metric_part_of_life": _metric_part_of_life,
     "metric_unknown": _metric_unknown,
     "missing_nodes": _missing_nodes,
+    "doubled_restarts": _doubled_restarts,
     "pods_left_out": _pods_left_out,
     "old_sample": _old_sample,
 }

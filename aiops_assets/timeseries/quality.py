@@ -19,6 +19,8 @@ ROUNDING = 1e-9
 """What a sum of counters may be below zero by rounding."""
 LEAST_FULL_DAYS = 3
 """A window needs so many full days: fewer show no daily pattern twice and leave a hold-out of less than a night."""
+MOST_DOUBLED_MINUTES = 30
+"""Longest time for which two exporters are taken to have been scraped at once: a roll-out takes minutes."""
 NOTABLE_FILLED = 0.1
 """Share of rows, or of pods, without a metric above which people are warned: as that of rows which gaps cost."""
 
@@ -164,6 +166,24 @@ def outside_mask(values: npt.ArrayLike, metric: MetricSpec) -> npt.NDArray[np.bo
 def count_outside(values: npt.ArrayLike, metric: MetricSpec) -> int:
     """How many values :func:`outside_mask` marks."""
     return int(np.count_nonzero(outside_mask(values, metric)))
+
+
+def doubled_at(counts: npt.NDArray[np.float64], most: int = MOST_DOUBLED_MINUTES) -> dict[int, int]:
+    """Index of a counter -> index of the instant at which it doubles, to fall back to what it was soon after.
+
+    No counter does that: two exporters count the same and are added up, as during the roll-out of kube-state-metrics.
+
+    Args:
+        counts: (n_counters, n_instants), NaN where there is no sample.
+        most: longest time that it stays doubled, in instants.
+    """
+    found: dict[int, int] = {}
+    doubles = (counts[:, :-1] > 0) & (counts[:, 1:] == 2 * counts[:, :-1])
+    for which, before in zip(*map(np.ndarray.tolist, np.nonzero(doubles)), strict=True):
+        after = counts[which, before + 2 : before + 2 + most]
+        if which not in found and (after == counts[which, before]).any():
+            found[which] = before + 1
+    return found
 
 
 def missing_share(mask: npt.NDArray[np.bool_], every: int) -> float:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.datasets.known import fewer_nodes, known_metrics, notes_on, notes_on_nodes, unknown_metrics
+from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.window import Window, read_window
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.records import FewerNodes, KnownMetric, SourceReport
@@ -101,6 +102,17 @@ def test_a_metric_that_no_drawn_pod_has_is_known_by_no_row(lake: Lake, series: P
     assert source.coverage_by_metric[RESTARTS.name] > 0
     (note,) = unknown_metrics(source.known)
     assert (note.code, note.facts) == ("metric_unknown", {"metric": RESTARTS.name, "pods": 6})
+
+
+def test_restarts_that_a_roll_out_doubles_are_noted(lake: Lake, series: PodSeries, tmp_path: Path) -> None:
+    """Two kube-state-metrics are scraped for ten minutes: each pod with restarts has twice as many."""
+    fill(lake, series, {})
+    counts = np.arange(PODS)[:, np.newaxis] + np.zeros((PODS, len(series.times)))
+    counts[:, 1000:1010] *= 2
+    names = [f'{{"pod": "{pod}"}}' for pod in series.pods]
+    store(lake, RESTARTS, pd.DataFrame(counts.T, index=series.times, columns=names))
+    expected = Note("doubled_restarts", doubled=PODS - 1, pods=PODS, first=series.times[1000])
+    assert made_of(lake, POD_FEATURES, tmp_path, pods=PODS)[1].source.warnings == (expected.text,)
 
 
 def test_nodes_that_were_missing_are_counted_and_noted_once(lake: Lake, series: PodSeries, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Notes on rows as data: every code has its words."""
 
+from datetime import UTC, datetime
+
 from aiops_assets.datasets.notes import WORDINGS, Note
 from aiops_assets.timeseries.quality import Shortage
 from aiops_assets_tests.snapshot import assert_snapshot
@@ -50,6 +52,7 @@ NOTES = [
         hours=31.0,
         share=0.32,
     ),
+    Note("doubled_restarts", doubled=12, pods=50, first=datetime(2026, 10, 30, 12, 3, tzinfo=UTC)),
     Note("pods_left_out", most=2, scored=2, living=3),
     Note("old_sample", name="pods", hours=58.06),
 ]

@@ -8,6 +8,7 @@ from aiops_assets.timeseries.quality import (
     Shortage,
     WindowCoverage,
     count_outside,
+    doubled_at,
     missing_share,
     too_little,
     window_coverage,
@@ -58,6 +59,21 @@ def test_missing_rows_are_counted_within_each_pods_life() -> None:
     mask[1, 20] = False
     assert missing_share(mask, 5) == pytest.approx(1 / (8 + 5))
     assert missing_share(np.zeros((2, 10), dtype=bool), 5) == 0.0
+
+
+def test_counters_that_two_exporters_add_up_are_found() -> None:
+    counts = np.array(
+        [
+            [14, 28, 28, 14, 14, 15],
+            [1, 1, 2, 2, 3, 3],  # restarts
+            [3, 6, 6, 0, 0, 1],  # a restart storm, and a pod of the same name
+            [0, 0, 0, 0, 0, 0],
+            [7, np.nan, 7, 14, np.nan, 7],
+        ]
+    )
+    assert doubled_at(counts) == {0: 1, 4: 3}
+    assert doubled_at(counts, most=1) == {}
+    assert doubled_at(np.empty((0, 0))) == {}
 
 
 def test_values_outside_the_bounds_are_counted_and_nan_is_no_value() -> None:
