@@ -236,5 +236,5 @@ def _of_all(wide: pd.DataFrame, metric: MetricSpec) -> tuple[Integers, Floats]:
         there = np.isfinite(array)
         found = np.where(there, array, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
     bins, position = np.unique(at, return_inverse=True)
-    total: Floats = np.bincount(position, weights=found)
+    total = np.asarray(np.bincount(position, weights=found), dtype=np.float64)
     return bins, total if metric.cumulative else total / np.bincount(position)

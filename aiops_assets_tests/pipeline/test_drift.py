@@ -8,15 +8,18 @@ import dagster as dg
 import numpy as np
 import pytest
 
+from aiops_assets.families.catalog import MODELS
 from aiops_assets.pipeline.automation import drift, jobs
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.drift_checks import drift_result, outliers_result
 from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.drift import DriftReport, MetricFigures
+from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.views.catalog import CLUSTER_METRICS_VIEW, POD_FEATURES, POD_SERIES, VIEWS
-from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.conftest import END, make_settings
 from aiops_assets_tests.datasets.drift_home import DAY, FORECASTER, LIVE, TRAINED_DAYS, DriftHome, one_line
+from aiops_assets_tests.pipeline.graph import CLOSED, ENSEMBLE, NAME
 from aiops_assets_tests.service.served_home import rows_of
 
 MONDAY = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
@@ -62,6 +65,17 @@ def test_the_check_warns_of_a_drift_with_the_figures_of_each_metric(real: Settin
     assert isinstance(table, dg.TableMetadataValue)
     assert {row.data["metric"] for row in table.records} == {m.name for m in VIEWS[CLUSTER_METRICS_VIEW].metrics}
     assert all(row.data["drifted"] for row in table.records)
+
+
+@pytest.mark.needs("prometheus")
+def test_champions_of_a_real_server_are_compared_with_their_own_days(home: Path) -> None:
+    settings = make_settings(home, DATA_SOURCE="prometheus", PROMETHEUS_URL=CLOSED)
+    result = drift_result(settings, stores_of(settings), MODELS, END.to_pydatetime())
+    report = stores_of(settings).drift().newest()
+    assert report
+    assert {one.metric for one in report.metrics} == {metric.name for metric in ENGINE_METRICS}
+    assert {one.models for one in report.metrics} == {(NAME, ENSEMBLE)}
+    assert (result.passed, report.not_judged) == (True, {})
 
 
 def test_generated_days_are_not_compared(tmp_path: Path) -> None:
