@@ -19,7 +19,7 @@ PEERS_FILES := aiops_assets_tests/benchmarks/peers
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup service dev lock run ui serve test test-changed test-long test-all bench evaluate peers forecasts exhaustion deploy-check \
+.PHONY: help setup service dev lock run ui serve test test-changed test-long test-all bench evaluate peers forecasts exhaustion drift deploy-check \
 	lint types docs pictures graph-check clean
 
 help: ## this list
@@ -112,6 +112,9 @@ peers: setup $(PEERS_STAMP) ## other detectors beside ours on labelled series (D
 
 forecasts: dev ## the forecasters beside the trivial ones (DATA=folder with series/ and forecast_score.py)
 	@$(BIN)/python -m aiops_assets_tests.benchmarks.forecasting $(DATA)
+
+drift: dev ## how often drift is right, on simulated clusters (a quarter of an hour)
+	@$(BIN)/python -m aiops_assets_tests.benchmarks.drift
 
 exhaustion: dev ## how often the time to exhaustion is right, on simulated leaks and disks (a minute)
 	@$(BIN)/python -m aiops_assets_tests.benchmarks.exhaustion
