@@ -41,6 +41,8 @@ Fact = Literal["birth", "content", "labels", "nodes"]
 
 COMPARED_METRICS = (POD_CPU, NODE_MEMORY, *CLUSTER_METRICS[:2])
 """Metrics whose stored samples are compared: levels that hardly two clusters share at one instant."""
+MAX_COMPARED_METRICS = 2
+"""The first so many of them that both sides have are enough."""
 COMPARED_INSTANTS = 4
 COMPARED_DAYS = 3
 """The newest so many stored days are looked at for one that can be compared."""
@@ -217,9 +219,11 @@ def agreement(client: PrometheusClient, lake: Lake, known: KnownCluster | None) 
         ``None``: nothing is stored, or the server has nothing of those instants any more, or not enough.
     """
     ids = {known.id} if known and known.who else {known.id if known else "", ""}
-    shares = []
+    shares: list[float] = []
     n_compared = 0
     for metric in COMPARED_METRICS:
+        if len(shares) == MAX_COMPARED_METRICS:
+            break
         compared, agreeing = _compared(client, metric, _newest_day(lake, metric, ids))
         n_compared += compared
         if compared:

@@ -147,7 +147,10 @@ def test_where_nothing_is_served_everybody_says_so(tmp_path: Path) -> None:
     assert call(tmp_path, "models").exit_code == 0
     assert call(tmp_path, "models", "--json").stdout == "{}\n"
     found = looked_at(tmp_path)
-    assert [(one.what, one.state, one.code) for one in found] == [("models", "ok", "nothing_served")]
+    assert [(one.what, one.state, one.code) for one in found] == [
+        ("models", "ok", "nothing_served"),
+        ("lake", "ok", "nothing_stored"),
+    ]
     done = call(tmp_path, "doctor")
     assert (done.exit_code, done.stdout.splitlines()) == (0, printed(found))
     refused(call(tmp_path, "models", NAME), NotFoundError, "no_version", there=[])
