@@ -1,4 +1,4 @@
-"""Commands about fetched days: `aiops lake list`, `aiops lake drop`, `aiops lake confirm`."""
+"""Commands about fetched days: `aiops lake list`, `drop`, `prune` and `confirm`."""
 
 import os
 import sys
@@ -102,6 +102,41 @@ def drop(
         sys.exit(1)
     take_out(stores.lake(), drops)
     click.echo(f"removed from {len(drops)} day files")
+
+
+@lake.command()
+@click.option("--yes", is_flag=True, help="Remove them; without this, only list what would be removed.")
+@one_line_errors
+def prune(yes: bool) -> None:
+    """Remove days that KEEP_LAKE_DAYS no longer keeps, as each fetch does.
+
+    Days that a kept version was trained on, or that the longest window needs, always stay.
+    """
+    from aiops_assets.pipeline.resources import stores_of
+    from aiops_assets.registry import retention
+
+    table = load_settings(os.environ)
+    if table.keep_lake_days is None:
+        raise SettingsError("KEEP_LAKE_DAYS is not set: all days are kept", code="keeps_all_days")
+    stores = stores_of(table)
+    lake = stores.lake()
+    found = retention.expired(lake, stores.served(), stores.training_sets(), table, datetime.now(UTC).date())
+    days: dict[tuple[str, str], list[date]] = {}
+    for stored in found.removable:
+        days.setdefault((stored.metric, stored.query), []).append(stored.day)
+    if days:
+        rows = [(*key, str(len(of)), f"{min(of)} to {max(of)}") for key, of in sorted(days.items())]
+        show_table(("METRIC", "QUERY", "DAYS", "FROM AND TO"), rows)
+    if found.needed:
+        click.echo(f"{found.needed} day files from before {found.before} stay: versions were trained on them")
+    if not days:
+        click.echo("nothing to remove")
+        return
+    if not yes:
+        click.echo("nothing was changed: add --yes to remove them", err=True)
+        sys.exit(1)
+    retention.prune(lake, found)
+    click.echo(f"removed {len(found.removable)} day files")
 
 
 @lake.command()

@@ -224,6 +224,7 @@ class _Ingest:
                 if window.closing and not begun:
                     truncated.append(window)
                 self._store(window, frame, source, closed=window.closing and (begun or not keep_open))
+                del frame
                 done += 1
                 info = self.infos[window.day]
                 samples = info.samples if info else 0
@@ -256,6 +257,9 @@ class _Ingest:
         """
         begin = _midnight(day)
         try:
+            info = self.lake.verify_day(self.metric, day)
+            if info.closed and not self.refetch:
+                return True, info.requested_until, info
             wide, info = self.lake.read_day(self.metric, day)
         except NotFoundError:
             return False, begin, None
@@ -288,8 +292,9 @@ class _Ingest:
                 if window.end > chunk_end:
                     break
                 pending.pop()
-                yield window, parts[0] if len(parts) == 1 else pd.concat(parts)
-                parts = []
+                whole = parts[0] if len(parts) == 1 else pd.concat(parts)
+                parts = []  # a day of many pods is large: not kept beside the whole
+                yield window, whole
 
     def _store(self, window: _Window, frame: pd.DataFrame, source: str, *, closed: bool) -> None:
         frame = of_metric(self.metric, frame)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -80,15 +81,16 @@ def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] 
     for metric in metrics:
         for day in days:
             try:
-                wide, infos[metric.name][day] = lake.read_day(metric, day)
+                if metric.per != "pod":
+                    infos[metric.name][day] = lake.verify_day(metric, day)
+                    continue
+                samples, infos[metric.name][day] = lake.count_samples(metric, day)
             except NotFoundError:
                 continue
             except IntegrityError as error:
                 damaged.append(str(error))
                 continue
-            if metric.per == "pod":
-                samples = dict(zip(map(pod_of, wide.columns), wide.count().tolist(), strict=True))
-                minutes_of[metric.name].update(samples)
+            minutes_of[metric.name].update({pod_of(name): n for name, n in samples.items()})
     require_one_cluster(lake, [info.cluster_id for found in infos.values() for info in found.values()])
     got = {name: {day: info.covered for day, info in found.items()} for name, found in infos.items()}
     pod_minutes = minutes_of.pop(POD_CPU.name, Counter())
@@ -174,15 +176,19 @@ def read_metric(
     parts = [pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))]
     for day in days:
         try:
-            wide = lake.read_day(metric, day)[0]
+            if pods is None or metric.per != "pod":
+                parts.append(lake.read_day(metric, day)[0])
+            else:
+                parts.append(lake.read_series(metric, day, partial(_is_of, pods)))
         except NotFoundError:
             if not missing_ok:
                 raise
-            continue
-        if pods is not None and metric.per == "pod":
-            wide = wide[[name for name in wide.columns if pod_of(name) in pods]]
-        parts.append(wide)
     return pd.concat(parts[1:] or parts)
+
+
+def _is_of(pods: Set[str], name: str) -> bool:
+    """Whether a series belongs to one of some pods, by its name."""
+    return pod_of(name) in pods
 
 
 def _found(window: Window, metric: MetricSpec) -> list[date]:

@@ -26,10 +26,12 @@ def of_metric(metric: MetricSpec, frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         PrometheusAnswerError: the series are those of another query, or two are about the same thing.
     """
-    frame = frame.dropna(axis=1, how="all")
+    there = frame.notna().to_numpy().any(axis=0)
+    if not there.all():
+        frame = frame.loc[:, there]
     if metric.per == "pod":
         owned = [name for name in frame.columns if pod_of(name)]
-        frame = frame[owned] if owned else frame
+        frame = frame[owned] if 0 < len(owned) < frame.shape[1] else frame
     problem = shape_problem(metric, frame.columns)
     if problem:
         raise problem.error()

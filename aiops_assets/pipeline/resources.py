@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ import dagster as dg
 from aiops_assets.errors import SettingsError
 from aiops_assets.pipeline.keys import HANDED_OVER_AS
 from aiops_assets.prometheus.access import Access
+from aiops_assets.prometheus.answers import MOST_SERIES
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import Compression, RequestsTransport
 from aiops_assets.settings import Settings
@@ -34,6 +35,7 @@ class StoresResource(dg.ConfigurableResource[None]):
     model_root: str
     cluster: str
     matcher: str = ""
+    keep_scores_days: int = 7
 
     def lake(self) -> Lake:
         """The lake with days of metrics."""
@@ -57,7 +59,7 @@ class StoresResource(dg.ConfigurableResource[None]):
 
     def scores(self) -> Scores:
         """The scores and forecasts of the champions for the newest windows."""
-        return Scores(open_storage(self.home), self.cluster)
+        return Scores(open_storage(self.home), self.cluster, timedelta(days=self.keep_scores_days))
 
     def drift(self) -> DriftStore:
         """The newest look at drift of the cluster, and the profiles it compares with."""
@@ -98,6 +100,8 @@ class PrometheusResource(dg.ConfigurableResource[None]):
     proxy_user: str = ""
     proxy_password_file: str = ""
     matcher: str = ""
+    max_series: int = MOST_SERIES
+    max_concurrent: int = 2
 
     @contextmanager
     def clients(self) -> Iterator[tuple[PrometheusClient, PrometheusClient | None]]:
@@ -110,7 +114,12 @@ class PrometheusResource(dg.ConfigurableResource[None]):
             raise SettingsError("PROMETHEUS_URL is not set: raw_metrics needs it, e.g. PROMETHEUS_URL=http://host:9090")
         with ExitStack() as stack:
             server, *archive = [
-                PrometheusClient(stack.enter_context(self._transport(url)), matchers=self.matcher)
+                PrometheusClient(
+                    stack.enter_context(self._transport(url)),
+                    matchers=self.matcher,
+                    ahead=self.max_concurrent,
+                    most_series=self.max_series,
+                )
                 for url in (self.url, self.thanos_url)
                 if url
             ]
@@ -208,6 +217,7 @@ def stores_of(settings: Settings) -> StoresResource:
         model_root=settings.model_root,
         cluster=settings.cluster,
         matcher=settings.prometheus_matcher,
+        keep_scores_days=settings.keep_scores_days,
     )
 
 
@@ -227,6 +237,8 @@ def prometheus_of(settings: Settings) -> PrometheusResource:
         thanos_url=settings.thanos_url or "",
         compression=settings.prometheus_compression,
         matcher=settings.prometheus_matcher,
+        max_series=settings.prometheus_max_series,
+        max_concurrent=settings.prometheus_max_concurrent,
         token_file=str(settings.prometheus_token_file or ""),
         user=settings.prometheus_user or "",
         password_file=str(settings.prometheus_password_file or ""),

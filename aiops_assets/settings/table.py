@@ -90,6 +90,12 @@ class Settings(BaseModel):
     prometheus_matcher: str = Field(
         "", description='Label matchers put into every query, e.g. cluster="prod-1": one cluster of a shared server.'
     )
+    prometheus_max_series: int = Field(
+        100_000, ge=1, le=1_000_000, description="A query with more series than this is refused."
+    )
+    prometheus_max_concurrent: int = Field(
+        2, ge=1, le=16, description="Most queries that a run has under way at once, at each server."
+    )
     prometheus_scrape_interval: int = Field(
         SCRAPE_SECONDS, ge=1, le=3600, description="Of the slowest metrics that are fetched: 30s, or seconds."
     )
@@ -108,6 +114,10 @@ class Settings(BaseModel):
     keep_versions: int = Field(
         10, ge=2, le=1000, description="Version directories kept; the champion and its predecessor always stay."
     )
+    keep_lake_days: int | None = Field(
+        None, ge=1, le=36_500, description="Fetched days kept, besides those that versions or windows need. Unset: all."
+    )
+    keep_scores_days: int = Field(7, ge=1, le=3650, description="Days for which scores and forecasts are kept.")
     synthetic_ratio: float | None = Field(
         None, ge=0.0, le=0.8, description="Synthetic share of a blend. Unset: 0.2 for prometheus, 0.5 for hybrid."
     )

@@ -5,7 +5,7 @@ The query is part of the path: a changed query is a new series, never mixed with
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -14,17 +14,20 @@ import pandas as pd
 from pydantic import ValidationError
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
-from aiops_assets.storage import day_file
+from aiops_assets.storage import day_file, day_parquet
 from aiops_assets.storage.day_file import DaySamples
 from aiops_assets.storage.day_info import DayInfo, describe, incomplete_since
 from aiops_assets.storage.day_state import DayState, Expectation
-from aiops_assets.storage.records import Record
+from aiops_assets.storage.fetch_outcome import FetchOutcome as FetchOutcome
+from aiops_assets.storage.remembered import Remembered
 from aiops_assets.storage.storage import Storage
 from aiops_assets.timeseries.catalog import MetricSpec
 from aiops_assets.timeseries.matchers import with_matchers
 
 ATTEMPTS = 10
 """How often a write is tried when another process writes the same day."""
+_intact: Remembered[tuple[str, str], str] = Remembered(4096)
+"""URL of the storage and path -> signature of a file whose seal was right: it is checked once per process."""
 PATIENCE = timedelta(hours=24)
 """A day whose answers lack series for so long, and bring nothing new, closes as it is: the server has no more."""
 
@@ -37,29 +40,9 @@ class StoredQuery:
     promql: str
 
 
-class FetchOutcome(Record):
-    """How the last fetch ended, with success or failure.
-
-    Attributes:
-        when: ISO time.
-        reached: whether the server answered.
-        problem: what went wrong; empty after a success.
-        run_id: the Dagster run that fetched.
-        server: host:port, never more of the URL.
-        first_day, last_day: ends of the requested days, ISO, both inclusive.
-    """
-
-    when: str
-    reached: bool
-    problem: str
-    run_id: str
-    server: str
-    first_day: str
-    last_day: str
-
-    def requested(self, day: date) -> bool:
-        """Whether the fetch requested a day."""
-        return self.first_day <= day.isoformat() <= self.last_day
+def query_digest(promql: str) -> str:
+    """What a query is called in the paths of its days."""
+    return hashlib.blake2b(promql.encode(), digest_size=4).hexdigest()
 
 
 class Lake:
@@ -77,6 +60,11 @@ class Lake:
         self.storage = storage
         self.cluster = cluster
         self._matchers = matchers
+
+    @property
+    def folder(self) -> str:
+        """Folder of all days of the cluster, relative to the storage."""
+        return f"lake/cluster={self.cluster}"
 
     def upsert_day(
         self,
@@ -152,7 +140,7 @@ class Lake:
                 cluster_id=cluster_id or (known.cluster_id if known else ""),
             )
             try:
-                content = day_file.encode(update.samples, info.to_bytes())
+                content = day_parquet.encode(update.samples, info.to_bytes())
                 self.storage.compare_and_swap(self._path(metric, day), data, content)
             except ConflictError:
                 continue
@@ -197,7 +185,7 @@ class Lake:
                         "reason": DayState.of(left, day_file.microseconds(info.requested_until), False).text,
                     }
                 )
-                self.storage.compare_and_swap(self._path(metric, day), data, day_file.encode(left, info.to_bytes()))
+                self.storage.compare_and_swap(self._path(metric, day), data, day_parquet.encode(left, info.to_bytes()))
             except ConflictError:
                 continue
             return info
@@ -222,6 +210,43 @@ class Lake:
         stored, info = self._decode(metric, day, self._read(metric, day))
         return stored.to_wide(), info
 
+    def read_series(self, metric: MetricSpec, day: date, wanted: Callable[[str], bool]) -> pd.DataFrame:
+        """The samples of some series of a stored day, as :meth:`read_day` has them; the others are not read.
+
+        Args:
+            metric: the metric and its query.
+            day: UTC day.
+            wanted: whether a series is wanted, by its name.
+
+        Raises:
+            NotFoundError, IntegrityError: see :meth:`read_day`. Of the whole file its seal is checked.
+        """
+        data, _ = self._verified(metric, day)
+        try:
+            return day_parquet.decode(data, day, metric.step_seconds, wanted).to_wide()
+        except IntegrityError as error:
+            raise self._damaged(metric, day, error) from None
+
+    def count_samples(self, metric: MetricSpec, day: date) -> tuple[dict[str, int], DayInfo]:
+        """Number of samples of each series of a stored day, and its metadata; the samples are not read.
+
+        Raises:
+            NotFoundError, IntegrityError: see :meth:`read_day`. Of the whole file its seal is checked.
+        """
+        data, info = self._verified(metric, day)
+        try:
+            return day_parquet.count_samples(data), info
+        except IntegrityError as error:
+            raise self._damaged(metric, day, error) from None
+
+    def verify_day(self, metric: MetricSpec, day: date) -> DayInfo:
+        """The metadata of a stored day whose file is as it was written; its samples are not read.
+
+        Raises:
+            NotFoundError, IntegrityError: see :meth:`read_day`.
+        """
+        return self._verified(metric, day)[1]
+
     def info(self, metric: MetricSpec | StoredQuery, day: date) -> DayInfo | None:
         """The metadata of a day, without reading its rows; ``None`` when the day is not stored.
 
@@ -233,7 +258,7 @@ class Lake:
         except NotFoundError:
             return None
         try:
-            return DayInfo.model_validate_json(day_file.decode_metadata(data))
+            return DayInfo.model_validate_json(day_parquet.decode_metadata(data))
         except (IntegrityError, ValidationError) as error:
             raise self._damaged(metric, day, error) from None
 
@@ -295,17 +320,45 @@ class Lake:
         except NotFoundError:
             raise NotFoundError(f"{metric.name} of {day}: not in the lake; materialize raw_metrics for it") from None
 
-    def _decode(self, metric: MetricSpec | StoredQuery, day: date, data: bytes) -> tuple[DaySamples, DayInfo]:
+    def _verified(self, metric: MetricSpec, day: date) -> tuple[bytes, DayInfo]:
+        """A file and its metadata: its seal is right, or, where an earlier release wrote none, all of its rows are."""
+        path = self._path(metric, day)
+        key = self.storage.url, path
         try:
-            info = DayInfo.model_validate_json(day_file.decode_metadata(data))
+            # Read before the content: a change in between leaves an old signature, and the seal is checked again.
+            signature = self.storage.signature(path)
+        except NotFoundError:
+            signature = ""
+        data = self._read(metric, day)
+        if signature and _intact.get(key) == signature:
+            return data, self._metadata(metric, day, data)
+        try:
+            is_sealed = day_parquet.is_sealed(data)
+        except IntegrityError as error:
+            raise self._damaged(metric, day, error) from None
+        info = self._metadata(metric, day, data) if is_sealed else self._decode(metric, day, data)[1]
+        if signature:
+            _intact.put(key, signature)
+        return data, info
+
+    def _metadata(self, metric: MetricSpec | StoredQuery, day: date, data: bytes) -> DayInfo:
+        try:
+            info = DayInfo.model_validate_json(day_parquet.decode_metadata(data))
             if isinstance(metric, MetricSpec) and info.step_seconds != metric.step_seconds:
                 raise IntegrityError(
                     f"it has a step of {info.step_seconds} s, not {metric.step_seconds} s", code="other_step"
                 )
-            stored = day_file.decode(data, day, info.step_seconds)
+        except (IntegrityError, ValidationError) as error:
+            raise self._damaged(metric, day, error) from None
+        return info
+
+    def _decode(self, metric: MetricSpec | StoredQuery, day: date, data: bytes) -> tuple[DaySamples, DayInfo]:
+        info = self._metadata(metric, day, data)
+        try:
+            stored = day_parquet.decode(data, day, info.step_seconds)
             if stored.digest != info.digest:
                 raise IntegrityError("its rows differ from the recorded digest", code="changed_rows")
-        except (IntegrityError, ValidationError) as error:
+        except IntegrityError as error:
             raise self._damaged(metric, day, error) from None
         return stored, info
 
@@ -315,8 +368,7 @@ class Lake:
         return IntegrityError(f"{where} is damaged ({what}): fetch the day again", code="damaged_day", day=day)
 
     def _folder(self, metric: MetricSpec | StoredQuery) -> str:
-        query = hashlib.blake2b(self._query(metric).encode(), digest_size=4).hexdigest()
-        return f"lake/cluster={self.cluster}/metric={metric.name}/query={query}"
+        return f"{self.folder}/metric={metric.name}/query={query_digest(self._query(metric))}"
 
     def _query(self, metric: MetricSpec | StoredQuery) -> str:
         """The query as it is sent; a stored one is as it was sent."""
@@ -326,4 +378,4 @@ class Lake:
         return f"{self._folder(metric)}/day={day.isoformat()}.parquet"
 
     def _outcome_path(self) -> str:
-        return f"lake/cluster={self.cluster}/last_fetch.json"
+        return f"{self.folder}/last_fetch.json"

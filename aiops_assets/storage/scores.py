@@ -120,12 +120,14 @@ class ScoresRun:
 class Scores:
     """The stored runs of one cluster."""
 
-    def __init__(self, storage: Storage, cluster: str) -> None:
+    def __init__(self, storage: Storage, cluster: str, kept: timedelta = KEPT) -> None:
+        """Look at the runs of a cluster; ``kept`` is for how long :meth:`put` keeps them."""
         self.storage = storage
         self.cluster = cluster
+        self.kept = kept
 
     def put(self, run: ScoresRun) -> tuple[ScoresRecord, list[str]]:
-        """Store a run, whole or not at all, and remove runs that are older than it by more than ``KEPT``.
+        """Store a run, whole or not at all, and remove runs that are older than it by more than ``kept``.
 
         Returns:
             the record with the digests of the files, and the names of the removed runs.
@@ -138,7 +140,7 @@ class Scores:
         record = record.model_copy(update={"files": {name: sha256(data) for name, data in files.items()}})
         files[RECORD] = record.to_bytes()
         self.storage.commit_directory(f"{self.folder}/{record.run_name}", files, last=RECORD)
-        oldest = (record.made_at.astimezone(UTC) - KEPT).strftime(NAME_FORMAT)
+        oldest = (record.made_at.astimezone(UTC) - self.kept).strftime(NAME_FORMAT)
         old = [name for name in self.names() if name < oldest]
         for name in old:
             self.storage.remove_directory(f"{self.folder}/{name}", first=RECORD)

@@ -56,6 +56,10 @@ DEFAULT_IN_PRODUCTION = {
     "min_coverage",  # half of the window
     "retrain_after_days",  # weekly
     "keep_versions",  # ten
+    "keep_lake_days",  # all: a cluster's volume is sized for it, and nobody loses days by an upgrade
+    "keep_scores_days",  # a week
+    "prometheus_max_series",  # a hundred thousand
+    "prometheus_max_concurrent",  # two
     "synthetic_ratio",  # that of DATA_SOURCE
     "n_samples",  # of synthetic mode only
     "random_seed",  # any is as good

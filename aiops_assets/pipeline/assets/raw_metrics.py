@@ -9,16 +9,18 @@ from pydantic import Field
 
 from aiops_assets.datasets.identity import archive_check, identify
 from aiops_assets.datasets.ingest import MetricFetch, Progress, ingest_metric
-from aiops_assets.errors import IntegrityError, PrometheusUnreachable
+from aiops_assets.errors import IntegrityError, PrometheusUnreachable, StoreError
 from aiops_assets.pipeline.fetch_checks import check_results, check_specs, query_notes
 from aiops_assets.pipeline.keys import DATA, OWNER
 from aiops_assets.pipeline.metadata import picture, table_schema
 from aiops_assets.pipeline.partitions import daily
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import PrometheusResource, StoresResource
+from aiops_assets.registry.retention import expired, prune
 from aiops_assets.reporting import plots
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import FetchOutcome, Lake
+from aiops_assets.storage.lake_files import StoredDay
 from aiops_assets.timeseries.catalog import MetricSpec
 from aiops_assets.timeseries.schema import combined_digest
 
@@ -94,6 +96,7 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
             raise away
         if problem:
             context.log.warning(f"{problem}; what was fetched before stays, FALLBACK={','.join(settings.fallback)}")
+        pruned = () if problem else _prune(stores, settings, now.date(), context.log)
         coverage = coverage_of(lake, metrics, days)
         stands_in = "cached" if any(map(any, coverage.values())) else "none"
         infos = [info for fetch in fetches for info in fetch.infos.values() if info]
@@ -112,6 +115,7 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
                 "days_written": len({day for fetch in fetches for day in fetch.fetched}),
                 "instants_asked": sum(fetch.requested for fetch in fetches),
                 "samples_stored": sum(info.samples for info in infos),
+                "days_pruned": len({stored.day for stored in pruned}),
                 "points_revised": sum(fetch.revised for fetch in fetches),
                 "not_finite": sum(fetch.not_finite for fetch in fetches),
                 "coverage": picture(plots.coverage_map(coverage, days)),
@@ -120,6 +124,25 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
         )
 
     return raw_metrics
+
+
+def _prune(stores: StoresResource, settings: Settings, today: date, log: dg.DagsterLogManager) -> tuple[StoredDay, ...]:
+    """Remove days that KEEP_LAKE_DAYS no longer keeps; what cannot be removed now is left to the next fetch."""
+    if settings.keep_lake_days is None:
+        return ()
+    lake = stores.lake()
+    try:
+        found = expired(lake, stores.served(), stores.training_sets(), settings, today)
+        prune(lake, found)
+    except StoreError as error:
+        log.warning(str(error))
+        return ()
+    if found.removable or found.needed:
+        log.info(
+            f"KEEP_LAKE_DAYS={settings.keep_lake_days}: {len(found.removable)} day files from before {found.before} "
+            f"were removed, {found.needed} stay because versions were trained on them"
+        )
+    return found.removable
 
 
 def fetch_all(

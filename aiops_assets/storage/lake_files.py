@@ -1,0 +1,46 @@
+"""Every day file of a cluster's lake, also those of queries and metrics that no catalogue has any more."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+
+from aiops_assets.storage.lake import Lake
+
+METRIC, QUERY = re.compile(r"metric=(.+)"), re.compile(r"query=([0-9a-f]+)")
+DAY = re.compile(r"day=(\d{4}-\d\d-\d\d)\.parquet")
+
+
+@dataclass(frozen=True, order=True)
+class StoredDay:
+    """A file of the lake.
+
+    Attributes:
+        day: UTC day.
+        metric: name of the metric.
+        query: digest of its query (:func:`aiops_assets.storage.lake.query_digest`).
+    """
+
+    day: date
+    metric: str
+    query: str
+
+
+def stored_days(lake: Lake) -> Iterator[StoredDay]:
+    """All day files, by metric, query and day; what is not ours is left out."""
+    storage, root = lake.storage, lake.folder
+    for metric in filter(None, map(METRIC.fullmatch, storage.names(root))):
+        for query in filter(None, map(QUERY.fullmatch, storage.names(f"{root}/{metric.group()}"))):
+            for name in storage.names(f"{root}/{metric.group()}/{query.group()}"):
+                if found := DAY.fullmatch(name):
+                    with suppress(ValueError):  # 2026-02-30
+                        yield StoredDay(date.fromisoformat(found[1]), metric[1], query[1])
+
+
+def remove(lake: Lake, stored: StoredDay) -> None:
+    """Remove a day's file, and the lock file that its writers left; it is no error if there is none."""
+    folder = f"{lake.folder}/metric={stored.metric}/query={stored.query}"
+    name = f"day={stored.day.isoformat()}.parquet"
+    lake.storage.remove(f"{folder}/{name}")
+    lake.storage.remove(f"{folder}/.{name}.lock")
