@@ -28,7 +28,7 @@ def of_metric(metric: MetricSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """
     there = frame.notna().to_numpy().any(axis=0)
     if not there.all():
-        frame = frame.loc[:, there]
+        frame = frame[frame.columns[there]]
     if metric.per == "pod":
         owned = [name for name in frame.columns if pod_of(name)]
         frame = frame[owned] if 0 < len(owned) < frame.shape[1] else frame

@@ -56,6 +56,8 @@ DEFAULT_IN_PRODUCTION = {
     "keep_versions",  # ten
     "keep_lake_days",  # all: a cluster's volume is sized for it, and nobody loses days by an upgrade
     "keep_scores_days",  # a week
+    "prometheus_matcher",  # the cluster's querier has one cluster
+    "prometheus_scrape_interval",  # a minute, the slowest of the cluster's own exporters
     "prometheus_max_series",  # a hundred thousand
     "prometheus_max_concurrent",  # two
     "synthetic_ratio",  # that of DATA_SOURCE
