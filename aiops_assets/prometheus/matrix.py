@@ -8,6 +8,7 @@ parsed as JSON: slower, and with the same result. Checks of the answer and their
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -129,17 +130,30 @@ def _read_text(answer: Answer, promql: str, digits: int, most_series: int = MOST
         return None
     ends = np.cumsum([len(region) + len(BETWEEN) for region in regions])
     lengths = np.diff(np.searchsorted(commas[::2], ends), prepend=0)
-    document = parsed(skeleton)
-    if document is None:
-        return None
-    series = list(series_of(read_result(answer, document, promql, "matrix", most_series), promql))
-    if [item.get("values") for _, _, item in series] != [[[i]] for i in range(len(regions))]:
+    found = _names_and_notes(skeleton, promql, most_series) if answer.status == 200 else None
+    if found is None or len(found[0]) != len(regions):
         return None
     numbers = _numbers(text)
     if numbers is None or len(numbers) != len(commas) + 1:  # the CSV reader ignores an empty last line
         return None
     times, values = numbers.reshape(-1, 2).T
-    return _Samples(tuple(name for name, _, _ in series), lengths, times, values, notes_of(document))
+    return _Samples(found[0], lengths, times, values, found[1])
+
+
+@lru_cache(maxsize=4)
+def _names_and_notes(skeleton: bytes, promql: str, most_series: int) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Names of the series and notes of an answer of which the samples are cut; ``None``: it is read as a whole.
+
+    The parts of a range mostly have the same series. Where there are many, a part is short, and their names would cost
+    more than its samples.
+    """
+    document = parsed(skeleton)
+    if document is None or document["status"] != "success":
+        return None
+    series = list(series_of(read_result(Answer(200, {}, b""), document, promql, "matrix", most_series), promql))
+    if [item.get("values") for _, _, item in series] != [[[i]] for i in range(len(series))]:
+        return None
+    return tuple(name for name, _, _ in series), notes_of(document)
 
 
 def _cut(body: bytes) -> tuple[bytes, list[bytes]]:

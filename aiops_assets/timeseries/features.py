@@ -126,13 +126,17 @@ def row_mask(series: PodSeries, every: int = ROW_EVERY_MINUTES) -> Mask:
 
 def feature_matrix(series: PodSeries, pods: npt.NDArray[np.intp], minutes: npt.NDArray[np.intp]) -> Floats:
     """The 45 columns at the given (pod, minute) positions: (n_rows, 45)."""
-    when = minutes[:, np.newaxis] + np.arange(-HISTORY + 1, 1)
+    steps = np.arange(-HISTORY + 1, 1)
+    once, which = np.unique(minutes, return_inverse=True)
     blocks = []
     for metric in ENGINE_METRICS:
         values = series.values[metric.name]
-        owners = pods if len(values) > 1 else np.zeros_like(pods)
-        members = np.arange(values.shape[1])
-        blocks.append(nine_statistics(values[owners[:, None, None], members[None, :, None], when[:, None, :]]))
+        members = np.arange(values.shape[1])[np.newaxis, :, np.newaxis]
+        if len(values) > 1:
+            when = minutes[:, np.newaxis, np.newaxis] + steps
+            blocks.append(nine_statistics(values[pods[:, np.newaxis, np.newaxis], members, when]))
+        else:  # all pods share it: hundreds of nodes for each row of each pod would be gigabytes
+            blocks.append(nine_statistics(values[0, members, once[:, np.newaxis, np.newaxis] + steps])[which])
     return np.concatenate(blocks, axis=-1)
 
 
