@@ -126,7 +126,7 @@ def rows(pods: tuple[int, ...] = (100, 1_000), n_days: int = 7) -> list[Row]:
         found += [
             Row(f"CPU time of a pod's day, {what} to {min(pods)} pods", each / base, NOISE),
             Row(f"MB at the peak of {what}", max(first["megabytes"], again["megabytes"]), MEGABYTES),
-            Row(f"% of the first fetch for a second one, {what}", 100 * again["fetch"] / first["fetch"], AGAIN),
+            Row(f"% of the first fetch for a second one, {what}", 100 * again["fetch"] / first["fetch"], AGAIN * NOISE),
             Row(f"% of both for both again, {what}", 100 * _cpu(again) / _cpu(first), WITH_THE_SET),
         ]
     return found

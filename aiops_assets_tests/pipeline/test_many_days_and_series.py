@@ -42,11 +42,8 @@ def variables(url: str, **more: str) -> dict[str, str]:
     return {"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": url, "SYNTHETIC_END": NOW.date().isoformat(), **more}
 
 
-@pytest.mark.parametrize(("kept", "pruned"), [({}, 0), ({"KEEP_LAKE_DAYS": "30"}, 1)])
-def test_a_fetch_removes_old_days_only_where_it_is_set(
-    url: str, tmp_path: Path, kept: dict[str, str], pruned: int
-) -> None:
-    settings = make_settings(tmp_path, **variables(url, **kept))
+def test_a_fetch_removes_old_days(url: str, tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, **variables(url, KEEP_LAKE_DAYS="30"))
     lake = stores_of(settings).lake()
     begin = datetime(OLD.year, OLD.month, OLD.day, tzinfo=UTC)
     grid = pd.date_range(begin, periods=9, freq=f"{COARSE_STEP_SECONDS}s", unit="us", name="timestamp")
@@ -55,8 +52,8 @@ def test_a_fetch_removes_old_days_only_where_it_is_set(
     done = _materialized(settings)
     assert done.success
     found = done.asset_materializations_for_node("raw_metrics")[0].metadata
-    assert found["days_pruned"].value == pruned
-    assert lake.days(POD_CPU) == [OLD, YESTERDAY][pruned:]
+    assert found["days_pruned"].value == 1
+    assert lake.days(POD_CPU) == [YESTERDAY]
     assert lake.verify_day(POD_CPU, YESTERDAY).series == N_PODS
 
 
