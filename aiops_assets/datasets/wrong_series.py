@@ -3,7 +3,6 @@
 from contextlib import suppress
 from datetime import date
 
-import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import IntegrityError, NotFoundError
@@ -27,9 +26,9 @@ def of_metric(metric: MetricSpec, frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         PrometheusAnswerError: the series are those of another query, or two are about the same thing.
     """
-    there = np.asarray(frame.notna()).any(axis=0)
+    there = frame.notna().any(axis=0)
     if not there.all():
-        frame = frame[[name for name, is_there in zip(frame.columns, there.tolist(), strict=True) if is_there]]
+        frame = frame.loc[:, there]
     if metric.per == "pod":
         owned = [name for name in frame.columns if pod_of(name)]
         frame = frame[owned] if 0 < len(owned) < frame.shape[1] else frame
