@@ -149,7 +149,8 @@ class Looks:
                 not_judged[spec.name] = str(error)
                 continue
             for metric in VIEWS[spec.view].metrics:
-                if record.queries.get(metric.name, metric.promql) != metric.promql:
+                query = self.lake.query_of(metric)
+                if record.queries.get(metric.name, query) != query:
                     not_judged[metric.name] = "its query is another one than when the champion was trained"
                     continue
                 days = {

@@ -14,42 +14,24 @@ Without any of them nothing is known, and the server is accepted.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Literal
 
-import numpy as np
-import pandas as pd
-
+from aiops_assets.datasets.agreement import agreement
 from aiops_assets.errors import (
     IntegrityError,
-    NotFoundError,
     OtherClusterError,
     PrometheusAnswerError,
-    PrometheusError,
-    PrometheusUnreachable,
 )
-from aiops_assets.prometheus.answers import series_name
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.evidence import Evidence, gather
 from aiops_assets.storage.cluster_record import ClusterRecord, ClusterRecords, KnownCluster
 from aiops_assets.storage.lake import Lake
-from aiops_assets.timeseries.catalog import CLUSTER_METRICS, NODE_MEMORY, POD_CPU, MetricSpec
 
 Fact = Literal["birth", "content", "labels", "nodes"]
 
-COMPARED_METRICS = (POD_CPU, NODE_MEMORY, *CLUSTER_METRICS[:2])
-"""Metrics whose stored samples are compared: levels that hardly two clusters share at one instant."""
-MAX_COMPARED_METRICS = 2
-"""The first so many of them that both sides have are enough."""
-COMPARED_INSTANTS = 4
-COMPARED_DAYS = 3
-"""The newest so many stored days are looked at for one that can be compared."""
-MIN_COMPARED = 4
-"""Fewer samples than these decide nothing."""
-CLOSE = 0.05
-"""Relative difference of values that agree: two replicas scrape the same pods at different seconds."""
 AGREES, DIFFERS = 0.5, 0.2
 """Share of samples from which on a server agrees, and below which it differs; between them nothing is decided."""
 SHOWN_NODES = 3
@@ -204,70 +186,6 @@ def compare(known: KnownCluster | None, found: Evidence, content: Callable[[], f
     return Verdict(None)
 
 
-def agreement(client: PrometheusClient, lake: Lake, known: KnownCluster | None) -> float | None:
-    """Mean over metrics of the share (0 to 1) of stored samples of a cluster with which a server agrees.
-
-    Days of an earlier release, which do not say what cluster they are of, count as its own until somebody confirms a
-    rebuilt one.
-
-    Args:
-        client: the server.
-        lake: the lake with the days of CLUSTER.
-        known: the cluster; ``None``: only days of an earlier release are there.
-
-    Returns:
-        ``None``: nothing is stored, or the server has nothing of those instants any more, or not enough.
-    """
-    ids = {known.id} if known and known.who else {known.id if known else "", ""}
-    shares: list[float] = []
-    n_compared = 0
-    for metric in COMPARED_METRICS:
-        if len(shares) == MAX_COMPARED_METRICS:
-            break
-        compared, agreeing = _compared(client, metric, _newest_day(lake, metric, ids))
-        n_compared += compared
-        if compared:
-            shares.append(agreeing / compared)
-    return float(np.mean(shares)) if n_compared >= MIN_COMPARED else None
-
-
-def _compared(client: PrometheusClient, metric: MetricSpec, wide: pd.DataFrame | None) -> tuple[int, int]:
-    """Number of samples of a stored day of which the server has the instant, and with how many of them it agrees."""
-    if wide is None or wide.empty:
-        return 0, 0
-    compared = agreeing = 0
-    for row in np.unique(np.linspace(0, len(wide) - 1, COMPARED_INSTANTS + 2).astype(int)[1:-1]):
-        try:
-            answer = client.query(metric.promql, wide.index[row].to_pydatetime())
-        except PrometheusUnreachable:
-            raise
-        except PrometheusError:
-            return 0, 0
-        theirs = {series_name(labels): value for labels, value in answer}
-        ours = wide.iloc[row].dropna()
-        if not theirs:
-            continue
-        compared += len(ours)
-        agreeing += sum(
-            name in theirs and bool(np.isclose(theirs[name], value, rtol=CLOSE, atol=0.0))
-            for name, value in ours.items()
-        )
-    return compared, agreeing
-
-
-def _newest_day(lake: Lake, metric: MetricSpec, ids: Set[str]) -> pd.DataFrame | None:
-    """Samples of the newest stored day of a cluster but one, which is whole, or of the newest; ``None``: none."""
-    days = lake.days(metric)[-COMPARED_DAYS:]
-    for day in [*days[-2::-1], *days[-1:]]:
-        try:
-            wide, info = lake.read_day(metric, day)
-        except (NotFoundError, IntegrityError):
-            continue
-        if info.cluster_id in ids:
-            return wide
-    return None
-
-
 def _require_same(
     newest: KnownCluster | None, evidence: Evidence, client: PrometheusClient, lake: Lake, server: str
 ) -> None:
@@ -333,16 +251,3 @@ def _times(births: Sequence[float] | frozenset[float]) -> str:
 def _some(nodes: Sequence[str]) -> str:
     more = f" and {len(nodes) - SHOWN_NODES} more" if len(nodes) > SHOWN_NODES else ""
     return ", ".join(nodes[:SHOWN_NODES]) + more
-
-
-def days_by_cluster(lake: Lake, metric: MetricSpec) -> dict[str, list[date]]:
-    """``cluster_id`` -> stored days of a metric that are of this cluster; damaged ones are left out."""
-    found: dict[str, list[date]] = {}
-    for day in lake.days(metric):
-        try:
-            info = lake.info(metric, day)
-        except IntegrityError:
-            continue
-        if info:
-            found.setdefault(info.cluster_id, []).append(day)
-    return found

@@ -130,7 +130,7 @@ class Lake:
                 update.samples,
                 DayState.of(update.samples, requested_until, closed and (not since or gives_up), lacking),
                 requested_until,
-                query=self._query(metric),
+                query=self.query_of(metric),
                 wanted=expectation.wanted(update.samples, requested_until),
                 fetched=known.fetched if known and stays else fetched.astimezone(UTC).isoformat(),
                 revised=update.revised + (known.revised if known else 0),
@@ -368,9 +368,9 @@ class Lake:
         return IntegrityError(f"{where} is damaged ({what}): fetch the day again", code="damaged_day", day=day)
 
     def _folder(self, metric: MetricSpec | StoredQuery) -> str:
-        return f"{self.folder}/metric={metric.name}/query={query_digest(self._query(metric))}"
+        return f"{self.folder}/metric={metric.name}/query={query_digest(self.query_of(metric))}"
 
-    def _query(self, metric: MetricSpec | StoredQuery) -> str:
+    def query_of(self, metric: MetricSpec | StoredQuery) -> str:
         """The query as it is sent; a stored one is as it was sent."""
         return with_matchers(metric.promql, self._matchers) if isinstance(metric, MetricSpec) else metric.promql
 

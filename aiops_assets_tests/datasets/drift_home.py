@@ -61,7 +61,7 @@ class DriftHome:
         record = TrainingSetRecord(
             view=self.spec.view, data_version=data_version, rows_sha256="", cluster="default", effective_source=source,
             window_start=LIVE - TRAINED_DAYS * DAY, window_end=LIVE, rows=0, label_rate=0.0, anomaly_rate=0.0, seed=1,
-            pods=(), queries=queries if queries is not None else {m.name: m.promql for m in self.metrics},
+            pods=(), queries=queries if queries is not None else {m.name: self.lake.query_of(m) for m in self.metrics},
             days=tuple(
                 Day(day=str(day), digest="", source=origin, metrics=some if origin == "prometheus" else {})
                 for origin in ("prometheus", "synthetic") for day, some in digests.items()

@@ -52,6 +52,14 @@ def test_ordinary_days_are_compared_and_have_not_drifted(home: DriftHome) -> Non
     assert home.stores.drift().newest() == report
 
 
+def test_one_cluster_of_a_shared_server_is_judged_too(tmp_path: Path) -> None:
+    home = DriftHome(stores_of(make_settings(tmp_path, PROMETHEUS_MATCHER='cluster="a"')), FORECASTER)
+    home.fill(TRAINED_DAYS + 2, one_line())
+    home.serve()
+    report = home.looks().newest(LIVE + DAY)
+    assert ({one.metric for one in report.metrics}, report.not_judged) == (NAMES, {})
+
+
 def test_a_shift_is_a_drift_that_names_its_metrics(home: DriftHome) -> None:
     home.fill(1, one_line(shift=1.0), after=LIVE.date())
     report = home.looks().newest(LIVE + DAY)
