@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from datetime import date
+from functools import lru_cache
 
 import pandas as pd
 
@@ -29,13 +30,20 @@ def of_metric(metric: MetricSpec, frame: pd.DataFrame) -> pd.DataFrame:
     there = frame.notna().any(axis=0)
     if not there.all():
         frame = frame.loc[:, there]
+    names = tuple(map(str, frame.columns))
+    kept = _names_of(metric, names)
+    return frame if len(kept) == len(names) else frame[list(kept)]
+
+
+@lru_cache(maxsize=8)
+def _names_of(metric: MetricSpec, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names that are a metric's: mostly the same ones day after day. Raises PrometheusAnswerError: not all are."""
     if metric.per == "pod":
-        owned = [name for name in frame.columns if pod_of(name)]
-        frame = frame[owned] if 0 < len(owned) < frame.shape[1] else frame
-    problem = shape_problem(metric, frame.columns)
+        names = tuple(name for name in names if pod_of(name)) or names
+    problem = shape_problem(metric, names)
     if problem:
         raise problem.error()
-    return frame
+    return names
 
 
 def wrong_series(metric: MetricSpec, wide: pd.DataFrame) -> set[str]:
