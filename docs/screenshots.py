@@ -137,12 +137,11 @@ def of_mlflow(page: Page, folder: Path, environment: Mapping[str, str]) -> None:
     command = [str(BIN / "mlflow"), "ui", "--backend-store-uri", store, "--port", str(port)]
     with running(command, environment, f"{url}/health", folder):
         page.goto(f"{url}/#/models")
-        page.wait_for_timeout(5_000)
-        # MLflow greets newcomers: with a dialog about the registry, with an assistant, and with its view for GenAI.
+        page.wait_for_timeout(12_000)
+        # MLflow greets newcomers with a dialog about the registry, and with its view for GenAI.
         for button in ("Try it now", "Model training"):
             page.get_by_text(button, exact=True).first.click()
             page.wait_for_timeout(2_000)
-        page.locator("button:has(svg)").last.press("Escape")
         shoot(page, f"{url}/#/models", "mlflow-models", text=DETECTOR.replace("_", "-"), seconds=4)
 
 
