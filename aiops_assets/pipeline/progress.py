@@ -12,7 +12,8 @@ from aiops_assets.views.catalog import VIEWS
 KINDS = {"STEP_START": STARTED, "STEP_SUCCESS": FINISHED, "STEP_FAILURE": FAILED}
 """Type of a Dagster event -> what it is called here. All other events are left out."""
 
-
+NOT_EXECUTED = "Dependencies for step"
+"""Begin of what Dagster logs of each step after one that failed, which hides why that one did."""
 ABOUT_DATA = ("raw_metrics", *VIEWS)
 """Begin of the names of assets that hold data, whose checks are told; a rejected challenger is told by the summary.
 Of these checks, those that stop a run are the reason that it failed for."""
@@ -34,6 +35,8 @@ class _Lines(logging.Handler):
                 print(write_line(WARNED, check, found.severity.value, found.description or "", run), flush=True)
         elif not event and record.levelno >= logging.INFO:
             text = str(meta.get("orig_message", record.getMessage()))
+            if text.startswith(NOT_EXECUTED):
+                return
             print(write_line(MESSAGE, meta.get("step_key") or "", record.levelname, text, run), flush=True)
 
 
