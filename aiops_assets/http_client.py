@@ -58,7 +58,7 @@ def read_token(path: Path, what: str, setting: str, error: type[AiopsError]) -> 
 
 
 def read_secret(path: Path, what: str, setting: str, error: type[AiopsError]) -> bytes:
-    """The content of a small regular file; the arguments are those of :func:`read_token`."""
+    """The content of a regular file of limited size, such as one with a secret. Arguments as in :func:`read_token`."""
     try:
         # A pipe that nobody writes to would block for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -13,7 +13,7 @@ WORD_CHARACTERS = 12
 UNLIKELY_CHARACTERS, SURELY_UNLIKELY = 8, 16
 """From so many characters on a text is no label by chance: if it is no number or chosen word, and in any case."""
 HEAD_CHARACTERS = 16
-"""By so many characters a longer secret is recognized; where an answer cuts it off after them, they are masked."""
+"""A longer secret is recognized by its first 16 characters. They are masked also where an answer is cut off there."""
 
 _WORD = re.compile(r"[a-z]+|[A-Z]+|[A-Z][a-z]+|[0-9]+")
 _NUMERAL = re.compile(r"[0-9.eE+-]+")
@@ -204,7 +204,7 @@ def _escaped_parts(body: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _string_around(body: bytes, place: int, earliest: int) -> tuple[int, int]:
-    """Start and end of the JSON string around a place; a quote behind a backslash belongs to it."""
+    """Start and end of the JSON string that contains a position; an escaped quote does not end it."""
     start, end = place, place
     while (start := body.rfind(b'"', earliest, start)) > earliest and body[start - 1 : start] == b"\\":
         pass

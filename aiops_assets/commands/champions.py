@@ -16,6 +16,7 @@ from aiops_assets.commands.errors import one_line_errors
 from aiops_assets.commands.tables import show_table
 from aiops_assets.errors import NotFoundError
 from aiops_assets.settings import load_settings
+from aiops_assets.timeseries.catalog import with_members
 
 if TYPE_CHECKING:
     from aiops_assets.registry.listing import VersionLine
@@ -155,7 +156,7 @@ def doctor(dry_run: bool) -> None:
         repair=not dry_run,
     )
     left = 0
-    of_lake = lake_findings(stores.lake(), [spec for metric in table.metrics for spec in (metric, metric.members)])
+    of_lake = lake_findings(stores.lake(), with_members(table.metrics))
     for finding in chain(looking.examine(active_models(table)), of_lake):
         left += finding.is_left
         about = f"{finding.model} {finding.what}".removeprefix("- ")

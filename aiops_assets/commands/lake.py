@@ -12,12 +12,12 @@ from aiops_assets.commands.errors import one_line_errors
 from aiops_assets.commands.tables import show_table
 from aiops_assets.errors import SettingsError
 from aiops_assets.settings import load_settings
+from aiops_assets.timeseries.catalog import with_members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiops_assets.registry.lake_care import Drop
-    from aiops_assets.timeseries.catalog import MetricSpec
 
 
 @click.group()
@@ -42,7 +42,7 @@ def listing() -> None:
             str(len(stored.damaged)),
             " ".join(stored.cluster_ids) or "-",
         )
-        for stored in contents(stores_of(table).lake(), _with_companions(table.metrics))
+        for stored in contents(stores_of(table).lake(), with_members(table.metrics))
         if stored.days
     ]
     if not rows:
@@ -84,7 +84,7 @@ def drop(
         )
     table = load_settings(os.environ)
     stores = stores_of(table)
-    known = _with_companions(table.metrics)
+    known = with_members(table.metrics)
     if unknown := sorted(set(names) - {metric.name for metric in known}):
         raise SettingsError(f"no metric {', '.join(unknown)}: `aiops metrics` lists them", code="unknown_metric")
     selection = Selection(_day(first), _day(last), _pairs(labels), wrong, cluster_id)
@@ -108,7 +108,7 @@ def drop(
 @click.option("--yes", is_flag=True, help="Remove them; without this, only list what would be removed.")
 @one_line_errors
 def prune(yes: bool) -> None:
-    """Remove days that KEEP_LAKE_DAYS no longer keeps, as each fetch does.
+    """Remove days that are older than KEEP_LAKE_DAYS and that no version needs; each fetch does the same.
 
     Days that a kept version was trained on, or that the longest window needs, always stay.
     """
@@ -152,10 +152,6 @@ def confirm() -> None:
         client.probe()
         seen = identity.confirm(client, stores_of(table).lake(), prometheus.server, datetime.now(UTC), person())
     click.echo(f"CLUSTER={table.cluster} is {seen.id} from now on: {prometheus.server}, {len(seen.nodes)} nodes")
-
-
-def _with_companions(metrics: "Sequence[MetricSpec]") -> "list[MetricSpec]":
-    return [spec for metric in metrics for spec in (metric, metric.members)]
 
 
 def _day(time: datetime | None) -> date | None:

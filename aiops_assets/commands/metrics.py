@@ -19,7 +19,7 @@ from aiops_assets.settings import Settings, load_settings
 @click.option("--probe", is_flag=True, help="Ask PROMETHEUS_URL how many series each metric has now.")
 @one_line_errors
 def metrics(probe: bool) -> None:
-    """List the metrics that are fetched, METRICS_FILE's among them: name, unit, per, step, PromQL.
+    """List all metrics that are fetched, also those of METRICS_FILE: name, unit, what a series is per, step and PromQL.
 
     With --probe, each problem is a line on stderr that quotes the server and names the setting to look at, and the exit
     code is 1.

@@ -71,7 +71,7 @@ class MetricFetch:
 
     @property
     def incomplete(self) -> dict[date, float]:
-        """Days whose newest answer lacked series -> the share (0 to 1) that it lacked."""
+        """Day -> share (0 to 1) of the series that its newest answer lacked; days that lack none are left out."""
         return {day: info.lacking for day, info in self.infos.items() if info and info.lacking}
 
 
@@ -324,7 +324,7 @@ class _Ingest:
             self.lost = max(self.lost, info.lacking)
 
     def _counted(self, window: _Window) -> Floats:
-        """Number of series that the server counted, at each instant of the day before the window's end; else NaN."""
+        """(n_instants,) number of series that the server counted; NaN after the end of the window and where unknown."""
         step = self.metric.step_seconds
         begin, n_instants = _midnight(window.day), DAY_SECONDS // step
         counted = np.full(n_instants, np.nan)

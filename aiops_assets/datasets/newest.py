@@ -30,7 +30,7 @@ from aiops_assets.views import cluster_metrics as cluster_series
 from aiops_assets.views.pod_series import VALUES
 
 SCORED = (*ENGINE_METRICS, *FORECAST_METRICS)
-"""The metrics of pods and cluster that models are asked about."""
+"""The metrics that models score and forecast."""
 POD_DAYS = ALERT_DAYS
 """Days of pods: an alert is above the quantile of the scores of a week, so that a day of history is too short."""
 CLUSTER_DAYS = 14
@@ -40,7 +40,8 @@ NEWEST = timedelta(hours=1)
 STALE = timedelta(hours=1)
 """A window that ended longer ago than this says nothing about the present."""
 INCOMPLETE_AGAIN = timedelta(hours=1)
-"""A past day whose answer lacked series is requested again as a whole, which for many pods is dear."""
+"""A past day from whose answer series were missing is requested again as a whole. With many pods that is expensive, so
+it is done at most this often."""
 SYNTHETIC, FETCHED, CACHED = "synthetic", "prometheus", "cached"
 
 

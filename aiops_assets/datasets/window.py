@@ -26,7 +26,8 @@ LEAST_OF_LIFE = 0.5
 """A pod has a metric if there are samples of it for this share of its life; otherwise rows without it are rare or lost.
 """
 LEAST_OF_LONGEST, LONG_MINUTES = 0.1, 24 * 60
-"""Pods with all metrics are drawn first if they lived for a tenth of the longest life, or a day: jobs are not first."""
+"""A pod with all metrics is drawn first only if it lived for this share of the longest life, or for a day. So short
+jobs that happen to have all metrics do not come before services."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Which metrics there are: their PromQL, unit, bounds and step. One unit a metric, for every source."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -112,6 +113,11 @@ class MetricSpec:
             step_seconds=max(self.step_seconds, COARSE_STEP_SECONDS),
             scrape_seconds=self.scrape_seconds,
         )
+
+
+def with_members(metrics: "Iterable[MetricSpec]") -> list[MetricSpec]:
+    """The metrics, each after its companion: that says how many series an answer should have."""
+    return [spec for metric in metrics for spec in (metric.members, metric)]
 
 
 # The engine's own base queries, in its order (contract of the anomaly-detector's 45 columns).

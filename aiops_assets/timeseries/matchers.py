@@ -224,7 +224,7 @@ def _begins_operand(token: Token, operand: bool) -> bool:
 
 
 def _closing(found: Sequence[Token], opening: int) -> int:
-    """The position of the bracket that closes the one at ``opening``."""
+    """Index of the bracket that closes the one at index ``opening``."""
     depth = 0
     for i in range(opening, len(found)):
         depth += found[i].text in ("(", "[", "{")

@@ -254,7 +254,7 @@ def _shown(value: object) -> str:
 
 
 def _check_rates(key: str, promql: str, scrape_seconds: int) -> None:
-    """Check that the ranges of rates can hold two scrapes.
+    """Check that the range of each rate is at least two scrape intervals.
 
     Raises:
         ValueError: says which range, and what is allowed.

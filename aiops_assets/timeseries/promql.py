@@ -34,9 +34,9 @@ from promql_parser import (
 from aiops_assets.timeseries.promql_text import Token, UnreadableQuery, has_variable, tokens, variable_error
 
 MOST_DEPTH = 40
-"""Brackets in each other that the parser is given: it recurses, and an overflow of its stack ends the process."""
+"""A query with brackets nested deeper is not parsed: the parser recurses, and a stack overflow ends the process."""
 MOST_OPERATORS = 80
-"""Operators of a query that the parser is given, for the same reason."""
+"""A query with more operators is not parsed: the parser recurses over them as well."""
 RATES = frozenset({"rate", "irate", "increase", "delta", "idelta", "deriv", "predict_linear", "holt_winters"})
 """Functions of a range that are empty where it holds fewer than two samples."""
 

@@ -69,7 +69,7 @@ def test_a_tenth_of_the_pods_during_an_hour_is_noticed_too(server: Counting, lak
     info = fetch(server, lake, FIRST + DAY + 3 * HOUR, days=DAYS[:1]).infos[DAYS[0]]
     assert info
     assert not info.closed
-    assert info.lacking == pytest.approx(2 / 12), "of the hour that was stored already"
+    assert info.lacking == pytest.approx(2 / 12)
     server.hidden = []
     info = fetch(server, lake, FIRST + DAY + 4 * HOUR, days=DAYS[:1]).infos[DAYS[0]]
     assert info
@@ -95,7 +95,7 @@ def test_stored_samples_that_an_answer_lacks_keep_the_day_open_without_a_count(s
     now = FIRST + DAY + 3 * HOUR
     done = ingest_metric(server, lake, METRIC, DAYS[:2], now)
     assert done.infos[DAYS[0]].lacking == 0.5  # type: ignore[union-attr]
-    assert done.infos[DAYS[1]].lacking == 0.5, "the same answer lacks them on the next day"  # type: ignore[union-attr]
+    assert done.infos[DAYS[1]].lacking == 0.5  # type: ignore[union-attr]
     server.hidden = []
     done = ingest_metric(server, lake, METRIC, DAYS[:2], now + HOUR)
     assert done.incomplete == {}

@@ -4,8 +4,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from aiops_assets.settings import Settings
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.once import made_once
 from aiops_assets_tests.pipeline.graph import VIEWS, Result, leave_unrendered, materialize, remembered, small_forest
@@ -15,6 +17,18 @@ from aiops_assets_tests.pipeline.graph import VIEWS, Result, leave_unrendered, m
 def _small_forest() -> Iterator[None]:
     with small_forest():
         yield
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Settings:
+    """Settings of a staging environment whose server nobody asks."""
+    return make_settings(tmp_path, DATA_SOURCE="prometheus", PROMETHEUS_URL="http://127.0.0.1:9", AIOPS_ENV="staging")
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+        yield made
 
 
 @pytest.fixture(scope="package")

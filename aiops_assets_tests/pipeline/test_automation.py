@@ -1,6 +1,6 @@
 """Jobs, schedules and sensors: what each asks for, and why it sometimes does not."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -24,17 +24,6 @@ from aiops_assets_tests.conftest import END, make_settings
 NAMES = tuple(spec.name for spec in MODELS)
 SUNDAY = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
 KEY = "retrain-default-2026-11-01"
-
-
-@pytest.fixture
-def real(tmp_path: Path) -> Settings:
-    return make_settings(tmp_path, DATA_SOURCE="prometheus", PROMETHEUS_URL="http://127.0.0.1:9", AIOPS_ENV="staging")
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
-        yield made
 
 
 def _fill(settings: Settings, days: int, *, closed: bool = True) -> None:

@@ -1,6 +1,5 @@
 """Drift in Dagster: the check of scores, the sensor that requests a retrain once, and outliers of a training set."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,17 +23,6 @@ from aiops_assets_tests.service.served_home import rows_of
 
 MONDAY = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 KEY = "retrain-default-2026-11-01"
-
-
-@pytest.fixture
-def real(tmp_path: Path) -> Settings:
-    return make_settings(tmp_path, DATA_SOURCE="prometheus", PROMETHEUS_URL="http://127.0.0.1:9", AIOPS_ENV="staging")
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
-        yield made
 
 
 def report(
@@ -107,7 +95,7 @@ def test_the_sensor_requests_a_retrain_once_for_each_drift(real: Settings, insta
     done = tick.tags[drift.EPISODE]
     later = MONDAY + timedelta(hours=2)
     store.put(report(when=later))
-    assert skipped(drift.drift_request(real, instance, done, later)), "it is the same drift"
+    assert skipped(drift.drift_request(real, instance, done, later))
     store.put(report(when=later, data="e"))
     assert not skipped(drift.drift_request(real, instance, done, later)), "another champion is compared"
     store.put(report(when=later, since=later))

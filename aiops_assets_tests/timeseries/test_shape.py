@@ -1,4 +1,4 @@
-"""What an answer's series must be before they are stored."""
+"""The checks that the series of an answer must pass before they are stored."""
 
 import json
 

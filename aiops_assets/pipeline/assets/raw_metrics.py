@@ -21,7 +21,7 @@ from aiops_assets.reporting import plots
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import FetchOutcome, Lake
 from aiops_assets.storage.lake_files import StoredDay
-from aiops_assets.timeseries.catalog import MetricSpec
+from aiops_assets.timeseries.catalog import MetricSpec, with_members
 from aiops_assets.timeseries.schema import combined_digest
 
 RAW_METRICS = dg.AssetKey("raw_metrics")
@@ -163,8 +163,7 @@ def fetch_all(
     Raises:
         PrometheusError: there is no usable answer, or the server is of another cluster than the days of the lake.
     """
-    # The companion first: it says how many series an answer should have.
-    wanted = [spec for metric in metrics for spec in (metric.members, metric)]
+    wanted = with_members(metrics)
     spoken = time.monotonic()
 
     def progress(step: Progress) -> None:
