@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.timeseries.catalog import MetricSpec
+from aiops_assets.timeseries.promql import rate_ranges
 
 FULL_DAY = 0.9
 """A day counts as full, and a window as complete, from this share of its samples on."""
@@ -153,10 +154,10 @@ def known_rows(known: pd.DataFrame, pods: pd.Series) -> dict[str, KnownRows]:
 def outside_mask(values: npt.ArrayLike, metric: MetricSpec) -> npt.NDArray[np.bool_]:
     """Which values no true value can be: outside the bounds by more than a rate's extrapolation does.
 
-    A ratio that is computed as 1 minus a rate passes both of its bounds by that; any other quantity is never below its
-    lower one. NaN is not outside.
+    A ratio that is computed as 1 minus a rate also falls below its lower bound by that; nothing else does. NaN is not
+    outside.
     """
-    below = BOUNDS_TOLERANCE if metric.unit == "ratio" else ROUNDING
+    below = BOUNDS_TOLERANCE if metric.unit == "ratio" and rate_ranges(metric.promql) else ROUNDING
     lower = -np.inf if metric.lower is None else metric.lower - below
     upper = np.inf if metric.upper is None else metric.upper + BOUNDS_TOLERANCE * max(1.0, abs(metric.upper))
     array = np.asarray(values, dtype=np.float64)

@@ -3,7 +3,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from aiops_assets.timeseries.catalog import NODE_CPU, POD_CPU
+from aiops_assets.timeseries.catalog import NODE_CPU, POD_CPU, POD_MEMORY
 from aiops_assets.timeseries.quality import (
     Shortage,
     WindowCoverage,
@@ -80,3 +80,4 @@ def test_values_outside_the_bounds_are_counted_and_nan_is_no_value() -> None:
     values = [-0.2, -0.01, 0.5, 1.04, 1.06, np.nan]
     assert count_outside(values, NODE_CPU) == 2
     assert count_outside(values, POD_CPU) == 2  # cores are never below zero
+    assert count_outside(values, POD_MEMORY) == 2  # nor is a share that no rate is in
