@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from aiops_assets.errors import AiopsError
 
-MOST_SECRET_BYTES = 1 << 16
+MAX_SECRET_BYTES = 1 << 16
 """A file that holds a secret is no larger."""
 
 
@@ -65,7 +65,7 @@ def read_secret(path: Path, what: str, setting: str, error: type[AiopsError]) ->
         try:
             is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
             with os.fdopen(descriptor, "rb", closefd=False) if is_regular else nullcontext() as file:
-                content = file.read(MOST_SECRET_BYTES + 1) if file else b""
+                content = file.read(MAX_SECRET_BYTES + 1) if file else b""
         finally:
             os.close(descriptor)
     except OSError as problem:
@@ -75,7 +75,7 @@ def read_secret(path: Path, what: str, setting: str, error: type[AiopsError]) ->
             setting=setting,
             path=str(path),
         ) from None
-    if not is_regular or len(content) > MOST_SECRET_BYTES:
+    if not is_regular or len(content) > MAX_SECRET_BYTES:
         raise unusable(path, what, setting, error)
     return content
 

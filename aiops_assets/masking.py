@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-LEAST_CHARACTERS = 4
+MIN_CHARACTERS = 4
 """A shorter text alone is in every answer: it is masked within ``Bearer <token>`` or ``<user>:<password>`` only."""
 WORD_CHARACTERS = 12
 """A shorter text is masked only where it stands as a word of its own."""
@@ -109,7 +109,7 @@ class Secrets:
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         """Secrets that are too short to be looked for are left out."""
-        known = {secret for secret in secrets if len(secret.text) >= LEAST_CHARACTERS}
+        known = {secret for secret in secrets if len(secret.text) >= MIN_CHARACTERS}
         self._secrets = tuple(sorted(known, key=lambda secret: (-len(secret.text), secret.text)))
 
     def __repr__(self) -> str:
@@ -174,7 +174,7 @@ def secrets_of_basic(user: str, password: str) -> tuple[Secret, ...]:
 
 def secrets_of_bearer(token: str) -> tuple[Secret, ...]:
     """A token in the forms in which it may come back."""
-    return (Secret(token if len(token) >= LEAST_CHARACTERS else f"Bearer {token}", "token"),)
+    return (Secret(token if len(token) >= MIN_CHARACTERS else f"Bearer {token}", "token"),)
 
 
 def _without(secrets: Iterable[Secret], body: bytes) -> bytes:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-LEAST_WORDS = 4
+MIN_WORDS = 4
 WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 AROUND_WORDS = "`'\"()[]{}.,:;!?^$*\\"
 PASSES_ON = {
@@ -28,7 +28,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 def is_sentence(text: str) -> bool:
     """Whether a text has four words; paths, queries and identifiers are none."""
     words = [token.strip(AROUND_WORDS) for token in re.split(r"\s+|\\s\+?", text)]
-    return sum(bool(WORD.fullmatch(word)) for word in words) >= LEAST_WORDS
+    return sum(bool(WORD.fullmatch(word)) for word in words) >= MIN_WORDS
 
 
 @dataclass

@@ -16,8 +16,8 @@ from aiops_assets.service.serving import app_of
 from aiops_assets.settings import PROJECT_ROOT, Settings, load_settings
 from aiops_assets_tests.documentation import DOCS, README, commands, pages
 
-LEAST_PAGES = 20
-MOST_BYTES = 12_000
+MIN_PAGES = 20
+MAX_BYTES = 12_000
 """Of a page's text; one that is longer is read by nobody."""
 LOADING = {"script": "src", "link": "href", "img": "src", "iframe": "src"}
 """Element -> the attribute that makes a browser load something."""
@@ -73,8 +73,8 @@ def test_every_target_of_make_is_described() -> None:
 
 
 def test_there_are_pages_and_none_is_too_long() -> None:
-    assert len(pages()) >= LEAST_PAGES
-    assert {page.name: page.stat().st_size for page in pages() if page.stat().st_size > MOST_BYTES} == {}
+    assert len(pages()) >= MIN_PAGES
+    assert {page.name: page.stat().st_size for page in pages() if page.stat().st_size > MAX_BYTES} == {}
     assert README.stat().st_size <= 8_000
 
 

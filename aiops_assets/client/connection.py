@@ -22,10 +22,10 @@ CONNECT_SECONDS = 5.0
 """Longest wait for a connection, seconds; within a cluster it takes milliseconds."""
 POOL_SIZE = 32
 """Most connections, and so concurrent requests, of one client."""
-LEAST_SECONDS = 0.001
+MIN_SECONDS = 0.001
 """Least timeout of a socket, seconds, also for a request that waited long for a connection: 0 is not allowed."""
 READ_BYTES = 1 << 16
-MOST_BODY_BYTES = 32 << 20
+MAX_BODY_BYTES = 32 << 20
 SHOWN_CHARACTERS = 300
 """Most characters of the server's text in a message."""
 RETRY = Retry(
@@ -126,7 +126,7 @@ class Connection:
         return self._answer(path, status, text, token)
 
     def _sent(self, path: str, body: bytes | None, headers: dict[str, str], ends: float) -> tuple[int, bytes]:
-        left = max(LEAST_SECONDS, ends - time.monotonic())
+        left = max(MIN_SECONDS, ends - time.monotonic())
         with self._session.request(
             "GET" if body is None else "POST",
             self.url + path,
@@ -143,9 +143,9 @@ class Connection:
         # read1 returns what has arrived: a slow server must not block a caller past the timeout.
         while piece := response.raw.read1(READ_BYTES, decode_content=True):
             text += piece
-            if len(text) > MOST_BODY_BYTES:
+            if len(text) > MAX_BODY_BYTES:
                 raise ServiceUnavailable(
-                    f"{self.url}{path} sent more than {MOST_BODY_BYTES} bytes; request less", code="too_large"
+                    f"{self.url}{path} sent more than {MAX_BODY_BYTES} bytes; request less", code="too_large"
                 )
             if time.monotonic() > ends:
                 raise ServiceUnavailable(

@@ -16,10 +16,10 @@ from aiops_assets.durations import parse_duration
 from aiops_assets.errors import DataError, SettingsError
 from aiops_assets.http_client import plain_url, without_secrets
 
-LEAST_SECONDS = 0.01
-MOST_TIMEOUT_SECONDS = 3600
-MOST_RESET_SECONDS = 86_400
-LEAST_THRESHOLD, MOST_THRESHOLD = 1, 1000
+MIN_SECONDS = 0.01
+MAX_TIMEOUT_SECONDS = 3600
+MAX_RESET_SECONDS = 86_400
+MIN_THRESHOLD, MAX_THRESHOLD = 1, 1000
 UNITS = ("s", "m", "h", "d")
 """Units of a duration; without one it is in seconds."""
 _WHOLE = re.compile(r"[+-]?\d+(_\d+)*(\.0+)?", re.ASCII)
@@ -86,7 +86,7 @@ def _url(text: str) -> str:
 
 def _seconds(text: str, most: int) -> float:
     written = text.strip()
-    allowed = f"must be {LEAST_SECONDS} to {most}"
+    allowed = f"must be {MIN_SECONDS} to {most}"
     if written.endswith(UNITS):
         try:
             seconds = parse_duration(written).total_seconds()
@@ -98,7 +98,7 @@ def _seconds(text: str, most: int) -> float:
             seconds = float(written.encode("ascii"))
         except ValueError:
             raise ValueError(allowed) from None
-    if not LEAST_SECONDS <= seconds <= most:
+    if not MIN_SECONDS <= seconds <= most:
         raise ValueError(allowed)
     return seconds
 
@@ -110,15 +110,15 @@ def _threshold(text: str) -> int:
     except ValueError:
         # Python raises for thousands of digits.
         number = 0
-    if not LEAST_THRESHOLD <= number <= MOST_THRESHOLD:
-        raise ValueError(f"must be {LEAST_THRESHOLD} to {MOST_THRESHOLD}")
+    if not MIN_THRESHOLD <= number <= MAX_THRESHOLD:
+        raise ValueError(f"must be {MIN_THRESHOLD} to {MAX_THRESHOLD}")
     return number
 
 
 _READERS: Mapping[str, Callable[[str], object]] = {
     "ml_service_url": _url,
-    "ml_service_timeout": partial(_seconds, most=MOST_TIMEOUT_SECONDS),
+    "ml_service_timeout": partial(_seconds, most=MAX_TIMEOUT_SECONDS),
     "ml_service_token_file": Path,
     "ml_circuit_breaker_threshold": _threshold,
-    "ml_circuit_breaker_timeout": partial(_seconds, most=MOST_RESET_SECONDS),
+    "ml_circuit_breaker_timeout": partial(_seconds, most=MAX_RESET_SECONDS),
 }

@@ -27,7 +27,7 @@ from aiops_assets.errors import ServiceCircuitOpen, ServiceRefused, ServiceUnava
 
 DETECT, PREDICT, ANALYZE = "/api/v1/anomaly/detect", "/api/v1/prediction/predict", "/api/v1/pattern/analyze"
 HEALTH = "/health"
-MOST_CACHED = 256
+MAX_CACHED = 256
 OLDEST_CACHED_SECONDS = 3600.0
 """Largest age of a cached answer, seconds."""
 BREAKER_STATES: Mapping[State, int] = {"closed": 0, "half-open": 1, "open": 2}
@@ -258,7 +258,7 @@ class MLServiceClient:
         with self._cache_lock:
             self._cache[key] = (self._clock(), answer)
             self._cache.move_to_end(key)
-            while len(self._cache) > MOST_CACHED:
+            while len(self._cache) > MAX_CACHED:
                 self._cache.popitem(last=False)
         return answer
 

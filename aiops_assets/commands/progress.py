@@ -22,7 +22,7 @@ QUIET_SECONDS = 3.0
 """Steps that fit nothing take less than a second mostly: without a terminal, not each has a line."""
 TRUSTED_SECONDS = 20.0
 """The estimates count as so many seconds of fits that took just as long: one short fit does not set the pace alone."""
-MOST_PACE = 3.0
+MAX_PACE = 3.0
 """How many times slower or faster than typical a machine is taken to be, whatever the first fits say."""
 GRACE_SECONDS = 30.0
 """Time for the child to end after an interrupt, before it is terminated."""
@@ -104,7 +104,7 @@ class Progress:
         fitted = {step: seconds for step, seconds in self._done.items() if step in self._fits}
         expected = sum(self._fits[step][1] for step in fitted)
         measured = (sum(fitted.values()) + TRUSTED_SECONDS) / (expected + TRUSTED_SECONDS)
-        pace = min(max(measured, 1 / MOST_PACE), MOST_PACE)
+        pace = min(max(measured, 1 / MAX_PACE), MAX_PACE)
         ahead = {step: seconds for step, (_, seconds) in self._fits.items() if step not in self._done}
         spent = self._clock() - self._step_began if self._step in ahead else 0.0
         others = self._clock() - self._began - spent - sum(fitted.values())

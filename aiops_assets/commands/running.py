@@ -21,7 +21,7 @@ from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import open_storage
 
-LEAST_FREE_BYTES = 64_000_000
+MIN_FREE_BYTES = 64_000_000
 """Least free disk space for a run, which writes about 10 MB; SQLite databases on a full disk are slow to repair."""
 LOGGER = json.dumps({"loggers": {LOGGER_NAME: {}}})
 """Dagster reports steps and messages as data; what people see of them is up to :class:`Progress`."""
@@ -139,9 +139,9 @@ def check_writable(settings: Settings) -> None:
                 variable=name,
             ) from None
         free = shutil.disk_usage(path).free
-        if free < LEAST_FREE_BYTES:
+        if free < MIN_FREE_BYTES:
             raise StoreError(
-                f"{name}={folder} has {free / 1e6:.0f} MB free, a run needs {LEAST_FREE_BYTES / 1e6:.0f} MB: "
+                f"{name}={folder} has {free / 1e6:.0f} MB free, a run needs {MIN_FREE_BYTES / 1e6:.0f} MB: "
                 "free some space; nothing was changed",
                 code="disk_full",
                 variable=name,

@@ -17,7 +17,7 @@ from aiops_assets.storage.handoff import Handoffs, TrainingSetRef
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import open_storage
 
-MOST_WARNINGS, MOST_LETTERS = 10, 400
+MAX_WARNINGS, MAX_LETTERS = 10, 400
 """Most warnings of checks, and most letters of one, that are printed."""
 NO_WARNINGS: Mapping[str, str] = MappingProxyType({})
 
@@ -105,7 +105,7 @@ def summarize(
 
 
 def show_warnings(out: Console, warnings: Mapping[str, str]) -> None:
-    """Print what checks found, each text once, at most :data:`MOST_WARNINGS` and each shortened.
+    """Print what checks found, each text once, at most :data:`MAX_WARNINGS` and each shortened.
 
     Args:
         out: where it is printed.
@@ -116,18 +116,18 @@ def show_warnings(out: Console, warnings: Mapping[str, str]) -> None:
         once.setdefault(text, check)
     if once:
         out.print(Text("checks that found something, and stop nothing:"))
-    for text, check in list(once.items())[:MOST_WARNINGS]:
+    for text, check in list(once.items())[:MAX_WARNINGS]:
         out.print(Text(f"  {check}: {_shortened(text)}"))
-    if len(once) > MOST_WARNINGS:
-        out.print(Text(f"  and {len(once) - MOST_WARNINGS} more, which the UI shows"))
+    if len(once) > MAX_WARNINGS:
+        out.print(Text(f"  and {len(once) - MAX_WARNINGS} more, which the UI shows"))
 
 
 def _shortened(text: str) -> str:
     """A text of many findings with as many of them, which semicolons part, as are easily read."""
     line = " ".join(text.split())
-    if len(line) <= MOST_LETTERS:
+    if len(line) <= MAX_LETTERS:
         return line
-    whole = line[:MOST_LETTERS].rpartition("; ")[0] or line[:MOST_LETTERS].rpartition(" ")[0] or line[:MOST_LETTERS]
+    whole = line[:MAX_LETTERS].rpartition("; ")[0] or line[:MAX_LETTERS].rpartition(" ")[0] or line[:MAX_LETTERS]
     return f"{whole} ..., the UI shows the rest"
 
 

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from aiops_assets.datasets.generation import frame_of, series_of
 from aiops_assets.datasets.notes import Note
-from aiops_assets.datasets.window import LEAST_POD_MINUTES, Window, draw_pods, read_cluster, read_pods
+from aiops_assets.datasets.window import MIN_POD_MINUTES, Window, draw_pods, read_cluster, read_pods
 from aiops_assets.errors import EmptyDataError, IntegrityError
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import Lake
@@ -26,9 +26,9 @@ from aiops_assets.views.pod_features import (
     holdout_start,
     synthetic_rows,
 )
-from aiops_assets.views.pod_series import MOST_PODS, blended_segments, generated_pods, segment_rows
+from aiops_assets.views.pod_series import MAX_PODS, blended_segments, generated_pods, segment_rows
 
-LEAST_BLEND_PODS = 20
+MIN_BLEND_PODS = 20
 """Least number of generated pods, also if TRAINING_PODS is lower: fewer leave holes in the range of levels."""
 
 
@@ -101,7 +101,7 @@ class PodFeatures(Blender):
         """All rows of the drawn pods, and the share of generated ones."""
         drawn = _drawn(view, settings, lake, window)
         share, rate, seed = settings.synthetic_share, settings.anomaly_rate, settings.random_seed
-        n_pods = max(recipe.n_pods, LEAST_BLEND_PODS)
+        n_pods = max(recipe.n_pods, MIN_BLEND_PODS)
         blend = _beside(recipe, drawn, len(window.days), n_pods) if share else None
         generated = series_of(blend) if blend else None
         rows, missing = blended_rows(drawn.real, generated, share, rate, seed, drawn.cut)
@@ -114,7 +114,7 @@ class PodSegments(Blender):
     @override
     def generated(self, view: View, settings: Settings, recipe: SyntheticRecipe, announced: str, n_days: int) -> Blend:
         """Rows of as many generated pods as window detectors need."""
-        recipe = recipe.model_copy(update={"n_pods": MOST_PODS, "kinds": VISIBLE_KINDS})
+        recipe = recipe.model_copy(update={"n_pods": MAX_PODS, "kinds": VISIBLE_KINDS})
         series = series_of(recipe)
         days = _generated_days(series.to_frame())
         rows = segment_rows(series, holdout_start(len(series.times)), source="synthetic")
@@ -184,12 +184,12 @@ def _drawn(view: View, settings: Settings, lake: Lake, window: Window) -> _Drawn
     pods = draw_pods(window.pod_minutes, n_pods, settings.random_seed, window.complete)
     if not pods:
         raise EmptyDataError(
-            f"{POD_CPU.name}: of {len(window.pod_minutes)} pods none lived for {LEAST_POD_MINUTES} minutes from "
+            f"{POD_CPU.name}: of {len(window.pod_minutes)} pods none lived for {MIN_POD_MINUTES} minutes from "
             f"{window.days[0]} to {window.days[-1]}; is cAdvisor scraped, and are these days within the server's "
             f"retention? Query: {POD_CPU.promql}",
             code="no_lasting_pod",
             pods=len(window.pod_minutes),
-            least_minutes=LEAST_POD_MINUTES,
+            least_minutes=MIN_POD_MINUTES,
         )
     real = read_pods(lake, window, settings.end, pods)
     return _Drawn(pods, real, holdout_of(real))

@@ -22,7 +22,7 @@ from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.training_sets import TrainingSets
 from aiops_assets.timeseries.catalog import COARSE_STEP_SECONDS, MetricSpec
 from aiops_assets.timeseries.day_drift import day_drift
-from aiops_assets.timeseries.drift_profile import LEAST_DAYS, Integers, Profile, profile_of
+from aiops_assets.timeseries.drift_profile import MIN_DAYS, Integers, Profile, profile_of
 from aiops_assets.timeseries.series import Floats
 from aiops_assets.views.catalog import VIEWS
 
@@ -102,7 +102,7 @@ class Looks:
             if profile := self._profile(one):
                 profiles[one.key] = profile
             else:
-                not_judged[one.metric.name] = f"fewer than {LEAST_DAYS} days of training are left in the lake"
+                not_judged[one.metric.name] = f"fewer than {MIN_DAYS} days of training are left in the lake"
         self.store.keep_profiles({one.key for one in trained})
         figures, lingers = [], False
         for one in trained:

@@ -18,7 +18,7 @@ from aiops_assets.timeseries.quality import NOTABLE_FILLED, known_rows
 from aiops_assets.timeseries.series import Floats
 from aiops_assets.views.catalog import View
 
-MOST_NAMES = 10
+MAX_NAMES = 10
 """Number of pods that a record names for a metric; it has their number, too."""
 NODE_METRICS = tuple(metric for metric in ENGINE_METRICS if metric.per == "node")
 NODE_LABELS = ("node", "nodename", "kubernetes_node", "instance")
@@ -50,7 +50,7 @@ def known_metrics(view: View, rows: pd.DataFrame, window: Window | None = None) 
             partly=len(partly),
             window_pods=len(window.lasting) if window and name in window.minutes_of else 0,
             window_lacking=len(elsewhere),
-            names=(one.lacking or elsewhere)[:MOST_NAMES],
+            names=(one.lacking or elsewhere)[:MAX_NAMES],
         )
     return found
 

@@ -8,7 +8,7 @@ from aiops_assets.judging.statements import Statement
 from aiops_assets.timeseries.catalog import POD_CPU, POD_MEMORY, RESTARTS
 from aiops_assets.timeseries.quality import Shortage
 
-MOST_NAMES = 3
+MAX_NAMES = 3
 """Number of pods that a sentence names."""
 CURES = {
     POD_MEMORY.name: (
@@ -76,7 +76,7 @@ def _metric_not_judged(
     metric: str, share: float, lacking: int, pods: int, names: Sequence[str], window_lacking: int, window_pods: int
 ) -> str:
     some, every = (window_lacking, window_pods) if window_lacking else (lacking, pods)
-    shown = ", ".join(names[:MOST_NAMES]) + (f" and {some - MOST_NAMES} more" if some > MOST_NAMES else "")
+    shown = ", ".join(names[:MAX_NAMES]) + (f" and {some - MAX_NAMES} more" if some > MAX_NAMES else "")
     drawn = f"{lacking} of the {pods} drawn pods are among them, and " if window_lacking and lacking else ""
     rows = "all fetched rows have it" if share == 1 else f"{share:.1%} of the fetched rows have it"
     which = f"{some} of {every} pods, which lack it ({shown})"

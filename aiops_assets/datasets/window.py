@@ -20,12 +20,12 @@ from aiops_assets.timeseries.quality import WindowCoverage, window_coverage
 from aiops_assets.timeseries.schema import combined_digest
 from aiops_assets.timeseries.series import DAY_SECONDS, PodSeries, from_metric_frames, pod_of
 
-LEAST_POD_MINUTES = 60
+MIN_POD_MINUTES = 60
 """A pod that lived shorter shows little more than its start and end."""
-LEAST_OF_LIFE = 0.5
+MIN_OF_LIFE = 0.5
 """A pod has a metric if there are samples of it for this share of its life; otherwise rows without it are rare or lost.
 """
-LEAST_OF_LONGEST, LONG_MINUTES = 0.1, 24 * 60
+MIN_OF_LONGEST, LONG_MINUTES = 0.1, 24 * 60
 """A pod with all metrics is drawn first only if it lived for this share of the longest life, or for a day. So short
 jobs that happen to have all metrics do not come before services."""
 
@@ -55,14 +55,14 @@ class Window:
     @property
     def lasting(self) -> tuple[str, ...]:
         """Pods that lived long enough to be drawn, in order of name."""
-        return tuple(sorted(pod for pod, minutes in self.pod_minutes.items() if minutes >= LEAST_POD_MINUTES))
+        return tuple(sorted(pod for pod, minutes in self.pod_minutes.items() if minutes >= MIN_POD_MINUTES))
 
     def lacking(self, metric: str) -> tuple[str, ...]:
         """Pods of :attr:`lasting` without a pod metric for most of their life; none for metrics of no pod."""
         minutes = self.minutes_of.get(metric)
         if minutes is None:
             return ()
-        return tuple(pod for pod in self.lasting if minutes.get(pod, 0) < LEAST_OF_LIFE * self.pod_minutes[pod])
+        return tuple(pod for pod in self.lasting if minutes.get(pod, 0) < MIN_OF_LIFE * self.pod_minutes[pod])
 
     @property
     def complete(self) -> frozenset[str]:
@@ -122,8 +122,8 @@ def draw_pods(pod_minutes: Mapping[str, int], n: int, seed: int, complete: Set[s
         seed: makes the draw reproducible; a new pod does not reshuffle the others.
         complete: pods that have all metrics; without any, all pods are equal.
     """
-    lasting = [pod for pod, minutes in pod_minutes.items() if minutes >= LEAST_POD_MINUTES]
-    least = min(LEAST_OF_LONGEST * max(pod_minutes.values(), default=0), LONG_MINUTES)
+    lasting = [pod for pod, minutes in pod_minutes.items() if minutes >= MIN_POD_MINUTES]
+    least = min(MIN_OF_LONGEST * max(pod_minutes.values(), default=0), LONG_MINUTES)
     first = {pod for pod in complete if pod_minutes.get(pod, 0) >= least}
     keys = {pod: np.log(_uniform(f"{seed} {pod}")) / pod_minutes[pod] for pod in lasting}
     return tuple(sorted(sorted(lasting, key=lambda pod: (pod not in first, -keys[pod], pod))[:n]))

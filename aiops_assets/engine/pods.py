@@ -31,7 +31,7 @@ from aiops_assets.errors import DataError
 from aiops_assets.timeseries.catalog import METRICS, POD_MEMORY
 
 POD_LABELS = ("pod", "pod_name", "kubernetes_pod_name")
-MOST_PODS, MOST_GROUPS = 50, 100
+MAX_PODS, MAX_GROUPS = 50, 100
 """Most pods and groups of a request: a forecast of one takes some 50 ms, and clients wait ten seconds."""
 PCT_CHANGE = "pct_change"
 CHANGES = ("std_5m", "diff", PCT_CHANGE, CHANGE)
@@ -121,9 +121,9 @@ def groups_of(samples: Sequence[Sample], now: datetime) -> list[Group]:
     outside = by_pod.pop("", {})
     if not by_pod and all(len(sets) == 1 for sets in outside.values()):
         return []
-    if len(by_pod) > MOST_PODS:
+    if len(by_pod) > MAX_PODS:
         raise DataError(
-            f"samples of {len(by_pod)} pods: send those of at most {MOST_PODS} pods at once",
+            f"samples of {len(by_pod)} pods: send those of at most {MAX_PODS} pods at once",
             code="too_many_pods",
             pods=len(by_pod),
         )
@@ -131,12 +131,12 @@ def groups_of(samples: Sequence[Sample], now: datetime) -> list[Group]:
     found: list[Group] = []
     for pod, names in [("", outside), *by_pod.items()]:
         for group in _groups_of_pod(pod, names, surroundings, percent):
-            if len(found) == MOST_GROUPS:
+            if len(found) == MAX_GROUPS:
                 raise DataError(
-                    f"known metrics come with more than {MOST_GROUPS} sets of labels: send fewer pods, nodes or "
+                    f"known metrics come with more than {MAX_GROUPS} sets of labels: send fewer pods, nodes or "
                     "containers at once, or a mean over them",
                     code="too_many_groups",
-                    most=MOST_GROUPS,
+                    most=MAX_GROUPS,
                 )
             found.append(group)
     return found

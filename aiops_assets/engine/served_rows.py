@@ -21,7 +21,7 @@ POINTS = 0.1
 """Largest error of a forecast (ratio) whose probability is the confidence."""
 INTERVAL_SIGMAS = 2 * 1.2815515655446004
 """Width of a normal distribution's 80 % interval, in standard deviations."""
-LEAST_CONFIDENCE = 0.01
+MIN_CONFIDENCE = 0.01
 """Least confidence, also where nothing is known: clients read a missing key as 0 and must be able to tell the two."""
 
 HALF_CONFIDENCE_SAMPLES = 2
@@ -107,7 +107,7 @@ def confidence(lower: Floats, upper: Floats, known_share: float) -> list[float]:
         sigma = width / INTERVAL_SIGMAS
         sure.append(math.erf(POINTS / (sigma * math.sqrt(2))) if sigma > 0 else 1.0)
     falling = np.minimum.accumulate(sure) * known_share
-    return [float(one) for one in np.clip(falling, LEAST_CONFIDENCE, 1.0)]
+    return [float(one) for one in np.clip(falling, MIN_CONFIDENCE, 1.0)]
 
 
 def judged_row(row: Floats, expected: HourlyBaseline) -> int:

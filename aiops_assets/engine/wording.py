@@ -17,15 +17,15 @@ from typing import Any
 
 from aiops_assets.judging.statements import Statement
 
-MOST_NAMES = 5
+MAX_NAMES = 5
 """That a list of names has."""
 
 
 def names_text(names: Collection[str]) -> str:
     """Names in alphabetical order, the first five."""
     ordered = sorted(names)
-    more = len(ordered) - MOST_NAMES
-    return ", ".join(ordered[:MOST_NAMES]) + (f" and {more} others" if more > 0 else "")
+    more = len(ordered) - MAX_NAMES
+    return ", ".join(ordered[:MAX_NAMES]) + (f" and {more} others" if more > 0 else "")
 
 
 def span_text(seconds: float) -> str:

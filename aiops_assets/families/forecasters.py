@@ -15,7 +15,7 @@ from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.judging.task import Task
 from aiops_assets.learners.contracts import Forecaster
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
-from aiops_assets.timeseries.history import LEAST_ROWS, STEP_SECONDS, History
+from aiops_assets.timeseries.history import MIN_ROWS, STEP_SECONDS, History
 from aiops_assets.timeseries.series import Floats
 from aiops_assets.views.cluster_metrics import history_of_segment, main_segment
 
@@ -53,7 +53,7 @@ class ForecastFamily(Family[Model, pd.DataFrame]):
     takes_any_size = False
     """Whether a metric may be of another size than it was in training: a model of one series is of that size."""
     asking = Asking.WINDOWS
-    least_rows = LEAST_ROWS
+    least_rows = MIN_ROWS
 
     @override
     def predict_holdout(self, model: Model, rows: pd.DataFrame) -> pd.DataFrame:

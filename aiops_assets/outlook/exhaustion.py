@@ -17,7 +17,7 @@ from statistics import NormalDist
 import numpy as np
 
 from aiops_assets.errors import DataError
-from aiops_assets.timeseries.history import LEAST_ROWS, History, steps_a_day
+from aiops_assets.timeseries.history import MIN_ROWS, History, steps_a_day
 from aiops_assets.timeseries.series import Floats
 
 HORIZON_HOURS = 336.0
@@ -28,10 +28,10 @@ MAX_INTERVAL_HOURS = 4 * HORIZON_HOURS
 WINDOW_HOURS = (1, 1.5, 2, 3, 4, 6, 9, 12, 18, 24, 36, 48, 72, 120, 168)
 BLOCKS = 48
 """A window is cut into so many blocks at most; a trend is found among their medians."""
-LEAST_BLOCKS = 6
+MIN_BLOCKS = 6
 Z_80 = NormalDist().inv_cdf(0.9)
 """An 80 % interval reaches so many standard errors to each side."""
-STEEPER, FLATTER, LEAST_BENT = 0.2, 0.7, 0.5
+STEEPER, FLATTER, MIN_BENT = 0.2, 0.7, 0.5
 """How much a trend may bend: shares of its slope, reached when it is extrapolated far beyond the window of its fit.
 Leaks flatten (caches fill, allocators settle) more than they steepen. A straight window leaves a share of the bend."""
 AGREEMENT_ERRORS = 2.5
@@ -48,7 +48,7 @@ CALIBRATION_SHARES = (0.125, 0.25, 0.375, 0.5)
 """Shares of the chosen window, its newest rows, that are its calibration split, one after the other."""
 EARLIER_WINDOWS = 8
 """Lines of so many earlier windows of the same length are judged too, as far as the history reaches."""
-LEAST_FACTOR = 1.3
+MIN_FACTOR = 1.3
 """Errors count at least so many times: choosing a window by its slope makes the slope look surer than it is."""
 PRIOR_ERRORS = 4
 """So many errors of just the expected size are added, so that few errors do not make an interval narrow or wide."""
@@ -157,10 +157,10 @@ def _column(history: History, metric: str, limit: float, coverage: float) -> Flo
     column = history.metrics.index(metric)
     newest = slice(-history.steps(HISTORY_HOURS), None)
     known = history.known[newest, column]
-    if known.sum() < LEAST_ROWS:
+    if known.sum() < MIN_ROWS:
         raise DataError(
             f"{metric}: {int(known.sum())} steps of {history.step_seconds} s with a sample in four weeks: a trend "
-            f"needs {LEAST_ROWS}, bring a longer history"
+            f"needs {MIN_ROWS}, bring a longer history"
         )
     return np.where(known, history.values[newest, column], np.nan)
 
@@ -185,7 +185,7 @@ def _since_reset(values: Floats) -> tuple[Floats, Floats]:
             at = int(near[np.argmin(y[near] - y[near - 1])])
             joined[rows[at] :] -= float(change[run].min())
             begin = at
-    if len(y) - begin < LEAST_ROWS:  # too few for a trend: the one before the drop is used
+    if len(y) - begin < MIN_ROWS:  # too few for a trend: the one before the drop is used
         return joined - (joined[rows[-1]] - values[rows[-1]]), joined
     return np.where(np.arange(len(values)) < rows[begin], np.nan, values), joined
 
@@ -222,7 +222,7 @@ def _calibrated(values: Floats, step: float) -> tuple[Line, float, float, float]
     # Rows before the window may have been of another kind, so lines through them are not judged.
     cuts = [end - rows - back * rows // 2 for back in range(1, EARLIER_WINDOWS + 1)]
     splits += [(cut - rows, cut, cut + rows // 2) for cut in cuts if cut >= rows]
-    errors = [-LEAST_FACTOR * Z_80, LEAST_FACTOR * Z_80] * (PRIOR_ERRORS // 2)
+    errors = [-MIN_FACTOR * Z_80, MIN_FACTOR * Z_80] * (PRIOR_ERRORS // 2)
     for begin, cut, until in splits:
         seen, came = _line(values[begin:cut], step), values[cut:until]
         if seen is None or not np.isfinite(came).any():
@@ -234,7 +234,7 @@ def _calibrated(values: Floats, step: float) -> tuple[Line, float, float, float]
             errors.append(off / expected)
     low, high = np.quantile(errors, [0.1, 0.9]) / Z_80
     bent = _bent(line, _line(values[-rows : end - rows // 2], step), _line(values[end - rows // 2 :], step))
-    return line, max(LEAST_FACTOR, -float(low)), max(LEAST_FACTOR, float(high)), bent
+    return line, max(MIN_FACTOR, -float(low)), max(MIN_FACTOR, float(high)), bent
 
 
 def _bent(line: Line, older: Line | None, newer: Line | None) -> float:
@@ -242,7 +242,7 @@ def _bent(line: Line, older: Line | None, newer: Line | None) -> float:
     if older is None or newer is None or not line.slope:
         return 1.0
     change = np.hypot(newer.slope - older.slope, np.hypot(newer.slope_error, older.slope_error))
-    return float(np.clip(2 * change / abs(line.slope), LEAST_BENT, 1.0))
+    return float(np.clip(2 * change / abs(line.slope), MIN_BENT, 1.0))
 
 
 def _best_line(values: Floats, step: float) -> tuple[Line, int]:
@@ -275,7 +275,7 @@ def _line(values: Floats, step: float) -> Line | None:
     x = np.where(np.isnan(y), np.nan, x)
     full = np.isfinite(y).any(axis=1)
     n = int(full.sum())
-    if n < LEAST_BLOCKS:
+    if n < MIN_BLOCKS:
         return None
     y, x = np.nanmedian(y[full], axis=1), np.nanmedian(x[full], axis=1)
     slope, _, low, high = theilslopes(y, x, 0.8)

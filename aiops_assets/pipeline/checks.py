@@ -26,7 +26,7 @@ from aiops_assets.timeseries.quality import FULL_DAY, too_little
 from aiops_assets.views.catalog import View
 
 NOTABLE_MISSING = 0.1
-MOST_OUT_OF_BOUNDS = 0.01
+MAX_OUT_OF_BOUNDS = 0.01
 """Largest share of rows out of bounds: single readings are wrong in every cluster, more are a wrong unit."""
 
 
@@ -85,7 +85,7 @@ def training_set_checks(view: View, source: str = "") -> dg.AssetChecksDefinitio
         outside = view.out_of_bounds(rows)
         share = max(outside.values(), default=0) / len(rows)
         problem = f"{share:.1%} of rows outside the bounds: {outside}; is a unit wrong?"
-        yield result("bounds", problem if share > MOST_OUT_OF_BOUNDS else "", rows_outside=sum(outside.values()))
+        yield result("bounds", problem if share > MAX_OUT_OF_BOUNDS else "", rows_outside=sum(outside.values()))
 
         requested, found = record.anomaly_rate, float(rows["label"].mean())
         wrong = abs(found - requested) * len(rows) > view.label_tolerance(rows, requested)

@@ -6,7 +6,7 @@ from aiops_assets.datasets.selection import active_models
 from aiops_assets.errors import SettingsError
 from aiops_assets.settings import Settings
 
-MOST_PODS = 3
+MAX_PODS = 3
 """Most concurrent steps of a run: all models at once would request a dozen CPUs of a namespace."""
 
 
@@ -33,4 +33,4 @@ def steps_executor(settings: Settings) -> dg.ExecutorDefinition:
             code="no_dagster_k8s",
             models=settings.gpu_models,
         ) from error
-    return k8s_job_executor.configured({"max_concurrent": MOST_PODS}, name="k8s")
+    return k8s_job_executor.configured({"max_concurrent": MAX_PODS}, name="k8s")

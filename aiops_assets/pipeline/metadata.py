@@ -7,13 +7,13 @@ import dagster as dg
 
 from aiops_assets.storage.records import SourceReport
 
-MOST_PICTURE_BYTES = 37_000
+MAX_PICTURE_BYTES = 37_000
 """Largest PNG, bytes: with Base64 it is a third larger, and the UI shows pictures in metadata below 50 kB."""
 
 
 def picture(png: bytes) -> dg.MarkdownMetadataValue:
     """A PNG as inline picture in Markdown."""
-    if len(png) > MOST_PICTURE_BYTES:
+    if len(png) > MAX_PICTURE_BYTES:
         return dg.MetadataValue.md(f"_picture left out: {len(png)} bytes_")
     return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
 

@@ -11,7 +11,7 @@ import dagster as dg
 from aiops_assets.errors import SettingsError
 from aiops_assets.pipeline.keys import HANDED_OVER_AS
 from aiops_assets.prometheus.access import Access
-from aiops_assets.prometheus.answers import MOST_SERIES
+from aiops_assets.prometheus.answers import MAX_SERIES
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import Compression, RequestsTransport
 from aiops_assets.settings import Settings
@@ -100,7 +100,7 @@ class PrometheusResource(dg.ConfigurableResource[None]):
     proxy_user: str = ""
     proxy_password_file: str = ""
     matcher: str = ""
-    max_series: int = MOST_SERIES
+    max_series: int = MAX_SERIES
     max_concurrent: int = 2
 
     @contextmanager

@@ -12,8 +12,8 @@ from aiops_assets.masking import Secret, Secrets, basic_credentials, secrets_of_
 
 TENANT_HEADER = "X-Scope-OrgID"
 """By which Mimir, Cortex and Loki tell tenants apart."""
-MOST_HEADERS = 50
-MOST_VALUE_CHARACTERS = 8000
+MAX_HEADERS = 50
+MAX_VALUE_CHARACTERS = 8000
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
@@ -152,7 +152,7 @@ def read_headers(path: Path) -> dict[str, str]:
         value = value.strip(" \t")
         if not colon or not _NAME.fullmatch(name):
             raise refused(f"line {number} is not of the form Name: value")
-        if not _VALUE.fullmatch(value) or len(value) > MOST_VALUE_CHARACTERS:
+        if not _VALUE.fullmatch(value) or len(value) > MAX_VALUE_CHARACTERS:
             raise refused(f"line {number}: {name} must have a value of printable ASCII characters")
         if value[0] in "\"'" and value[-1] == value[0]:
             raise refused(f"line {number}: write the value of {name} without quotes, which would be sent")
@@ -161,8 +161,8 @@ def read_headers(path: Path) -> dict[str, str]:
         if name.lower() in map(str.lower, headers):
             raise refused(f"line {number}: {name} is set twice")
         headers[name] = value
-    if not 0 < len(headers) <= MOST_HEADERS:
-        raise refused(f"it has {len(headers)} headers, must have 1 to {MOST_HEADERS}")
+    if not 0 < len(headers) <= MAX_HEADERS:
+        raise refused(f"it has {len(headers)} headers, must have 1 to {MAX_HEADERS}")
     return headers
 
 

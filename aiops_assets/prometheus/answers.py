@@ -16,9 +16,9 @@ from aiops_assets.prometheus.wording import one_line, query_note
 
 Floats = npt.NDArray[np.float64]
 
-MOST_SERIES = 100_000
+MAX_SERIES = 100_000
 """Series of one answer: more would be gigabytes of names and day files, and no model is trained on them."""
-MOST_NAME_CHARACTERS = 65_536
+MAX_NAME_CHARACTERS = 65_536
 """Labels of one series as JSON; servers limit a label's value to a few kilobytes."""
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 ABOUT_THE_QUERY = re.compile(r"PromQL (info|warning): |\d+ more info annotations omitted")
@@ -35,7 +35,7 @@ def series_name(labels: dict[str, str]) -> str:
     return CANONICAL.encode(labels)
 
 
-def read_vector(answer: Answer, promql: str, most_series: int = MOST_SERIES) -> list[tuple[dict[str, str], float]]:
+def read_vector(answer: Answer, promql: str, most_series: int = MAX_SERIES) -> list[tuple[dict[str, str], float]]:
     """Labels and value of each series of an instant query's answer; NaN for a NaN or infinite value.
 
     Raises:
@@ -65,7 +65,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_result(
-    answer: Answer, document: dict[str, Any] | None, promql: str, kind: str, most_series: int = MOST_SERIES
+    answer: Answer, document: dict[str, Any] | None, promql: str, kind: str, most_series: int = MAX_SERIES
 ) -> list[Any]:
     """The ``result`` of a complete, successful answer of the requested kind (``vector``, ``matrix``).
 
@@ -187,8 +187,8 @@ def _checked_name(item: dict[str, Any], labels: dict[str, str], promql: str) -> 
     problem = ""
     if isinstance(item, Repeated) or isinstance(labels, Repeated):
         code, problem = "repeated_key", "gives a key twice"
-    elif len(name) > MOST_NAME_CHARACTERS:
-        code, problem = "long_labels", f"has more than {MOST_NAME_CHARACTERS} characters of labels"
+    elif len(name) > MAX_NAME_CHARACTERS:
+        code, problem = "long_labels", f"has more than {MAX_NAME_CHARACTERS} characters of labels"
     elif not _is_text(name):
         code, problem = "not_text", "has labels that are not valid Unicode"
     if problem:

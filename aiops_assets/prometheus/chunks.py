@@ -6,9 +6,9 @@ from itertools import pairwise
 
 from aiops_assets.timeseries.series import DAY_SECONDS, EPOCH
 
-MOST_POINTS = 11_000
+MAX_POINTS = 11_000
 """Most instants of a range query; Prometheus rejects more."""
-MOST_SAMPLES = 300_000
+MAX_SAMPLES = 300_000
 """Most instants times series of an answer, about 7 MB; larger answers are not faster and cost memory."""
 
 
@@ -66,7 +66,7 @@ def plan_chunks(start: datetime, end: datetime, step_seconds: int, series: int =
 def _edges(first: int, stop: int, step_seconds: int, series: int) -> list[int]:
     """Unix seconds at which chunks may be cut, from the midnight at or before ``first``."""
     day_points = DAY_SECONDS // step_seconds
-    most = max(min(MOST_POINTS, MOST_SAMPLES // series), 1)
+    most = max(min(MAX_POINTS, MAX_SAMPLES // series), 1)
     midnight = first // DAY_SECONDS * DAY_SECONDS
     if day_points <= most:
         return list(range(midnight, stop, most // day_points * DAY_SECONDS))

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import PrometheusAnswerError, PrometheusError, PrometheusTooMuch
-from aiops_assets.prometheus.answers import MOST_SERIES, Floats, check_number, parsed, read_vector
+from aiops_assets.prometheus.answers import MAX_SERIES, Floats, check_number, parsed, read_vector
 from aiops_assets.prometheus.chunks import Chunk, plan_chunks
 from aiops_assets.prometheus.matrix import Matrix, read_matrix
 from aiops_assets.prometheus.retry import Retry
@@ -31,7 +31,7 @@ COMPLETE = {"dedup": "true", "partial_response": "false", "max_source_resolution
 TIMEOUT_SHARE = 0.9
 """Evaluation time allowed to the server, as a share of the transport's timeout: a slow query then fails with an error
 for which the client halves the range."""
-MOST_REQUESTS = 1000
+MAX_REQUESTS = 1000
 """Requests in place of one for a chunk, when the server's limit is so low that it is halved again and again."""
 RETRY = Retry()
 
@@ -50,7 +50,7 @@ class PrometheusClient:
         retry: Retry = RETRY,
         ahead: int = 2,
         matchers: str = "",
-        most_series: int = MOST_SERIES,
+        most_series: int = MAX_SERIES,
     ) -> None:
         """Create a client; no request is sent yet.
 
@@ -246,7 +246,7 @@ class PrometheusClient:
             return [(chunk, self._ask("/api/v1/query_range", {"query": promql, **bounds}, read, abandoned))]
         except PrometheusTooMuch as error:
             helps = chunk.end - chunk.start > error.facts.get("least_seconds", 0)
-            if chunk.points < 2 or not helps or sent >= MOST_REQUESTS:
+            if chunk.points < 2 or not helps or sent >= MAX_REQUESTS:
                 raise
         return [part for half in chunk.halves() for part in self._parts(promql, half, abandoned, requests)]
 

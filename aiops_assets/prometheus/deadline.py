@@ -23,9 +23,9 @@ from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-MOST_HEAD_BYTES = 1 << 16
+MAX_HEAD_BYTES = 1 << 16
 """Longest status line and headers together, those of interim answers (1xx) included."""
-LEAST_SECONDS = 0.001
+MIN_SECONDS = 0.001
 """Shortest time-out of a socket: 0 would mean not to wait at all."""
 
 
@@ -61,7 +61,7 @@ class Deadline:
         left = self._ends - time.monotonic()
         if left <= 0:
             raise TimeoutError("timed out: the deadline of the request has passed")
-        return max(LEAST_SECONDS, min(left, self._silence))
+        return max(MIN_SECONDS, min(left, self._silence))
 
 
 class DeadlineAdapter(HTTPAdapter):
@@ -158,7 +158,7 @@ class _Reader(io.RawIOBase):
         if self.head_bytes_left is not None:
             self.head_bytes_left -= n
             if self.head_bytes_left < 0:
-                raise http.client.HTTPException(f"headers of more than {MOST_HEAD_BYTES} bytes")
+                raise http.client.HTTPException(f"headers of more than {MAX_HEAD_BYTES} bytes")
         return n
 
     def makefile(self, mode: str) -> io.BufferedReader:
@@ -178,7 +178,7 @@ class _Response(http.client.HTTPResponse):
         super().__init__(cast(Any, self._reader), *args, **kwargs)
 
     def begin(self) -> None:
-        self._reader.head_bytes_left = MOST_HEAD_BYTES
+        self._reader.head_bytes_left = MAX_HEAD_BYTES
         super().begin()
         self._reader.head_bytes_left = None
         # urllib3 logs what it cannot read of headers, and so what the server echoes there.

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from aiops_assets.errors import PrometheusAnswerError
-from aiops_assets.prometheus.answers import MOST_SERIES, Floats, notes_of, parsed, read_result, samples, series_of
+from aiops_assets.prometheus.answers import MAX_SERIES, Floats, notes_of, parsed, read_result, samples, series_of
 from aiops_assets.prometheus.transport import Answer
 from aiops_assets.prometheus.wording import one_line, query_note
 
@@ -64,7 +64,7 @@ def read_matrix(
     points: int,
     step_seconds: int,
     *,
-    most_series: int = MOST_SERIES,
+    most_series: int = MAX_SERIES,
     fast: bool = True,
 ) -> Matrix:
     """The series of a range query's answer.
@@ -114,7 +114,7 @@ def _read_json(answer: Answer, promql: str, most_series: int) -> _Samples:
     return _Samples(tuple(names), lengths, np.concatenate(times), np.concatenate(values), notes_of(document or {}))
 
 
-def _read_text(answer: Answer, promql: str, digits: int, most_series: int = MOST_SERIES) -> _Samples | None:
+def _read_text(answer: Answer, promql: str, digits: int, most_series: int = MAX_SERIES) -> _Samples | None:
     """The same, cut out of the text; ``None`` where the text is not exactly in the form that servers write.
 
     Args:

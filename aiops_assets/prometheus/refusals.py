@@ -23,7 +23,7 @@ GATEWAY_STATUSES = (408, 429, 502, 503, 504)
 """HTTP statuses with which a server or a proxy says that a later request may succeed."""
 OWN_TIMEOUTS = (408, 502, 504)
 """Statuses of a proxy about itself: what its page says is not a limit of the server."""
-MOST_SEARCHED = 10_000
+MAX_SEARCHED = 10_000
 """Characters of a text that are searched for words of a limit; Thanos puts the names of its stores before them."""
 
 _TAGS = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -83,7 +83,7 @@ def refusal(answer: Answer, document: dict[str, Any] | None, promql: str) -> Pro
         return access
     if document is not None:
         return _stated_error(answer, document, text, promql)
-    searched = answer.body[:MOST_SEARCHED].decode("utf-8", "replace")
+    searched = answer.body[:MAX_SEARCHED].decode("utf-8", "replace")
     if status >= 400 and status not in OWN_TIMEOUTS and (limit := limit_in(searched)):
         return _limited(answer, f"HTTP {status}: {text}", limit, promql, text=text, status=status)
     if status in GATEWAY_STATUSES:
@@ -118,7 +118,7 @@ def _stated_error(answer: Answer, document: dict[str, Any], text: str, promql: s
     status, kind = answer.status, one_line(document.get("errorType"))
     stated = f"HTTP {status}, {kind}: {text}"
     facts = {"status": status, "error_type": kind, "text": text}
-    if limit := limit_in(str(document.get("error"))[:MOST_SEARCHED]):
+    if limit := limit_in(str(document.get("error"))[:MAX_SEARCHED]):
         return _limited(answer, stated, limit, promql, **facts)
     if status in (429, 502, 504) or kind == "unavailable":
         cause = "the server of PROMETHEUS_URL is overloaded or starting"

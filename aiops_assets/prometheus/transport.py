@@ -30,12 +30,12 @@ from aiops_assets.prometheus.access import Access, Credentials
 from aiops_assets.prometheus.deadline import Deadline, DeadlineSession
 
 READ_BYTES = 1 << 20
-MOST_BODY_BYTES = 64 << 20
+MAX_BODY_BYTES = 64 << 20
 """A day of 1,000 series at 5 minutes is 7 MB of JSON: a longer body is requested in halves."""
 TIMEOUT_SECONDS = 30.0
-MOST_TEXT_BYTES = 1 << 18
+MAX_TEXT_BYTES = 1 << 18
 """What is kept of a body that is not JSON: messages quote its beginning."""
-MOST_REASON = 500
+MAX_REASON = 500
 """Characters of what is quoted when there is no answer."""
 Compression = Literal["identity", "gzip"]
 
@@ -91,7 +91,7 @@ class RequestsTransport:
         ca_file: Path | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
         deadline_seconds: float = 120,
-        most_body_bytes: int = MOST_BODY_BYTES,
+        most_body_bytes: int = MAX_BODY_BYTES,
         compression: Compression = "identity",
     ) -> None:
         """Create a transport; no request is sent yet.
@@ -171,7 +171,7 @@ class RequestsTransport:
             shown = {name.lower(): mask.masked(value) for name, value in response.headers.items()}
             body = self._body(response, shown.get("content-encoding", "identity"))
         if not looks_like_json(body):
-            body = body[:MOST_TEXT_BYTES]
+            body = body[:MAX_TEXT_BYTES]
         return Answer(response.status_code, shown, mask.masked_body(body))
 
     @contextmanager
@@ -226,7 +226,7 @@ class RequestsTransport:
             )
         # Servers get their own words into it: a status line, a proxy's reason.
         reason = secrets.masked(reason_of(error))
-        reason = reason if len(reason) <= MOST_REASON else f"{reason[:MOST_REASON]}..."
+        reason = reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}..."
         through = f" through PROMETHEUS_PROXY={self._access.proxy}" if self._access.proxy else ""
         # A handshake that the other side cuts off is a network error; every other TLS failure a wrong setting.
         # That with a proxy is wrapped in another error.

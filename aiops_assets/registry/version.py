@@ -20,7 +20,7 @@ from aiops_assets.storage.records import Manifest
 from aiops_assets.storage.remembered import Remembered
 from aiops_assets.storage.served import ServedModels
 
-MOST_VERSIONS = 16
+MAX_VERSIONS = 16
 """Number of versions kept in memory: two of each model and some more. A forecaster's hold-out forecast is 3 MB."""
 
 
@@ -224,7 +224,7 @@ class Version(Generic[Model, Prediction]):
         return digest_of(self.served.storage, path) == manifest.files.get(self.family.model_file)
 
 
-_memories: Remembered[tuple[str, str, Family[Any, Any], int, str], _Memory[Any, Any]] = Remembered(MOST_VERSIONS)
+_memories: Remembered[tuple[str, str, Family[Any, Any], int, str], _Memory[Any, Any]] = Remembered(MAX_VERSIONS)
 
 
 def version_of(

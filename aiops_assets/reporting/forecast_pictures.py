@@ -20,8 +20,8 @@ MARKS = "osD^vPX*"
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:pink", "tab:olive", "tab:cyan")
 """Colours of metrics; the nominal coverage is grey."""
 DETAIL = ((2, 144), (1, 144), (1, 48))
-"""(number of forecast origins, points per line) to try in turn, until the picture is no larger than ``MOST_BYTES``."""
-MOST_BYTES = 37_000
+"""(number of forecast origins, points per line) to try in turn, until the picture is no larger than ``MAX_BYTES``."""
+MAX_BYTES = 37_000
 """Largest picture that the Dagster UI shows, bytes of PNG."""
 BAND, MEDIAN, THEIRS = "#aac8e8", "tab:blue", "tab:orange"
 
@@ -42,7 +42,7 @@ def fan_chart(
     # Two forecasters over two days are too many lines.
     for n_origins, points in DETAIL[0 if other is None else 1 :]:
         png = _fans(forecasts, origins[:n_origins], points, title, other, other_name)
-        if len(png) <= MOST_BYTES:
+        if len(png) <= MAX_BYTES:
             break
     return png
 

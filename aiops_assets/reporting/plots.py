@@ -17,9 +17,9 @@ KIND_COLOURS = {
     "restart_storm": "tab:purple",
     "network_burst": "tab:green",
 }
-MOST_DAYS_IN_FIGURES = 14
+MAX_DAYS_IN_FIGURES = 14
 """Most days for which the cells of a coverage map have room for numbers."""
-MOST_POINTS = 1500
+MAX_POINTS = 1500
 """Most points of a line that can be told apart."""
 
 
@@ -74,7 +74,7 @@ def coverage_map(shares: Mapping[str, Sequence[float]], days: Sequence[date]) ->
         values = np.array(list(shares.values())).reshape(len(shares), len(days))
         axis.pcolormesh(values, cmap="RdYlGn", vmin=0.0, vmax=1.0, edgecolors="white", linewidth=0.5, alpha=0.55)
         axis.invert_yaxis()
-        if len(days) <= MOST_DAYS_IN_FIGURES:
+        if len(days) <= MAX_DAYS_IN_FIGURES:
             for (row, column), share in np.ndenumerate(values):
                 axis.text(column + 0.5, row + 0.5, f"{share:.0%}", fontsize=5, ha="center", va="center")
         axis.set_yticks(np.arange(len(shares)) + 0.5, [name.replace("_", " ") for name in shares], fontsize=6)
@@ -194,7 +194,7 @@ def score_timeline(timeline: pd.DataFrame, title: str) -> bytes:
         timeline: ``timestamp``, ``score``, ``alert``, ``split`` ("train" or "test") and ``label``, in order of time.
         title: title of the picture.
     """
-    bins = np.arange(len(timeline)) * min(MOST_POINTS, len(timeline)) // len(timeline)
+    bins = np.arange(len(timeline)) * min(MAX_POINTS, len(timeline)) // len(timeline)
     marks = timeline.assign(train=timeline["split"] == "train").groupby(bins)
     shown = marks.agg({"timestamp": "first", "score": "max", "alert": "any", "train": "all", "label": "max"})
     times = shown["timestamp"].dt.tz_localize(None).to_numpy()

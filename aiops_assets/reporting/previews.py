@@ -9,10 +9,10 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-MOST_CHARACTERS = 999
+MAX_CHARACTERS = 999
 COLUMNS, HEIGHT = 60, 28
 """Of a timeline, and the height of its columns, in units of the picture."""
-MOST_FIGURES, MOST_NAME = 5, 14
+MAX_FIGURES, MAX_NAME = 5, 14
 _ENCODED = str.maketrans({"<": "%3C", ">": "%3E", "#": "%23", "&": "%26", '"': "%22", "\n": " "})
 
 
@@ -46,14 +46,14 @@ def timeline(values: npt.ArrayLike, marks: npt.ArrayLike | None = None) -> str:
 
 def bars(figures: Mapping[str, float], beside: Mapping[str, float]) -> str:
     """Figures of two models beside each other: the first in blue, the other in grey. Markdown; empty for no figure."""
-    names = [name for name in figures if np.isfinite(figures[name])][:MOST_FIGURES]
+    names = [name for name in figures if np.isfinite(figures[name])][:MAX_FIGURES]
     if not names:
         return ""
     highest = max(abs(value) for name in names for value in (figures[name], beside.get(name, 0.0))) or 1.0
     drawn = ""
     for row, name in enumerate(names):
         top = 12 * row
-        drawn += f"<text x='0' y='{top + 7}'>{escape(name.replace('_', ' ')[:MOST_NAME])}</text>"
+        drawn += f"<text x='0' y='{top + 7}'>{escape(name.replace('_', ' ')[:MAX_NAME])}</text>"
         sides = [(top, figures[name], "steelblue"), (top + 5, beside.get(name, 0.0), "silver")]
         for y, value, colour in sides:
             drawn += f"<path d='M45 {y + 3}h{75 * abs(value) / highest:.1f}' stroke='{colour}'/>"

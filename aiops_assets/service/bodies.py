@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, C
 
 from aiops_assets.engine.samples import Sample
 
-MOST_NAME = 512
+MAX_NAME = 512
 YEARS = range(1970, 2200)
 """Valid years of a sample's time: others come from a clock that is not set, and no grid can hold them."""
 
@@ -40,7 +40,7 @@ def _no_text(value: object) -> object:
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0, allow_inf_nan=False)]
 Time = Annotated[datetime | None, BeforeValidator(_no_time), AfterValidator(_with_offset)]
-Name = Annotated[str, Field(min_length=1, max_length=MOST_NAME, strict=True)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, strict=True)]
 Event = Annotated[str, Field(strict=True)] | dict[str, Any]
 Events = Annotated[list[Event], BeforeValidator(_list)]
 

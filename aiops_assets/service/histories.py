@@ -26,7 +26,7 @@ REFRESH_SECONDS = 60.0
 PATIENCE_SECONDS = 1.5
 """Longest time that a request waits for pods that were not requested before."""
 REMEMBERED_SECONDS = 900.0
-MOST_PODS = 500
+MAX_PODS = 500
 """Most pods that are kept; a week of each is 80 kB."""
 
 Histories = Mapping[str, pd.DataFrame]
@@ -89,7 +89,7 @@ class LakeHistories:
         """Read the week of all recently requested pods; ``problem`` states what cannot be read."""
         with self._changed:
             since = monotonic() - REMEMBERED_SECONDS
-            lately = sorted((when, name) for name, when in self._requested.items() if when > since)[-MOST_PODS:]
+            lately = sorted((when, name) for name, when in self._requested.items() if when > since)[-MAX_PODS:]
             self._requested = {name: when for when, name in lately}
             names = frozenset(self._requested)
         found: Histories = {}

@@ -25,7 +25,7 @@ from aiops_assets.timeseries.engine_layouts import LAYERS
 from aiops_assets.timeseries.history import STEP_SECONDS, history_of, steps_a_day
 
 ANOMALY, NORMAL = -1, 1
-MOST_WINDOWS, MOST_WINDOW_ROWS = 128, 50_000
+MAX_WINDOWS, MAX_WINDOW_ROWS = 128, 50_000
 """Most windows and rows of one request: seconds of work, within the engine's timeout."""
 INLINE_ROWS = 64
 """Most rows that the row detector scores in less time than it takes to start a thread."""
@@ -90,8 +90,8 @@ def _engine_rows(ready: ReadyModel, instances: object, horizon: int, now: dateti
 
 def _windows(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> Answer:
     windows = windows_of(instances, ready.manifest.width, ready.family.least_rows)
-    if len(windows) > MOST_WINDOWS or sum(map(len, windows)) > MOST_WINDOW_ROWS:
-        raise DataError(f"{len(windows)} windows: at most {MOST_WINDOWS}, of {MOST_WINDOW_ROWS} rows together, at once")
+    if len(windows) > MAX_WINDOWS or sum(map(len, windows)) > MAX_WINDOW_ROWS:
+        raise DataError(f"{len(windows)} windows: at most {MAX_WINDOWS}, of {MAX_WINDOW_ROWS} rows together, at once")
     return _WINDOW_PREDICTORS[ready.family.task.name](ready, windows, horizon, now)
 
 

@@ -12,7 +12,7 @@ from aiops_assets.errors import DataError, SchemaError
 Floats = npt.NDArray[np.float64]
 NUMBERS = {int, float}
 KINDS = {type(None): "null", str: "text", bool: "true or false", dict: "an object", list: "a list", float: "a number"}
-MOST_DIMENSIONS = 3
+MAX_DIMENSIONS = 3
 DATATYPES = ("FP64", "FP32", "INT64", "INT32")
 """Supported datatypes of tensors in the V2 protocol."""
 
@@ -78,8 +78,8 @@ def tensor(given: object) -> list[object]:
     shape, datatype, data = (inputs[0].get(name) for name in ("shape", "datatype", "data"))
     if datatype not in DATATYPES:
         raise SchemaError(f"inputs[0].datatype: expected one of {', '.join(DATATYPES)}")
-    if type(shape) is not list or not 0 < len(shape) <= MOST_DIMENSIONS:
-        raise SchemaError(f"inputs[0].shape: expected a list of 1 to {MOST_DIMENSIONS} integers")
+    if type(shape) is not list or not 0 < len(shape) <= MAX_DIMENSIONS:
+        raise SchemaError(f"inputs[0].shape: expected a list of 1 to {MAX_DIMENSIONS} integers")
     if any(type(n) is not int or n < 1 for n in shape):
         raise SchemaError("inputs[0].shape: expected positive integers")
     flat = _filled_list(data, "inputs[0].data", "a list of numbers")

@@ -31,7 +31,7 @@ from aiops_assets.service.ready import ReadyModel
 from aiops_assets.service.versions import NOTHING, VersionSource
 from aiops_assets.storage.records import ChampionMove
 
-MOST_WAIT_SECONDS = 300.0
+MAX_WAIT_SECONDS = 300.0
 """Longest wait between attempts to load a version that cannot be loaded."""
 ONLY_MODEL = "model"
 """Name by which the engine requests the model of a predictor with a single one."""
@@ -163,7 +163,7 @@ class ModelPool:
         except AiopsError as error:
             if not _storage_is_away(error):
                 wait = failed.wait * 2 if failed and failed.sha256 == champion.manifest_sha256 else self._poll_seconds
-                wait = min(wait, MOST_WAIT_SECONDS)
+                wait = min(wait, MAX_WAIT_SECONDS)
                 self._failed[name] = _Failed(champion.manifest_sha256, wait, monotonic() + wait)
                 self._instruments.load_failures.labels(name).inc()
             kept = f"; version {now.champion.version} is still served" if now else ""

@@ -11,7 +11,7 @@ from aiops_assets.service.answers import Problem
 
 Body = TypeVar("Body", bound=BaseModel)
 
-MOST_PROBLEMS = 5
+MAX_PROBLEMS = 5
 """Most problems that one error names."""
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The request is not valid; `error` states why."},
@@ -52,8 +52,8 @@ def parsed(model: type[Body], data: bytes) -> Body:
         return model.model_validate_json(data)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        places = [_place(one["loc"]) + one["msg"].removeprefix("Value error, ") for one in found[:MOST_PROBLEMS]]
-        more = f"; and {len(found) - MOST_PROBLEMS} more" if len(found) > MOST_PROBLEMS else ""
+        places = [_place(one["loc"]) + one["msg"].removeprefix("Value error, ") for one in found[:MAX_PROBLEMS]]
+        more = f"; and {len(found) - MAX_PROBLEMS} more" if len(found) > MAX_PROBLEMS else ""
         raise SchemaError("; ".join(places) + more) from None
 
 

@@ -11,8 +11,8 @@ from aiops_assets.storage.records import ChampionMove, ChampionRecord, Veto
 from aiops_assets.storage.storage import Storage
 
 CHAMPION = "champion.json"
-MOST_HISTORY = 100
-MOST_VETOES = 100
+MAX_HISTORY = 100
+MAX_VETOES = 100
 
 FilesOf = Callable[[ChampionMove, str], dict[str, str]]
 
@@ -71,8 +71,8 @@ class ChampionRecords:
                 # A veto by files would also hit the new champion if both versions have equal files.
                 veto = _veto(left, {} if theirs == dict(files) else theirs, move)
                 kept = (veto, *(other for other in kept if other.version != left.version))
-            history = (record.champion, *record.history)[:MOST_HISTORY]
-            moved = ChampionRecord(name=name, champion=move, history=history, vetoed=kept[:MOST_VETOES])
+            history = (record.champion, *record.history)[:MAX_HISTORY]
+            moved = ChampionRecord(name=name, champion=move, history=history, vetoed=kept[:MAX_VETOES])
         try:
             self.storage.compare_and_swap(self._path(name), content, moved.to_bytes())
         except ConflictError:

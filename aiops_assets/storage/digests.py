@@ -8,8 +8,8 @@ from aiops_assets.storage.records import sha256 as sha256
 from aiops_assets.storage.remembered import Remembered
 from aiops_assets.storage.storage import Storage
 
-MOST_FILES = 512
-_known: Remembered[tuple[str, str], tuple[str, str]] = Remembered(MOST_FILES)
+MAX_FILES = 512
+_known: Remembered[tuple[str, str], tuple[str, str]] = Remembered(MAX_FILES)
 """URL of the storage and path -> signature and digest."""
 
 

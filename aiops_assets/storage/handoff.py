@@ -11,7 +11,7 @@ from aiops_assets.storage.records import Record, SourceReport, SyntheticRecipe
 from aiops_assets.storage.storage import Storage
 
 Kind = TypeVar("Kind", bound=Record)
-MOST_RUNS = 10
+MAX_RUNS = 10
 """Number of runs whose references are kept."""
 ATTEMPTS = 10
 
@@ -76,7 +76,7 @@ class Handoffs:
             before, entries = self._read(key)
             kept = {run: value for run, value in entries.items() if run != run_id}
             newest = {run_id: reference.model_dump(mode="json"), **kept}
-            text = json.dumps(dict(list(newest.items())[:MOST_RUNS]), indent=2)
+            text = json.dumps(dict(list(newest.items())[:MAX_RUNS]), indent=2)
             try:
                 self.storage.compare_and_swap(self._path(key), before, text.encode())
             except ConflictError:

@@ -17,7 +17,7 @@ from aiops_assets.storage.records import Record
 from aiops_assets.storage.storage import Storage
 
 METADATA_KEY = b"aiops"
-MOST_FILES = 50
+MAX_FILES = 50
 """Number of files kept per model: a year of weekly windows."""
 FILE_NAME = re.compile(r"(\d{4}-\d\d-\d\d)__v(\d+)__v(\d+)\.parquet")
 
@@ -80,7 +80,7 @@ class ShadowScores:
         folder = self.folder(record.name)
         self.storage.write(f"{folder}/{record.file_name}", _encoded(record, scores))
         self.storage.sweep(folder)
-        old = [name for name in self.files(record.name) if name != record.file_name][: -(MOST_FILES - 1)]
+        old = [name for name in self.files(record.name) if name != record.file_name][: -(MAX_FILES - 1)]
         for name in old:
             self.storage.remove(f"{folder}/{name}")
         return old

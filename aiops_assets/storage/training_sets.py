@@ -13,9 +13,9 @@ from aiops_assets.storage.storage import Storage
 from aiops_assets.timeseries.schema import content_digest
 
 ROWS, RECORD = "rows.parquet", "record.json"
-MOST_SETS = 6
+MAX_SETS = 6
 """Number of sets kept in memory: per view the newest and the champion's, some 10 MB each."""
-_read: Remembered[tuple[str, str], tuple[str, pd.DataFrame]] = Remembered(MOST_SETS)
+_read: Remembered[tuple[str, str], tuple[str, pd.DataFrame]] = Remembered(MAX_SETS)
 """(URL of the storage, path) -> (digest of the file, rows)."""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from aiops_assets.timeseries.series import Floats
 
 HARMONICS = 3
-MOST_JUMPS = 6
+MAX_JUMPS = 6
 """The level of a series (a fortnight is generated) jumps so many times at most."""
 
 
@@ -55,7 +55,7 @@ def _wander(rng: np.random.Generator, rows: int, day: int) -> Floats:
 
 def _jumps(rng: np.random.Generator, rows: int) -> Floats:
     level = np.zeros(rows)
-    for at in rng.integers(0, rows, rng.integers(0, MOST_JUMPS + 1)):
+    for at in rng.integers(0, rows, rng.integers(0, MAX_JUMPS + 1)):
         level[at:] += rng.normal()
     return level
 

@@ -22,7 +22,7 @@ HEALTHY_LEVELS = {
     POD_MEMORY.name: (0.2, 0.7),
 }
 HEALTHY_NOISE = (0.005, 0.05)
-MOST_HEALTHY_RESTARTS = 20
+MAX_HEALTHY_RESTARTS = 20
 
 
 def healthy_rows(n: int, seed: int) -> Floats:
@@ -40,7 +40,7 @@ def healthy_histories(n: int, rng: np.random.Generator) -> dict[str, Floats]:
     for metric, (low, high) in HEALTHY_LEVELS.items():
         level = rng.uniform(low, high, (n, 1))
         histories[metric] = level * (1 + rng.uniform(*HEALTHY_NOISE, (n, 1)) * rng.standard_normal((n, HISTORY)))
-    counts = rng.integers(0, MOST_HEALTHY_RESTARTS + 1, (n, 1)).astype(np.float64)
+    counts = rng.integers(0, MAX_HEALTHY_RESTARTS + 1, (n, 1)).astype(np.float64)
     histories[RESTARTS.name] = np.repeat(counts, HISTORY, axis=1)
     return histories
 

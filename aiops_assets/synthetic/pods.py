@@ -35,7 +35,7 @@ NOISE = (0.005, 0.06)
 """Standard deviation from minute to minute as a share of the level."""
 RESTARTS_PER_MINUTE = 0.01 / 5
 """ADR-052's Poisson rate of 0.01 belongs to its 5-minute samples."""
-MOST_EARLIER_RESTARTS = 22
+MAX_EARLIER_RESTARTS = 22
 
 
 def generate(n_pods: int, days: int, end: pd.Timestamp, seed: int) -> PodSeries:
@@ -113,7 +113,7 @@ def _seasonal(
 
 def _restarts(rng: np.random.Generator, n_pods: int, n_minutes: int) -> Floats:
     """Cumulative counts: whole numbers, (n_pods, n_minutes)."""
-    before = rng.integers(0, MOST_EARLIER_RESTARTS + 1, size=(n_pods, 1))
+    before = rng.integers(0, MAX_EARLIER_RESTARTS + 1, size=(n_pods, 1))
     return (before + rng.poisson(RESTARTS_PER_MINUTE, (n_pods, n_minutes)).cumsum(axis=1)).astype(float)
 
 

@@ -16,7 +16,7 @@ SCRAPE_SECONDS = 60
 """The scrape interval of metrics where no other is set; ``[5m]`` ranges can take no slower one."""
 SCRAPES_OF_A_RATE = 4
 """A rate over fewer scrapes has holes as soon as one is missed or late."""
-LEAST_SCRAPES = 2
+MIN_SCRAPES = 2
 """A rate over less than so many scrape intervals holds a single sample at most instants, and is empty there."""
 
 MEMBERS = "_members"

@@ -25,7 +25,7 @@ LINGERING = 0.7
 """Share of its limit down to which a drift that has begun goes on: a trend that crosses the limit is one drift."""
 TESTS = 3
 BINS = 10
-LEAST_SHARE = 0.5
+MIN_SHARE = 0.5
 """Share of a day's samples that a comparison needs."""
 
 
@@ -77,7 +77,7 @@ def day_drift(profile: Profile, seconds: Integers, values: Floats, metrics: int)
     used = np.isfinite(values) & profile.knows(seconds)
     a_day = DAY_SECONDS // profile.step_seconds
     coverage = float(used.sum()) / a_day
-    if coverage < LEAST_SHARE:
+    if coverage < MIN_SHARE:
         return None
     ranks, trained = profile.ranks(seconds[used], values[used]), profile.trained_ranks
     new, old = scores_of(ranks), scores_of(trained)

@@ -24,9 +24,9 @@ import numpy.typing as npt
 
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
-LEAST_DAYS = 3
+MIN_DAYS = 3
 """Fewer days show neither a season nor how much days differ."""
-MOST_DAYS = 28
+MAX_DAYS = 28
 """The newest days of a longer window, so that the season is the present one and the work stays bounded."""
 KNOTS = 48
 """Points of the season, one each half hour."""
@@ -99,7 +99,7 @@ class Profile:
 
 
 def profile_of(seconds: Integers, values: Floats, step_seconds: int) -> Profile | None:
-    """The profile of a metric; ``None`` where fewer than :data:`LEAST_DAYS` days have half of their samples.
+    """The profile of a metric; ``None`` where fewer than :data:`MIN_DAYS` days have half of their samples.
 
     Args:
         seconds: (n,) Unix time of the samples, ascending, on a grid of ``step_seconds``.
@@ -107,7 +107,7 @@ def profile_of(seconds: Integers, values: Floats, step_seconds: int) -> Profile 
         step_seconds: distance of samples; divides a day.
     """
     first, grid = _day_grid(seconds, values, step_seconds)
-    if len(grid) < LEAST_DAYS:
+    if len(grid) < MIN_DAYS:
         return None
     of_day = first[:, np.newaxis] + np.arange(grid.shape[1]) * step_seconds
     rows = _kind(first)
@@ -160,7 +160,7 @@ def _day_grid(seconds: Integers, values: Floats, step_seconds: int) -> tuple[Int
     grid = np.full((len(days), a_day), np.nan)
     grid[row, slot] = values[there]
     full = np.isfinite(grid).sum(axis=1) >= a_day / 2
-    return days[full][-MOST_DAYS:] * DAY_SECONDS, grid[full][-MOST_DAYS:]
+    return days[full][-MAX_DAYS:] * DAY_SECONDS, grid[full][-MAX_DAYS:]
 
 
 def _kind(seconds: Integers) -> Integers:

@@ -9,12 +9,12 @@ import pandas as pd
 from aiops_assets.errors import DataError, SchemaError
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
-LEAST_STEP_SECONDS, MOST_STEP_SECONDS = 10, 3600
+MIN_STEP_SECONDS, MAX_STEP_SECONDS = 10, 3600
 COMMON_STEPS_SECONDS = (10, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1200, 1800, 3600)
 SNAP_SHARE, STEP_TOLERANCE = 0.02, 0.05
 LIMIT = 1e30
 """Values are cut here, far above those of any unit: the square of a larger one might not be finite."""
-MOST_EMPTY_SHARE = 2.0
+MAX_EMPTY_SHARE = 2.0
 """Empty rows that gaps may bring in, as a multiple of the rows so far; above that a gap counts as one step."""
 
 
@@ -70,7 +70,7 @@ def cadence(times: pd.Series) -> int:
     step = common if abs(common - median) <= SNAP_SHARE * common else round(median)
     if not supported(step):
         raise DataError(
-            f"the samples are {step} s apart: from {LEAST_STEP_SECONDS} s to 1 h is supported, resample it",
+            f"the samples are {step} s apart: from {MIN_STEP_SECONDS} s to 1 h is supported, resample it",
             code="bad_cadence",
             step=step,
         )
@@ -79,7 +79,7 @@ def cadence(times: pd.Series) -> int:
 
 def supported(step_seconds: float) -> bool:
     """Whether a cadence is one that detectors take; scrapes jitter: a median of 9.9 s is a cadence of 10 s."""
-    lowest, highest = LEAST_STEP_SECONDS * (1 - STEP_TOLERANCE), MOST_STEP_SECONDS * (1 + STEP_TOLERANCE)
+    lowest, highest = MIN_STEP_SECONDS * (1 - STEP_TOLERANCE), MAX_STEP_SECONDS * (1 + STEP_TOLERANCE)
     return lowest <= step_seconds <= highest
 
 
@@ -124,7 +124,7 @@ def _positions(seconds: Floats, step: int) -> npt.NDArray[np.int64]:
             if far:
                 natural = place + max(round((now - seconds[i - 1]) / step) % day, 1)
             following = max(natural, place + 1)
-            if following - place - 1 > spare + MOST_EMPTY_SHARE * i:
+            if following - place - 1 > spare + MAX_EMPTY_SHARE * i:
                 following, far = place + 1, True
             spare -= following - place - 1
             if far:

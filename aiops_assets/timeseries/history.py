@@ -12,8 +12,8 @@ from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 STEP_SECONDS = 300
 """ADR-052 forecasts in steps of five minutes; finer samples are averaged."""
-LEAST_ROWS = 12
-MOST_DAYS = 60
+MIN_ROWS = 12
+MAX_DAYS = 60
 """Older days are left out: they say little of the next one."""
 
 
@@ -76,10 +76,10 @@ def history_of(frame: pd.DataFrame, step_seconds: int | None = None) -> History:
         step_seconds: step of the grid; five minutes by default, or the frame's own cadence where that is longer.
 
     Returns:
-        the newest :data:`MOST_DAYS` at most; metrics without a single sample are left out.
+        the newest :data:`MAX_DAYS` at most; metrics without a single sample are left out.
 
     Raises:
-        DataError: fewer than :data:`LEAST_ROWS` steps with a sample, or no metric at all.
+        DataError: fewer than :data:`MIN_ROWS` steps with a sample, or no metric at all.
         SchemaError: a column holds no numbers.
     """
     columns = tuple(name for name in frame.columns if name != "timestamp")
@@ -87,21 +87,21 @@ def history_of(frame: pd.DataFrame, step_seconds: int | None = None) -> History:
     step = step_seconds or max(STEP_SECONDS, cadence(times))
     values = pd.DataFrame(numeric_columns(frame, columns), columns=list(columns))
     begins = pd.DatetimeIndex(frame["timestamp"]).floor(f"{step}s").rename("timestamp")
-    newest = begins.max() - pd.Timedelta(days=MOST_DAYS)
+    newest = begins.max() - pd.Timedelta(days=MAX_DAYS)
     values = values[begins > newest].groupby(begins[begins > newest]).mean()
     values = values.dropna(axis="columns", how="all").asfreq(f"{step}s")
     if values.empty:
         raise DataError("no metric has a sample: there is nothing to forecast", code="no_sample")
     known = values.notna()
     short = known.sum().idxmin()
-    if known[short].sum() < LEAST_ROWS:
+    if known[short].sum() < MIN_ROWS:
         raise DataError(
             f"column {short!r} has {int(known[short].sum())} steps of {step} s with a sample: a forecast needs "
-            f"{LEAST_ROWS}, bring a longer history or drop the column",
+            f"{MIN_ROWS}, bring a longer history or drop the column",
             code="too_few_steps",
             column=short,
             steps=int(known[short].sum()),
-            least=LEAST_ROWS,
+            least=MIN_ROWS,
         )
     filled = values.interpolate(limit_direction="both")
     return History(tuple(values.columns), pd.DatetimeIndex(values.index), filled.to_numpy(), known.to_numpy(), step)

@@ -28,7 +28,7 @@ from aiops_assets.errors import SettingsError
 from aiops_assets.timeseries.promql import parse, parts, walk
 from aiops_assets.timeseries.promql_text import Token, UnreadableQuery, has_variable, tokens
 
-MOST_CHARACTERS = 1000
+MAX_CHARACTERS = 1000
 GROUPING = frozenset(
     {"by", "without", "on", "ignoring", "group_left", "group_right", "fill", "fill_left", "fill_right"}
 )
@@ -49,8 +49,8 @@ def canonical_matchers(text: str) -> str:
     Raises:
         ValueError: the text is not a list of label matchers; says what is wrong.
     """
-    if len(text) > MOST_CHARACTERS:
-        raise ValueError(f"must be label matchers of at most {MOST_CHARACTERS} characters")
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"must be label matchers of at most {MAX_CHARACTERS} characters")
     return ",".join(f"{name}{sign}{json.dumps(value, ensure_ascii=False)}" for name, sign, value in _keys_of(text))
 
 

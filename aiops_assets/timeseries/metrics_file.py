@@ -26,9 +26,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from aiops_assets.errors import SettingsError
 from aiops_assets.timeseries.catalog import (
     COARSE_STEP_SECONDS,
-    LEAST_SCRAPES,
     MEMBERS,
     METRICS,
+    MIN_SCRAPES,
     SCRAPE_SECONDS,
     SCRAPES_OF_A_RATE,
     SYNTHETIC_METRICS,
@@ -38,9 +38,9 @@ from aiops_assets.timeseries.catalog import (
 )
 from aiops_assets.timeseries.promql import check_query, rate_ranges
 
-MOST_BYTES = 1_000_000
-MOST_METRICS = 200
-MOST_CHARACTERS = 10_000
+MAX_BYTES = 1_000_000
+MAX_METRICS = 200
+MAX_CHARACTERS = 10_000
 """A PromQL query may have so many characters."""
 
 _DAY_SECONDS = 86_400
@@ -49,7 +49,7 @@ _TAKEN = frozenset(metric.name for metric in (*METRICS, *SYNTHETIC_METRICS))
 
 _ALLOWED = {
     "name": "must be lower-case letters, digits and underscores, a letter first, at most 63",
-    "promql": f"must be a PromQL query of at most {MOST_CHARACTERS} characters",
+    "promql": f"must be a PromQL query of at most {MAX_CHARACTERS} characters",
     "unit": "must be one of ratio, cores, count, bytes/s",
     "per": "must be one of pod, node, cluster",
     "description": "must be one line for people",
@@ -57,7 +57,7 @@ _ALLOWED = {
     "upper": "must be a finite number or null",
     "step_seconds": "must be a whole number of seconds, 10 to 3600, that divides a day",
     "scrape_seconds": "must be a whole number of seconds, 1 to 3600",
-    "count": f"must be a PromQL query of at most {MOST_CHARACTERS} characters",
+    "count": f"must be a PromQL query of at most {MAX_CHARACTERS} characters",
 }
 
 
@@ -67,7 +67,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, str_strip_whitespace=True)
 
     name: str
-    promql: str = Field(min_length=1, max_length=MOST_CHARACTERS)
+    promql: str = Field(min_length=1, max_length=MAX_CHARACTERS)
     unit: Unit
     per: Scope = "cluster"
     description: str = Field(pattern=r"^[^\r\n]+$")
@@ -75,7 +75,7 @@ class _Entry(BaseModel):
     upper: float | None = Field(None, allow_inf_nan=False)
     step_seconds: int = Field(COARSE_STEP_SECONDS, ge=10, le=3600)
     scrape_seconds: int | None = Field(None, ge=1, le=3600)
-    count: str | None = Field(None, min_length=1, max_length=MOST_CHARACTERS)
+    count: str | None = Field(None, min_length=1, max_length=MAX_CHARACTERS)
 
     @field_validator("name")
     @classmethod
@@ -156,13 +156,13 @@ def _content(path: Path) -> bytes:
         if path.exists() and not path.is_file():
             raise _InvalidFile("is not a regular file, must be a YAML file", "not_regular")
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise _InvalidFile("there is no such file", "no_file") from None
     except OSError as error:
         raise _InvalidFile(f"cannot be read: {error.strerror or error}", "unreadable") from None
-    if len(content) > MOST_BYTES:
-        raise _InvalidFile(f"is larger than {MOST_BYTES} bytes, the most allowed", "too_large")
+    if len(content) > MAX_BYTES:
+        raise _InvalidFile(f"is larger than {MAX_BYTES} bytes, the most allowed", "too_large")
     return content
 
 
@@ -188,8 +188,8 @@ def _entries(content: bytes) -> list[Any]:
     entries = document["metrics"]
     if not isinstance(entries, list):
         raise _InvalidFile("metrics must be a list of metrics")
-    if len(entries) > MOST_METRICS:
-        raise _InvalidFile(f"has {len(entries)} metrics; at most {MOST_METRICS} are allowed")
+    if len(entries) > MAX_METRICS:
+        raise _InvalidFile(f"has {len(entries)} metrics; at most {MAX_METRICS} are allowed")
     return entries
 
 
@@ -259,7 +259,7 @@ def _check_rates(key: str, promql: str, scrape_seconds: int) -> None:
     Raises:
         ValueError: says which range, and what is allowed.
     """
-    least = LEAST_SCRAPES * scrape_seconds
+    least = MIN_SCRAPES * scrape_seconds
     for rate in rate_ranges(promql):
         if rate.seconds < least:
             raise ValueError(

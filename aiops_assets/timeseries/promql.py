@@ -33,9 +33,9 @@ from promql_parser import (
 
 from aiops_assets.timeseries.promql_text import Token, UnreadableQuery, has_variable, tokens, variable_error
 
-MOST_DEPTH = 40
+MAX_DEPTH = 40
 """A query with brackets nested deeper is not parsed: the parser recurses, and a stack overflow ends the process."""
-MOST_OPERATORS = 80
+MAX_OPERATORS = 80
 """A query with more operators is not parsed: the parser recurses over them as well."""
 RATES = frozenset({"rate", "irate", "increase", "delta", "idelta", "deriv", "predict_linear", "holt_winters"})
 """Functions of a range that are empty where it holds fewer than two samples."""
@@ -86,7 +86,7 @@ def parse(promql: str) -> Expr | None:
         UnreadableQuery: no server takes it; see :func:`aiops_assets.timeseries.promql_text.tokens`.
     """
     found = tokens(promql)
-    if _depth(found) > MOST_DEPTH or sum(token.kind == "operator" for token in found) > MOST_OPERATORS:
+    if _depth(found) > MAX_DEPTH or sum(token.kind == "operator" for token in found) > MAX_OPERATORS:
         return None
     try:
         return promql_parser.parse(promql)

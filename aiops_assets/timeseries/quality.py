@@ -18,9 +18,9 @@ BOUNDS_TOLERANCE = 0.05
 """Rates are extrapolated to the window's edges and pass a bound by a few percent without being wrong."""
 ROUNDING = 1e-9
 """What a sum of counters may be below zero by rounding."""
-LEAST_FULL_DAYS = 3
+MIN_FULL_DAYS = 3
 """A window needs so many full days: fewer show no daily pattern twice and leave a hold-out of less than a night."""
-MOST_DOUBLED_MINUTES = 30
+MAX_DOUBLED_MINUTES = 30
 """Longest time for which two exporters are taken to have been scraped at once: a roll-out takes minutes."""
 NOTABLE_FILLED = 0.1
 """Share of rows, or of pods, without a metric above which people are warned: as that of rows which gaps cost."""
@@ -111,7 +111,7 @@ def too_little(share: float, full_days: int, days: int, least: float) -> Shortag
     """
     if share < least:
         return Shortage("low_coverage", share, least)
-    wanted = min(LEAST_FULL_DAYS, days)
+    wanted = min(MIN_FULL_DAYS, days)
     return Shortage("few_full_days", full_days, wanted) if full_days < wanted else None
 
 
@@ -169,7 +169,7 @@ def count_outside(values: npt.ArrayLike, metric: MetricSpec) -> int:
     return int(np.count_nonzero(outside_mask(values, metric)))
 
 
-def doubled_at(counts: npt.NDArray[np.float64], most: int = MOST_DOUBLED_MINUTES) -> dict[int, int]:
+def doubled_at(counts: npt.NDArray[np.float64], most: int = MAX_DOUBLED_MINUTES) -> dict[int, int]:
     """Index of a counter -> index of the instant at which it doubles, to fall back to what it was soon after.
 
     No counter does that: two exporters count the same and are added up, as during the roll-out of kube-state-metrics.

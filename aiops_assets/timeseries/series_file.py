@@ -25,9 +25,9 @@ TIME, SPLIT, LABEL = "timestamp", "split", "label"
 SPLITS = ("train", "test")
 TRAIN_SHARE = 1 / 3
 """Where a series has no column ``split``, this share of its rows, the oldest, is train."""
-MOST_COLUMNS = 1_000
-MOST_ROWS = 5_000_000
-MOST_VALUES = 25_000_000
+MAX_COLUMNS = 1_000
+MAX_ROWS = 5_000_000
+MAX_VALUES = 25_000_000
 """Rows times columns: a detector takes up to 200 bytes of memory for each."""
 YEARS = (1970, 2200)
 
@@ -64,9 +64,9 @@ def read_series(path: Path, *, to_fit: bool = True) -> pd.DataFrame:
             f"{path}: no numeric column beside {TIME}, {SPLIT} and {LABEL}: there is nothing to score",
             code="no_numeric_column",
         )
-    if len(names) > MOST_COLUMNS:
+    if len(names) > MAX_COLUMNS:
         raise DataError(
-            f"{path}: {len(names)} numeric columns: at most {MOST_COLUMNS} are allowed, choose some",
+            f"{path}: {len(names)} numeric columns: at most {MAX_COLUMNS} are allowed, choose some",
             code="too_many_columns",
             columns=len(names),
         )
@@ -162,15 +162,15 @@ def _check_shape(path: Path, rows: int, names: list[str]) -> None:
         )
     if not rows:
         raise DataError(f"{path}: no rows, export a longer range", code="no_rows")
-    if rows > MOST_ROWS:
+    if rows > MAX_ROWS:
         raise DataError(
-            f"{path}: {rows} rows: at most {MOST_ROWS} are allowed, score a shorter range or a longer step",
+            f"{path}: {rows} rows: at most {MAX_ROWS} are allowed, score a shorter range or a longer step",
             code="too_many_rows",
             rows=rows,
         )
-    if rows * len(names) > MOST_VALUES:
+    if rows * len(names) > MAX_VALUES:
         raise DataError(
-            f"{path}: {rows} rows of {len(names)} columns: at most {MOST_VALUES} values are allowed, score fewer "
+            f"{path}: {rows} rows of {len(names)} columns: at most {MAX_VALUES} values are allowed, score fewer "
             "columns or a shorter range",
             code="too_many_values",
             rows=rows,

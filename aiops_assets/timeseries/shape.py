@@ -16,7 +16,7 @@ from aiops_assets.timeseries.promql_labels import possible_labels
 
 NODE_LABELS = ("node", "nodename", "kubernetes_node", "instance", "host", "hostname")
 """Labels that name a node, the surest first: ``instance`` is the node's own exporter only where no label says more."""
-MOST_SHOWN = 200
+MAX_SHOWN = 200
 """Characters of a series' name in a message."""
 
 
@@ -123,7 +123,7 @@ def _problem(metric: MetricSpec, code: str, text: str, **facts: Any) -> ShapePro
 
 def _shown(labels: Mapping[str, str]) -> str:
     text = json.dumps(labels, sort_keys=True, ensure_ascii=False)
-    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "..."
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
 
 
 _RULES = {"pod": _pods, "node": _nodes, "cluster": _cluster}

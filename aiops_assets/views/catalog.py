@@ -92,7 +92,7 @@ VIEWS = {
             name=POD_SERIES,
             about=(
                 "An unbroken segment a pod, every five minutes: the engine's five metrics as they are, for detectors "
-                f"that look back. At most {pod_series.MOST_PODS} pods of the same draw, and as many generated pods as "
+                f"that look back. At most {pod_series.MAX_PODS} pods of the same draw, and as many generated pods as "
                 f"the blend requires. Missing samples stay missing. {LABELLED}"
             ),
             columns={metric.name: f"{metric.description} ({metric.unit})" for metric in ENGINE_METRICS},
@@ -103,7 +103,7 @@ VIEWS = {
             out_of_bounds=pod_series.out_of_bounds,
             known=pod_series.known,
             label_tolerance=_whole_episodes,
-            most_pods=pod_series.MOST_PODS,
+            most_pods=pod_series.MAX_PODS,
         ),
         View(
             name=CLUSTER_METRICS_VIEW,

@@ -24,7 +24,7 @@ from aiops_assets.views.pod_features import ROW_COLUMNS, VISIBLE_KINDS, require_
 
 VALUES = tuple(metric.name for metric in ENGINE_METRICS)
 COLUMNS = (*ROW_COLUMNS, *VALUES)
-MOST_PODS = 20
+MAX_PODS = 20
 """A training set has so many pods at most: whole weeks of twenty are 40,000 rows, enough to know what is normal, and
 fitted in seconds."""
 SEGMENT = ["source", "pod"]

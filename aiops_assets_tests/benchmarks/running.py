@@ -12,7 +12,7 @@ from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.settings import load_settings
 from aiops_assets_tests.benchmarks.rows import Row
 
-SHARE, EXTRA_SECONDS, MOST_SECONDS = 1.3, 25.0, 300.0
+SHARE, EXTRA_SECONDS, MAX_SECONDS = 1.3, 25.0, 300.0
 
 
 def rows() -> list[Row]:
@@ -31,5 +31,5 @@ def rows() -> list[Row]:
     what = f"`aiops run` of all models: {wall:.1f} s; fits together {fits:.1f} s ({each})"
     return [
         Row(f"{what}, to {SHARE} x fits + {EXTRA_SECONDS:.0f} s", wall / (SHARE * fits + EXTRA_SECONDS), 1.0),
-        Row(f"the same to {MOST_SECONDS:.0f} s", wall / MOST_SECONDS, 1.0),
+        Row(f"the same to {MAX_SECONDS:.0f} s", wall / MAX_SECONDS, 1.0),
     ]

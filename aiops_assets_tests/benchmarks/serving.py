@@ -37,10 +37,10 @@ NAME = ANOMALY_DETECTOR.name
 MODEL, PREDICT, DETECT = f"/v1/models/{NAME}", f"/v1/models/{NAME}:predict", "/api/v1/anomaly/detect"
 MANY = 1_000
 ROUNDS = 8
-READY_SECONDS, MOST_ANSWER_SECONDS, STOP_SECONDS = 60.0, 30.0, 30.0
+READY_SECONDS, MAX_ANSWER_SECONDS, STOP_SECONDS = 60.0, 30.0, 30.0
 WARM, LAST = 10_000, 100_000
 """Requests after which memory is read first and last."""
-MOST_MEGABYTES = 5.0
+MAX_MEGABYTES = 5.0
 BARE_APPS = "aiops_assets_tests.benchmarks.bare_apps"
 BIN = Path(sys.executable).parent
 
@@ -49,7 +49,7 @@ class Connection:
     """One open connection; a request is a few lines of Python, so that the client's own time is small."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=MOST_ANSWER_SECONDS)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=MAX_ANSWER_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> "Connection":
@@ -167,7 +167,7 @@ def _memory(ours: Connection, pid: int) -> list[Row]:
         raise RuntimeError(f"answers of other status than expected: {dict(statuses)}")
     growth = megabytes[LAST] - megabytes[WARM]
     ratio = f"{megabytes[LAST]:.1f} / {megabytes[WARM]:.1f} MB, {megabytes[LAST] / megabytes[WARM]:.3f}"
-    return [Row(f"MB the service grows by from request {WARM:,} to {LAST:,} ({ratio})", growth, MOST_MEGABYTES)]
+    return [Row(f"MB the service grows by from request {WARM:,} to {LAST:,} ({ratio})", growth, MAX_MEGABYTES)]
 
 
 def _detect(row: Floats) -> bytes:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aiops_assets.client import Answer, MLServiceClient
-from aiops_assets.client.service_client import MOST_CACHED
+from aiops_assets.client.service_client import MAX_CACHED
 from aiops_assets.errors import (
     ServiceCircuitOpen,
     ServiceUnavailable,
@@ -175,7 +175,7 @@ def test_an_answer_of_long_ago_is_not_given(client: MLServiceClient, service: Se
 
 
 def test_only_so_many_answers_are_kept(client: MLServiceClient, service: Service) -> None:
-    for position in range(MOST_CACHED + 1):
+    for position in range(MAX_CACHED + 1):
         client.detect([{"name": f"m{position}", "value": 1}])
     service.answers(500, {})
     with pytest.raises(ServiceUnavailable):

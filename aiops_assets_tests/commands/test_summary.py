@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from aiops_assets.commands.summary import (
-    MOST_LETTERS,
-    MOST_WARNINGS,
+    MAX_LETTERS,
+    MAX_WARNINGS,
     Outcome,
     outcome_of,
     show_warnings,
@@ -129,12 +129,12 @@ def test_what_checks_warned_of_is_shown_once_and_is_bounded(capsys: pytest.Captu
     same = {"pod_features: drift": "moved", "pod_series: drift": "moved", "raw_metrics: bounds": "2 values outside"}
     _, *lines = shown(same, capsys)
     assert [line.strip() for line in lines] == ["pod_features: drift: moved", "raw_metrics: bounds: 2 values outside"]
-    many = shown({f"raw_metrics: check {i}": f"finding {i}" for i in range(MOST_WARNINGS + 3)}, capsys)
-    assert len(many) == 1 + MOST_WARNINGS + 1
+    many = shown({f"raw_metrics: check {i}": f"finding {i}" for i in range(MAX_WARNINGS + 3)}, capsys)
+    assert len(many) == 1 + MAX_WARNINGS + 1
     assert "3 more" in many[-1]
     _, line = shown({"raw_metrics: members": "; ".join(f"day {i}: 2 of 3" for i in range(200))}, capsys)
     assert "day 0: 2 of 3; day 1: 2 of 3" in line
-    assert len(line) < MOST_LETTERS + 100
+    assert len(line) < MAX_LETTERS + 100
 
 
 def test_a_warning_of_the_data_is_not_repeated_by_its_check(

@@ -13,7 +13,7 @@ import pytest
 from aiops_assets.datasets.generation import frame_of, series_of
 from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.source_rule import choose, training_set
-from aiops_assets.datasets.window import LEAST_POD_MINUTES, Window, draw_pods
+from aiops_assets.datasets.window import MIN_POD_MINUTES, Window, draw_pods
 from aiops_assets.errors import NotFoundError, PrometheusUnreachable, SchemaError, SettingsError
 from aiops_assets.pipeline.assets.synthetic_series import synthetic_series
 from aiops_assets.pipeline.partitions import days_to_fetch, longest_window, training_days
@@ -130,7 +130,7 @@ def test_short_jobs_do_not_crowd_out_services() -> None:
     assert sum(pod in services for pod in drawn) >= 35
     assert not set(drawn) & set(jobs)
     assert draw_pods(jobs, 50, seed=1) == ()
-    assert draw_pods({"a": LEAST_POD_MINUTES}, 50, seed=1) == ("a",)
+    assert draw_pods({"a": MIN_POD_MINUTES}, 50, seed=1) == ("a",)
 
 
 def test_pods_with_all_metrics_are_drawn_first_and_others_fill_up() -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import rankdata
 
 from aiops_assets.engine.pattern_analysis.correlations import _spearman
-from aiops_assets.engine.pattern_analysis.patterns import MOST_SENT_SAMPLES, MOST_SERIES, PatternAnalysis, analyze
+from aiops_assets.engine.pattern_analysis.patterns import MAX_SENT_SAMPLES, MAX_SERIES, PatternAnalysis, analyze
 from aiops_assets.engine.samples import Sample
 from aiops_assets.engine.wording import say
 from aiops_assets.errors import DataError
@@ -221,9 +221,9 @@ def test_one_sample_of_each_metric_is_too_little_for_a_pattern() -> None:
 
 def test_more_than_can_be_looked_at_in_seconds_is_refused() -> None:
     sample = Sample("a", 1.0, NOW)
-    assert asked([sample] * MOST_SENT_SAMPLES).patterns == ()
+    assert asked([sample] * MAX_SENT_SAMPLES).patterns == ()
     with raises(DataError, "too_many_samples", sent=201_601):
-        asked([sample] * (MOST_SENT_SAMPLES + 1))
+        asked([sample] * (MAX_SENT_SAMPLES + 1))
     many = [Sample(f"m{position}", 1.0, NOW) for position in range(20_001)]
     assert asked(many[1:]).patterns == ()
     with raises(DataError, "too_many_series", sent=20_001):
@@ -245,8 +245,8 @@ def test_a_straight_line_is_a_trend() -> None:
 
 
 def test_what_was_left_out_is_said() -> None:
-    many = [Sample(f"m{position}", 1.0) for position in range(MOST_SERIES + 1)]
-    left_out = ("series_left_out", {"series": MOST_SERIES + 1, "most": MOST_SERIES})
+    many = [Sample(f"m{position}", 1.0) for position in range(MAX_SERIES + 1)]
+    left_out = ("series_left_out", {"series": MAX_SERIES + 1, "most": MAX_SERIES})
     assert left_out in as_data(asked(many).insights)
     assert ("series_averaged", {"series": 1}) in as_data(asked(sampled(noise(21, 5000), step=15)).insights)
 

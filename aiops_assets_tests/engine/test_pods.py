@@ -9,7 +9,7 @@ import pytest
 
 from aiops_assets.engine.detection.anomalies import Detection, detect
 from aiops_assets.engine.each_pod import detect_each, issues_each, predict_each
-from aiops_assets.engine.pods import MOST_GROUPS, MOST_PODS, Group, Owner, groups_of
+from aiops_assets.engine.pods import MAX_GROUPS, MAX_PODS, Group, Owner, groups_of
 from aiops_assets.engine.prediction.issues import IssueOutlook, predicted_issues
 from aiops_assets.engine.prediction.predictions import Predictions, predict
 from aiops_assets.engine.samples import Sample
@@ -147,15 +147,15 @@ class TestGroups:
         assert values(swollen) == {"pod_memory_usage": [1.2]}
 
     def test_more_pods_than_can_be_asked_for_are_refused(self) -> None:
-        many = [of("pod_memory_usage", 0.4, pod=f"p{i}") for i in range(MOST_PODS + 1)]
-        assert len(groups(*many[:-1])) == MOST_PODS
-        with raises(DataError, "too_many_pods", pods=MOST_PODS + 1):
+        many = [of("pod_memory_usage", 0.4, pod=f"p{i}") for i in range(MAX_PODS + 1)]
+        assert len(groups(*many[:-1])) == MAX_PODS
+        with raises(DataError, "too_many_pods", pods=MAX_PODS + 1):
             groups(*many)
 
     def test_more_sets_of_labels_than_can_be_asked_for_are_refused(self) -> None:
-        many = [of("node_cpu_utilization", 0.4, instance=f"n{i}") for i in range(MOST_GROUPS + 1)]
-        assert len(groups(*many[:-1])) == MOST_GROUPS
-        with raises(DataError, "too_many_groups", most=MOST_GROUPS):
+        many = [of("node_cpu_utilization", 0.4, instance=f"n{i}") for i in range(MAX_GROUPS + 1)]
+        assert len(groups(*many[:-1])) == MAX_GROUPS
+        with raises(DataError, "too_many_groups", most=MAX_GROUPS):
             groups(*many)
 
 

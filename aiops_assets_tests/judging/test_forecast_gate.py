@@ -219,7 +219,7 @@ def test_too_few_moments_keep_the_champion() -> None:
     promoted, reason = decided(compared(rows, said, said))
     assert not promoted
     assert reason.code == "too_few_origins"
-    assert reason.facts["origins"] < forecast_gate.LEAST_ORIGINS
+    assert reason.facts["origins"] < forecast_gate.MIN_ORIGINS
 
 
 def test_a_hold_out_without_an_hour_decides_nothing() -> None:

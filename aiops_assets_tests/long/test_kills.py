@@ -38,7 +38,7 @@ from aiops_assets_tests.warm import end_group, forked_dagster
 
 NAME = "anomaly-detector"
 KILLS = 50
-LEAST_KILLED = 30
+MIN_KILLED = 30
 """A run may end before its moment comes; most must not."""
 LANES = 2
 EVERY_TYPED = 9
@@ -330,6 +330,6 @@ def test_kills_leave_the_served_model_whole_and_the_next_run_heals(aiops: str, t
     assert not problems, "\n".join(problems)
     assert len(outcomes) == KILLS
     killed = [outcome for outcome in outcomes if outcome.killed]
-    assert len(killed) >= LEAST_KILLED
+    assert len(killed) >= MIN_KILLED
     # Otherwise the moments miss the part that matters.
     assert {outcome.committed for outcome in killed} == {False, True}

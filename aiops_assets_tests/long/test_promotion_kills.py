@@ -28,7 +28,7 @@ from aiops_assets_tests.registry.champion_home import ChampionHome, home_of
 from aiops_assets_tests.warm import warm_processes
 
 KILLS = 50
-LEAST_KILLED = 45
+MIN_KILLED = 45
 VERSIONS = 4
 AROUND_THE_MOVE = 6
 """Operations before and after the record's rename: lock, read, write beside; and then the link."""
@@ -250,7 +250,7 @@ def test_fifty_kills_leave_one_valid_champion_and_the_next_reconcile_mends(stage
 
     assert not problems, "\n".join(problems)
     print(f"{len(killed)} of {KILLS} were killed, {mended} of them had something to mend", file=sys.stderr)
-    assert len(killed) >= LEAST_KILLED
+    assert len(killed) >= MIN_KILLED
     # Promotions and rollbacks, each before and after the record was moved; and some left something behind.
     assert set(killed) == {(True, False), (True, True), (False, False), (False, True)}
     assert mended

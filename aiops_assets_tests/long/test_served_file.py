@@ -31,16 +31,16 @@ METRICS = (
 )
 LEVELS = ((0.2, 0.6), (0.35, 0.7), (0.02, 0.5), (0.2, 0.7))
 NOISE = (0.005, 0.05)
-MOST_RESTARTS = 20
+MAX_RESTARTS = 20
 DEFAULT = (0.5, 0.5, 0.1, 0.3, 0.7, 0.5, 0.5, 0.0, 0.0)
 SAMPLES = 6
 """t - 5 min to t, a minute apart."""
 ROWS = 5000
 ANOMALOUS_ROWS = 1000
 
-MOST_HEALTHY_ALARMS = 0.10
-LEAST_CAUGHT = 0.80
-LEAST_NORMAL_WITH_ONE_DEFAULT = 0.99
+MAX_HEALTHY_ALARMS = 0.10
+MIN_CAUGHT = 0.80
+MIN_NORMAL_WITH_ONE_DEFAULT = 0.99
 
 # Run by an interpreter that has only what a serving image has.
 JUDGE = """
@@ -109,7 +109,7 @@ def healthy_samples(n: int, rng: np.random.Generator) -> dict[str, Floats]:
     for metric, (low, high) in zip(METRICS, LEVELS, strict=False):
         level, noise = rng.uniform(low, high, (n, 1)), rng.uniform(*NOISE, (n, 1))
         samples[metric] = level * (1 + noise * rng.standard_normal((n, SAMPLES)))
-    samples["container_restart_count"] = np.tile(rng.integers(0, MOST_RESTARTS + 1, (n, 1)), SAMPLES).astype(float)
+    samples["container_restart_count"] = np.tile(rng.integers(0, MAX_RESTARTS + 1, (n, 1)), SAMPLES).astype(float)
     return samples
 
 
@@ -206,7 +206,7 @@ def test_answers_are_integers_minus_one_and_one(judged: Judged) -> None:
 
 @pytest.mark.long
 def test_healthy_rows_seldom_raise_an_alarm(judged: Judged) -> None:
-    assert judged.alarms("healthy") <= MOST_HEALTHY_ALARMS
+    assert judged.alarms("healthy") <= MAX_HEALTHY_ALARMS
 
 
 @pytest.mark.long
@@ -217,13 +217,13 @@ def test_default_vector_is_normal(judged: Judged) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_healthy_row_without_one_metric_is_normal(judged: Judged, metric: str) -> None:
-    assert judged.alarms(f"without {metric}") <= 1 - LEAST_NORMAL_WITH_ONE_DEFAULT
+    assert judged.alarms(f"without {metric}") <= 1 - MIN_NORMAL_WITH_ONE_DEFAULT
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("anomaly", ["cpu_spike 0.9", "memory_leak 0.95", "restart_storm 5"])
 def test_anomalies_are_caught(judged: Judged, anomaly: str) -> None:
-    assert judged.alarms(anomaly) >= LEAST_CAUGHT
+    assert judged.alarms(anomaly) >= MIN_CAUGHT
 
 
 @pytest.mark.long

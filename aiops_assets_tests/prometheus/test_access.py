@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from aiops_assets.errors import AiopsError, PrometheusAccessError, PrometheusError, PrometheusUnreachable
-from aiops_assets.http_client import MOST_SECRET_BYTES
+from aiops_assets.http_client import MAX_SECRET_BYTES
 from aiops_assets.prometheus.access import Access, read_headers
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
@@ -109,7 +109,7 @@ def test_a_header_that_two_settings_set_is_an_error(tmp_path: Path, settings: di
         "".join(f"X-{i}: a\n" for i in range(51)),
         "{X-Name: very-secret}",
         "- X-Name: very-secret",
-        "X-Name: a\n" + "#" * MOST_SECRET_BYTES,
+        "X-Name: a\n" + "#" * MAX_SECRET_BYTES,
     ],
 )
 def test_headers_that_cannot_be_sent_are_refused_unshown(tmp_path: Path, content: str) -> None:

@@ -4,7 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from aiops_assets.prometheus.chunks import MOST_POINTS, MOST_SAMPLES, Chunk, plan_chunks
+from aiops_assets.prometheus.chunks import MAX_POINTS, MAX_SAMPLES, Chunk, plan_chunks
 from aiops_assets_tests.prometheus.answering import NOON, T0
 
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -54,8 +54,8 @@ def test_any_window_is_covered_once_within_the_limits_and_cut_at_the_same_instan
         chunks = plan_chunks(start, start + timedelta(seconds=int(rng.integers(0, 20 * 86_400))), step, series)
         assert all(a.end == b.start for a, b in pairwise(chunks))
         for chunk in chunks:
-            assert 1 <= chunk.points <= MOST_POINTS
-            assert chunk.points == 1 or chunk.points * series <= MOST_SAMPLES
+            assert 1 <= chunk.points <= MAX_POINTS
+            assert chunk.points == 1 or chunk.points * series <= MAX_SAMPLES
         from_midnight = plan_chunks(start.replace(hour=0, minute=0, second=0), start + 30 * DAY, step, series)
         if len(chunks) > 1:
             assert chunks[0].end in {chunk.end for chunk in from_midnight}

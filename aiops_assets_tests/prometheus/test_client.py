@@ -18,7 +18,7 @@ from aiops_assets.errors import (
     PrometheusUnreachable,
 )
 from aiops_assets.prometheus.answers import series_name
-from aiops_assets.prometheus.chunks import MOST_SAMPLES
+from aiops_assets.prometheus.chunks import MAX_SAMPLES
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.retry import Retry
 from aiops_assets.prometheus.transport import Answer
@@ -78,7 +78,7 @@ def test_chunks_join_where_a_series_comes_and_goes() -> None:
         return matrix(({"pod": "old" if first < zero else "new"}, values))
 
     window = ("up", midnight - 2 * MINUTE, midnight + 2 * MINUTE)
-    frame = PrometheusClient(Handler(answer)).query_range(*window, series=MOST_SAMPLES // 1440)
+    frame = PrometheusClient(Handler(answer)).query_range(*window, series=MAX_SAMPLES // 1440)
     nan = np.nan
     np.testing.assert_array_equal(frame['{"pod":"old"}'], [1, 2, nan, nan])
     np.testing.assert_array_equal(frame['{"pod":"new"}'], [nan, nan, 1, 2])

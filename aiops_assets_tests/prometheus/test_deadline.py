@@ -180,7 +180,7 @@ def test_a_resolver_that_hangs_ends_at_the_deadline(monkeypatch: pytest.MonkeyPa
     ids=["headers", "continue"],
 )
 def test_a_head_that_is_too_long_is_no_answer(head: bytes) -> None:
-    assert len(head) > deadline.MOST_HEAD_BYTES
+    assert len(head) > deadline.MAX_HEAD_BYTES
 
     def talk(client: socket.socket, over: threading.Event) -> None:
         request_of(client)
@@ -192,7 +192,7 @@ def test_a_head_that_is_too_long_is_no_answer(head: bytes) -> None:
         raises(PrometheusUnreachable, "no_answer") as caught,
     ):
         transport.get("/", {})
-    assert str(deadline.MOST_HEAD_BYTES) in caught.value.facts["reason"]
+    assert str(deadline.MAX_HEAD_BYTES) in caught.value.facts["reason"]
 
 
 def test_headers_that_cannot_be_read_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:

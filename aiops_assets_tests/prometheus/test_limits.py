@@ -12,7 +12,7 @@ from aiops_assets.errors import (
     PrometheusTooMuch,
     PrometheusUnreachable,
 )
-from aiops_assets.prometheus.client import MOST_REQUESTS, PrometheusClient
+from aiops_assets.prometheus.client import MAX_REQUESTS, PrometheusClient
 from aiops_assets.prometheus.transport import Answer
 from aiops_assets_tests.prometheus.answering import (
     AT_ONCE,
@@ -139,7 +139,7 @@ def test_requests_in_place_of_one_are_bounded() -> None:
     handler = Handler(answer)
     with raises(PrometheusTooMuch, "too_much"):
         PrometheusClient(handler, retry=AT_ONCE, ahead=1).query_range("up", NOON - DAY / 2, NOON + DAY / 2)
-    assert len(handler.asked) <= MOST_REQUESTS + 20
+    assert len(handler.asked) <= MAX_REQUESTS + 20
 
 
 SERIES = [

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError
-from aiops_assets.registry.version import MOST_VERSIONS, Version
+from aiops_assets.registry.version import MAX_VERSIONS, Version
 from aiops_assets.storage.handoff import VersionRef
 from aiops_assets_tests.registry.champion_home import ChampionHome, alarming_file, holdout_rows, trap_file
 
@@ -84,6 +84,6 @@ def test_a_failed_smoke_test_is_told_each_time(home: ChampionHome) -> None:
 def test_only_the_newest_versions_stay_in_memory(home: ChampionHome) -> None:
     first = home.version(1).model()
     digest = home.digest(1)
-    for number in range(100, 100 + MOST_VERSIONS):
+    for number in range(100, 100 + MAX_VERSIONS):
         assert home.version(number, digest).load_problem()
     assert home.version(1).model() is not first

@@ -19,7 +19,7 @@ from aiops_assets.reporting.cards.rendering import card_files
 from aiops_assets.reporting.cards.text import card_text
 from aiops_assets_tests.reporting.forecast_subject import END, evaluation, forecasts, plain, subject
 
-MOST_BYTES = 50_000
+MAX_BYTES = 50_000
 OF_DETECTION = re.compile(r"anomal|alert|incident|episode|false alarm", re.IGNORECASE)
 
 
@@ -35,7 +35,7 @@ def card(files: dict[str, bytes]) -> str:
 
 def drawn(png: bytes) -> Image.Image:
     """A picture that the UI shows, with more than a background and its text."""
-    assert len(png) < MOST_BYTES
+    assert len(png) < MAX_BYTES
     picture = Image.open(io.BytesIO(png))
     assert picture.format == "PNG"
     assert picture.width > 500

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from aiops_assets.reporting.previews import COLUMNS, HEIGHT, MOST_CHARACTERS, MOST_FIGURES, bars, in_order, timeline
+from aiops_assets.reporting.previews import COLUMNS, HEIGHT, MAX_CHARACTERS, MAX_FIGURES, bars, in_order, timeline
 
 RNG = np.random.default_rng(0)
 
@@ -41,7 +41,7 @@ def test_what_is_missing_leaves_a_gap() -> None:
 
 @pytest.mark.parametrize("n", [1, 59, 60, 61, 10_000])
 def test_the_ui_shows_it_at_once(n: int) -> None:
-    assert len(timeline(RNG.normal(size=n), RNG.random(n) < 0.5)) <= MOST_CHARACTERS
+    assert len(timeline(RNG.normal(size=n), RNG.random(n) < 0.5)) <= MAX_CHARACTERS
 
 
 def test_bars_stand_beside_those_of_the_opponent() -> None:
@@ -53,8 +53,8 @@ def test_bars_stand_beside_those_of_the_opponent() -> None:
 def test_many_figures_with_long_names_are_shown_at_once_too() -> None:
     figures = {f"a_figure_with_a_long_name_{i}": float(i) for i in range(9)}
     shown = bars(figures, figures)
-    assert len(shown) <= MOST_CHARACTERS
-    assert len(list(drawing(shown).iter("{http://www.w3.org/2000/svg}text"))) == MOST_FIGURES
+    assert len(shown) <= MAX_CHARACTERS
+    assert len(list(drawing(shown).iter("{http://www.w3.org/2000/svg}text"))) == MAX_FIGURES
     assert bars({}, {}) == bars({"a": float("nan")}, {}) == ""
 
 

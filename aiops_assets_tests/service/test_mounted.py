@@ -173,7 +173,7 @@ def test_a_champion_that_the_record_forgot_is_refused_until_it_is_promoted(
         (home.folder / NAME / "champion.json").unlink()
         home.served.renew_champion(NAME, 2, home.served.manifest_sha256(NAME, 2), reason="lost", who="a test")
     else:
-        monkeypatch.setattr(champion_record, "MOST_HISTORY", 1)
+        monkeypatch.setattr(champion_record, "MAX_HISTORY", 1)
         home.promote(3)
     mounted(home, 1, mount)
     pool = pool_of(home, mount)

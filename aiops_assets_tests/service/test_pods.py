@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
-from aiops_assets.engine.pods import MOST_PODS, groups_of
+from aiops_assets.engine.pods import MAX_PODS, groups_of
 from aiops_assets.engine.samples import Sample
 from aiops_assets.engine.wording import say
 from aiops_assets.errors import DataError
@@ -80,7 +80,7 @@ def test_labels_that_tell_nothing_apart_change_nothing(demo: TestClient) -> None
 
 @pytest.mark.parametrize(("path", "key"), [(DETECT, "metrics"), (PREDICT, "historical_metrics")])
 def test_too_many_pods_are_refused_with_what_to_do(demo: TestClient, path: str, key: str) -> None:
-    metrics = [of("pod_memory_usage", 0.4, pod=f"p{i}") for i in range(MOST_PODS + 1)]
+    metrics = [of("pod_memory_usage", 0.4, pod=f"p{i}") for i in range(MAX_PODS + 1)]
     samples = [Sample(one["name"], one["value"], labels=one["labels"]) for one in metrics]
     with raises(DataError, "too_many_pods", pods=51) as expected:
         groups_of(samples, datetime.now(UTC))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aiops_assets.errors import NotFoundError, StoreError
-from aiops_assets.storage.handoff import MOST_RUNS, DecisionRef, Handoffs, VersionRef
+from aiops_assets.storage.handoff import MAX_RUNS, DecisionRef, Handoffs, VersionRef
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets_tests.raising import raises
 
@@ -31,9 +31,9 @@ def test_a_run_reads_its_own_and_anybody_else_the_newest(handoffs: Handoffs) -> 
 
 
 def test_only_the_newest_runs_are_kept(handoffs: Handoffs) -> None:
-    for i in range(MOST_RUNS + 5):
+    for i in range(MAX_RUNS + 5):
         handoffs.put(KEY, f"run {i}", _ref(i))
-    assert handoffs.get(KEY, VersionRef, "run 0") == _ref(MOST_RUNS + 4)
+    assert handoffs.get(KEY, VersionRef, "run 0") == _ref(MAX_RUNS + 4)
     assert handoffs.get(KEY, VersionRef, "run 5") == _ref(5)
 
 

@@ -9,7 +9,7 @@ import pytest
 from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.storage.cards import Cards
 from aiops_assets.storage.served import ServedModels
-from aiops_assets.storage.shadow import MOST_FILES, ShadowRecord, ShadowScores
+from aiops_assets.storage.shadow import MAX_FILES, ShadowRecord, ShadowScores
 from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets_tests.raising import raises
 
@@ -91,13 +91,13 @@ def test_windows_are_in_order_of_time_then_version(storage: Storage) -> None:
 
 def test_the_oldest_windows_go_and_the_one_just_written_stays(storage: Storage) -> None:
     kept = ShadowScores(storage, "prod")
-    for week in range(MOST_FILES):
+    for week in range(MAX_FILES):
         assert kept.put(record(week + 1, week, END + timedelta(weeks=week)), SCORES) == []
     assert kept.put(record(90, 89, END + timedelta(weeks=60)), SCORES) == ["2026-11-01__v1__v0.parquet"]
     # A window of long ago, for example of another SYNTHETIC_END.
     old = record(91, 90, END - timedelta(weeks=60))
     assert kept.put(old, SCORES) == ["2026-11-08__v2__v1.parquet"]
-    assert len(kept.files("m")) == MOST_FILES
+    assert len(kept.files("m")) == MAX_FILES
     assert old.file_name in kept.files("m")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiops_assets.timeseries.drift_profile import LEAST_DAYS, profile_of
+from aiops_assets.timeseries.drift_profile import MIN_DAYS, profile_of
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 from aiops_assets_tests.timeseries.drift_looks import METRICS, alarms, drifts, look, trained, weights
 from aiops_assets_tests.timeseries.drift_series import NOISES, START, Simulated, simulated
@@ -96,7 +96,7 @@ def test_what_cannot_be_compared_is_not_judged() -> None:
     profile = trained(metric.seconds, values, LIVE)
     few = np.where(metric.seconds >= LIVE + 8 * HOUR, np.nan, values)
     assert look(profile, metric.seconds, few, LIVE + DAY_SECONDS) is None
-    before = metric.seconds < START + (LEAST_DAYS - 1) * DAY_SECONDS
+    before = metric.seconds < START + (MIN_DAYS - 1) * DAY_SECONDS
     assert profile_of(metric.seconds[before], values[before], 300) is None
     assert profile_of(metric.seconds[:0], values[:0], 300) is None
 

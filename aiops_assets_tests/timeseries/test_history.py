@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError, SchemaError
-from aiops_assets.timeseries.history import MOST_DAYS, history_of
+from aiops_assets.timeseries.history import MAX_DAYS, history_of
 from aiops_assets_tests.raising import raises
 
 
@@ -40,8 +40,8 @@ def test_what_was_known_earlier_does_not_hold_what_came_later() -> None:
 
 
 def test_a_long_history_is_read_from_its_newest_days() -> None:
-    history = history_of(frame_of(np.zeros((MOST_DAYS + 5) * 24), minutes=60))
-    assert len(history.times) == MOST_DAYS * 24
+    history = history_of(frame_of(np.zeros((MAX_DAYS + 5) * 24), minutes=60))
+    assert len(history.times) == MAX_DAYS * 24
 
 
 def test_a_metric_without_any_sample_is_left_out() -> None:

@@ -9,7 +9,7 @@ import yaml
 from aiops_assets.errors import SettingsError
 from aiops_assets.timeseries import metrics_file
 from aiops_assets.timeseries.catalog import METRICS, SYNTHETIC_METRICS, MetricSpec
-from aiops_assets.timeseries.metrics_file import MOST_METRICS, load_metrics
+from aiops_assets.timeseries.metrics_file import MAX_METRICS, load_metrics
 from aiops_assets_tests.raising import raises
 from aiops_assets_tests.snapshot import assert_snapshot
 
@@ -238,9 +238,9 @@ def test_a_name_given_twice_is_refused(path: Path) -> None:
 
 
 def test_too_many_metrics_are_refused(path: Path) -> None:
-    entries = [{**QUEUE, "name": f"a{i}"} for i in range(MOST_METRICS + 1)]
-    assert len(load(path, *entries[:-1])) == MOST_METRICS
-    assert refusal_of(path, *entries).startswith(f"has {MOST_METRICS + 1} metrics")
+    entries = [{**QUEUE, "name": f"a{i}"} for i in range(MAX_METRICS + 1)]
+    assert len(load(path, *entries[:-1])) == MAX_METRICS
+    assert refusal_of(path, *entries).startswith(f"has {MAX_METRICS + 1} metrics")
 
 
 OTHERS: list[tuple[str | bytes, str]] = [

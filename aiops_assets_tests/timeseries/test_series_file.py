@@ -196,10 +196,10 @@ def test_files_without_rows_or_with_too_many_are_refused(tmp_path: Path, monkeyp
     with raises(DataError, "no_rows"):
         read_series(_written(tmp_path, _frame().head(0)))
     path = _written(tmp_path, _frame())
-    monkeypatch.setattr(series_file, "MOST_VALUES", 2 * N - 1)
+    monkeypatch.setattr(series_file, "MAX_VALUES", 2 * N - 1)
     with raises(DataError, "too_many_values", rows=N, columns=2):
         read_series(path)
-    monkeypatch.setattr(series_file, "MOST_ROWS", N - 1)
+    monkeypatch.setattr(series_file, "MAX_ROWS", N - 1)
     with raises(DataError, "too_many_rows", rows=N):
         read_series(path)
 

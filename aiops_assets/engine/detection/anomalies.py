@@ -19,7 +19,7 @@ from aiops_assets.engine.detection.findings import Anomaly, Finding, anomaly_of,
 from aiops_assets.engine.detection.histories import of_pod, of_series, with_leak
 from aiops_assets.engine.detection.jumps import find_jumps
 from aiops_assets.engine.detection.limits import OTHERS, above_limits, above_other_limits
-from aiops_assets.engine.detection.own_history import LEAST_SAMPLES, newest_time
+from aiops_assets.engine.detection.own_history import MIN_SAMPLES, newest_time
 from aiops_assets.engine.detection.recommendations import recommendations
 from aiops_assets.engine.detection.row_verdict import RowDetector, verdict
 from aiops_assets.engine.detection.sent_row import COLUMNS, SentRow, sent_row
@@ -142,12 +142,12 @@ def _judged(
     if row.sent:
         excess, found = verdict(row, row_detector)
         found += above_limits(row, row_detector.expected.tolist(), series)
-        found += find_jumps(row, [name for name, one in series.items() if len(one.values) >= LEAST_SAMPLES])
+        found += find_jumps(row, [name for name, one in series.items() if len(one.values) >= MIN_SAMPLES])
         judges += [ROW_DETECTOR, "limits"]
     elif any(sample.name in OTHERS for sample in newest):
         judges.append("limits")
     found += above_other_limits(newest, row.factors, now)
-    if any(len(one.values) >= LEAST_SAMPLES for one in series.values()):
+    if any(len(one.values) >= MIN_SAMPLES for one in series.values()):
         found = with_leak(found + of_series(series.values()), row, series)
         judges.append("history of the request")
     return excess, found, judges
@@ -155,7 +155,7 @@ def _judged(
 
 def _share_reported(row: SentRow, newest: Iterable[Sample], series: Mapping[str, Series]) -> float:
     others = [one.name for one in newest if one.name not in COLUMNS and one.name not in row.unclear]
-    judged = [name in OTHERS or (name in series and len(series[name].values) >= LEAST_SAMPLES) for name in others]
+    judged = [name in OTHERS or (name in series and len(series[name].values) >= MIN_SAMPLES) for name in others]
     return share_reported(row, sum(judged))
 
 

@@ -7,7 +7,7 @@ from aiops_assets.engine.samples import Sample
 from aiops_assets.engine.wording import say
 from aiops_assets.judging.statements import Statement
 
-MOST_AHEAD = timedelta(minutes=10)
+MAX_AHEAD = timedelta(minutes=10)
 """Largest normal difference of two clocks."""
 OLD_FROM = timedelta(days=1)
 
@@ -17,7 +17,7 @@ def without_future(samples: Sequence[Sample], now: datetime) -> tuple[Sequence[S
 
     If all samples of a name are further ahead they stay: the client's clock may be wrong.
     """
-    latest = now + MOST_AHEAD
+    latest = now + MAX_AHEAD
     ahead = {sample.name for sample in samples if sample.time is not None and sample.time > latest}
     if not ahead:
         return samples, []

@@ -11,7 +11,7 @@ from aiops_assets.timeseries.features import ENGINE_DEFAULT
 
 SIGNED = ("diff", "pct_change", CHANGE)
 """Statistics that may be negative."""
-LEAST_RATIO = -0.05
+MIN_RATIO = -0.05
 """Least valid ratio: Prometheus extrapolates rates, so that the idle share of a CPU may be slightly above 1."""
 
 
@@ -29,7 +29,7 @@ def reject_impossible(samples: Iterable[Sample]) -> None:
             continue
         unit = UNITS.get(name, "") if meaning is None else meaning.metric.unit
         signed = meaning is not None and meaning.statistic in SIGNED
-        if not signed and not (unit == "ratio" and sample.value >= LEAST_RATIO):
+        if not signed and not (unit == "ratio" and sample.value >= MIN_RATIO):
             raise DataError(f"{name}: {sample.value:g} is below 0, which it cannot be: send what was measured")
 
 

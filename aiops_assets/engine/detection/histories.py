@@ -10,7 +10,7 @@ import pandas as pd
 from aiops_assets.engine.detection.findings import Finding, shown
 from aiops_assets.engine.detection.limits import FILLING, RESTARTING, RISING_FROM, UNITS
 from aiops_assets.engine.detection.own_history import alert_excess, newest_deviation, rise_per_hour
-from aiops_assets.engine.detection.row_verdict import LEAST_SHARE, kind_of
+from aiops_assets.engine.detection.row_verdict import MIN_SHARE, kind_of
 from aiops_assets.engine.detection.sent_row import MEMORY, SentRow
 from aiops_assets.engine.models import WINDOW_DETECTOR
 from aiops_assets.engine.samples import MEANINGS, Series, unit_factor
@@ -18,7 +18,7 @@ from aiops_assets.errors import DataError, ModelError
 from aiops_assets.learners.contracts import WindowDetector
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_MEMORY, RESTARTS
 
-MOST_HISTORY_AGE = timedelta(hours=1)
+MAX_HISTORY_AGE = timedelta(hours=1)
 """Largest age of the newest row of a pod's history that is used."""
 LEAKED = 0.1
 """Least share of the memory limit that a steady rise must have used for full memory to be called a leak."""
@@ -101,7 +101,7 @@ def with_leak(found: list[Finding], row: SentRow, series: Mapping[str, Series]) 
 
 def of_pod(window: WindowDetector, history: pd.DataFrame, row: SentRow, now: datetime) -> list[Finding] | None:
     """Findings of the window detector about the newest row; ``None`` where it cannot be used."""
-    if not len(history) or now - history["timestamp"].iloc[-1] > MOST_HISTORY_AGE:
+    if not len(history) or now - history["timestamp"].iloc[-1] > MAX_HISTORY_AGE:
         return None
     try:
         scored = window.score(history)
@@ -116,7 +116,7 @@ def of_pod(window: WindowDetector, history: pd.DataFrame, row: SentRow, now: dat
     for metric, spec in enumerate(ENGINE_METRICS):
         level = row.level(metric)
         share = shares.get(spec.name, 0.0)
-        if level is None or (spec.name != first and share < LEAST_SHARE):
+        if level is None or (spec.name != first and share < MIN_SHARE):
             continue
         column = history[spec.name].to_numpy(dtype=np.float64)
         known = column[np.isfinite(column)]

@@ -28,7 +28,7 @@ from aiops_assets.timeseries.catalog import ENGINE_METRICS, METRICS, NODE_CPU, N
 from aiops_assets.timeseries.features import STATISTICS
 
 DIFF, MIN_5M = STATISTICS.index("diff"), STATISTICS.index("min_5m")
-MOST_EXCESS = 10.0
+MAX_EXCESS = 10.0
 NO_SERIES: Mapping[str, Series] = MappingProxyType({})
 RISING_FROM = 0.05
 """Least rise of a leak, as a share of the limit per hour: a pod that is nearly full and hardly grows has no leak."""
@@ -59,7 +59,7 @@ class Limit:
         if value < self.bound:
             return -1.0
         share = (value - self.bound) / (self.critical - self.bound)
-        return min(self.excess_at_bound + share * (CRITICAL_FROM - self.excess_at_bound), MOST_EXCESS)
+        return min(self.excess_at_bound + share * (CRITICAL_FROM - self.excess_at_bound), MAX_EXCESS)
 
 
 MEMORY_FULL = Limit(

@@ -19,16 +19,16 @@ from aiops_assets.engine.samples import Series
 from aiops_assets.errors import DataError, ModelError
 from aiops_assets.learners.contracts import Scored
 from aiops_assets.learners.detectors.ensemble import EnsemblePredictor
-from aiops_assets.timeseries.frames import LEAST_STEP_SECONDS, MOST_STEP_SECONDS
+from aiops_assets.timeseries.frames import MAX_STEP_SECONDS, MIN_STEP_SECONDS
 from aiops_assets.timeseries.series import Floats
 
-LEAST_SAMPLES = 10
-LEAST_FOR_ENSEMBLE = 50
-MOST_SAMPLES = 4032
+MIN_SAMPLES = 10
+MIN_FOR_ENSEMBLE = 50
+MAX_SAMPLES = 4032
 """Most samples that are used, two weeks of five-minute ones: older ones say little about what is expected now."""
 NEWEST = 3
 """Newest samples that may belong to the anomaly and are no reference for what is expected."""
-LEAST_FOR_NEWEST = 15
+MIN_FOR_NEWEST = 15
 NEW_LEVEL_SHARE = 0.25
 """Share of the newest samples that may be a new level: a client that polls sees it if its samples reach back four
 times its polling interval."""
@@ -40,7 +40,7 @@ noise less than one of a thousand newest samples is above it, also with ten samp
 OUTSIDE_RANGE = 0.5
 """A newest sample must also be outside the range of all before it by this share of that range: earlier bursts are
 expected."""
-LEAST_SHARE = 0.02
+MIN_SHARE = 0.02
 """Least standard deviation as a share of the median; a smaller one is that of a constant."""
 SMALL_COUNT = 20.0
 HUGE = 1e100
@@ -83,8 +83,8 @@ def newest_deviation(series: Series, counter: bool = False) -> Deviation | None:
 
     ``counter``: the series is known to be a counter; otherwise counters are detected by their rise.
     """
-    values, times = series.values[-MOST_SAMPLES:], series.times[-MOST_SAMPLES:]
-    if len(values) < LEAST_SAMPLES:
+    values, times = series.values[-MAX_SAMPLES:], series.times[-MAX_SAMPLES:]
+    if len(values) < MIN_SAMPLES:
         return None
     largest = float(np.abs(values).max())
     unit = largest if largest > HUGE else 1.0
@@ -94,16 +94,16 @@ def newest_deviation(series: Series, counter: bool = False) -> Deviation | None:
     if counter:
         steps = np.diff(values)
         values, times = np.where(steps < 0, np.median(steps), steps), times[1:]
-    before = values[: -NEWEST if len(values) >= LEAST_FOR_NEWEST else -1]
+    before = values[: -NEWEST if len(values) >= MIN_FOR_NEWEST else -1]
     excess = _robust_excess(float(values[-1]), before)
     older = values[: len(values) - int(NEW_LEVEL_SHARE * len(values))]
-    if LEAST_SAMPLES <= len(older) < len(before) and _is_abrupt(values, older):
+    if MIN_SAMPLES <= len(older) < len(before) and _is_abrupt(values, older):
         of_level = _robust_excess(float(values[-1]), older)
         if of_level is not None and (excess is None or of_level > excess):
             before, excess = older, of_level
     middle = float(np.median(before))
     learned = False
-    if len(values) >= LEAST_FOR_ENSEMBLE and _is_regular(times) and not _is_quiet(before):
+    if len(values) >= MIN_FOR_ENSEMBLE and _is_regular(times) and not _is_quiet(before):
         of_ensemble = _learned_excess(values, times, middle)
         learned = of_ensemble is not None and (excess is None or of_ensemble > excess)
         excess = of_ensemble if learned else excess
@@ -138,7 +138,7 @@ def rise_per_hour(series: Series) -> float | None:
 
     values, times = series.values[-TREND_SAMPLES:], series.times[-TREND_SAMPLES:]
     hours = (times - times[0]).astype("timedelta64[us]").astype(np.int64) / 3.6e9
-    if len(values) < LEAST_SAMPLES or hours[-1] < TREND_HOURS or np.abs(values).max() > HUGE:
+    if len(values) < MIN_SAMPLES or hours[-1] < TREND_HOURS or np.abs(values).max() > HUGE:
         return None
     low = float(theilslopes(values, hours, alpha=TREND_SURE)[2])
     return low if low > 0 else None
@@ -148,7 +148,7 @@ def _robust_excess(value: float, before: Floats) -> float | None:
     from scipy.stats import median_abs_deviation
 
     middle = float(np.median(before))
-    least = max(LEAST_SHARE * abs(middle), float(np.finfo(np.float64).tiny))
+    least = max(MIN_SHARE * abs(middle), float(np.finfo(np.float64).tiny))
     if _is_integer(before):
         # Counts have at least the spread of a Poisson distribution.
         least = max(least, 1.0, float(np.sqrt(abs(middle))))
@@ -215,6 +215,6 @@ def _is_integer(values: Floats) -> bool:
 def _is_regular(times: Times) -> bool:
     steps = np.diff(times).astype("timedelta64[us]").astype(np.int64) / 1e6
     usual = float(np.median(steps))
-    if not LEAST_STEP_SECONDS <= usual <= MOST_STEP_SECONDS:
+    if not MIN_STEP_SECONDS <= usual <= MAX_STEP_SECONDS:
         return False
     return bool((np.abs(steps - usual) <= REGULAR_WITHIN * usual).mean() >= REGULAR_SHARE)

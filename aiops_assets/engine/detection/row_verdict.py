@@ -16,7 +16,7 @@ from aiops_assets.timeseries.series import Floats
 SCORE_UNIT = 0.025
 """Difference of scores that is an excess of 1: scores are between -0.12 and 0.11, so that a node without any CPU time
 left is critical and one at 0.9 is high."""
-LEAST_SHARE = 0.3
+MIN_SHARE = 0.3
 """Least share of the contributions of a metric that is not the first; an even share of five is 0.2."""
 STD, DIFF = STATISTICS.index("std_5m"), STATISTICS.index("diff")
 HIGH_KINDS: dict[str, Kind] = {
@@ -67,7 +67,7 @@ def verdict(row: SentRow, detector: RowDetector) -> tuple[float, list[Finding]]:
     shares = [float(share) for share in detector.contributions(values)]
     expected, spread = detector.expected.tolist(), detector.spread.tolist()
     first = max(row.sent, key=lambda metric: shares[metric])
-    named = [m for m in row.sent if m == first or shares[m] >= LEAST_SHARE]
+    named = [m for m in row.sent if m == first or shares[m] >= MIN_SHARE]
     found = []
     for metric in named:
         columns = [one for one in row.sent[metric] if one.column.statistic >= 0]

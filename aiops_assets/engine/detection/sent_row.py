@@ -24,7 +24,7 @@ CHANGES = frozenset(map(STATISTICS.index, ("std_5m", "diff", "pct_change")))
 PCT_CHANGE = STATISTICS.index("pct_change")
 LEVELS = tuple(i for i in range(WIDTH) if i not in CHANGES)
 MINUTE = 60.0
-LEAST_MINUTES = 3
+MIN_MINUTES = 3
 """Least number of samples in the last six minutes, with one a minute ago, from which changes are computed."""
 
 
@@ -198,7 +198,7 @@ def _factors(
 def statistics_of(level: Sent, series: Series | None) -> list[float]:
     """(9,) The statistics of a metric, computed from one name's samples, in the metric's unit."""
     minutes = None if series is None else _minutes(series) / level.factor
-    if minutes is not None and np.isfinite(minutes).sum() >= LEAST_MINUTES and np.isfinite(minutes[-2]):
+    if minutes is not None and np.isfinite(minutes).sum() >= MIN_MINUTES and np.isfinite(minutes[-2]):
         return [float(one) for one in nine_statistics(minutes[np.newaxis])]
     value = _clipped(level.value / level.factor)
     nine = [0.0 if i in CHANGES else value for i in range(WIDTH)]

@@ -9,13 +9,13 @@ from aiops_assets.engine.pattern_analysis.grids import FEWEST_POINTS, Grid, lag_
 from aiops_assets.engine.pattern_analysis.pattern_types import Correlation, Pattern, bounded, described
 from aiops_assets.timeseries.series import Floats
 
-LEAST_COEFFICIENT = 0.5
+MIN_COEFFICIENT = 0.5
 SIGNIFICANCE = 0.01
 """Significance level of all pairs and lags together."""
 MAX_LAG_SECONDS = 3600.0
-MOST_METRICS = 40
+MAX_METRICS = 40
 """Most metrics that are compared: 780 pairs."""
-MOST_POINTS = 1000
+MAX_POINTS = 1000
 FEWEST_DIFFERENCES = 20
 
 Window = tuple[int, float, float, int]
@@ -31,9 +31,9 @@ def find_correlations(grids: Sequence[Grid]) -> list[tuple[Correlation, Pattern]
     pairs and lags that were tried.
 
     Args:
-        grids: grids of the metrics; the first :data:`MOST_METRICS` are used.
+        grids: grids of the metrics; the first :data:`MAX_METRICS` are used.
     """
-    pairs = list(combinations(grids[:MOST_METRICS], 2))
+    pairs = list(combinations(grids[:MAX_METRICS], 2))
     found = []
     # Most pairs have the same times, so that each series is ranked once.
     ranks: dict[Window, Floats | None] = {}
@@ -64,7 +64,7 @@ def _correlate(first: Grid, second: Grid, pairs: int, ranks: dict[Window, Floats
 
     step = max(first.step, second.step)
     start, end = max(first.start, second.start), min(first.end, second.end)
-    step = max(step, (end - start) / MOST_POINTS)
+    step = max(step, (end - start) / MAX_POINTS)
     count = int((end - start) / step) + 1 if end > start else 0
     if count < max(FEWEST_POINTS, FEWEST_DIFFERENCES + 1):
         return None
@@ -83,7 +83,7 @@ def _correlate(first: Grid, second: Grid, pairs: int, ranks: dict[Window, Floats
     coefficient, lag = float(coefficients[best]), int(lags[best])
     shared = np.clip(lag_one(a) * lag_one(b), -0.99, 0.99)
     points = (len(a) - abs(lag)) * min(1.0, (1 - shared) / (1 + shared))
-    if abs(coefficient) < LEAST_COEFFICIENT or points < 5:
+    if abs(coefficient) < MIN_COEFFICIENT or points < 5:
         return None
     score = np.arctanh(min(abs(coefficient), 0.9999)) * np.sqrt((points - 3) / 1.06)
     p = float(2 * norm.sf(score)) * pairs * len(lags)

@@ -23,14 +23,14 @@ FRACTIONAL = re.compile(r"(_total|_mean_5m)$")
 LEVELS = ("value", "mean_5m", "min_5m", "max_5m", "lag_1", "lag_5")
 """Statistics of a counter that are counters themselves."""
 POD_LABELS = ("pod", "pod_name", "kubernetes_pod_name", "container")
-MOST_RESETS = 0.05
+MAX_RESETS = 0.05
 """Largest share of samples of a counter that fall."""
 RESET_BELOW = 0.5
 """A fall below this share of the value before is a reset: a reset counter begins at zero, while the number of things
 that exist falls by a few."""
 BUSY = 1.0
 """Least growth per step for which the growth is analysed as a series."""
-MOST_BLOCKS = 96
+MAX_BLOCKS = 96
 SIGNIFICANCE = 0.01
 """Significance level of all time spans together."""
 FEWEST_IN_STORM, FEWEST_RESTARTS = 5, 3
@@ -57,7 +57,7 @@ def is_counter(series: Series) -> bool:
         return False
     falls = np.flatnonzero(np.diff(values) < 0)
     resets = values[falls + 1] <= RESET_BELOW * values[falls]
-    return len(falls) <= max(1, int(MOST_RESETS * len(values))) and bool(resets.all())
+    return len(falls) <= max(1, int(MAX_RESETS * len(values))) and bool(resets.all())
 
 
 def without_resets(series: Series) -> Series:
@@ -97,7 +97,7 @@ def find_storm(growth: Grid, shown: str, labels: Mapping[str, str]) -> list[Patt
     fewest = FEWEST_RESTARTS if restarts else FEWEST_IN_STORM
     if float(values.sum()) < fewest:
         return []
-    size = -(-len(values) // MOST_BLOCKS)
+    size = -(-len(values) // MAX_BLOCKS)
     sums = np.add.reduceat(values, np.arange(0, len(values), size))
     firsts, lasts = np.triu_indices(len(sums))
     sofar = np.concatenate([[0.0], np.cumsum(sums)])

@@ -19,7 +19,7 @@ TYPE_KEYS = ("type", "event_type", "reason", "name", "message")
 """Keys of an object that may hold its type, in this order; Kubernetes' own ``type`` is Normal or Warning."""
 KUBERNETES_TYPES = ("Normal", "Warning")
 TIME_KEYS = ("timestamp", "time", "lastTimestamp")
-MOST_TYPES = 10
+MAX_TYPES = 10
 BINS = 48
 MIN_BIN_SECONDS = 60.0
 SIGNIFICANCE = 0.001
@@ -187,7 +187,7 @@ def _gaps_to_next(before: Floats, after: Floats) -> Floats:
 def _times_by_type(events: Sequence[Event]) -> dict[str, Floats]:
     """Type -> sorted Unix seconds of its events with times, of the most frequent types."""
     timed = [event for event in events if event.time is not None]
-    frequent = [kind for kind, _ in Counter(event.type for event in timed).most_common(MOST_TYPES)]
+    frequent = [kind for kind, _ in Counter(event.type for event in timed).most_common(MAX_TYPES)]
     return {
         kind: np.sort([event.time.timestamp() for event in timed if event.time and event.type == kind])
         for kind in frequent

@@ -10,11 +10,11 @@ from aiops_assets.timeseries.series import Floats
 
 FEWEST_POINTS = 12
 """Fewest points of a grid: with fewer, there is nothing to analyse but the count."""
-MOST_POINTS = 2016
+MAX_POINTS = 2016
 """Most points of a grid, a week of five minutes; a longer series is averaged."""
 LARGEST = 1e100
 """Largest absolute value: no metric is larger, and squares of larger values are infinite."""
-LEAST_FILLED = 0.7
+MIN_FILLED = 0.7
 """Least share of a grid's points with samples; a sparser series gets a coarser grid."""
 MAD_TO_SIGMA = 1.4826
 """Ratio of the standard deviation of a normal distribution to its median absolute deviation."""
@@ -72,12 +72,12 @@ def to_grid(series: Series, labels: Sequence[str] = ()) -> Grid | None:
     seconds = seconds_of(series)
     span = float(seconds[-1] - seconds[0])
     median_step = float(np.median(np.diff(seconds)))
-    step = max(median_step, span / (MOST_POINTS - 1))
+    step = max(median_step, span / (MAX_POINTS - 1))
     while span / step + 1 >= FEWEST_POINTS:
         bins = np.floor((seconds - seconds[0]) / step + 0.5).astype(np.int64)
         counts = np.bincount(bins)
         filled = counts > 0
-        if filled.mean() >= LEAST_FILLED:
+        if filled.mean() >= MIN_FILLED:
             positions = np.arange(len(counts), dtype=np.float64)
             means = np.bincount(bins, weights=series.values) / np.maximum(counts, 1)
             values = np.interp(positions, positions[filled], means[filled])

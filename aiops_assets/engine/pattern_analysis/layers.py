@@ -23,7 +23,7 @@ FULL_RATIO, FULL_RATIO_WEIGHT = 0.97, 0.7
 FAILURE_WEIGHT = 0.55
 REPEATED_WEIGHT = 0.2
 """Weight of each further event of a type that was counted already, because it mostly repeats the first."""
-MOST_REPEATS = 5
+MAX_REPEATS = 5
 ABNORMAL = ("upward_trend", "change_point", "spike", "dip", "counter_storm")
 
 LAYER_NAMES: Mapping[str, re.Pattern[str]] = MappingProxyType(
@@ -161,7 +161,7 @@ def event_evidence(events: Sequence[Event], start: float, end: float) -> list[Ev
             continue
         repeats = seen.get((layer, event.type), 0)
         seen[layer, event.type] = repeats + 1
-        weight = FAILURE_WEIGHT if repeats == 0 else REPEATED_WEIGHT if repeats <= MOST_REPEATS else 0.0
+        weight = FAILURE_WEIGHT if repeats == 0 else REPEATED_WEIGHT if repeats <= MAX_REPEATS else 0.0
         first = event.time.timestamp() if event.time else start
         evidence.append(Evidence(layer, weight, "", first, event.time.timestamp() if event.time else end))
     return evidence

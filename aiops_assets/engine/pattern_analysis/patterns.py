@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aiops_assets.durations import parse_duration
-from aiops_assets.engine.pattern_analysis.correlations import MOST_METRICS as MOST_CORRELATED
+from aiops_assets.engine.pattern_analysis.correlations import MAX_METRICS as MAX_CORRELATED
 from aiops_assets.engine.pattern_analysis.correlations import find_correlations
 from aiops_assets.engine.pattern_analysis.counters import (
     find_storm,
@@ -27,7 +27,7 @@ from aiops_assets.engine.pattern_analysis.event_patterns import (
     frequent_types,
     read_events,
 )
-from aiops_assets.engine.pattern_analysis.grids import MOST_POINTS, Grid, seconds_of, to_grid
+from aiops_assets.engine.pattern_analysis.grids import MAX_POINTS, Grid, seconds_of, to_grid
 from aiops_assets.engine.pattern_analysis.layers import (
     Evidence,
     affected_layers,
@@ -47,13 +47,13 @@ from aiops_assets.judging.statements import Statement
 __all__ = ["ANALYSIS_TYPES", "PatternAnalysis", "analyze"]
 
 ANALYSIS_TYPES = ("trend", "seasonal", "correlation", "layer_detection")
-MOST_SERIES = 100
+MAX_SERIES = 100
 """Most series that are analysed; a request may hold thousands."""
-MOST_SENT_SAMPLES, MOST_SENT_SERIES = MOST_SERIES * MOST_POINTS, 20_000
+MAX_SENT_SAMPLES, MAX_SENT_SERIES = MAX_SERIES * MAX_POINTS, 20_000
 """Most samples and series of one request: 201,600 samples take some two seconds, and clients wait ten."""
-MOST_EVENTS = 10_000
-MOST_PATTERNS = 200
-MOST_INSIGHTS = 30
+MAX_EVENTS = 10_000
+MAX_PATTERNS = 200
+MAX_INSIGHTS = 30
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,9 @@ def analyze(
             only some samples of a name have times, or there are more samples or series than can be analysed in
             seconds.
     """
-    if len(samples) > MOST_SENT_SAMPLES:
+    if len(samples) > MAX_SENT_SAMPLES:
         raise DataError(
-            f"{len(samples)} samples were sent: send at most {MOST_SENT_SAMPLES} at once",
+            f"{len(samples)} samples were sent: send at most {MAX_SENT_SAMPLES} at once",
             code="too_many_samples",
             sent=len(samples),
         )
@@ -132,9 +132,9 @@ def analyze(
     patterns = [*layers, *(pattern for one in found for pattern in one.patterns if pattern.type in wanted)]
     patterns += [pattern for _, pattern in correlations] + _event_patterns(happened, first, last, wanted)
     patterns.sort(key=lambda pattern: -pattern.confidence)
-    if len(patterns) > MOST_PATTERNS:
-        notes.append(say("patterns_left_out", patterns=len(patterns), most=MOST_PATTERNS))
-        patterns = patterns[:MOST_PATTERNS]
+    if len(patterns) > MAX_PATTERNS:
+        notes.append(say("patterns_left_out", patterns=len(patterns), most=MAX_PATTERNS))
+        patterns = patterns[:MAX_PATTERNS]
     doubts = [doubt for one in found for doubt in one.doubts if "trend" in wanted]
     return PatternAnalysis(
         tuple(patterns),
@@ -167,9 +167,9 @@ def _labelled_series(samples: Iterable[Sample], now: datetime) -> list[tuple[Ser
     for sample in samples:
         by_labels.setdefault(tuple(sorted(sample.labels.items())), []).append(sample)
     count = sum(len({sample.name for sample in group}) for group in by_labels.values())
-    if count > MOST_SENT_SERIES:
+    if count > MAX_SENT_SERIES:
         raise DataError(
-            f"{count} series were sent: send at most {MOST_SENT_SERIES} at once", code="too_many_series", sent=count
+            f"{count} series were sent: send at most {MAX_SENT_SERIES} at once", code="too_many_series", sent=count
         )
     return [(one, dict(labels)) for labels, group in by_labels.items() for one in by_name(group, now).values()]
 
@@ -179,28 +179,28 @@ def _events_within(events: list[Event], window: _Window) -> tuple[list[Event], l
     notes = []
     if len(inside) < len(events):
         notes.append(say("events_outside", events=len(events) - len(inside)))
-    if len(inside) > MOST_EVENTS:
-        notes.append(say("events_left_out", events=len(inside), most=MOST_EVENTS))
-    return inside[-MOST_EVENTS:], notes
+    if len(inside) > MAX_EVENTS:
+        notes.append(say("events_left_out", events=len(inside), most=MAX_EVENTS))
+    return inside[-MAX_EVENTS:], notes
 
 
 def _look(
     series: list[tuple[Series, Mapping[str, str]]], wanted: frozenset[str]
 ) -> tuple[list[_Found], list[Statement]]:
     """Findings about the longest series, and a sentence about those that were left out."""
-    longest = sorted(series, key=lambda one: -len(one[0].values))[:MOST_SERIES]
+    longest = sorted(series, key=lambda one: -len(one[0].values))[:MAX_SERIES]
     grids = [_look_at(one, labels, wanted) for one, labels in longest]
     found = [one for one in grids if one is not None]
     notes = []
-    if len(series) > MOST_SERIES:
-        notes.append(say("series_left_out", series=len(series), most=MOST_SERIES))
+    if len(series) > MAX_SERIES:
+        notes.append(say("series_left_out", series=len(series), most=MAX_SERIES))
     if len(found) < len(grids):
         notes.append(say("series_too_short", series=len(grids) - len(found)))
     thinned = sum(one.grid.thinned for one in found)
     if thinned:
         notes.append(say("series_averaged", series=thinned))
-    if len(found) > MOST_CORRELATED and "correlation" in wanted:
-        notes.append(say("correlations_left_out", most=MOST_CORRELATED))
+    if len(found) > MAX_CORRELATED and "correlation" in wanted:
+        notes.append(say("correlations_left_out", most=MAX_CORRELATED))
     return found, notes
 
 
@@ -296,7 +296,7 @@ def _insights(
         head = [say("no_pattern", series=series, events=len(events))]
     else:
         head = [say("found", found=dict(counts.most_common()))] if len(patterns) > 1 else []
-    room = max(3, MOST_INSIGHTS - len(layers) - len(notes) - 2)
+    room = max(3, MAX_INSIGHTS - len(layers) - len(notes) - 2)
     middle = (others + doubts)[:room]
     event_summary = [frequent_types(events)] if events else []
     return (*layers, *middle, *head, *event_summary, *notes)

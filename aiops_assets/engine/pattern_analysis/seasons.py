@@ -11,13 +11,13 @@ PERIODS = (7.0 * DAY_SECONDS, float(DAY_SECONDS), *(hours * HOUR for hours in (1
 """Candidate periods in seconds, the longest first."""
 FEWEST_STEPS = 6
 """Fewest points per period."""
-LEAST_STRENGTH = 0.64
+MIN_STRENGTH = 0.64
 """Least strength of a season, from which on Hyndman's nsdiffs calls it strong."""
 CLEARLY = 0.1
 """Least difference of strength by which a longer season is preferred to a shorter one, which has fewer parameters."""
-LEAST_REPEAT, LEAST_REPEAT_OF_TWO = 0.4, 0.6
+MIN_REPEAT, MIN_REPEAT_OF_TWO = 0.4, 0.6
 """Least autocorrelation at the period; the second applies to series of only two periods, which must agree better."""
-LEAST_SECOND_REPEAT = 0.25
+MIN_SECOND_REPEAT = 0.25
 """Least autocorrelation at twice the period: noise correlates with itself once by chance, but seldom twice."""
 CONTRAST = 0.4
 """Least difference of the autocorrelation at the period to that at half of it, which a slow drift does not reach."""
@@ -41,7 +41,7 @@ def find_season(grid: Grid) -> tuple[Pattern | None, float, Floats]:
             continue
         strength, component = _strength(grid.values, period)
         # Of a season and its multiples the shortest is used, unless a longer one is clearly stronger.
-        if strength >= LEAST_STRENGTH and (best is None or strength > best[0] - CLEARLY):
+        if strength >= MIN_STRENGTH and (best is None or strength > best[0] - CLEARLY):
             best = (strength, seconds, component)
     if best is None:
         return None, 0.0, none
@@ -81,8 +81,8 @@ def _repeats(correlation: Floats, period: int, n: int) -> bool:
         return False
     at, between = float(correlation[period]), float(correlation[period // 2])
     if n < 3 * period:
-        return at >= LEAST_REPEAT_OF_TWO and at - between >= CONTRAST
-    return at >= LEAST_REPEAT and at - between >= CONTRAST and float(correlation[2 * period]) >= LEAST_SECOND_REPEAT
+        return at >= MIN_REPEAT_OF_TWO and at - between >= CONTRAST
+    return at >= MIN_REPEAT and at - between >= CONTRAST and float(correlation[2 * period]) >= MIN_SECOND_REPEAT
 
 
 def _strength(values: Floats, period: int) -> tuple[float, Floats]:

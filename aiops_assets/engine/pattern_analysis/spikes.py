@@ -15,7 +15,7 @@ WINDOW_SHARE = 8
 MAX_WINDOW_POINTS = 73
 STANDS_OUT = 2.0
 """Least ratio of a spike to the highest other peak: heavy-tailed noise has peaks of every height without a gap."""
-MOST_SPIKES_SHARE = 0.05
+MAX_SPIKES_SHARE = 0.05
 SAME_TIME_SECONDS = 3600.0
 """Peaks whose times of day differ by less than these seconds are at the same time of day."""
 FEWEST_DAYS = 3
@@ -90,7 +90,7 @@ def _peaks(scaled: Floats, window: int) -> tuple["np.ndarray", "np.ndarray", "np
     heights = about["peak_heights"]
     order = np.argsort(-heights, kind="stable")
     falling = np.append(heights[order], 0.0)
-    most = max(1, int(MOST_SPIKES_SHARE * len(scaled)))
+    most = max(1, int(MAX_SPIKES_SHARE * len(scaled)))
     apart = falling[:-1] >= STANDS_OUT * falling[1:]
     count = max((i + 1 for i in np.flatnonzero(apart)[:most] if i < most and falling[i] >= HEIGHT), default=0)
     kept = np.sort(order[:count])

@@ -11,18 +11,18 @@ from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 SIGNIFICANCE = 0.01
 MONOTONE = 0.9
 """Rank correlation with time from which on a curve is a trend, however smooth its deviation from a line is."""
-LEAST_CHANGE = 1.5
+MIN_CHANGE = 1.5
 """Least change of a trend, in standard deviations of its residuals."""
-MOST_TREND_POINTS = 400
+MAX_TREND_POINTS = 400
 COARSE_BLOCKS = 24
 RHYTHM_MARGIN = 10.0
 """Difference of BIC from which on a line fits clearly better than a daily sine (Kass & Raftery 1995)."""
-MOST_CHANGE_POINTS = 1000
+MAX_CHANGE_POINTS = 1000
 PENALTY = 6.0
 """Penalty of a change point, in variances times log n; BIC has 2 for a known variance, and this one is estimated."""
-LEAST_STEP = 2.0
+MIN_STEP = 2.0
 """Least step of the level, in standard deviations around it."""
-LEAST_SCORE = 6.0
+MIN_SCORE = 6.0
 """Least step, in standard errors of the difference of two autocorrelated means."""
 HARMONICS = 4
 """Number of harmonics of a season that is fitted together with steps."""
@@ -43,12 +43,12 @@ def find_trend(grid: Grid, deseasoned: Floats) -> tuple[Pattern | None, Statemen
     """
     from scipy.stats import kendalltau, norm, theilslopes
 
-    values = block_means(deseasoned, MOST_TREND_POINTS)
+    values = block_means(deseasoned, MAX_TREND_POINTS)
     times = np.linspace(0.0, 1.0, len(values))
     slope, intercept, *_ = theilslopes(values, times)
     rest = values - intercept - slope * times
     sigma = robust_sigma(rest)
-    if slope == 0 or abs(slope) < LEAST_CHANGE * sigma or abs(slope) < 1e-9 * float(np.abs(values).max()):
+    if slope == 0 or abs(slope) < MIN_CHANGE * sigma or abs(slope) < 1e-9 * float(np.abs(values).max()):
         return None, None
     tau = float(kendalltau(times, values).statistic)
     points = _independent(rest) if sigma > 1e-6 * abs(slope) else float(len(values))
@@ -116,7 +116,7 @@ def find_change_points(grid: Grid, season_seconds: float) -> list[Pattern]:
     """
     from ruptures import KernelCPD
 
-    values = block_means(grid.values, MOST_CHANGE_POINTS)
+    values = block_means(grid.values, MAX_CHANGE_POINTS)
     size = len(grid.values) // len(values)
     n = len(values)
     shortest = max(4, n // 32)
@@ -140,7 +140,7 @@ def find_change_points(grid: Grid, season_seconds: float) -> list[Pattern]:
     edges = [0, *positions, n]
     patterns = []
     for height, around in zip(heights, zip(edges[:-2], edges[1:-1], edges[2:], strict=True), strict=True):
-        if abs(height) >= max(LEAST_STEP * sigma, LEAST_SCORE * sigma * _error(rest, around)):
+        if abs(height) >= max(MIN_STEP * sigma, MIN_SCORE * sigma * _error(rest, around)):
             patterns.append(_change(grid, values, around, size, abs(height) / (abs(height) + sigma)))
     return patterns
 

@@ -14,7 +14,7 @@ from aiops_assets.judging.statements import Statement
 EVENT_FIELDS = ("type", "event", "event_type", "reason", "name", "message")
 TIME_FIELDS = ("timestamp", "time")
 MAX_TEXT_CHARACTERS = 300
-MOST_REPEATS = 3
+MAX_REPEATS = 3
 """Most events of one rule that are used: the tenth restart says no more than the third."""
 OLD_MINUTES, HALF_MINUTES = DAY, 6 * HOUR
 """Events older than the first (minutes) are ignored; the probability halves with each of the second (minutes)."""
@@ -65,7 +65,7 @@ def event_evidence(events: Iterable[object], now: datetime) -> list[Evidence]:
             found.setdefault(rule, []).append((rule.probability * 0.5 ** (age / HALF_MINUTES), text))
     pieces = []
     for rule, each in found.items():
-        strongest = sorted(each, reverse=True)[:MOST_REPEATS]
+        strongest = sorted(each, reverse=True)[:MAX_REPEATS]
         together = noisy_or(probability for probability, _ in strongest)
         code = "repeated_event" if len(each) > 1 else "event"
         reason = say(code, event=strongest[0][1][:SHOWN], count=len(each))

@@ -26,9 +26,9 @@ from aiops_assets.engine.served_rows import Forecasting
 from aiops_assets.engine.wording import distinct, say
 from aiops_assets.judging.statements import Statement
 
-LEAST_PROBABILITY, MOST_PROBABILITY = 0.2, 0.99
+MIN_PROBABILITY, MAX_PROBABILITY = 0.2, 0.99
 """Issues below the first are not reported; no probability is above the second."""
-MOST_REASONS = 5
+MAX_REASONS = 5
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,12 @@ def predicted_issues(
     for piece in pieces:
         by_issue.setdefault(piece.issue, []).append(piece)
     rule = _state_rule(texts)
-    if rule and not any(noisy_or(p.probability for p in each) >= LEAST_PROBABILITY for each in by_issue.values()):
+    if rule and not any(noisy_or(p.probability for p in each) >= MIN_PROBABILITY for each in by_issue.values()):
         by_issue[rule.issue] = [Evidence(rule.issue, rule.probability, rule.minutes, False, say("state_alone"))]
         rule = None
     named = [_issue(issue, each, rule) for issue, each in by_issue.items()]
     issues = sorted(
-        (one for one in named if one.probability >= LEAST_PROBABILITY), key=lambda one: (-one.probability, one.issue)
+        (one for one in named if one.probability >= MIN_PROBABILITY), key=lambda one: (-one.probability, one.issue)
     )
     actions = dict.fromkeys(action for one in issues for action in ACTIONS.get(one.issue, ()))
     return IssueOutlook(tuple(issues), tuple(actions))
@@ -125,13 +125,13 @@ def _issue(issue: str, pieces: list[Evidence], state: StateRule | None) -> Predi
     timing = next((piece for piece in surest if piece.measured), surest[0])
     together = noisy_or([*(piece.probability for piece in pieces), *([state.support] if state else [])])
     # A state alone does not turn a hardly probable issue into a reported one.
-    if noisy_or(piece.probability for piece in pieces) < LEAST_PROBABILITY:
+    if noisy_or(piece.probability for piece in pieces) < MIN_PROBABILITY:
         together = 0.0
     return PredictedIssue(
         issue,
-        round(min(together, MOST_PROBABILITY), 4),
+        round(min(together, MAX_PROBABILITY), 4),
         duration_text(timing.minutes),
-        distinct(piece.reason for piece in surest)[:MOST_REASONS],
+        distinct(piece.reason for piece in surest)[:MAX_REASONS],
     )
 
 

@@ -12,14 +12,14 @@ import numpy as np
 
 from aiops_assets.timeseries.series import Floats
 
-LEAST_SAMPLES = 12
+MIN_SAMPLES = 12
 """Fewest samples for a trend; with fewer, the last value is the forecast."""
-LEAST_FOR_SLOPE = 5
+MIN_FOR_SLOPE = 5
 NEWEST = 120
 """Most samples that are used, because the number of pairwise slopes is quadratic."""
 SURE = 2.5
 """Least distance of a significant slope from zero, in standard errors."""
-MOST_CORRELATED = 0.97
+MAX_CORRELATED = 0.97
 HALF_INTERVAL = 1.2815515655446004
 """Half width of an 80 % interval, in standard deviations."""
 LEVEL_SAMPLES = 3
@@ -79,11 +79,11 @@ def level_of(values: Floats, times: "np.ndarray[tuple[int], np.dtype[np.datetime
     n = len(values)
     step = float(np.median(np.diff(hours))) if n > 1 else 0.0
     window = float(-hours[0])
-    if n < LEAST_FOR_SLOPE or np.ptp(values) == 0:
+    if n < MIN_FOR_SLOPE or np.ptp(values) == 0:
         last, median = float(values[-1]), float(np.median(values))
         jumps = float(np.abs(np.diff(values)).mean()) if n > 1 else 0.0
         # A spread of zero is only plausible with enough equal values.
-        unknown = UNKNOWN_SHARE * abs(last) if n < LEAST_SAMPLES else 0.0
+        unknown = UNKNOWN_SHARE * abs(last) if n < MIN_SAMPLES else 0.0
         return Level(last, median, 0.0, 0.0, max(jumps, unknown), window, n, step, 1.0)
     slope, error, spread, walk = _slope(values, hours)
     median = float(np.median(values))
@@ -109,7 +109,7 @@ def _slope(values: Floats, hours: Floats) -> tuple[float, float, float, float]:
     r = float((rest[1:] @ rest[:-1]) / max(rest @ rest, 1e-300))
     # The residuals of a line underestimate the autocorrelation by about (2 + 4 r) / n; Marriott and Pope (1954) show
     # (1 + 3 r) / n for those of a mean.
-    r = float(np.clip(r + (2 + 4 * max(r, 0.0)) / len(values), 0.0, MOST_CORRELATED))
+    r = float(np.clip(r + (2 + 4 * max(r, 0.0)) / len(values), 0.0, MAX_CORRELATED))
     error = math.sqrt((1 + r) / (1 - r)) * float(high - low) / (2 * HALF_INTERVAL)
     # Rounding errors of a line are neither spread nor autocorrelation.
     if spread < 1e-12:

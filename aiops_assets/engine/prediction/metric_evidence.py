@@ -30,7 +30,7 @@ FAR_HOURS = 672.0
 """Hours to exhaustion at which the probability is 0; it is one half at half of them, 14 days."""
 LINE_WINDOWS, LOAD_WINDOWS, LOAD_SHARE = 4.0, 0.5, 0.5
 """Longest extrapolation of a line in lengths of its samples, for leaks and for load; and the weight of the latter."""
-LEAST_CHANGE_AN_HOUR, CHANGE_PROBABILITY = 0.02, 0.6
+MIN_CHANGE_AN_HOUR, CHANGE_PROBABILITY = 0.02, 0.6
 
 
 def metric_evidence(series: Mapping[str, Series], forecaster: Forecasting | None) -> list[Evidence]:
@@ -135,7 +135,7 @@ def _change(outlook: Outlook, rule: LevelRule, one: Series) -> Evidence | None:
     factor = max(unit_factor(outlook.unit, one.values.tolist()), outlook.factor)
     change = float(one.values[-1]) / factor / MEANINGS[one.name].hours
     room = rule.full - outlook.last
-    if change < LEAST_CHANGE_AN_HOUR or room <= 0:
+    if change < MIN_CHANGE_AN_HOUR or room <= 0:
         return None
     hours = room / change
     if hours > LINE_WINDOWS * MEANINGS[one.name].hours:

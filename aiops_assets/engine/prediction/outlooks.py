@@ -16,24 +16,24 @@ import numpy as np
 
 from aiops_assets.engine.models import FORECASTER
 from aiops_assets.engine.prediction.leaks import extrapolate_leak, is_leak
-from aiops_assets.engine.prediction.lines import LEAST_FOR_SLOPE, LEAST_SAMPLES, Level, level_of
+from aiops_assets.engine.prediction.lines import MIN_FOR_SLOPE, MIN_SAMPLES, Level, level_of
 from aiops_assets.engine.prediction.sent_histories import HOUR_SECONDS, METRICS, histories_of, in_unit, unit_of
 from aiops_assets.engine.samples import FORECASTED, Series, unit_factor
 from aiops_assets.engine.served_rows import Forecasting
 from aiops_assets.errors import ModelError
 from aiops_assets.outlook.breaches import Trend, trend_of
 from aiops_assets.outlook.exhaustion import Exhaustion, time_to_exhaustion
-from aiops_assets.timeseries.history import LEAST_ROWS, History
+from aiops_assets.timeseries.history import MIN_ROWS, History
 from aiops_assets.timeseries.series import Floats
 
-MOST_LINES = 500
+MAX_LINES = 500
 """Most names for which a line is fitted, a millisecond each; the last value is the forecast of further ones."""
 HOURLY_ROWS, HOURLY_SHARE = 24, 0.25
 """Fewest hourly rows from which errors of the forecaster can be measured; with fewer, a line is extrapolated for the
 share of its length."""
 FOLLOWED = ("memory_usage", "disk_usage")
 FULL = 1.0
-LEAST_SCALE = 1e-12
+MIN_SCALE = 1e-12
 TREND, LINE, LAST_VALUE = "trend", "robust-line", "last-value"
 
 
@@ -104,8 +104,8 @@ def outlooks(
     lines = 0
     for name, one in wanted.items():
         if name not in found:
-            found[name] = _line(one, seconds, fitted=lines < MOST_LINES)
-            lines += len(one.values) >= LEAST_FOR_SLOPE
+            found[name] = _line(one, seconds, fitted=lines < MAX_LINES)
+            lines += len(one.values) >= MIN_FOR_SLOPE
     return [found[name] for name in wanted]
 
 
@@ -124,7 +124,7 @@ def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats
         value, lower, upper = drawn.T
         judged_by = LINE
     trend = _trend(values, level, value, lower, upper)
-    if ratio and metric in FOLLOWED and known.sum() >= LEAST_ROWS:
+    if ratio and metric in FOLLOWED and known.sum() >= MIN_ROWS:
         exhaustion = time_to_exhaustion(history, metric, FULL)
         if is_leak(history, metric, exhaustion):
             extrapolated = extrapolate_leak(history, metric, exhaustion, (value, lower, upper))
@@ -157,9 +157,9 @@ def _line(one: Series, seconds: float, *, fitted: bool) -> Outlook:
     unit = unit_of(one.name)
     values = in_unit(one)
     n, hours = len(values), seconds / HOUR_SECONDS
-    newest = slice(None) if fitted or n < LEAST_FOR_SLOPE else slice(-1, None)
+    newest = slice(None) if fitted or n < MIN_FOR_SLOPE else slice(-1, None)
     level = level_of(values[newest], one.times[newest])
-    by_line = level.samples >= LEAST_SAMPLES
+    by_line = level.samples >= MIN_SAMPLES
     value, lower, upper = level.at(hours)
     if not by_line:
         last = float(values[-1])
@@ -206,4 +206,4 @@ def _direction(change: float) -> Trend:
 
 
 def _scale(values: Floats) -> float:
-    return max(float(np.abs(values).max()), LEAST_SCALE)
+    return max(float(np.abs(values).max()), MIN_SCALE)

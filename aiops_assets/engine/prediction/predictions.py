@@ -15,11 +15,11 @@ import numpy as np
 from aiops_assets.durations import parse_duration
 from aiops_assets.engine.models import FORECASTER
 from aiops_assets.engine.prediction.lines import HALF_INTERVAL
-from aiops_assets.engine.prediction.outlooks import LINE, MOST_LINES, TREND, Outlook, outlooks
+from aiops_assets.engine.prediction.outlooks import LINE, MAX_LINES, TREND, Outlook, outlooks
 from aiops_assets.engine.prediction.sent_histories import series_of
 from aiops_assets.engine.samples import FORECASTED, Sample
 from aiops_assets.engine.served_rows import HALF_CONFIDENCE_SAMPLES as OF_FORECASTER
-from aiops_assets.engine.served_rows import LEAST_CONFIDENCE, Forecasting, confidence
+from aiops_assets.engine.served_rows import MIN_CONFIDENCE, Forecasting, confidence
 from aiops_assets.engine.wording import say
 from aiops_assets.errors import DataError
 from aiops_assets.judging.statements import Statement
@@ -41,7 +41,7 @@ HOST_LIMITS: Mapping[str, float] = MappingProxyType(
 """Thresholds of host metrics in their own units (engine contract, section 4); memory and disk as for the ratios."""
 HIGH_PROBABILITY, MEDIUM_PROBABILITY = 0.5, 0.1
 HIGH_HOURS = 24.0
-DOUBLED, LEAST_FOR_DOUBLED = 2.0, 12
+DOUBLED, MIN_FOR_DOUBLED = 2.0, 12
 HALF_CONFIDENCE_SAMPLES = {FORECASTER: OF_FORECASTER, TREND: OF_FORECASTER, LINE: 6}
 """Number of samples with which half of the confidence is reached, by ``judged_by``; the forecaster was trained on
 weeks."""
@@ -198,7 +198,7 @@ def risk_of(outlook: Outlook) -> Risk:
     threshold = threshold_of(outlook.name, outlook.unit)
     if threshold is None:
         typical = outlook.level.median if outlook.level else outlook.last
-        doubled = outlook.samples >= LEAST_FOR_DOUBLED and 0 < DOUBLED * typical <= float(outlook.lower[-1])
+        doubled = outlook.samples >= MIN_FOR_DOUBLED and 0 < DOUBLED * typical <= float(outlook.lower[-1])
         return "medium" if doubled else "low"
     probability = probability_at_or_above(outlook, threshold)
     hours = outlook.exhaustion.hours if outlook.exhaustion else None
@@ -212,7 +212,7 @@ def _confidence(outlook: Outlook) -> float:
         outlook.samples + HALF_CONFIDENCE_SAMPLES.get(outlook.judged_by, HALF_CONFIDENCE_LAST_VALUE)
     )
     sure = confidence(outlook.lower[-1:] / outlook.scale, outlook.upper[-1:] / outlook.scale, known_share)
-    return max(sure[0], LEAST_CONFIDENCE)
+    return max(sure[0], MIN_CONFIDENCE)
 
 
 def _shown(ahead: object) -> str:
@@ -223,6 +223,6 @@ def _notes(series: Mapping[str, object], forecaster: Forecasting | None) -> tupl
     notes = []
     if forecaster is None and any(name in FORECASTED for name in series):
         notes.append(say("no_forecaster"))
-    if len(series) > MOST_LINES:
-        notes.append(say("lines_left_out", most=MOST_LINES))
+    if len(series) > MAX_LINES:
+        notes.append(say("lines_left_out", most=MAX_LINES))
     return tuple(notes)

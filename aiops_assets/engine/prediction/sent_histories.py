@@ -17,11 +17,11 @@ from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 HOUR_SECONDS = 3600
 HOURLY_FROM = 0.9 * HOUR_SECONDS
 """Samples with at least this distance (seconds) are forecast in steps of an hour."""
-MOST_DAYS = 28
+MAX_DAYS = 28
 """Longest history in days: older samples do not change a forecast, and hardly a trend."""
 NEWEST_SAMPLES = 2016
 """Most samples of a series that are used, a week of five-minute ones."""
-MOST_NAMES, MOST_SAMPLES = 20_000, 100_000
+MAX_NAMES, MAX_SAMPLES = 20_000, 100_000
 """Most names and samples of a request: more take longer than clients wait."""
 METRICS = tuple(metric.name for metric in FORECAST_METRICS)
 UNITS = {metric.name: metric.unit for metric in FORECAST_METRICS}
@@ -45,14 +45,14 @@ def series_of(samples: Sequence[Sample], now: datetime) -> dict[str, Series]:
 
 def require_answerable(samples: Sequence[Sample]) -> None:
     """Raise DataError for more than 100,000 samples or 20,000 names."""
-    if len(samples) > MOST_SAMPLES:
+    if len(samples) > MAX_SAMPLES:
         raise DataError(
-            f"{len(samples)} samples: send at most {MOST_SAMPLES} at once", code="too_many_samples", sent=len(samples)
+            f"{len(samples)} samples: send at most {MAX_SAMPLES} at once", code="too_many_samples", sent=len(samples)
         )
     names = len({sample.name for sample in samples})
-    if names > MOST_NAMES:
+    if names > MAX_NAMES:
         raise DataError(
-            f"{names} names of metrics: send at most {MOST_NAMES} at once", code="too_many_names", sent=names
+            f"{names} names of metrics: send at most {MAX_NAMES} at once", code="too_many_names", sent=names
         )
 
 
@@ -95,9 +95,9 @@ def _step(one: Series) -> int:
 
 
 def _begins(one: Series, step: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """The samples' steps since 1970, for the newest :data:`MOST_DAYS` days."""
+    """The samples' steps since 1970, for the newest :data:`MAX_DAYS` days."""
     begins = one.times.astype("datetime64[s]").astype(np.int64) // step
-    kept: np.ndarray[tuple[int], np.dtype[np.int64]] = begins[begins > begins[-1] - MOST_DAYS * DAY_SECONDS // step]
+    kept: np.ndarray[tuple[int], np.dtype[np.int64]] = begins[begins > begins[-1] - MAX_DAYS * DAY_SECONDS // step]
     return kept
 
 

@@ -24,16 +24,16 @@ AP_TOLERANCE, ALARM_TOLERANCE = 0.02, 0.005
 """Differences that nobody would notice, however sure."""
 AP_GROSS, ALARM_GROSS = 0.15, 0.02
 """Differences so bad that the interval may touch zero, as long as it does not reach to its good side."""
-LEAST_ANOMALOUS, LEAST_ANOMALOUS_BLOCKS, LEAST_NORMAL = 10, 5, 100
+MIN_ANOMALOUS, MIN_ANOMALOUS_BLOCKS, MIN_NORMAL = 10, 5, 100
 """No champion is replaced on fewer anomalous rows, blocks with an anomalous row, or normal rows: nothing would show
 that a challenger is worse."""
-LEAST_OVER_CHANCE = 0.1
+MIN_OVER_CHANCE = 0.1
 """A first version whose average precision is so far above guessing is better than guessing, however few anomalous rows
 show it."""
 BLOCKS = ("1D", "6h", "1h")
-LEAST_BLOCKS = 10
+MIN_BLOCKS = 10
 """Fewer blocks show nothing of the noise: then shorter ones are taken."""
-MOST_LEVELS = 2000
+MAX_LEVELS = 2000
 """Of more distinct scores of anomalous rows, neighbours count as one."""
 NULL_MODEL = "the null model"
 
@@ -70,9 +70,9 @@ class Comparison:
         """Whether the hold-out is too small for a champion to be replaced by it."""
         figures = self.challenger_figures
         return (
-            figures.anomalies < LEAST_ANOMALOUS
-            or self.anomalous_blocks < LEAST_ANOMALOUS_BLOCKS
-            or figures.rows - figures.anomalies < LEAST_NORMAL
+            figures.anomalies < MIN_ANOMALOUS
+            or self.anomalous_blocks < MIN_ANOMALOUS_BLOCKS
+            or figures.rows - figures.anomalies < MIN_NORMAL
         )
 
     def worse(self) -> list[str]:
@@ -149,7 +149,7 @@ def decide(comparison: Comparison, *, challenger_source: str, champion_source: s
             if worse:
                 return Decision(False, Reason("worse_false_alarms", figures=figures))
             return Decision(True, Reason("first_by_false_alarms", saw=saw, figures=figures))
-        if chance and chance.low <= 0 and chance.value < LEAST_OVER_CHANCE:
+        if chance and chance.low <= 0 and chance.value < MIN_OVER_CHANCE:
             return Decision(False, Reason("not_better_than_guessing", over_chance=chance, figures=figures))
     opponent = comparison.opponent
     if worse:
@@ -199,7 +199,7 @@ def blocks_of(rows: pd.DataFrame) -> npt.NDArray[np.intp]:
     for length in BLOCKS:
         keys = [rows["source"], rows["pod"], rows["timestamp"].dt.floor(length)]
         numbers = rows.groupby(keys, observed=True, sort=True).ngroup().to_numpy().astype(np.intp)
-        if len(numbers) and numbers.max() + 1 >= LEAST_BLOCKS:
+        if len(numbers) and numbers.max() + 1 >= MIN_BLOCKS:
             break
     return numbers
 
@@ -219,8 +219,8 @@ def _average_precisions(
     count; rows are counted once a block and threshold, and a draw is a matrix product.
     """
     levels = np.unique(score[truth])[::-1]
-    if len(levels) > MOST_LEVELS:
-        levels = levels[np.linspace(0, len(levels) - 1, MOST_LEVELS).round().astype(int)]
+    if len(levels) > MAX_LEVELS:
+        levels = levels[np.linspace(0, len(levels) - 1, MAX_LEVELS).round().astype(int)]
     found = _counted(score[truth], blocks[truth], levels, weights)
     wrong = _counted(score[~truth], blocks[~truth], levels, weights)
     all_found = found[:, -1:] if len(levels) else np.zeros((len(weights), 1))

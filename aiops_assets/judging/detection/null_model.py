@@ -20,7 +20,7 @@ from aiops_assets.timeseries.series import Floats
 
 WINDOW_ROWS = 288
 """So many rows are a day of every five minutes."""
-LEAST_HISTORY_ROWS = 10
+MIN_HISTORY_ROWS = 10
 """With fewer earlier rows nothing is known, and the score is 0."""
 ROW_HISTORY = ("mean_5m", "min_5m", "max_5m", "lag_1", "lag_5")
 """The statistics of a row that stand for its last minutes."""
@@ -90,7 +90,7 @@ def _scored(distance: Floats, median: Floats, spread: Floats, owner: Owner, orde
 
 
 def _past(values: pd.DataFrame, owner: Owner, quantile: float) -> pd.DataFrame:
-    """Rolling quantile over the earlier rows of the same owner, NaN below :data:`LEAST_HISTORY_ROWS` of them."""
-    rolling = values.groupby(owner, sort=True).rolling(WINDOW_ROWS, min_periods=LEAST_HISTORY_ROWS, closed="left")
+    """Rolling quantile over the earlier rows of the same owner, NaN below :data:`MIN_HISTORY_ROWS` of them."""
+    rolling = values.groupby(owner, sort=True).rolling(WINDOW_ROWS, min_periods=MIN_HISTORY_ROWS, closed="left")
     result: Floats = rolling.quantile(quantile).to_numpy()
     return pd.DataFrame(result)

@@ -21,7 +21,7 @@ from aiops_assets.timeseries.series import Floats
 ROWS = ("timestamp", "pod", "source", "label", "kind")
 COLUMNS = (*ROWS, "challenger_score", "challenger_alert", "challenger_first", "champion_score", "champion_alert")
 CHALLENGER, CHAMPION = "challenger", "champion"
-LEAST_POD_ROWS = 48
+MIN_POD_ROWS = 48
 """A line of a pod's scores needs so many rows: four hours of every five minutes."""
 MAX_EPISODE_MINUTES = {name: anomaly.minutes[1] for name, anomaly in ANOMALIES.items()}
 MAX_OTHER_MINUTES = max(MAX_EPISODE_MINUTES.values())
@@ -157,7 +157,7 @@ def busiest(frame: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     counts = owners.agg(
         rows=("label", "size"), anomalous=("label", "sum"), kinds=("kind", lambda kind: len({*kind} - {"normal"}))
     )
-    counts = counts[counts["rows"] >= LEAST_POD_ROWS]
+    counts = counts[counts["rows"] >= MIN_POD_ROWS]
     if counts.empty:
         return "", frame.sort_values("timestamp", kind="stable", ignore_index=True)
     found = counts.sort_values(["kinds", "anomalous"], ascending=False, kind="stable").index[0]

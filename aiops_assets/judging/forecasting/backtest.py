@@ -7,7 +7,7 @@ import pandas as pd
 
 from aiops_assets.errors import DataError
 from aiops_assets.learners.contracts import Forecast, Forecaster
-from aiops_assets.timeseries.history import LEAST_ROWS, History
+from aiops_assets.timeseries.history import MIN_ROWS, History
 
 COLUMNS = ("origin", "timestamp", "metric", "value", "lower", "upper")
 
@@ -19,7 +19,7 @@ def origin_rows(history: History, horizon: int, origins: int) -> list[int]:
         DataError: the earliest would leave too short a history.
     """
     rows = len(history.times)
-    most = (rows - LEAST_ROWS) // horizon + 1
+    most = (rows - MIN_ROWS) // horizon + 1
     if not 1 <= origins <= most:
         raise DataError(
             f"{origins} origins, {horizon} steps apart: {rows} steps of history allow 1 to {most}, request fewer "

@@ -30,12 +30,12 @@ ERROR_GROSS = 0.2
 """A difference so bad that its interval may touch zero, as long as it does not reach to its good side."""
 COVERAGE_TOLERANCE = 0.1
 """The share inside an interval may be so much farther from 80 % than the champion's."""
-LEAST_COVERAGE = 0.65
+MIN_COVERAGE = 0.65
 """With a smaller share inside, an 80 % interval is wrong. Too much inside is a weakness (a hold-out may be quieter than
 the training rows), and against a champion it counts by :data:`COVERAGE_TOLERANCE`."""
 TIE = 1e-9
 """Relative differences below it are a tie: where nothing moves, all forecasts are right."""
-LEAST_ORIGINS = 8
+MIN_ORIGINS = 8
 """No champion is replaced on fewer forecast origins: nothing would show that a challenger is worse."""
 
 
@@ -129,7 +129,7 @@ def decide(comparison: ForecastComparison, *, challenger_source: str, champion_s
     if not beaten:
         return Decision(False, Reason("worse_than_trivial", figures=figures))
     inside = comparison.inside
-    if inside and inside.high < LEAST_COVERAGE:
+    if inside and inside.high < MIN_COVERAGE:
         return Decision(False, Reason("intervals_too_narrow", inside=inside.value, figures=figures))
     won = {"beaten": beaten, "ties": all(found.value > -TIE for found in comparison.trivial.values())}
     if meets_null_model(challenger_source, champion_source):
@@ -139,7 +139,7 @@ def decide(comparison: ForecastComparison, *, challenger_source: str, champion_s
     if worse := worse_in(comparison):
         return Decision(False, Reason("worse_than_opponent", worse=tuple(worse), opponent=opponent, figures=figures))
     origins = comparison.challenger_figures.origins
-    if origins < LEAST_ORIGINS:
+    if origins < MIN_ORIGINS:
         return Decision(False, Reason("too_few_origins", origins=origins, figures=figures))
     return Decision(True, Reason("not_worse_and_beats_trivial", opponent=opponent, **won, figures=figures))
 

@@ -20,10 +20,10 @@ from aiops_assets.views.pod_series import SEGMENT
 HORIZON_HOURS = {"1h": 1, "6h": 6, "24h": 24}
 KEYS = ("source", "pod", "origin", "timestamp", "step", "metric", "actual", "seasonal_naive", "median_24h", "scale")
 SIDES = ("value", "lower", "upper")
-MOST_ORIGINS = 24
+MAX_ORIGINS = 24
 ORIGIN_STEPS = (12, 35)
 """Least and most steps between two origins: an hour at least; 35 do not divide a day, and meet many times of day."""
-LEAST_AHEAD_STEPS = 12
+MIN_AHEAD_STEPS = 12
 """So many steps, an hour, have to follow an origin."""
 TAIL = 0.1
 COVERAGE = 0.8
@@ -154,8 +154,8 @@ def _origins(history: History, begin: pd.Timestamp) -> Iterator[int]:
     """How many rows are known at each forecast origin."""
     first = int(history.times.searchsorted(begin)) if pd.notna(begin) else len(history.times)
     left = len(history.times) - first
-    every = int(np.clip(-(-left // MOST_ORIGINS), *ORIGIN_STEPS))
-    yield from range(max(first, LEAST_AHEAD_STEPS), len(history.times) - LEAST_AHEAD_STEPS + 1, every)
+    every = int(np.clip(-(-left // MAX_ORIGINS), *ORIGIN_STEPS))
+    yield from range(max(first, MIN_AHEAD_STEPS), len(history.times) - MIN_AHEAD_STEPS + 1, every)
 
 
 def _forecasts_from(history: History, rows: int, predict: Predict) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from aiops_assets.judging.forecasting.holdout import (
 
 COLUMNS = (*KEYS, *(f"{who}_{side}" for who in (CHALLENGER, CHAMPION) for side in SIDES))
 
-LEAST_BLOCKS = 3
+MIN_BLOCKS = 3
 """Fewer blocks of half a day show nothing of the noise."""
 
 
@@ -153,7 +153,7 @@ def noise(forecasts: pd.DataFrame, seed: int) -> dict[str, Difference]:
     for label in HORIZON_HOURS:
         of = (errors["horizon"] == label).to_numpy()
         here, n_blocks = numbers[of], len(np.unique(numbers[of]))
-        if n_blocks < LEAST_BLOCKS:
+        if n_blocks < MIN_BLOCKS:
             continue
         logarithms = {f"mae_to_{name}_{label}": errors[f"log_{name}"] for name in TRIVIAL}
         for figure, column in {**logarithms, f"coverage_{label}": errors["inside"]}.items():

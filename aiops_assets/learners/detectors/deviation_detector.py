@@ -21,7 +21,7 @@ from aiops_assets.learners.contracts import Scored
 from aiops_assets.learners.detectors.deviation_scores import (
     ALERT_BUDGET,
     KEPT_SCORES,
-    LEAST_TRAIN_ROWS,
+    MIN_TRAIN_ROWS,
     SCALE_QUANTILE,
     contributions,
     learnt_ratios,
@@ -160,7 +160,7 @@ class DeviationDetector(ABC):
         known = np.isfinite(found).sum(axis=0)
         at = np.maximum(np.ceil(SCALE_QUANTILE * known).astype(int) - 1, 0)
         upper = np.sort(found, axis=0)[at, np.arange(found.shape[1])]  # NaN are last
-        seen = known >= max(LEAST_TRAIN_ROWS // 2, self.least_seen_share * len(found))
+        seen = known >= max(MIN_TRAIN_ROWS // 2, self.least_seen_share * len(found))
         mean = np.nansum(found, axis=0) / np.maximum(known, 1)
         return np.where(seen, np.nan_to_num(upper, nan=0.0) + floor, 0.0), np.where(seen, mean + floor, 0.0)
 

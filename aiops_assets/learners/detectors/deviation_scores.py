@@ -21,12 +21,12 @@ SCALE_QUANTILE = 0.99
 SCALE_HALF_LIFE_HOURS = 72.0
 SCALE_PRIOR_HOURS = 24.0
 SCALE_BOUNDS = (0.05, 20.0)
-MOST_OF_SCALE = 20.0
+MAX_OF_SCALE = 20.0
 """A deviation counts at most this many times its scale: one metric must not drown the others."""
 TERM_BOUNDS = (-1.0, 20.0)
 TOP_SHARE = 0.2
-LEAST_TRAIN_ROWS = 10
-MOST_SMOOTHING_SHARE = 0.1
+MIN_TRAIN_ROWS = 10
+MAX_SMOOTHING_SHARE = 0.1
 """A term is smoothed over at most this share of the training span: how far a smoothed term wanders, fewer than ten
 independent stretches do not show."""
 KEPT_SCORES = 1000
@@ -43,12 +43,12 @@ def training_grids(frames: Sequence[pd.DataFrame], columns: tuple[str, ...], ste
         DataError: no cadence between 10 s and 1 h.
     """
     rows = sum(map(len, frames))
-    if rows < LEAST_TRAIN_ROWS:
+    if rows < MIN_TRAIN_ROWS:
         raise ModelError(
-            f"{rows} training rows: at least {LEAST_TRAIN_ROWS} are needed, mark more",
+            f"{rows} training rows: at least {MIN_TRAIN_ROWS} are needed, mark more",
             code="too_few_rows",
             rows=rows,
-            least=LEAST_TRAIN_ROWS,
+            least=MIN_TRAIN_ROWS,
         )
     step = step_seconds or cadence(max(frames, key=len)["timestamp"])
     grids = [on_grid(frame, columns, step) for frame in frames if len(frame)]
@@ -60,7 +60,7 @@ def training_grids(frames: Sequence[pd.DataFrame], columns: tuple[str, ...], ste
 def smoothing_hours(hours: Sequence[float], grids: Sequence[Grid]) -> Floats:
     """(n_terms,) how long each term is smoothed, as far as the training span allows."""
     span = max(len(grid.values) for grid in grids) * grids[0].step_seconds / 3600
-    return np.minimum(hours, MOST_SMOOTHING_SHARE * span)
+    return np.minimum(hours, MAX_SMOOTHING_SHARE * span)
 
 
 def thinned(ordered: Floats, most: int) -> Floats:
@@ -91,12 +91,12 @@ def learnt_ratios(found: Floats, quantile: Floats, mean: Floats, grid: Grid) -> 
     seen = quantile > 0
     quantile, mean = (np.where(seen, kept, 1.0) for kept in (quantile, mean))
     found = np.where(seen, found, np.nan)
-    bounded = pd.DataFrame(np.minimum(found, MOST_OF_SCALE * quantile))
+    bounded = pd.DataFrame(np.minimum(found, MAX_OF_SCALE * quantile))
     lately = bounded.ewm(alpha=alpha).mean().shift(1).to_numpy()
     lately = np.where(np.isfinite(lately), lately, mean)
     learnt = (prior * mean + weight * lately) / (prior + weight)
     scale = quantile * np.clip(learnt / mean, *SCALE_BOUNDS)
-    return np.minimum(found / scale, MOST_OF_SCALE)
+    return np.minimum(found / scale, MAX_OF_SCALE)
 
 
 def shares(ratios: Floats, over: str) -> Floats:

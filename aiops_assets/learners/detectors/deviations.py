@@ -18,12 +18,12 @@ MEDIAN_HOURS = 6.0
 SMOOTH_HOURS = 0.25
 VOLATILITY_HOURS = 0.5
 FORECAST_LAGS = 4
-MOST_COMPONENTS = 10
-MOST_FIT_ROWS = 5000
+MAX_COMPONENTS = 10
+MAX_FIT_ROWS = 5000
 RIDGE = 10.0
 BLOCK = 64
 """So many columns are handled at a time where seven copies of them are needed."""
-MOST_DEVIATIONS = 8.0
+MAX_DEVIATIONS = 8.0
 """Standardised values are cut here, so that one spike does not decide the forecast of all metrics."""
 
 
@@ -62,9 +62,9 @@ def fit_forecast(stretches: list[Floats]) -> Forecast:
     variance = np.where(known, (together - mean) ** 2, 0.0).sum(axis=0) / count
     scale = np.sqrt(variance) + 1e-3 * np.abs(mean) + 1e-6
     standard = [_standardised(values, mean, scale) for values in stretches]
-    sample = np.concatenate(standard)[:: max(1, len(together) // MOST_FIT_ROWS)]
+    sample = np.concatenate(standard)[:: max(1, len(together) // MAX_FIT_ROWS)]
     axes = np.linalg.svd(sample - sample.mean(axis=0), full_matrices=False)[2]
-    components: Floats = axes[: min(MOST_COMPONENTS, len(axes))].T
+    components: Floats = axes[: min(MAX_COMPONENTS, len(axes))].T
     width = FORECAST_LAGS * components.shape[1] + 1
     square, mixed = RIDGE * np.eye(width), np.zeros((width, together.shape[1]))
     for values in standard:
@@ -130,7 +130,7 @@ def _level_shift(values: Floats, grid: Grid) -> Floats:
 
 def _standardised(values: Floats, mean: Floats, scale: Floats) -> Floats:
     """Bounded standard values; what is not known stands at the mean."""
-    return np.nan_to_num(np.clip((values - mean) / scale, -MOST_DEVIATIONS, MOST_DEVIATIONS), nan=0.0)
+    return np.nan_to_num(np.clip((values - mean) / scale, -MAX_DEVIATIONS, MAX_DEVIATIONS), nan=0.0)
 
 
 def _change_and_past(standard: Floats, components: Floats) -> tuple[Floats, Floats]:

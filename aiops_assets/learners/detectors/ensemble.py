@@ -37,7 +37,7 @@ TERMS = (
     Term("level", "all", 6.0),
 )
 KINDS = tuple(dict.fromkeys(term.kind for term in TERMS))
-LEAST_STANDARD = 1e-3
+MIN_STANDARD = 1e-3
 """Errors of a forecast below so many standard deviations are too small to count."""
 
 
@@ -66,7 +66,7 @@ class EnsemblePredictor(DeviationDetector):
         grids = training_grids(frames, self.columns, step_seconds)
         forecast = fit_forecast([grid.values for grid in grids])
         least = least_scale(np.concatenate([grid.values for grid in grids]))
-        floors = {kind: LEAST_STANDARD if kind == "forecast_error" else least for kind in KINDS}
+        floors = {kind: MIN_STANDARD if kind == "forecast_error" else least for kind in KINDS}
         found = [deviations(grid, forecast) for grid in grids]
         self._forecast, self._calibration = forecast, self._calibrate(grids, found, floors)
 

@@ -17,8 +17,8 @@ from aiops_assets.timeseries.frames import cadence, on_grid
 from aiops_assets.timeseries.series import Floats
 
 CONTAMINATION = 0.03
-LEAST_TRAIN_ROWS = 10
-MOST_FIT_ROWS = 20_000
+MIN_TRAIN_ROWS = 10
+MAX_FIT_ROWS = 20_000
 BLOCK_VALUES = 4_000_000
 """So many features are computed at a time: a thousand columns have nine thousand a row."""
 
@@ -52,15 +52,15 @@ class ForestWindows:
         from sklearn.preprocessing import RobustScaler
 
         n_rows = sum(map(len, frames))
-        if n_rows < LEAST_TRAIN_ROWS:
+        if n_rows < MIN_TRAIN_ROWS:
             raise ModelError(
-                f"{n_rows} training rows: at least {LEAST_TRAIN_ROWS} are needed, mark more",
+                f"{n_rows} training rows: at least {MIN_TRAIN_ROWS} are needed, mark more",
                 code="too_few_rows",
                 rows=n_rows,
-                least=LEAST_TRAIN_ROWS,
+                least=MIN_TRAIN_ROWS,
             )
         self._step_seconds = step_seconds or cadence(max(frames, key=len)["timestamp"])
-        every = max(1, -(-n_rows // MOST_FIT_ROWS))
+        every = max(1, -(-n_rows // MAX_FIT_ROWS))
         rows = np.concatenate([features for frame in frames for features in self._features(frame, every)])
         known = np.isfinite(rows).any(axis=1)
         if not known.any():

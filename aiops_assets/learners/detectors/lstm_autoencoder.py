@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 VALIDATION_SHARE = 0.15
 """Share of each entity's train rows, its newest, that are the validation split of training."""
-LEAST_ERROR = 0.1
+MIN_ERROR = 0.1
 """Errors below this share of a metric's mean signal are the network's own noise."""
 KINDS = ("change", "level")
 """``lstm_network.SIGNALS``, which cannot be imported without torch."""
@@ -100,7 +100,7 @@ class LstmAutoencoder(DeviationDetector):
         training, validation = _training_and_validation(windows, grids)
         losses = lstm_network.train(network, windows, training, validation, self.seed, warm_start=start is not None)
         found = [_errors(network, grid) for grid in grids]
-        self._calibration = self._calibrate(grids, found, dict.fromkeys(KINDS, LEAST_ERROR))
+        self._calibration = self._calibrate(grids, found, dict.fromkeys(KINDS, MIN_ERROR))
         self._network, self._losses, self._file = network, np.array(losses), None
 
     def _deviations(self, grid: Grid) -> Kinds:

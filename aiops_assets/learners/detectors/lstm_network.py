@@ -31,21 +31,21 @@ HIDDEN = 32
 LATENT = 8
 """Numbers that are kept of a window, whatever its width: with room for everything, anomalies too would be reconstructed
 well."""
-MOST_SHOWN = 6.0
+MAX_SHOWN = 6.0
 """The network is shown signals of at most so many scales, so that one spike does not drown the window."""
-MOST_SIGNAL = 1000.0
+MAX_SIGNAL = 1000.0
 BATCH = 128
 EPOCHS, EPOCHS_WARM = 12, 4
 PATIENCE = 3
-LEAST_GAIN = 0.005
+MIN_GAIN = 0.005
 """An epoch that lowers the validation loss by a smaller share counts as one without progress."""
 LEARNING_RATE, LEARNING_RATE_WARM = 5e-3, 1e-3
-MOST_GRADIENT = 1.0
-MOST_WINDOWS, LEAST_WINDOWS, MOST_EPOCH_VALUES = 6144, 512, 6144 * WINDOW * 64
+MAX_GRADIENT = 1.0
+MAX_WINDOWS, MIN_WINDOWS, MAX_EPOCH_VALUES = 6144, 512, 6144 * WINDOW * 64
 """An epoch draws so many windows at most, however long the history, and fewer of wide series: so many values, but not
 below the least number of windows."""
-MOST_VALIDATION_WINDOWS = 2048
-SCORED_WINDOWS, MOST_BLOCK_VALUES = 512, 2_000_000
+MAX_VALIDATION_WINDOWS = 2048
+SCORED_WINDOWS, MAX_BLOCK_VALUES = 512, 2_000_000
 DOCUMENT = "detector.json"
 
 
@@ -112,7 +112,7 @@ class Network(nn.Module):
         apart = windows - largest  # so that the mean of a constant is exact, and its level exactly 0
         level = apart[:, 1:] - torch.nanmean(apart, dim=1, keepdim=True)
         signals = torch.cat([change / self.scale[0], level / self.scale[1]], dim=2)
-        return torch.clamp(signals, -MOST_SIGNAL, MOST_SIGNAL).float()
+        return torch.clamp(signals, -MAX_SIGNAL, MAX_SIGNAL).float()
 
     def _reconstruct(self, signals: Tensor, rows: int) -> Tensor:
         """(n_windows, rows, 2 * n_columns), the last row of the window first."""
@@ -195,7 +195,7 @@ def train(
         The validation loss before training and after each epoch.
     """
     n_columns = network.scale.shape[1]
-    most = max(LEAST_WINDOWS, min(MOST_WINDOWS, MOST_EPOCH_VALUES // (WINDOW * n_columns)))
+    most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_EPOCH_VALUES // (WINDOW * n_columns)))
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE_WARM if warm_start else LEARNING_RATE)
     with exactly():
@@ -206,10 +206,10 @@ def train(
             for batch in _parts(drawn, BATCH):
                 optimizer.zero_grad()
                 torch.autograd.backward(network.loss(windows.ending(batch)))
-                nn.utils.clip_grad_norm_(network.parameters(), MOST_GRADIENT)
+                nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT)
                 optimizer.step()
             losses.append(_loss(network, windows, validation))
-            fruitless = 0 if losses[-1] < (1 - LEAST_GAIN) * best else fruitless + 1
+            fruitless = 0 if losses[-1] < (1 - MIN_GAIN) * best else fruitless + 1
             if losses[-1] < best:
                 best, kept = losses[-1], copy.deepcopy(network.state_dict())
             if fruitless >= PATIENCE:
@@ -224,7 +224,7 @@ def errors(network: Network, values: Floats) -> Floats:
     ends, n_columns = windows.ends[0], values.shape[1]
     # Blocks are always full: with other shapes, sums would be rounded otherwise, and a row's score would depend on
     # how many rows come after it.
-    block = max(1, min(SCORED_WINDOWS, MOST_BLOCK_VALUES // (WINDOW * n_columns)))
+    block = max(1, min(SCORED_WINDOWS, MAX_BLOCK_VALUES // (WINDOW * n_columns)))
     found = np.empty((len(ends), len(SIGNALS), n_columns))
     with torch.no_grad(), exactly():
         for first in range(0, len(ends), block):
@@ -302,7 +302,7 @@ class _Archive:
 
 def _loss(network: Network, windows: Windows, ends: Tensor) -> float:
     """Mean loss over windows; of more than 2,048, over as many evenly spaced ones."""
-    every = ends[:: -(-len(ends) // MOST_VALIDATION_WINDOWS)]
+    every = ends[:: -(-len(ends) // MAX_VALIDATION_WINDOWS)]
     with torch.no_grad():
         parts = [float(network.loss(windows.ending(part))) * len(part) for part in _parts(every, SCORED_WINDOWS)]
     return sum(parts) / len(every)
@@ -314,4 +314,4 @@ def _parts(ends: Tensor, size: int) -> list[Tensor]:
 
 def _shown(signals: Tensor) -> Tensor:
     """Signals as the network reads and has to reconstruct them: bounded, and 0 where nothing is known."""
-    return torch.clamp(torch.nan_to_num(signals), -MOST_SHOWN, MOST_SHOWN)
+    return torch.clamp(torch.nan_to_num(signals), -MAX_SHOWN, MAX_SHOWN)

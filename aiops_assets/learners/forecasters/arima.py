@@ -24,7 +24,7 @@ Order = tuple[int, int, int]
 
 FIT_ROWS = 1200
 """A fit uses so many of the newest rows: older ones make the likelihood slower, and little better."""
-LEAST_ROWS = 60
+MIN_ROWS = 60
 SCALE_DAYS = 14
 CALIBRATION_DAYS, CALIBRATION_SHARE = 4, 0.5
 ORIGINS = 64
@@ -100,12 +100,12 @@ class ArimaForecaster(PerMetricForecaster):
 
     def _fit_model(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
         values, day, rows = metric.values, metric.day, len(metric.values)
-        if rows < LEAST_ROWS:
+        if rows < MIN_ROWS:
             raise ModelError(
-                f"{rows} rows are too few for ARIMA, which takes {LEAST_ROWS}",
+                f"{rows} rows are too few for ARIMA, which takes {MIN_ROWS}",
                 code="too_few_rows",
                 rows=rows,
-                least=LEAST_ROWS,
+                least=MIN_ROWS,
             )
         if np.ptp(values) == 0:
             raise ModelError("it never changed", code="never_changed")
@@ -115,7 +115,7 @@ class ArimaForecaster(PerMetricForecaster):
             raise unjudged()
         begin = int(origins[0]) + 1
         kinds = [(seasonal, compressed) for seasonal in (False, True) for compressed in (False, True)]
-        kinds = [kind for kind in kinds if not kind[0] or begin - day >= LEAST_ROWS]
+        kinds = [kind for kind in kinds if not kind[0] or begin - day >= MIN_ROWS]
         errors, tried = [], []
         for seasonal, compressed in kinds:
             scale = Scale.of(values[max(0, begin - SCALE_DAYS * day) : begin], compressed)
@@ -156,7 +156,7 @@ class ArimaForecaster(PerMetricForecaster):
 
 def fit_arima(remainder: Floats, order: Order | None = None) -> tuple[Estimate, str]:
     """Fit a series, with the given order if it has a likelihood, else with the best by AICc; a note of what failed."""
-    if len(remainder) < LEAST_ROWS or np.ptp(remainder) == 0:
+    if len(remainder) < MIN_ROWS or np.ptp(remainder) == 0:
         return Estimate(RANDOM_WALK, []), "; a random walk: what is modelled never changed"
     with contained():
         if order and (fit := _likeliest(remainder, order)):

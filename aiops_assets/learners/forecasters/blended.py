@@ -19,9 +19,9 @@ from aiops_assets.timeseries.series import Floats
 
 SHARPNESS = 4
 """Exponent of the errors in the weights: with half the error a forecast counts sixteen times."""
-LEAST_ROWS = 24
+MIN_ROWS = 24
 """A history of fewer rows has too few origins to judge from."""
-MOST_ROWS, ORIGINS = 144, 36
+MAX_ROWS, ORIGINS = 144, 36
 """At most so many of the newest rows are forecast, from so many origins: errors of a day ago say little of now."""
 NEIGHBOURS = 3
 """Errors up to a third of the horizon nearer or farther ahead count together: far ahead there are few of them."""
@@ -55,8 +55,8 @@ class BlendedForecaster(LearnedForecaster):
     def forecast(self, history: History, horizon: int) -> Forecast:
         learned = super().forecast(history, horizon)
         day = steps_a_day(history.step_seconds)
-        known = history.newest(self.memory or REACH_DAYS * day + MOST_ROWS)
-        if len(known.times) < LEAST_ROWS:
+        known = history.newest(self.memory or REACH_DAYS * day + MAX_ROWS)
+        if len(known.times) < MIN_ROWS:
             return learned
         lower, value, upper = learned.lower.copy(), learned.value.copy(), learned.upper.copy()
         for m, values in enumerate(known.values.T):
@@ -104,9 +104,9 @@ def _widening(recent: RecentErrors) -> float:
 
 
 def _pairs(known: Flags) -> tuple[Steps, Steps]:
-    """Origins in the newer half, at most of :data:`MOST_ROWS`, and the steps after them, up to half as many."""
+    """Origins in the newer half, at most of :data:`MAX_ROWS`, and the steps after them, up to half as many."""
     rows = len(known)
-    newest = min(rows // 2, MOST_ROWS)
+    newest = min(rows // 2, MAX_ROWS)
     origins = np.unique(np.linspace(rows - newest, rows - 2, min(ORIGINS, newest - 1)).astype(np.int64))
     t, h = (grid.ravel() for grid in np.meshgrid(origins, np.arange(1, newest // 2 + 1)))
     inside = t + h < rows

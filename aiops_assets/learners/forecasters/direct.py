@@ -26,13 +26,13 @@ PAIRS = 30_000
 """So many (origin, steps ahead) pairs are learnt from, of all metrics together."""
 REMEMBERED_PAIRS = 15_000
 """So many pairs where an origin remembers a day or less: there is less to learn."""
-LEAST_PAIRS = 200
+MIN_PAIRS = 200
 """So many pairs at least are drawn of each metric."""
 SPREAD_EXPONENT = 0.5
 """An interval's width follows the spread around its origin with this exponent."""
-QUIET_SHARE, LEAST_SPREAD = 0.25, 1e-3
+QUIET_SHARE, MIN_SPREAD = 0.25, 1e-3
 """A share of the metric's median spread, and a constant, are added to that spread: a quiet hour is not a quiet day."""
-LEAST_STILL_ROWS = 12
+MIN_STILL_ROWS = 12
 """A metric whose rows are all equal is forecast to stay, from so many rows on."""
 BINS = 10
 """Steps ahead fall into so many bins, each wider than the one before by the same factor: errors grow fast at first."""
@@ -120,7 +120,7 @@ class DirectForecaster(ABC):
             if i == 0:
                 self.scales = scales
                 self.usual_spread = [float(np.median(metric.spread)) for metric in features]
-            share = max(round(pairs / len(features) * len(one.times) / total), LEAST_PAIRS)
+            share = max(round(pairs / len(features) * len(one.times) / total), MIN_PAIRS)
             for m, metric in enumerate(features):
                 t, h = draw_pairs(one.known[:, m], min(first, len(one.times) // 3), self.reach, share, rng)
                 at = t + rows - len(one.times)
@@ -157,7 +157,7 @@ class DirectForecaster(ABC):
         for m, column in enumerate(history.values.T):
             one = MetricFeatures(column, day, self._scale(whole.values[:, m], m, day), self.memory, history.begin)
             middle = self._predict(one.matrix(t, np.minimum(h, self.reach)))
-            if rows >= LEAST_STILL_ROWS and np.ptp(whole.values[:, m]) == 0:
+            if rows >= MIN_STILL_ROWS and np.ptp(whole.values[:, m]) == 0:
                 middle = np.zeros(horizon)  # what never moved stays where it is
             below, above = self._margins(h) * self.widths[m] * self._local(one, m, t)
             # A metric that was never below zero is a rate or a share, and stays above.
@@ -181,7 +181,7 @@ class DirectForecaster(ABC):
             setattr(self, name, state[name])
 
     def _local(self, one: MetricFeatures, m: int, t: Steps) -> Floats:
-        local: Floats = (one.spread[t] + QUIET_SHARE * self.usual_spread[m] + LEAST_SPREAD) ** SPREAD_EXPONENT
+        local: Floats = (one.spread[t] + QUIET_SHARE * self.usual_spread[m] + MIN_SPREAD) ** SPREAD_EXPONENT
         return local
 
     def _calibrate(self, errors: Floats, pairs: Pairs) -> None:

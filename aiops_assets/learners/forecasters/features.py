@@ -26,7 +26,7 @@ SEASONS = 7
 """So many days back the same time of day is a feature."""
 REACH_DAYS = SEASONS + 1
 """Features of the newest row are made of so many days; smoothing reaches a little beyond the seventh."""
-UNIT_DAYS, LEAST_UNIT = 2, 1e-2
+UNIT_DAYS, MIN_UNIT = 2, 1e-2
 """A unit of its own needs a memory of so many days, and is at least so many scales: after an hour without change the
 next sample is not a giant."""
 NARROW_HOURS, WIDE_HOURS = 1.0, 3.0
@@ -109,7 +109,7 @@ class MetricFeatures:
         if not self.has_own_unit:
             return np.ones(len(self.values))
         distance = pd.Series(np.abs(self.values - self.anchor))
-        return self._rolling(distance, self.day).mean().to_numpy() + LEAST_UNIT
+        return self._rolling(distance, self.day).mean().to_numpy() + MIN_UNIT
 
     def _rows(self, hours: float) -> int:
         return max(1, round(hours * self.day / 24))

@@ -14,7 +14,7 @@ DAY_HOURS = 24
 UPPER_QUANTILE = 0.98
 NEIGHBOUR_HOURS = (-1, 0, 1)
 """The baseline of an hour is of the rows in these hours around it."""
-MARGIN_SHARE, LEAST_MARGIN = 0.2, 0.02
+MARGIN_SHARE, MIN_MARGIN = 0.2, 0.02
 """Added to the quantile: the engine asks about a scenario of 15 % more of everything, which is no issue by itself."""
 
 
@@ -76,7 +76,7 @@ def hourly_baseline_of(frame: pd.DataFrame) -> HourlyBaseline:
             around = np.isin(hours, [(hour + by) % DAY_HOURS for by in NEIGHBOUR_HOURS]) & finite
             rows = values[around if around.any() else finite]
             high = float(np.quantile(rows, UPPER_QUANTILE))
-            highs.append(high + max(MARGIN_SHARE * abs(high), LEAST_MARGIN))
+            highs.append(high + max(MARGIN_SHARE * abs(high), MIN_MARGIN))
             middles.append(float(np.median(rows)))
         upper[name], middle[name] = tuple(highs), tuple(middles)
     return HourlyBaseline(upper, middle)

@@ -14,7 +14,7 @@ from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import Floats
 
 BLOCKS = 3
-LEAST_DAYS, LEAST_MEMORIES = 1.5, 2
+MIN_DAYS, MIN_MEMORIES = 1.5, 2
 """A shorter history (in days, or in memories) has no season to learn: the median of the last hour is forecast."""
 
 
@@ -53,7 +53,7 @@ class LearnedForecaster(DirectForecaster):
     def _learn(self, pairs: Pairs) -> Floats:
         self.trees = self.trees.unfitted()
         # Where less than a season is known at an origin, a short history teaches as much as a long one.
-        least = LEAST_DAYS * pairs.day if self.memory is None else LEAST_MEMORIES * self.memory
+        least = MIN_DAYS * pairs.day if self.memory is None else MIN_MEMORIES * self.memory
         if pairs.rows < least:
             return pairs.y - self._predict(pairs.x)
         errors = np.full(len(pairs.y), np.nan)

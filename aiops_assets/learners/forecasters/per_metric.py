@@ -22,7 +22,7 @@ from aiops_assets.learners.threads import one_thread
 from aiops_assets.timeseries.history import History, steps_a_day
 from aiops_assets.timeseries.series import Floats
 
-MOST_ORIGINS = 200
+MAX_ORIGINS = 200
 HOUR_MEDIAN = "median of the last hour"
 STATE = ("seed", "metrics", "step_seconds", "notes", "models")
 
@@ -275,5 +275,5 @@ def hour_median(metric: Metric) -> Floats:
 def hour_median_errors(metric: Metric) -> Floats:
     """(n_origins, horizon) errors of the median of the last hour; NaN where no sample is."""
     rows = len(metric.values)
-    origins = metric.origins(np.linspace(0, max(rows - 2, 0), MOST_ORIGINS).astype(int))
+    origins = metric.origins(np.linspace(0, max(rows - 2, 0), MAX_ORIGINS).astype(int))
     return metric.errors(origins, np.repeat(hour_median(metric)[origins][:, None], min(metric.day, rows), axis=1))

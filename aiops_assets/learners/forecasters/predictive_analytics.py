@@ -17,7 +17,7 @@ from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.learners.forecasters.blended import BlendedForecaster
 from aiops_assets.learners.forecasters.hourly_baseline import HourlyBaseline, hourly_baseline_of
-from aiops_assets.learners.forecasters.learned import LEAST_DAYS, LearnedForecaster
+from aiops_assets.learners.forecasters.learned import MIN_DAYS, LearnedForecaster
 from aiops_assets.learners.forecasters.trees import TREES
 from aiops_assets.synthetic.habits import varied_series
 from aiops_assets.timeseries.history import STEP_SECONDS, History, steps_a_day
@@ -46,7 +46,7 @@ class Part:
 def parts_of(lookback: int = LOOKBACK_ROWS) -> dict[str, Part]:
     """The parts, the one that needs most history first."""
     return {
-        HISTORY: Part(STEP_SECONDS, round(LEAST_DAYS * steps_a_day(STEP_SECONDS)), None, BlendedForecaster),
+        HISTORY: Part(STEP_SECONDS, round(MIN_DAYS * steps_a_day(STEP_SECONDS)), None, BlendedForecaster),
         LOOKBACK: Part(STEP_SECONDS, lookback, lookback, BlendedForecaster),
         SAMPLE: Part(STEP_SECONDS, 1, 1),
         HOURLY: Part(HOUR_SECONDS, 1, HOURLY_ROWS, BlendedForecaster),

@@ -26,7 +26,7 @@ FIT_DAYS = 14
 BLOCKS_A_DAY = 48
 """Prophet sees medians of half hours: its shortest wave of a day is 2.4 h, and a spike moves no median."""
 DAILY_WAVES, WEEKLY_WAVES = 10, 3
-LEAST_DAYS, LEAST_DAYS_WEEKLY = 2.0, 13.9
+MIN_DAYS, MIN_DAYS_WEEKLY = 2.0, 13.9
 SEASONALITY_SCALE = 0.1
 CUTS, CUT_DAYS, ORIGINS_A_CUT = 6, 7 / 12, 4
 """The calibration split: models of the rows before so many cuts, so many days apart, each with so many origins."""
@@ -54,18 +54,18 @@ class ProphetForecaster(PerMetricForecaster):
 
     def _fit_model(self, metric: Metric) -> tuple[dict[str, Any], Floats, str]:
         rows, day = len(metric.values), metric.day
-        if rows < LEAST_DAYS * day:
+        if rows < MIN_DAYS * day:
             raise ModelError(
-                f"{rows} rows are too few for Prophet's season of a day, which takes {LEAST_DAYS:g} days",
+                f"{rows} rows are too few for Prophet's season of a day, which takes {MIN_DAYS:g} days",
                 code="too_few_rows",
                 rows=rows,
-                least=LEAST_DAYS * day,
+                least=MIN_DAYS * day,
             )
         if np.ptp(metric.values) == 0:
             raise ModelError("it never changed", code="never_changed")
         kinds = [(compressed, *one) for compressed in (False, True) for one in CORRECTIONS]
         cuts = [rows - max(1, round(k * CUT_DAYS * day)) for k in range(1, CUTS + 1)]
-        cuts = [cut for cut in cuts if cut >= (LEAST_DAYS - CUT_DAYS) * day] or cuts[:1]
+        cuts = [cut for cut in cuts if cut >= (MIN_DAYS - CUT_DAYS) * day] or cuts[:1]
         found: list[list[Floats]] = [[] for _ in kinds]
         for cut in cuts:
             wished = cut - 1 + round(CUT_DAYS * day) * np.arange(ORIGINS_A_CUT) // ORIGINS_A_CUT
@@ -115,7 +115,7 @@ def fit_prophet(metric: Metric, end: int, scale: Scale, seed: int) -> Any:
         seen = pd.DataFrame(level.reshape(blocks, block)).median(axis=1).to_numpy()  # NaN: all of it is a gap
         times = metric.times[begin:end:block].tz_localize(None) + (metric.times[1] - metric.times[0]) * (block / 2)
         frame = pd.DataFrame({"ds": times, "y": seen}).dropna()
-        weekly = WEEKLY_WAVES if blocks * block >= LEAST_DAYS_WEEKLY * metric.day else False
+        weekly = WEEKLY_WAVES if blocks * block >= MIN_DAYS_WEEKLY * metric.day else False
         model = Prophet(
             growth="flat", daily_seasonality=DAILY_WAVES, weekly_seasonality=weekly, yearly_seasonality=False,
             seasonality_prior_scale=SEASONALITY_SCALE, uncertainty_samples=0,

@@ -13,7 +13,7 @@ BOOSTING = {
 }  # fmt: skip
 WARM_ITERATIONS = 30
 """Boosting has so many iterations after a warm start from trees of an earlier window."""
-MOST_STAGES = 4
+MAX_STAGES = 4
 """A booster is of so many windows at most: a fit anew then forgets what is older."""
 LEAF_PAIRS, LEAF_SHARE = 300, 0.05
 FOREST = {"n_estimators": 50, "max_features": 0.33, "max_samples": 0.15, "min_samples_leaf": 10, "n_jobs": 1}
@@ -76,7 +76,7 @@ class Boosting(Trees):
     def why_anew(self) -> str:
         if not self.stages:
             return "the champion has no booster"
-        return "" if len(self.stages) < MOST_STAGES else f"the champion's booster is of {MOST_STAGES} windows already"
+        return "" if len(self.stages) < MAX_STAGES else f"the champion's booster is of {MAX_STAGES} windows already"
 
 
 class RandomForest(Trees):

@@ -42,7 +42,7 @@ UNDER_WAY = [
 ]
 UNFINISHED = [status for status in UNDER_WAY if status != dg.DagsterRunStatus.SUCCESS]
 SENSOR_SECONDS = 600
-MOST_VERSIONS_READ = 20
+MAX_VERSIONS_READ = 20
 # The tags that `dagster asset materialize --partition-range` sets.
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 RUN_KEY = "dagster/run_key"
@@ -195,7 +195,7 @@ def trained_until(served: ServedModels, name: str) -> date | None:
     Rejected challengers count too: otherwise they would be trained again each day.
     """
     ends = []
-    for version in served.versions(name)[-MOST_VERSIONS_READ:]:
+    for version in served.versions(name)[-MAX_VERSIONS_READ:]:
         try:
             manifest = served.manifest(name, version)
         except IntegrityError:

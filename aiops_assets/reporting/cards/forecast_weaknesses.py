@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from aiops_assets.judging.decision import SYNTHETIC
-from aiops_assets.judging.forecasting.gate import ERROR_TOLERANCE, LEAST_ORIGINS
+from aiops_assets.judging.forecasting.gate import ERROR_TOLERANCE, MIN_ORIGINS
 from aiops_assets.judging.forecasting.holdout import COVERAGE, HORIZON_HOURS, TRIVIAL
 from aiops_assets.judging.forecasting.shadow import by_metric, interval_sides
 from aiops_assets.judging.statements import Statement
@@ -14,7 +14,7 @@ from aiops_assets.storage.records import EvaluationRecord, Manifest
 
 NOTABLE_COVERAGE = 0.05
 """Largest difference of the coverage from 80 % that is not a weakness."""
-MIN_CARD_ORIGINS = 2 * LEAST_ORIGINS
+MIN_CARD_ORIGINS = 2 * MIN_ORIGINS
 """Fewest forecast origins for a card, twice those of the gate: a card judges one forecaster, the gate compares two."""
 LOPSIDED = 0.1
 """Difference of the shares below and above an interval from which on it is called lopsided."""

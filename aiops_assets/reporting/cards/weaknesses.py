@@ -10,11 +10,11 @@ from aiops_assets.synthetic.anomalies import ANOMALIES
 from aiops_assets.timeseries.features import ROW_EVERY_MINUTES
 from aiops_assets.timeseries.quality import FULL_DAY
 
-LEAST_RECALL, LEAST_PRECISION = 0.5, 0.5
-LEAST_RIGHT_FIRST = 0.9
-LEAST_ANOMALOUS_ROWS = 30
+MIN_RECALL, MIN_PRECISION = 0.5, 0.5
+MIN_RIGHT_FIRST = 0.9
+MIN_ANOMALOUS_ROWS = 30
 """With fewer anomalous rows, each row changes a figure by more than three percentage points."""
-MOST_FALSE_ALARMS_A_DAY = 1.0
+MAX_FALSE_ALARMS_A_DAY = 1.0
 """Most normal rows under alert, per pod and day: people ignore alerts that are wrong more often."""
 NOTABLE_MISSING = 0.1
 ROWS_A_DAY = 24 * 60 // ROW_EVERY_MINUTES
@@ -47,7 +47,7 @@ def weaknesses(
 def _of_detection(figures: Mapping[str, float], episodes: Mapping[str, tuple[int, int]]) -> list[Statement]:
     found = []
     for name, share in sorted(figures.items()):
-        if name.startswith(RECALL) and share < LEAST_RECALL:
+        if name.startswith(RECALL) and share < MIN_RECALL:
             kind = name.removeprefix(RECALL)
             found.append(_of_recall(kind, share, *episodes.get(kind, (0, 0))))
     unjudged = sorted(set(ANOMALIES) - {name.removeprefix(RECALL) for name in figures if name.startswith(RECALL)})
@@ -56,11 +56,11 @@ def _of_detection(figures: Mapping[str, float], episodes: Mapping[str, tuple[int
         text = f"It was never judged on: {kinds}. The hold-out has no such row."
         found.append(Statement("unjudged_kinds", text, kinds=unjudged))
     precision = figures.get("precision")
-    if precision is not None and precision < LEAST_PRECISION:
+    if precision is not None and precision < MIN_PRECISION:
         text = f"Most of its alerts are wrong: {precision:.0%} of the rows under alert are anomalous."
         found.append(Statement("low_precision", text, precision=precision))
     daily = figures.get("false_alarm_rate", 0.0) * ROWS_A_DAY
-    if daily >= MOST_FALSE_ALARMS_A_DAY:
+    if daily >= MAX_FALSE_ALARMS_A_DAY:
         text = f"On average {daily:.1f} normal rows a pod and day are under alert; a day has {ROWS_A_DAY} rows."
         found.append(Statement("false_alarms", text, daily=daily))
     return found
@@ -91,7 +91,7 @@ def _of_contributions(right_first: Mapping[str, float]) -> list[Statement]:
             share=share,
         )
         for kind, share in sorted(right_first.items())
-        if share < LEAST_RIGHT_FIRST
+        if share < MIN_RIGHT_FIRST
     ]
 
 
@@ -103,7 +103,7 @@ def _of_evaluation(evaluation: EvaluationRecord) -> list[Statement]:
         text = f"It ranks rows worse than {evaluation.opponent}: {gap.value:+.3f} of average precision, {sure}."
         facts = {"opponent": evaluation.opponent, "difference": gap.value, "is_sure": gap.high < 0}
         found.append(Statement("worse_than_opponent", text, **facts))
-    if evaluation.anomalous_rows < LEAST_ANOMALOUS_ROWS:
+    if evaluation.anomalous_rows < MIN_ANOMALOUS_ROWS:
         text = (
             f"It was judged by {evaluation.anomalous_rows} anomalous rows: enough to compare two versions, too few to "
             "state how good one is."
