@@ -45,7 +45,7 @@ def agreement(client: PrometheusClient, lake: Lake, known: KnownCluster | None) 
     for metric in COMPARED_METRICS:
         if len(shares) == MAX_COMPARED_METRICS:
             break
-        compared, agreeing = _compared(client, metric, _newest_day(lake, metric, ids))
+        compared, agreeing = _compared(client, *_newest_day(lake, metric, ids))
         n_compared += compared
         if compared:
             shares.append(agreeing / compared)
@@ -76,14 +76,17 @@ def _compared(client: PrometheusClient, metric: MetricSpec, wide: pd.DataFrame |
     return compared, agreeing
 
 
-def _newest_day(lake: Lake, metric: MetricSpec, ids: Set[str]) -> pd.DataFrame | None:
-    """Samples of the newest stored day of a cluster but one, which is whole, or of the newest; ``None``: none."""
-    days = lake.days(metric)[-COMPARED_DAYS:]
+def _newest_day(lake: Lake, metric: MetricSpec, ids: Set[str]) -> tuple[MetricSpec, pd.DataFrame | None]:
+    """The newest stored day of a cluster but one, which is whole, or the newest: the metric as it was requested for it,
+    and its samples; ``None``: there is none.
+    """
+    stored = lake.stored(metric)
+    days = list(stored)[-COMPARED_DAYS:]
     for day in [*days[-2::-1], *days[-1:]]:
         try:
-            wide, info = lake.read_day(metric, day)
+            wide, info = lake.read_day(stored[day], day)
         except (NotFoundError, IntegrityError):
             continue
         if info.cluster_id in ids:
-            return wide
-    return None
+            return stored[day], wide
+    return metric, None

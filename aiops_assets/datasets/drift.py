@@ -213,9 +213,10 @@ def line(
         (n,) Unix time and (n,) values in the metric's unit.
     """
     seconds, values = [np.empty(0, np.int64)], [np.empty(0)]
+    stored = lake.stored(metric)
     for day in days:
         try:
-            wide = lake.read_day(metric, day)[0]
+            wide = lake.read_day(stored.get(day, metric), day)[0]
         except StoreError:
             continue
         wide = wide[(wide.index >= pd.Timestamp(after)) & (wide.index < pd.Timestamp(until))]

@@ -4,7 +4,7 @@ Where days are fetched, generated rows never replace them: scores of pods that d
 server cannot be reached, the window is what the lake holds, with a note about its age.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +16,7 @@ from aiops_assets.datasets.identity import archive_check, identify
 from aiops_assets.datasets.ingest import MetricFetch, ingest_metric
 from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.window import Window, draw_pods, read_cluster, read_pods, read_window
+from aiops_assets.datasets.workloads import fetch_workloads, workloads_of
 from aiops_assets.errors import DataError, EmptyDataError, IntegrityError
 from aiops_assets.learners.detectors.deviation_scores import ALERT_DAYS
 from aiops_assets.prometheus.client import PrometheusClient
@@ -25,7 +26,8 @@ from aiops_assets.synthetic.cluster import generate_cluster
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, POD_CPU, MetricSpec
 from aiops_assets.timeseries.features import ROW_EVERY_MINUTES
-from aiops_assets.timeseries.series import PodSeries, pod_of
+from aiops_assets.timeseries.pod_identity import pod_of
+from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.views import cluster_metrics as cluster_series
 from aiops_assets.views.pod_series import VALUES
 
@@ -53,6 +55,7 @@ class NewestWindow:
         source: "prometheus", "cached" or "synthetic".
         pods: the engine's five metrics of living pods; ``None``: there are no samples.
         cluster: ``timestamp`` and the metrics of ``FORECAST_METRICS``, every five minutes; ``None``: no samples.
+        workloads: pod -> ``kind/name`` of its workload, of the pods that kube-state-metrics knows.
         lacking: "pods" or "cluster" -> the error that says why there are no samples.
         notes: what people should know before they trust scores of it.
     """
@@ -60,6 +63,7 @@ class NewestWindow:
     source: str
     pods: PodSeries | None = None
     cluster: pd.DataFrame | None = None
+    workloads: Mapping[str, str] = field(default_factory=dict)
     lacking: dict[str, DataError] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -126,6 +130,7 @@ def fetch_newest(
     cluster_id = identify(client, lake, servers[0], now)
     check_archive = archive_check(lake, servers[1], now)
     today = now.astimezone(UTC).date()
+    fetch_workloads(client, lake, [today], now)
     fetches: list[MetricFetch] = []
     away = ""
     for metric in [spec for one in metrics for spec in ((one.members, one) if one.counts_series else (one,))]:
@@ -171,7 +176,9 @@ def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = 
         notes += found
     except DataError as error:
         lacking["cluster"] = error.with_traceback(None)
-    return NewestWindow(CACHED if problem else FETCHED, pods, cluster, lacking, tuple(dict.fromkeys(notes)))
+    days = [now.astimezone(UTC).date() - timedelta(days=back) for back in range(POD_DAYS + 1)]
+    workloads = workloads_of(lake, days, pods.pods) if pods else {}
+    return NewestWindow(CACHED if problem else FETCHED, pods, cluster, workloads, lacking, tuple(dict.fromkeys(notes)))
 
 
 def _stored_pods(settings: Settings, lake: Lake, now: datetime) -> tuple[PodSeries, list[str]]:
@@ -210,7 +217,7 @@ def _stored_cluster(lake: Lake, now: datetime) -> tuple[pd.DataFrame, list[str]]
 
 def _newest_days(lake: Lake, first: MetricSpec, metrics: Sequence[MetricSpec], n: int, now: datetime) -> Window:
     """The newest stored day of a metric that is not in the future, and ``n`` days before it. Raises EmptyDataError."""
-    last = max((day for day in lake.days(first) if day <= now.astimezone(UTC).date()), default=None)
+    last = max((day for day in lake.stored(first) if day <= now.astimezone(UTC).date()), default=None)
     if last is None:
         raise EmptyDataError(
             f"{first.name}: the lake holds no day of it; materialize raw_metrics first",
@@ -225,12 +232,12 @@ def _living_pods(lake: Lake, window: Window, now: datetime) -> set[str]:
     days = [date.fromisoformat(day.day) for day in window.found if POD_CPU.name in day.metrics]
     if not days:
         return set()
-    wide = lake.read_day(POD_CPU, days[-1])[0]
+    wide = lake.read_day(lake.stored(POD_CPU)[days[-1]], days[-1])[0]
     wide = wide[wide.index <= pd.Timestamp(now)]
     if wide.empty:
         return set()
     newest = wide[wide.index > wide.index[-1] - NEWEST]
-    return {pod_of(name) for name, lives in newest.notna().any().items() if lives}
+    return {window.names.of(pod_of(name)) for name, lives in newest.notna().any().items() if lives}
 
 
 def _between(series: PodSeries, after: pd.Timestamp, until: pd.Timestamp) -> PodSeries:

@@ -20,6 +20,7 @@ from aiops_assets.datasets.blends import BLENDERS, Blend
 from aiops_assets.datasets.known import fewer_nodes, known_metrics, notes_on, notes_on_nodes
 from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.window import Window, read_window
+from aiops_assets.datasets.workloads import workloads_of
 from aiops_assets.errors import NotFoundError, PrometheusUnreachable, SettingsError
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import FetchOutcome, Lake
@@ -168,7 +169,8 @@ def from_window(
     )
     effective = choice.source + ("+synthetic" if "synthetic" in report.rows else "")
     queries = {metric.name: metric.promql for metric in settings.queried(view.metrics)}
-    return blend.rows, _record(view, settings, blend, effective, report, (*window.found, *blend.days), queries)
+    record = _record(view, settings, blend, effective, report, (*window.found, *blend.days), queries)
+    return blend.rows, record.model_copy(update={"workloads": workloads_of(lake, window.days, blend.pods)})
 
 
 def _warnings(choice: Choice, window: Window, blend: Blend) -> list[str]:

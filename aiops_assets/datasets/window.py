@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
@@ -16,9 +16,10 @@ from aiops_assets.storage.day_info import DayInfo
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.records import Day
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU, MetricSpec
+from aiops_assets.timeseries.pod_identity import PodNames, pod_of, series_of_pod
 from aiops_assets.timeseries.quality import WindowCoverage, window_coverage
 from aiops_assets.timeseries.schema import combined_digest
-from aiops_assets.timeseries.series import DAY_SECONDS, PodSeries, from_metric_frames, pod_of
+from aiops_assets.timeseries.series import DAY_SECONDS, PodSeries, from_metric_frames
 
 MIN_POD_MINUTES = 60
 """A pod that lived shorter shows little more than its start and end."""
@@ -42,6 +43,7 @@ class Window:
         damaged: messages about files that cannot be read and count as missing.
         pod_minutes: pod -> number of minutes with CPU time; empty if that metric was not requested.
         minutes_of: other pod metric -> pod -> number of minutes with a sample; pods without any are left out.
+        names: all pods of the window.
     """
 
     days: tuple[date, ...]
@@ -51,6 +53,7 @@ class Window:
     damaged: tuple[str, ...]
     pod_minutes: Mapping[str, int]
     minutes_of: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    names: PodNames = field(default_factory=partial(PodNames, ()))
 
     @property
     def lasting(self) -> tuple[str, ...]:
@@ -80,31 +83,47 @@ def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] 
     minutes_of: dict[str, Counter[str]] = {metric.name: Counter() for metric in metrics if metric.per == "pod"}
     damaged = []
     for metric in metrics:
+        stored = lake.stored(metric)
         for day in days:
+            asked = stored.get(day, metric)
             try:
                 if metric.per != "pod":
-                    infos[metric.name][day] = lake.verify_day(metric, day)
+                    infos[metric.name][day] = lake.verify_day(asked, day)
                     continue
-                samples, infos[metric.name][day] = lake.count_samples(metric, day)
+                samples, infos[metric.name][day] = lake.count_samples(asked, day)
             except NotFoundError:
                 continue
             except IntegrityError as error:
                 damaged.append(str(error))
                 continue
-            minutes_of[metric.name].update({pod_of(name): n for name, n in samples.items()})
+            for name, n in samples.items():
+                minutes_of[metric.name][pod_of(name)] += n
+    names = PodNames(pod for minutes in minutes_of.values() for pod in minutes)
+    minutes_of = {name: _by_name(minutes, names) for name, minutes in minutes_of.items()}
     require_one_cluster(lake, [info.cluster_id for found in infos.values() for info in found.values()])
+    queries = {metric.name: lake.query_of(metric) for metric in metrics}
     got = {name: {day: info.covered for day, info in found.items()} for name, found in infos.items()}
     pod_minutes = minutes_of.pop(POD_CPU.name, Counter())
     newest = [max(datetime.fromisoformat(i.fetched) for i in found.values()) for found in infos.values() if found]
     return Window(
         days=tuple(days),
-        found=tuple(day for day in (_day(day, infos) for day in days) if day.metrics),
+        found=tuple(day for day in (_day(day, infos, queries) for day in days) if day.metrics),
         coverage=window_coverage(got, days, {m.name: DAY_SECONDS // m.step_seconds for m in metrics}),
         fetched=min(newest, default=None),
         damaged=tuple(damaged),
-        pod_minutes={pod: minutes for pod, minutes in pod_minutes.items() if pod},
+        pod_minutes=pod_minutes,
         minutes_of=minutes_of,
+        names=names,
     )
+
+
+def _by_name(minutes: Mapping[str, int], names: PodNames) -> Counter[str]:
+    """Minutes of the pods that texts mean; what is no pod is left out."""
+    found: Counter[str] = Counter()
+    for text, n in minutes.items():
+        if pod := names.of(text):
+            found[pod] += n
+    return found
 
 
 def draw_pods(pod_minutes: Mapping[str, int], n: int, seed: int, complete: Set[str] = frozenset()) -> tuple[str, ...]:
@@ -136,9 +155,16 @@ def _uniform(text: str) -> float:
 
 
 def read_pods(lake: Lake, window: Window, end: pd.Timestamp, pods: Sequence[str]) -> PodSeries:
-    """The engine's metrics of these pods and of all nodes, in the window."""
-    drawn = set(pods)
-    frames = {metric.name: read_metric(lake, metric, _found(window, metric), drawn) for metric in ENGINE_METRICS}
+    """The engine's metrics of these pods and of all nodes, in the window.
+
+    Raises:
+        SchemaError: a pod has two series of one metric.
+    """
+    drawn = frozenset(pods)
+    frames = {
+        metric.name: read_metric(lake, metric, _found(window, metric), partial(_pod_in, window.names, drawn))
+        for metric in ENGINE_METRICS
+    }
     return from_metric_frames(frames, ENGINE_METRICS, pd.Timestamp(window.days[0], tz="UTC"), end, pods)
 
 
@@ -166,38 +192,46 @@ def read_cluster(lake: Lake, window: Window, end: pd.Timestamp, metrics: Sequenc
 
 
 def read_metric(
-    lake: Lake, metric: MetricSpec, days: Iterable[date], pods: Set[str] | None = None, *, missing_ok: bool = False
+    lake: Lake, metric: MetricSpec, days: Iterable[date], pod: Callable[[str], str] | None = None
 ) -> pd.DataFrame:
-    """The days of a metric one after the other: a column per series, of all series or only of those of ``pods``.
+    """The days of a metric one after the other, a column per series.
+
+    Args:
+        lake: the lake.
+        metric: the metric.
+        days: which of its days.
+        pod: for metrics of pods: the name of a series, labels as JSON -> the pod that it is of; empty: it is left out.
+            Columns are named by these pods, as :func:`~aiops_assets.timeseries.pod_identity.series_of_pod` does.
 
     Raises:
-        NotFoundError: a day is not stored, and ``missing_ok`` is not set.
+        NotFoundError: a day is not stored.
         IntegrityError: one of the days is damaged.
     """
-    parts = [pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))]
+    stored = lake.stored(metric)
+    parts = []
     for day in days:
-        try:
-            if pods is None or metric.per != "pod":
-                parts.append(lake.read_day(metric, day)[0])
-            else:
-                parts.append(lake.read_series(metric, day, partial(_is_of, pods)))
-        except NotFoundError:
-            if not missing_ok:
-                raise
-    return pd.concat(parts[1:] or parts)
+        asked = stored.get(day, metric)
+        if pod is None or metric.per != "pod":
+            parts.append(lake.read_day(asked, day)[0])
+            continue
+        wide = lake.read_series(asked, day, lambda name: bool(pod(name)))
+        parts.append(wide.set_axis([series_of_pod(pod(name)) for name in wide.columns], axis=1))
+    none = pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))
+    return pd.concat(parts or [none])
 
 
-def _is_of(pods: Set[str], name: str) -> bool:
-    """Whether a series belongs to one of some pods, by its name."""
-    return pod_of(name) in pods
+def _pod_in(names: PodNames, pods: Set[str], series: str) -> str:
+    """The pod that a series is of, if it is one of some pods; empty if not."""
+    pod = names.of(pod_of(series))
+    return pod if pod in pods else ""
 
 
 def _found(window: Window, metric: MetricSpec) -> list[date]:
     return [date.fromisoformat(day.day) for day in window.found if metric.name in day.metrics]
 
 
-def _day(day: date, infos: Mapping[str, Mapping[date, DayInfo]]) -> Day:
-    """The record of a fetched day, without metrics if none is stored."""
+def _day(day: date, infos: Mapping[str, Mapping[date, DayInfo]], queries: Mapping[str, str]) -> Day:
+    """The record of a fetched day, without metrics if none is stored; ``queries`` are those of present."""
     found = {name: days[day] for name, days in infos.items() if day in days}
     metrics = {name: info.digest for name, info in found.items()}
     return Day(
@@ -208,4 +242,5 @@ def _day(day: date, infos: Mapping[str, Mapping[date, DayInfo]]) -> Day:
         closed=all(info.closed for info in found.values()),
         revised=sum(info.revised for info in found.values()),
         cluster_id=next((info.cluster_id for info in found.values() if info.cluster_id), ""),
+        queries={name: info.query for name, info in found.items() if info.query != queries[name]},
     )

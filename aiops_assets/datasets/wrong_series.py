@@ -10,8 +10,8 @@ from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.storage.day_info import DayInfo
 from aiops_assets.storage.lake import Lake
 from aiops_assets.timeseries.catalog import MetricSpec
+from aiops_assets.timeseries.pod_identity import pod_of
 from aiops_assets.timeseries.quality import outside_mask
-from aiops_assets.timeseries.series import pod_of
 from aiops_assets.timeseries.shape import shape_problem
 
 

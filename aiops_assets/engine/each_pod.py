@@ -12,7 +12,7 @@ import numpy as np
 from aiops_assets.engine.detection.anomalies import Detection
 from aiops_assets.engine.detection.findings import Anomaly, bounded
 from aiops_assets.engine.detection.recommendations import recommendations
-from aiops_assets.engine.pods import Group, metric_of
+from aiops_assets.engine.pods import Group, Identity, metric_of
 from aiops_assets.engine.prediction.issue_rules import ACTIONS, STATE_RULES
 from aiops_assets.engine.prediction.issues import IssueOutlook, PredictedIssue
 from aiops_assets.engine.prediction.predictions import Prediction, Predictions, PredictionSummary
@@ -52,9 +52,9 @@ def detect_each(
             if owner.mean:
                 means[metric] = max(means.get(metric, found), found, key=lambda one: one.confidence)
                 continue
-            key = (found.pod, metric, tuple(found.labels.items()))
+            key = (found.pod, found.namespace, metric, tuple(found.labels.items()))
             surest[key] = max(surest.get(key, found), found, key=lambda one: one.confidence)
-    outside = {metric for pod, metric, _ in surest if not pod}
+    outside = {metric for pod, _, metric, _ in surest if not pod}
     reported = [*surest.values(), *(one for metric, one in means.items() if metric not in outside)]
     reported.sort(key=lambda one: -one.confidence)
     score = max(answer.anomaly_score for _, answer in answers)
@@ -122,6 +122,7 @@ def issues_each(groups: Sequence[Group], ask: Callable[[list[Sample]], IssueOutl
 
 def _anomaly(anomaly: Anomaly, group: Group) -> Anomaly:
     owner = group.owners[anomaly.metric_name]
+    identity: Identity = group.identity if owner.pod else {}
     in_ratios = " (As ratios: other series of this name are in percent.)" if owner.scale != 1.0 else ""
     of_nodes = "Mean over nodes: " if owner.mean else ""
     return replace(
@@ -131,7 +132,7 @@ def _anomaly(anomaly: Anomaly, group: Group) -> Anomaly:
         expected=bounded(anomaly.expected * owner.scale),
         deviation=bounded(anomaly.deviation * owner.scale),
         reason=f"{of_nodes}{anomaly.reason}{in_ratios}",
-        pod=owner.pod,
+        **identity,
         labels=dict(owner.labels),
     )
 
@@ -139,7 +140,8 @@ def _anomaly(anomaly: Anomaly, group: Group) -> Anomaly:
 def _prediction(one: Prediction, group: Group) -> Prediction:
     owner = group.owners[one.metric_name]
     value = bounded(one.predicted_value * owner.scale)
-    return replace(one, metric_name=owner.name, predicted_value=value, pod=owner.pod, labels=dict(owner.labels))
+    identity: Identity = group.identity if owner.pod else {}
+    return replace(one, metric_name=owner.name, predicted_value=value, labels=dict(owner.labels), **identity)
 
 
 def _recommendations(anomalies: Sequence[Anomaly], context: Mapping[str, str]) -> list[Statement]:
@@ -150,8 +152,9 @@ def _recommendations(anomalies: Sequence[Anomaly], context: Mapping[str, str]) -
 
     ordered = sorted(anomalies, key=pressing)
     advised: list[Statement] = []
-    for pod, of_pod in groupby(ordered, key=lambda one: one.pod):
-        where = {**context, "resource": pod} if pod else context
+    for (namespace, pod), of_pod in groupby(ordered, key=lambda one: (one.namespace, one.pod)):
+        own = {"resource": pod, "namespace": namespace or context.get("namespace", "")}
+        where = {**context, **own} if pod else context
         advised += recommendations(of_pod, where)
     return list(distinct(advised))
 

@@ -1,4 +1,5 @@
-"""Groups the samples of a request by pod, so that pods are never mixed into one series.
+"""Groups the samples of a request by pod, so that pods are never mixed into one series. Pods of one name in two
+namespaces are two pods.
 
 A group is judged as a whole: a pod's own samples, together with samples without a pod, which are its surroundings.
 Where series of one known name also differ in other labels (containers of a pod, nodes, namespaces), each is a group of
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import attrgetter
+from typing import TypedDict
 
 import numpy as np
 
@@ -29,8 +31,10 @@ from aiops_assets.engine.samples import (
 )
 from aiops_assets.errors import DataError
 from aiops_assets.timeseries.catalog import METRICS, POD_MEMORY
+from aiops_assets.timeseries.pod_identity import PodNames, pod_text, split_pod, workload_by_name
 
 POD_LABELS = ("pod", "pod_name", "kubernetes_pod_name")
+NAMESPACE_LABELS = ("namespace", "kubernetes_namespace")
 MAX_PODS, MAX_GROUPS = 50, 100
 """Most pods and groups of a request: a forecast of one takes some 50 ms, and clients wait ten seconds."""
 PCT_CHANGE = "pct_change"
@@ -48,13 +52,21 @@ Sets = dict[Labels, list[Sample]]
 """Labels without those of the pod -> samples of one name."""
 
 
+class Identity(TypedDict, total=False):
+    """How answers name a pod; empty texts where it is not known."""
+
+    namespace: str
+    pod: str
+    workload: str
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """The owner of a name in a group.
 
     Attributes:
         name: name as sent.
-        pod: pod in the labels of its samples; empty where they name none.
+        pod: pod in the labels of its samples, ``namespace/name``; empty where they name none.
         labels: labels that distinguish them from others of this name and pod; empty if there are no others.
         mean: whether they are the mean over nodes, which also have groups of their own.
         scale: divisor that was applied to its values: 100 if only other series of the name show that they are percent.
@@ -72,7 +84,7 @@ class Group:
     """Samples that are judged together.
 
     Attributes:
-        pod: the pod; empty for samples without one.
+        pod: the pod, ``namespace/name`` or, where no sample names a namespace, its name; empty for samples without one.
         labels: labels that distinguish it from other groups of the pod; mostly empty.
         samples: its own samples, then its surroundings, with one series per name.
         own: names whose results this group reports; the others are surroundings.
@@ -86,9 +98,17 @@ class Group:
     owners: Mapping[str, Owner]
 
     def __str__(self) -> str:
-        """A text for people: "pod cart-1", "pod cart-1, container=app", "instance=node-a"."""
+        """A text for people: "pod shop/cart-1", "pod cart-1, container=app", "instance=node-a"."""
         parts = [f"pod {self.pod}"] if self.pod else []
         return ", ".join([*parts, *(f"{key}={value}" for key, value in self.labels.items())])
+
+    @property
+    def identity(self) -> "Identity":
+        """What an answer calls the pod; its workload by a label, else by the pod's name."""
+        namespace, name = split_pod(self.pod)
+        labelled = (s.labels.get("workload", "") for s in self.samples if s.name in self.own)
+        workload = next(filter(None, labelled), "") or workload_by_name(name)
+        return {"namespace": namespace, "pod": name, "workload": workload if name else ""}
 
     @property
     def forecast_samples(self) -> list[Sample]:
@@ -98,8 +118,11 @@ class Group:
 
 
 def pod_of(labels: Mapping[str, str]) -> str:
-    """The pod in labels; empty where they name none."""
-    return next((labels[key] for key in POD_LABELS if labels.get(key)), "")
+    """The pod in labels, ``namespace/name`` or a name alone; empty where they name none."""
+    namespace, name = (
+        next((labels[key] for key in keys if labels.get(key)), "") for keys in (NAMESPACE_LABELS, POD_LABELS)
+    )
+    return pod_text(namespace, name)
 
 
 def groups_of(samples: Sequence[Sample], now: datetime) -> list[Group]:
@@ -115,9 +138,11 @@ def groups_of(samples: Sequence[Sample], now: datetime) -> list[Group]:
     if not any(map(attrgetter("labels"), samples)):
         return []
     by_pod: dict[str, dict[str, Sets]] = {}
-    for sample in samples:
-        sets = by_pod.setdefault(pod_of(sample.labels), {}).setdefault(sample.name, {})
-        sets.setdefault(_rest(sample.labels), []).append(sample)
+    pods = [pod_of(sample.labels) for sample in samples]
+    known = PodNames(pods)
+    for sample, pod in zip(samples, pods, strict=True):
+        sets = by_pod.setdefault(known.of(pod) or pod, {}).setdefault(sample.name, {})
+        sets.setdefault(_rest(sample.labels, pod), []).append(sample)
     outside = by_pod.pop("", {})
     if not by_pod and all(len(sets) == 1 for sets in outside.values()):
         return []
@@ -247,9 +272,10 @@ def _mean(name: str, sets: Iterable[list[Sample]], now: datetime) -> list[Sample
     return [Sample(name, value, time) for value, time in zip(means.tolist(), times, strict=True)]
 
 
-def _rest(labels: Mapping[str, str]) -> Labels:
-    """Labels without empty values, which do not exist for Prometheus."""
-    return tuple(sorted((key, value) for key, value in labels.items() if value and key not in POD_LABELS))
+def _rest(labels: Mapping[str, str], pod: str) -> Labels:
+    """Labels without those of the pod, and without empty values, which do not exist for Prometheus."""
+    of_pod = (*POD_LABELS, *NAMESPACE_LABELS) if pod else ()
+    return tuple(sorted((key, value) for key, value in labels.items() if value and key not in of_pod))
 
 
 def _differing(sets: Iterable[Labels]) -> frozenset[str]:

@@ -63,7 +63,7 @@ class Stored:
 def contents(lake: Lake, metrics: Sequence[MetricSpec]) -> Iterator[Stored]:
     """What the lake holds of each metric, by the metadata of its days; samples are not read."""
     for metric in metrics:
-        infos: dict[date, DayInfo | None] = {day: _info(lake, metric, day) for day in lake.days(metric)}
+        infos = {day: _info(lake, asked, day) for day, asked in lake.stored(metric).items()}
         yield Stored(
             metric,
             tuple(infos),
@@ -75,7 +75,7 @@ def contents(lake: Lake, metrics: Sequence[MetricSpec]) -> Iterator[Stored]:
 
 def select(lake: Lake, metrics: Sequence[MetricSpec], selection: Selection) -> Iterator[Drop]:
     """What a selection names. A damaged day, whose series cannot be read, is selected only as a whole."""
-    for metric in metrics:
+    for metric in (asked for one in metrics for asked in (one, *one.former)):
         for day in filter(selection.has, lake.days(metric)):
             try:
                 wide, info = lake.read_day(metric, day)

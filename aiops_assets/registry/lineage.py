@@ -177,7 +177,7 @@ class LineageReader:
                 found = generated.get(day.day)
                 state = "missing" if found is None else "verified" if found == day.digest else "revised"
             else:
-                state = self._state_in_lake(day, source.queries)
+                state = self._state_in_lake(day, {**source.queries, **day.queries})
             if state == "missing":
                 self.problems.append(f"{day.day}: its {day.origin} data is missing")
             states.append(DayState(day=day.day, source=day.origin, digest=day.digest, state=state))

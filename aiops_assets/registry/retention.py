@@ -18,6 +18,7 @@ from aiops_assets.storage.lake_files import StoredDay, remove, stored_days
 from aiops_assets.storage.records import TrainingSetRecord
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.training_sets import TrainingSets
+from aiops_assets.storage.workloads import Workloads
 from aiops_assets.timeseries.catalog import MEMBERS
 
 SPARE_DAYS = 2
@@ -81,6 +82,7 @@ def prune(lake: Lake, found: Expired) -> None:
     """
     for stored in found.removable:
         remove(lake, stored)
+    Workloads(lake.storage, lake.cluster).prune(found.before)
 
 
 def needed_days(lake: Lake, served: ServedModels, sets: TrainingSets) -> Set[StoredDay]:
@@ -113,7 +115,8 @@ def _days_of(record: TrainingSetRecord) -> Iterator[StoredDay]:
     for day in record.days:
         for metric in day.metrics:
             # The record of an early release may not name the query: then the days of all its queries stay.
-            query = query_digest(record.queries[metric]) if metric in record.queries else ANY_QUERY
+            promql = {**record.queries, **day.queries}.get(metric)
+            query = query_digest(promql) if promql is not None else ANY_QUERY
             yield StoredDay(date.fromisoformat(day.day), metric, query)
             yield StoredDay(date.fromisoformat(day.day), metric + MEMBERS, ANY_QUERY)
 

@@ -1,7 +1,7 @@
 """Predictions of the champions for the newest window: scores of each pod, forecasts of each metric of the cluster."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.datasets.newest import FETCHED, NEWEST, SYNTHETIC, NewestWindow
+from aiops_assets.datasets.workloads import name_of_workload
 from aiops_assets.errors import DataError, IntegrityError, ModelError, NotFoundError
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.judging.detection.task import DETECTION
@@ -22,6 +23,7 @@ from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS, Predict
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.timeseries.features import row_mask
 from aiops_assets.timeseries.history import STEP_SECONDS
+from aiops_assets.timeseries.pod_identity import split_pod
 from aiops_assets.timeseries.schema import content_digest
 from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.views import cluster_metrics as cluster_series
@@ -122,7 +124,7 @@ def predict_newest(
         code_version=code_digest(__name__),
         scored_until=scored["timestamp"].max().to_pydatetime() if len(scored) else None,
         forecast_from=min(begins).to_pydatetime() if begins else None,
-        pods=int(scored["pod"].nunique()),
+        pods=len(scored[["namespace", "pod"]].drop_duplicates()),
         pods_version=content_digest(rows.series) if rows else "",
         cluster_version=content_digest(window.cluster) if window.cluster is not None else "",
         models=tuple(models),
@@ -167,6 +169,7 @@ def _scores(
         raise ModelError(f"version {champion.version} gives scores that are not finite")
     frame = pod_rows.loc[newest, ["timestamp", "pod"]].reset_index(drop=True)
     frame = frame.assign(
+        **_identity(frame["pod"], window.workloads),
         model_name=spec.name,
         model_version=champion.version,
         anomaly_score=score,
@@ -174,6 +177,18 @@ def _scores(
         contributing_features=[_largest_first(spec.family.contributors, one) for one in scored.contributions[newest]],
     )
     return frame[list(SCORE_COLUMNS)]
+
+
+def _identity(pods: pd.Series, workloads: Mapping[str, str]) -> dict[str, pd.Series]:
+    """Columns ``namespace``, ``pod`` and ``workload`` of pods, (n_rows,) texts ``namespace/name``."""
+    names = pd.Series(pods.unique(), dtype=object)
+    split = [split_pod(pod) for pod in names]
+    columns = {
+        "namespace": [namespace for namespace, _ in split],
+        "pod": [name for _, name in split],
+        "workload": [name_of_workload(pod, workloads.get(pod, "")) for pod in names],
+    }
+    return {column: pods.map(dict(zip(names, values, strict=True))).astype(str) for column, values in columns.items()}
 
 
 def _largest_first(metrics: Sequence[str], shares: "np.ndarray[Any, np.dtype[np.float64]]") -> str:
@@ -218,7 +233,7 @@ def _together(frames: Sequence[pd.DataFrame], none: dict[str, str]) -> pd.DataFr
 
 _TIME = "datetime64[us, UTC]"
 _NO_SCORES = dict(
-    zip(SCORE_COLUMNS, (_TIME, "str", "int64", "str", "float64", "bool", "str"), strict=True),
+    zip(SCORE_COLUMNS, (_TIME, "str", "int64", "str", "str", "str", "float64", "bool", "str"), strict=True),
 )
 _NO_FORECASTS = dict(
     zip(FORECAST_COLUMNS, (_TIME, "str", "int64", "str", _TIME, "float64", "float64", "float64"), strict=True),

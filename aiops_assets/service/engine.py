@@ -29,6 +29,7 @@ from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.ready import ReadyModel
 from aiops_assets.service.wire import PROBLEMS, json_answer, parsed, takes
 from aiops_assets.service.workers import Workers
+from aiops_assets.timeseries.pod_identity import pod_text, split_pod
 
 QUICK_METRICS, QUICK_BYTES = 64, 2**16
 """Most metrics with one sample each, and most bytes, that are judged in less time than it takes to start a thread."""
@@ -79,12 +80,17 @@ class Engine:
         used, window, now = [row_detector], self._pool.ready.get(WINDOW_DETECTOR), self.clock()
 
         samples = bodies.samples_of(body.metrics)
-        groups, resource = groups_of(samples, now), context.get("resource", "")
-        pods = {resource, *(group.pod for group in groups)} - {""}
+        groups, namespace = groups_of(samples, now), context.get("namespace", "")
+
+        def stored_as(pod: str) -> str:
+            own, name = split_pod(pod or context.get("resource", ""))
+            return pod_text(own or namespace, name)
+
+        pods = {stored_as(""), *(stored_as(group.pod) for group in groups)} - {""}
         histories = self.histories.of(pods) if self.histories and window and pods else {}
 
         def judge(samples: list[Sample], pod: str = "") -> Detection:
-            history = histories.get(pod or resource)
+            history = histories.get(stored_as(pod))
             if window and history is not None and window not in used:
                 used.append(window)
             return detect(

@@ -53,7 +53,9 @@ class Described:
         return family
 
 
-_PER_KIND, _PER_MODEL, _PER_POD = ("cluster", "kind"), ("cluster", "model"), ("cluster", "model", "pod")
+_PER_KIND, _PER_MODEL = ("cluster", "kind"), ("cluster", "model")
+_OF_POD = ("namespace", "pod", "workload")
+_PER_POD = (*_PER_MODEL, *_OF_POD)
 _PER_FORECAST = ("cluster", "model", "metric", "unit", "horizon")
 UNREADABLE = Described(CounterMetricFamily, "aiops_scores_unreadable", "Stored runs of scores that could not be read.")
 ABOUT = (
@@ -193,11 +195,11 @@ def _of_pods(run: ScoresRun) -> tuple[list[Labelled], list[Labelled]]:
     if until is None:
         return [], []
     newest = rows[rows["timestamp"] > pd.Timestamp(until) - ALERT_WINDOW]
-    found = newest.groupby(["model_name", "pod"], sort=True).agg(
+    found = newest.groupby(["model_name", *_OF_POD], sort=True).agg(
         score=("anomaly_score", "max"), alert=("is_anomaly", "any")
     )
     cluster = run.record.cluster
-    labels = [[cluster, str(model), str(pod)] for model, pod in found.index]
+    labels = [[cluster, *map(str, one)] for one in found.index]
     return (
         list(zip(labels, found["score"].astype(float).tolist(), strict=True)),
         list(zip(labels, found["alert"].astype(float).tolist(), strict=True)),

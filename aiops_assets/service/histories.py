@@ -13,13 +13,13 @@ from time import monotonic
 import pandas as pd
 import structlog
 
-from aiops_assets.datasets.window import read_metric
-from aiops_assets.errors import AiopsError
+from aiops_assets.datasets.window import read_pods, read_window
+from aiops_assets.errors import AiopsError, IntegrityError
 from aiops_assets.judging.statements import Statement
 from aiops_assets.learners.detectors.deviation_scores import ALERT_DAYS
 from aiops_assets.storage.lake import Lake
-from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU
-from aiops_assets.timeseries.series import from_metric_frames, pod_of
+from aiops_assets.timeseries.catalog import POD_CPU
+from aiops_assets.timeseries.pod_identity import split_pod
 from aiops_assets.views.pod_series import SEGMENT, VALUES, segment_rows
 
 REFRESH_SECONDS = 60.0
@@ -70,8 +70,9 @@ class LakeHistories:
         """The newest seven days of pods in the lake, as far as they were read.
 
         Returns:
-            pod -> ``timestamp`` (UTC, every five minutes, oldest first) and the engine's five metrics, NaN where there
-            is no sample. Pods that are not in the lake, or were not read within ``patience_seconds``, are missing.
+            pod as requested -> ``timestamp`` (UTC, every five minutes, oldest first) and the engine's five metrics, NaN
+            where there is no sample. Pods that are not in the lake, or were not read within ``patience_seconds``, are
+            missing.
         """
         names = set(filter(None, pods))
         with self._changed:
@@ -120,18 +121,19 @@ def newest_week(lake: Lake, pods: Iterable[str], now: datetime) -> dict[str, pd.
         StoreError: the lake cannot be read, or a day is damaged: a history with unknown gaps would be judged as if it
             were complete.
     """
-    last = max((day for day in lake.days(POD_CPU) if day <= now.date()), default=None)
+    last = max((day for day in lake.stored(POD_CPU) if day <= now.date()), default=None)
     if last is None:
         return {}
-    days = [last - timedelta(days=back) for back in range(ALERT_DAYS, -1, -1)]
-    wanted = set(pods)
-    frames = {m.name: read_metric(lake, m, days, wanted, missing_ok=True) for m in ENGINE_METRICS}
-    there = sorted({pod_of(name) for name in frames[POD_CPU.name].columns})
-    if not there:
+    window = read_window(lake, [last - timedelta(days=back) for back in range(ALERT_DAYS, -1, -1)])
+    if window.damaged:
+        raise IntegrityError(window.damaged[0], code="damaged_day")
+    there = window.pod_minutes
+    # In the lake of an earlier release pods have no namespace.
+    meant = {pod: next((one for one in (window.names.of(pod), split_pod(pod)[1]) if one in there), "") for pod in pods}
+    wanted = sorted(filter(None, set(meant.values())))
+    if not wanted:
         return {}
-    end = pd.Timestamp(now).ceil("min")
-    rows = segment_rows(
-        from_metric_frames(frames, ENGINE_METRICS, pd.Timestamp(days[0], tz="UTC"), end, there), 0, source="prometheus"
-    )
+    rows = segment_rows(read_pods(lake, window, pd.Timestamp(now).ceil("min"), wanted), 0, source="prometheus")
     grouped = rows.groupby(SEGMENT, observed=True, sort=False)
-    return {str(pod): found[["timestamp", *VALUES]].reset_index(drop=True) for (_, pod), found in grouped}
+    found = {str(pod): history[["timestamp", *VALUES]].reset_index(drop=True) for (_, pod), history in grouped}
+    return {pod: found[text] for pod, text in meant.items() if text in found}

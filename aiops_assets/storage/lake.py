@@ -271,6 +271,14 @@ class Lake:
                 days.append(datetime.strptime(name, "day=%Y-%m-%d.parquet").date())
         return sorted(days)
 
+    def stored(self, metric: MetricSpec) -> dict[date, MetricSpec]:
+        """Stored days of a metric, ascending, each with the metric as it was requested for it.
+
+        A day of an earlier release's query counts where there is none of the present one.
+        """
+        found = {day: spec for spec in (*reversed(metric.former), metric) for day in self.days(spec)}
+        return dict(sorted(found.items()))
+
     def sweep(self, metric: MetricSpec) -> None:
         """Remove what killed writers left beside a metric's days."""
         self.storage.sweep(self._folder(metric))

@@ -31,6 +31,7 @@ class Day(Record):
         closed: the day was complete. An open day grows, which is not a revision.
         revised: number of values that fetches had changed until then.
         cluster_id: which cluster the samples are of; empty where that is not known, and of generated days.
+        queries: metric -> PromQL, of metrics that were requested by an earlier release's query on this day.
     """
 
     day: str
@@ -40,6 +41,7 @@ class Day(Record):
     closed: bool = True
     revised: int = 0
     cluster_id: str = ""
+    queries: dict[str, str] = {}
 
     @property
     def origin(self) -> str:
@@ -151,6 +153,8 @@ class SyntheticRecipe(Record):
 class TrainingSetRecord(Record):
     """Where the rows of a training set come from.
 
+    ``workloads`` is pod -> ``kind/name`` of its workload, of the fetched ``pods`` that kube-state-metrics knows.
+
     ``effective_source`` names their actual origin: "prometheus", "cached" (days fetched earlier, while the
     server cannot be reached), "synthetic", or a blend: "prometheus+synthetic", "cached+synthetic". ``queries``
     is metric -> PromQL of what was fetched; ``recipe`` yields what was generated.
@@ -169,6 +173,7 @@ class TrainingSetRecord(Record):
     anomaly_rate: float
     seed: int
     pods: tuple[str, ...]
+    workloads: dict[str, str] = {}
     queries: dict[str, str] = {}
     days: tuple[Day, ...]
     recipe: SyntheticRecipe | None = None

@@ -22,11 +22,15 @@ SCORE_COLUMNS = (
     "timestamp",
     "model_name",
     "model_version",
+    "namespace",
     "pod",
+    "workload",
     "anomaly_score",
     "is_anomaly",
     "contributing_features",
 )
+FORMER_SCORE_COLUMNS = tuple(name for name in SCORE_COLUMNS if name not in ("namespace", "workload"))
+"""Of runs of earlier releases, whose pods are named without their namespace."""
 FORECAST_COLUMNS = (
     "made_at",
     "model_name",
@@ -106,8 +110,8 @@ class ScoresRun:
 
     Attributes:
         record: what the run was made of.
-        scores: :data:`SCORE_COLUMNS`, a row per model, pod and instant; ``contributing_features`` is a JSON object
-            metric -> share, the largest first.
+        scores: :data:`SCORE_COLUMNS`, a row per model, pod and instant; ``namespace`` is empty where it is not known;
+            ``contributing_features`` is a JSON object metric -> share, the largest first.
         forecasts: :data:`FORECAST_COLUMNS`, a row per model, metric and instant; ``value`` is the median, ``lower`` and
             ``upper`` the 80 % interval, all in the metric's unit of the catalogue.
     """
@@ -165,7 +169,7 @@ class Scores:
             raise self._damaged(name, RECORD) from None
         if record.run_name != name or record.cluster != self.cluster:
             raise IntegrityError(f"{self.locate(name)} holds {record.run_name} of {record.cluster}: remove it")
-        scores = self._frame(record, SCORES, SCORE_COLUMNS)
+        scores = self._frame(record, SCORES, SCORE_COLUMNS, FORMER_SCORE_COLUMNS)
         return ScoresRun(record, scores, self._frame(record, FORECASTS, FORECAST_COLUMNS))
 
     def newest(self) -> ScoresRun | None:
@@ -190,7 +194,9 @@ class Scores:
         """Path or URL of a run, for people."""
         return self.storage.locate(f"{self.folder}/{name}")
 
-    def _frame(self, record: ScoresRecord, file: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    def _frame(
+        self, record: ScoresRecord, file: str, columns: tuple[str, ...], former: tuple[str, ...] = ()
+    ) -> pd.DataFrame:
         try:
             data = self.storage.read(f"{self.folder}/{record.run_name}/{file}")
         except NotFoundError:
@@ -201,9 +207,11 @@ class Scores:
             frame: pd.DataFrame = pq.read_table(pa.BufferReader(data)).to_pandas()
         except (pa.ArrowException, OSError):
             raise self._damaged(record.run_name, file) from None
-        if tuple(frame.columns) != columns:
-            raise self._damaged(record.run_name, file)
-        return frame
+        if tuple(frame.columns) == columns:
+            return frame
+        if tuple(frame.columns) == former:
+            return frame.reindex(columns=list(columns), fill_value="")
+        raise self._damaged(record.run_name, file)
 
     def _damaged(self, name: str, file: str) -> IntegrityError:
         return IntegrityError(

@@ -40,8 +40,9 @@ class MetricSpec:
         name: the name that feature columns begin with, and of its folder in the lake.
         promql: the range query that yields it.
         unit: ratio (0-1), cores, count, bytes/s.
-        per: ``pod``: one series a pod, which the label ``pod`` names. ``node``: the series of all nodes
-            describe the surroundings of every pod; a feature column is the mean over them. ``cluster``: one series.
+        per: ``pod``: one series a pod, which the labels ``namespace`` and ``pod`` name. ``node``: the series of all
+            nodes describe the surroundings of every pod; a feature column is the mean over them. ``cluster``: one
+            series.
         description: one line for people.
         lower, upper: values outside cannot be true; ``None`` is unbounded.
         step_seconds: distance of samples; divides a day.
@@ -49,6 +50,7 @@ class MetricSpec:
             number of series that ``promql`` has.
         scrape_seconds: the scrape interval of what the query reads.
         cumulative: values count from a series' begin on, so that only their increase can be compared over time.
+        formerly: queries of earlier releases, newest first. Their stored days count where there is none of ``promql``.
     """
 
     name: str
@@ -62,6 +64,7 @@ class MetricSpec:
     count: str = ""
     scrape_seconds: int = SCRAPE_SECONDS
     cumulative: bool = False
+    formerly: tuple[str, ...] = ()
 
     @property
     def settle_seconds(self) -> int:
@@ -98,6 +101,11 @@ class MetricSpec:
         count = with_matchers(self.count, matchers) if self.count else ""
         found = replace(self, promql=promql, count=count, scrape_seconds=scrape_seconds)
         return self if found == self else found
+
+    @property
+    def former(self) -> "tuple[MetricSpec, ...]":
+        """The metric with each query of an earlier release, newest first."""
+        return tuple(replace(self, promql=promql, formerly=()) for promql in self.formerly)
 
     @property
     def members(self) -> "MetricSpec":
@@ -140,7 +148,8 @@ NODE_MEMORY = MetricSpec(
 )
 POD_CPU = MetricSpec(
     name="pod_cpu_usage",
-    promql='sum(rate(container_cpu_usage_seconds_total{container!=""}[5m])) by (pod)',
+    promql='sum(rate(container_cpu_usage_seconds_total{container!=""}[5m])) by (namespace, pod)',
+    formerly=('sum(rate(container_cpu_usage_seconds_total{container!=""}[5m])) by (pod)',),
     unit="cores",
     per="pod",
     description="CPU time a pod uses per second",
@@ -148,8 +157,12 @@ POD_CPU = MetricSpec(
 POD_MEMORY = MetricSpec(
     name="pod_memory_usage",
     promql=(
+        'sum(container_memory_working_set_bytes{container!=""}) by (namespace, pod)'
+        ' / sum(kube_pod_container_resource_limits{resource="memory"}) by (namespace, pod)'
+    ),
+    formerly=(
         'sum(container_memory_working_set_bytes{container!=""}) by (pod)'
-        ' / sum(kube_pod_container_resource_limits{resource="memory"}) by (pod)'
+        ' / sum(kube_pod_container_resource_limits{resource="memory"}) by (pod)',
     ),
     unit="ratio",
     per="pod",
@@ -157,7 +170,8 @@ POD_MEMORY = MetricSpec(
 )
 RESTARTS = MetricSpec(
     name="container_restart_count",
-    promql="sum(kube_pod_container_status_restarts_total) by (pod)",
+    promql="sum(kube_pod_container_status_restarts_total) by (namespace, pod)",
+    formerly=("sum(kube_pod_container_status_restarts_total) by (pod)",),
     unit="count",
     per="pod",
     description="restarts of a pod's containers so far (cumulative)",
@@ -168,7 +182,7 @@ ENGINE_METRICS = (NODE_CPU, NODE_MEMORY, POD_CPU, POD_MEMORY, RESTARTS)
 
 NETWORK_RECEIVE = MetricSpec(
     name="pod_network_receive",
-    promql='sum(rate(container_network_receive_bytes_total{pod!="",interface!="lo"}[5m])) by (pod)',
+    promql='sum(rate(container_network_receive_bytes_total{pod!="",interface!="lo"}[5m])) by (namespace, pod)',
     unit="bytes/s",
     per="pod",
     description="bytes a pod receives per second",

@@ -1,6 +1,5 @@
 """Per-minute metrics of many pods, as arrays: what generators make, injection changes and features read."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ import pandas as pd
 
 from aiops_assets.errors import EmptyDataError, SchemaError
 from aiops_assets.timeseries.catalog import STEP_SECONDS, MetricSpec
+from aiops_assets.timeseries.pod_identity import pod_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,7 +28,7 @@ class PodSeries:
 
     Attributes:
         times: (n_minutes,) UTC, one a minute, without gaps.
-        pods: names, one a row of the arrays.
+        pods: ``namespace/name``, or the name where no namespace is known; one a row of the arrays.
         values: metric -> (n_pods, n_members, n_minutes) float64, NaN where no sample is. A pod metric has
             one member. A node metric has the nodes as members and may have 1 for n_pods: all pods share it.
         kind: (n_pods, n_minutes) positions in :data:`KINDS`; 0 is normal.
@@ -84,7 +84,7 @@ def from_metric_frames(
 
     Args:
         frames: metric name -> wide frame: index of minutes, a column a series, named by its labels as JSON.
-        metrics: which metrics, in order; those ``per`` pod are looked up by the label ``pod``.
+        metrics: which metrics, in order; those ``per`` pod are looked up by the labels ``namespace`` and ``pod``.
         start, end: half-open window; minutes without a sample become NaN.
         pods: which pods; one that a metric does not know gets NaN for it.
 
@@ -107,15 +107,10 @@ def from_metric_frames(
         owners = [pod_of(column) for column in wide.columns]
         if len(set(owners)) != len(owners):
             raise SchemaError(
-                f"{metric.name}: two series for one pod; the query must aggregate by (pod)",
+                f"{metric.name}: two series for one pod; the query must aggregate by (namespace, pod)",
                 code="two_series_for_a_pod",
                 metric=metric.name,
             )
         by_pod = wide.set_axis(owners, axis=1).reindex(columns=list(names))
         values[metric.name] = by_pod.to_numpy(dtype=np.float64).T[:, np.newaxis]
     return PodSeries(times, names, values, np.zeros((len(names), len(times)), dtype=np.int8))
-
-
-def pod_of(labels: str) -> str:
-    """The pod that a series belongs to, from its labels as JSON; empty when it has no such label."""
-    return str(json.loads(labels).get("pod", ""))

@@ -126,7 +126,40 @@ class TestGroups:
 
     def test_pods_of_one_name_in_two_namespaces_are_two(self) -> None:
         found = groups(*(of("pod_memory_usage", 0.4, pod="web-0", namespace=one) for one in ("shop", "blog")))
-        assert [str(one) for one in found] == ["pod web-0, namespace=shop", "pod web-0, namespace=blog"]
+        assert [str(one) for one in found] == ["pod shop/web-0", "pod blog/web-0"]
+
+    def test_what_only_one_of_two_namesakes_sends_is_not_judged_with_the_other(self) -> None:
+        memory = [of("pod_memory_usage", 0.4, pod="web-0", namespace=one) for one in ("shop", "blog")]
+        shop, blog = groups(*memory, of("pod_cpu_usage", 3.0, pod="web-0", namespace="blog"))
+        assert (values(shop), values(blog)) == (
+            {"pod_memory_usage": [0.4]},
+            {"pod_memory_usage": [0.4], "pod_cpu_usage": [3.0]},
+        )
+
+    def test_samples_without_a_namespace_are_of_the_only_pod_of_that_name(self) -> None:
+        known = of("pod_memory_usage", 0.4, pod="web-0", namespace="shop")
+        (only,) = groups(known, of("pod_cpu_usage", 3.0, pod="web-0"))
+        assert only.pod == "shop/web-0"
+        assert values(only) == {"pod_memory_usage": [0.4], "pod_cpu_usage": [3.0]}
+        other = of("pod_memory_usage", 0.4, pod="web-0", namespace="blog")
+        assert [one.pod for one in groups(known, other, of("pod_cpu_usage", 3.0, pod="web-0"))] == [
+            "shop/web-0", "blog/web-0", "web-0",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("labels", "identity"),
+        [
+            ({"pod": "cart-5d4f8c7b9-x2x9k", "namespace": "shop"}, ("shop", "cart-5d4f8c7b9-x2x9k", "cart")),
+            ({"pod": "cart-0"}, ("", "cart-0", "cart")),
+            ({"pod": "cart-0", "workload": "baskets"}, ("", "cart-0", "baskets")),
+            ({"instance": "a"}, ("", "", "")),
+        ],
+    )
+    def test_an_answer_names_namespace_pod_and_workload(
+        self, labels: dict[str, str], identity: tuple[str, str, str]
+    ) -> None:
+        found = groups(of("pod_memory_usage", 0.4, **labels), of("pod_memory_usage", 0.4, pod="z", instance="b"))[0]
+        assert tuple(found.identity.values()) == identity
 
     def test_series_of_an_unknown_name_stay_apart_in_one_group(self) -> None:
         (only,) = groups(of("queue_length", 1, queue="a"), of("queue_length", 9, queue="b"), of("other", 5, job="x"))
@@ -264,7 +297,8 @@ class TestPredict:
         history = [0.3 + 0.01 * i for i in range(20)]
         (labelled,) = predicted(*series_of("memory_usage", history, pod="a")).predictions
         (plain,) = predict(sent("memory_usage", history), "1h", LastValue(), now=NOW).predictions
-        assert replace(labelled, pod="") == plain
+        assert (labelled.namespace, labelled.pod, labelled.workload) == ("", "a", "a")
+        assert replace(labelled, pod="", workload="") == plain
 
     def test_surroundings_are_read_with_a_pod_only_where_a_forecast_has_a_place_for_them(self) -> None:
         disk, cpu, other = (sent(name, [0.5] * 20) for name in ("disk_usage", "node_cpu_utilization", "queue"))

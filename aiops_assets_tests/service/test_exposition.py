@@ -17,6 +17,7 @@ from aiops_assets.storage.storage import LocalStorage
 from aiops_assets_tests.storage.test_scores import NOON, UNTIL, run
 
 NOW = NOON.timestamp()
+A, B = ({"namespace": namespace, "pod": pod, "workload": pod} for namespace, pod in (("shop", "a"), ("blog", "b")))
 ABOUT = {
     "aiops_scores_timestamp_seconds",
     "aiops_scores_stale",
@@ -32,6 +33,7 @@ VALUES = {
     "aiops_forecast_lower",
     "aiops_forecast_upper",
 }
+SCORE = "aiops_anomaly_score"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -67,10 +69,10 @@ def test_a_run_becomes_gauges_in_the_units_of_its_metrics(store: Scores) -> None
     store.put(run())
     scraped = Scraped(store)
     pod = {"cluster": "prod", "model": "detector"}
-    assert scraped.value("aiops_anomaly_score", pod="a", **pod) == 0.25
-    assert scraped.value("aiops_anomaly_score", pod="b", **pod) == -0.5
-    assert scraped.value("aiops_anomaly_alert", pod="a", **pod) == 1.0
-    assert scraped.value("aiops_anomaly_alert", pod="b", **pod) == 0.0
+    assert scraped.value("aiops_anomaly_score", **A, **pod) == 0.25
+    assert scraped.value("aiops_anomaly_score", **B, **pod) == -0.5
+    assert scraped.value("aiops_anomaly_alert", **A, **pod) == 1.0
+    assert scraped.value("aiops_anomaly_alert", **B, **pod) == 0.0
     of = {"cluster": "prod", "model": "forecaster", "metric": "cpu_usage", "unit": "cores", "horizon": "1h"}
     sides = [scraped.value(f"aiops_forecast_{side}", **of) for side in ("value", "lower", "upper")]
     assert sides == [0.5, 0.25, 1.0]
@@ -93,15 +95,15 @@ def test_the_newest_quarter_of_an_hour_counts_with_its_highest_score_and_any_ale
     rows = rows.assign(timestamp=instants, anomaly_score=[0.9, 0.4, 0.3, 0.2], is_anomaly=[True, True, False, False])
     store.put(ScoresRun(plain.record, rows, plain.forecasts))
     scraped = Scraped(store)
-    assert scraped.value("aiops_anomaly_score", cluster="prod", model="detector", pod="a") == 0.4
-    assert scraped.value("aiops_anomaly_alert", cluster="prod", model="detector", pod="a") == 1.0
+    assert scraped.value("aiops_anomaly_score", cluster="prod", model="detector", **A) == 0.4
+    assert scraped.value("aiops_anomaly_alert", cluster="prod", model="detector", **A) == 1.0
     calm = ScoresRun(
         plain.record.model_copy(update={"made_at": NOON + timedelta(minutes=15)}),
         rows.assign(is_anomaly=[True, False, False, False]),
         plain.forecasts,
     )
     store.put(calm)
-    assert scraped.value("aiops_anomaly_alert", cluster="prod", model="detector", pod="a") == 0.0
+    assert scraped.value("aiops_anomaly_alert", cluster="prod", model="detector", **A) == 0.0
 
 
 def test_old_scores_show_their_age_and_no_values(store: Scores) -> None:
@@ -143,12 +145,20 @@ def test_a_run_in_which_nobody_answered_shows_who_did_not(store: Scores) -> None
     }
 
 
+def test_two_pods_of_one_name_are_two_gauges(store: Scores) -> None:
+    two = run()
+    store.put(ScoresRun(two.record, two.scores.assign(pod="a", workload="a"), two.forecasts))
+    found = Scraped(store).samples()
+    scores = {dict(labels)["namespace"]: value for (name, labels), value in found.items() if name == SCORE}
+    assert scores == {"shop": 0.25, "blog": -0.5}
+
+
 def test_a_newer_run_takes_the_place_and_is_read_once(store: Scores, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     monkeypatch.setattr(store, "read", lambda name, of=store.read: read.append(name) or of(name))  # type: ignore[func-returns-value]
     store.put(run())
     scraped = Scraped(store)
-    pod = {"cluster": "prod", "model": "detector", "pod": "a"}
+    pod = {"cluster": "prod", "model": "detector", **A}
     for _ in range(3):
         assert scraped.value("aiops_anomaly_score", **pod) == 0.25
     store.put(run(NOON + timedelta(minutes=15), score=0.75))
@@ -165,7 +175,7 @@ def test_a_damaged_run_is_counted_and_said_once_and_the_one_before_stays(
     path = Path(store.locate(store.names()[-1])) / SCORES
     path.write_bytes(path.read_bytes()[:-1])
     scraped = Scraped(store)
-    pod = {"cluster": "prod", "model": "detector", "pod": "a"}
+    pod = {"cluster": "prod", "model": "detector", **A}
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert scraped.value("aiops_anomaly_score", **pod) == 0.25
@@ -196,7 +206,7 @@ def test_a_storage_that_is_away_fails_no_scrape_and_is_asked_again(
     store = Scores(storage, "prod")
     store.put(run())
     scraped = Scraped(store)
-    pod = {"cluster": "prod", "model": "detector", "pod": "a"}
+    pod = {"cluster": "prod", "model": "detector", **A}
     assert scraped.value("aiops_anomaly_score", **pod) == 0.25
     store.put(run(NOON + timedelta(minutes=15), score=0.75))
     storage.away = True

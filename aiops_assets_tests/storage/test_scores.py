@@ -60,7 +60,9 @@ def run(made_at: datetime = NOON, score: float = 0.25) -> ScoresRun:
             "timestamp": [UNTIL, UNTIL],
             "model_name": ["detector"] * 2,
             "model_version": [3, 3],
+            "namespace": ["shop", "blog"],
             "pod": ["a", "b"],
+            "workload": ["a", "b"],
             "anomaly_score": [score, -0.5],
             "is_anomaly": [True, False],
             "contributing_features": ['{"pod_cpu_usage": 0.75}', "{}"],
@@ -97,6 +99,15 @@ def test_a_run_comes_back_as_it_was_with_what_it_is_of(storage: Storage) -> None
     pd.testing.assert_frame_equal(found.scores, stored.scores)
     pd.testing.assert_frame_equal(found.forecasts, stored.forecasts)
     assert Scores(storage, "other").newest() is None
+
+
+def test_a_run_of_a_release_that_did_not_know_namespaces_is_read(tmp_path: Path) -> None:
+    kept, stored = Scores(LocalStorage(tmp_path), "prod"), run()
+    former = stored.scores.drop(columns=["namespace", "workload"])
+    kept.put(ScoresRun(stored.record, former, stored.forecasts))
+    found = kept.newest()
+    assert found
+    pd.testing.assert_frame_equal(found.scores, stored.scores.assign(namespace="", workload=""))
 
 
 def test_each_file_says_of_what_it_is(tmp_path: Path) -> None:

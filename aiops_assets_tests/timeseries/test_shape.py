@@ -55,7 +55,7 @@ def test_the_series_of_the_query_are_taken(metric: MetricSpec, series: list[dict
     ("metric", "series", "code"),
     [
         (POD_CPU, [{"replica": "a", **A}, {"replica": "b", **A}], "foreign_labels"),
-        (POD_CPU, [{"namespace": "n", **A}], "foreign_labels"),
+        (POD_CPU, [{"node": "n", **A}], "foreign_labels"),
         (POD_CPU, [{"node": "n"}], "foreign_labels"),
         (POD_CPU, [A, {}], "no_pod"),
         (POD_CPU, [A, {"pod": ""}], "no_pod"),

@@ -73,7 +73,8 @@ class Anomaly:
         timestamp: time of the sample, with an offset.
         reason: a sentence for people.
         kind: kind of the anomaly.
-        pod: the pod in the labels of its samples; empty where they name none.
+        namespace, pod: the pod in the labels of its samples, and its namespace; empty where they name none.
+        workload: what made the pod, by its label ``workload`` or else by its name; empty without a pod.
         labels: labels that distinguish its samples from others of this name and pod; mostly empty.
     """
 
@@ -86,7 +87,9 @@ class Anomaly:
     timestamp: datetime
     reason: str
     kind: Kind
+    namespace: str = ""
     pod: str = ""
+    workload: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

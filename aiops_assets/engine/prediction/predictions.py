@@ -62,7 +62,8 @@ class Prediction:
         risk: see :func:`risk_of`.
         judged_by: "predictive-analytics" (the served forecaster), "trend" (an extrapolated leak), "robust-line" or
             "last-value".
-        pod: the pod in the labels of its samples; empty where they name none.
+        namespace, pod: the pod in the labels of its samples, and its namespace; empty where they name none.
+        workload: what made the pod, by its label ``workload`` or else by its name; empty without a pod.
         labels: labels that distinguish its samples from others of this name and pod; mostly empty.
     """
 
@@ -73,7 +74,9 @@ class Prediction:
     trend: Trend
     risk: Risk
     judged_by: str
+    namespace: str = ""
     pod: str = ""
+    workload: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

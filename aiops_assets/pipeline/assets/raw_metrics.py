@@ -9,6 +9,7 @@ from pydantic import Field
 
 from aiops_assets.datasets.identity import archive_check, identify
 from aiops_assets.datasets.ingest import MetricFetch, Progress, ingest_metric
+from aiops_assets.datasets.workloads import fetch_workloads
 from aiops_assets.errors import IntegrityError, PrometheusUnreachable, StoreError
 from aiops_assets.pipeline.fetch_checks import check_results, check_specs, query_notes
 from aiops_assets.pipeline.keys import DATA, OWNER
@@ -184,6 +185,8 @@ def fetch_all(
         silent = [m.name for m in metrics if not client.count_series(m.promql, settled[m.name])]
         if silent:
             say(f"it has no samples now of {', '.join(silent)}")
+        if why := fetch_workloads(client, lake, days, now):
+            say(f"workloads are known by names of pods: {why}")
         away = ""
         for spec in wanted:
             fetch = ingest_metric(
@@ -217,4 +220,5 @@ def coverage_of(lake: Lake, metrics: Sequence[MetricSpec], days: Sequence[date])
             return 0.0
         return info.coverage if info else 0.0
 
-    return {metric.name: [share(metric, day) for day in days] for metric in metrics}
+    stored = {metric.name: lake.stored(metric) for metric in metrics}
+    return {metric.name: [share(stored[metric.name].get(day, metric), day) for day in days] for metric in metrics}

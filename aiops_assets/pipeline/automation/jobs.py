@@ -4,7 +4,7 @@ Each window has one retrain. Schedule and sensor request it with the same run ke
 exists; the sensor also skips while the schedule's own tick is due.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
@@ -24,7 +24,7 @@ from aiops_assets.pipeline.run_history import close_dead_runs, failure_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.served import ServedModels
-from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, MetricSpec
 from aiops_assets.timeseries.quality import FULL_DAY
 
 INGEST_CRON = "30 1 * * *"
@@ -213,14 +213,16 @@ def complete_days(lake: Lake, since: date | None, enough: int) -> int:
         since: first day to count; ``None``: all.
         enough: stop at this number, from the newest day on: a lake may hold years.
     """
-    shared = set.intersection(*(set(lake.days(metric)) for metric in ENGINE_METRICS))
+    stored = [lake.stored(metric) for metric in ENGINE_METRICS]
+    shared = set.intersection(*map(set, stored))
     newest_first = sorted((day for day in shared if since is None or day >= since), reverse=True)
-    return sum(1 for _ in islice((day for day in newest_first if _is_complete(lake, day)), enough))
+    complete = (day for day in newest_first if _is_complete(lake, [days[day] for days in stored], day))
+    return sum(1 for _ in islice(complete, enough))
 
 
-def _is_complete(lake: Lake, day: date) -> bool:
+def _is_complete(lake: Lake, metrics: Sequence[MetricSpec], day: date) -> bool:
     try:
-        infos = [lake.info(metric, day) for metric in ENGINE_METRICS]
+        infos = [lake.info(metric, day) for metric in metrics]
     except IntegrityError:
         return False  # the next fetch replaces the damaged file
     return all(info and info.closed and info.coverage >= FULL_DAY for info in infos)
