@@ -3,7 +3,7 @@
 ```yaml
 metrics:
   - name: queue_depth
-    promql: sum(rabbitmq_queue_messages) by (pod)
+    promql: sum(rabbitmq_queue_messages) by (namespace, pod)
     unit: count            # ratio | cores | count | bytes/s
     per: pod               # pod | node | cluster; default cluster
     description: messages waiting in queues

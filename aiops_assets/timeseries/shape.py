@@ -78,13 +78,13 @@ def _foreign_labels(metric: MetricSpec, series: list[dict[str, str]]) -> ShapePr
 def _pods(metric: MetricSpec, series: list[dict[str, str]]) -> ShapeProblem | None:
     for labels in series:
         if "pod" not in labels:
-            cure = "the query must aggregate by (pod), or the metric be per: node or cluster"
+            cure = "the query must aggregate by (namespace, pod), or the metric be per: node or cluster"
             return _problem(metric, "no_pod", f"{_shown(labels)} has no label pod; {cure}", series=labels)
     owners = Counter((labels.get("namespace", ""), labels["pod"]) for labels in series)
     for (namespace, pod), count in owners.items():
         if count > 1:
             where = f"{namespace}/{pod}" if namespace else pod
-            text = f"{count} series for the pod {where}; the query must aggregate by (namespace, pod) or by (pod)"
+            text = f"{count} series for the pod {where}; the query must aggregate by (namespace, pod)"
             return _problem(metric, "several_of_a_pod", text, namespace=namespace, pod=pod, count=count)
     return None
 

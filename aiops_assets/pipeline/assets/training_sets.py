@@ -45,7 +45,7 @@ def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
         metadata=table_schema(
             {
                 "timestamp": ("timestamp[us, UTC]", "instant of the row"),
-                "pod": ("string", "whose row it is; cluster: of all pods and nodes together"),
+                "pod": ("string", "whose row it is, namespace/name; cluster: of all pods and nodes together"),
                 "source": ("string", "where the row comes from: synthetic or prometheus"),
                 "split": ("string", "train, or holdout: the newest fifth of the window, fitted by no model"),
                 "label": ("int64", "1: the row's own minute is anomalous"),
