@@ -72,7 +72,8 @@ class TestFormerQueries:
             put(lake, metric, SECOND, shop__web=value)
         window = read_window(lake, WINDOW)
         assert dict(window.pod_minutes) == {"shop/web": 2 * 1440}
-        assert (window.lacking(POD_MEMORY.name), window.complete) == ((), {"shop/web"})
+        assert window.lacking(POD_MEMORY.name) == ()
+        assert window.complete == {"shop/web"}
         series = read_pods(lake, window, END, ["shop/web"])
         np.testing.assert_array_equal(series.values[POD_CPU.name][0, 0][:1440], level(0.4)[:1440])
         assert np.isfinite(series.values[POD_CPU.name]).all()
@@ -122,8 +123,8 @@ def test_a_real_server_tells_namesakes_and_their_workloads_apart(tmp_path: Path)
         scraped.append(cadvisor.counts("container_cpu_usage_seconds_total", used, container="app", **of_pod))
         counts = np.full(len(times), 10 * cores)
         scraped.append(state.shows("kube_pod_container_status_restarts_total", counts, kind="counter", **of_pod))
-        metric, kind, name = OWNED[namespace]
-        scraped.append(state.shows(metric, one, owner_kind=kind, owner_name=name, **of_pod))
+        made_by, kind, name = OWNED[namespace]
+        scraped.append(state.shows(made_by, one, owner_kind=kind, owner_name=name, **of_pod))
     owner = {"owner_kind": "Deployment", "owner_name": "cart", "replicaset": "cart-5d4f8c7b9", "namespace": "shop"}
     both = ("a:8080", "b:8080")  # two kube-state-metrics, as in a roll-out
     scraped += [state.shows("kube_replicaset_owner", one, instance=instance, **owner) for instance in both]

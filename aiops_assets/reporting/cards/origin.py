@@ -15,6 +15,8 @@ from aiops_assets.storage.records import (
     TrainingSetRecord,
 )
 
+MAX_WORKLOADS = 10
+
 
 def data_facts(
     manifest: Manifest, record: TrainingSetRecord | None, about_rows: Sequence[tuple[str, str]]
@@ -37,9 +39,16 @@ def data_facts(
     return [
         *facts,
         *about_rows,
+        *([("workloads of its pods", _workloads(record))] if record.workloads else []),
         ("days", f"{len(record.days)}, {record.days[0].day} to {record.days[-1].day}" if record.days else "0"),
         ("queries", str(len(record.queries))),
     ]
+
+
+def _workloads(record: TrainingSetRecord) -> str:
+    found = sorted(set(record.workloads.values()))
+    more = f" and {len(found) - MAX_WORKLOADS} more" if len(found) > MAX_WORKLOADS else ""
+    return " ".join(map(code, found[:MAX_WORKLOADS])) + more
 
 
 def queries(record: TrainingSetRecord | None) -> list[list[str]]:
