@@ -9,7 +9,7 @@ The rule of the fallback:
 3. Only "unreachable after retries" leads to the fallback. A bad query or a rejected token stops the fetch itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -57,16 +57,7 @@ def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now
             "raw_metrics was never materialized: materialize it first, or select it too", code="never_fetched"
         )
     if outcome.reached:
-        closed = {day.day for day in window.found if day.closed}
-        stale = [day for day in window.days if day.isoformat() not in closed and not outcome.requested(day)]
-        if stale or datetime.fromisoformat(outcome.when) < settings.end:
-            raise NotFoundError(
-                f"the last fetch, at {outcome.when}, requested {outcome.first_day} to {outcome.last_day}; the window "
-                f"needs {window.days[0]} to {window.days[-1]}: materialize raw_metrics for them",
-                code="window_not_fetched",
-                fetched=(outcome.first_day, outcome.last_day),
-                needed=(window.days[0].isoformat(), window.days[-1].isoformat()),
-            )
+        require_fetched(settings, outcome, window.days, {date.fromisoformat(d.day) for d in window.found if d.closed})
         return Choice("prometheus")
     tried: dict[str, Any] = {}
     for option in settings.fallback:
@@ -83,6 +74,29 @@ def choose(settings: Settings, outcome: FetchOutcome | None, window: Window, now
             tried = {"shortage": shortage, "has_cache": window.fetched is not None}
     note = Note("nothing_allowed", problem=outcome.problem, fallback=settings.fallback, **tried)
     raise PrometheusUnreachable(note.text, code=note.code, **note.facts)
+
+
+def require_fetched(settings: Settings, outcome: FetchOutcome, days: Sequence[date], closed: Set[date]) -> None:
+    """Check that the last fetch requested the days of a window that have not closed, after the window's end.
+
+    Args:
+        settings: ``end`` is used.
+        outcome: outcome of the last fetch, which reached the server.
+        days: days of the window, oldest first.
+        closed: stored days that are complete.
+
+    Raises:
+        NotFoundError: it did not.
+    """
+    stale = [day for day in days if day not in closed and not outcome.requested(day)]
+    if stale or datetime.fromisoformat(outcome.when) < settings.end:
+        raise NotFoundError(
+            f"the last fetch, at {outcome.when}, requested {outcome.first_day} to {outcome.last_day}; the window "
+            f"needs {days[0]} to {days[-1]}: materialize raw_metrics for them",
+            code="window_not_fetched",
+            fetched=(outcome.first_day, outcome.last_day),
+            needed=(days[0].isoformat(), days[-1].isoformat()),
+        )
 
 
 def training_set(

@@ -4,9 +4,11 @@ from contextlib import suppress
 from datetime import date
 from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import IntegrityError, NotFoundError
+from aiops_assets.storage.day_file import names_of
 from aiops_assets.storage.day_info import DayInfo
 from aiops_assets.storage.lake import Lake
 from aiops_assets.timeseries.catalog import MetricSpec
@@ -27,10 +29,10 @@ def of_metric(metric: MetricSpec, frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         PrometheusAnswerError: the series are those of another query, or two are about the same thing.
     """
-    there = frame.notna().any(axis=0)
+    there = (~np.isnan(frame.to_numpy(dtype=np.float64))).any(axis=0)
     if not there.all():
         frame = frame.loc[:, there]
-    names = tuple(map(str, frame.columns))
+    names = tuple(names_of(frame))
     kept = _names_of(metric, names)
     return frame if len(kept) == len(names) else frame[list(kept)]
 

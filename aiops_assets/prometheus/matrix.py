@@ -6,10 +6,8 @@ samples are read at once by pyarrow's CSV reader. Where the text is not exactly 
 parsed as JSON: slower, and with the same result. Checks of the answer and their messages are the same for both ways.
 """
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +19,16 @@ from aiops_assets.prometheus.answers import MAX_SERIES, Floats, notes_of, parsed
 from aiops_assets.prometheus.transport import Answer
 from aiops_assets.prometheus.wording import one_line, query_note
 
-SAMPLES = re.compile(rb',"values":\[\[([^{]*)\]\]')
-"""Matches the samples of a series with their delimiters, which a JSON string could only contain escaped."""
-BETWEEN = b"],["
-IN_NUMBERS = b"0123456789.eE+-NaInf"
+SAMPLES, END = b',"values":[[', b"]]"
+"""Stand before and after the samples of a series; a JSON string could contain them only escaped."""
+BEGIN, BETWEEN = b",[", b"],["
 NOT_FINITE = ["NaN", "+Inf", "-Inf"]
-TO_LINES = bytes.maketrans(b",", b"\n")
+COLUMNS = ["nothing", "time", "value"]
+"""Of ``],[1772366400,"0.25"`` the CSV reader is given a new line and ``,1772366400,0.25``."""
+NOT_IN_NUMBERS = b" \t\n\v\f\rxX(){}"
+"""The CSV reader trims space, and reads some numbers that are not JSON's with these characters."""
+TO_TABLE = bytes.maketrans(b"]" + NOT_IN_NUMBERS, b"\n" + b"!" * len(NOT_IN_NUMBERS))
+LEFT_OUT, LEFT_OUT_OF_EACH = b'["', 3
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class _Samples:
 
     names: tuple[str, ...]
     lengths: npt.NDArray[np.intp]
-    times: Floats
+    times: Floats | npt.NDArray[np.int64]
     values: Floats
     notes: tuple[str, ...]
 
@@ -84,6 +86,27 @@ def read_matrix(
     """
     read = _read_text(answer, promql, len(str(start)), most_series) if fast else None
     read = read or _read_json(answer, promql, most_series)
+    values = _whole(read, start, points, step_seconds)
+    if values is None:
+        values = _placed(read, promql, start, points, step_seconds)
+    n_samples = len(read.values)
+    not_finite = n_samples - int(np.count_nonzero(np.isfinite(read.values)))
+    if not_finite:
+        values = np.where(np.isfinite(values), values, np.nan)
+    return Matrix(read.names, values, not_finite, read.notes)
+
+
+def _whole(read: _Samples, start: int, points: int, step_seconds: int) -> Floats | None:
+    """(n_series, points) values of series that have each instant of the grid, in order; ``None``: not all have."""
+    shape = len(read.names), points
+    if len(read.values) != shape[0] * points or not (read.lengths == points).all():
+        return None
+    grid = start + step_seconds * np.arange(points)
+    return read.values.reshape(shape) if (read.times.reshape(shape) == grid).all() else None
+
+
+def _placed(read: _Samples, promql: str, start: int, points: int, step_seconds: int) -> Floats:
+    """(n_series, points) values at their instants, NaN elsewhere; raises PrometheusAnswerError for other instants."""
     owner = np.repeat(np.arange(len(read.names)), read.lengths)
     places = (read.times - start) / step_seconds
     right = (places >= 0) & (places < points) & (places == np.floor(places))
@@ -96,10 +119,9 @@ def read_matrix(
             code="off_grid",
             series=name,
         )
-    finite = np.isfinite(read.values)
     values = np.full((len(read.names), points), np.nan)
-    values[owner, places.astype(np.intp)] = np.where(finite, read.values, np.nan)
-    return Matrix(read.names, values, int(finite.size - np.count_nonzero(finite)), read.notes)
+    values[owner, places.astype(np.intp)] = read.values
+    return values
 
 
 def _read_json(answer: Answer, promql: str, most_series: int) -> _Samples:
@@ -123,21 +145,24 @@ def _read_text(answer: Answer, promql: str, digits: int, most_series: int = MAX_
         digits: number of digits of each instant.
         most_series: largest number of series.
     """
-    skeleton, regions = _cut(answer.body)
-    text = BETWEEN.join(regions)
-    commas = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == ord(","))
-    if not _is_exact(text, commas, digits):
+    cut = _cut(answer.body)
+    if cut is None or not cut[1]:
         return None
-    ends = np.cumsum([len(region) + len(BETWEEN) for region in regions])
-    lengths = np.diff(np.searchsorted(commas[::2], ends), prepend=0)
+    skeleton, regions = cut
+    text = BETWEEN.join([BEGIN + bytes(regions[0]), *regions[1:]])
+    opening = _values_begin(text, digits)
+    if opening is None:
+        return None
+    ends = np.cumsum([len(region) + len(BETWEEN) for region in regions]) + len(BEGIN)
+    lengths = np.diff(np.searchsorted(opening, ends), prepend=0)
     found = _names_and_notes(skeleton, promql, most_series) if answer.status == 200 else None
     if found is None or len(found[0]) != len(regions):
         return None
-    numbers = _numbers(text)
-    if numbers is None or len(numbers) != len(commas) + 1:  # the CSV reader ignores an empty last line
+    numbers = _numbers(text, len(opening))
+    # A leading zero is not JSON, and the CSV reader takes it; so it does a minus. It ignores an empty last line.
+    if numbers is None or len(numbers[0]) != len(opening) or numbers[0].min() < 10 ** (digits - 1):
         return None
-    times, values = numbers.reshape(-1, 2).T
-    return _Samples(found[0], lengths, times, values, found[1])
+    return _Samples(found[0], lengths, *numbers, found[1])
 
 
 @lru_cache(maxsize=4)
@@ -156,44 +181,61 @@ def _names_and_notes(skeleton: bytes, promql: str, most_series: int) -> tuple[tu
     return tuple(name for name, _, _ in series), notes_of(document)
 
 
-def _cut(body: bytes) -> tuple[bytes, list[bytes]]:
-    """A body with the samples of its i-th series replaced by the number i, and those samples."""
-    pieces = SAMPLES.split(body)
-    rest, regions = pieces[::2], pieces[1::2]
-    placeholders = [b',"values":[[%d]]' % i for i in range(len(regions))]
-    return b"".join(chain.from_iterable(zip(rest, [*placeholders, b""], strict=True))), regions
+def _cut(body: bytes) -> tuple[bytes, list[memoryview]] | None:
+    """A body with the samples of its i-th series replaced by the number i, and those samples; ``None``: it has others.
 
-
-def _is_exact(text: bytes, commas: npt.NDArray[np.intp], digits: int) -> bool:
-    """Whether a text is ``digits,"number"],[digits,"number"`` and so on, as JSON has it.
-
-    Args:
-        text: all samples.
-        commas: positions of its commas.
-        digits: number of digits of each instant.
+    Between the samples of two series stand the labels of the second one, which are an object.
     """
-    within, between = commas[::2], commas[1::2]
-    if text.translate(None, IN_NUMBERS) != (b',""' + BETWEEN) * len(between) + b',""':
-        return False
-    # The delimiters are in order. They must also be adjacent, or a number could stand outside its quotes.
+    view, rest, regions = memoryview(body), list[bytes | memoryview](), list[memoryview]()
+    done, at = 0, body.find(SAMPLES)
+    while at >= 0:
+        begin = at + len(SAMPLES)
+        following, until = body.find(SAMPLES, begin), body.find(b"{", begin)
+        if until < 0:
+            until = len(body)
+        end = body.rfind(END, begin, until)
+        if end < 0 or 0 <= following < until:
+            return None
+        rest += view[done:at], b',"values":[[%d]]' % len(regions)
+        regions.append(view[begin:end])
+        done, at = end + len(END), following
+    return b"".join([*rest, view[done:]]), regions
+
+
+def _values_begin(text: bytes, digits: int) -> npt.NDArray[np.intp] | None:
+    """Positions of the quotes that open values, if a text is ``,[digits,"value"],[digits,"value"`` and so on.
+
+    Times have ``digits`` characters. Which ones they and the values consist of is not checked.
+    """
     signs = np.frombuffer(text, dtype=np.uint8)
-    pairs = [(within + 1, '"'), (between - 2, '"'), (between - 1, "]"), (between + 1, "[")]
-    if not text.endswith(b'"') or not all((signs[at] == ord(sign)).all() for at, sign in pairs):
-        return False
-    # A leading zero or a trailing point is not JSON, and the CSV reader would take it.
-    return bool((within - np.concatenate([[0], between + 2]) == digits).all())
+    quotes = np.flatnonzero(signs == ord('"'))
+    opening, closing = quotes[::2], quotes[1::2]
+    if len(quotes) % 2 or not len(quotes) or closing[-1] != len(text) - 1 or not text.startswith(BEGIN):
+        return None
+    if opening[0] != len(BEGIN) + digits + 1 or (opening[1:] - closing[:-1] != len(BETWEEN) + digits + 2).any():
+        return None
+    pairs = [(opening - 1, ","), *((closing[:-1] + i, sign) for i, sign in enumerate(BETWEEN.decode(), 1))]
+    return opening if all((signs[at] == ord(sign)).all() for at, sign in pairs) else None
 
 
-def _numbers(text: bytes) -> Floats | None:
-    """Times and values, alternating; ``None`` if one cannot be read."""
-    lines = text.translate(TO_LINES, b'[]"')
+def _numbers(text: bytes, n_samples: int) -> tuple[npt.NDArray[np.int64], Floats] | None:
+    """Times and values of a text of which :func:`_values_begin` has seen the form; ``None`` if one cannot be read."""
+    lines = text.translate(TO_TABLE, LEFT_OUT)
+    # Within a number, what is left out would not be missed; of an empty last line the reader says nothing.
+    if len(text) - len(lines) != LEFT_OUT_OF_EACH * n_samples or lines.endswith(b"\n"):
+        return None
     try:
         table = csv.read_csv(
             pa.BufferReader(lines),
-            read_options=csv.ReadOptions(column_names=["number"], use_threads=False, block_size=len(lines) + 1),
+            read_options=csv.ReadOptions(column_names=COLUMNS, use_threads=False, block_size=len(lines) + 1),
             parse_options=csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
-            convert_options=csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=NOT_FINITE),
+            convert_options=csv.ConvertOptions(
+                column_types={"time": pa.int64(), "value": pa.float64()},
+                include_columns=COLUMNS[1:],
+                null_values=NOT_FINITE,
+            ),
         )
     except pa.ArrowInvalid:
         return None
-    return table.column("number").to_numpy()
+    times, values = table.columns
+    return None if times.null_count else (times.to_numpy(), values.to_numpy())

@@ -247,6 +247,15 @@ class Lake:
         """
         return self._verified(metric, day)[1]
 
+    def fingerprint(self, metric: MetricSpec, day: date) -> tuple[DayInfo, str]:
+        """The metadata of a stored day whose file is as it was written, and a digest of the whole file: its seal.
+
+        Raises:
+            NotFoundError, IntegrityError: see :meth:`read_day`.
+        """
+        data, info = self._verified(metric, day)
+        return info, day_parquet.seal_of(data)
+
     def info(self, metric: MetricSpec | StoredQuery, day: date) -> DayInfo | None:
         """The metadata of a day, without reading its rows; ``None`` when the day is not stored.
 

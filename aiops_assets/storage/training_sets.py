@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
 from aiops_assets.storage.digests import digest_of, read_hashed
-from aiops_assets.storage.records import TrainingSetRecord, sha256
+from aiops_assets.storage.records import Record, TrainingSetRecord, sha256
 from aiops_assets.storage.remembered import Remembered
 from aiops_assets.storage.storage import Storage
 from aiops_assets.timeseries.schema import content_digest
@@ -17,6 +17,20 @@ MAX_SETS = 6
 """Number of sets kept in memory: per view the newest and the champion's, some 10 MB each."""
 _read: Remembered[tuple[str, str], tuple[str, pd.DataFrame]] = Remembered(MAX_SETS)
 """(URL of the storage, path) -> (digest of the file, rows)."""
+
+
+class Build(Record):
+    """The newest build of a training set.
+
+    Attributes:
+        inputs: digest of all that it was built of.
+        record_sha256: of ``record`` as bytes.
+        record: of this build. The record beside equal rows may be that of an earlier build, of other inputs.
+    """
+
+    inputs: str
+    record_sha256: str
+    record: TrainingSetRecord
 
 
 class TrainingSets:
@@ -29,6 +43,9 @@ class TrainingSets:
     def path(self, view: str, data_version: str) -> str:
         """Directory of a training set, relative to the storage."""
         return f"training_sets/cluster={self.cluster}/view={view}/{data_version}"
+
+    def _build_path(self, name: str) -> str:
+        return f"training_sets/cluster={self.cluster}/builds/{name}.json"
 
     def locate(self, view: str, data_version: str) -> str:
         """Path or URL of a training set's directory, for people."""
@@ -61,6 +78,26 @@ class TrainingSets:
         except IntegrityError:
             self.storage.write(f"{self.path(view, data_version)}/{ROWS}", data)
         self.rows(view, data_version)
+
+    def note_build(self, name: str, inputs: str, record: TrainingSetRecord) -> None:
+        """Remember what a stored training set was built of; it replaces the build before of the same name."""
+        build = Build(inputs=inputs, record_sha256=sha256(record.to_bytes()), record=record)
+        self.storage.write(self._build_path(name), build.to_bytes())
+
+    def built_of(self, name: str, view: str, inputs: str) -> tuple[pd.DataFrame, TrainingSetRecord] | None:
+        """The rows and the record of the newest build, if it was of these inputs.
+
+        ``None`` also where anything of it is missing or damaged: the note of the build, the record beside the rows, the
+        rows, their file.
+        """
+        try:
+            build = Build.model_validate_json(self.storage.read(self._build_path(name)))
+            record = build.record
+            if (build.inputs, record.view) != (inputs, view) or sha256(record.to_bytes()) != build.record_sha256:
+                return None
+            return self.rows(record.view, record.data_version), record
+        except (NotFoundError, IntegrityError, ValidationError):
+            return None
 
     def record(self, view: str, data_version: str, expected_sha256: str | None = None) -> TrainingSetRecord:
         """Where the rows come from.

@@ -26,6 +26,8 @@ def alive(values: Floats) -> Counts:
         (n_instants,) counts.
     """
     there = ~np.isnan(values)
+    if there.all():
+        return np.full(values.shape[1], len(values), dtype=np.int64)
     begun = np.logical_or.accumulate(there, axis=1)
     goes_on = np.logical_or.accumulate(there[:, ::-1], axis=1)[:, ::-1]
     return np.asarray((begun & goes_on).sum(axis=0), dtype=np.int64)

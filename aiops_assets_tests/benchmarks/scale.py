@@ -1,8 +1,8 @@
 """What many pods cost: ``python -m aiops_assets_tests.benchmarks.scale [--pods 100 --pods 1000] [--days 7]``.
 
 For each number of pods, all metrics of some days are fetched from a loopback server that computes its answers, and the
-training set of ``pod_features`` is made of them; then both once more, in a new process, with nothing new. Each process
-measures itself, so that neither the server nor the imports count:
+training set of ``pod_features`` is built of them and stored; then both once more, in a new process, with nothing new.
+Each process measures itself, so that neither the server nor the imports count:
 
 - CPU seconds (user and system) of a pod's day, to those of the smallest number of pods: at most linear is at most 1
 - the most memory the process ever held
@@ -35,7 +35,7 @@ Found = dict[str, float]
 
 def measured(folder: str, url: str, n_days: int) -> Found:
     """Fetch into a home and make the training set, and say what this process used for it."""
-    from aiops_assets.datasets.source_rule import training_set
+    from aiops_assets.datasets.reuse import Request, stored_training_set
     from aiops_assets.pipeline.assets.raw_metrics import fetch_all
     from aiops_assets.pipeline.resources import prometheus_of, stores_of
     from aiops_assets.settings import load_settings
@@ -53,7 +53,7 @@ def measured(folder: str, url: str, n_days: int) -> Found:
         }
     )
     days = [(END - timedelta(days=back)).date() for back in range(n_days, 0, -1)]
-    lake, prometheus = stores_of(settings).lake(), prometheus_of(settings)
+    lake, sets, prometheus = stores_of(settings).lake(), stores_of(settings).training_sets(), prometheus_of(settings)
     began = time.process_time()
     fetch_all(prometheus, lake, settings.metrics, days, NOW, [], lambda line: None)
     lake.note_fetch(
@@ -69,9 +69,10 @@ def measured(folder: str, url: str, n_days: int) -> Found:
     )
     fetched = time.process_time()
     recipe = SyntheticRecipe(n_pods=1, days=n_days, end=END, seed=1, anomaly_rate=0.0)
-    rows, record = training_set(VIEWS[POD_FEATURES], settings, recipe, "", lake, days, NOW)
-    if record.source.coverage != 1 or not len(rows):
-        raise RuntimeError(f"not every sample was stored: {record.source}")
+    request = Request(VIEWS[POD_FEATURES], settings, recipe, announced="", days=days)
+    found = stored_training_set(request, POD_FEATURES, lake, sets, NOW)
+    if found.record.source.coverage != 1 or not len(found.rows):
+        raise RuntimeError(f"not every sample was stored: {found.record.source}")
     return {"fetch": fetched - began, "set": time.process_time() - fetched, "megabytes": _peak_megabytes()}
 
 

@@ -119,6 +119,7 @@ def test_a_second_run_with_nothing_changed_skips_training_of_both(home: Path) ->
     before = {path: path.read_bytes() for path in (home / "models").rglob("*.json")}
     result = generate(settings)
     for name in VIEWS:
+        assert metadata(result, VIEWS[name])["reused"] is True
         assert metadata(result, asset("model", name))["training"] == stated_skip(1)
         assert metadata(result, asset("evaluation", name))["reason"] == Reason("already_champion", version=1).text
         assert checks(result, name)["not_worse_than_champion"].passed

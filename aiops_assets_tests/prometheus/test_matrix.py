@@ -82,6 +82,36 @@ def test_a_damaged_byte_is_read_alike() -> None:
     assert 250 < numbers < 2250  # both outcomes were met, many times
 
 
+def test_series_without_a_gap_are_read_alike_whatever_is_put_into_them() -> None:
+    rng = np.random.default_rng(6)
+    tokens = [
+        b" ",
+        b"\n",
+        b",",
+        b'"',
+        b"[",
+        b"]",
+        b"],[",
+        b'","',
+        b"0",
+        b"-",
+        b"x",
+        b"nan(1)",
+        b"Inf",
+        b"\xff",
+        b"\\u0031",
+    ]
+    numbers = 0
+    for _ in range(1500):
+        series = [({"pod": f"{i}"}, [[T0 + p * STEP, repr(rng.normal())] for p in range(POINTS)]) for i in range(2)]
+        body = matrix(*series).body  # type: ignore[arg-type]
+        assert is_fast(body)
+        at, token = int(rng.integers(body.index(b"[["), len(body))), tokens[rng.integers(len(tokens))]
+        kept = at + int(rng.integers(3))
+        numbers += isinstance(assert_same(body[:at] + token + body[kept:]), Matrix)
+    assert 50 < numbers < 1450  # both outcomes were met, many times
+
+
 def test_a_body_that_is_cut_off_anywhere_is_read_alike() -> None:
     body = random_body(np.random.default_rng(5), 3)
     outcomes = [assert_same(body[:n]) for n in range(len(body))]
@@ -131,6 +161,29 @@ def test_no_series_is_an_empty_matrix() -> None:
         '[{t},"1e999"]',
         '[{t},"0x10"]',
         '[{t},"infinity"]',
+        '[{t},"nan"]',
+        '[{t},"nan(1)"]',
+        '[{t},"-nan"]',
+        '[{t}," 1"]',
+        '[{t},"1 "]',
+        '[{t},"[1"]',
+        '[{t},"1]"]',
+        '[{t},"1],["]',
+        '[{t},"1,2"]',
+        '[{t},"0x1p3"]',
+        '[{t},"1e5"],[{u},"1E-5"]',
+        '[{t},"."],[{u},"1"]',
+        '[0x69a3cc80,"1"]',
+        '[0072366400,"1"]',
+        '[-772366400,"1"]',
+        '[+772366400,"1"]',
+        '[17723 6400,"1"]',
+        '[17723\n6400,"1"]',
+        '[17723,6400,"1"]',
+        '[{t},"1"][,{u},"1"]',
+        '[{t},"1"],,{u},"1"]',
+        '[{t},"1"],[{u}["1"]',
+        '[{t},"1\n"]',
         '[{t},"1","2"]',
         '[0{t},"1"]',
         '[{t}.,"1"]',

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import dagster as dg
 import pandas as pd
 
-from aiops_assets.datasets import source_rule as sources
+from aiops_assets.datasets.reuse import Request, stored_training_set
 from aiops_assets.datasets.selection import training_set_name
 from aiops_assets.pipeline.assets.raw_metrics import RAW_METRICS
 from aiops_assets.pipeline.assets.synthetic_series import SYNTHETIC_SERIES
@@ -61,21 +61,25 @@ def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
         settings: dg.ResourceParam[Settings],
         stores: StoresResource,
     ) -> dg.MaterializeResult[TrainingSetRef]:
-        days = window_days(settings, training_days(view.name))
-        rows, record = sources.training_set(
-            view,
-            settings.for_source(source),
-            series.recipe,
-            series.data_version,
-            stores.lake(),
-            days,
-            datetime.now(UTC),
+        sets = stores.training_sets()
+        request = Request(
+            view=view,
+            settings=settings.for_source(source),
+            recipe=series.recipe,
+            announced=series.data_version,
+            days=window_days(settings, training_days(view.name)),
         )
-        view.validate(rows)
-        stores.training_sets().put(rows, record)
+        found = stored_training_set(
+            request, training_set_name(view.name, source), stores.lake(), sets, datetime.now(UTC)
+        )
+        rows, record = found.rows, found.record
+        where = sets.locate(record.view, record.data_version)
+        origin = f"unchanged, taken from {where}" if found.is_reused else "built"
         for warning in record.source.warnings:
             context.log.warning(warning)
-        context.log.info(f"{len(rows)} rows, effective source {record.effective_source}, data {record.data_version}")
+        context.log.info(
+            f"{len(rows)} rows, effective source {record.effective_source}, data {record.data_version}: {origin}"
+        )
         return dg.MaterializeResult(
             value=TrainingSetRef(
                 view=record.view,
@@ -87,8 +91,9 @@ def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
             metadata={
                 **preview(_preview(view, rows)),
                 "dagster/row_count": len(rows),
-                "dagster/uri": stores.training_sets().locate(record.view, record.data_version),
+                "dagster/uri": where,
                 "data_version": record.data_version,
+                "reused": found.is_reused,
                 **source_metadata(record.effective_source, record.source),
                 "label_rate": record.label_rate,
                 "pods": len(record.pods),
