@@ -12,6 +12,7 @@ import pytest
 
 from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets.synthetic.pods import generate
+from aiops_assets_tests.conftest import FEW
 from aiops_assets_tests.documentation import DOCS, commands, pages
 from aiops_assets_tests.prometheus_server import backfilled_prometheus
 
@@ -25,8 +26,8 @@ def _name(page: Path) -> str:
 ADDRESS = "http://localhost:9090"
 FIRST = DOCS / "start" / "first-run.md"
 OTHERS = [page for page in pages() if commands(page) and page != FIRST]
-QUICK = "anomaly-detector,arima-predictor"
-"""Models that later runs train: one of the pods' rows and one of the cluster's, in seconds. The first trains all."""
+QUICK = ",".join(FEW)
+"""Models that later runs train. The first trains all."""
 SAID = {
     "start/first-run": ("anomaly-detector", "every digest verified"),
     "howto/prometheus": ("data: prometheus+synthetic",),
@@ -49,7 +50,7 @@ class Workshop:
 
     def read(self, page: Path, models: str = "") -> str:
         """Type the commands of a page; what they printed."""
-        ours = {name.upper() for name in Settings.model_fields} | {"DAGSTER_HOME", "VIRTUAL_ENV"}
+        ours = {name.upper() for name in Settings.model_fields} | {"DAGSTER_HOME", "PYTHONPATH", "VIRTUAL_ENV"}
         environment = {name: value for name, value in os.environ.items() if name not in ours}
         outputs = []
         for command in commands(page):
@@ -89,10 +90,14 @@ def _take_over_environment(clone: Path) -> None:
     if Path(sys.prefix) == Path(sys.base_prefix):
         return
     made = clone / ".venv"
-    subprocess.run(["cp", "-al", sys.prefix, str(made)], check=True)
+    # Several checkouts may share one by links: then it is another one's, and what it has installed lies elsewhere.
+    environment = Path(sys.prefix).resolve()
+    subprocess.run(["cp", "-al", str(environment), str(made)], check=True)
     scripts = [path for path in (made / "bin").iterdir() if path.is_file() and not path.is_symlink()]
-    places = [*scripts, *made.glob("lib/*/site-packages/_*aiops_assets*.pth"), made / "pyvenv.cfg"]
-    moved = {sys.prefix.encode(): str(made).encode(), str(PROJECT_ROOT).encode(): str(clone).encode()}
+    (installed,) = made.glob("lib/*/site-packages/_*aiops_assets*.pth")
+    places = [*scripts, installed, made / "pyvenv.cfg"]
+    checkout = installed.read_text().strip()
+    moved = {str(environment).encode(): str(made).encode(), checkout.encode(): str(clone).encode()}
     for path in places:
         data, mode = path.read_bytes(), path.stat().st_mode
         if b"\0" in data[:1024]:
