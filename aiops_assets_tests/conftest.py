@@ -26,6 +26,7 @@ from aiops_assets_tests.once import made_once, share_in
 from aiops_assets_tests.prometheus_server import running_prometheus, scrape, write_blocks
 
 SHARED = PROJECT_ROOT.parent / "shared"
+LONG = PROJECT_ROOT / "aiops_assets_tests" / "long"
 END = pd.Timestamp("2026-11-01", tz="UTC")
 """Midnight at which the series of all tests end."""
 FEW = ("anomaly-detector", "ensemble-predictor")
@@ -74,6 +75,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"this machine lacks {what}")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Quick tests alone do without the imports of long ones, and without drawing requests of the service."""
+    return True if config.option.markexpr == "not long" and collection_path == LONG else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes longest is begun first, so that it leaves no worker alone at the end: single files of many minutes,
     then other long ones, then runs of the graph and of commands.
@@ -82,17 +88,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if config.option.file_or_dir:
         return
-    tests = PROJECT_ROOT / "aiops_assets_tests"
     groups = (
-        (str(tests / "long" / "test_site_commands.py"), str(tests / "long" / "test_kills.py")),
-        (str(tests / "long") + os.sep,),
-        tuple(str(tests / folder) + os.sep for folder in ("pipeline", "commands")),
+        (str(LONG / "test_site_commands.py"), str(LONG / "test_kills.py")),
+        (str(LONG) + os.sep,),
+        tuple(str(LONG.parent / folder) + os.sep for folder in ("pipeline", "commands")),
     )
     items.sort(key=lambda item: [not str(item.path).startswith(group) for group in groups])
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """How long files took, for `make test-changed`; a part of a file's tests tells nothing of it."""
+    """How long the quick tests of files took, for `make test-changed`; a part of a file's tests tells nothing of it."""
     options = config.option
     chosen = options.keyword or getattr(options, "lf", False) or any("::" in one for one in config.args)
     if hasattr(config, "workerinput") or chosen:
@@ -100,7 +105,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     seconds: dict[str, float] = defaultdict(float)
     for report in (one for reports in terminalreporter.stats.values() for one in reports):
         if isinstance(report, pytest.TestReport):
-            seconds[report.nodeid.partition("::")[0]] += report.duration
+            seconds[report.nodeid.partition("::")[0]] += 0.0 if "long" in report.keywords else report.duration
     changed.remember(seconds, config.rootpath)
 
 
