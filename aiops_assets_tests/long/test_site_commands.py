@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +26,8 @@ def _name(page: Path) -> str:
 ADDRESS = "http://localhost:9090"
 FIRST = DOCS / "start" / "first-run.md"
 OTHERS = [page for page in pages() if commands(page) and page != FIRST]
-QUICK = ",".join(FEW)
-"""Models that later runs train. The first trains all."""
+SMALL = {"MODELS": ",".join(FEW), "N_SAMPLES": "2000", "TRAINING_PODS": "10", "TRAINING_DAYS": "7"}
+"""What later runs train, and on how much. The first trains all models on what they are trained on by default."""
 SAID = {
     "start/first-run": ("anomaly-detector", "every digest verified"),
     "howto/prometheus": ("data: prometheus+synthetic",),
@@ -48,8 +48,8 @@ class Workshop:
     folder: Path
     prometheus: str
 
-    def read(self, page: Path, models: str = "") -> str:
-        """Type the commands of a page; what they printed."""
+    def read(self, page: Path, variables: Mapping[str, str]) -> str:
+        """Type the commands of a page with these settings; what they printed."""
         ours = {name.upper() for name in Settings.model_fields} | {"DAGSTER_HOME", "PYTHONPATH", "VIRTUAL_ENV"}
         environment = {name: value for name, value in os.environ.items() if name not in ours}
         outputs = []
@@ -57,7 +57,7 @@ class Workshop:
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", command.replace(ADDRESS, self.prometheus)],
                 cwd=self.folder,
-                env=environment | ({"MODELS": models} if models and "aiops serve" not in command else {}),
+                env=environment | ({} if "aiops serve" in command else variables),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -82,7 +82,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 @pytest.fixture(scope="module")
 def first(workshop: Workshop) -> str:
     """What the commands of the first page print: everything else needs what they leave."""
-    return workshop.read(FIRST)
+    return workshop.read(FIRST, {})
 
 
 def _take_over_environment(clone: Path) -> None:
@@ -120,7 +120,7 @@ def test_the_first_page(workshop: Workshop, first: str) -> None:
 @pytest.mark.usefixtures("first")
 @pytest.mark.parametrize("page", OTHERS, ids=_name)
 def test_commands_of_a_page(workshop: Workshop, page: Path) -> None:
-    printed = workshop.read(page, QUICK)
+    printed = workshop.read(page, SMALL)
     assert [
         said for said in SAID.get(page.relative_to(DOCS).with_suffix("").as_posix(), ()) if said not in printed
     ] == []
