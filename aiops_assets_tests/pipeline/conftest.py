@@ -27,7 +27,7 @@ def real(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance that remembers nothing; its databases are copies, since Dagster takes most of a second to make them."""
+    """An instance that remembers nothing; its databases are copies, for making them takes longer."""
 
     def make(folder: Path) -> None:
         with dg.DagsterInstance.local_temp(str(folder)) as made:
