@@ -87,7 +87,7 @@ test: dev ## the quick tests (9 minutes on 2 cores)
 
 test-changed: dev ## what your change can break, the nearest tests first (a minute; BASE=commit to compare with)
 	@files=$$($(BIN)/python -m aiops_assets_tests.changed $(BASE)) || exit 1; \
-	[ -z "$$files" ] || OMP_NUM_THREADS=1 $(PYTEST) -m "not long" $(TWO) $$files
+	[ -z "$$files" ] || OMP_NUM_THREADS=1 AIOPS_TEST_SECONDS=60 $(PYTEST) -m "not long" $(TWO) $$files
 
 test-long: dev ## kills, browser, whole deployments, fresh environments, every documented command (35 minutes)
 	OMP_NUM_THREADS=1 $(PYTEST) -m long $(TWO)

@@ -5,8 +5,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ from aiops_assets_tests.once import made_once, share_in
 from aiops_assets_tests.prometheus_server import running_prometheus, scrape, write_blocks
 
 SHARED = PROJECT_ROOT.parent / "shared"
+STARTED = time.monotonic()
+LIMIT = "AIOPS_TEST_SECONDS"
+"""Variable: after so many seconds no further test begins."""
+LEFT = "the time is over: left to `make test`"
+LONG = PROJECT_ROOT / "aiops_assets_tests" / "long"
 END = pd.Timestamp("2026-11-01", tz="UTC")
 """Midnight at which the series of all tests end."""
 FEW = ("anomaly-detector", "ensemble-predictor")
@@ -64,6 +70,8 @@ PARTS: dict[str, tuple[str, Callable[[], bool]]] = {
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if time.monotonic() - STARTED > float(os.environ.get(LIMIT) or "inf"):
+        pytest.skip(LEFT)
     for marker in item.iter_markers("needs"):
         for name in marker.args:
             what, there = PARTS[name]
@@ -74,6 +82,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"this machine lacks {what}")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Quick tests alone do without the imports of long ones, and without drawing requests of the service."""
+    return True if config.option.markexpr == "not long" and collection_path == LONG else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes longest is begun first, so that it leaves no worker alone at the end: single files of many minutes,
     then other long ones, then runs of the graph and of commands.
@@ -82,11 +95,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if config.option.file_or_dir:
         return
-    tests = PROJECT_ROOT / "aiops_assets_tests"
     groups = (
-        (str(tests / "long" / "test_site_commands.py"), str(tests / "long" / "test_kills.py")),
-        (str(tests / "long") + os.sep,),
-        tuple(str(tests / folder) + os.sep for folder in ("pipeline", "commands")),
+        (str(LONG / "test_site_commands.py"), str(LONG / "test_kills.py")),
+        (str(LONG) + os.sep,),
+        tuple(str(LONG.parent / folder) + os.sep for folder in ("pipeline", "commands")),
     )
     items.sort(key=lambda item: [not str(item.path).startswith(group) for group in groups])
 
@@ -97,11 +109,21 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     chosen = options.keyword or getattr(options, "lf", False) or any("::" in one for one in config.args)
     if hasattr(config, "workerinput") or chosen:
         return
+    changed.remember(seconds_of(one for reports in terminalreporter.stats.values() for one in reports), config.rootpath)
+
+
+def seconds_of(reports: Iterable[object]) -> dict[str, float]:
+    """Test file -> how long its quick tests took, of files that were run to their end."""
+    found = [report for report in reports if isinstance(report, pytest.TestReport)]
     seconds: dict[str, float] = defaultdict(float)
-    for report in (one for reports in terminalreporter.stats.values() for one in reports):
-        if isinstance(report, pytest.TestReport):
-            seconds[report.nodeid.partition("::")[0]] += report.duration
-    changed.remember(seconds, config.rootpath)
+    for report in found:
+        seconds[_file_of(report)] += 0.0 if "long" in report.keywords else report.duration
+    unfinished = {_file_of(report) for report in found if report.skipped and LEFT in str(report.longrepr)}
+    return {file: spent for file, spent in seconds.items() if file not in unfinished}
+
+
+def _file_of(report: pytest.TestReport) -> str:
+    return report.nodeid.partition("::")[0]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,11 +2,12 @@
 
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from aiops_assets.judging.detection import gate
-from aiops_assets_tests import changed
+from aiops_assets_tests import changed, conftest
 from aiops_assets_tests.changed import changed_since, graph, selected, steps
 from aiops_assets_tests.commands import test_cli
 from aiops_assets_tests.judging import test_gate
@@ -94,3 +95,19 @@ def test_how_long_files_took_is_kept_until_they_run_again(tmp_path: Path) -> Non
     changed.remember({"a": 1.0, "b": 2.0}, tmp_path)
     changed.remember({"b": 3.0}, tmp_path)
     assert changed.durations(tmp_path) == {"a": 1.0, "b": 3.0}
+
+
+def test_when_the_time_is_over_no_test_begins(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(conftest.LIMIT, "0")
+    with pytest.raises(pytest.skip.Exception):
+        conftest.pytest_runtest_setup(request.node)
+
+
+def test_what_is_kept_are_quick_tests_of_files_that_ran_to_their_end() -> None:
+    def report(test: str, *marks: str, left: bool = False) -> pytest.TestReport:
+        said = ("file", 1, f"Skipped: {conftest.LEFT}") if left else None
+        outcome: Literal["skipped", "passed"] = "skipped" if left else "passed"
+        return pytest.TestReport(test, ("", 1, ""), dict.fromkeys(marks, 1), outcome, said, "call", duration=2.0)
+
+    reports = [report("a::1"), report("a::2[x]"), report("a::3", "long"), report("b::1", "long"), report("c::1")]
+    assert conftest.seconds_of([*reports, report("c::2", left=True), "a warning"]) == {"a": 4.0, "b": 0.0}

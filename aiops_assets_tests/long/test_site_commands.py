@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 
 from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets.synthetic.pods import generate
+from aiops_assets_tests.conftest import FEW
 from aiops_assets_tests.documentation import DOCS, commands, pages
 from aiops_assets_tests.prometheus_server import backfilled_prometheus
 
@@ -25,8 +26,8 @@ def _name(page: Path) -> str:
 ADDRESS = "http://localhost:9090"
 FIRST = DOCS / "start" / "first-run.md"
 OTHERS = [page for page in pages() if commands(page) and page != FIRST]
-QUICK = "anomaly-detector,arima-predictor"
-"""Models that later runs train: one of the pods' rows and one of the cluster's, in seconds. The first trains all."""
+SMALL = {"MODELS": ",".join(FEW), "N_SAMPLES": "2000", "TRAINING_PODS": "10", "TRAINING_DAYS": "7"}
+"""What later runs train, and on how much. The first trains all models on what they are trained on by default."""
 SAID = {
     "start/first-run": ("anomaly-detector", "every digest verified"),
     "howto/prometheus": ("data: prometheus+synthetic",),
@@ -47,16 +48,16 @@ class Workshop:
     folder: Path
     prometheus: str
 
-    def read(self, page: Path, models: str = "") -> str:
-        """Type the commands of a page; what they printed."""
-        ours = {name.upper() for name in Settings.model_fields} | {"DAGSTER_HOME", "VIRTUAL_ENV"}
+    def read(self, page: Path, variables: Mapping[str, str]) -> str:
+        """Type the commands of a page with these settings; what they printed."""
+        ours = {name.upper() for name in Settings.model_fields} | {"DAGSTER_HOME", "PYTHONPATH", "VIRTUAL_ENV"}
         environment = {name: value for name, value in os.environ.items() if name not in ours}
         outputs = []
         for command in commands(page):
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", command.replace(ADDRESS, self.prometheus)],
                 cwd=self.folder,
-                env=environment | ({"MODELS": models} if models and "aiops serve" not in command else {}),
+                env=environment | ({} if "aiops serve" in command else variables),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -81,7 +82,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 @pytest.fixture(scope="module")
 def first(workshop: Workshop) -> str:
     """What the commands of the first page print: everything else needs what they leave."""
-    return workshop.read(FIRST)
+    return workshop.read(FIRST, {})
 
 
 def _take_over_environment(clone: Path) -> None:
@@ -89,10 +90,14 @@ def _take_over_environment(clone: Path) -> None:
     if Path(sys.prefix) == Path(sys.base_prefix):
         return
     made = clone / ".venv"
-    subprocess.run(["cp", "-al", sys.prefix, str(made)], check=True)
+    # Several checkouts may share one by links: then it is another one's, and what it has installed lies elsewhere.
+    environment = Path(sys.prefix).resolve()
+    subprocess.run(["cp", "-al", str(environment), str(made)], check=True)
     scripts = [path for path in (made / "bin").iterdir() if path.is_file() and not path.is_symlink()]
-    places = [*scripts, *made.glob("lib/*/site-packages/_*aiops_assets*.pth"), made / "pyvenv.cfg"]
-    moved = {sys.prefix.encode(): str(made).encode(), str(PROJECT_ROOT).encode(): str(clone).encode()}
+    (installed,) = made.glob("lib/*/site-packages/_*aiops_assets*.pth")
+    places = [*scripts, installed, made / "pyvenv.cfg"]
+    checkout = installed.read_text().strip()
+    moved = {str(environment).encode(): str(made).encode(), checkout.encode(): str(clone).encode()}
     for path in places:
         data, mode = path.read_bytes(), path.stat().st_mode
         if b"\0" in data[:1024]:
@@ -115,7 +120,7 @@ def test_the_first_page(workshop: Workshop, first: str) -> None:
 @pytest.mark.usefixtures("first")
 @pytest.mark.parametrize("page", OTHERS, ids=_name)
 def test_commands_of_a_page(workshop: Workshop, page: Path) -> None:
-    printed = workshop.read(page, QUICK)
+    printed = workshop.read(page, SMALL)
     assert [
         said for said in SAID.get(page.relative_to(DOCS).with_suffix("").as_posix(), ()) if said not in printed
     ] == []

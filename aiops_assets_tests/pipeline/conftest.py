@@ -27,8 +27,15 @@ def real(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
-        yield made
+    """An instance that remembers nothing; its databases are copies, for making them takes longer."""
+
+    def make(folder: Path) -> None:
+        with dg.DagsterInstance.local_temp(str(folder)) as made:
+            made.all_instigator_state()  # its schedules' database is made on first use
+
+    shutil.copytree(made_once("dagster", make), tmp_path / "instance")
+    with dg.DagsterInstance.local_temp(str(tmp_path / "instance")) as instance:
+        yield instance
 
 
 @pytest.fixture(scope="package")

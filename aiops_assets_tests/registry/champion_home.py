@@ -2,13 +2,15 @@
 
 import io
 import platform
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -28,6 +30,7 @@ from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.timeseries.schema import content_digest
 from aiops_assets.tracking.tracker import DATA_TAG, MANIFEST_TAG, DatasetInput, Tracker
+from aiops_assets_tests.once import made_once
 
 PARAMETERS = {"contamination": 0.03, "n_estimators": 5, "max_samples": 64}
 PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
@@ -204,6 +207,25 @@ def home_of(folder: Path, tracker: Tracker | None = None, name: str = ANOMALY_DE
     return ChampionHome(folder, tracker or own, replace(ANOMALY_DETECTOR, name=name))
 
 
+def copied(name: str, fill: Callable[[ChampionHome], None], folder: Path) -> ChampionHome:
+    """A copy in ``folder`` of a home with an MLflow of its own, which ``fill`` has filled once for all tests."""
+    made = made_once(name, lambda place: fill(home_of(place)))
+    shutil.copytree(made, folder, symlinks=True, dirs_exist_ok=True)
+    return home_of(folder)
+
+
+def three_versions(folder: Path) -> ChampionHome:
+    """Versions 1, 2, 3, of which 2 is served and 1 was."""
+
+    def fill(home: ChampionHome) -> None:
+        for _ in range(3):
+            home.add()
+        home.serve(1, None)
+        home.serve(2, 1)
+
+    return copied("three-versions", fill, folder)
+
+
 def promote(home: ChampionHome, version: int, served: ServedModels | None = None) -> ChampionRecord:
     return champions.promote(
         served or home.served, home.tracker, home.spec, version, reason="fewer pages", who="ann@ops"
@@ -216,12 +238,12 @@ def rollback(home: ChampionHome, to: int | None = None, tracker: Tracker | None 
     )
 
 
-_RUNS: dict[int, str] = {}
+_RUNS: WeakKeyDictionary[Tracker, str] = WeakKeyDictionary()
 
 
 def _run_id(tracker: Tracker) -> str:
     """One finished run of a tracker: what it recorded does not matter here."""
-    if id(tracker) not in _RUNS:
+    if tracker not in _RUNS:
         with tracker.run("champions", dataset=DatasetInput("v", "0" * 32, "/data", {}), params={}, tags={}) as run:
-            _RUNS[id(tracker)] = run.run_id
-    return _RUNS[id(tracker)]
+            _RUNS[tracker] = run.run_id
+    return _RUNS[tracker]

@@ -1,6 +1,5 @@
 """Champion records that were edited by hand: they can be read, and what they say of the champion is wrong."""
 
-import itertools
 import json
 import shutil
 from pathlib import Path
@@ -15,25 +14,26 @@ from aiops_assets.registry.restoring import read_problem
 from aiops_assets.storage.records import ChampionRecord
 from aiops_assets.tracking.tracker import Tracker
 from aiops_assets_tests.raising import raises
-from aiops_assets_tests.registry.champion_home import ChampionHome, home_of
+from aiops_assets_tests.registry.champion_home import ChampionHome, copied
 from aiops_assets_tests.snapshot import assert_snapshot, steady
 
-_numbers = itertools.count()
 OTHER = "0" * 64
 MANIFEST = "manifest.json"
 
 
 @pytest.fixture
-def home(tracker: Tracker, tmp_path: Path) -> ChampionHome:
+def home(tmp_path: Path) -> ChampionHome:
     """Versions 1 to 4; 3 was served and rolled back to 2; 1 was served before."""
-    made = home_of(tmp_path, tracker, f"edited-{next(_numbers)}")
-    for _ in range(4):
-        made.add()
-    for version, seen in ((1, None), (2, 1), (3, 2)):
-        made.serve(version, seen)
-    champions.rollback(made.served, tracker, made.spec, None, reason="pages at night", who="bob@ops")
-    assert made.said() == (2, 2, "2")
-    return made
+
+    def fill(home: ChampionHome) -> None:
+        for _ in range(4):
+            home.add()
+        for version, seen in ((1, None), (2, 1), (3, 2)):
+            home.serve(version, seen)
+        champions.rollback(home.served, home.tracker, home.spec, None, reason="pages at night", who="bob@ops")
+        assert home.said() == (2, 2, "2")
+
+    return copied("rolled-back", fill, tmp_path)
 
 
 def edit(home: ChampionHome, **changes: object) -> None:

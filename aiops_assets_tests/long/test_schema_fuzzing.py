@@ -15,10 +15,12 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
+from aiops_assets.families.catalog import MODEL_NAMES
 from aiops_assets.families.predictive_analytics import PREDICTIVE_ANALYTICS
 from aiops_assets.service.serving import app_of
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.service.running import serving
+from aiops_assets_tests.service.served_home import ServedHome
 
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
 NAMES = (ANOMALY_DETECTOR.name, PREDICTIVE_ANALYTICS.name, "nobody")
@@ -27,9 +29,11 @@ DOCUMENT = app_of(make_settings(Path("unused")), demo=True).openapi()
 
 
 @pytest.fixture(scope="module")
-def address(whole_home: Path) -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a service with all models, in a process of its own."""
-    with serving(whole_home) as running:
+    home = tmp_path_factory.mktemp("whole")
+    ServedHome(home / "models").serve(MODEL_NAMES)
+    with serving(home) as running:
         running.wait_for("/v2/health/ready")
         yield running.url
 
