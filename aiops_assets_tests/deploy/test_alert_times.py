@@ -9,6 +9,7 @@ import yaml
 from aiops_assets_tests.deploy.monitored import manifest, promtool, rules
 
 SERVICE = 'aiops_service_info{job="s", instance="i", cluster="c", environment="production"}'
+MADE = 'aiops_scores_made_timestamp_seconds{cluster="c"}'
 CONDITIONS: dict[str, tuple[str, dict[str, str]]] = {
     "AiopsAnomaly": ("10m", {'aiops_anomaly_alert{cluster="c", model="m", pod="p"}': "1x90"}),
     "AiopsPredictedBreach": (
@@ -35,20 +36,48 @@ CONDITIONS: dict[str, tuple[str, dict[str, str]]] = {
 def test_an_alert_fires_when_its_condition_held_long_enough(name: str, tmp_path: Path) -> None:
     wait, series = CONDITIONS[name]
     minutes = int(pd.Timedelta(wait).total_seconds()) // 60
-    (rule,) = (rule for rule in rules() if rule["alert"] == name)
-    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "aiops", "rules": [rule]}]}))
-    inputs = {SERVICE: "1x90", 'aiops_scores_made_timestamp_seconds{cluster="c"}': "0x90", **series}
     firing = f'count(ALERTS{{alertname="{name}", alertstate="firing"}})'
     asked = [
         {"expr": firing, "eval_time": f"{minutes - 1}m", "exp_samples": []},
         {"expr": firing, "eval_time": f"{minutes}m", "exp_samples": [{"labels": "{}", "value": 1}]},
     ]
+    evaluate(name, {MADE: "0x90", **series}, asked, tmp_path)
+
+
+STALE = {kind: f'aiops_scores_stale{{cluster="c", kind="{kind}"}}' for kind in ("anomaly", "forecast")}
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize(
+    ("series", "kinds"),
+    [
+        ({STALE["anomaly"]: "1x90", STALE["forecast"]: "0x90", MADE: "0x90"}, ["anomaly"]),
+        ({STALE["anomaly"]: "0x90", STALE["forecast"]: "1x90", MADE: "0x90"}, ["forecast"]),
+        ({STALE["anomaly"]: "1x90", STALE["forecast"]: "1x90", MADE: "0x90"}, ["anomaly", "forecast"]),
+        ({STALE["anomaly"]: "0x90", MADE: "0x90"}, []),
+        ({}, [""]),
+    ],
+)
+def test_stale_scores_fire_for_each_kind_that_is_missing(
+    series: dict[str, str], kinds: list[str], tmp_path: Path
+) -> None:
+    found = 'count by (kind) (ALERTS{alertname="AiopsScoresStale", alertstate="firing"})'
+    expected = [{"labels": f'{{kind="{kind}"}}' if kind else "{}", "value": 1} for kind in kinds]
+    asked = [{"expr": found, "eval_time": "30m", "exp_samples": expected}]
+    evaluate("AiopsScoresStale", series, asked, tmp_path)
+
+
+def evaluate(name: str, series: dict[str, str], asked: list[dict[str, object]], folder: Path) -> None:
+    """Let promtool run one alert's rule on series of a service in production."""
+    (rule,) = (rule for rule in rules() if rule["alert"] == name)
+    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "aiops", "rules": [rule]}]}))
+    inputs = {SERVICE: "1x90", **series}
     test = {
         "interval": "1m",
         "input_series": [{"series": one, "values": values} for one, values in inputs.items()],
         "promql_expr_test": asked,
     }
-    file = tmp_path / "unit.yml"
+    file = folder / "unit.yml"
     file.write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [test]}))
     promtool("test", "rules", str(file))
 

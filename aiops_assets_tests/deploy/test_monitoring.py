@@ -12,8 +12,10 @@ from typing import Any
 import jsonschema
 import pytest
 import requests
+from fastapi.testclient import TestClient
 
-from aiops_assets.settings import PROJECT_ROOT
+from aiops_assets.service.serving import app_of
+from aiops_assets.settings import PROJECT_ROOT, load_settings
 from aiops_assets_tests.deploy.custom_resources import validator_of
 from aiops_assets_tests.deploy.monitored import (
     BROKEN,
@@ -131,6 +133,22 @@ def test_each_alert_names_its_page_of_the_runbook() -> None:
         assert rule["annotations"]["description"].endswith(f" Runbook: {page}.")
         assert (PROJECT_ROOT / page).is_file()
         assert rule["labels"]["severity"] in ("warning", "critical")
+
+
+def test_the_request_that_the_alert_on_a_pod_recommends_judges_its_metrics() -> None:
+    """The same as the runbook's, for one metric."""
+    (rule,) = (rule for rule in rules() if rule["alert"] == "AiopsAnomaly")
+    text = rule["annotations"]["description"].replace("{{ $labels.pod }}", "cart-7d9")
+    page = (PROJECT_ROOT / "docs" / "runbook" / "aiops-anomaly.md").read_text()
+    bodies = [json.loads(found) for found in re.findall(r'\{"metrics".*?\}\}', text)]
+    bodies += [json.loads(found) for found in re.findall(r"anomaly/detect -d '([^']*)'", page)]
+    assert len(bodies) == 2
+    with TestClient(app_of(load_settings({}), demo=True)) as client:
+        for body in bodies:
+            answer = client.post("/api/v1/anomaly/detect", json=body).json()
+            assert answer["summary"]["total"] == len(body["metrics"]) > 0
+            assert answer["judged_by"]
+            assert client.post("/api/v1/anomaly/detect", json={**body, "metrics": []}).json()["judged_by"] == []
 
 
 def panels() -> list[dict[str, Any]]:
