@@ -1,5 +1,6 @@
 """How long an alert's condition holds before it fires: promtool says, in made-up time."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +27,7 @@ CONDITIONS: dict[str, tuple[str, dict[str, str]]] = {
         {'aiops_model_info{job="s", instance="i", model="m", source="cached+synthetic"}': "1x90"},
     ),
     "AiopsScoresStale": ("30m", {'aiops_scores_stale{cluster="c", kind="anomaly"}': "1x90"}),
+    "AiopsDrift": ("2h", {'aiops_drift{cluster="c", metric="d"}': "1x150"}),
     "AiopsModelNotReady": ("10m", {'aiops_model_ready{job="s", instance="i", model="m"}': "0x90"}),
 }
 """Alert -> how long its condition has to hold, and series that meet it from the first minute on."""
@@ -37,7 +39,7 @@ def test_an_alert_fires_when_its_condition_held_long_enough(name: str, tmp_path:
     wait, series = CONDITIONS[name]
     minutes = int(pd.Timedelta(wait).total_seconds()) // 60
     firing = f'count(ALERTS{{alertname="{name}", alertstate="firing"}})'
-    asked = [
+    asked: list[dict[str, object]] = [
         {"expr": firing, "eval_time": f"{minutes - 1}m", "exp_samples": []},
         {"expr": firing, "eval_time": f"{minutes}m", "exp_samples": [{"labels": "{}", "value": 1}]},
     ]
@@ -67,7 +69,19 @@ def test_stale_scores_fire_for_each_kind_that_is_missing(
     evaluate("AiopsScoresStale", series, asked, tmp_path)
 
 
-def evaluate(name: str, series: dict[str, str], asked: list[dict[str, object]], folder: Path) -> None:
+@pytest.mark.needs("prometheus")
+def test_drift_fires_for_the_metrics_that_drifted_in_two_looks(tmp_path: Path) -> None:
+    series = {
+        'aiops_drift{cluster="c", metric="stays"}': "1x150",
+        'aiops_drift{cluster="c", metric="calm"}': "0x150",
+        'aiops_drift{cluster="c", metric="one_look"}': "1x59 0x90",
+    }
+    found = 'count by (metric, severity) (ALERTS{alertname="AiopsDrift", alertstate="firing"})'
+    expected = [{"labels": '{metric="stays", severity="info"}', "value": 1}]
+    evaluate("AiopsDrift", series, [{"expr": found, "eval_time": "130m", "exp_samples": expected}], tmp_path)
+
+
+def evaluate(name: str, series: dict[str, str], asked: Sequence[Mapping[str, object]], folder: Path) -> None:
     """Let promtool run one alert's rule on series of a service in production."""
     (rule,) = (rule for rule in rules() if rule["alert"] == name)
     (folder / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "aiops", "rules": [rule]}]}))
@@ -75,7 +89,7 @@ def evaluate(name: str, series: dict[str, str], asked: list[dict[str, object]], 
     test = {
         "interval": "1m",
         "input_series": [{"series": one, "values": values} for one, values in inputs.items()],
-        "promql_expr_test": asked,
+        "promql_expr_test": [dict(one) for one in asked],
     }
     file = folder / "unit.yml"
     file.write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [test]}))
