@@ -50,18 +50,21 @@ def run() -> None:
 @one_line_errors
 def ui(host: str, port: int) -> None:
     """Open the Dagster UI with the history of your runs."""
-    from aiops_assets.commands.running import dagster_environment, executable, location_arguments
-    from aiops_assets.pipeline.run_history import close_dead_runs_of
+    from aiops_assets.commands.running import LOCATION, dagster_environment, executable, location_arguments
+    from aiops_assets.pipeline.run_history import claim_runs_of, close_dead_runs_of, newest_run_of
 
     if find_spec("dagster_webserver") is None:
         raise SettingsError(
             "the UI is not installed in this environment: pip install 'aiops-assets[ui]'", code="not_installed"
         )
     environment = dagster_environment(load_settings(os.environ))
-    close_dead_runs_of(environment["DAGSTER_HOME"])
+    home = environment["DAGSTER_HOME"]
+    close_dead_runs_of(home)
+    claim_runs_of(home, LOCATION)
     command = [executable("dagster"), "dev", *location_arguments(), "--host", host, "--port", str(port)]
-    # Dagster's first page has only runs of its own schedules, not those of commands.
-    pages = {"runs": "/runs", "graph": "/asset-groups", "all assets": "/assets", "schedules": "/automation"}
+    newest = newest_run_of(home)
+    pages = {"newest run": f"/runs/{newest}"} if newest else {}
+    pages |= {"runs": "/runs", "graph": "/asset-groups", "all assets": "/assets", "schedules": "/automation"}
     for about, path in pages.items():
         click.echo(f"{about.ljust(10)}  http://{host}:{port}{path}")
     sys.stdout.flush()

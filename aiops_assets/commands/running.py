@@ -23,6 +23,8 @@ from aiops_assets.storage.storage import open_storage
 
 MIN_FREE_BYTES = 64_000_000
 """Least free disk space for a run, which writes about 10 MB; SQLite databases on a full disk are slow to repair."""
+LOCATION = "aiops_assets.definitions"
+"""Module of the graph, and the name of its code location in the UI that `aiops ui` starts."""
 LOGGER = json.dumps({"loggers": {LOGGER_NAME: {}}})
 """Dagster reports steps and messages as data; what people see of them is up to :class:`Progress`."""
 START_SECONDS, STEPS_SECONDS = 12.0, 6.0
@@ -57,14 +59,17 @@ def materialize_all(settings: Settings) -> None:
     try:
         code = follow(command, environment, progress, out, log)
     except KeyboardInterrupt:
-        from aiops_assets.pipeline.run_history import cancel_since
+        from aiops_assets.pipeline.run_history import cancel_since, claim_runs_of
 
         cancel_since(environment["DAGSTER_HOME"], started)
+        claim_runs_of(environment["DAGSTER_HOME"], LOCATION)
         out.print(Text("cancelled: what was served before is served still"))
         raise SystemExit(CANCELLED) from None
-    if code:
-        from aiops_assets.pipeline.run_history import failure_since
+    # Dagster is slow to import: not before it is needed.
+    from aiops_assets.pipeline.run_history import claim_runs_of, failure_since
 
+    claim_runs_of(environment["DAGSTER_HOME"], LOCATION)
+    if code:
         cause = failure_since(environment["DAGSTER_HOME"], started)
         show_warnings(out, progress.warnings)
         raise RunFailed(cause or f"dagster ended with exit code {code}: see {log}", exit_code=code)
@@ -174,7 +179,7 @@ def executable(name: str) -> str:
 
 def location_arguments() -> list[str]:
     """Arguments with which Dagster finds the graph from any working directory."""
-    return ["-m", "aiops_assets.definitions"]
+    return ["-m", LOCATION]
 
 
 def _shipped(name: str) -> Path:

@@ -3,12 +3,18 @@
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 
 from aiops_assets.tracking.processes import ran_at
 
 START = timedelta(minutes=5)
 """Longest time until a launched run has a process, which takes seconds."""
 OPEN = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+MAX_CLAIMED = 100
+"""How many of the newest runs are examined for those without a code location."""
 
 
 def failure_since(dagster_home: str, started: float) -> str:
@@ -80,6 +86,41 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
             instance.report_run_failed(record.dagster_run, "its process was killed")
             dead.append(record.dagster_run.run_id)
     return dead
+
+
+def claim_runs_of(dagster_home: str, location: str) -> None:
+    """Give runs of an instance that commands started their code location: see :func:`claim_runs`."""
+    with dg.DagsterInstance.from_config(dagster_home) as instance:
+        claim_runs(instance, location)
+
+
+def claim_runs(instance: dg.DagsterInstance, location: str) -> list[str]:
+    """Name the code location of ended runs that have none, among the newest ``MAX_CLAIMED``; their ids.
+
+    `dagster asset materialize` starts runs without one, and the timeline, which is the first page of Dagster's UI,
+    leaves such runs out. Runs that go on are left alone: their process writes the same record.
+
+    Args:
+        instance: the instance with the runs.
+        location: name of the code location in the UI, such as ``aiops_assets.definitions``.
+    """
+    claimed = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=ENDED), limit=MAX_CLAIMED):
+        run = record.dagster_run
+        if run.remote_job_origin is not None:
+            continue
+        repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), SINGLETON_REPOSITORY_NAME)
+        # The call that `dagster run migrate-repository` uses; it changes the tag of a run, but does not add it.
+        instance.add_run_tags(run.run_id, {REPOSITORY_LABEL_TAG: repository.get_label()})
+        instance.run_storage.replace_job_origin(run, repository.get_job_origin(run.job_name))
+        claimed.append(run.run_id)
+    return claimed
+
+
+def newest_run_of(dagster_home: str) -> str | None:
+    """The id of an instance's newest run; ``None``: it has none."""
+    with dg.DagsterInstance.from_config(dagster_home) as instance:
+        return next((record.dagster_run.run_id for record in instance.get_run_records(limit=1)), None)
 
 
 def has_ended(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -33,11 +33,15 @@ class Credentials:
         headers: for the server.
         proxy_authorization: for the proxy; "" for none.
         secrets: of both; masked in the answer.
+        sent: settings that a credential for the server came from, each as ``NAME=file``; empty: none is sent.
+        sent_to_proxy: the same for the proxy.
     """
 
     headers: Mapping[str, str] = field(repr=False)
     proxy_authorization: str = field(repr=False)
     secrets: Secrets
+    sent: tuple[str, ...] = ()
+    sent_to_proxy: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,10 @@ class Access:
         """
         headers: dict[str, str] = {}
         secrets: list[Secret] = []
+        has_credential = False
         if self.headers_file is not None:
             headers = read_headers(self.headers_file)
+            has_credential = any(_CREDENTIAL.search(name) for name in headers)
             for name, value in headers.items():
                 secrets += _secrets_of_header(name, value)
         if self.tenant:
@@ -99,7 +105,14 @@ class Access:
             password = read_password(self.proxy_password_file, "PROMETHEUS_PROXY_PASSWORD_FILE")
             proxy_authorization = f"Basic {basic_credentials(self.proxy_user, password)}"
             secrets += secrets_of_basic(self.proxy_user, password)
-        return Credentials(headers, proxy_authorization, Secrets(secrets))
+        sent = self._named(
+            PROMETHEUS_TOKEN_FILE=self.token_file,
+            PROMETHEUS_PASSWORD_FILE=self.password_file,
+            PROMETHEUS_HEADERS_FILE=self.headers_file if has_credential else None,
+            PROMETHEUS_CERT_FILE=self.cert_file,
+        )
+        to_proxy = self._named(PROMETHEUS_PROXY_PASSWORD_FILE=self.proxy_password_file)
+        return Credentials(headers, proxy_authorization, Secrets(secrets), sent, to_proxy)
 
     def certificate(self) -> tuple[str, str] | None:
         """The files of the client's certificate and key; ``None`` without one.
@@ -114,6 +127,11 @@ class Access:
         read_secret(key_file, "client key", "PROMETHEUS_KEY_FILE", PrometheusAccessError)
         # Both are named also where they are one file: a key that needs a password would be asked for on the terminal.
         return str(self.cert_file), str(key_file)
+
+    @staticmethod
+    def _named(**files: Path | None) -> tuple[str, ...]:
+        """Settings and the files that they name, of those that are set."""
+        return tuple(f"{setting}={file}" for setting, file in files.items() if file is not None)
 
     def _add(self, headers: dict[str, str], name: str, value: str, setting: str) -> None:
         if name.lower() in map(str.lower, headers):

@@ -16,7 +16,7 @@ from aiops_assets.errors import (
     PrometheusUnreachable,
 )
 from aiops_assets.prometheus.limits import Limit, limit_in
-from aiops_assets.prometheus.transport import Answer
+from aiops_assets.prometheus.transport import PROXY_AUTHENTICATION, Answer
 from aiops_assets.prometheus.wording import one_line, query_note
 
 GATEWAY_STATUSES = (408, 429, 502, 503, 504)
@@ -35,7 +35,7 @@ class Access:
 
     Attributes:
         words: part of the text, in lower case.
-        lacks: ``tenant``, ``namespace``, ``role`` or ``token``.
+        lacks: ``tenant``, ``namespace`` or ``role``.
         cure: what to do about it.
     """
 
@@ -47,7 +47,14 @@ class Access:
 _TENANT = "name the tenant by PROMETHEUS_TENANT, or give the header by PROMETHEUS_HEADERS_FILE"
 _NAMESPACE = "this port answers for one namespace: name it by PROMETHEUS_NAMESPACE"
 _ROLE = "the token's account lacks a role: on OpenShift cluster-monitoring-view, or view of PROMETHEUS_NAMESPACE"
-_NO_ACCESS = "PROMETHEUS_TOKEN_FILE must hold a token that may query metrics"
+_NOTHING_SENT = (
+    "no credential was sent: set PROMETHEUS_TOKEN_FILE, or PROMETHEUS_USER and PROMETHEUS_PASSWORD_FILE, or "
+    "PROMETHEUS_HEADERS_FILE"
+)
+_NOTHING_SENT_TO_PROXY = (
+    "the proxy got no credential: set PROMETHEUS_PROXY_USER and PROMETHEUS_PROXY_PASSWORD_FILE to those of a user who "
+    "may use it"
+)
 
 REFUSALS = (
     Access("no org id", "tenant", _TENANT),  # Cortex, Mimir
@@ -79,7 +86,7 @@ def refusal(answer: Answer, document: dict[str, Any] | None, promql: str) -> Pro
             status=status,
         )
     text = one_line(answer.body if document is None else document.get("error"))
-    if access := _refused_access(status, text):
+    if access := _refused_access(answer, text):
         return access
     if document is not None:
         return _stated_error(answer, document, text, promql)
@@ -97,9 +104,14 @@ def refusal(answer: Answer, document: dict[str, Any] | None, promql: str) -> Pro
     return _no_answer(answer, text, promql)
 
 
-def _refused_access(status: int, text: str) -> PrometheusAccessError | None:
-    """The error of 401, 403, 407, and of 400 where a proxy lacks the namespace or tenant; ``None`` for others."""
-    if status not in (400, 401, 403, 407):
+def _refused_access(answer: Answer, text: str) -> PrometheusAccessError | None:
+    """The error of 401, 403, 407, and of 400 where a proxy lacks the namespace or tenant; ``None`` for others.
+
+    Its fact ``lacks`` is ``tenant``, ``namespace`` or ``role`` where the server's words say so; else ``credential``
+    where none was sent, and ``right`` where one was. Its fact ``sent`` has the settings that it came from.
+    """
+    status = answer.status
+    if status not in (400, 401, 403, PROXY_AUTHENTICATION):
         return None
     words = text.lower()
     known = next((access for access in REFUSALS if access.words in words), None)
@@ -107,9 +119,21 @@ def _refused_access(status: int, text: str) -> PrometheusAccessError | None:
         return None
     text = one_line(_TAGS.sub(" ", text))
     said = f" ({text})" if text else ""
-    cure, lacks = (known.cure, known.lacks) if known else (_NO_ACCESS, "token")
+    if known and (answer.sent or known.lacks != "role"):
+        cure, lacks = known.cure, known.lacks
+    elif answer.sent:
+        whose = " and ".join(answer.sent)
+        cure, lacks = f"the credential of {whose} was sent and refused: it must be one that may query metrics", "right"
+    else:
+        cure = _NOTHING_SENT_TO_PROXY if status == PROXY_AUTHENTICATION else _NOTHING_SENT
+        lacks = "credential"
     return PrometheusAccessError(
-        f"HTTP {status}: access refused{said}; {cure}", code="access_refused", status=status, text=text, lacks=lacks
+        f"HTTP {status}: access refused{said}; {cure}",
+        code="access_refused",
+        status=status,
+        text=text,
+        lacks=lacks,
+        sent=answer.sent,
     )
 
 

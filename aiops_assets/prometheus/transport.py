@@ -37,6 +37,8 @@ MAX_TEXT_BYTES = 1 << 18
 """What is kept of a body that is not JSON: messages quote its beginning."""
 MAX_REASON = 500
 """Characters of what is quoted when there is no answer."""
+PROXY_AUTHENTICATION = 407
+"""HTTP status of a proxy that wants a credential, or another one."""
 Compression = Literal["identity", "gzip"]
 
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (401|403|407)\b")
@@ -50,11 +52,14 @@ class Answer:
         status: HTTP status code.
         headers: by name in lower case.
         body: decoded, and complete if it is JSON; left out of ``repr``, because it may be hundreds of megabytes.
+        sent: settings that the request's credential came from, each as ``NAME=file``, for the one that answered: the
+            proxy at 407, else the server. Empty: none was sent.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    sent: tuple[str, ...] = ()
 
 
 class Transport(Protocol):
@@ -172,7 +177,8 @@ class RequestsTransport:
             body = self._body(response, shown.get("content-encoding", "identity"))
         if not looks_like_json(body):
             body = body[:MAX_TEXT_BYTES]
-        return Answer(response.status_code, shown, mask.masked_body(body))
+        sent = credentials.sent_to_proxy if response.status_code == PROXY_AUTHENTICATION else credentials.sent
+        return Answer(response.status_code, shown, mask.masked_body(body), sent)
 
     @contextmanager
     def _session(self) -> Iterator[DeadlineSession]:

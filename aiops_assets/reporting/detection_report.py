@@ -89,6 +89,12 @@ class DetectionReport(TaskReport[Scored]):
         return figures, score_timelines(frame, titles(record, are_two=old is not None))
 
     @override
+    def shadow_preview(self, frame: pd.DataFrame) -> str:
+        """Figures of both on the rows of the window."""
+        both = compare(frame)
+        return previews.bars(both.challenger.as_metrics(), both.champion.as_metrics() if both.champion else {})
+
+    @override
     def windows(self, kept: Sequence[tuple[ShadowRecord, pd.DataFrame]]) -> ShadowWindows:
         """Average precision and false alarms of both."""
         found = [(record, compare(frame)) for record, frame in kept]

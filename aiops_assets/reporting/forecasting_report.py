@@ -97,6 +97,16 @@ class ForecastingReport(TaskReport[pd.DataFrame]):
         return figures, fan_chart(challenger, ", beside ".join(shown.values()), champion)
 
     @override
+    def shadow_preview(self, frame: pd.DataFrame) -> str:
+        """Errors of both to the seasonal naive's, by horizon: the shorter bar is the better one."""
+        both = forecast_shadow.compare(frame)
+        sides = [
+            {f"error {label}": value for label, value in one.ratios["seasonal_naive"].items()} if one else {}
+            for one in (both.challenger, both.champion)
+        ]
+        return previews.bars(*sides)
+
+    @override
     def windows(self, kept: Sequence[tuple[ShadowRecord, pd.DataFrame]]) -> ShadowWindows:
         """Errors of both to the seasonal naive's and to each other's, and shares inside their intervals."""
         found = [(record, forecast_shadow.compare(frame)) for record, frame in kept]

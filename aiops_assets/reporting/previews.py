@@ -3,7 +3,8 @@
 That is the longest Markdown that the UI shows at once. They show the shape; the picture beside them has axes and words.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from html import escape
 
 import numpy as np
@@ -13,6 +14,8 @@ MAX_CHARACTERS = 999
 COLUMNS, HEIGHT = 60, 28
 """Of a timeline, and the height of its columns, in units of the picture."""
 MAX_FIGURES, MAX_NAME = 5, 14
+MAX_RANKED, MAX_MOVES, MAX_LETTERS = 5, 5, 30
+"""Most entries of a ranking and of a history, and most letters of an entry's name."""
 _ENCODED = str.maketrans({"<": "%3C", ">": "%3E", "#": "%23", "&": "%26", '"': "%22", "\n": " "})
 
 
@@ -58,6 +61,47 @@ def bars(figures: Mapping[str, float], beside: Mapping[str, float]) -> str:
         for y, value, colour in sides:
             drawn += f"<path d='M45 {y + 3}h{75 * abs(value) / highest:.1f}' stroke='{colour}'/>"
     return _markdown(f"<g stroke-width='4' font-size='6'>{drawn}</g>", 2 * COLUMNS, 12 * len(names))
+
+
+def ranking(values: Mapping[str, float], marked: Collection[str] = ()) -> str:
+    """The entries with the highest values, the highest first, with their values; those that are marked are red.
+
+    Bars begin at zero, or at the lowest of all values where one is below zero.
+
+    Returns:
+        Markdown; empty when no value is finite.
+    """
+    finite = {name: value for name, value in values.items() if np.isfinite(value)}
+    if not finite:
+        return ""
+    low, high = min(0.0, *finite.values()), max(finite.values())
+    drawn, names = "", sorted(finite, key=lambda name: (-finite[name], name))[:MAX_RANKED]
+    for row, name in enumerate(names):
+        top, length = 11 * row, 120 * (finite[name] - low) / (high - low or 1.0)
+        colour = "crimson" if name in marked else "steelblue"
+        drawn += f"<text y='{top + 5}'>{escape(name[:MAX_LETTERS])} {finite[name]:.3g}</text>"
+        drawn += f"<path d='M0 {top + 8}h{length:.0f}' stroke='{colour}'/>"
+    return _markdown(f"<g stroke-width='3' font-size='5'>{drawn}</g>", 2 * COLUMNS, 11 * len(names))
+
+
+def history(moves: Sequence[tuple[int, datetime]]) -> str:
+    """The versions that were served, oldest first, each with its first day; the last, which is served, is blue.
+
+    Args:
+        moves: (version, when it became champion), oldest first; the newest ``MAX_MOVES`` are drawn.
+
+    Returns:
+        Markdown; empty without a move.
+    """
+    drawn = ""
+    for column, (version, when) in enumerate(moves[-MAX_MOVES:]):
+        left, is_served = 24 * column, column == len(moves[-MAX_MOVES:]) - 1
+        colour = "steelblue" if is_served else "silver"
+        drawn += f"<path d='M{left} 6h22' stroke='{colour}'/><text x='{left + 11}' y='8'>v{version}</text>"
+        drawn += f"<text x='{left + 11}' y='17'>{when:%y-%m-%d}</text>"
+    if not drawn:
+        return ""
+    return _markdown(f"<g stroke-width='11' font-size='5' text-anchor='middle'>{drawn}</g>", 2 * COLUMNS, 19)
 
 
 def _finite(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -101,6 +101,9 @@ class TaskReport(Protocol[Prediction]):
     def shadow(self, record: ShadowRecord, frame: pd.DataFrame) -> tuple[dict[str, float | None], bytes]:
         """Figures and PNG of a shadow window; no bytes where there is nothing to draw."""
 
+    def shadow_preview(self, frame: pd.DataFrame) -> str:
+        """Markdown of a small picture of a shadow window, the champion in grey; empty for nothing to show."""
+
     def windows(self, kept: Sequence[tuple[ShadowRecord, pd.DataFrame]]) -> ShadowWindows:
         """Shadow windows beside each other, for a table."""
 

@@ -5,7 +5,7 @@ labels of an info metric: as labels of each pod they would start new series with
 ``aiops_anomaly_score * on (cluster, model) group_left (version) aiops_scores_model_info``.
 
 Scores and forecasts whose window ends more than an hour ago are not exposed: only their timestamp is, and
-``aiops_scores_stale 1``.
+``aiops_scores_stale 1``. The same stands for a kind of which no model gave predictions.
 """
 
 import logging
@@ -21,6 +21,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
+from aiops_assets.families.catalog import MODELS
+from aiops_assets.judging.detection.task import DETECTION
+from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.storage.scores import Scores, ScoresRecord, ScoresRun
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 
@@ -31,6 +34,9 @@ five minutes would be seen."""
 HORIZONS = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
 UNITS = {metric.name: metric.unit for metric in FORECAST_METRICS}
 ANOMALIES, FORECASTS = "anomaly", "forecast"
+KINDS = {DETECTION.name: ANOMALIES, FORECASTING.name: FORECASTS}
+"""Name of a task -> kind of what its models predict."""
+KIND_OF = {spec.name: KINDS[spec.family.task.name] for spec in MODELS}
 
 _log = logging.getLogger(__name__)
 Labelled = tuple[list[str], float]
@@ -68,7 +74,7 @@ ABOUT = (
     Described(
         GaugeMetricFamily,
         "aiops_scores_stale",
-        "1: that instant is more than an hour ago, and no values are exposed.",
+        "1: that instant is more than an hour ago, or no model of this kind gave predictions; no values are exposed.",
         _PER_KIND,
     ),
     Described(
@@ -227,6 +233,8 @@ def _about(record: ScoresRecord, now: float) -> Iterable[Metric]:
     for kind, when in _ends(record).items():
         until.add_metric([record.cluster, kind], when.timestamp())
         stale.add_metric([record.cluster, kind], float(_is_stale(when, now)))
+    for kind in sorted(_missing(record)):
+        stale.add_metric([record.cluster, kind], 1.0)
     made.add_metric([record.cluster], record.made_at.timestamp())
     source.add_metric([record.cluster], {"source": record.source})
     for model in record.models:
@@ -251,6 +259,13 @@ def _values(exposed: _Exposed, now: float) -> Iterable[Metric]:
 def _ends(record: ScoresRecord) -> dict[str, datetime]:
     ends = {ANOMALIES: record.scored_until, FORECASTS: record.forecast_from}
     return {kind: when for kind, when in ends.items() if when is not None}
+
+
+def _missing(record: ScoresRecord) -> set[str]:
+    """Kinds that some model of the run should have predicted, and of which the run has nothing."""
+    asked = {KINDS[model.kind] for model in record.models if model.kind in KINDS}
+    asked |= {KIND_OF[name] for name in record.left_out if name in KIND_OF}
+    return asked - set(_ends(record))
 
 
 def _is_stale(when: datetime, now: float) -> bool:

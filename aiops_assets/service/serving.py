@@ -16,6 +16,7 @@ from aiops_assets.errors import SettingsError
 from aiops_assets.families.catalog import MODEL_NAMES, named
 from aiops_assets.service.app import create_app
 from aiops_assets.service.demo import demo_clock, demo_pool
+from aiops_assets.service.drift_exposition import DriftCollector
 from aiops_assets.service.engine import Engine
 from aiops_assets.service.exposition import ScoresCollector
 from aiops_assets.service.histories import LakeHistories
@@ -23,6 +24,7 @@ from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.versions import ChampionSource, MountedSource, VersionSource
 from aiops_assets.settings import Settings
+from aiops_assets.storage.drift import DriftStore
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.scores import Scores
 from aiops_assets.storage.served import ServedModels
@@ -66,6 +68,7 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
     pool = ModelPool(source, specs, instruments, settings.service_poll_seconds, only=bool(model))
     home = open_storage(settings.aiops_home)
     instruments.registry.register(ScoresCollector(Scores(home, settings.cluster)))
+    instruments.registry.register(DriftCollector(DriftStore(home, settings.cluster), settings.cluster))
     histories = LakeHistories(Lake(home, settings.cluster, settings.prometheus_matcher), _now)
     return create_app(settings, pool, instruments, Engine(pool, instruments, _now, histories))
 

@@ -5,7 +5,7 @@ of days of the lake and can be made again at any time: one that is missing or da
 """
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -13,6 +13,9 @@ from aiops_assets.errors import NotFoundError
 from aiops_assets.storage.records import Record
 from aiops_assets.storage.storage import Storage
 from aiops_assets.timeseries.drift_profile import Profile
+
+MAX_AGE = timedelta(hours=3)
+"""A look that is older says nothing about the present: looks come with the scores, once an hour."""
 
 _PROFILE = TypeAdapter(Profile)
 

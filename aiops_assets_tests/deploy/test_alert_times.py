@@ -1,5 +1,6 @@
 """How long an alert's condition holds before it fires: promtool says, in made-up time."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import yaml
 from aiops_assets_tests.deploy.monitored import manifest, promtool, rules
 
 SERVICE = 'aiops_service_info{job="s", instance="i", cluster="c", environment="production"}'
+MADE = 'aiops_scores_made_timestamp_seconds{cluster="c"}'
 CONDITIONS: dict[str, tuple[str, dict[str, str]]] = {
     "AiopsAnomaly": ("10m", {'aiops_anomaly_alert{cluster="c", model="m", pod="p"}': "1x90"}),
     "AiopsPredictedBreach": (
@@ -25,6 +27,7 @@ CONDITIONS: dict[str, tuple[str, dict[str, str]]] = {
         {'aiops_model_info{job="s", instance="i", model="m", source="cached+synthetic"}': "1x90"},
     ),
     "AiopsScoresStale": ("30m", {'aiops_scores_stale{cluster="c", kind="anomaly"}': "1x90"}),
+    "AiopsDrift": ("2h", {'aiops_drift{cluster="c", metric="d"}': "1x150"}),
     "AiopsModelNotReady": ("10m", {'aiops_model_ready{job="s", instance="i", model="m"}': "0x90"}),
 }
 """Alert -> how long its condition has to hold, and series that meet it from the first minute on."""
@@ -35,20 +38,60 @@ CONDITIONS: dict[str, tuple[str, dict[str, str]]] = {
 def test_an_alert_fires_when_its_condition_held_long_enough(name: str, tmp_path: Path) -> None:
     wait, series = CONDITIONS[name]
     minutes = int(pd.Timedelta(wait).total_seconds()) // 60
-    (rule,) = (rule for rule in rules() if rule["alert"] == name)
-    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "aiops", "rules": [rule]}]}))
-    inputs = {SERVICE: "1x90", 'aiops_scores_made_timestamp_seconds{cluster="c"}': "0x90", **series}
     firing = f'count(ALERTS{{alertname="{name}", alertstate="firing"}})'
-    asked = [
+    asked: list[dict[str, object]] = [
         {"expr": firing, "eval_time": f"{minutes - 1}m", "exp_samples": []},
         {"expr": firing, "eval_time": f"{minutes}m", "exp_samples": [{"labels": "{}", "value": 1}]},
     ]
+    evaluate(name, {MADE: "0x90", **series}, asked, tmp_path)
+
+
+STALE = {kind: f'aiops_scores_stale{{cluster="c", kind="{kind}"}}' for kind in ("anomaly", "forecast")}
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize(
+    ("series", "kinds"),
+    [
+        ({STALE["anomaly"]: "1x90", STALE["forecast"]: "0x90", MADE: "0x90"}, ["anomaly"]),
+        ({STALE["anomaly"]: "0x90", STALE["forecast"]: "1x90", MADE: "0x90"}, ["forecast"]),
+        ({STALE["anomaly"]: "1x90", STALE["forecast"]: "1x90", MADE: "0x90"}, ["anomaly", "forecast"]),
+        ({STALE["anomaly"]: "0x90", MADE: "0x90"}, []),
+        ({}, [""]),
+    ],
+)
+def test_stale_scores_fire_for_each_kind_that_is_missing(
+    series: dict[str, str], kinds: list[str], tmp_path: Path
+) -> None:
+    found = 'count by (kind) (ALERTS{alertname="AiopsScoresStale", alertstate="firing"})'
+    expected = [{"labels": f'{{kind="{kind}"}}' if kind else "{}", "value": 1} for kind in kinds]
+    asked = [{"expr": found, "eval_time": "30m", "exp_samples": expected}]
+    evaluate("AiopsScoresStale", series, asked, tmp_path)
+
+
+@pytest.mark.needs("prometheus")
+def test_drift_fires_for_the_metrics_that_drifted_in_two_looks(tmp_path: Path) -> None:
+    series = {
+        'aiops_drift{cluster="c", metric="stays"}': "1x150",
+        'aiops_drift{cluster="c", metric="calm"}': "0x150",
+        'aiops_drift{cluster="c", metric="one_look"}': "1x59 0x90",
+    }
+    found = 'count by (metric, severity) (ALERTS{alertname="AiopsDrift", alertstate="firing"})'
+    expected = [{"labels": '{metric="stays", severity="info"}', "value": 1}]
+    evaluate("AiopsDrift", series, [{"expr": found, "eval_time": "130m", "exp_samples": expected}], tmp_path)
+
+
+def evaluate(name: str, series: dict[str, str], asked: Sequence[Mapping[str, object]], folder: Path) -> None:
+    """Let promtool run one alert's rule on series of a service in production."""
+    (rule,) = (rule for rule in rules() if rule["alert"] == name)
+    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "aiops", "rules": [rule]}]}))
+    inputs = {SERVICE: "1x90", **series}
     test = {
         "interval": "1m",
         "input_series": [{"series": one, "values": values} for one, values in inputs.items()],
-        "promql_expr_test": asked,
+        "promql_expr_test": [dict(one) for one in asked],
     }
-    file = tmp_path / "unit.yml"
+    file = folder / "unit.yml"
     file.write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [test]}))
     promtool("test", "rules", str(file))
 

@@ -12,8 +12,10 @@ from typing import Any
 import jsonschema
 import pytest
 import requests
+from fastapi.testclient import TestClient
 
-from aiops_assets.settings import PROJECT_ROOT
+from aiops_assets.service.serving import app_of
+from aiops_assets.settings import PROJECT_ROOT, load_settings
 from aiops_assets_tests.deploy.custom_resources import validator_of
 from aiops_assets_tests.deploy.monitored import (
     BROKEN,
@@ -51,6 +53,7 @@ PHASES = {
         alert("AiopsFallbackInProduction", cluster=SICK, source="cached"),
         alert("AiopsAnomaly", **MODEL, pod="cart-1"),
         alert("AiopsPredictedBreach", cluster=SICK, metric="memory_usage", horizon="1h"),
+        alert("AiopsDrift", cluster=SICK, metric="memory_usage"),
     },
 }
 SERVERS = ("honoured", "overridden")
@@ -78,6 +81,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     fresh, old = timedelta(), timedelta(hours=2)
     calm = Home(folder / CALM, CALM).serve(timedelta(days=13), 0.91, "prometheus+synthetic")
     calm.put(scores_run(CALM, fresh, [0.95, 0.5], False, "prometheus"))
+    calm.drift(memory_usage=False)
     sick = Home(folder / SICK, SICK).serve(timedelta(days=15), 0.89, "synthetic").serve_broken()
     with ExitStack() as stack:
         both = f"{DETECTOR},{BROKEN}"
@@ -91,6 +95,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             if phase == "old scores":
                 sick.put(scores_run(SICK, old, [0.95, 0.97], True, "cached"))
             if phase == "bad scores":
+                sick.drift(memory_usage=True, cpu_usage=False)
                 sick.put(scores_run(SICK, fresh, [0.95, 0.97], True, "cached"))
             for name, server in servers.items():
                 fired[phase, name] = server.wait_for(expected, services)
@@ -130,7 +135,23 @@ def test_each_alert_names_its_page_of_the_runbook() -> None:
         page = f"docs/runbook/{'-'.join(re.findall('[A-Z][a-z]+', rule['alert'])).lower()}.md"
         assert rule["annotations"]["description"].endswith(f" Runbook: {page}.")
         assert (PROJECT_ROOT / page).is_file()
-        assert rule["labels"]["severity"] in ("warning", "critical")
+        assert rule["labels"]["severity"] in ("info", "warning", "critical")
+
+
+def test_the_request_that_the_alert_on_a_pod_recommends_judges_its_metrics() -> None:
+    """The same as the runbook's, for one metric."""
+    (rule,) = (rule for rule in rules() if rule["alert"] == "AiopsAnomaly")
+    text = rule["annotations"]["description"].replace("{{ $labels.pod }}", "cart-7d9")
+    page = (PROJECT_ROOT / "docs" / "runbook" / "aiops-anomaly.md").read_text()
+    bodies = [json.loads(found) for found in re.findall(r'\{"metrics".*?\}\}', text)]
+    bodies += [json.loads(found) for found in re.findall(r"anomaly/detect -d '([^']*)'", page)]
+    assert len(bodies) == 2
+    with TestClient(app_of(load_settings({}), demo=True)) as client:
+        for body in bodies:
+            answer = client.post("/api/v1/anomaly/detect", json=body).json()
+            assert answer["summary"]["total"] == len(body["metrics"]) > 0
+            assert answer["judged_by"]
+            assert client.post("/api/v1/anomaly/detect", json={**body, "metrics": []}).json()["judged_by"] == []
 
 
 def panels() -> list[dict[str, Any]]:

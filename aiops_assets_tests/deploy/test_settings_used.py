@@ -2,15 +2,20 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from aiops_assets.errors import SettingsError
+from aiops_assets.service.serving import app_of
 from aiops_assets.settings import PROJECT_ROOT, Settings, load_settings
-from aiops_assets_tests.deploy.overlays import ENVIRONMENTS, named, render
+from aiops_assets_tests.deploy.overlays import ENVIRONMENTS, everything, named, render
 
 DEPLOY = PROJECT_ROOT / "deploy"
-OURS = {name.upper() for name in Settings.model_fields}
+OURS_BY_FIELD = {name: name.upper() for name in Settings.model_fields}
+OURS = set(OURS_BY_FIELD.values())
+SERVE = ["aiops", "serve"]
 VARIABLE = re.compile(r"(?<![\w-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?![\w-])")
 FOREIGN = re.compile("(AWS|DAGSTER|GIT|MLFLOW|NUMBA|OMP|PG|PIP|POSTGRES|PYTHON|TORCH|TORCHINDUCTOR)_[A-Z0-9_]+")
 """Variables of programs that are not ours."""
@@ -134,3 +139,54 @@ def test_production_without_a_server_is_refused() -> None:
     settings = load_settings({**settings_of("production"), "PROMETHEUS_URL": ""})
     with pytest.raises(SettingsError, match="needs PROMETHEUS_URL"):
         _ = settings.mode
+
+
+@pytest.fixture
+def read_by_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The settings that the service reads when it starts."""
+    read: set[str] = set()
+
+    def spy(self: Settings, name: str) -> object:
+        if name in OURS_BY_FIELD:
+            read.add(OURS_BY_FIELD[name])
+        return object.__getattribute__(self, name)
+
+    settings = load_settings({"AIOPS_HOME": str(tmp_path), "MODEL_ROOT": str(tmp_path / "models")})
+    monkeypatch.setattr(Settings, "__getattribute__", spy)
+    app_of(settings)
+    assert {"CLUSTER", "MODEL_ROOT", "PROMETHEUS_MATCHER"} <= read
+    return read
+
+
+def serving_containers(environment: str) -> list[dict[str, Any]]:
+    """Containers that run `aiops serve`, of the Deployment and of KServe's runtimes."""
+    found: list[dict[str, Any]] = []
+    for one in everything(environment):
+        if one["kind"] in ("Deployment", "ServingRuntime", "ClusterServingRuntime"):
+            spec = one["spec"]["template"]["spec"] if one["kind"] == "Deployment" else one["spec"]
+            found += [container for container in spec["containers"] if container.get("args", [])[:2] == SERVE]
+    return found
+
+
+@pytest.mark.needs("npm")
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_service_has_the_settings_of_the_runs(environment: str, read_by_service: set[str]) -> None:
+    values = yaml.safe_load((DEPLOY / "dagster" / "values.yaml").read_text())
+    (runs,) = values["dagster-user-deployments"]["deployments"]
+    assert [one["name"] for one in runs["envConfigMaps"]] == ["aiops-settings"]
+    containers = serving_containers(environment)
+    assert len(containers) > 1
+    for container in containers:
+        assert {"configMapRef": {"name": "aiops-settings"}} in container["envFrom"]
+        # A predictor has its champion's record at another place.
+        assert {one["name"] for one in container.get("env", ())} & read_by_service <= {"MODEL_ROOT"}
+
+
+def test_the_service_of_compose_has_the_settings_of_the_runs(read_by_service: set[str]) -> None:
+    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
+    runs, service = (services[name]["environment"] for name in ("code-server", "service"))
+    assert {name: value for name, value in runs.items() if name in read_by_service} == {
+        name: value for name, value in service.items() if name in read_by_service
+    }
+    # What is not read now may be by the next release.
+    assert set(runs) & OURS - set(service) == {"MLFLOW_TRACKING_URI"}

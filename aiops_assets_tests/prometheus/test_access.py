@@ -67,6 +67,29 @@ def test_a_request_carries_what_its_files_hold_now(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("files", "sent"),
+    [
+        ({}, ()),
+        ({"headers_file": "X-Cluster: a"}, ()),
+        ({"headers_file": "X-Cluster: a\nX-Api-Key: very-secret"}, ("PROMETHEUS_HEADERS_FILE",)),
+        ({"token_file": "very-secret", "headers_file": "X-Cluster: a"}, ("PROMETHEUS_TOKEN_FILE",)),
+        ({"password_file": "very-secret"}, ("PROMETHEUS_PASSWORD_FILE",)),
+    ],
+)
+def test_settings_of_the_credential_that_is_sent_are_known(
+    tmp_path: Path, files: dict[str, str], sent: tuple[str, ...]
+) -> None:
+    paths = written(tmp_path, **files)
+    credentials = Access(
+        user="me", tenant="team-a", proxy_password_file=paths.get("password_file"), **paths
+    ).credentials()
+    named = dict(one.split("=", 1) for one in credentials.sent)
+    assert tuple(named) == sent
+    assert set(named.values()) <= {str(path) for path in paths.values()}
+    assert bool(credentials.sent_to_proxy) == ("password_file" in files)
+
+
+@pytest.mark.parametrize(
     ("settings", "header"),
     [
         ({"tenant": "team-b", "headers_file": "x-scope-orgid: team-a"}, "X-Scope-OrgID"),

@@ -120,6 +120,7 @@ def ask(client: PrometheusClient, answer: Answer) -> object:
 # Access
 
 RBAC = b"Forbidden (user=system:serviceaccount:aiops:aiops, verb=get, resource=prometheuses, subresource=api)\n"
+SENT = ("PROMETHEUS_TOKEN_FILE=/run/token",)
 
 
 @pytest.mark.parametrize(
@@ -127,27 +128,40 @@ RBAC = b"Forbidden (user=system:serviceaccount:aiops:aiops, verb=get, resource=p
     [
         (Answer(401, {}, b"no org id\n"), "tenant"),
         (Answer(400, {}, b"no org id"), "tenant"),
-        (Answer(403, {}, RBAC), "role"),
-        (Answer(403, {}, b'prometheuses.monitoring "api" is forbidden: User "x" cannot get resource "pods"'), "role"),
+        (Answer(403, {}, RBAC, SENT), "role"),
+        (
+            Answer(403, {}, b'prometheuses.monitoring "api" is forbidden: User "x" cannot get resource "pods"', SENT),
+            "role",
+        ),
+        (Answer(403, {}, b'User "system:anonymous" cannot get resource "prometheuses"'), "credential"),
         (Answer(400, {}, b"Bad Request. The request or configuration is malformed.\n"), "namespace"),
         (
             refusal(400, "prom-label-proxy", 'The "namespace" query parameter must be provided.'),
             "namespace",
         ),
-        (Answer(401, {}, b"Unauthorized\n"), "token"),
-        (Answer(403, {}, b""), "token"),
-        (Answer(407, {}, b"<html><body><h1>Proxy says no</h1></body></html>"), "token"),
-        (refusal(403, "forbidden", "your key is too old"), "token"),
+        (Answer(401, {}, b"Unauthorized\n"), "credential"),
+        (Answer(403, {}, b""), "credential"),
+        (Answer(407, {}, b"<html><body><h1>Proxy says no</h1></body></html>"), "credential"),
+        (refusal(403, "forbidden", "your key is needed"), "credential"),
+        (Answer(401, {}, b"Unauthorized\n", SENT), "right"),
+        (Answer(407, {}, b"", ("PROMETHEUS_PROXY_PASSWORD_FILE=/p",)), "right"),
     ],
     ids=lambda value: str(value),
 )
 def test_refused_access_is_reported_in_the_servers_words(answer: Answer, lacks: str) -> None:
-    with raises(PrometheusAccessError, "access_refused", status=answer.status, lacks=lacks) as caught:
+    facts = {"status": answer.status, "lacks": lacks, "sent": answer.sent}
+    with raises(PrometheusAccessError, "access_refused", **facts) as caught:
         client_of(answer).probe()
     assert caught.value.facts["text"] in str(caught.value)
     assert "<" not in str(caught.value)
-    words = {"tenant": "PROMETHEUS_TENANT", "namespace": "PROMETHEUS_NAMESPACE", "token": "PROMETHEUS_TOKEN_FILE"}
-    assert words.get(lacks, "cluster-monitoring-view") in str(caught.value)
+    cures = {
+        "tenant": "PROMETHEUS_TENANT",
+        "namespace": "PROMETHEUS_NAMESPACE",
+        "role": "cluster-monitoring-view",
+        "credential": "PROMETHEUS_PROXY_USER" if answer.status == 407 else "PROMETHEUS_TOKEN_FILE",
+        "right": " and ".join(answer.sent),
+    }
+    assert cures[lacks] in str(caught.value)
 
 
 def test_long_words_of_a_refusal_are_cut_and_printable() -> None:

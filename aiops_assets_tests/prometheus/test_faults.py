@@ -195,10 +195,13 @@ def test_a_token_that_is_refused_is_not_shown(prometheus_url: str, tmp_path: Pat
     token = tmp_path / "token"
     token.write_text("very-secret")
     with faulty(prometheus_url, always(Reply(401, body=b"no: Bearer very-secret"))) as server:
-        with raises(PrometheusAccessError, "access_refused", status=401) as caught:
+        facts = {"status": 401, "lacks": "right", "sent": (f"PROMETHEUS_TOKEN_FILE={token}",)}
+        with raises(PrometheusAccessError, "access_refused", **facts) as caught:
             fetch(server, token_file=token)
         assert "very-secret" not in str(caught.value)
         assert len(server.requests) == 1
+        with raises(PrometheusAccessError, "access_refused", status=401, lacks="credential", sent=()):
+            fetch(server)
 
 
 def test_a_query_without_series_is_a_frame_without_columns(prometheus_url: str) -> None:

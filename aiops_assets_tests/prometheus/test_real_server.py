@@ -90,7 +90,7 @@ def test_a_catalogue_query_covers_the_grid_within_its_bounds(cluster: Cluster, m
     elif metric.per == "node":
         assert list(frame.columns) == names("instance", ("node-0", "node-1", "node-2"))
     else:
-        assert list(frame.columns) == names("pod", cluster.series.pods)
+        assert list(frame.columns) == [series_name({"namespace": "demo", "pod": pod}) for pod in cluster.series.pods]
     values = frame.to_numpy()
     assert not np.isnan(values).any()
     assert values.min() >= metric.lower

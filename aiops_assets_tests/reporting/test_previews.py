@@ -2,12 +2,25 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+from datetime import UTC, datetime
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 
-from aiops_assets.reporting.previews import COLUMNS, HEIGHT, MAX_CHARACTERS, MAX_FIGURES, bars, in_order, timeline
+from aiops_assets.reporting.previews import (
+    COLUMNS,
+    HEIGHT,
+    MAX_CHARACTERS,
+    MAX_FIGURES,
+    MAX_MOVES,
+    MAX_RANKED,
+    bars,
+    history,
+    in_order,
+    ranking,
+    timeline,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -56,6 +69,43 @@ def test_many_figures_with_long_names_are_shown_at_once_too() -> None:
     assert len(shown) <= MAX_CHARACTERS
     assert len(list(drawing(shown).iter("{http://www.w3.org/2000/svg}text"))) == MAX_FIGURES
     assert bars({}, {}) == bars({"a": float("nan")}, {}) == ""
+
+
+def texts(markdown: str) -> list[str]:
+    return [one.text or "" for one in drawing(markdown).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def widths(markdown: str) -> list[tuple[str | None, float]]:
+    """(colour, length) of each horizontal bar."""
+    paths = [one for one in drawing(markdown).iter() if one.get("d")]
+    return [(one.get("stroke"), float(re.findall(r"h([\d.]+)", one.get("d") or "")[0])) for one in paths]
+
+
+def test_a_ranking_has_the_highest_first_and_marks() -> None:
+    shown = ranking({"calm": 0.2, "hot": 0.8, "unknown": float("nan"), "warm": 0.4}, {"hot"})
+    assert texts(shown) == ["hot 0.8", "warm 0.4", "calm 0.2"]
+    assert widths(shown) == [("crimson", 120), ("steelblue", 60), ("steelblue", 30)]
+    assert widths(ranking({"a": -3.0, "b": 1.0})) == [("steelblue", 120), ("steelblue", 0)]
+    assert ranking({}) == ranking({"a": float("inf")}) == ""
+
+
+def test_a_history_ends_with_what_is_served() -> None:
+    moves = [(version, datetime(2026, 11, version, tzinfo=UTC)) for version in range(1, MAX_MOVES + 3)]
+    assert texts(history(moves)) == [
+        text for version in range(3, MAX_MOVES + 3) for text in (f"v{version}", f"26-11-0{version}")
+    ]
+    assert [colour for colour, _ in widths(history(moves))] == ["silver"] * (MAX_MOVES - 1) + ["steelblue"]
+    assert texts(history(moves[:1])) == ["v1", "26-11-01"]
+    assert history([]) == ""
+
+
+def test_long_rankings_and_histories_are_shown_at_once_too() -> None:
+    named = {f"a<namespace>&with/a-pod-of-a-long-name-{i}": 1e-9 * i for i in range(9)}
+    shown = ranking(named, set(named))
+    assert len(shown) <= MAX_CHARACTERS
+    assert len(texts(shown)) == MAX_RANKED
+    when = datetime(2026, 11, 1, tzinfo=UTC)
+    assert len(history([(100_000 + i, when) for i in range(9)])) <= MAX_CHARACTERS
 
 
 def test_rows_come_in_order_of_time() -> None:

@@ -142,6 +142,7 @@ def test_a_run_in_which_nobody_answered_shows_who_did_not(store: Scores) -> None
         "aiops_scores_made_timestamp_seconds",
         "aiops_scores_source_info",
         "aiops_scores_model_left_out",
+        "aiops_scores_stale",
     }
 
 
@@ -151,6 +152,31 @@ def test_two_pods_of_one_name_are_two_gauges(store: Scores) -> None:
     found = Scraped(store).samples()
     scores = {dict(labels)["namespace"]: value for (name, labels), value in found.items() if name == SCORE}
     assert scores == {"shop": 0.25, "blog": -0.5}
+
+
+@pytest.mark.parametrize(
+    ("left_out", "asked", "stale"),
+    [
+        (("anomaly-detector", "lstm-predictor"), "forecaster", {"anomaly": 1, "forecast": 0}),
+        (("arima-predictor",), "detector", {"anomaly": 0, "forecast": 1}),
+        # MODELS has detectors alone, and they gave scores.
+        (("lstm-predictor",), "detector", {"anomaly": 0}),
+        # A model of a package that the service does not have.
+        (("another-packages-model",), "detector", {"anomaly": 0}),
+    ],
+)
+def test_a_kind_that_no_model_predicted_is_stale(
+    store: Scores, left_out: tuple[str, ...], asked: str, stale: dict[str, float]
+) -> None:
+    plain = run()
+    empty = {"scored_until": None} if asked == "forecaster" else {"forecast_from": None}
+    models = tuple(model.model_copy(update={"kind": asked}) for model in plain.record.models)
+    given = {"left_out": dict.fromkeys(left_out, "why"), "models": models, **empty}
+    store.put(ScoresRun(plain.record.model_copy(update=given), plain.scores, plain.forecasts))
+    found = {
+        dict(labels)["kind"]: v for (name, labels), v in Scraped(store).samples().items() if name.endswith("_stale")
+    }
+    assert found == stale
 
 
 def test_a_newer_run_takes_the_place_and_is_read_once(store: Scores, monkeypatch: pytest.MonkeyPatch) -> None:

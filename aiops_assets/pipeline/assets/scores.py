@@ -13,11 +13,11 @@ from aiops_assets.judging.forecasting.holdout import frame_of
 from aiops_assets.pipeline.assets.raw_metrics import RAW_METRICS
 from aiops_assets.pipeline.drift_checks import drift_result, drift_spec
 from aiops_assets.pipeline.keys import OWNER, SCORES_GROUP, SERVED, key_of
-from aiops_assets.pipeline.metadata import picture, table_schema
+from aiops_assets.pipeline.metadata import picture, preview, table_schema
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import PrometheusResource, StoresResource
 from aiops_assets.registry.scoring import NOTHING_SERVED, ChampionPredictions, predict_newest
-from aiops_assets.reporting import plots
+from aiops_assets.reporting import plots, previews
 from aiops_assets.reporting.forecast_pictures import probe_chart
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import Lake
@@ -113,6 +113,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
                 "left_out": dg.MetadataValue.json(record.left_out),
                 "pods_version": record.pods_version,
                 "cluster_version": record.cluster_version,
+                **preview(_preview(predictions)),
                 **({"plot": picture(plot)} if plot else {}),
             },
             check_results=[
@@ -150,6 +151,19 @@ def _check(name: str, problems: Sequence[str]) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         description="; ".join(problems) or None,
     )
+
+
+def _preview(predictions: ChampionPredictions) -> str:
+    """The pods with the highest scores of the newest hour, by the first detector; without one, the first forecast."""
+    scores = predictions.run.scores
+    if scores.empty:
+        forecasts = predictions.run.forecasts
+        first = forecasts[forecasts["model_name"] == forecasts["model_name"].min()]
+        return previews.timeline(first.loc[first["metric_name"] == first["metric_name"].min(), "value"])
+    # Scales of models differ.
+    first = scores[scores["model_name"] == scores["model_name"].iloc[0]]
+    pods = first.groupby("pod")
+    return previews.ranking(pods["anomaly_score"].max().to_dict(), set(first.loc[first["is_anomaly"], "pod"]))
 
 
 def _plot(predictions: ChampionPredictions) -> bytes:

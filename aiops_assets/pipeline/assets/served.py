@@ -4,11 +4,12 @@ import dagster as dg
 
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.pipeline.keys import EVALUATION, OWNER, SERVED, group_of, handed_over, key_of, tags_of
-from aiops_assets.pipeline.metadata import picture
+from aiops_assets.pipeline.metadata import picture, preview
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource, TrackingResource
 from aiops_assets.registry import champions
 from aiops_assets.registry.version import version_of
+from aiops_assets.reporting import previews
 from aiops_assets.reporting.reports import report_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import DecisionRef
@@ -63,6 +64,7 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
         retired = champions.retire(models, name, settings.keep_versions)
         if retired:
             context.log.info(f"{name}: removed versions {retired}, KEEP_VERSIONS={settings.keep_versions}")
+        moves = (*reversed(record.history), champion)
         answer, plot = report_of(spec).probe(probe, spec.family.threshold)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(champion.manifest_sha256[:32]),
@@ -76,6 +78,7 @@ def served_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "data_version": champion.data_version,
                 **answer,
                 **found,
+                **preview(previews.history([(move.version, move.when) for move in moves])),
                 "plot": picture(plot),
                 "local_link": models.locate(name) + f"/{CURRENT}",
             },

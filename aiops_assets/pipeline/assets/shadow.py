@@ -5,7 +5,7 @@ import dagster as dg
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.pipeline.assets.training_sets import training_set_key
 from aiops_assets.pipeline.keys import EVALUATION, OWNER, SHADOW, group_of, handed_over, key_of, tags_of
-from aiops_assets.pipeline.metadata import picture
+from aiops_assets.pipeline.metadata import picture, preview
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource
 from aiops_assets.registry.shadowing import score_window, window_record
@@ -69,6 +69,7 @@ def shadow_asset(spec: ModelSpec) -> dg.AssetsDefinition:
                 "dagster/uri": kept.locate(spec.name, record.file_name),
                 "rows": len(scores),
                 **{name: value for name, value in figures.items() if value is not None},
+                **preview(report_of(spec).shadow_preview(scores)),
                 **({"plot": picture(plot)} if plot else {}),
             },
         )

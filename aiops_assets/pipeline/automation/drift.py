@@ -14,14 +14,12 @@ from aiops_assets.pipeline.automation.jobs import (
 )
 from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.settings import Settings
-from aiops_assets.storage.drift import DriftReport
+from aiops_assets.storage.drift import MAX_AGE, DriftReport
 
 REASON = "aiops/reason"
 """Tag of a run: why it was requested."""
 EPISODE = "aiops/drift"
 """Tag of a run, and the sensor's cursor: which drift of which champions it was requested for."""
-OLD = timedelta(hours=3)
-"""A look that is older says nothing about the present: looks come with the scores, once an hour."""
 
 
 def drift_automation(settings: Settings, current: Callable[[], Settings]) -> dg.Definitions:
@@ -65,7 +63,7 @@ def drift_request(settings: Settings, instance: dg.DagsterInstance, done: str | 
     report = stores_of(settings).drift().newest()
     if report is None:
         return dg.SkipReason("no look at drift yet: the job score looks once an hour")
-    if at - report.when > OLD:
+    if at - report.when > MAX_AGE:
         return dg.SkipReason(f"the newest look is of {report.when:%Y-%m-%d %H:%M} UTC: is the job score running?")
     if report.since is None:
         return dg.SkipReason(f"no drift: {len(report.metrics)} metrics are as the champions were trained on them")
