@@ -30,6 +30,7 @@ from aiops_assets.storage.day_info import DayInfo
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.records import SyntheticRecipe, TrainingSetRecord
 from aiops_assets.storage.training_sets import TrainingSets
+from aiops_assets.storage.workloads import Workloads
 from aiops_assets.timeseries.catalog import MetricSpec
 from aiops_assets.timeseries.schema import DIGEST_BYTES
 from aiops_assets.views.catalog import View
@@ -134,7 +135,7 @@ def metrics_read(view: View) -> tuple[MetricSpec, ...]:
 
 
 def _days_of(request: Request, lake: Lake, now: datetime) -> dict[str, str] | None:
-    """Metric, query and day -> digest of its file, empty where there is none; ``None``: in doubt."""
+    """Metric, query and day -> digest of its file, empty where there is none; and pod -> workload. ``None``: in doubt."""
     settings, view = request.settings, request.view
     outcome = lake.last_fetch()
     if settings.end > now or outcome is None or not outcome.reached:
@@ -142,10 +143,12 @@ def _days_of(request: Request, lake: Lake, now: datetime) -> dict[str, str] | No
     found: dict[str, str] = {}
     infos: dict[date, list[DayInfo]] = {day: [] for day in request.days}
     for metric in metrics_read(view):
+        stored = lake.stored(metric)
         for day in request.days:
-            name = f"{metric.name} {lake.query_of(metric)} {day}"
+            asked = stored.get(day, metric)
+            name = f"{metric.name} {lake.query_of(asked)} {day}"
             try:
-                info, found[name] = lake.fingerprint(metric, day)
+                info, found[name] = lake.fingerprint(asked, day)
             except NotFoundError:
                 found[name] = ""
                 continue
@@ -156,7 +159,7 @@ def _days_of(request: Request, lake: Lake, now: datetime) -> dict[str, str] | No
     closed = {day for day, of_day in infos.items() if of_day and all(info.closed for info in of_day)}
     require_one_cluster(lake, [info.cluster_id for of_day in infos.values() for info in of_day])
     require_fetched(settings, outcome, request.days, closed)
-    return found
+    return found | Workloads(lake.storage, lake.cluster).of(request.days)
 
 
 @cache

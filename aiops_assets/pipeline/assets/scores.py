@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 import numpy as np
+import pandas as pd
 
 from aiops_assets.datasets.newest import SCORED, NewestWindow, fetch_newest, generated_window, stored_window
 from aiops_assets.errors import PrometheusUnreachable
@@ -21,6 +22,7 @@ from aiops_assets.reporting import plots, previews
 from aiops_assets.reporting.forecast_pictures import probe_chart
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import Lake
+from aiops_assets.timeseries.pod_identity import pod_text
 from aiops_assets.timeseries.schema import combined_digest
 
 SCORES = dg.AssetKey("scores")
@@ -162,8 +164,9 @@ def _preview(predictions: ChampionPredictions) -> str:
         return previews.timeline(first.loc[first["metric_name"] == first["metric_name"].min(), "value"])
     # Scales of models differ.
     first = scores[scores["model_name"] == scores["model_name"].iloc[0]]
-    pods = first.groupby("pod")
-    return previews.ranking(pods["anomaly_score"].max().to_dict(), set(first.loc[first["is_anomaly"], "pod"]))
+    pods = pd.Series(list(map(pod_text, first["namespace"], first["pod"])), first.index, dtype=str)
+    highest = first["anomaly_score"].groupby(pods).max()
+    return previews.ranking(highest.to_dict(), set(pods[first["is_anomaly"]]))
 
 
 def _plot(predictions: ChampionPredictions) -> bytes:
