@@ -135,7 +135,7 @@ def metrics_read(view: View) -> tuple[MetricSpec, ...]:
 
 
 def _days_of(request: Request, lake: Lake, now: datetime) -> dict[str, str] | None:
-    """Metric, query and day -> digest of its file, empty where there is none; and pod -> workload. ``None``: in doubt."""
+    """Metric, query and day -> digest of its file, empty where there is none; pod -> workload. ``None``: in doubt."""
     settings, view = request.settings, request.view
     outcome = lake.last_fetch()
     if settings.end > now or outcome is None or not outcome.reached:

@@ -21,6 +21,7 @@ from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import FetchOutcome, Lake
 from aiops_assets.storage.training_sets import TrainingSets
+from aiops_assets.storage.workloads import Workloads
 from aiops_assets.synthetic.cluster import generate_cluster
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, NODE_CPU, MetricSpec
 from aiops_assets.views.catalog import CLUSTER_METRICS_VIEW, POD_FEATURES, POD_SERIES, VIEWS
@@ -167,6 +168,13 @@ def _change_a_sample(lake: Lake, metric: MetricSpec, day: date) -> None:
     lake.upsert_day(metric, day, wide, fetched=NOW, fetched_until=info.requested_until, closed=True)
 
 
+def test_another_workload_is_another_input(home: Path, lake: Lake) -> None:
+    request = _request(home)
+    before = inputs_of(request, lake, NOW)
+    Workloads(lake.storage, lake.cluster).add(WINDOW[0], {"shop/cart-1": "StatefulSet/cart"}, closed=True)
+    assert inputs_of(request, lake, NOW) not in (before, "")
+
+
 @pytest.mark.parametrize("day", WINDOW, ids=str)
 @pytest.mark.parametrize("metric", ENGINE_METRICS, ids=lambda metric: metric.name)
 def test_another_sample_is_another_input(home: Path, lake: Lake, metric: MetricSpec, day: date) -> None:
@@ -232,7 +240,7 @@ def test_a_build_reads_no_day_that_its_inputs_leave_out(
     training_set(request.view, request.settings, RECIPE, "", lake, WINDOW, NOW)
     assert read
     assert read <= known
-    assert len(known) == len(metrics_read(VIEWS[view])) * DAYS + 1
+    assert len(known) == (len(metrics_read(VIEWS[view])) + 1) * DAYS + 1  # workloads, and the last fetch
 
 
 def test_other_code_is_another_input(home: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

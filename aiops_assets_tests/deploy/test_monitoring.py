@@ -141,7 +141,7 @@ def test_each_alert_names_its_page_of_the_runbook() -> None:
 def test_the_request_that_the_alert_on_a_pod_recommends_judges_its_metrics() -> None:
     """The same as the runbook's, for one metric."""
     (rule,) = (rule for rule in rules() if rule["alert"] == "AiopsAnomaly")
-    text = rule["annotations"]["description"].replace("{{ $labels.pod }}", "cart-7d9")
+    text = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"\1", rule["annotations"]["description"])
     page = (PROJECT_ROOT / "docs" / "runbook" / "aiops-anomaly.md").read_text()
     bodies = [json.loads(found) for found in re.findall(r'\{"metrics".*?\}\}', text)]
     bodies += [json.loads(found) for found in re.findall(r"anomaly/detect -d '([^']*)'", page)]
