@@ -229,10 +229,11 @@ def _newest_days(lake: Lake, first: MetricSpec, metrics: Sequence[MetricSpec], n
 
 def _living_pods(lake: Lake, window: Window, now: datetime) -> set[str]:
     """Pods with CPU time within the newest hour in which any pod has some."""
-    days = [date.fromisoformat(day.day) for day in window.found if POD_CPU.name in day.metrics]
-    if not days:
+    asked = window.asked[POD_CPU.name]
+    if not asked:
         return set()
-    wide = lake.read_day(lake.stored(POD_CPU)[days[-1]], days[-1])[0]
+    last = max(asked)
+    wide = lake.read_day(asked[last], last)[0]
     wide = wide[wide.index <= pd.Timestamp(now)]
     if wide.empty:
         return set()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
@@ -44,6 +44,7 @@ class Window:
         pod_minutes: pod -> number of minutes with CPU time; empty if that metric was not requested.
         minutes_of: other pod metric -> pod -> number of minutes with a sample; pods without any are left out.
         names: all pods of the window.
+        asked: metric -> its days that can be read, each with the metric as it was requested then.
     """
 
     days: tuple[date, ...]
@@ -54,6 +55,7 @@ class Window:
     pod_minutes: Mapping[str, int]
     minutes_of: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     names: PodNames = field(default_factory=partial(PodNames, ()))
+    asked: Mapping[str, Mapping[date, MetricSpec]] = field(default_factory=dict)
 
     @property
     def lasting(self) -> tuple[str, ...]:
@@ -81,16 +83,16 @@ def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] 
     """
     infos: dict[str, dict[date, DayInfo]] = {metric.name: {} for metric in metrics}
     minutes_of: dict[str, Counter[str]] = {metric.name: Counter() for metric in metrics if metric.per == "pod"}
+    asked = {metric.name: lake.stored(metric) for metric in metrics}
     damaged = []
     for metric in metrics:
-        stored = lake.stored(metric)
         for day in days:
-            asked = stored.get(day, metric)
+            spec = asked[metric.name].get(day, metric)
             try:
                 if metric.per != "pod":
-                    infos[metric.name][day] = lake.verify_day(asked, day)
+                    infos[metric.name][day] = lake.verify_day(spec, day)
                     continue
-                samples, infos[metric.name][day] = lake.count_samples(asked, day)
+                samples, infos[metric.name][day] = lake.count_samples(spec, day)
             except NotFoundError:
                 continue
             except IntegrityError as error:
@@ -114,6 +116,7 @@ def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] 
         pod_minutes=pod_minutes,
         minutes_of=minutes_of,
         names=names,
+        asked={m.name: {day: asked[m.name].get(day, m) for day in infos[m.name]} for m in metrics},
     )
 
 
@@ -162,7 +165,7 @@ def read_pods(lake: Lake, window: Window, end: pd.Timestamp, pods: Sequence[str]
     """
     drawn = frozenset(pods)
     frames = {
-        metric.name: read_metric(lake, metric, _found(window, metric), partial(_pod_in, window.names, drawn))
+        metric.name: read_metric(lake, window.asked[metric.name], partial(_pod_in, window.names, drawn))
         for metric in ENGINE_METRICS
     }
     return from_metric_frames(frames, ENGINE_METRICS, pd.Timestamp(window.days[0], tz="UTC"), end, pods)
@@ -179,7 +182,7 @@ def read_cluster(lake: Lake, window: Window, end: pd.Timestamp, metrics: Sequenc
     times = pd.date_range(start, end, freq=step, inclusive="left", unit="us", name="timestamp")
     columns = {}
     for metric in metrics:
-        wide = read_metric(lake, metric, _found(window, metric)).reindex(times)
+        wide = read_metric(lake, window.asked[metric.name]).reindex(times)
         if wide.shape[1] > 1:
             raise SchemaError(
                 f"{metric.name}: {wide.shape[1]} series for one cluster; the query must aggregate them",
@@ -191,15 +194,12 @@ def read_cluster(lake: Lake, window: Window, end: pd.Timestamp, metrics: Sequenc
     return pd.DataFrame(columns).reset_index()
 
 
-def read_metric(
-    lake: Lake, metric: MetricSpec, days: Iterable[date], pod: Callable[[str], str] | None = None
-) -> pd.DataFrame:
+def read_metric(lake: Lake, asked: Mapping[date, MetricSpec], pod: Callable[[str], str] | None = None) -> pd.DataFrame:
     """The days of a metric one after the other, a column per series.
 
     Args:
         lake: the lake.
-        metric: the metric.
-        days: which of its days.
+        asked: its days, oldest first, each with the metric as it was requested then.
         pod: for metrics of pods: the name of a series, labels as JSON -> the pod that it is of; empty: it is left out.
             Columns are named by these pods, as :func:`~aiops_assets.timeseries.pod_identity.series_of_pod` does.
 
@@ -207,14 +207,12 @@ def read_metric(
         NotFoundError: a day is not stored.
         IntegrityError: one of the days is damaged.
     """
-    stored = lake.stored(metric)
     parts = []
-    for day in days:
-        asked = stored.get(day, metric)
+    for day, metric in asked.items():
         if pod is None or metric.per != "pod":
-            parts.append(lake.read_day(asked, day)[0])
+            parts.append(lake.read_day(metric, day)[0])
             continue
-        wide = lake.read_series(asked, day, lambda name: bool(pod(name)))
+        wide = lake.read_series(metric, day, lambda name: bool(pod(name)))
         parts.append(wide.set_axis([series_of_pod(pod(name)) for name in wide.columns], axis=1))
     none = pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))
     return pd.concat(parts or [none])
@@ -224,10 +222,6 @@ def _pod_in(names: PodNames, pods: Set[str], series: str) -> str:
     """The pod that a series is of, if it is one of some pods; empty if not."""
     pod = names.of(pod_of(series))
     return pod if pod in pods else ""
-
-
-def _found(window: Window, metric: MetricSpec) -> list[date]:
-    return [date.fromisoformat(day.day) for day in window.found if metric.name in day.metrics]
 
 
 def _day(day: date, infos: Mapping[str, Mapping[date, DayInfo]], queries: Mapping[str, str]) -> Day:
