@@ -62,6 +62,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "running": running.rows,
     "serving": serving.rows,
     "fetching": fetching.rows,
+    "fetching-beside": fetching.rows_beside_theirs,
 }
 """Name of a part -> measures its rows."""
 
@@ -73,8 +74,8 @@ def main(parts: tuple[str, ...]) -> None:
     rows = []
     lacking = ""
     for name in parts or PARTS:
-        if name == "fetching" and (lacking := fetching.missing()):
-            print(f"Not measured: fetching, because this machine lacks {lacking}")
+        if name.startswith("fetching") and (lacking := fetching.missing()):
+            print(f"Not measured: {name}, because this machine lacks {lacking}")
         else:
             rows += PARTS[name]()
     for row in rows:
