@@ -95,8 +95,8 @@ test-long: dev ## kills, browser, whole deployments, fresh environments, every d
 test-all: dev ## both in one run, as CI does (42 minutes)
 	OMP_NUM_THREADS=1 $(PYTEST) $(TWO)
 
-bench: dev ## time limits, as ratios measured in one run (some minutes)
-	$(BIN)/python -m aiops_assets_tests.benchmarks
+bench: dev ## time limits, as ratios measured in one run (some minutes); PARTS=fetching measures that alone
+	$(BIN)/python -m aiops_assets_tests.benchmarks $(PARTS)
 
 bench-scale: dev ## what 100 to 10,000 pods cost: CPU, memory, a second run (some minutes)
 	$(BIN)/python -m aiops_assets_tests.benchmarks.scale --pods 100 --pods 1000 --pods 10000 --days 2

@@ -225,13 +225,13 @@ def _digest(names: list[str], instants: npt.NDArray[np.int64], values: Floats) -
     digest.update(counts.astype("<i8").tobytes())
     times = instants.astype("<i8")
     for rows in row_blocks(values):
+        shape = values[rows].shape
         gapless = (counts[rows] == len(times)).all()
-        digest.update(
-            np.tile(times, len(counts[rows])) if gapless else np.broadcast_to(times, values[rows].shape)[there[rows]]
-        )
+        found = np.tile(times, shape[0]) if gapless else np.broadcast_to(times, shape)[there[rows]]
+        digest.update(found.data)
     for rows in row_blocks(values):
         gapless = (counts[rows] == len(times)).all()
         # Adding zero makes -0.0 and 0.0 the same bytes, as they are the same number.
-        found = (values[rows].ravel() if gapless else values[rows][there[rows]]) + 0.0
-        digest.update(found.astype("<f8", copy=False))
+        numbers = (values[rows].ravel() if gapless else values[rows][there[rows]]) + 0.0
+        digest.update(numbers.astype("<f8", copy=False).data)
     return digest.hexdigest()

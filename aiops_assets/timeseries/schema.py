@@ -37,7 +37,7 @@ def content_digest(frame: pd.DataFrame) -> str:
         else:
             kind, data = "text", _text_bytes(column)
         digest.update(f"{name}\x00{kind}\n".encode())
-        digest.update(np.ascontiguousarray(data).tobytes())
+        digest.update(np.ascontiguousarray(data).data)
     return digest.hexdigest()
 
 

@@ -164,7 +164,9 @@ def test_another_request_is_another_input(home: Path, lake: Lake, change: Callab
 
 def _change_a_sample(lake: Lake, metric: MetricSpec, day: date) -> None:
     wide, info = lake.read_day(metric, day)
-    wide.iloc[700, 0] += 0.01
+    values = wide.to_numpy().copy()
+    values[700, 0] += 0.01
+    wide = pd.DataFrame(values, wide.index, wide.columns)
     lake.upsert_day(metric, day, wide, fetched=NOW, fetched_until=info.requested_until, closed=True)
 
 

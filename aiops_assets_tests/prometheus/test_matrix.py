@@ -104,7 +104,7 @@ def test_series_without_a_gap_are_read_alike_whatever_is_put_into_them() -> None
     numbers = 0
     for _ in range(1500):
         series = [({"pod": f"{i}"}, [[T0 + p * STEP, repr(rng.normal())] for p in range(POINTS)]) for i in range(2)]
-        body = matrix(*series).body  # type: ignore[arg-type]
+        body = matrix(*series).body
         assert is_fast(body)
         at, token = int(rng.integers(body.index(b"[["), len(body))), tokens[rng.integers(len(tokens))]
         kept = at + int(rng.integers(3))

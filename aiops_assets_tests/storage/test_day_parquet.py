@@ -1,5 +1,7 @@
 """Day files: some series of many, how many samples each has, the seal, and files of an earlier release."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,6 +18,7 @@ from aiops_assets.storage.day_file import BLOCK_VALUES, DaySamples
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.timeseries.catalog import POD_CPU
+from aiops_assets.timeseries.schema import DIGEST_BYTES
 from aiops_assets_tests.raising import raises
 
 DAY = date(2026, 10, 31)
@@ -49,6 +52,28 @@ def earlier(day: DaySamples, metadata: bytes) -> bytes:
         writer.add_key_value_metadata({day_parquet.METADATA_KEY: metadata, day_parquet.CHECKSUM_KEY: checksum})
     data: bytes = sink.getvalue().to_pybytes()
     return data
+
+
+def plain_digest(day: DaySamples) -> str:
+    """The digest of a day, sample by sample as its definition has it."""
+    there = ~np.isnan(day.values)
+    digest = hashlib.blake2b(json.dumps(day.names).encode(), digest_size=DIGEST_BYTES)
+    digest.update(there.sum(axis=1).astype("<i8").tobytes())
+    digest.update(np.broadcast_to(day.instants, day.values.shape)[there].astype("<i8").tobytes())
+    digest.update((day.values[there] + 0.0).astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("holes", ["none", "in one block", "in each block"])
+def test_blocks_with_and_without_holes_are_one_day(holes: str) -> None:
+    values = np.random.default_rng(2).random((N_SERIES, 1440))
+    values[4, 7] = -0.0
+    values[{"none": [], "in one block": [0], "in each block": [0, N_SERIES // 2, -1]}[holes], 100:700] = np.nan
+    day = DaySamples(BEGIN, 60_000_000, NAMES, values)
+    assert day.digest == plain_digest(day)
+    again = day_parquet.decode(day_parquet.encode(day, METADATA), DAY, 60)
+    assert again.names == day.names
+    np.testing.assert_array_equal(again.values, day.values)
 
 
 @pytest.mark.parametrize("write", [day_parquet.encode, earlier])

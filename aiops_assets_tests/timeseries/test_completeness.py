@@ -11,6 +11,7 @@ NAN = np.nan
 def test_a_series_lives_from_its_first_to_its_last_sample() -> None:
     values = np.array([[1, NAN, 1, NAN, NAN], [NAN, 1, 1, 1, NAN], [NAN] * 5])
     assert alive(values).tolist() == [1, 2, 2, 1, 0]
+    assert alive(np.ones((2, 3))).tolist() == [2, 2, 2]
 
 
 def test_what_the_server_counted_is_wanted_and_what_lives() -> None:
