@@ -44,15 +44,15 @@ class Module:
 @cache
 def module_at(path: Path) -> Module:
     """Parse a test module once."""
-    module = Module(path)
-    for node in ast.walk(ast.parse(path.read_text())):
+    module, tree = Module(path), ast.parse(path.read_text())
+    for node in ast.walk(tree):
         if isinstance(node, Function):
             module.functions[node.name] = node
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{ROOT.name}."):
             file = ROOT.parent / f"{(node.module or '').replace('.', '/')}.py"
             if file.exists():
                 module.imported |= {alias.asname or alias.name: (file, alias.name) for alias in node.names}
-    for statement in ast.parse(path.read_text()).body:
+    for statement in tree.body:
         module.constants |= dict(_assigned(statement))
     return module
 

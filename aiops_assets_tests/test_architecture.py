@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from aiops_assets.families.catalog import ALIASES, MODEL_NAMES
@@ -48,17 +49,24 @@ LONGEST = 400
 MAX_CLIENT_MODULES = 350
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def tree(path: Path) -> ast.Module:
+    """A file, parsed once."""
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Absolute names of all modules that a file imports, also inside functions."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             if node.module == "aiops_assets":
                 found |= {f"aiops_assets.{alias.name}" for alias in node.names if alias.name != "__version__"}
-    return found
+    return frozenset(found)
 
 
 def room_of(path: Path) -> str:
@@ -146,7 +154,7 @@ def test_models_are_named_in_families_alone() -> None:
     wrong = {
         path.relative_to(PACKAGE).as_posix()
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.Constant) and node.value in named
     }
     assert {name for name in wrong if not name.startswith("families/")} == {"engine/models.py"}
@@ -158,7 +166,7 @@ def test_nobody_asks_which_kind_a_model_is() -> None:
         (path.relative_to(PACKAGE).as_posix(), node.lineno)
         for path in MODULES
         if room_of(path) not in ("judging", "families")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.Compare)
         and ast.unparse(node.left).endswith(("family.kind", "task.name", "family.task", "spec.family", "view.name"))
     ]

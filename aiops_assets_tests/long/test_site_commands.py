@@ -57,7 +57,7 @@ class Workshop:
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", command.replace(ADDRESS, self.prometheus)],
                 cwd=self.folder,
-                env=environment | ({} if "aiops serve" in command else variables),
+                env={**environment, **({} if "aiops serve" in command else variables)},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -13,6 +13,8 @@ from aiops_assets_tests.timeseries.drift_series import NOISES, START, Simulated,
 HOUR = 3600
 TRAINED_DAYS = 14
 LIVE = START + TRAINED_DAYS * DAY_SECONDS
+QUICK_NOISES = ("independent", "1 hour")
+"""The fastest and the slowest: weeks of the others are long tests."""
 MOVED = {"shift": {"shift": 1.0}, "width": {"width": 2**0.5}}
 SEEN_WITHIN_A_DAY = ("independent", "heavy tails", "skewed", "counts", "rare counts")
 """Noises of which a day holds enough independent samples to tell a shift by one deviation, or a doubled variance."""
@@ -34,8 +36,14 @@ def month(noise: str, seed: int, **how: Any) -> int:
     return alarms(times, list(heaviest))
 
 
-@pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize("week", [0.0, 3.0])
+@pytest.mark.parametrize(
+    ("noise", "week"),
+    [
+        *((noise, 0.0) for noise in NOISES),
+        *((noise, 3.0) for noise in QUICK_NOISES),
+        *(pytest.param(noise, 3.0, marks=pytest.mark.long) for noise in NOISES if noise not in QUICK_NOISES),
+    ],
+)
 def test_thirty_ordinary_days_of_a_cluster_raise_at_most_one_alarm(noise: str, week: float) -> None:
     assert month(noise, seed=1, week=week) <= 1
 

@@ -53,3 +53,12 @@ def test_a_metric_that_is_constant_has_outliers_only_where_it_is_not() -> None:
 def test_missing_values_do_not_count() -> None:
     rows = frame("independent").assign(value=np.nan)
     assert outlier_shares(rows["at"], rows["series"], rows["value"]) == {}
+
+
+@pytest.mark.parametrize(("far", "outside"), [(3.4, 0), (3.6, 2)])
+def test_the_fences_are_three_interquartile_ranges_beyond_the_quartiles(far: float, outside: int) -> None:
+    """The quartiles of -1 to 1 are -0.5 and 0.5, and the fences 3.5 on both sides."""
+    values = pd.Series([*np.linspace(-1, 1, 3001), far, -far])
+    times = pd.Series(pd.date_range("2026-03-02", periods=len(values), freq="1s", tz="UTC"))
+    (share,) = outlier_shares(times, pd.Series("one", index=values.index), values).values()
+    assert round(share * len(values)) == outside
