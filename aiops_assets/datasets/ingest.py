@@ -54,6 +54,8 @@ class MetricFetch:
         damaged: messages about damaged files that were fetched again.
         not_finite: number of NaN and infinite samples in the answers.
         outside: day -> number of its samples that were not stored, because they are outside the metric's bounds.
+        behind: by how much, at least, the newest sample is older than the newest one that was requested, where that is of the
+            present; ``None``: nothing of the present was requested, or no day has a sample.
         archive_away: why the archive was not queried for days that the server no longer has; they stay open.
         notes: remarks on the query, the server's (PromQL infos) and ours, each once; the data are whole.
     """
@@ -66,6 +68,7 @@ class MetricFetch:
     damaged: tuple[str, ...]
     not_finite: int
     outside: Mapping[date, int] = field(default_factory=dict)
+    behind: timedelta | None = None
     archive_away: str = ""
     notes: tuple[str, ...] = ()
 
@@ -139,6 +142,7 @@ def ingest_metric(
         damaged=tuple(ingest.damaged),
         not_finite=ingest.not_finite,
         outside=ingest.outside,
+        behind=ingest.behind(windows),
         archive_away=archive_away if truncated else "",
         notes=tuple(dict.fromkeys((*metric.notes, *ingest.notes))),
     )
@@ -180,6 +184,7 @@ class _Ingest:
     not_finite: int = 0
     outside: dict[date, int] = field(default_factory=dict)
     lost: float = 0.0
+    newest: datetime | None = None
     notes: list[str] = field(default_factory=list)
 
     def plan(self, days: Sequence[date], refetch: bool) -> list[_Window]:
@@ -230,6 +235,16 @@ class _Ingest:
                 samples = info.samples if info else 0
                 self.on_progress(Progress(self.metric.name, window.day, done, len(windows), samples))
         return truncated
+
+    def behind(self, windows: Sequence[_Window]) -> timedelta | None:
+        """By how much, at least, the newest sample is older than the newest instant that was requested."""
+        end = max((window.end for window in windows), default=None)
+        edge = self._floor(self.now - timedelta(seconds=self.metric.settle_seconds))
+        if end is None or end < edge or not any(self.infos.values()):
+            return None
+        # Where no answer has a sample, the newest stored one lies before the last window.
+        newest = self.newest or max(window.start for window in windows)
+        return end - timedelta(seconds=self.metric.step_seconds) - newest
 
     def fetch_from_archive(
         self, archive: PrometheusClient, truncated: Sequence[_Window], check: Callable[[PrometheusClient], None]
@@ -298,6 +313,9 @@ class _Ingest:
 
     def _store(self, window: _Window, frame: pd.DataFrame, source: str, *, closed: bool) -> None:
         frame = of_metric(self.metric, frame)
+        there = frame.index[frame.notna().to_numpy().any(axis=1)]
+        if len(there):
+            self.newest = max(self.newest or EPOCH, there[-1].to_pydatetime())
         wrong = outside_mask(frame.to_numpy(), self.metric)
         if n_wrong := int(wrong.sum()):
             self.outside[window.day] = self.outside.get(window.day, 0) + n_wrong

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import date
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.datasets.notes import Note
@@ -20,10 +21,14 @@ from aiops_assets.views.catalog import View
 
 MAX_NAMES = 10
 """Number of pods that a record names for a metric; it has their number, too."""
+MAX_NODES = 5
+"""Number of missing nodes that a record names."""
 NODE_METRICS = tuple(metric for metric in ENGINE_METRICS if metric.per == "node")
 NODE_LABELS = ("node", "nodename", "kubernetes_node", "instance")
 """Labels that name a node, the surest first: two scrape jobs may reach one node by two ports."""
 HOUR_SECONDS = 3600
+MIN_AWAY = 0.1
+"""A node that was away for less than this share of the time in which any was missing is not named."""
 BRIEF = 0.05
 """A number of nodes that was reached for less than this share of the time is no norm: nodes are replaced one by one."""
 
@@ -63,7 +68,8 @@ def fewer_nodes(lake: Lake, days: Sequence[date]) -> dict[str, FewerNodes]:
     """
     found = {}
     for metric in NODE_METRICS:
-        counts = _nodes_of(lake, metric, days) if metric.counts_series else _counts(lake, metric.members, days)
+        there = _nodes_of(lake, metric, days) if metric.counts_series else pd.DataFrame()
+        counts = there.sum(axis=1).to_numpy() if metric.counts_series else _counts(lake, metric.members, days)
         if not len(counts):
             continue
         most = float(np.quantile(counts, 1 - BRIEF, method="lower"))
@@ -74,6 +80,7 @@ def fewer_nodes(lake: Lake, days: Sequence[date]) -> dict[str, FewerNodes]:
                 most=int(most),
                 hours=float(missing.sum()) * metric.members.step_seconds / HOUR_SECONDS,
                 share=float(missing.mean()),
+                names=_most_missing(there, missing) if metric.counts_series else (),
             )
     return found
 
@@ -97,24 +104,41 @@ def unknown_metrics(known: Mapping[str, KnownMetric]) -> list[Note]:
 
 
 def notes_on_nodes(nodes: Mapping[str, FewerNodes]) -> list[Note]:
-    """A note on missing nodes, one for all metrics that lack the same."""
+    """A note on missing nodes, one for all metrics that lack as many, with the names that one of them has."""
     alike: dict[FewerNodes, list[str]] = {}
+    named: dict[FewerNodes, tuple[str, ...]] = {}
     for name, one in nodes.items():
-        alike.setdefault(one, []).append(name)
-    return [Note("missing_nodes", metrics=tuple(names), **one.model_dump()) for one, names in alike.items()]
+        nameless = one.model_copy(update={"names": ()})
+        alike.setdefault(nameless, []).append(name)
+        named[nameless] = named.get(nameless) or one.names
+    return [
+        Note("missing_nodes", metrics=tuple(names), **one.model_copy(update={"names": named[one]}).model_dump())
+        for one, names in alike.items()
+    ]
 
 
-def _nodes_of(lake: Lake, metric: MetricSpec, days: Sequence[date]) -> Floats:
-    """Number of nodes that have a sample, (n_instants,), at the instants of the companion at which any node has one."""
-    parts = [np.empty(0)]
+def _nodes_of(lake: Lake, metric: MetricSpec, days: Sequence[date]) -> pd.DataFrame:
+    """Whether each node has a sample, (n_instants, n_nodes) bool, at the companion's instants at which any has one."""
+    parts = []
     for day in days:
         with suppress(NotFoundError, IntegrityError):  # a damaged file is a finding of the fetch, which replaces it
             wide = lake.read_day(metric, day)[0]
             wide = wide[pd.DatetimeIndex(wide.index).as_unit("s").asi8 % metric.members.step_seconds == 0]
-            there = wide.notna().T.groupby([_node_of(name) for name in wide.columns]).any().sum()
-            parts.append(there.to_numpy(dtype=np.float64))
-    counts = np.concatenate(parts)
-    return counts[counts > 0]
+            parts.append(wide.notna().T.groupby([_node_of(name) for name in wide.columns]).any().T)
+    there = pd.concat(parts).fillna(False).astype(bool) if parts else pd.DataFrame()
+    return there[there.any(axis=1)]
+
+
+def _most_missing(there: pd.DataFrame, missing: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    """Names of the first nodes, in the order of how long they were away while any was missing.
+
+    Args:
+        there: (n_instants, n_nodes) bool, whether a node has a sample.
+        missing: (n_instants,) whether fewer nodes than usual have one.
+    """
+    away = 1 - there[missing].mean()
+    away = away[away >= MIN_AWAY].sort_values(ascending=False, kind="stable")
+    return tuple(str(name).partition("=")[2] or str(name) for name in away.index[:MAX_NODES])
 
 
 def _node_of(series: str) -> str:

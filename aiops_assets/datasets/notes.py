@@ -99,10 +99,13 @@ def cure_of(metric: str) -> str:
     return CURES.get(metric, "is its exporter scraped?")
 
 
-def _missing_nodes(metrics: Sequence[str], least: int, most: int, hours: float, share: float) -> str:
+def _missing_nodes(
+    metrics: Sequence[str], least: int, most: int, hours: float, share: float, names: Sequence[str] = ()
+) -> str:
+    which = f" ({', '.join(names)})" if names else ""
     return (
-        f"nodes were missing: {least} of {most} at the least stood behind {' and '.join(metrics)}, fewer than {most} "
-        f"for {hours:.1f} h ({share:.0%} of the time)"
+        f"nodes were missing{which}: {least} of {most} at the least stood behind {' and '.join(metrics)}, fewer than "
+        f"{most} for {hours:.1f} h ({share:.0%} of the time)"
     )
 
 

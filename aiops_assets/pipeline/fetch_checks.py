@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 
 from aiops_assets.datasets.ingest import MetricFetch
+from aiops_assets.datasets.newest import STALE
 from aiops_assets.storage.lake import Lake
 from aiops_assets.timeseries.catalog import MEMBERS
 from aiops_assets.timeseries.quality import FULL_DAY
@@ -16,6 +17,7 @@ WARNINGS = {
     "archive_reached": "Warns if THANOS_URL could not be reached for days that the server lacks. They stay open.",
     "day_coverage": "Warns of single days with less than 90 % of their samples. The window as a whole is judged where "
     "it is trained on.",
+    "newest_samples": "Warns when the newest sample of a metric is over an hour older than what was requested.",
     "complete": "Fails when an answer had fewer series than the server counted, or than it had before. Such days stay "
     "open and are requested again.",
     "bounds": "Warns of values outside the catalogue's bounds in what was fetched. They are not stored.",
@@ -50,6 +52,7 @@ def check_results(
         "server_reached": problem,
         "archive_reached": next((fetch.archive_away for fetch in fetches if fetch.archive_away), ""),
         "day_coverage": _listed(_uncovered(fetches, days)),
+        "newest_samples": _listed(_behind(fetches)),
         "complete": _listed(_incomplete(fetches)),
         "bounds": _listed(_out_of_bounds(fetches)),
         "members": _listed(_missing_members(fetches, lake)),
@@ -100,6 +103,16 @@ def _uncovered(fetches: Sequence[MetricFetch], days: Sequence[date]) -> list[str
             if info and info.coverage < FULL_DAY
         ]
     return found
+
+
+def _behind(fetches: Sequence[MetricFetch]) -> list[str]:
+    """Messages about metrics that the server has not scraped, or not received, for a while."""
+    return [
+        f"{fetch.metric.name}: the newest sample is {fetch.behind / timedelta(hours=1):.1f} h older than it could be; "
+        "does the server still scrape its exporter, or receive from another server?"
+        for fetch in fetches
+        if fetch.behind and fetch.behind > STALE and not _is_companion(fetch)
+    ]
 
 
 def _incomplete(fetches: Sequence[MetricFetch]) -> list[str]:

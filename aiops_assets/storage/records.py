@@ -80,12 +80,15 @@ class FewerNodes(Record):
         least, most: smallest and largest number of nodes.
         hours: hours with fewer than ``most``.
         share: the same as share (0 to 1) of the time that was counted.
+        names: the first nodes that were missing for the largest part of these hours; empty where the metric's series
+            name no node.
     """
 
     least: int
     most: int
     hours: float
     share: float
+    names: tuple[str, ...] = ()
 
 
 class SourceReport(Record):

@@ -1,9 +1,9 @@
 """Days of the lake from a server: one that keeps to the client's contract, and a real one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +128,34 @@ def test_nothing_new_asks_the_last_hour_only(server: Server, lake: Lake) -> None
     assert (today.closed, today.expected) == (False, 72)
     assert today.reason == DayState(is_over=False, is_closed=False, missing=72 - today.got).text
     assert [again.infos[day] for day in DAYS[2:]] == [None] * 4
+
+
+class TestBehind:
+    """A server may answer and have had no new samples for hours."""
+
+    NOW = FIRST + timedelta(hours=30, minutes=8)
+    EDGE = FIRST + timedelta(hours=30) - STEP
+
+    def behind(self, server: Server, lake: Lake, days: Sequence[date] = DAYS[:2]) -> timedelta | None:
+        return ingest_metric(server, lake, METRIC, days, self.NOW).behind
+
+    def test_the_newest_sample_is_compared_with_what_was_requested(self, server: Server, lake: Lake) -> None:
+        newest = server.truth.dropna(how="all").loc[: self.EDGE].index[-1].to_pydatetime()
+        assert self.behind(server, lake) == self.EDGE - newest < HOUR
+
+    @pytest.mark.parametrize("hours", [3, 7])
+    def test_samples_that_end_hours_ago_are_behind_at_each_fetch(self, server: Server, lake: Lake, hours: int) -> None:
+        server.truth = server.truth.fillna(0.5).loc[: self.EDGE - timedelta(hours=hours)]
+        # Nothing of today is stored after seven hours, and yesterday has closed: then today's begin is the bound.
+        of_today = self.EDGE - (FIRST + DAY)
+        assert [self.behind(server, lake) for _ in range(2)] == [
+            timedelta(hours=hours), min(timedelta(hours=hours), of_today),
+        ]  # fmt: skip
+
+    def test_past_days_and_days_without_samples_say_nothing(self, server: Server, lake: Lake) -> None:
+        assert self.behind(server, lake, DAYS[:1]) is None
+        server.truth = server.truth.iloc[:0]
+        assert self.behind(server, lake, DAYS[1:2]) is None
 
 
 @pytest.mark.parametrize(("minutes", "closed"), [(64, False), (65, False), (66, True)])

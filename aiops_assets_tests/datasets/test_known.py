@@ -125,8 +125,9 @@ def test_nodes_that_were_missing_are_counted_and_noted_once(lake: Lake, series: 
     store(lake, NODE_MEMORY, pd.DataFrame(others, index=series.times))
     source = made_of(lake, POD_FEATURES, tmp_path)[1].source
     missing = FewerNodes(least=2, most=3, hours=31.0, share=31 / 48)
-    assert source.nodes == {NODE_CPU.name: missing, NODE_MEMORY.name: missing}
+    assert source.nodes == {NODE_CPU.name: missing, NODE_MEMORY.name: missing.model_copy(update={"names": ("c",)})}
     (note,) = notes_on_nodes(source.nodes)
+    assert note.facts["names"] == ("c",)
     assert note.facts["metrics"] == (NODE_CPU.name, NODE_MEMORY.name)
     assert source.warnings == (note.text,)
 

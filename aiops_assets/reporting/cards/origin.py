@@ -83,7 +83,8 @@ def _known(one: KnownMetric) -> str:
 
 
 def _nodes(one: FewerNodes) -> str:
-    return f"{one.least} to {one.most}; fewer than {one.most} for {one.hours:.1f} h, {one.share:.0%} of the time"
+    which = f": {' '.join(map(code, one.names))}" if one.names else ""
+    return f"{one.least} to {one.most}; fewer than {one.most} for {one.hours:.1f} h, {one.share:.0%} of the time{which}"
 
 
 def columns(manifest: Manifest) -> list[list[str]]:
