@@ -54,8 +54,8 @@ class MetricFetch:
         damaged: messages about damaged files that were fetched again.
         not_finite: number of NaN and infinite samples in the answers.
         outside: day -> number of its samples that were not stored, because they are outside the metric's bounds.
-        behind: by how much, at least, the newest sample is older than the newest one that was requested, where that is of the
-            present; ``None``: nothing of the present was requested, or no day has a sample.
+        behind: by how much, at least, the newest sample is older than the newest instant that was requested, where that
+            is of the present; ``None``: nothing of the present was requested, or no day has a sample.
         archive_away: why the archive was not queried for days that the server no longer has; they stay open.
         notes: remarks on the query, the server's (PromQL infos) and ours, each once; the data are whole.
     """
