@@ -8,7 +8,8 @@ from datetime import date
 from aiops_assets.datasets.generation import frame_of
 from aiops_assets.datasets.known import known_metrics
 from aiops_assets.errors import AiopsError, NotFoundError, StoreError
-from aiops_assets.storage.lake import Lake, StoredQuery
+from aiops_assets.storage.day_info import StoredQuery
+from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.records import (
     ChampionMove,
     Day,

@@ -13,7 +13,8 @@ from aiops_assets.datasets.selection import active_models
 from aiops_assets.errors import IntegrityError, StoreError
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.settings import Settings
-from aiops_assets.storage.lake import Lake, query_digest
+from aiops_assets.storage.day_info import query_digest
+from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.lake_files import StoredDay, remove, stored_days
 from aiops_assets.storage.records import TrainingSetRecord
 from aiops_assets.storage.served import ServedModels

@@ -1,5 +1,7 @@
 """The metadata of a day file of the lake."""
 
+import hashlib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +11,19 @@ from aiops_assets.storage.day_state import DayState
 from aiops_assets.storage.records import Record
 from aiops_assets.timeseries.catalog import MetricSpec
 from aiops_assets.timeseries.completeness import TOLERATED_SHARE
+
+
+@dataclass(frozen=True)
+class StoredQuery:
+    """A metric and the query with which it was once fetched; the catalogue may have another query by now, or none."""
+
+    name: str
+    promql: str
+
+
+def query_digest(promql: str) -> str:
+    """What a query is called in the paths of its days."""
+    return hashlib.blake2b(promql.encode(), digest_size=4).hexdigest()
 
 
 class DayInfo(Record):

@@ -4,10 +4,8 @@ The query is part of the path: a changed query is a new series, never mixed with
 :meth:`Lake.upsert_day`, also when several processes write it at the same time.
 """
 
-import hashlib
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
@@ -16,7 +14,7 @@ from pydantic import ValidationError
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
 from aiops_assets.storage import day_file, day_parquet
 from aiops_assets.storage.day_file import DaySamples
-from aiops_assets.storage.day_info import DayInfo, describe, incomplete_since
+from aiops_assets.storage.day_info import DayInfo, StoredQuery, describe, incomplete_since, query_digest
 from aiops_assets.storage.day_state import DayState, Expectation
 from aiops_assets.storage.fetch_outcome import FetchOutcome as FetchOutcome
 from aiops_assets.storage.remembered import Remembered
@@ -26,23 +24,11 @@ from aiops_assets.timeseries.matchers import with_matchers
 
 ATTEMPTS = 10
 """How often a write is tried when another process writes the same day."""
-_intact: Remembered[tuple[str, str], str] = Remembered(4096)
-"""URL of the storage and path -> signature of a file whose seal was right: it is checked once per process."""
+_intact: Remembered[tuple[str, str], tuple[str, DayInfo, str]] = Remembered(4096)
+"""URL of the storage and path -> signature, metadata and seal of a file that is intact: it is checked once per process.
+"""
 PATIENCE = timedelta(hours=24)
 """A day whose answers lack series for so long, and bring nothing new, closes as it is: the server has no more."""
-
-
-@dataclass(frozen=True)
-class StoredQuery:
-    """A metric and the query with which it was once fetched; the catalogue may have another query by now, or none."""
-
-    name: str
-    promql: str
-
-
-def query_digest(promql: str) -> str:
-    """What a query is called in the paths of its days."""
-    return hashlib.blake2b(promql.encode(), digest_size=4).hexdigest()
 
 
 class Lake:
@@ -245,7 +231,7 @@ class Lake:
         Raises:
             NotFoundError, IntegrityError: see :meth:`read_day`.
         """
-        return self._verified(metric, day)[1]
+        return self.fingerprint(metric, day)[0]
 
     def fingerprint(self, metric: MetricSpec, day: date) -> tuple[DayInfo, str]:
         """The metadata of a stored day whose file is as it was written, and a digest of the whole file: its seal.
@@ -253,6 +239,9 @@ class Lake:
         Raises:
             NotFoundError, IntegrityError: see :meth:`read_day`.
         """
+        known = self._known(self._path(metric, day))[1]
+        if known and known[0].step_seconds == metric.step_seconds:
+            return known
         data, info = self._verified(metric, day)
         return info, day_parquet.seal_of(data)
 
@@ -340,14 +329,10 @@ class Lake:
     def _verified(self, metric: MetricSpec, day: date) -> tuple[bytes, DayInfo]:
         """A file and its metadata: its seal is right, or, where an earlier release wrote none, all of its rows are."""
         path = self._path(metric, day)
-        key = self.storage.url, path
-        try:
-            # Read before the content: a change in between leaves an old signature, and the seal is checked again.
-            signature = self.storage.signature(path)
-        except NotFoundError:
-            signature = ""
+        # Read before the content: a change in between leaves an old signature, and the seal is checked again.
+        signature, known = self._known(path)
         data = self._read(metric, day)
-        if signature and _intact.get(key) == signature:
+        if known:
             return data, self._metadata(metric, day, data)
         try:
             is_sealed = day_parquet.is_sealed(data)
@@ -355,8 +340,17 @@ class Lake:
             raise self._damaged(metric, day, error) from None
         info = self._metadata(metric, day, data) if is_sealed else self._decode(metric, day, data)[1]
         if signature:
-            _intact.put(key, signature)
+            _intact.put((self.storage.url, path), (signature, info, day_parquet.seal_of(data)))
         return data, info
+
+    def _known(self, path: str) -> tuple[str, tuple[DayInfo, str] | None]:
+        """A file's signature, empty where there is no file, and its metadata and seal if this very file was checked."""
+        try:
+            signature = self.storage.signature(path)
+        except NotFoundError:
+            return "", None
+        known = _intact.get((self.storage.url, path))
+        return signature, known[1:] if known and signature and known[0] == signature else None
 
     def _metadata(self, metric: MetricSpec | StoredQuery, day: date, data: bytes) -> DayInfo:
         try:

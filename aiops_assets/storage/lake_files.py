@@ -19,7 +19,7 @@ class StoredDay:
     Attributes:
         day: UTC day.
         metric: name of the metric.
-        query: digest of its query (:func:`aiops_assets.storage.lake.query_digest`).
+        query: digest of its query (:func:`aiops_assets.storage.day_info.query_digest`).
     """
 
     day: date

@@ -16,7 +16,8 @@ from aiops_assets.service.histories import LakeHistories, newest_week
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.versions import ChampionSource
-from aiops_assets.storage.lake import Lake, StoredQuery
+from aiops_assets.storage.day_info import StoredQuery
+from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU, MetricSpec

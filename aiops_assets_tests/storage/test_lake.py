@@ -13,9 +13,9 @@ from obstore.store import MemoryStore
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, SchemaError
 from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.storage.day_file import wide_digest
-from aiops_assets.storage.day_info import DayInfo
+from aiops_assets.storage.day_info import DayInfo, StoredQuery
 from aiops_assets.storage.day_state import DayState
-from aiops_assets.storage.lake import FetchOutcome, Lake, StoredQuery
+from aiops_assets.storage.lake import FetchOutcome, Lake
 from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets.timeseries.catalog import CLUSTER_METRICS, POD_CPU
 from aiops_assets.timeseries.series import minute_grid
