@@ -19,6 +19,7 @@ from aiops_assets.storage.day_state import Expectation
 from aiops_assets.storage.lake import Lake
 from aiops_assets.timeseries.catalog import MetricSpec
 from aiops_assets.timeseries.quality import outside_mask
+from aiops_assets.timeseries.queries import notes_on_query, settle_seconds
 from aiops_assets.timeseries.series import DAY_SECONDS, EPOCH, Floats
 
 DAY = timedelta(days=1)
@@ -144,7 +145,7 @@ def ingest_metric(
         outside=ingest.outside,
         behind=ingest.behind(windows),
         archive_away=archive_away if truncated else "",
-        notes=tuple(dict.fromkeys((*metric.notes, *ingest.notes))),
+        notes=tuple(dict.fromkeys((*notes_on_query(metric), *ingest.notes))),
     )
 
 
@@ -189,7 +190,7 @@ class _Ingest:
 
     def plan(self, days: Sequence[date], refetch: bool) -> list[_Window]:
         """The windows to request, in order of time; stored days are verified on the way."""
-        settle = timedelta(seconds=self.metric.settle_seconds)
+        settle = timedelta(seconds=settle_seconds(self.metric))
         edge = self._floor(self.now - settle)
         windows = []
         for day in days:
@@ -239,7 +240,7 @@ class _Ingest:
     def behind(self, windows: Sequence[_Window]) -> timedelta | None:
         """By how much, at least, the newest sample is older than the newest instant that was requested."""
         end = max((window.end for window in windows), default=None)
-        edge = self._floor(self.now - timedelta(seconds=self.metric.settle_seconds))
+        edge = self._floor(self.now - timedelta(seconds=settle_seconds(self.metric)))
         if end is None or end < edge or not any(self.infos.values()):
             return None
         # Where no answer has a sample, the newest stored one lies before the last window.

@@ -16,6 +16,7 @@ from aiops_assets.settings.checks import dns_label, login, proxy_url, tenant
 from aiops_assets.timeseries.catalog import METRICS, SCRAPE_SECONDS, MetricSpec
 from aiops_assets.timeseries.matchers import canonical_matchers
 from aiops_assets.timeseries.metrics_file import load_metrics
+from aiops_assets.timeseries.queries import queried
 
 Environment = Literal["dev", "ci", "staging", "production"]
 Source = Literal["synthetic", "prometheus", "hybrid", "auto"]
@@ -288,7 +289,7 @@ class Settings(BaseModel):
             SettingsError: the file is not valid, or PROMETHEUS_MATCHER cannot be put into a query of it.
         """
         mine = load_metrics(self.metrics_file, self.prometheus_scrape_interval) if self.metrics_file else ()
-        matched = (metric.queried(self.prometheus_matcher, metric.scrape_seconds) for metric in mine)
+        matched = (queried(metric, self.prometheus_matcher, metric.scrape_seconds) for metric in mine)
         return (*self.queried(METRICS), *matched)
 
     def queried(self, metrics: Sequence[MetricSpec]) -> tuple[MetricSpec, ...]:
@@ -297,7 +298,7 @@ class Settings(BaseModel):
         Raises:
             SettingsError: the matcher cannot be put into a query.
         """
-        return tuple(metric.queried(self.prometheus_matcher, self.prometheus_scrape_interval) for metric in metrics)
+        return tuple(queried(metric, self.prometheus_matcher, self.prometheus_scrape_interval) for metric in metrics)
 
     @property
     def end(self) -> pd.Timestamp:

@@ -1,12 +1,8 @@
 """Which metrics there are: their PromQL, unit, bounds and step. One unit a metric, for every source."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
-
-from aiops_assets.timeseries.matchers import with_matchers
-from aiops_assets.timeseries.promql import rate_ranges, reach_seconds
 
 STEP_SECONDS = 60
 """Grid of the detector's series: its windows and lags are whole minutes."""
@@ -14,10 +10,6 @@ COARSE_STEP_SECONDS = 300
 """Grid of everything else (ADR-052 samples every five minutes)."""
 SCRAPE_SECONDS = 60
 """The scrape interval of metrics where no other is set; ``[5m]`` ranges can take no slower one."""
-SCRAPES_OF_A_RATE = 4
-"""A rate over fewer scrapes has holes as soon as one is missed or late."""
-MIN_SCRAPES = 2
-"""A rate over less than so many scrape intervals holds a single sample at most instants, and is empty there."""
 
 MEMBERS = "_members"
 """Ends the names of companions; no other metric may end so."""
@@ -67,40 +59,9 @@ class MetricSpec:
     formerly: tuple[str, ...] = ()
 
     @property
-    def settle_seconds(self) -> int:
-        """How old a point must be to be right: a rate decays until its window holds all scrapes.
-
-        Two scrapes and 30 s, or the longest range in the query (``[5m]``, that of a subquery, too), whichever is
-        longer, and as much more as an offset looks into the future.
-        """
-        longest, ahead = reach_seconds(self.promql)
-        return math.ceil(max(2 * self.scrape_seconds + 30, longest) + ahead)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What people should know of the query: rates over fewer than four scrapes, each in one line."""
-        return tuple(
-            f"{rate} has holes where scrapes are {self.scrape_seconds} s apart and one is late: take "
-            f"[{SCRAPES_OF_A_RATE * self.scrape_seconds}s], or set PROMETHEUS_SCRAPE_INTERVAL if it is shorter"
-            for rate in dict.fromkeys(rate_ranges(self.promql))
-            if rate.seconds < SCRAPES_OF_A_RATE * self.scrape_seconds
-        )
-
-    @property
     def counts_series(self) -> bool:
         """Whether the companion is the number of series that the query should have at each instant."""
         return not self.count
-
-    def queried(self, matchers: str, scrape_seconds: int) -> "MetricSpec":
-        """The metric with label matchers in each selector of its queries, and with a scrape interval.
-
-        Raises:
-            SettingsError: the matchers cannot be put into its query or its count.
-        """
-        promql = with_matchers(self.promql, matchers)
-        count = with_matchers(self.count, matchers) if self.count else ""
-        found = replace(self, promql=promql, count=count, scrape_seconds=scrape_seconds)
-        return self if found == self else found
 
     @property
     def former(self) -> "tuple[MetricSpec, ...]":

@@ -28,15 +28,14 @@ from aiops_assets.timeseries.catalog import (
     COARSE_STEP_SECONDS,
     MEMBERS,
     METRICS,
-    MIN_SCRAPES,
     SCRAPE_SECONDS,
-    SCRAPES_OF_A_RATE,
     SYNTHETIC_METRICS,
     MetricSpec,
     Scope,
     Unit,
 )
 from aiops_assets.timeseries.promql import check_query, rate_ranges
+from aiops_assets.timeseries.queries import MIN_SCRAPES, SCRAPES_OF_A_RATE
 
 MAX_BYTES = 1_000_000
 MAX_METRICS = 200

@@ -20,6 +20,7 @@ from aiops_assets.storage.day_state import DayState
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.timeseries.catalog import CLUSTER_METRICS, POD_CPU, MetricSpec
+from aiops_assets.timeseries.queries import notes_on_query
 from aiops_assets_tests.datasets.server import (
     DAY,
     DAYS,
@@ -296,9 +297,9 @@ def test_remarks_on_a_query_are_kept_once_and_the_days_are_stored(lake: Lake) ->
     metric = replace(METRIC, promql=query, count=f"count({query})")
     client = PrometheusClient(Handler(answer))
     done, companion = (ingest_metric(client, lake, spec, DAYS, LATER) for spec in (metric, metric.members))
-    assert len(metric.notes) == 1
-    assert done.notes == (*metric.notes, f"{info} (1:10)")
-    assert companion.notes == (*metric.notes, f"{info} (1:16)")
+    assert len(notes_on_query(metric)) == 1
+    assert done.notes == (*notes_on_query(metric), f"{info} (1:10)")
+    assert companion.notes == (*notes_on_query(metric), f"{info} (1:16)")
     assert done.fetched == companion.fetched == tuple(DAYS)
     assert query_notes([done, companion]) == [f"{metric.name}: {note}" for note in done.notes]
     results = {result.check_name: result for result in check_results("", [done, companion], DAYS, lake)}

@@ -13,6 +13,7 @@ from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import METRICS, MetricSpec
+from aiops_assets.timeseries.queries import queried
 from aiops_assets.timeseries.shape import shape_problem
 from aiops_assets_tests.conftest import END
 from aiops_assets_tests.prometheus_server import Scraped, running_prometheus, scrape, write_blocks
@@ -65,7 +66,7 @@ def test_a_matched_query_is_answered_as_by_the_clusters_own_server(
     for spec in (metric, metric.members):
         alone, matched = fetched(urls[cluster], spec), fetched(urls["shared"], spec, matchers)
         assert alone.shape[1]
-        assert shape_problem(spec.queried(matchers, 60), matched.columns) is None
+        assert shape_problem(queried(spec, matchers, 60), matched.columns) is None
         names = [json.loads(name) for name in matched.columns]
         assert {labels.pop("cluster", cluster) for labels in names} == {cluster}
         matched.columns = pd.Index([json.dumps(labels, separators=(",", ":"), sort_keys=True) for labels in names])

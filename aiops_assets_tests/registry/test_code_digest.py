@@ -1,5 +1,6 @@
 """Which edits make a model another one: those of code that its fit can reach, and of nothing else."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,11 @@ def test_judging_reporting_and_serving_count_for_no_model() -> None:
     for spec in MODELS:
         found = reachable(type(spec.family).__module__, frozenset({OUR_PACKAGE}))
         assert not rooms & {name.split(".")[1] for name in found}, spec.name
+
+
+@pytest.mark.parametrize("module", ["matchers", "queries", "metrics_file", "shape"])
+def test_how_queries_are_read_counts_for_no_model(module: str) -> None:
+    name = f"aiops_assets.timeseries.{module}"
+    assert importlib.util.find_spec(name)
+    ours = frozenset({OUR_PACKAGE})
+    assert [spec.name for spec in MODELS if name in reachable(type(spec.family).__module__, ours)] == []

@@ -18,6 +18,7 @@ from aiops_assets.storage.day_state import DayState
 from aiops_assets.storage.lake import FetchOutcome, Lake
 from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets.timeseries.catalog import CLUSTER_METRICS, POD_CPU
+from aiops_assets.timeseries.queries import queried
 from aiops_assets.timeseries.series import minute_grid
 from aiops_assets_tests.raising import raises
 from aiops_assets_tests.snapshot import assert_snapshot
@@ -358,5 +359,5 @@ def test_days_of_another_matcher_are_another_series(storage: Storage) -> None:
     assert two.days(POD_CPU) == []
     # The query as it was sent is on record, and finds the day whatever the matcher is by now.
     sent = one.read_day(POD_CPU, DAY)[1].query
-    assert sent == POD_CPU.queried('cluster="1"', 60).promql
-    assert one.days(POD_CPU.queried('cluster="1"', 60)) == two.days(StoredQuery(POD_CPU.name, sent)) == [DAY]
+    assert sent == queried(POD_CPU, 'cluster="1"', 60).promql
+    assert one.days(queried(POD_CPU, 'cluster="1"', 60)) == two.days(StoredQuery(POD_CPU.name, sent)) == [DAY]

@@ -6,6 +6,7 @@ from aiops_assets.errors import SettingsError
 from aiops_assets.timeseries.catalog import METRICS, MetricSpec
 from aiops_assets.timeseries.matchers import canonical_matchers, with_matchers
 from aiops_assets.timeseries.promql import parse, walk
+from aiops_assets.timeseries.queries import queried
 from aiops_assets_tests.raising import raises
 
 ONE = 'cluster="a"'
@@ -13,12 +14,12 @@ ONE = 'cluster="a"'
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_each_selector_of_the_catalogue_has_them(metric: MetricSpec) -> None:
-    found = metric.queried('cluster="a",region=~"eu.*"', 30)
+    found = queried(metric, 'cluster="a",region=~"eu.*"', 30)
     assert found.scrape_seconds == 30
     for before, after in ((metric.promql, found.promql), (metric.members.promql, found.members.promql)):
         assert after.replace('cluster="a",region=~"eu.*",', "").replace('{cluster="a",region=~"eu.*"}', "") == before
-    assert found.queried('region=~"eu.*",cluster="a"', 30) == found
-    assert metric.queried("", 60) is metric
+    assert queried(found, 'region=~"eu.*",cluster="a"', 30) == found
+    assert queried(metric, "", 60) is metric
 
 
 @pytest.mark.parametrize(

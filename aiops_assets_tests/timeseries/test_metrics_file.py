@@ -10,6 +10,7 @@ from aiops_assets.errors import SettingsError
 from aiops_assets.timeseries import metrics_file
 from aiops_assets.timeseries.catalog import METRICS, SYNTHETIC_METRICS, MetricSpec
 from aiops_assets.timeseries.metrics_file import MAX_METRICS, load_metrics
+from aiops_assets.timeseries.queries import notes_on_query, settle_seconds
 from aiops_assets_tests.raising import raises
 from aiops_assets_tests.snapshot import assert_snapshot
 
@@ -59,7 +60,7 @@ def test_the_example_of_the_module_is_a_metric(path: Path) -> None:
     assert load_metrics(path) == (
         MetricSpec(
             name="queue_depth",
-            promql="sum(rabbitmq_queue_messages) by (pod)",
+            promql="sum(rabbitmq_queue_messages) by (namespace, pod)",
             count="count(rabbitmq_queue_messages)",
             unit="count",
             per="pod",
@@ -166,13 +167,13 @@ def test_what_yields_no_series_of_its_own_instant_is_refused(path: Path, promql:
 def test_the_least_range_of_a_rate_follows_the_scrape_interval(path: Path) -> None:
     entry = {**QUEUE, "promql": "sum(rate(a[2m])) by (pod)"}
     [spec] = load(path, entry)
-    assert (spec.scrape_seconds, len(spec.notes)) == (60, 1)
-    assert load_metrics(path, 30)[0].notes == ()
+    assert (spec.scrape_seconds, len(notes_on_query(spec))) == (60, 1)
+    assert notes_on_query(load_metrics(path, 30)[0]) == ()
     assert load_metrics(path, 30)[0].scrape_seconds == 30
     with raises(SettingsError, "wrong_content"):
         load_metrics(path, 61)
     [own] = load(path, {**entry, "scrape_seconds": 15})
-    assert (own.scrape_seconds, own.notes, own.settle_seconds) == (15, (), 120)
+    assert (own.scrape_seconds, notes_on_query(own), settle_seconds(own)) == (15, (), 120)
     assert own.members.scrape_seconds == 15
     assert load_metrics(path, 300) == (own,)
     assert refusal_of(path, {**entry, "scrape_seconds": 120}).startswith("entry 1 (queue_depth): promql=")

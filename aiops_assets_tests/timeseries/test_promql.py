@@ -7,6 +7,7 @@ import pytest
 from aiops_assets.timeseries.catalog import METRICS, MetricSpec
 from aiops_assets.timeseries.promql import RateRange, check_query, parse, rate_ranges, reach_seconds
 from aiops_assets.timeseries.promql_text import UnreadableQuery, tokens
+from aiops_assets.timeseries.queries import notes_on_query, settle_seconds
 
 DAY = 86_400
 
@@ -16,7 +17,7 @@ def test_the_catalogue_is_read(metric: MetricSpec) -> None:
     for promql in (metric.promql, metric.members.promql):
         assert parse(promql) is not None
         check_query(promql)
-    assert metric.notes == ()
+    assert notes_on_query(metric) == ()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_the_catalogue_is_read(metric: MetricSpec) -> None:
 def test_all_ranges_and_offsets_count(promql: str, longest: float, ahead: float) -> None:
     assert reach_seconds(promql) == (longest, ahead)
     spec = MetricSpec(name="a", promql=promql, count="count(a)", unit="count", per="cluster", description="a")
-    assert spec.settle_seconds == max(150, longest) + ahead
+    assert settle_seconds(spec) == max(150, longest) + ahead
 
 
 def test_rates_are_found_with_their_ranges() -> None:

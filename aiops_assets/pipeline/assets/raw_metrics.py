@@ -23,6 +23,7 @@ from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import FetchOutcome, Lake
 from aiops_assets.storage.lake_files import StoredDay
 from aiops_assets.timeseries.catalog import MetricSpec, with_members
+from aiops_assets.timeseries.queries import settle_seconds
 from aiops_assets.timeseries.schema import combined_digest
 
 RAW_METRICS = dg.AssetKey("raw_metrics")
@@ -181,7 +182,7 @@ def fetch_all(
         cluster_id = identify(client, lake, prometheus.server, now)
         check_archive = archive_check(lake, prometheus.archive, now)
         say(f"{prometheus.server} answers; {len(metrics)} metrics, {len(days)} days")
-        settled = {metric.name: now - timedelta(seconds=metric.settle_seconds) for metric in metrics}
+        settled = {metric.name: now - timedelta(seconds=settle_seconds(metric)) for metric in metrics}
         silent = [m.name for m in metrics if not client.count_series(m.promql, settled[m.name])]
         if silent:
             say(f"it has no samples now of {', '.join(silent)}")
