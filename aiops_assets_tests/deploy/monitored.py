@@ -55,6 +55,11 @@ def promtool(*arguments: str) -> str:
     return done.stdout + done.stderr
 
 
+NAMESPACES = ("blog", "shop")
+"""Each has a pod of the same name."""
+OURS = "self-healing-platform"
+
+
 def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: bool, source: str) -> ScoresRun:
     """One detector on two pods of which one may be an alert, and a forecaster for each forecast of memory in 1 h."""
     until = pd.Timestamp(datetime.now(UTC) - age).as_unit("us")
@@ -79,9 +84,11 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
         ),
     )  # fmt: skip
     scores = pd.DataFrame({"timestamp": [until] * 2, "model_name": [DETECTOR] * 2, "model_version": [1, 1]}).assign(
-        pod=["cart-1", "cart-2"],
+        namespace=list(NAMESPACES),
+        pod="cart-1",
+        workload="cart",
         anomaly_score=[0.25, -0.5],
-        is_anomaly=[alert, False],
+        is_anomaly=alert,
         contributing_features=["{}", "{}"],
     )
     n = len(forecasts)
@@ -194,18 +201,17 @@ def configuration(groups: Path, services: Sequence[Running], *, overridden: bool
     Args:
         groups: a rule file.
         services: processes; the last one is also found as a predictor.
-        overridden: the cluster's administrator honours no labels of ours, as on OpenShift.
+        overridden: the cluster's administrator honours no labels of ours, and enforces the namespace, as on OpenShift.
     """
-    namespace = "self-healing-platform"
     pods = [
-        {"namespace": namespace, "pod": f"aiops-service-{i}", "container": "service", "endpoint": "http"}
+        {"namespace": OURS, "pod": f"aiops-service-{i}", "container": "service", "endpoint": "http"}
         for i in range(len(services))
     ]
     told = [
         {**pod, "service": "aiops-service", "job": "aiops-service", "instance": f"10.0.0.{i}:8080"}
         for i, pod in enumerate(pods)
     ]
-    predictor = {**pods[-1], "job": f"{namespace}/aiops-predictors", "instance": "10.0.1.0:8080"}
+    predictor = {**pods[-1], "job": f"{OURS}/aiops-predictors", "instance": "10.0.1.0:8080"}
     service_monitor, pod_monitor = manifest("servicemonitor"), manifest("podmonitor")
     (service_end,), (pod_end,) = service_monitor["spec"]["endpoints"], pod_monitor["spec"]["podMetricsEndpoints"]
     jobs = [
@@ -219,6 +225,8 @@ def configuration(groups: Path, services: Sequence[Running], *, overridden: bool
 def _job(name: str, endpoint: Mapping[str, Any], targets: Any, overridden: bool) -> dict[str, Any]:
     assert set(endpoint) <= {"port", "path", "interval", "honorLabels", "metricRelabelings"}, "translate it here"
     relabelings = [{_snake(key): value for key, value in one.items()} for one in endpoint.get("metricRelabelings", ())]
+    if overridden:
+        relabelings.append({"target_label": "namespace", "replacement": OURS})
     return {
         "job_name": name,
         "metrics_path": endpoint["path"],
