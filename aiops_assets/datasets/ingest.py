@@ -314,9 +314,9 @@ class _Ingest:
 
     def _store(self, window: _Window, frame: pd.DataFrame, source: str, *, closed: bool) -> None:
         frame = of_metric(self.metric, frame)
-        there = frame.index[frame.notna().to_numpy().any(axis=1)]
+        there = np.flatnonzero(frame.notna().to_numpy().any(axis=1))
         if len(there):
-            self.newest = max(self.newest or EPOCH, there[-1].to_pydatetime())
+            self.newest = max(self.newest or EPOCH, frame.index[there[-1]].to_pydatetime())
         wrong = outside_mask(frame.to_numpy(), self.metric)
         if n_wrong := int(wrong.sum()):
             self.outside[window.day] = self.outside.get(window.day, 0) + n_wrong
