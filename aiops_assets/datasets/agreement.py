@@ -10,6 +10,7 @@ from aiops_assets.prometheus.answers import series_name
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.storage.cluster_record import KnownCluster
 from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.timeseries.catalog import CLUSTER_METRICS, NODE_MEMORY, POD_CPU, MetricSpec
 
 COMPARED_METRICS = (POD_CPU, NODE_MEMORY, *CLUSTER_METRICS[:2])
@@ -80,7 +81,7 @@ def _newest_day(lake: Lake, metric: MetricSpec, ids: Set[str]) -> tuple[MetricSp
     """The newest stored day of a cluster but one, which is whole, or the newest: the metric as it was requested for it,
     and its samples; ``None``: there is none.
     """
-    stored = lake.stored(metric)
+    stored = readable_days(lake, metric)
     days = list(stored)[-COMPARED_DAYS:]
     for day in [*days[-2::-1], *days[-1:]]:
         try:

@@ -18,6 +18,7 @@ from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.storage.drift import DriftReport, DriftStore, MetricFigures
 from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.training_sets import TrainingSets
 from aiops_assets.timeseries.catalog import COARSE_STEP_SECONDS, MetricSpec
@@ -213,7 +214,7 @@ def line(
         (n,) Unix time and (n,) values in the metric's unit.
     """
     seconds, values = [np.empty(0, np.int64)], [np.empty(0)]
-    stored = lake.stored(metric)
+    stored = readable_days(lake, metric)
     for day in days:
         try:
             wide = lake.read_day(stored.get(day, metric), day)[0]

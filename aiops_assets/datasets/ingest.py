@@ -79,7 +79,7 @@ class MetricFetch:
         return {day: info.lacking for day, info in self.infos.items() if info and info.lacking}
 
 
-def _ignore(_: object) -> None:
+def ignore(_: object) -> None:
     """The default listener, which does nothing."""
 
 
@@ -94,8 +94,8 @@ def ingest_metric(
     archive_away: str = "",
     refetch: bool = False,
     cluster_id: str = "",
-    check_archive: Callable[[PrometheusClient], None] = _ignore,
-    on_progress: Callable[[Progress], None] = _ignore,
+    check_archive: Callable[[PrometheusClient], None] = ignore,
+    on_progress: Callable[[Progress], None] = ignore,
 ) -> MetricFetch:
     """Update days of a metric up to ``now``, and request only what the lake lacks.
 

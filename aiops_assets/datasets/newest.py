@@ -4,7 +4,7 @@ Where days are fetched, generated rows never replace them: scores of pods that d
 server cannot be reached, the window is what the lake holds, with a note about its age.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.datasets.identity import archive_check, identify
-from aiops_assets.datasets.ingest import MetricFetch, ingest_metric
+from aiops_assets.datasets.ingest import MetricFetch, ignore, ingest_metric
 from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.window import Window, draw_pods, read_cluster, read_pods, read_window
 from aiops_assets.datasets.workloads import fetch_workloads, workloads_of
@@ -22,6 +22,7 @@ from aiops_assets.learners.detectors.deviation_scores import ALERT_DAYS
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.synthetic.cluster import generate_cluster
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, POD_CPU, MetricSpec
@@ -110,6 +111,7 @@ def fetch_newest(
     metrics: Sequence[MetricSpec] = SCORED,
     *,
     servers: tuple[str, str] = ("", ""),
+    say: Callable[[str], None] = ignore,
 ) -> list[MetricFetch]:
     """Fetch today, and yesterday until it has closed, up to now. The asset ``raw_metrics`` fetches older days.
 
@@ -120,6 +122,7 @@ def fetch_newest(
         archive: a server with more history; without it a day that the server has only in part is closed as it is.
         metrics: what is fetched, as the settings have it queried.
         servers: host:port of the server and of the archive, for records and messages.
+        say: is told what the server does not answer and nothing depends on.
 
     Raises:
         OtherClusterError: the server is of another cluster than the days of the lake; nothing is fetched.
@@ -130,7 +133,6 @@ def fetch_newest(
     cluster_id = identify(client, lake, servers[0], now)
     check_archive = archive_check(lake, servers[1], now)
     today = now.astimezone(UTC).date()
-    fetch_workloads(client, lake, [today], now)
     fetches: list[MetricFetch] = []
     away = ""
     for metric in [spec for one in metrics for spec in ((one.members, one) if one.counts_series else (one,))]:
@@ -148,6 +150,8 @@ def fetch_newest(
         )
         away = away or fetch.archive_away
         fetches.append(fetch)
+    if why := fetch_workloads(client, lake, [today], now):
+        say(f"workloads are known by names of pods: {why}")
     return fetches
 
 
@@ -217,7 +221,7 @@ def _stored_cluster(lake: Lake, now: datetime) -> tuple[pd.DataFrame, list[str]]
 
 def _newest_days(lake: Lake, first: MetricSpec, metrics: Sequence[MetricSpec], n: int, now: datetime) -> Window:
     """The newest stored day of a metric that is not in the future, and ``n`` days before it. Raises EmptyDataError."""
-    last = max((day for day in lake.stored(first) if day <= now.astimezone(UTC).date()), default=None)
+    last = max((day for day in readable_days(lake, first) if day <= now.astimezone(UTC).date()), default=None)
     if last is None:
         raise EmptyDataError(
             f"{first.name}: the lake holds no day of it; materialize raw_metrics first",
@@ -238,7 +242,8 @@ def _living_pods(lake: Lake, window: Window, now: datetime) -> set[str]:
     if wide.empty:
         return set()
     newest = wide[wide.index > wide.index[-1] - NEWEST]
-    return {window.names.of(pod_of(name)) for name, lives in newest.notna().any().items() if lives}
+    living = {pod_of(name) for name, lives in newest.notna().any().items() if lives}
+    return living if asked[last] is POD_CPU else {window.names.of(pod) for pod in living}
 
 
 def _between(series: PodSeries, after: pd.Timestamp, until: pd.Timestamp) -> PodSeries:

@@ -28,6 +28,7 @@ from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.settings import Settings
 from aiops_assets.storage.day_info import DayInfo
 from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.storage.records import SyntheticRecipe, TrainingSetRecord
 from aiops_assets.storage.training_sets import TrainingSets
 from aiops_assets.storage.workloads import Workloads
@@ -143,7 +144,7 @@ def _days_of(request: Request, lake: Lake, now: datetime) -> dict[str, str] | No
     found: dict[str, str] = {}
     infos: dict[date, list[DayInfo]] = {day: [] for day in request.days}
     for metric in metrics_read(view):
-        stored = lake.stored(metric)
+        stored = readable_days(lake, metric)
         for day in request.days:
             asked = stored.get(day, metric)
             name = f"{metric.name} {lake.query_of(asked)} {day}"

@@ -14,7 +14,9 @@ from aiops_assets.datasets.identity import require_one_cluster
 from aiops_assets.errors import IntegrityError, NotFoundError, SchemaError
 from aiops_assets.storage.day_info import DayInfo
 from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.storage.records import Day
+from aiops_assets.storage.workloads import Workloads
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU, MetricSpec
 from aiops_assets.timeseries.pod_identity import PodNames, pod_of, series_of_pod
 from aiops_assets.timeseries.quality import WindowCoverage, window_coverage
@@ -83,7 +85,8 @@ def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] 
     """
     infos: dict[str, dict[date, DayInfo]] = {metric.name: {} for metric in metrics}
     minutes_of: dict[str, Counter[str]] = {metric.name: Counter() for metric in metrics if metric.per == "pod"}
-    asked = {metric.name: lake.stored(metric) for metric in metrics}
+    former: dict[str, Counter[str]] = {name: Counter() for name in minutes_of}
+    asked = {metric.name: readable_days(lake, metric) for metric in metrics}
     damaged = []
     for metric in metrics:
         for day in days:
@@ -98,10 +101,15 @@ def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] 
             except IntegrityError as error:
                 damaged.append(str(error))
                 continue
+            minutes = minutes_of[metric.name] if spec is metric else former[metric.name]
             for name, n in samples.items():
-                minutes_of[metric.name][pod_of(name)] += n
-    names = PodNames(pod for minutes in minutes_of.values() for pod in minutes)
-    minutes_of = {name: _by_name(minutes, names) for name, minutes in minutes_of.items()}
+                minutes[pod_of(name)] += n
+    owned = Workloads(lake.storage, lake.cluster).of(days) if any(former.values()) else {}
+    names = PodNames([*owned, *(pod for minutes in (*minutes_of.values(), *former.values()) for pod in minutes)])
+    for metric_name, minutes in former.items():
+        for text, n in minutes.items():
+            minutes_of[metric_name][names.of(text)] += n
+    minutes_of = {name: Counter({pod: n for pod, n in found.items() if pod}) for name, found in minutes_of.items()}
     require_one_cluster(lake, [info.cluster_id for found in infos.values() for info in found.values()])
     queries = {metric.name: lake.query_of(metric) for metric in metrics}
     got = {name: {day: info.covered for day, info in found.items()} for name, found in infos.items()}
@@ -118,15 +126,6 @@ def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] 
         names=names,
         asked={m.name: {day: asked[m.name].get(day, m) for day in infos[m.name]} for m in metrics},
     )
-
-
-def _by_name(minutes: Mapping[str, int], names: PodNames) -> Counter[str]:
-    """Minutes of the pods that texts mean; what is no pod is left out."""
-    found: Counter[str] = Counter()
-    for text, n in minutes.items():
-        if pod := names.of(text):
-            found[pod] += n
-    return found
 
 
 def draw_pods(pod_minutes: Mapping[str, int], n: int, seed: int, complete: Set[str] = frozenset()) -> tuple[str, ...]:
@@ -165,7 +164,7 @@ def read_pods(lake: Lake, window: Window, end: pd.Timestamp, pods: Sequence[str]
     """
     drawn = frozenset(pods)
     frames = {
-        metric.name: read_metric(lake, window.asked[metric.name], partial(_pod_in, window.names, drawn))
+        metric.name: read_metric(lake, window.asked[metric.name], partial(_pod_in, window.names, drawn, metric))
         for metric in ENGINE_METRICS
     }
     return from_metric_frames(frames, ENGINE_METRICS, pd.Timestamp(window.days[0], tz="UTC"), end, pods)
@@ -194,14 +193,17 @@ def read_cluster(lake: Lake, window: Window, end: pd.Timestamp, metrics: Sequenc
     return pd.DataFrame(columns).reset_index()
 
 
-def read_metric(lake: Lake, asked: Mapping[date, MetricSpec], pod: Callable[[str], str] | None = None) -> pd.DataFrame:
+def read_metric(
+    lake: Lake, asked: Mapping[date, MetricSpec], pod: Callable[[MetricSpec, str], str] | None = None
+) -> pd.DataFrame:
     """The days of a metric one after the other, a column per series.
 
     Args:
         lake: the lake.
         asked: its days, oldest first, each with the metric as it was requested then.
-        pod: for metrics of pods: the name of a series, labels as JSON -> the pod that it is of; empty: it is left out.
-            Columns are named by these pods, as :func:`~aiops_assets.timeseries.pod_identity.series_of_pod` does.
+        pod: for metrics of pods: the metric as it was requested, and the name of a series, labels as JSON -> the pod
+            that it is of; empty: it is left out. Columns are named by these pods, as
+            :func:`~aiops_assets.timeseries.pod_identity.series_of_pod` does.
 
     Raises:
         NotFoundError: a day is not stored.
@@ -212,15 +214,19 @@ def read_metric(lake: Lake, asked: Mapping[date, MetricSpec], pod: Callable[[str
         if pod is None or metric.per != "pod":
             parts.append(lake.read_day(metric, day)[0])
             continue
-        wide = lake.read_series(metric, day, lambda name: bool(pod(name)))
-        parts.append(wide.set_axis([series_of_pod(pod(name)) for name in wide.columns], axis=1))
+        wide = lake.read_series(metric, day, partial(_is_wanted, pod, metric))
+        parts.append(wide.set_axis([series_of_pod(pod(metric, name)) for name in wide.columns], axis=1))
     none = pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))
     return pd.concat(parts or [none])
 
 
-def _pod_in(names: PodNames, pods: Set[str], series: str) -> str:
-    """The pod that a series is of, if it is one of some pods; empty if not."""
-    pod = names.of(pod_of(series))
+def _is_wanted(pod: Callable[[MetricSpec, str], str], metric: MetricSpec, series: str) -> bool:
+    return bool(pod(metric, series))
+
+
+def _pod_in(names: PodNames, pods: Set[str], present: MetricSpec, asked: MetricSpec, series: str) -> str:
+    """The pod that a series is of, if it is one of some pods; empty if not. A former query tells no namespaces."""
+    pod = pod_of(series) if asked.promql == present.promql else names.of(pod_of(series))
     return pod if pod in pods else ""
 
 

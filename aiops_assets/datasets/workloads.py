@@ -4,20 +4,24 @@ Four instants of a past day are requested, and today's newest one with each fetc
 known by its name only (:func:`~aiops_assets.timeseries.pod_identity.workload_by_name`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 
-from aiops_assets.errors import PrometheusError, PrometheusUnreachable
+from aiops_assets.errors import ConflictError, PrometheusError
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.workloads import Workloads
 from aiops_assets.timeseries.pod_identity import split_pod, workload_by_name, workloads
 
+_CONTROLLER = '{owner_is_controller!="false"}'
 OWNERS = (
-    "max by (__name__, namespace, pod, replicaset, job_name, replicationcontroller, owner_kind, owner_name) "
-    '({__name__=~"kube_(pod|replicaset|job|replicationcontroller)_owner"})'
+    "max by (__name__, namespace, pod, replicaset, job_name, replicationcontroller, owner_kind, owner_name) ("
+    f"kube_pod_owner{_CONTROLLER} or kube_job_owner{_CONTROLLER} or kube_replicationcontroller_owner{_CONTROLLER} or "
+    f"(kube_replicaset_owner{_CONTROLLER} unless on (namespace, replicaset) kube_replicaset_spec_replicas == 0))"
 )
-"""Who made each pod, and who made that. Two kube-state-metrics, as in a roll-out, say the same."""
+"""Who made each pod, and who made that. Two kube-state-metrics, as in a roll-out, say the same. A Deployment keeps its
+old ReplicaSets, without pods: ten times as many series."""
 EVERY_HOURS = 6
 
 
@@ -34,7 +38,6 @@ def fetch_workloads(client: PrometheusClient, lake: Lake, days: Sequence[date], 
         why the server does not answer the query, so that workloads are known by names of pods; empty if it does.
 
     Raises:
-        PrometheusUnreachable: the server cannot be reached.
         StoreError: a record cannot be written.
     """
     store = Workloads(lake.storage, lake.cluster)
@@ -42,15 +45,18 @@ def fetch_workloads(client: PrometheusClient, lake: Lake, days: Sequence[date], 
     for day in sorted(set(days)):
         if day > today or store.day(day).closed:
             continue
-        series = []
+        series: list[Mapping[str, str]] = []
         for at in _instants(day) if day < today else [now]:
             try:
-                series += [labels for labels, _ in client.query(OWNERS, at)]
-            except PrometheusUnreachable:
-                raise
+                found = client.query(OWNERS, at)
             except PrometheusError as error:
                 return str(error)
-        store.add(day, workloads(series), closed=day < today)
+            if not (found or series):  # not scraped, or not there yet: requested again by the next fetch
+                break
+            series += [labels for labels, _ in found]
+        else:
+            with suppress(ConflictError):  # another fetch stores the same
+                store.add(day, workloads(series), closed=day < today)
     return ""
 
 
@@ -71,7 +77,7 @@ def name_of_workload(pod: str, known: str) -> str:
 
 
 def _instants(day: date) -> Iterator[datetime]:
-    """Instants of a past day, the last one just before its end."""
+    """Instants of a past day, the first one just before its end."""
     begin = datetime.combine(day, time(), UTC)
-    for hours in range(EVERY_HOURS, 25, EVERY_HOURS):
+    for hours in range(24, 0, -EVERY_HOURS):
         yield begin + timedelta(hours=hours) - timedelta(minutes=1)

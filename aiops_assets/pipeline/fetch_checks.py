@@ -9,7 +9,8 @@ import dagster as dg
 from aiops_assets.datasets.ingest import MetricFetch
 from aiops_assets.datasets.newest import STALE
 from aiops_assets.storage.lake import Lake
-from aiops_assets.timeseries.catalog import MEMBERS
+from aiops_assets.storage.lake_files import readable_days
+from aiops_assets.timeseries.catalog import MEMBERS, METRICS
 from aiops_assets.timeseries.quality import FULL_DAY
 
 WARNINGS = {
@@ -28,6 +29,7 @@ WARNINGS = {
 
 FAILURES = {"complete"}
 """Checks that fail instead of warning: what is stored is known to lack something. No check of a fetch blocks."""
+CATALOGUE = frozenset(metric.name for metric in METRICS)
 POSITION = re.compile(r" \(\d+:\d+\)$")
 """Where in the query a remark of PromQL is about, which is another place in the companion's."""
 
@@ -51,7 +53,7 @@ def check_results(
     problems = {
         "server_reached": problem,
         "archive_reached": next((fetch.archive_away for fetch in fetches if fetch.archive_away), ""),
-        "day_coverage": _listed(_uncovered(fetches, days)),
+        "day_coverage": _listed(_uncovered(fetches, days, lake)),
         "newest_samples": _listed(_behind(fetches)),
         "complete": _listed(_incomplete(fetches)),
         "bounds": _listed(_out_of_bounds(fetches)),
@@ -89,10 +91,12 @@ def _is_companion(fetch: MetricFetch) -> bool:
     return fetch.metric.name.endswith(MEMBERS)
 
 
-def _uncovered(fetches: Sequence[MetricFetch], days: Sequence[date]) -> list[str]:
+def _uncovered(fetches: Sequence[MetricFetch], days: Sequence[date], lake: Lake) -> list[str]:
+    """Messages about days with few samples; those of which a file of an earlier release's query is read have them."""
     found = []
     for fetch in (fetch for fetch in fetches if not _is_companion(fetch)):
-        empty = [day for day in days if fetch.infos.get(day) is None]
+        former = {day for day, asked in readable_days(lake, fetch.metric).items() if asked is not fetch.metric}
+        empty = [day for day in days if fetch.infos.get(day) is None and day not in former]
         if len(empty) == len(days):
             found.append(f"{fetch.metric.name}: no sample on any day; is its exporter scraped?")
             continue
@@ -100,18 +104,21 @@ def _uncovered(fetches: Sequence[MetricFetch], days: Sequence[date]) -> list[str
         found += [
             f"{fetch.metric.name} {day}: {info.coverage:.0%}, {info.reason}"
             for day, info in fetch.infos.items()
-            if info and info.coverage < FULL_DAY
+            if info and info.coverage < FULL_DAY and day not in former
         ]
     return found
 
 
 def _behind(fetches: Sequence[MetricFetch]) -> list[str]:
-    """Messages about metrics that the server has not scraped, or not received, for a while."""
+    """Messages about metrics of the catalogue that the server has not scraped, or not received, for a while.
+
+    Those of METRICS_FILE may be of rare events.
+    """
     return [
         f"{fetch.metric.name}: the newest sample is {fetch.behind / timedelta(hours=1):.1f} h older than it could be; "
         "does the server still scrape its exporter, or receive from another server?"
         for fetch in fetches
-        if fetch.behind and fetch.behind > STALE and not _is_companion(fetch)
+        if fetch.behind and fetch.behind > STALE and fetch.metric.name in CATALOGUE
     ]
 
 

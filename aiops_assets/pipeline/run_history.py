@@ -1,11 +1,13 @@
 """Causes of failed runs in Dagster's history, and runs whose process was killed."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
+from sqlalchemy.exc import SQLAlchemyError
 
 from aiops_assets.tracking.processes import ran_at
 
@@ -89,8 +91,11 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
 
 
 def claim_runs_of(dagster_home: str, location: str) -> None:
-    """Give runs of an instance that commands started their code location: see :func:`claim_runs`."""
-    with dg.DagsterInstance.from_config(dagster_home) as instance:
+    """Give runs of an instance that commands started their code location: see :func:`claim_runs`.
+
+    A database that is busy is no error: the next call does it.
+    """
+    with suppress(SQLAlchemyError), dg.DagsterInstance.from_config(dagster_home) as instance:
         claim_runs(instance, location)
 
 

@@ -11,6 +11,7 @@ from aiops_assets.registry.doctor import Finding
 from aiops_assets.storage.cluster_record import ClusterRecords
 from aiops_assets.storage.day_info import DayInfo
 from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.training_sets import TrainingSets
 from aiops_assets.timeseries.catalog import MetricSpec
@@ -63,7 +64,7 @@ class Stored:
 def contents(lake: Lake, metrics: Sequence[MetricSpec]) -> Iterator[Stored]:
     """What the lake holds of each metric, by the metadata of its days; samples are not read."""
     for metric in metrics:
-        infos = {day: _info(lake, asked, day) for day, asked in lake.stored(metric).items()}
+        infos = {day: _info(lake, asked, day) for day, asked in readable_days(lake, metric).items()}
         yield Stored(
             metric,
             tuple(infos),
@@ -147,7 +148,10 @@ def lake_findings(lake: Lake, metrics: Sequence[MetricSpec]) -> Iterator[Finding
         yield Finding("-", "lake", "PROBLEM", text, "mixed_clusters", {"ids": tuple(sorted(mixed))})
     damaged = [(one.metric.name, day) for one in stored for day in one.damaged]
     if damaged:
-        text = f"damaged day files: {_some(damaged)}: `aiops run` fetches them again"
+        text = (
+            f"damaged day files: {_some(damaged)}: `aiops run` fetches them again, `aiops lake drop` removes those "
+            "that the server has no more"
+        )
         yield Finding("-", "lake", "PROBLEM", text, "damaged_days", {"days": damaged})
     wrong = [(drop.metric.name, drop.day) for drop in select(lake, metrics, Selection(wrong=True))]
     if wrong:

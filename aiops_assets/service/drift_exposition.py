@@ -17,7 +17,7 @@ _PER_METRIC = ("cluster", "metric")
 DRIFTED = Described(
     GaugeMetricFamily,
     "aiops_drift",
-    "1: the newest day of this metric is unlike the days that its champion was trained on.",
+    "1: the newest day of this metric is unlike the days that a champion was trained on.",
     _PER_METRIC,
 )
 STRENGTH = Described(
@@ -66,9 +66,16 @@ class DriftCollector(Collector):
             return
         looked = report.when.timestamp()
         if self._clock() - looked <= MAX_AGE.total_seconds():
-            yield DRIFTED.family([([self._cluster, one.metric], float(one.drifted)) for one in report.metrics])
-            yield STRENGTH.family([([self._cluster, one.metric], one.strength) for one in report.metrics])
+            yield DRIFTED.family(self._highest([(one.metric, float(one.drifted)) for one in report.metrics]))
+            yield STRENGTH.family(self._highest([(one.metric, one.strength) for one in report.metrics]))
         yield LOOKED.family([([self._cluster], looked)])
+
+    def _highest(self, values: Iterable[tuple[str, float]]) -> list[tuple[list[str], float]]:
+        """One value a metric: champions that were trained in different days are compared each with its own."""
+        highest: dict[str, float] = {}
+        for metric, value in values:
+            highest[metric] = max(value, highest.get(metric, value))
+        return [([self._cluster, metric], value) for metric, value in highest.items()]
 
     def _newest(self) -> DriftReport | None:
         """The newest report; ``None`` where there is none, or the storage is away, which is logged once."""

@@ -18,6 +18,7 @@ from aiops_assets.errors import AiopsError, IntegrityError
 from aiops_assets.judging.statements import Statement
 from aiops_assets.learners.detectors.deviation_scores import ALERT_DAYS
 from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.timeseries.catalog import POD_CPU
 from aiops_assets.timeseries.pod_identity import split_pod
 from aiops_assets.views.pod_series import SEGMENT, VALUES, segment_rows
@@ -121,7 +122,7 @@ def newest_week(lake: Lake, pods: Iterable[str], now: datetime) -> dict[str, pd.
         StoreError: the lake cannot be read, or a day is damaged: a history with unknown gaps would be judged as if it
             were complete.
     """
-    last = max((day for day in lake.stored(POD_CPU) if day <= now.date()), default=None)
+    last = max((day for day in readable_days(lake, POD_CPU) if day <= now.date()), default=None)
     if last is None:
         return {}
     window = read_window(lake, [last - timedelta(days=back) for back in range(ALERT_DAYS, -1, -1)])

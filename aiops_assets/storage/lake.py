@@ -1,6 +1,6 @@
 """The lake: what was fetched, a Parquet file per cluster, metric, query and UTC day.
 
-The query is part of the path: a changed query is a new series, never mixed with the old one. A day grows by
+The query is part of the path: a changed query has files of its own. A day grows by
 :meth:`Lake.upsert_day`, also when several processes write it at the same time.
 """
 
@@ -268,14 +268,6 @@ class Lake:
             with suppress(ValueError):  # a file that is not ours
                 days.append(datetime.strptime(name, "day=%Y-%m-%d.parquet").date())
         return sorted(days)
-
-    def stored(self, metric: MetricSpec) -> dict[date, MetricSpec]:
-        """Stored days of a metric, ascending, each with the metric as it was requested for it.
-
-        A day of an earlier release's query counts where there is none of the present one.
-        """
-        found = {day: spec for spec in (*reversed(metric.former), metric) for day in self.days(spec)}
-        return dict(sorted(found.items()))
 
     def sweep(self, metric: MetricSpec) -> None:
         """Remove what killed writers left beside a metric's days."""

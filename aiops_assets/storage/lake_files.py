@@ -6,7 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
+from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.storage.lake import Lake
+from aiops_assets.timeseries.catalog import MetricSpec
 
 METRIC, QUERY = re.compile(r"metric=(.+)"), re.compile(r"query=([0-9a-f]+)")
 DAY = re.compile(r"day=(\d{4}-\d\d-\d\d)\.parquet")
@@ -36,6 +38,26 @@ def stored_days(lake: Lake) -> Iterator[StoredDay]:
                 if found := DAY.fullmatch(name):
                     with suppress(ValueError):  # 2026-02-30
                         yield StoredDay(date.fromisoformat(found[1]), metric[1], query[1])
+
+
+def readable_days(lake: Lake, metric: MetricSpec) -> dict[date, MetricSpec]:
+    """Days of a metric, ascending, each with the metric as it was requested for the file to read.
+
+    Of a day that an earlier release's query has, too, the present query's file is read once it holds as much: at the
+    edge of a server's retention it may have the last hours alone. A damaged file holds nothing.
+    """
+    found = {day: spec for spec in reversed(metric.former) for day in lake.days(spec)}
+    for day in lake.days(metric):
+        if day not in found or _covered(lake, metric, day) >= _covered(lake, found[day], day):
+            found[day] = metric
+    return dict(sorted(found.items()))
+
+
+def _covered(lake: Lake, metric: MetricSpec, day: date) -> float:
+    try:
+        return lake.verify_day(metric, day).covered
+    except (NotFoundError, IntegrityError):
+        return 0.0
 
 
 def remove(lake: Lake, stored: StoredDay) -> None:

@@ -81,6 +81,7 @@ class MetricSpec:
             description=f"how many series stand behind {self.name}",
             step_seconds=max(self.step_seconds, COARSE_STEP_SECONDS),
             scrape_seconds=self.scrape_seconds,
+            formerly=() if self.count else tuple(map(series_count, self.formerly)),
         )
 
 

@@ -36,7 +36,7 @@ def split_pod(pod: str) -> tuple[str, str]:
     return namespace, name
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=262_144)
 def pod_of(labels: str) -> str:
     """The pod that a series is of, by its labels as JSON; empty where they name none."""
     found = json.loads(labels)

@@ -15,6 +15,7 @@ from aiops_assets.datasets.workloads import fetch_workloads, name_of_workload, w
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import Answer, RequestsTransport
 from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.storage.workloads import Workloads
 from aiops_assets.timeseries.catalog import NODE_CPU, NODE_MEMORY, POD_CPU, POD_MEMORY, RESTARTS, MetricSpec
@@ -93,10 +94,38 @@ class TestFormerQueries:
         for day in WINDOW:
             put(lake, POD_CPU.former[0], day, web=0.9)
         put(lake, POD_CPU, SECOND, shop__web=0.8)
-        assert {day: spec.promql for day, spec in lake.stored(POD_CPU).items()} == {
+        assert {day: spec.promql for day, spec in readable_days(lake, POD_CPU).items()} == {
             FIRST: POD_CPU.formerly[0],
             SECOND: POD_CPU.promql,
         }
+
+    def test_a_day_of_which_the_server_has_the_end_only_is_the_former_one(self, lake: Lake) -> None:
+        put_nodes(lake)
+        put(lake, POD_CPU.former[0], FIRST, web=0.9)
+        late = TIMES[(TIMES.date == FIRST) & (TIMES.hour >= 22)]
+        store(lake, POD_CPU, pd.DataFrame({PRESENT % ("shop", "web"): level(0.8, late)}, index=late))
+        put(lake, POD_CPU, SECOND, shop__web=0.8)
+        window = read_window(lake, WINDOW)
+        assert window.asked[POD_CPU.name] == {FIRST: POD_CPU.former[0], SECOND: POD_CPU}
+        assert dict(window.pod_minutes) == {"shop/web": 2 * 1440}
+
+    def test_owners_tell_of_a_namesake_that_is_gone(self, lake: Lake) -> None:
+        put_nodes(lake)
+        put(lake, POD_CPU.former[0], FIRST, web=0.9)
+        put(lake, POD_CPU, SECOND, shop__web=0.8)
+        owned = dict.fromkeys(("shop/web", "blog/web"), "StatefulSet/web")
+        Workloads(lake.storage, lake.cluster).add(FIRST, owned, closed=True)
+        assert dict(read_window(lake, WINDOW).pod_minutes) == {"shop/web": 1440}
+
+    def test_a_series_without_a_namespace_in_the_present_query_is_a_pod_of_its_own(self, lake: Lake) -> None:
+        put_nodes(lake)
+        for day in WINDOW:
+            for metric in (POD_CPU, POD_MEMORY, RESTARTS):
+                put(lake, metric, day, web=0.9, shop__web=0.8)
+        window = read_window(lake, WINDOW)
+        assert dict(window.pod_minutes) == {"web": 2 * 1440, "shop/web": 2 * 1440}
+        series = read_pods(lake, window, END, ["shop/web", "web"])
+        assert series.values[POD_CPU.name].mean(axis=(1, 2)) == pytest.approx([0.8, 0.9], rel=1e-3)
 
 
 def test_each_query_of_an_earlier_release_has_its_own_days() -> None:
@@ -174,7 +203,7 @@ class TestFetchWorkloads:
         days = [self.YESTERDAY, self.TODAY, self.TODAY + timedelta(days=1)]
         assert fetch_workloads(server.client, lake, days, self.NOW) == ""
         begin = datetime(2026, 11, 19, tzinfo=UTC).timestamp()
-        assert server.asked == [*(begin + hours * 3600 - 60 for hours in (6, 12, 18, 24)), self.NOW.timestamp()]
+        assert server.asked == [*(begin + hours * 3600 - 60 for hours in (24, 18, 12, 6)), self.NOW.timestamp()]
         server.pods = {"db-1": "db"}
         fetch_workloads(server.client, lake, days, self.NOW + timedelta(minutes=15))
         assert len(server.asked) == 6
@@ -206,3 +235,16 @@ class TestFetchWorkloads:
         store.prune(self.TODAY)
         assert (store.of([self.YESTERDAY]), len(store.of([self.TODAY]))) == ({}, 1)
         assert [name for name in lake.storage.names(store.folder) if str(self.YESTERDAY) in name] == []
+
+    def test_a_day_without_an_answer_is_asked_for_again(self, lake: Lake) -> None:
+        server = Owners({})
+        for _ in range(2):
+            assert fetch_workloads(server.client, lake, [self.YESTERDAY], self.NOW) == ""
+        assert len(server.asked) == 2, "one instant of four, until there is an answer"
+        server.pods = {"db-0": "db"}
+        fetch_workloads(server.client, lake, [self.YESTERDAY], self.NOW)
+        assert workloads_of(lake, [self.YESTERDAY], ["shop/db-0"]) == {"shop/db-0": "StatefulSet/db"}
+
+    def test_a_server_that_is_gone_meanwhile_stops_nothing(self, lake: Lake) -> None:
+        gone = PrometheusClient(Handler(lambda path, params: Answer(504, {}, b"timeout")), retry=AT_ONCE)
+        assert fetch_workloads(gone, lake, [self.YESTERDAY], self.NOW)

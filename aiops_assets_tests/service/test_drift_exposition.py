@@ -51,6 +51,17 @@ def test_a_look_becomes_gauges_of_each_metric(store: DriftStore) -> None:
     assert scraped(store) == LOOKED | VALUES
 
 
+def test_a_metric_of_two_champions_is_one_gauge_of_the_higher_figures(store: DriftStore) -> None:
+    """A rejected challenger leaves an older champion, trained on other days, beside a newer one of the same view."""
+    other = REPORT.metrics[1].model_copy(update={"metric": "cpu_usage", "models": ("prophet-predictor",)})
+    store.put(REPORT.model_copy(update={"metrics": (other, *REPORT.metrics)}))
+    registry = CollectorRegistry()
+    registry.register(DriftCollector(store, "prod", clock=LOOK.timestamp))
+    names = [(s.name, s.labels.get("metric")) for family in registry.collect() for s in family.samples]
+    assert len(names) == len(set(names))
+    assert scraped(store) == LOOKED | VALUES
+
+
 def test_an_old_look_shows_its_age_and_no_values(store: DriftStore) -> None:
     store.put(REPORT)
     assert scraped(store, MAX_AGE) == LOOKED | VALUES

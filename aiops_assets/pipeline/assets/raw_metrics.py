@@ -21,7 +21,7 @@ from aiops_assets.registry.retention import expired, prune
 from aiops_assets.reporting import plots
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import FetchOutcome, Lake
-from aiops_assets.storage.lake_files import StoredDay
+from aiops_assets.storage.lake_files import StoredDay, readable_days
 from aiops_assets.timeseries.catalog import MetricSpec, with_members
 from aiops_assets.timeseries.queries import settle_seconds
 from aiops_assets.timeseries.schema import combined_digest
@@ -186,8 +186,6 @@ def fetch_all(
         silent = [m.name for m in metrics if not client.count_series(m.promql, settled[m.name])]
         if silent:
             say(f"it has no samples now of {', '.join(silent)}")
-        if why := fetch_workloads(client, lake, days, now):
-            say(f"workloads are known by names of pods: {why}")
         away = ""
         for spec in wanted:
             fetch = ingest_metric(
@@ -205,6 +203,8 @@ def fetch_all(
             )
             away = away or fetch.archive_away  # an unreachable archive is tried once, not for each metric
             fetches.append(fetch)
+        if why := fetch_workloads(client, lake, days, now):
+            say(f"workloads are known by names of pods: {why}")
     for note in query_notes(fetches):
         say(f"{note}; the samples are whole")
     written = sum(len(fetch.fetched) for fetch in fetches)
@@ -221,5 +221,5 @@ def coverage_of(lake: Lake, metrics: Sequence[MetricSpec], days: Sequence[date])
             return 0.0
         return info.coverage if info else 0.0
 
-    stored = {metric.name: lake.stored(metric) for metric in metrics}
+    stored = {metric.name: readable_days(lake, metric) for metric in metrics}
     return {metric.name: [share(stored[metric.name].get(day, metric), day) for day in days] for metric in metrics}

@@ -1,6 +1,6 @@
 """The asset scores: scores of the newest hour and forecasts of the next day, by the served champions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -79,7 +79,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads None there as a second output
         now = datetime.now(UTC)
         if settings.fetches:
-            problem = _fetch(prometheus, stores.lake(), now, settings)
+            problem = _fetch(prometheus, stores.lake(), now, settings, context.log.info)
             if problem and settings.fallback == ("fail",):
                 raise PrometheusUnreachable(
                     f"{problem}; FALLBACK=fail: nothing is scored", code="nothing_scored", problem=problem
@@ -128,12 +128,14 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
     return scores
 
 
-def _fetch(prometheus: PrometheusResource, lake: Lake, now: datetime, settings: Settings) -> str:
+def _fetch(
+    prometheus: PrometheusResource, lake: Lake, now: datetime, settings: Settings, say: Callable[[str], None]
+) -> str:
     """Fetch samples up to now; why the server could not be reached, empty if it was."""
     try:
         with prometheus.clients() as (client, archive):
             servers = (prometheus.server, prometheus.archive)
-            fetch_newest(client, lake, now, archive, settings.queried(SCORED), servers=servers)
+            fetch_newest(client, lake, now, archive, settings.queried(SCORED), servers=servers, say=say)
     except PrometheusUnreachable as error:
         return str(error)
     return ""

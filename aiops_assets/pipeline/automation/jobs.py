@@ -23,6 +23,7 @@ from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.pipeline.run_history import close_dead_runs, failure_of
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, MetricSpec
 from aiops_assets.timeseries.quality import FULL_DAY
@@ -213,7 +214,7 @@ def complete_days(lake: Lake, since: date | None, enough: int) -> int:
         since: first day to count; ``None``: all.
         enough: stop at this number, from the newest day on: a lake may hold years.
     """
-    stored = [lake.stored(metric) for metric in ENGINE_METRICS]
+    stored = [readable_days(lake, metric) for metric in ENGINE_METRICS]
     shared = set.intersection(*map(set, stored))
     newest_first = sorted((day for day in shared if since is None or day >= since), reverse=True)
     complete = (day for day in newest_first if _is_complete(lake, [days[day] for days in stored], day))
