@@ -28,7 +28,7 @@ from aiops_assets_tests.commands.championing import (
 from aiops_assets_tests.commands.typed import Transcript, refused
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.raising import raises
-from aiops_assets_tests.registry.champion_home import ChampionHome, model_file
+from aiops_assets_tests.registry.champion_home import ChampionHome
 from aiops_assets_tests.snapshot import assert_snapshot
 
 NAME = "anomaly-detector"
@@ -213,7 +213,7 @@ def evaluation(version: int) -> EvaluationRecord:
 
 def test_a_twin_of_a_vetoed_version_is_marked(home: ChampionHome) -> None:
     call(home, "rollback", NAME)
-    home.add(model_file(2))
+    home.add_twin(2)
     found = json.loads(call(home, "models", NAME, "--json").stdout)[NAME]
     assert {line["version"]: line["state"] for line in found} == {4: "vetoed", 3: "", 2: "vetoed", 1: "champion"}
 

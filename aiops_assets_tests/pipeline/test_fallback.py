@@ -65,8 +65,10 @@ def test_cached_days_stand_in_when_the_server_is_away_and_everything_says_so(hom
     assert json.loads(tags["source"])["note"] == note
     assert stated_source(settings).startswith("cached+synthetic (")
     assert note in stated_source(settings)
-    # The same rows give the same model: the one that the server's own answer made stays.
-    assert (champion(settings), manifest.version) == (1, 2)
+    # The same model again is not served anew: the one that the server's own answer made stays. The home may be of
+    # another worker of these tests, whose pickles of equal models can differ; then it is a challenger like any other.
+    same = manifest.files == stores_of(settings).served().manifest(NAME, 1).files
+    assert (champion(settings), manifest.version) == (1 if same else 2, 2)
 
 
 def test_both_views_take_the_same_fallback(home: Path) -> None:

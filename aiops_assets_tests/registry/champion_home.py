@@ -141,6 +141,10 @@ class ChampionHome:
         self.register(version)
         return version
 
+    def add_twin(self, version: int) -> int:
+        """Another version of the same model. Another process may pickle an equal one in other bytes."""
+        return self.add((self.model_folder / str(version) / "model.joblib").read_bytes())
+
     def serve(self, version: int, seen: int | None) -> None:
         """Make a version the champion and let everything follow, as the graph does."""
         digest = self.digest(version)

@@ -73,7 +73,7 @@ def test_the_version_that_is_left_is_vetoed_until_a_person_promotes_it(home: Cha
 
 def test_a_new_version_of_a_vetoed_model_is_vetoed_too_also_when_the_old_one_is_gone(home: ChampionHome) -> None:
     rollback(home)
-    twin = home.add(home.bytes_of(2))
+    twin = home.add_twin(2)
     home.served.remove(home.name, 2)
     reason = champions.veto_on(home.served, home.name, twin)
     assert reason
@@ -105,7 +105,7 @@ def test_a_first_version_has_nothing_to_go_back_to(home: ChampionHome, tmp_path:
 
 
 def test_a_rollback_passes_over_what_is_damaged_gone_or_the_same(home: ChampionHome) -> None:
-    home.add(home.bytes_of(2))
+    home.add_twin(2)
     home.serve(3, 2)
     home.serve(4, 3)
     home.serve(2, 4)  # earlier: 4 (the same model), 3, 1
