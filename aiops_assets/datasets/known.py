@@ -17,6 +17,7 @@ from aiops_assets.storage.records import FewerNodes, KnownMetric
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, MetricSpec
 from aiops_assets.timeseries.quality import NOTABLE_FILLED, known_rows
 from aiops_assets.timeseries.series import Floats
+from aiops_assets.timeseries.shape import NODE_LABELS
 from aiops_assets.views.catalog import View
 
 MAX_NAMES = 10
@@ -24,8 +25,6 @@ MAX_NAMES = 10
 MAX_NODES = 5
 """Number of missing nodes that a record names."""
 NODE_METRICS = tuple(metric for metric in ENGINE_METRICS if metric.per == "node")
-NODE_LABELS = ("node", "nodename", "kubernetes_node", "instance")
-"""Labels that name a node, the surest first: two scrape jobs may reach one node by two ports."""
 HOUR_SECONDS = 3600
 MIN_AWAY = 0.1
 """A node that was away for less than this share of the time in which any was missing is not named."""
@@ -142,7 +141,7 @@ def _most_missing(there: pd.DataFrame, missing: npt.NDArray[np.bool_]) -> tuple[
 
 
 def _node_of(series: str) -> str:
-    """The node that a series is of, by its labels as JSON; all labels, where none of them names one."""
+    """The node that a series belongs to, by its labels as JSON; all labels, where none of them names one."""
     labels = json.loads(series)
     return next((f"{key}={labels[key]}" for key in NODE_LABELS if labels.get(key)), series)
 

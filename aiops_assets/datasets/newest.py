@@ -27,7 +27,6 @@ from aiops_assets.synthetic.cluster import generate_cluster
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, POD_CPU, MetricSpec
 from aiops_assets.timeseries.features import ROW_EVERY_MINUTES
-from aiops_assets.timeseries.pod_identity import pod_of
 from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.views import cluster_metrics as cluster_series
 from aiops_assets.views.pod_series import VALUES
@@ -242,8 +241,7 @@ def _living_pods(lake: Lake, window: Window, now: datetime) -> set[str]:
     if wide.empty:
         return set()
     newest = wide[wide.index > wide.index[-1] - NEWEST]
-    living = {pod_of(name) for name, lives in newest.notna().any().items() if lives}
-    return living if asked[last] is POD_CPU else {window.names.of(pod) for pod in living}
+    return {window.pod(POD_CPU, asked[last], str(name)) for name, lives in newest.notna().any().items() if lives}
 
 
 def _between(series: PodSeries, after: pd.Timestamp, until: pd.Timestamp) -> PodSeries:

@@ -59,6 +59,17 @@ class Window:
     names: PodNames = field(default_factory=partial(PodNames, ()))
     asked: Mapping[str, Mapping[date, MetricSpec]] = field(default_factory=dict)
 
+    def pod(self, metric: MetricSpec, asked: MetricSpec, series: str) -> str:
+        """The pod that a series belongs to; empty where it belongs to none.
+
+        Args:
+            metric: the metric.
+            asked: the metric as it was requested for the day of the series; a former query tells no namespaces.
+            series: name of the series, labels as JSON.
+        """
+        pod = pod_of(series)
+        return self.names.of(pod) if asked.promql in metric.formerly else pod
+
     @property
     def lasting(self) -> tuple[str, ...]:
         """Pods that lived long enough to be drawn, in order of name."""
@@ -101,7 +112,7 @@ def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] 
             except IntegrityError as error:
                 damaged.append(str(error))
                 continue
-            minutes = minutes_of[metric.name] if spec is metric else former[metric.name]
+            minutes = (former if spec.promql in metric.formerly else minutes_of)[metric.name]
             for name, n in samples.items():
                 minutes[pod_of(name)] += n
     owned = Workloads(lake.storage, lake.cluster).of(days) if any(former.values()) else {}
@@ -164,7 +175,7 @@ def read_pods(lake: Lake, window: Window, end: pd.Timestamp, pods: Sequence[str]
     """
     drawn = frozenset(pods)
     frames = {
-        metric.name: read_metric(lake, window.asked[metric.name], partial(_pod_in, window.names, drawn, metric))
+        metric.name: read_metric(lake, window.asked[metric.name], partial(_pod_in, window, drawn, metric))
         for metric in ENGINE_METRICS
     }
     return from_metric_frames(frames, ENGINE_METRICS, pd.Timestamp(window.days[0], tz="UTC"), end, pods)
@@ -202,12 +213,13 @@ def read_metric(
         lake: the lake.
         asked: its days, oldest first, each with the metric as it was requested then.
         pod: for metrics of pods: the metric as it was requested, and the name of a series, labels as JSON -> the pod
-            that it is of; empty: it is left out. Columns are named by these pods, as
+            that it belongs to; empty: it is left out. Columns are named by these pods, as
             :func:`~aiops_assets.timeseries.pod_identity.series_of_pod` does.
 
     Raises:
         NotFoundError: a day is not stored.
         IntegrityError: one of the days is damaged.
+        SchemaError: a pod has two series on one day.
     """
     parts = []
     for day, metric in asked.items():
@@ -215,7 +227,15 @@ def read_metric(
             parts.append(lake.read_day(metric, day)[0])
             continue
         wide = lake.read_series(metric, day, partial(_is_wanted, pod, metric))
-        parts.append(wide.set_axis([series_of_pod(pod(metric, name)) for name in wide.columns], axis=1))
+        names = [series_of_pod(pod(metric, name)) for name in wide.columns]
+        if len(set(names)) < len(names):
+            raise SchemaError(
+                f"{metric.name} {day}: two series for one pod; `aiops lake drop --wrong` removes series that do not "
+                "belong to the metric",
+                code="two_series_for_a_pod",
+                metric=metric.name,
+            )
+        parts.append(wide.set_axis(names, axis=1))
     none = pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="timestamp"))
     return pd.concat(parts or [none])
 
@@ -224,14 +244,14 @@ def _is_wanted(pod: Callable[[MetricSpec, str], str], metric: MetricSpec, series
     return bool(pod(metric, series))
 
 
-def _pod_in(names: PodNames, pods: Set[str], present: MetricSpec, asked: MetricSpec, series: str) -> str:
-    """The pod that a series is of, if it is one of some pods; empty if not. A former query tells no namespaces."""
-    pod = pod_of(series) if asked.promql == present.promql else names.of(pod_of(series))
+def _pod_in(window: Window, pods: Set[str], metric: MetricSpec, asked: MetricSpec, series: str) -> str:
+    """The pod that a series belongs to, if it is one of some pods; empty if not."""
+    pod = window.pod(metric, asked, series)
     return pod if pod in pods else ""
 
 
 def _day(day: date, infos: Mapping[str, Mapping[date, DayInfo]], queries: Mapping[str, str]) -> Day:
-    """The record of a fetched day, without metrics if none is stored; ``queries`` are those of present."""
+    """The record of a fetched day, without metrics if none is stored; ``queries`` is metric -> its present query."""
     found = {name: days[day] for name, days in infos.items() if day in days}
     metrics = {name: info.digest for name, info in found.items()}
     return Day(

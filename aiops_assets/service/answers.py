@@ -45,9 +45,9 @@ class Anomaly(_Answer):
     timestamp: AwareDatetime
     reason: str
     kind: str
-    namespace: str = Field(description='Of the pod; "" where the samples name none.')
-    pod: str = Field(description='That its samples name; "" where they name none.')
-    workload: str = Field(description='That the pod is of, by the label workload or by its name; "" without a pod.')
+    namespace: str = Field(description='Namespace of the pod; "" where the samples name none.')
+    pod: str = Field(description='Pod that the samples name; "" where they name none.')
+    workload: str = Field(description='Workload of the pod, by the label workload or by its name; "" without a pod.')
     labels: dict[str, str] = Field(description="By which its samples differ from others of this name and pod.")
 
 
@@ -84,9 +84,9 @@ class Prediction(_Answer):
     trend: Literal["increasing", "decreasing", "stable"]
     risk: Literal["low", "medium", "high"]
     judged_by: str
-    namespace: str = Field(description='Of the pod; "" where the samples name none.')
-    pod: str = Field(description='That its samples name; "" where they name none.')
-    workload: str = Field(description='That the pod is of, by the label workload or by its name; "" without a pod.')
+    namespace: str = Field(description='Namespace of the pod; "" where the samples name none.')
+    pod: str = Field(description='Pod that the samples name; "" where they name none.')
+    workload: str = Field(description='Workload of the pod, by the label workload or by its name; "" without a pod.')
     labels: dict[str, str] = Field(description="By which its samples differ from others of this name and pod.")
 
 

@@ -91,7 +91,10 @@ def _engine_rows(ready: ReadyModel, instances: object, horizon: int, now: dateti
 def _windows(ready: ReadyModel, instances: object, horizon: int, now: datetime) -> Answer:
     windows = windows_of(instances, ready.manifest.width, ready.family.least_rows)
     if len(windows) > MAX_WINDOWS or sum(map(len, windows)) > MAX_WINDOW_ROWS:
-        raise DataError(f"{len(windows)} windows: at most {MAX_WINDOWS}, of {MAX_WINDOW_ROWS} rows together, at once")
+        raise DataError(
+            f"{len(windows)} windows: send at most {MAX_WINDOWS} in one request, with at most {MAX_WINDOW_ROWS} rows "
+            "in all"
+        )
     return _WINDOW_PREDICTORS[ready.family.task.name](ready, windows, horizon, now)
 
 

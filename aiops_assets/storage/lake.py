@@ -234,7 +234,7 @@ class Lake:
         return self.fingerprint(metric, day)[0]
 
     def fingerprint(self, metric: MetricSpec, day: date) -> tuple[DayInfo, str]:
-        """The metadata of a stored day whose file is as it was written, and a digest of the whole file: its seal.
+        """The metadata of a stored day and its seal, a digest of the whole file, which is as it was written.
 
         Raises:
             NotFoundError, IntegrityError: see :meth:`read_day`.

@@ -41,7 +41,7 @@ class Workloads:
         return found
 
     def day(self, day: date) -> WorkloadsOfDay:
-        """The record of a day; an empty one where there is none."""
+        """The stored workloads of a day; an empty record where nothing is stored."""
         return self._parsed(self._data(day))
 
     def add(self, day: date, workloads: Mapping[str, str], *, closed: bool) -> None:

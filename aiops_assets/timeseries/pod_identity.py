@@ -38,7 +38,7 @@ def split_pod(pod: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=262_144)
 def pod_of(labels: str) -> str:
-    """The pod that a series is of, by its labels as JSON; empty where they name none."""
+    """The pod that a series belongs to, by its labels as JSON; empty where they name none."""
     found = json.loads(labels)
     return pod_text(str(found.get("namespace", "")), str(found.get("pod", "")))
 

@@ -12,6 +12,7 @@ import pytest
 from aiops_assets.datasets.ingest import ingest_metric
 from aiops_assets.datasets.window import read_pods, read_window
 from aiops_assets.datasets.workloads import fetch_workloads, name_of_workload, workloads_of
+from aiops_assets.errors import SchemaError
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import Answer, RequestsTransport
 from aiops_assets.storage.lake import Lake
@@ -24,6 +25,7 @@ from aiops_assets_tests.conftest import END
 from aiops_assets_tests.datasets.pod_lake import WINDOW, made_of, store
 from aiops_assets_tests.prometheus.answering import AT_ONCE, Handler, Params, refusal, vector
 from aiops_assets_tests.prometheus_server import CADVISOR, KUBE_STATE, Target, running_prometheus, write_blocks
+from aiops_assets_tests.raising import raises
 
 TIMES = pd.date_range(END - timedelta(days=2), END, freq="60s", inclusive="left", unit="us", name="timestamp")
 FIRST, SECOND = WINDOW
@@ -116,6 +118,16 @@ class TestFormerQueries:
         owned = dict.fromkeys(("shop/web", "blog/web"), "StatefulSet/web")
         Workloads(lake.storage, lake.cluster).add(FIRST, owned, closed=True)
         assert dict(read_window(lake, WINDOW).pod_minutes) == {"shop/web": 1440}
+
+    def test_two_series_of_a_pod_that_an_earlier_release_stored_are_refused(self, lake: Lake) -> None:
+        put_nodes(lake)
+        times = TIMES[TIMES.date == FIRST]
+        twice = {'{"pod":"web","replica":"a"}': level(0.4, times), '{"pod":"web","replica":"b"}': level(0.4, times)}
+        store(lake, POD_CPU.former[0], pd.DataFrame(twice, index=times))
+        put(lake, POD_CPU, SECOND, shop__web=0.4)
+        window = read_window(lake, WINDOW)
+        with raises(SchemaError, "two_series_for_a_pod", metric=POD_CPU.name):
+            read_pods(lake, window, END, ["shop/web"])
 
     def test_a_series_without_a_namespace_in_the_present_query_is_a_pod_of_its_own(self, lake: Lake) -> None:
         put_nodes(lake)
@@ -240,7 +252,8 @@ class TestFetchWorkloads:
         server = Owners({})
         for _ in range(2):
             assert fetch_workloads(server.client, lake, [self.YESTERDAY], self.NOW) == ""
-        assert len(server.asked) == 2, "one instant of four, until there is an answer"
+        # One instant of four, until there is an answer.
+        assert len(server.asked) == 2
         server.pods = {"db-0": "db"}
         fetch_workloads(server.client, lake, [self.YESTERDAY], self.NOW)
         assert workloads_of(lake, [self.YESTERDAY], ["shop/db-0"]) == {"shop/db-0": "StatefulSet/db"}

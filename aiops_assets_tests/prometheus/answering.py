@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.retry import Retry
@@ -10,6 +10,8 @@ from aiops_assets.prometheus.transport import Answer
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 T0 = int(NOON.timestamp())
+DAY = timedelta(days=1)
+FIVE = NOON + timedelta(minutes=5)
 Params = Mapping[str, str]
 AT_ONCE = Retry(sleep=lambda seconds: None)
 """The same attempts, without the waits."""

@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +16,8 @@ from aiops_assets.errors import (
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import Answer
 from aiops_assets_tests.prometheus.answering import (
+    DAY,
+    FIVE,
     NOON,
     T0,
     Handler,
@@ -29,8 +30,6 @@ from aiops_assets_tests.prometheus.answering import (
 )
 from aiops_assets_tests.raising import raises
 
-DAY = timedelta(days=1)
-FIVE = NOON + timedelta(minutes=5)
 INFO = 'PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "x" (1:10)'
 WARNING = 'PromQL warning: bucket label "le" is missing or has a malformed value of "" for metric name "x" (1:25)'
 AWAY = (

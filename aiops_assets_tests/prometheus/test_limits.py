@@ -1,7 +1,6 @@
 """Limits that Prometheus, Thanos, Mimir, Cortex and VictoriaMetrics report, in their own words, and what is done."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 import pytest
 
@@ -16,29 +15,15 @@ from aiops_assets.prometheus.client import MAX_REQUESTS, PrometheusClient
 from aiops_assets.prometheus.transport import Answer
 from aiops_assets_tests.prometheus.answering import (
     AT_ONCE,
+    DAY,
+    FIVE,
     NOON,
-    T0,
     Handler,
     client_of,
     grid_matrix,
-    matrix,
     refusal,
 )
 from aiops_assets_tests.raising import raises
-
-DAY = timedelta(days=1)
-FIVE = NOON + timedelta(minutes=5)
-INFO = 'PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "x" (1:10)'
-WARNING = 'PromQL warning: bucket label "le" is missing or has a malformed value of "" for metric name "x" (1:25)'
-AWAY = (
-    "receive series from Addr: store:10901 LabelSets: {} MinTime: 1 MaxTime: 2: rpc error: code = Unavailable desc = "
-    "connection refused"
-)
-
-
-def answered(**more: object) -> Answer:
-    return matrix(({"pod": "a"}, [[T0, "1"]]), **more)
-
 
 SHORTER = [
     (422, "execution", "query processing would load too many samples into memory in query execution"),

@@ -172,7 +172,8 @@ def test_requests_wait_for_one_reading_of_all_pods_and_then_no_more(tmp_path: Pa
         assert set(histories.of(series.pods)) == set(series.pods)
         for _ in range(5):
             assert list(histories.of([series.pods[0]])) == [series.pods[0]]
-        assert Counting.listed == 2, "which day is the newest, and what the week holds"
+        # Once for the newest day, and once for the week.
+        assert Counting.listed == 2
     finally:
         histories.stop()
 
