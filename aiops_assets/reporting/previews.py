@@ -63,10 +63,11 @@ def bars(figures: Mapping[str, float], beside: Mapping[str, float]) -> str:
     return _markdown(f"<g stroke-width='4' font-size='6'>{drawn}</g>", 2 * COLUMNS, 12 * len(names))
 
 
-def ranking(values: Mapping[str, float], marked: Collection[str] = ()) -> str:
+def ranking(values: Mapping[str, float], marked: Collection[str] = (), title: str = "") -> str:
     """The entries with the highest values, the highest first, with their values; those that are marked are red.
 
-    Bars begin at zero, or at the lowest of all values where one is below zero.
+    Bars begin at zero, or at the lowest of all values where one is below zero. Of a long name the end is shown, by which
+    pods of one workload differ.
 
     Returns:
         Markdown; empty when no value is finite.
@@ -75,13 +76,17 @@ def ranking(values: Mapping[str, float], marked: Collection[str] = ()) -> str:
     if not finite:
         return ""
     low, high = min(0.0, *finite.values()), max(finite.values())
-    drawn, names = "", sorted(finite, key=lambda name: (-finite[name], name))[:MAX_RANKED]
+    drawn, names = (
+        f"<text y='5'>{escape(title)}</text>" if title else "",
+        sorted(finite, key=lambda name: (-finite[name], name))[:MAX_RANKED],
+    )
+    begin = 8 if title else 0
     for row, name in enumerate(names):
-        top, length = 11 * row, 120 * (finite[name] - low) / (high - low or 1.0)
+        top, length = begin + 11 * row, 120 * (finite[name] - low) / (high - low or 1.0)
         colour = "crimson" if name in marked else "steelblue"
-        drawn += f"<text y='{top + 5}'>{escape(name[:MAX_LETTERS])} {finite[name]:.3g}</text>"
+        drawn += f"<text y='{top + 5}'>{escape(name[-MAX_LETTERS:])} {finite[name]:.3g}</text>"
         drawn += f"<path d='M0 {top + 8}h{length:.0f}' stroke='{colour}'/>"
-    return _markdown(f"<g stroke-width='3' font-size='5'>{drawn}</g>", 2 * COLUMNS, 11 * len(names))
+    return _markdown(f"<g stroke-width='3' font-size='5'>{drawn}</g>", 2 * COLUMNS, begin + 11 * len(names))
 
 
 def history(moves: Sequence[tuple[int, datetime]]) -> str:

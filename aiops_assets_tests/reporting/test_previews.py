@@ -86,6 +86,8 @@ def test_a_ranking_has_the_highest_first_and_marks() -> None:
     assert texts(shown) == ["hot 0.8", "warm 0.4", "calm 0.2"]
     assert widths(shown) == [("crimson", 120), ("steelblue", 60), ("steelblue", 30)]
     assert widths(ranking({"a": -3.0, "b": 1.0})) == [("steelblue", 120), ("steelblue", 0)]
+    assert texts(ranking({"calm": 0.2}, title="a-model")) == ["a-model", "calm 0.2"]
+    assert texts(ranking({"openshift-monitoring/prometheus-k8s-0": 1.0})) == ["ft-monitoring/prometheus-k8s-0 1"]
     assert ranking({}) == ranking({"a": float("inf")}) == ""
 
 
@@ -101,9 +103,9 @@ def test_a_history_ends_with_what_is_served() -> None:
 
 def test_long_rankings_and_histories_are_shown_at_once_too() -> None:
     named = {f"a<namespace>&with/a-pod-of-a-long-name-{i}": 1e-9 * i for i in range(9)}
-    shown = ranking(named, set(named))
+    shown = ranking(named, set(named), "predictive-analytics")
     assert len(shown) <= MAX_CHARACTERS
-    assert len(texts(shown)) == MAX_RANKED
+    assert len(set(texts(shown))) == MAX_RANKED + 1
     when = datetime(2026, 11, 1, tzinfo=UTC)
     assert len(history([(100_000 + i, when) for i in range(9)])) <= MAX_CHARACTERS
 

@@ -168,7 +168,7 @@ def _preview(predictions: ChampionPredictions) -> str:
     first = scores[scores["model_name"] == scores["model_name"].iloc[0]]
     pods = pd.Series(list(map(pod_text, first["namespace"], first["pod"])), first.index, dtype=str)
     highest = first["anomaly_score"].groupby(pods).max()
-    return previews.ranking(highest.to_dict(), set(pods[first["is_anomaly"]]))
+    return previews.ranking(highest.to_dict(), set(pods[first["is_anomaly"]]), str(first["model_name"].iloc[0]))
 
 
 def _plot(predictions: ChampionPredictions) -> bytes:
