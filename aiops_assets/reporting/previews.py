@@ -66,8 +66,8 @@ def bars(figures: Mapping[str, float], beside: Mapping[str, float]) -> str:
 def ranking(values: Mapping[str, float], marked: Collection[str] = (), title: str = "") -> str:
     """The entries with the highest values, the highest first, with their values; those that are marked are red.
 
-    Bars begin at zero, or at the lowest of all values where one is below zero. Of a long name the end is shown, by which
-    pods of one workload differ.
+    Bars begin at zero, or at the lowest of all values where one is below zero. Of a long name the end is shown, by
+    which pods of one workload differ.
 
     Returns:
         Markdown; empty when no value is finite.
@@ -76,10 +76,8 @@ def ranking(values: Mapping[str, float], marked: Collection[str] = (), title: st
     if not finite:
         return ""
     low, high = min(0.0, *finite.values()), max(finite.values())
-    drawn, names = (
-        f"<text y='5'>{escape(title)}</text>" if title else "",
-        sorted(finite, key=lambda name: (-finite[name], name))[:MAX_RANKED],
-    )
+    names = sorted(finite, key=lambda name: (-finite[name], name))[:MAX_RANKED]
+    drawn = f"<text y='5'>{escape(title)}</text>" if title else ""
     begin = 8 if title else 0
     for row, name in enumerate(names):
         top, length = begin + 11 * row, 120 * (finite[name] - low) / (high - low or 1.0)
