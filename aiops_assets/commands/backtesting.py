@@ -66,7 +66,7 @@ def backtest_file(
         explain: also write which column contributes most to each row.
 
     Returns:
-        One line for people about what was done.
+        One line for people about what was done, and which columns were left out.
 
     Raises:
         DataError: the model is unknown, or the series cannot be used.
@@ -81,8 +81,10 @@ def backtest_file(
         scored = backtests.backtest(name, frame, alert_budget=alert_budget, explain=explain)
     write_scores(out, scored)
     columns, alerts = frame.shape[1] - 2, int(scored["alert"].sum())
+    left_out = frame.attrs["left_out"]
+    answers = f" (without {', '.join(left_out)}, which says what is anomalous)" if left_out else ""
     return (
-        f"{name}: {len(frame)} rows of {columns} column{'s' * (columns > 1)}, {alerts} under alert, "
+        f"{name}: {len(frame)} rows of {columns} column{'s' * (columns > 1)}{answers}, {alerts} under alert, "
         f"{time.perf_counter() - begin:.1f} s -> {out}"
     )
 

@@ -23,6 +23,10 @@ from aiops_assets.timeseries.series import Floats
 
 TIME, SPLIT, LABEL = "timestamp", "split", "label"
 SPLITS = ("train", "test")
+ANSWERS = frozenset(
+    ("label", "labels", "anomaly", "anomalies", "anomalous", "outlier", "changepoint", "groundtruth", "fault")
+)
+"""Names of columns, letters only and without a leading "is", that hold the answer if they hold 0 and 1."""
 TRAIN_SHARE = 1 / 3
 """Where a series has no column ``split``, this share of its rows, the oldest, is train."""
 MAX_COLUMNS = 1_000
@@ -51,17 +55,20 @@ def read_series(path: Path, *, to_fit: bool = True) -> pd.DataFrame:
         to_fit: a detector is to be fitted on it, so some rows must be train rows.
 
     Returns:
-        ``timestamp`` (UTC), ``split`` ("train" or "test"), then the numeric columns as float64; infinities are NaN. A
-        column ``label`` is left out: a detector that reads the answer finds it.
+        ``timestamp`` (UTC), ``split`` ("train" or "test"), then the numeric columns as float64; infinities are NaN.
+        Columns that hold the answer (``label``, or 0 and 1 under a name such as ``is_anomaly``) are left out: a
+        detector that reads it finds it. Their names are in ``attrs["left_out"]``.
 
     Raises:
         DataError: names the file, the column, what is wrong and the cure.
     """
     table = _table(path)
-    names = [name for name in table.column_names if name not in (TIME, SPLIT, LABEL)]
+    left_out = [name for name in table.column_names if _is_answer(name, table)]
+    names = [name for name in table.column_names if name not in (TIME, SPLIT, *left_out)]
     if not names:
+        others = ", ".join((TIME, SPLIT, *(left_out or [LABEL])))
         raise DataError(
-            f"{path}: no numeric column beside {TIME}, {SPLIT} and {LABEL}: there is nothing to score",
+            f"{path}: no numeric column beside {others}: there is nothing to score",
             code="no_numeric_column",
         )
     if len(names) > MAX_COLUMNS:
@@ -80,6 +87,7 @@ def read_series(path: Path, *, to_fit: bool = True) -> pd.DataFrame:
             f"{path}: no row has {SPLIT} 'train': a detector is fitted on train rows only, mark some",
             code="no_train_row",
         )
+    frame.attrs["left_out"] = tuple(left_out)
     return frame
 
 
@@ -126,6 +134,15 @@ def labelled_folder(folder: Path) -> list[LabelledSeries]:
                 f"{one.labels} is missing: each series needs its labels", code="missing_labels", path=one.labels
             )
     return found
+
+
+def _is_answer(name: str, table: pa.Table) -> bool:
+    """Whether a column says which rows are anomalous."""
+    if name == LABEL:
+        return True
+    plain = "".join(filter(str.isalpha, name.lower())).removeprefix("is")
+    column = table.column(name)
+    return plain in ANSWERS and _is_number(column.type) and set(column.unique().to_pylist()) <= {0, 1, None}
 
 
 def _table(path: Path) -> pa.Table:

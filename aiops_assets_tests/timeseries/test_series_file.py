@@ -47,6 +47,21 @@ def test_a_series_keeps_its_rows_and_columns_in_order(tmp_path: Path) -> None:
     assert frame["memory"].dtype == np.float64
 
 
+@pytest.mark.parametrize("name", ["label", "Label", "is_anomaly", "anomaly", "Is Outlier", "changepoint"])
+@pytest.mark.parametrize("kind", [float, bool, int])
+def test_a_column_that_holds_the_answer_is_no_metric(tmp_path: Path, name: str, kind: type) -> None:
+    answer = (np.arange(N) > 20).astype(kind)
+    frame = read_series(_written(tmp_path, _frame(**{name: answer})))
+    assert list(frame.columns) == ["timestamp", "split", "cpu"]
+    assert frame.attrs["left_out"] == (name,)
+
+
+def test_other_values_under_such_a_name_and_other_names_are_metrics(tmp_path: Path) -> None:
+    frame = read_series(_written(tmp_path, _frame(anomaly=np.arange(N) / 7, up=np.arange(N) > 3)))
+    assert list(frame.columns) == ["timestamp", "split", "cpu", "anomaly", "up"]
+    assert frame.attrs["left_out"] == ()
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", ["naive", "UTC", "Europe/Berlin"])
 def test_times_without_a_zone_are_utc_and_any_other_zone_is_an_instant(

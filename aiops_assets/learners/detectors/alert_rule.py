@@ -11,6 +11,8 @@ Three conditions, each against a way in which a threshold alone fails people:
 The constants are chosen by `make tune`, which judges each choice on a set of series that it was not made on.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -20,28 +22,45 @@ from aiops_assets.timeseries.series import Floats
 
 ALERT_BUDGET = 0.01
 """Share of the time that may be under alert."""
-QUANTILE_SHARE = 1.5
-"""The trailing quantile leaves so many times the budget: the other conditions take a third of it away, or more."""
 ALERT_DAYS = 14
 HISTORY_DAYS = 8
 """So much of the past is read before a row is scored: what was usual a week ago at this time, and a day more. Older
 scores are those of training rows."""
 BLOCK_HOURS = 1.0
 """So often the threshold moves; so long a pause ends an episode."""
-COUNTED_HOURS, LASTING_HOURS = 2.0, 12.0
-"""Of an episode, rows before the first and after the second number of hours under alert count for later thresholds."""
+LASTING_HOURS = 12.0
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 """Its multiples spread out evenly over 0 to 1, however many there are."""
 RECENT_HOURS = 0.25
-LEAST_NOW = 1.3
-"""Deviations of now in units of their training rows' 99 % quantile: the least within the last quarter of an hour."""
 SHARE_OF_PEAK, PEAK_HOURS = 0.4, 2.0
 """After an incident, as much as this share of what was largest: noise does not prolong it."""
 NOT_BACK = 0.3
-"""The same of the row itself: below it the metric is back at its usual value."""
+"""Deviations of a row, in units of training's 99 % quantile: below it the metrics are back at their usual values."""
 
 
-def alerts(score: Floats, now: Floats, trained: Floats, trained_rows: int, grid: Grid, alert_budget: float) -> Flags:
+@dataclass(frozen=True)
+class Rule:
+    """What of the rule is tuned.
+
+    Attributes:
+        quantile_share: the trailing quantile leaves so many times the budget: the other conditions take a third of it
+            away, or more.
+        least_now: the least deviation within the last quarter of an hour, in units of training's 99 % quantile.
+        counted_hours: rows under alert after so many hours of an episode do not count for later thresholds, before it
+            has lasted for twelve.
+    """
+
+    quantile_share: float = 1.5
+    least_now: float = 1.3
+    counted_hours: float = 2.0
+
+
+RULE = Rule()
+
+
+def alerts(
+    score: Floats, now: Floats, trained: Floats, trained_rows: int, grid: Grid, alert_budget: float, rule: Rule = RULE
+) -> Flags:
     """(n_rows,) which rows are under alert, from this and earlier rows only.
 
     Args:
@@ -51,15 +70,16 @@ def alerts(score: Floats, now: Floats, trained: Floats, trained_rows: int, grid:
         trained_rows: how many rows of one entity they stand for.
         grid: the grid of the rows.
         alert_budget: share of the time that may be under alert.
+        rule: what is tuned.
     """
     window, block = grid.rows(ALERT_DAYS * 24), grid.rows(BLOCK_HOURS)
     before = _spread_out(trained, min(window, trained_rows))
     scores = np.concatenate([before, score])
     counts = np.ones(len(scores), dtype=bool)
-    quantile = 1 - QUANTILE_SHARE * alert_budget
+    quantile = 1 - rule.quantile_share * alert_budget
     least = np.quantile(trained, 1 - alert_budget)
     high = np.zeros(len(score), dtype=bool)
-    episode = _Episode(block, grid.rows(COUNTED_HOURS), grid.rows(LASTING_HOURS))
+    episode = _Episode(block, grid.rows(rule.counted_hours), grid.rows(LASTING_HOURS))
     for begin in range(0, len(score), block):
         rows = slice(begin, begin + block)
         seen = slice(max(len(before) + begin - window, 0), len(before) + begin)
@@ -67,17 +87,17 @@ def alerts(score: Floats, now: Floats, trained: Floats, trained_rows: int, grid:
         threshold = np.quantile(known, quantile, method="higher") if len(known) else np.inf
         high[rows] = score[rows] > max(threshold, least)
         counts[len(before) :][rows] = episode.counted(high[rows])
-    return high & (now > NOT_BACK) & _wrong_now(high, now, grid)
+    return high & (now > NOT_BACK) & _wrong_now(high, now, grid, rule.least_now)
 
 
-def _wrong_now(high: Flags, now: Floats, grid: Grid) -> Flags:
+def _wrong_now(high: Flags, now: Floats, grid: Grid, least: float) -> Flags:
     """(n_rows,) whether something was unusual within a quarter of an hour, as far as the score is high.
 
     What begins has to be as unusual as a share of what was largest lately; what goes on has not.
     """
     recent = grid.rows(RECENT_HOURS)
     lately = _largest_lately(now, recent)
-    unusual = np.flatnonzero(high & (lately > LEAST_NOW))
+    unusual = np.flatnonzero(high & (lately > least))
     begins = lately[unusual] > SHARE_OF_PEAK * _largest_lately(lately, grid.rows(PEAK_HOURS))[unusual]
     stretch = np.concatenate([[0], np.cumsum(np.diff(unusual) > recent)])[: len(unusual)]
     result = np.zeros(len(high), dtype=bool)

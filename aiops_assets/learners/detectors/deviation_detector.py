@@ -134,17 +134,21 @@ class DeviationDetector(ABC):
                 code="other_cadence",
                 step_seconds=calibration.step_seconds,
             )
-        grid = _read(on_grid(frame, self.columns, calibration.step_seconds), calibration.counters > 0)
-        ratios = self._ratios(self._deviations(grid), grid, calibration.quantile, calibration.mean)
-        terms = self._smoothed(ratios, grid, calibration.hours)
+        grid, ratios, terms = self._terms(frame, calibration)
         score = total(terms, calibration.middle, calibration.spread, self.most_term)
         known = np.isfinite(grid.values).any(axis=1)
         score[~known] = calibration.scores[0]  # nothing is known: as normal as the most normal training row
-        now = _now(ratios, calibration)
+        now = unusual_now(ratios, calibration)
         alert = alerts(score, now, calibration.scores, calibration.rows, grid, self.alert_budget) & known
         at = grid.position
         parts = contributions((ratios[kind] for kind in self.kinds_of_contributions), grid)
         return Scored(score[at], alert[at], parts[at])
+
+    def _terms(self, frame: pd.DataFrame, calibration: Calibration) -> tuple[Grid, Kinds, Floats]:
+        """The rows' grid, their deviations in units of scales, and (n_rows, n_terms) terms, not yet normalised."""
+        grid = _read(on_grid(frame, self.columns, calibration.step_seconds), calibration.counters > 0)
+        ratios = self._ratios(self._deviations(grid), grid, calibration.quantile, calibration.mean)
+        return grid, ratios, self._smoothed(ratios, grid, calibration.hours)
 
     def _require_fitted(self) -> Calibration:
         if self._calibration is None:
@@ -222,7 +226,7 @@ def _together(ratios: Kinds) -> Floats:
     return np.stack([shares(ratios[kind], "all").sum(axis=1) for kind in NOW], axis=1)
 
 
-def _now(ratios: Kinds, calibration: Calibration) -> Floats:
+def unusual_now(ratios: Kinds, calibration: Calibration) -> Floats:
     """(n_rows,) how unusual the row's own values are; infinite where an earlier release calibrated nothing of it."""
     if not len(calibration.now):
         return np.full(len(next(iter(ratios.values()))), np.inf)
