@@ -152,6 +152,35 @@ NETWORK_RECEIVE = MetricSpec(
 SYNTHETIC_METRICS = (*ENGINE_METRICS, NETWORK_RECEIVE)
 """What the generator makes: the engine's five, and the network that the five-metric models look at."""
 
+EACH_NODE_CPU = MetricSpec(
+    name="node_cpu_busy",
+    promql='1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m]))',
+    unit="ratio",
+    per="node",
+    upper=1.0,
+    description="share of time the CPUs of a node were not idle, a series a node",
+)
+EACH_NODE_DISK = MetricSpec(
+    name="node_disk_usage",
+    promql='1 - node_filesystem_avail_bytes{mountpoint="/"} / node_filesystem_size_bytes{mountpoint="/"}',
+    unit="ratio",
+    per="node",
+    upper=1.0,
+    step_seconds=COARSE_STEP_SECONDS,
+    description="used share of a node's root file system",
+)
+THROTTLING = MetricSpec(
+    name="pod_cpu_throttling",
+    promql=(
+        'sum(increase(container_cpu_cfs_throttled_periods_total{container!=""}[5m])) by (namespace, pod)'
+        ' / sum(increase(container_cpu_cfs_periods_total{container!=""}[5m])) by (namespace, pod)'
+    ),
+    unit="ratio",
+    per="pod",
+    upper=1.0,
+    description="share of a pod's scheduling periods in which its CPU limit stopped it",
+)
+
 _NODES = "count(count by (instance) (node_cpu_seconds_total))"
 _RECEIVERS = 'count(container_network_receive_bytes_total{pod!="",interface!="lo"})'
 _SENDERS = 'count(container_network_transmit_bytes_total{pod!="",interface!="lo"})'
