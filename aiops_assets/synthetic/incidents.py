@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from aiops_assets.synthetic.anomalies import ANOMALIES, Anomaly
+from aiops_assets.synthetic.anomalies import ANOMALIES, BACK_OFF_MINUTES, RAMP_PER_MINUTE, Anomaly
 from aiops_assets.synthetic.lives import Change, Episode, Minutes, Node, Pod, Workload
 from aiops_assets.timeseries.catalog import (
     EACH_NODE_CPU,
@@ -18,12 +18,8 @@ from aiops_assets.timeseries.catalog import (
     THROTTLING,
 )
 
-RAMP_A_MINUTE = 0.008
-"""Share of a node's memory that goes each minute."""
-DISK_A_MINUTE = 0.0025
+DISK_PER_MINUTE = 0.0025
 """Share of a node's disk that is written each minute: from half full to full takes more than three hours."""
-BACK_OFF = 5
-"""Minutes between two starts of a container that ends at once, at the cap of the kubelet's back-off."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class Injected:
                 continue
             there = minutes.between(metric, self.begin, self.end)
             anomalous = shape(rng, there)
-            if self.anomaly.lasting:
+            if metric in self.anomaly.lasting:
                 minutes.values[metric][self.end - minutes.begin :] += anomalous[-1] - there[-1]
             there[:] = anomalous
 
@@ -57,10 +53,10 @@ class CrashLoop:
     def __call__(self, rng: np.random.Generator, minutes: Minutes) -> None:
         """Count the restarts, and take CPU, memory and traffic away where it ends at once."""
         counter = minutes.values[RESTARTS.name]
-        for at in range(self.begin, self.end, BACK_OFF):
+        for at in range(self.begin, self.end, BACK_OFF_MINUTES):
             counter[at - minutes.begin :] += 1
         if self.at_once:
-            since = np.arange(self.end - self.begin) % BACK_OFF
+            since = np.arange(self.end - self.begin) % BACK_OFF_MINUTES
             minutes.between(POD_CPU.name, self.begin, self.end)[:] *= np.where(since == 0, 1.0, 0.02)
             minutes.between(POD_MEMORY.name, self.begin, self.end)[:] *= np.where(since == 0, 0.4, 0.05)
             minutes.between(NETWORK_RECEIVE.name, self.begin, self.end)[:] *= 0.05
@@ -235,7 +231,7 @@ class NodeMemoryRamp(NodeIncident):
 
     def strike(self, rng: np.random.Generator, place: Place, subject: str, begin: int, end: int) -> Episode:
         """Let the memory of the node grow."""
-        ramp = Ramp(NODE_MEMORY.name, begin, end, RAMP_A_MINUTE, float(rng.uniform(0.88, 0.96)))
+        ramp = Ramp(NODE_MEMORY.name, begin, end, RAMP_PER_MINUTE, float(rng.uniform(0.88, 0.96)))
         _node(place, subject).changes.append(ramp)
         return self._episode(subject, begin, end, ())
 
@@ -245,7 +241,7 @@ class DiskFills(NodeIncident):
 
     def strike(self, rng: np.random.Generator, place: Place, subject: str, begin: int, end: int) -> Episode:
         """Let the disk of the node fill."""
-        ramp = Ramp(EACH_NODE_DISK.name, begin, end, DISK_A_MINUTE, float(rng.uniform(0.95, 0.99)))
+        ramp = Ramp(EACH_NODE_DISK.name, begin, end, DISK_PER_MINUTE, float(rng.uniform(0.95, 0.99)))
         _node(place, subject).changes.append(ramp)
         return self._episode(subject, begin, end, ())
 
@@ -272,7 +268,7 @@ def _node(place: Place, name: str) -> Node:
 INCIDENTS: dict[str, Incident] = {
     incident.kind: incident
     for incident in (
-        *map(InjectedIncident, ANOMALIES.values()),
+        *(InjectedIncident(ANOMALIES[kind]) for kind in ("cpu_spike", "memory_leak", "restart_storm", "network_burst")),
         CrashLoopIncident("crash_loop", (120, 121)),
         NodeMemoryRamp("node_memory_ramp", (70, 110)),
         NoisyNeighbour("noisy_neighbour", (20, 60)),

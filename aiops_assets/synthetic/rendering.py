@@ -6,7 +6,7 @@ from itertools import accumulate
 import numpy as np
 
 from aiops_assets.synthetic.lives import Grid, Minutes, Node, Pod, Workload
-from aiops_assets.synthetic.pods import sine_table
+from aiops_assets.synthetic.seasons import season
 from aiops_assets.timeseries.catalog import (
     EACH_NODE_CPU,
     EACH_NODE_DISK,
@@ -26,8 +26,6 @@ DECIMALS = dict.fromkeys((*POD_METRICS, *NODE_METRICS), 6) | {NETWORK_RECEIVE.na
 
 KNOT = 5
 """Minutes between the points of what wanders; in between are straight lines."""
-WEEKEND_HOURS = (-6, 8, 53, 57)
-"""From Saturday's begin: demand falls from Friday 18:00 to Saturday 8:00, and rises on Monday from 5:00 to 9:00."""
 
 
 def wandering(rng: np.random.Generator, n: int, hours: float, spread: float) -> Floats:
@@ -38,16 +36,6 @@ def wandering(rng: np.random.Generator, n: int, hours: float, spread: float) -> 
     shocks[1:] *= (1.0 - kept * kept) ** 0.5
     knots = np.array(list(accumulate(shocks.tolist(), lambda before, shock: kept * before + shock)))
     return np.interp(np.arange(n) / KNOT, np.arange(points), knots)
-
-
-def season(week: np.ndarray, peak: int, day: float, weekend: float) -> Floats:
-    """(n,) about 1 on working days: a daily season that peaks at a minute of the day, and a share of it at weekends."""
-    shifted = (week - peak + 360) % 1440
-    shape = 1.0 + day * (sine_table(1440)[shifted] + 0.2 * sine_table(720)[shifted % 720])
-    saturday = 5 * 1440
-    edges = [saturday + hour * 60 for hour in WEEKEND_HOURS]
-    since_friday = (week - edges[0]) % (7 * 1440) + edges[0]
-    return shape * np.interp(since_friday, edges, [1.0, weekend, weekend, 1.0])
 
 
 def load_of_each_pod(rng: np.random.Generator, workload: Workload, grid: Grid) -> Floats:
