@@ -105,7 +105,8 @@ def labelled_pods(frame: pd.DataFrame) -> bytes:
             axis.set_ylabel(f"{metric.name.replace('_', ' ')}\n({metric.unit})", fontsize=6, rotation=0, ha="right")
             axis.tick_params(labelsize=6)
         drawing.axes[0].set_title(f"{pod}, newest two days", fontsize=8)
-        drawing.axes[0].legend(fontsize=6, ncols=4, loc="upper left", markerscale=5)
+        if anomalies:
+            drawing.axes[0].legend(fontsize=6, ncols=4, loc="upper left", markerscale=5)
     return drawing.png
 
 
