@@ -124,8 +124,8 @@ def change_pod(rng: np.random.Generator, values: dict[str, Floats], grid: Grid) 
 
 def _happenings(rng: np.random.Generator, pod: Pod, profile: Profile, restarts: Floats, grid: Grid) -> Iterator[Change]:
     """What comes to the pod at any time."""
-    for at in np.flatnonzero(np.diff(restarts) > 0) + 1:
-        yield Start(profile, int(at), float(rng.uniform(0.1, 0.5)))
+    for at in (np.flatnonzero(np.diff(restarts) > 0) + 1).tolist():
+        yield Start(profile, at, float(rng.uniform(0.1, 0.5)))
     level = 1.0
     for at in _times(rng, ROLL_OUTS_A_DAY, grid):
         new = float(np.clip(level * np.exp(rng.normal(0.0, 0.06)), 0.8, 1.2))

@@ -4,7 +4,8 @@ import pytest
 
 from aiops_assets.errors import DataError
 from aiops_assets.synthetic.healthy import HEALTHY_LEVELS
-from aiops_assets.synthetic.pods import DAY_MINUTES, NOISE, WEEK_MINUTES, generate, sine_table
+from aiops_assets.synthetic.pods import NOISE, generate
+from aiops_assets.synthetic.seasons import DAY_MINUTES, WEEK_MINUTES, sine_table
 from aiops_assets.timeseries.catalog import RESTARTS, SYNTHETIC_METRICS
 from aiops_assets.timeseries.schema import content_digest
 from aiops_assets.timeseries.series import minute_grid
