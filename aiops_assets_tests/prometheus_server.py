@@ -42,6 +42,7 @@ CONTAINERS = {"app": 0.8, "sidecar": 0.2}
 NODE_MEMORY_BYTES = 16 * 2**30
 POD_MEMORY_BYTES = 512 * 2**20
 POD_CPU_CORES = 1.0
+PERIODS_PER_SECOND = 10.0
 ALLOCATABLE = 0.9
 """Share of a node's memory that pods may have."""
 SENT = 0.6
@@ -111,6 +112,11 @@ def disk_used(node: int, n_minutes: int) -> Floats:
     return np.minimum(level + per_day * np.arange(n_minutes) / 1440 + noise, 0.95)
 
 
+def throttling(cpu: Floats) -> Floats:
+    """Share of scheduling periods in which a limit stops a pod that uses so many cores: (n_minutes,), ratio 0-1."""
+    return np.clip(cpu / POD_CPU_CORES - 0.2, 0.0, 0.9)
+
+
 def scrape(series: PodSeries, n_nodes: int = 3) -> list[Scraped]:
     """What node_exporter, cAdvisor and kube-state-metrics show of a cluster.
 
@@ -159,6 +165,11 @@ def _cadvisor(target: Target, pod: dict[str, str], values: Mapping[str, Floats])
         yield target.counts("container_cpu_usage_seconds_total", share * values[POD_CPU.name], **labels)
         used = share * POD_MEMORY_BYTES * values[POD_MEMORY.name]
         yield target.shows("container_memory_working_set_bytes", used, **labels)
+        if container:
+            periods = np.full(len(used), share * PERIODS_PER_SECOND)
+            throttled = periods * throttling(values[POD_CPU.name])
+            yield target.counts("container_cpu_cfs_periods_total", periods, **labels)
+            yield target.counts("container_cpu_cfs_throttled_periods_total", throttled, **labels)
     yield from _traffic(target, values[NETWORK_RECEIVE.name], pod)
 
 

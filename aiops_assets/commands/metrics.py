@@ -22,7 +22,7 @@ def metrics(probe: bool) -> None:
     """List all metrics that are fetched, also those of METRICS_FILE: name, unit, what a series is per, step and PromQL.
 
     With --probe, each problem is a line on stderr that quotes the server and names the setting to look at, and the exit
-    code is 1.
+    code is 1. That nothing is there of a metric that a healthy cluster may lack is none.
     """
     table = load_settings(os.environ)
     if not probe:
@@ -65,7 +65,7 @@ def _problems(table: Settings, found: Sequence[Probed], archive: PrometheusClien
         except PrometheusError as error:
             problems.append(str(error).replace("PROMETHEUS_URL", "THANOS_URL"))
     problems += [f"{one.metric.name}: {one.error}" for one in found if one.error]
-    if silent := [one.metric.name for one in found if one.series == 0]:
+    if silent := [one.metric.name for one in found if one.series == 0 and not one.metric.optional]:
         problems.append(f"PROMETHEUS_URL's server answers{_limits(table)}, but has nothing for {', '.join(silent)}")
     return problems
 

@@ -60,7 +60,7 @@ def on_generated_days(settings: Settings) -> None:
     click.echo(f"  false alarms, normal rows    {figures.false_alarm_rate or 0.0:.1%}")
     click.echo(f"  false alarms, healthy rows   {healthy.mean():.1%}  (5000 rows as the engine's contract has them)")
     for kind, share in figures.recall_by_kind.items():
-        click.echo(f"  {kind:<15} caught in {share:.0%} of the rows, {episodes.get(kind, 0.0):.0%} of the episodes")
+        click.echo(f"  {kind:<16} caught in {share:.0%} of the rows, {episodes.get(kind, 0.0):.0%} of the episodes")
 
 
 def on_labelled_series(

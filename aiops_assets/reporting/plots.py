@@ -16,6 +16,11 @@ KIND_COLOURS = {
     "memory_leak": "tab:orange",
     "restart_storm": "tab:purple",
     "network_burst": "tab:green",
+    "crash_loop": "tab:pink",
+    "node_memory_ramp": "tab:olive",
+    "noisy_neighbour": "tab:cyan",
+    "throttling": "tab:blue",
+    "disk_fills": "tab:brown",
 }
 MAX_DAYS_IN_FIGURES = 14
 """Most days for which the cells of a coverage map have room for numbers."""
@@ -91,16 +96,17 @@ def labelled_pods(frame: pd.DataFrame) -> bytes:
     busiest = anomalous.groupby("pod", observed=True)["kind"].nunique()
     pod = str(busiest.idxmax()) if len(busiest) else str(newest["pod"].iloc[0])
     rows = newest[newest["pod"] == pod].set_index("timestamp")
+    anomalies = [(kind, rows[rows["kind"] == kind]) for kind in KIND_COLOURS if (rows["kind"] == kind).any()]
     with canvas(rows=len(SYNTHETIC_METRICS), height=6.0) as drawing:
         for axis, metric in zip(drawing.axes, SYNTHETIC_METRICS, strict=True):
             axis.plot(rows.index, rows[metric.name], linewidth=0.6, color="0.4")
-            for kind, colour in KIND_COLOURS.items():
-                marked = rows[rows["kind"] == kind]
-                axis.plot(marked.index, marked[metric.name], ".", markersize=2, color=colour, label=kind)
+            for kind, marked in anomalies:
+                axis.plot(marked.index, marked[metric.name], ".", markersize=2, color=KIND_COLOURS[kind], label=kind)
             axis.set_ylabel(f"{metric.name.replace('_', ' ')}\n({metric.unit})", fontsize=6, rotation=0, ha="right")
             axis.tick_params(labelsize=6)
         drawing.axes[0].set_title(f"{pod}, newest two days", fontsize=8)
-        drawing.axes[0].legend(fontsize=6, ncols=4, loc="upper left", markerscale=5)
+        if anomalies:
+            drawing.axes[0].legend(fontsize=6, ncols=4, loc="upper left", markerscale=5)
     return drawing.png
 
 

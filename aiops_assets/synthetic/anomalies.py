@@ -1,4 +1,4 @@
-"""Labelled anomalies, injected into healthy series: four kinds (ADR-052), each as people know it."""
+"""Labelled anomalies, injected into healthy series: ADR-052's four kinds and three more, each as people know it."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from aiops_assets.errors import DataError
 from aiops_assets.timeseries.catalog import (
     NETWORK_RECEIVE,
     NODE_CPU,
+    NODE_MEMORY,
     POD_CPU,
     POD_MEMORY,
     RESTARTS,
@@ -24,6 +25,10 @@ SPIKE_MEAN, SPIKE_STD = 0.9, 0.04
 STORM_RESTARTS_PER_MINUTE = 5 / 5
 """Restarts a minute, the mean of a Poisson distribution: ADR-052's 5 belongs to its samples of five minutes."""
 BURST_SCALE = 10.0
+BACK_OFF_MINUTES = 5
+"""Minutes between two starts of a container that ends at once, at the cap of the kubelet's back-off."""
+RAMP_PER_MINUTE = 0.008
+"""Share of a node's memory that a ramp takes each minute."""
 
 
 def _node_cpu_spike(rng: np.random.Generator, healthy: Floats) -> Floats:
@@ -49,6 +54,31 @@ def _network_burst(rng: np.random.Generator, healthy: Floats) -> Floats:
     return healthy + healthy.mean() * rng.exponential(BURST_SCALE, healthy.shape)
 
 
+def _crash_loop_restarts(rng: np.random.Generator, healthy: Floats) -> Floats:
+    return healthy + 1 + np.arange(len(healthy)) // BACK_OFF_MINUTES
+
+
+def _crash_loop_use(rng: np.random.Generator, healthy: Floats) -> Floats:
+    # A container that ends at once uses next to nothing; another one works for minutes before it ends.
+    if rng.random() < 0.5:
+        return healthy.copy()
+    starting = np.arange(len(healthy)) % BACK_OFF_MINUTES == 0
+    return healthy * np.where(starting, 0.5, rng.uniform(0.02, 0.1))
+
+
+def _node_memory_ramp(rng: np.random.Generator, healthy: Floats) -> Floats:
+    grown = np.maximum(rng.uniform(0.88, 0.96) - healthy[0], 0.0)
+    return np.minimum(healthy + np.minimum(RAMP_PER_MINUTE * np.arange(1, len(healthy) + 1), grown), 1.0)
+
+
+def _taken_node_cpu(rng: np.random.Generator, healthy: Floats) -> Floats:
+    return np.clip(np.maximum(rng.uniform(0.92, 0.97) + rng.normal(0, 0.01, healthy.shape), healthy), 0.0, 1.0)
+
+
+def _starved(rng: np.random.Generator, healthy: Floats) -> Floats:
+    return healthy * rng.uniform(0.4, 0.8)
+
+
 @dataclass(frozen=True)
 class Anomaly:
     """One kind: what it does to which metric, and how many minutes it lasts (least, most)."""
@@ -56,8 +86,10 @@ class Anomaly:
     kind: str
     minutes: tuple[int, int]
     shapes: dict[str, Shape]
-    lasting: bool = False
-    """The change of the last minute stays: a counter does not fall when the storm is over."""
+    lasting: frozenset[str] = frozenset()
+    """Metrics whose change of the last minute stays: a counter does not fall when the storm is over."""
+    of_one_node: bool = False
+    """It happens to one node, and is injected where no other node is in the mean that surrounds a pod."""
 
 
 ANOMALIES = {
@@ -65,8 +97,20 @@ ANOMALIES = {
     for anomaly in (
         Anomaly("cpu_spike", (10, 30), {NODE_CPU.name: _node_cpu_spike, POD_CPU.name: _pod_cpu_spike}),
         Anomaly("memory_leak", (60, 360), {POD_MEMORY.name: _memory_leak}),
-        Anomaly("restart_storm", (15, 60), {RESTARTS.name: _restart_storm}, lasting=True),
+        Anomaly("restart_storm", (15, 60), {RESTARTS.name: _restart_storm}, lasting=frozenset({RESTARTS.name})),
         Anomaly("network_burst", (10, 30), {NETWORK_RECEIVE.name: _network_burst}),
+        Anomaly(
+            "crash_loop",
+            (90, 150),
+            {
+                RESTARTS.name: _crash_loop_restarts,
+                POD_CPU.name: _crash_loop_use,
+                POD_MEMORY.name: _crash_loop_use,
+            },
+            lasting=frozenset({RESTARTS.name}),
+        ),
+        Anomaly("node_memory_ramp", (40, 90), {NODE_MEMORY.name: _node_memory_ramp}, of_one_node=True),
+        Anomaly("noisy_neighbour", (20, 60), {NODE_CPU.name: _taken_node_cpu, POD_CPU.name: _starved}),
     )
 }
 
@@ -118,7 +162,7 @@ def inject(
     for low, high in itertools.pairwise(edges):
         episodes += _place(rng, rows, kind, rate, possible, low, high)
 
-    touched = {metric for anomaly in map(ANOMALIES.__getitem__, kinds) for metric in anomaly.shapes}
+    touched = {metric for name, *_ in episodes for metric in ANOMALIES[name].shapes}
     changed = {metric: series.per_pod(metric).copy() for metric in touched if metric in series.values}
     for name, pod, begin, end in episodes:
         for metric, shape in ANOMALIES[name].shapes.items():
@@ -127,7 +171,7 @@ def inject(
             for member in changed[metric][pod]:
                 # Rounded as the generator's own values are, for the same bytes on every machine.
                 anomalous = shape(rng, member[begin:end]).round(6)
-                if ANOMALIES[name].lasting:
+                if metric in ANOMALIES[name].lasting:
                     member[end:] += anomalous[-1] - member[end - 1]
                 member[begin:end] = anomalous
     return series.with_anomalies(changed, kind)
@@ -145,6 +189,8 @@ def _place(
     """Choose episodes (kind, pod, begin, end) in minutes [low, high) and mark them in ``kind``."""
     pods, minutes = np.nonzero(rows[:, low:high])
     remaining = round(rate * len(pods))
+    # In a short window of few pods one episode of hours would leave no row to the other kinds.
+    fair = -(-remaining // len(possible)) if possible else 0
     counts = dict.fromkeys(possible, 0)
     episodes = []
     for i in rng.permutation(len(pods)):
@@ -163,11 +209,12 @@ def _place(
         begin = max([begin, *(taken[taken < minute] + 1)])
         end = min([end, *taken[taken > minute]])
         covered = np.flatnonzero(rows[pod, begin:end]) + begin
-        if len(covered) > remaining:
-            first = max(int(np.searchsorted(covered, minute)) - remaining + 1, 0)
+        most = min(remaining, fair)
+        if len(covered) > most:
+            first = max(int(np.searchsorted(covered, minute)) - most + 1, 0)
             begin = int(covered[first])
-            end = int(covered[first + remaining - 1]) + 1
-            covered = covered[first : first + remaining]
+            end = int(covered[first + most - 1]) + 1
+            covered = covered[first : first + most]
         kind[pod, begin:end] = KINDS.index(name)
         counts[name] += len(covered)
         remaining -= len(covered)
@@ -185,4 +232,7 @@ def _minutes_that_show(series: PodSeries, anomaly: Anomaly) -> npt.NDArray[np.bo
     for i, metric in enumerate(metrics):
         there[i] = np.isfinite(series.per_pod(metric)).all(axis=1)
     has = there.any(axis=2, keepdims=True)
-    return np.asarray((there | ~has).all(axis=0) & has.any(axis=0), dtype=bool)
+    shows = np.asarray((there | ~has).all(axis=0) & has.any(axis=0), dtype=bool)
+    if anomaly.of_one_node and any(series.values[metric].shape[1] > 1 for metric in metrics):
+        shows[:] = False
+    return shows

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import DataError
-from aiops_assets.synthetic.pods import sine_table
+from aiops_assets.synthetic.seasons import sine_table
 from aiops_assets.timeseries.catalog import COARSE_STEP_SECONDS
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 

@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import DataError
+from aiops_assets.synthetic.lives import Grid
+from aiops_assets.synthetic.pod_changes import change_pod
+from aiops_assets.synthetic.seasons import DAY_MINUTES, WEEK_MINUTES, sine_table
 from aiops_assets.timeseries.catalog import (
     NETWORK_RECEIVE,
     NODE_CPU,
@@ -18,10 +21,7 @@ from aiops_assets.timeseries.catalog import (
     POD_MEMORY,
     RESTARTS,
 )
-from aiops_assets.timeseries.series import Floats, PodSeries, minute_grid
-
-DAY_MINUTES = 1440
-WEEK_MINUTES = 7 * DAY_MINUTES
+from aiops_assets.timeseries.series import Floats, PodSeries
 
 # Levels that healthy pods have, a little wider than the ranges the engine's judge draws from.
 LEVELS = {
@@ -36,6 +36,8 @@ NOISE = (0.005, 0.06)
 RESTARTS_PER_MINUTE = 0.01 / 5
 """ADR-052's Poisson rate of 0.01 belongs to its 5-minute samples."""
 MAX_EARLIER_RESTARTS = 22
+DECIMALS = {NETWORK_RECEIVE.name: 3}
+"""Decimals to which values are rounded, where it is not six."""
 
 
 def generate(n_pods: int, days: int, end: pd.Timestamp, seed: int) -> PodSeries:
@@ -55,9 +57,9 @@ def generate(n_pods: int, days: int, end: pd.Timestamp, seed: int) -> PodSeries:
     """
     if n_pods < 1 or days < 1:
         raise DataError(f"n_pods={n_pods}, days={days}: a series needs at least one pod and one day")
-    times = minute_grid(end - pd.Timedelta(days=days), end)
+    grid = Grid.of(days, end)
+    times, minute_of_week = grid.times, grid.week
     rng = np.random.default_rng([seed, n_pods, days])
-    minute_of_week = _minute_of_week(times[0]) + np.arange(len(times))
 
     # Season and trend as shares of the level: amplitude of the day, of the week, drift over the window.
     values = {
@@ -68,21 +70,19 @@ def generate(n_pods: int, days: int, end: pd.Timestamp, seed: int) -> PodSeries:
         RESTARTS.name: _restarts(rng, n_pods, len(times)),
         NETWORK_RECEIVE.name: _network(rng, n_pods, minute_of_week),
     }
+    changes = np.random.default_rng([seed, n_pods, days, 10])
+    for pod in range(n_pods):
+        change_pod(changes, {name: array[pod] for name, array in values.items()}, grid)
+    for name, array in values.items():
+        ratio = name in (NODE_CPU.name, NODE_MEMORY.name)
+        np.clip(array, 0.0, 1.0 if ratio else None, out=array)
+        np.round(array, DECIMALS.get(name, 6), out=array)
     return PodSeries(
         times=times,
         pods=tuple(f"synthetic-{i:03d}" for i in range(n_pods)),
         values={name: array[:, np.newaxis] for name, array in values.items()},
         kind=np.zeros((n_pods, len(times)), dtype=np.int8),
     )
-
-
-def sine_table(period: int) -> Floats:
-    """One period of a sine, (period,) float64, rounded to nine decimals.
-
-    Sine differs between machines in the last bit, and so would every digest made of it. A test holds the
-    entries away from the edges where rounding could fall either way.
-    """
-    return np.asarray(np.sin(2 * np.pi * np.arange(period) / period).round(9), dtype=np.float64)
 
 
 def _seasonal(
@@ -128,7 +128,3 @@ def _network(rng: np.random.Generator, n_pods: int, minute_of_week: np.ndarray) 
 def _spread(rng: np.random.Generator, n: int, low: float, high: float) -> Floats:
     """n values that cover [low, high] evenly in random order: few pods leave no hole in the range."""
     return np.asarray(low + (high - low) * (rng.permutation(n) + rng.random(n)) / n, dtype=np.float64)
-
-
-def _minute_of_week(time: pd.Timestamp) -> int:
-    return time.day_of_week * DAY_MINUTES + time.hour * 60 + time.minute

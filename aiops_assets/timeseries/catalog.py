@@ -42,6 +42,7 @@ class MetricSpec:
             number of series that ``promql`` has.
         scrape_seconds: the scrape interval of what the query reads.
         cumulative: values count from a series' begin on, so that only their increase can be compared over time.
+        optional: a healthy cluster may have no series of it, such as where nobody sets a limit.
         formerly: queries of earlier releases, newest first. Their stored days count where there is none of ``promql``.
     """
 
@@ -56,6 +57,7 @@ class MetricSpec:
     count: str = ""
     scrape_seconds: int = SCRAPE_SECONDS
     cumulative: bool = False
+    optional: bool = False
     formerly: tuple[str, ...] = ()
 
     @property
@@ -147,10 +149,43 @@ NETWORK_RECEIVE = MetricSpec(
     promql='sum(rate(container_network_receive_bytes_total{pod!="",interface!="lo"}[5m])) by (namespace, pod)',
     unit="bytes/s",
     per="pod",
+    step_seconds=COARSE_STEP_SECONDS,
     description="bytes a pod receives per second",
 )
 SYNTHETIC_METRICS = (*ENGINE_METRICS, NETWORK_RECEIVE)
-"""What the generator makes: the engine's five, and the network that the five-metric models look at."""
+"""What the generator of pods makes: the engine's five, and the network, every minute."""
+
+EACH_NODE_CPU = MetricSpec(
+    name="node_cpu_busy",
+    promql='1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m]))',
+    unit="ratio",
+    per="node",
+    upper=1.0,
+    step_seconds=COARSE_STEP_SECONDS,
+    description="share of time the CPUs of a node were not idle, a series a node",
+)
+EACH_NODE_DISK = MetricSpec(
+    name="node_disk_usage",
+    promql='1 - node_filesystem_avail_bytes{mountpoint="/"} / node_filesystem_size_bytes{mountpoint="/"}',
+    unit="ratio",
+    per="node",
+    upper=1.0,
+    step_seconds=COARSE_STEP_SECONDS,
+    description="used share of a node's root file system",
+)
+THROTTLING = MetricSpec(
+    name="pod_cpu_throttling",
+    promql=(
+        'sum(increase(container_cpu_cfs_throttled_periods_total{container!=""}[5m])) by (namespace, pod)'
+        ' / sum(increase(container_cpu_cfs_periods_total{container!=""}[5m])) by (namespace, pod)'
+    ),
+    unit="ratio",
+    per="pod",
+    upper=1.0,
+    step_seconds=COARSE_STEP_SECONDS,
+    optional=True,
+    description="share of a pod's scheduling periods in which its CPU limit stopped it",
+)
 
 _NODES = "count(count by (instance) (node_cpu_seconds_total))"
 _RECEIVERS = 'count(container_network_receive_bytes_total{pod!="",interface!="lo"})'
@@ -266,5 +301,8 @@ FORECAST_METRICS = (
 )
 """The five metrics of predictive-analytics, in its order (contract of its 3264 columns)."""
 
-METRICS = (*ENGINE_METRICS, *CLUSTER_METRICS, *FORECAST_METRICS)
+INCIDENT_METRICS = (NETWORK_RECEIVE, THROTTLING, EACH_NODE_CPU, EACH_NODE_DISK)
+"""What shows incidents that the five metrics of the engine do not: bursts, throttling, and what one node has alone."""
+
+METRICS = (*ENGINE_METRICS, *CLUSTER_METRICS, *FORECAST_METRICS, *INCIDENT_METRICS)
 """What raw_metrics fetches; METRICS_FILE adds to it."""

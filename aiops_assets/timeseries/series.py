@@ -18,8 +18,19 @@ DAY_SECONDS = 86_400
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Every grid of a step begins here, so that all fetches of it meet."""
 
-KINDS = ("normal", "cpu_spike", "memory_leak", "restart_storm", "network_burst")
-"""What a minute of a pod can be; a ``kind`` array holds positions in this tuple."""
+KINDS = (
+    "normal",
+    "cpu_spike",
+    "memory_leak",
+    "restart_storm",
+    "network_burst",
+    "crash_loop",
+    "node_memory_ramp",
+    "noisy_neighbour",
+    "throttling",
+    "disk_fills",
+)
+"""What a minute of a pod can be; a ``kind`` array holds positions in this tuple, so that new ones are appended."""
 
 
 @dataclass(frozen=True)

@@ -104,9 +104,9 @@ def synthetic_rows(
     for side, n_side in ((minute < cut, n_rows - n_holdout), (minute >= cut, n_holdout)):
         n_anomalous = round(n_side * rate)
         _draw(rng, mask & (series.kind == 0) & side, n_side - n_anomalous, taken)
-        for i, kind in enumerate(VISIBLE_KINDS):
-            n_kind = len(range(i, n_anomalous, len(VISIBLE_KINDS)))  # as even as whole rows allow
-            _draw(rng, mask & (series.kind == KINDS.index(kind)) & side, n_kind, taken)
+        _draw_evenly(
+            rng, [mask & (series.kind == KINDS.index(kind)) & side for kind in VISIBLE_KINDS], n_anomalous, taken
+        )
     return label_frame(series, taken, cut, source="synthetic")
 
 
@@ -187,6 +187,21 @@ def known(frame: pd.DataFrame) -> pd.DataFrame:
     columns = {metric.name: [f"{metric.name}_{one}" for one in STATISTICS] for metric in ENGINE_METRICS}
     differs = {name: (frame[nine].to_numpy() != np.array(ENGINE_DEFAULT)).any(axis=1) for name, nine in columns.items()}
     return pd.DataFrame(differs, index=frame.index)
+
+
+def _draw_evenly(rng: np.random.Generator, kinds: Sequence[Mask], n: int, taken: Mask) -> None:
+    """Draw n rows, about as many of each kind; of a kind that a short series hardly holds, all there are.
+
+    One episode of a kind that lasts for hours may be all the anomalous minutes that a day of few pods has.
+    """
+    there = [int(kind.sum()) for kind in kinds]
+    if n > sum(there):
+        _draw(rng, np.logical_or.reduce(kinds), n, taken)  # raises
+    remaining = n
+    for left, i in zip(range(len(kinds), 0, -1), np.argsort(there, kind="stable"), strict=True):
+        share = min(-(-remaining // left), there[i])
+        _draw(rng, kinds[i], share, taken)
+        remaining -= share
 
 
 def _draw(rng: np.random.Generator, candidates: Mask, n: int, taken: Mask) -> None:

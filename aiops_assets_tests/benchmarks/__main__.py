@@ -15,7 +15,8 @@ import click
 import numpy as np
 import pandas as pd
 
-from aiops_assets.synthetic.pods import DAY_MINUTES, generate
+from aiops_assets.synthetic.pods import generate
+from aiops_assets.synthetic.seasons import DAY_MINUTES
 from aiops_assets.timeseries.catalog import SYNTHETIC_METRICS
 from aiops_assets_tests.benchmarks import backtesting, fetching, running, serving
 from aiops_assets_tests.benchmarks.rows import Row

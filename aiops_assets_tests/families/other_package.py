@@ -14,24 +14,27 @@ from aiops_assets.timeseries.history import History
 
 
 class ZScore:
-    """How many standard deviations of the train rows a value lies from their mean; the mean over columns."""
+    """How far a value lies from the mean of the last day, in standard deviations of that of train rows; their mean."""
 
-    def __init__(self, columns: Sequence[str], mean: Sequence[float] = (), spread: Sequence[float] = ()) -> None:
-        self.columns, self.mean, self.spread = tuple(columns), list(mean), list(spread)
+    def __init__(self, columns: Sequence[str], spread: Sequence[float] = ()) -> None:
+        self.columns, self.spread = tuple(columns), list(spread)
+
+    def _away(self, frame: pd.DataFrame) -> pd.DataFrame:
+        values = frame[list(self.columns)]
+        return (values - values.rolling(288, min_periods=1).mean()).abs()
 
     def fit(self, frames: Sequence[pd.DataFrame], step_seconds: int | None = None) -> None:
-        rows = pd.concat([frame[list(self.columns)] for frame in frames])
-        self.mean, self.spread = rows.mean().fillna(0.0).tolist(), (rows.std().fillna(0.0) + 1e-3).tolist()
+        self.spread = (pd.concat([self._away(frame) for frame in frames]).std().fillna(0.0) + 1e-3).tolist()
 
     def score(self, frame: pd.DataFrame) -> Scored:
-        away = np.nan_to_num(np.abs(frame[list(self.columns)].to_numpy(float) - self.mean) / self.spread)
+        away = np.nan_to_num(self._away(frame).to_numpy(float) / self.spread)
         total = away.sum(axis=1, keepdims=True)
         shares = np.divide(away, total, out=np.zeros_like(away), where=total > 0)
         constant = (frame[list(self.columns)].nunique() <= 1).all()
         return Scored(away.mean(axis=1), (away.mean(axis=1) > 3.0) & ~constant, shares)
 
     def to_bytes(self) -> bytes:
-        return json.dumps([self.columns, self.mean, self.spread]).encode()
+        return json.dumps([self.columns, self.spread]).encode()
 
 
 class HourMean:

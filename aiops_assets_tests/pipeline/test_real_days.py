@@ -233,7 +233,7 @@ def test_closed_days_are_fetched_again_when_a_person_asks_for_it(home: Path, pro
         "dagster/asset_partition_range_start": "2026-10-30",
         "dagster/asset_partition_range_end": "2026-10-31",
     }
-    for refetch, asked in ((False, 0), (True, 2 * (5 * 1440 + 10 * 288 + 15 * 288))):
+    for refetch, asked in ((False, 0), (True, 2 * (5 * 1440 + 14 * 288 + 19 * 288))):
         result = job.execute_in_process(
             run_config={"ops": {"raw_metrics": {"config": {"refetch": refetch}}}}, tags=tags
         )

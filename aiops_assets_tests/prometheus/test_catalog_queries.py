@@ -31,6 +31,7 @@ from aiops_assets_tests.prometheus_server import (
     POD_MEMORY_BYTES,
     SENT,
     disk_used,
+    throttling,
 )
 
 pytestmark = pytest.mark.needs("prometheus")
@@ -60,6 +61,10 @@ MEMBERS = {
     # The engine's own queries: a node's root cgroup is an interface like any other.
     "network_in": N_PODS + N_NODES,
     "network_out": N_PODS + N_NODES,
+    "pod_network_receive": N_PODS,
+    "pod_cpu_throttling": N_PODS,
+    "node_cpu_busy": N_NODES,
+    "node_disk_usage": N_NODES,
 }
 
 
@@ -100,6 +105,10 @@ def expected(series: PodSeries) -> dict[str, Floats]:
         "disk_usage": np.mean([disk_used(i, MINUTES) for i in range(N_NODES)], axis=0),
         "network_in": interface,
         "network_out": SENT * interface,
+        "pod_network_receive": _rate_5m(pods[NETWORK_RECEIVE.name], CADVISOR),
+        "pod_cpu_throttling": _rate_5m(throttling(pods[POD_CPU.name]), CADVISOR),
+        "node_cpu_busy": _rate_5m(nodes[NODE_CPU.name], NODE_EXPORTER),
+        "node_disk_usage": np.stack([disk_used(i, MINUTES) for i in range(N_NODES)]),
     }
     return {name: np.atleast_2d(values) for name, values in by_name.items()}
 

@@ -7,6 +7,7 @@ import pytest
 from aiops_assets.judging.statements import Statement
 from aiops_assets.reporting.cards.weaknesses import weaknesses
 from aiops_assets.storage.records import EvaluationRecord, Gap, SourceReport
+from aiops_assets.synthetic.anomalies import ANOMALIES
 from aiops_assets_tests.reporting.card_subject import subject
 from aiops_assets_tests.snapshot import assert_snapshot
 
@@ -15,10 +16,7 @@ GOOD = {
     "precision": 0.9,
     "recall": 0.9,
     "false_alarm_rate": 0.001,
-    "recall_cpu_spike": 0.9,
-    "recall_memory_leak": 0.9,
-    "recall_network_burst": 0.9,
-    "recall_restart_storm": 0.9,
+    **{f"recall_{kind}": 0.9 for kind in ANOMALIES},
 }
 ALWAYS = "generated_anomalies"
 RIGHT = {"cpu_spike": 0.95}

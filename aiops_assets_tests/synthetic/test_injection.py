@@ -5,6 +5,7 @@ from aiops_assets.errors import DataError
 from aiops_assets.synthetic.anomalies import ANOMALIES, inject, kinds_visible_in
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import (
+    ENGINE_METRICS,
     NETWORK_RECEIVE,
     NODE_CPU,
     NODE_MEMORY,
@@ -45,7 +46,8 @@ def test_the_rate_holds_on_both_sides_of_the_cut_and_no_episode_crosses(healthy:
 
 def test_kinds_share_the_rows_about_evenly(healthy: PodSeries) -> None:
     rows = row_mask(healthy)
-    counts = np.bincount(inject(healthy, rows, 0.1, 1).kind[rows], minlength=len(KINDS))[1:]
+    found = inject(healthy, rows, 0.1, 1).kind[rows]
+    counts = np.array([(found == KINDS.index(kind)).sum() for kind in ANOMALIES])
     assert counts.min() > 0.6 * counts.max()
 
 
@@ -68,7 +70,14 @@ def test_each_kind_looks_as_it_is_known(healthy: PodSeries) -> None:
     assert leak.min() > 0
     burst = minutes("network_burst", NETWORK_RECEIVE.name, injected)
     assert burst.mean() > 5 * minutes("network_burst", NETWORK_RECEIVE.name, healthy).mean()
+    ramp = minutes("node_memory_ramp", NODE_MEMORY.name, injected)
+    assert np.quantile(ramp, 0.9) > 0.85
+    assert minutes("noisy_neighbour", NODE_CPU.name, injected).mean() == pytest.approx(0.945, abs=0.02)
+    starved = minutes("noisy_neighbour", POD_CPU.name, injected) / minutes("noisy_neighbour", POD_CPU.name, healthy)
+    assert 0.39 < starved.min() < starved.max() < 0.81
     restarts = np.diff(injected.per_pod(RESTARTS.name)[:, 0], axis=1, prepend=0)
+    loop = restarts[injected.kind == KINDS.index("crash_loop")]
+    assert 0.2 <= loop.mean() < 0.26  # an episode begins with a restart, and some are cut short
     assert restarts[injected.kind == KINDS.index("restart_storm")].mean() == pytest.approx(1.0, rel=0.3)
 
 
@@ -83,6 +92,14 @@ def test_shared_node_series_get_a_row_a_pod(healthy: PodSeries) -> None:
     assert len(injected.values[NODE_CPU.name]) == len(healthy.pods)
     quiet = injected.kind == 0
     assert (injected.per_pod(NODE_CPU.name)[:, 0][quiet] == shared.per_pod(NODE_CPU.name)[:, 0][quiet]).all()
+
+
+def test_a_ramp_of_one_node_is_not_injected_into_the_mean_over_many(healthy: PodSeries) -> None:
+    many = np.repeat(healthy.values[NODE_MEMORY.name][:1], 3, axis=1)
+    series = healthy.with_anomalies({NODE_MEMORY.name: many}, healthy.kind)
+    injected = inject(series, row_mask(series), 0.1, 1)
+    assert KINDS.index("node_memory_ramp") not in injected.kind
+    assert injected.values[NODE_MEMORY.name] is many
 
 
 def test_a_pod_gets_no_anomaly_that_it_cannot_show(healthy: PodSeries) -> None:
@@ -129,7 +146,8 @@ def test_an_unknown_kind_is_named(healthy: PodSeries) -> None:
 
 
 def test_a_network_burst_cannot_be_seen_without_network() -> None:
-    assert set(ANOMALIES) - set(kinds_visible_in([NODE_CPU.name, POD_MEMORY.name, RESTARTS.name])) == {"network_burst"}
+    seen = kinds_visible_in([metric.name for metric in ENGINE_METRICS])
+    assert set(ANOMALIES) - set(seen) == {"network_burst"}
 
 
 # As clusters show them: a level each, which the pods and nodes take in turn.

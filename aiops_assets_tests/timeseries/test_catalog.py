@@ -6,8 +6,8 @@ from aiops_assets.timeseries.catalog import (
     CLUSTER_METRICS,
     ENGINE_METRICS,
     FORECAST_METRICS,
+    INCIDENT_METRICS,
     METRICS,
-    NETWORK_RECEIVE,
     NODE_CPU,
     NODE_MEMORY,
     SYNTHETIC_METRICS,
@@ -19,8 +19,8 @@ ALL = tuple(dict.fromkeys((*METRICS, *SYNTHETIC_METRICS)))
 each_metric = pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
 
 
-def test_the_metrics_are_the_five_of_the_engine_of_adr_052_and_of_the_forecaster() -> None:
-    assert (*ENGINE_METRICS, *CLUSTER_METRICS, *FORECAST_METRICS) == METRICS
+def test_the_metrics_are_the_five_of_the_engine_of_adr_052_of_the_forecaster_and_of_incidents() -> None:
+    assert (*ENGINE_METRICS, *CLUSTER_METRICS, *FORECAST_METRICS, *INCIDENT_METRICS) == METRICS
     assert [metric.name for metric in METRICS] == [
         "node_cpu_utilization",
         "node_memory_utilization",
@@ -37,6 +37,10 @@ def test_the_metrics_are_the_five_of_the_engine_of_adr_052_and_of_the_forecaster
         "disk_usage",
         "network_in",
         "network_out",
+        "pod_network_receive",
+        "pod_cpu_throttling",
+        "node_cpu_busy",
+        "node_disk_usage",
     ]
 
 
@@ -109,5 +113,4 @@ def test_no_query_averages_over_cpu_modes_or_reads_a_rate_per_second_as_a_count(
     by_name = {metric.name: metric for metric in METRICS}
     assert not by_name["cluster_cpu_usage"].promql.startswith("avg(")
     assert "increase(" in by_name["cluster_restarts"].promql
-    assert NETWORK_RECEIVE not in METRICS
     assert {NODE_CPU.per, NODE_MEMORY.per} == {"node"}

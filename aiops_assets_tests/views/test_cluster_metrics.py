@@ -6,7 +6,7 @@ import pytest
 
 from aiops_assets.errors import DataError, EmptyDataError, SchemaError
 from aiops_assets.synthetic.cluster import STEPS_A_DAY, generate_cluster
-from aiops_assets.synthetic.pods import sine_table
+from aiops_assets.synthetic.seasons import sine_table
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 from aiops_assets.timeseries.schema import content_digest
 from aiops_assets.views.catalog import CLUSTER_METRICS_VIEW, VIEWS

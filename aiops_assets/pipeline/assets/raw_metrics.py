@@ -100,11 +100,12 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
             context.log.warning(f"{problem}; what was fetched before stays, FALLBACK={','.join(settings.fallback)}")
         pruned = () if problem else _prune(stores, settings, now.date(), context.log)
         coverage = coverage_of(lake, metrics, days)
+        expected = [coverage[metric.name] for metric in metrics if not metric.optional]
         stands_in = "cached" if any(map(any, coverage.values())) else "none"
         infos = [info for fetch in fetches for info in fetch.infos.values() if info]
         for i, day in enumerate(days):
             day_metadata = {
-                "day_coverage": min(shares[i] for shares in coverage.values()),
+                "day_coverage": min(shares[i] for shares in expected),
                 "day_samples": sum(info.samples for info in infos if info.day == day.isoformat()),
             }
             context.add_asset_metadata(day_metadata, partition_key=day.isoformat())

@@ -11,6 +11,7 @@ from aiops_assets.reporting import plots, previews
 from aiops_assets.settings import Settings
 from aiops_assets.storage.handoff import SeriesRef
 from aiops_assets.storage.records import SyntheticRecipe
+from aiops_assets.synthetic.anomalies import ANOMALIES
 from aiops_assets.timeseries.catalog import SYNTHETIC_METRICS
 from aiops_assets.timeseries.schema import combined_digest, day_digests
 from aiops_assets.views.catalog import POD_VIEWS
@@ -26,7 +27,8 @@ SYNTHETIC_SERIES = dg.AssetKey("synthetic_series")
     backfill_policy=dg.BackfillPolicy.single_run(),
     op_tags=step_tags("synthetic_series"),
     description=(
-        "Seeded pods, one sample a minute, with four kinds of labelled anomalies. What is kept is the recipe: the "
+        "Seeded pods, one sample a minute, with harmless changes (roll-outs, nightly work, weekends and others) and "
+        "labelled anomalies. What is kept is the recipe: the "
         "same recipe yields the same rows on every machine, so they are generated again wherever they are needed."
     ),
     metadata=table_schema(
@@ -34,7 +36,7 @@ SYNTHETIC_SERIES = dg.AssetKey("synthetic_series")
             "timestamp": ("timestamp[us, UTC]", "full minute"),
             "pod": ("string", "synthetic-000 and so on"),
             **{metric.name: ("double", f"{metric.description} ({metric.unit})") for metric in SYNTHETIC_METRICS},
-            "kind": ("string", "normal, cpu_spike, memory_leak, restart_storm or network_burst"),
+            "kind": ("string", f"normal, {', '.join(ANOMALIES)}"),
         }
     ),
 )
