@@ -90,6 +90,13 @@ class Task(Protocol[Prediction]):
     ) -> Comparison:
         """Two models by their predictions; ``who`` is the opponent in words, ``seed`` is of the draws."""
 
+    def proven_horizons(self, figures: Mapping[str, float]) -> tuple[str, ...]:
+        """Labels of the horizons at which figures of a hold-out prove a model better than every trivial one.
+
+        Models of a task without horizons have none.
+        """
+        return ()
+
     def side_by_side(
         self,
         rows: pd.DataFrame,

@@ -180,6 +180,10 @@ def _worse_than_trivial(figures: Facts) -> Words:
     return Words(f"worse than both baselines, {TRIVIAL_NAMES}", figures.in_words())
 
 
+def _loses_to_trivial(lost: Sequence[str], figures: Facts) -> Words:
+    return Words(f"worse than {' and '.join(TRIVIAL[name] for name in lost)}", figures.in_words())
+
+
 def _intervals_too_narrow(inside: float, figures: Facts) -> Words:
     return Words(f"its 80 % intervals hold {inside:.0%} of the values", figures.in_words())
 
@@ -216,6 +220,7 @@ WORDINGS: dict[str, Callable[..., Words]] = {
     "not_worse": _not_worse,
     "no_origin": _no_origin,
     "worse_than_trivial": _worse_than_trivial,
+    "loses_to_trivial": _loses_to_trivial,
     "intervals_too_narrow": _intervals_too_narrow,
     "too_few_origins": _too_few_origins,
     "first_beats_trivial": _first_beats_trivial,

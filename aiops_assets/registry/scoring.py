@@ -101,6 +101,7 @@ def predict_newest(
         try:
             champion = _champion(served, spec)
             add[spec.family.task.name](spec, champion)
+            figures = version_of(served, spec, champion).manifest.metrics
         except (NotFoundError, IntegrityError, ModelError, DataError) as error:
             left_out[spec.name] = str(error)
             continue
@@ -112,6 +113,7 @@ def predict_newest(
                 kind=spec.family.task.name,
                 data_version=champion.data_version,
                 effective_source=champion.effective_source,
+                proven=spec.family.task.proven_horizons(figures),
             )
         )
     scored = _together(scores, _NO_SCORES)

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.judging.detection.task import DETECTION
+from aiops_assets.judging.forecasting.holdout import HORIZON_HOURS
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.storage.scores import Scores, ScoresRecord, ScoresRun
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
@@ -110,10 +111,17 @@ SIDES = {
     )
 }
 
+PROVEN = Described(
+    GaugeMetricFamily,
+    "aiops_forecast_proven",
+    "1: on its hold-out the model was better than every trivial forecaster at this horizon.",
+    (*_PER_MODEL, "horizon"),
+)
+
 
 def documented() -> Iterable[Metric]:
     """All metrics of scores and forecasts, without values."""
-    return (one.family() for one in (UNREADABLE, *ABOUT, SCORE, ALERT, *SIDES.values()))
+    return (one.family() for one in (UNREADABLE, *ABOUT, SCORE, ALERT, *SIDES.values(), PROVEN))
 
 
 @dataclass(frozen=True)
@@ -227,6 +235,17 @@ def _of_metrics(run: ScoresRun, side: str) -> list[Labelled]:
     return found
 
 
+def _proven(record: ScoresRecord) -> list[Labelled]:
+    """Per forecaster and exposed horizon, whether it was better than the trivial ones there."""
+    shown = [horizon for horizon in HORIZONS if horizon in HORIZON_HOURS]
+    return [
+        ([record.cluster, model.name, horizon], float(horizon in model.proven))
+        for model in record.models
+        if KINDS.get(model.kind) == FORECASTS
+        for horizon in shown
+    ]
+
+
 def _about(record: ScoresRecord, now: float) -> Iterable[Metric]:
     """Metrics about models, source and age of the scores."""
     until, stale, made, source, models, left_out = (one.family() for one in ABOUT)
@@ -254,6 +273,7 @@ def _values(exposed: _Exposed, now: float) -> Iterable[Metric]:
     if FORECASTS in fresh:
         for side, described in SIDES.items():
             yield described.family(exposed.forecast[side])
+        yield PROVEN.family(_proven(exposed.record))
 
 
 def _ends(record: ScoresRecord) -> dict[str, datetime]:

@@ -56,6 +56,7 @@ class PredictingModel(Record):
         manifest_sha256: SHA-256 of its manifest.
         kind: "detector" or "forecaster".
         data_version, effective_source: data version and source of its training set.
+        proven: horizons at which it was better than every trivial forecaster on its hold-out; none of a detector.
     """
 
     name: str
@@ -64,6 +65,7 @@ class PredictingModel(Record):
     kind: str
     data_version: str
     effective_source: str
+    proven: tuple[str, ...] = ()
 
 
 class ScoresRecord(Record):

@@ -61,7 +61,10 @@ OURS = "self-healing-platform"
 
 
 def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: bool, source: str) -> ScoresRun:
-    """One detector on two pods of which one may be an alert, and a forecaster for each forecast of memory in 1 h."""
+    """One detector on two pods of which one may be an alert, and a forecaster for each forecast of memory in 1 h.
+
+    The first forecaster is not proven.
+    """
     until = pd.Timestamp(datetime.now(UTC) - age).as_unit("us")
     record = ScoresRecord(
         cluster=cluster,
@@ -80,6 +83,18 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
                 kind="detector",
                 data_version="d",
                 effective_source=source,
+            ),
+            *(
+                PredictingModel(
+                    name=f"forecaster-{i}",
+                    version=1,
+                    manifest_sha256="m",
+                    kind="forecaster",
+                    data_version="d",
+                    effective_source=source,
+                    proven=("1h",) if i else (),
+                )
+                for i in range(len(forecasts))
             ),
         ),
     )  # fmt: skip

@@ -15,7 +15,10 @@ CONDITIONS: dict[str, tuple[str, dict[str, str]]] = {
     "AiopsAnomaly": ("10m", {'aiops_anomaly_alert{cluster="c", model="m", pod="p"}': "1x90"}),
     "AiopsPredictedBreach": (
         "20m",
-        {'aiops_forecast_value{cluster="c", model="m", metric="d", unit="ratio", horizon="24h"}': "0.91x90"},
+        {
+            'aiops_forecast_value{cluster="c", model="m", metric="d", unit="ratio", horizon="24h"}': "0.91x90",
+            'aiops_forecast_proven{cluster="c", model="m", horizon="24h"}': "1x90",
+        },
     ),
     "AiopsModelStale": (
         "1h",
@@ -44,6 +47,33 @@ def test_an_alert_fires_when_its_condition_held_long_enough(name: str, tmp_path:
         {"expr": firing, "eval_time": f"{minutes}m", "exp_samples": [{"labels": "{}", "value": 1}]},
     ]
     evaluate(name, {MADE: "0x90", **series}, asked, tmp_path)
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize(
+    ("values", "proven", "fires"),
+    [
+        ({"good": 0.95, "also-good": 0.6}, {"good": 1, "also-good": 1}, True),
+        ({"good": 0.6, "untried": 0.95}, {"good": 1, "untried": 0}, False),
+        ({"good": 0.6, "unknown": 0.95}, {"good": 1}, False),
+        ({"good": 0.89}, {"good": 1}, False),
+    ],
+)
+def test_one_proven_forecaster_predicts_a_breach_and_no_other(
+    values: dict[str, float], proven: dict[str, int], fires: bool, tmp_path: Path
+) -> None:
+    at = 'cluster="c", model="{}", horizon="24h"'
+    series = {
+        f'aiops_forecast_value{{{at.format(model)}, metric="disk_usage", unit="ratio"}}': f"{value}x90"
+        for model, value in values.items()
+    }
+    series |= {f"aiops_forecast_proven{{{at.format(model)}}}": f"{one}x90" for model, one in proven.items()}
+    # It was proven an hour ahead only: what it says a day ahead counts for nothing.
+    elsewhere = 'aiops_forecast_proven{cluster="c", model="unknown", horizon="1h"}'
+    found = 'count by (metric, horizon) (ALERTS{alertname="AiopsPredictedBreach", alertstate="firing"})'
+    expected = [{"labels": '{metric="disk_usage", horizon="24h"}', "value": 1}] if fires else []
+    asked = [{"expr": found, "eval_time": "20m", "exp_samples": expected}]
+    evaluate("AiopsPredictedBreach", {**series, elsewhere: "1x90"}, asked, tmp_path)
 
 
 STALE = {kind: f'aiops_scores_stale{{cluster="c", kind="{kind}"}}' for kind in ("anomaly", "forecast")}

@@ -7,6 +7,7 @@ import pytest
 from aiops_assets.errors import ModelError
 from aiops_assets.families.backtests import FORECASTERS
 from aiops_assets.judging.decision import Decision, Reason
+from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting import gate as forecast_gate
 from aiops_assets.judging.forecasting.holdout import (
     KEYS,
@@ -160,6 +161,33 @@ def test_one_that_loses_to_both_trivial_ones_is_never_served(rows: pd.DataFrame)
         assert not promoted
         assert reason.code == "worse_than_trivial"
         assert all(found.value > 0 for found in reason.facts["figures"].trivial.values())
+
+
+@pytest.mark.parametrize(("name", "lost"), [("median_24h", "seasonal_naive"), ("seasonal_naive", "median_24h")])
+def test_one_that_beats_a_trivial_one_and_loses_to_the_other_is_not_served(name: str, lost: str) -> None:
+    """A trivial forecaster, a little better than it is, where the other one has far smaller errors."""
+    rows = cluster_rows()
+    day = np.arange(len(rows)) / DAY
+    wave = np.sin(2 * np.pi * day)
+    noise = np.random.default_rng(5).normal(0, 0.3, len(rows))
+    values = 1 + 0.5 * wave + 0.02 * noise if lost == "seasonal_naive" else 1 + 0.2 * noise
+    rows = rows.assign(**dict.fromkeys(VALUES, values))
+    said = trivial_forecasts(rows, VALUES, name)
+    better = said.assign(value=0.95 * said["value"] + 0.05 * said["actual"], lower=0.0, upper=9.0)
+    for champion in (None, "prometheus"):
+        promoted, reason = decided(compared(rows, better, better), champion)
+        assert not promoted
+        assert (reason.code, reason.facts["lost"]) == ("loses_to_trivial", (lost,))
+
+
+def test_what_is_proven_is_better_than_each_trivial_one_at_the_horizon(rows: pd.DataFrame) -> None:
+    good = figures_of(asked(rows, 0.03)).as_metrics()
+    assert forecast_gate.proven_horizons(good) == ("1h", "6h", "24h")
+    assert forecast_gate.proven_horizons({**good, "mae_to_median_24h_24h": 0.99}) == ("1h", "6h")
+    short = figures_of(asked(cluster_rows(3), 0.03)).as_metrics()
+    assert forecast_gate.proven_horizons(short) == ("1h", "6h")
+    assert forecast_gate.proven_horizons({}) == ()
+    assert DETECTION.proven_horizons({}) == ()
 
 
 def test_intervals_that_do_not_hold_are_refused(rows: pd.DataFrame) -> None:

@@ -50,6 +50,7 @@ REASONS = [
     Reason("not_worse", opponent=CHAMPION, figures=DETECTION),
     Reason("no_origin"),
     Reason("worse_than_trivial", figures=FORECAST),
+    Reason("loses_to_trivial", lost=("seasonal_naive",), figures=FORECAST),
     Reason("intervals_too_narrow", inside=0.42, figures=FORECAST),
     Reason("too_few_origins", origins=5, figures=FORECAST),
     Reason("first_beats_trivial", saw=None, **WON, figures=FORECAST),

@@ -12,6 +12,7 @@ import pytest
 from aiops_assets.datasets.newest import NewestWindow, generated_window
 from aiops_assets.errors import DataError
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS
+from aiops_assets.judging.forecasting.holdout import TRIVIAL
 from aiops_assets.learners.detectors.isolation_forest import anomaly_score
 from aiops_assets.registry.scoring import NOTHING_SERVED, ChampionPredictions, predict_newest
 from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS
@@ -47,7 +48,9 @@ def home(tmp_path: Path) -> ServedHome:
 
 @pytest.fixture(scope="module")
 def predictions(tmp_path_factory: pytest.TempPathFactory, window: NewestWindow) -> ChampionPredictions:
-    home = ServedHome(tmp_path_factory.mktemp("answers") / "models").serve(SERVED)
+    home = ServedHome(tmp_path_factory.mktemp("answers") / "models").serve((DETECTOR, ENSEMBLE))
+    better = {f"mae_to_{name}_{label}": 0.7 for name in TRIVIAL for label in ("1h", "24h")}
+    home.promote(home.publish(ARIMA, metrics=better), ARIMA)
     return predict_newest(home.served, MODELS, window, NOW, "prod")
 
 
@@ -60,6 +63,7 @@ def test_the_run_says_what_it_is_of(predictions: ChampionPredictions, window: Ne
         (ENSEMBLE, 1, "detector", "data-of-1", "synthetic"),
         (ARIMA, 1, "forecaster", "data-of-1", "synthetic"),
     ]
+    assert [m.proven for m in record.models] == [(), (), ("1h", "24h")]
     assert record.left_out == dict.fromkeys([name for name in MODEL_NAMES if name not in SERVED], NOTHING_SERVED)
     assert len(record.pods_version) == len(record.cluster_version) == 32
     assert tuple(predictions.run.scores.columns) == SCORE_COLUMNS

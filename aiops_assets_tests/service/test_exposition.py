@@ -2,6 +2,7 @@
 
 import logging
 import subprocess
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,6 +33,7 @@ VALUES = {
     "aiops_forecast_value",
     "aiops_forecast_lower",
     "aiops_forecast_upper",
+    "aiops_forecast_proven",
 }
 SCORE = "aiops_anomaly_score"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -60,13 +62,21 @@ class Scraped:
         return {name for name, _ in self.samples()} - {"aiops_scores_unreadable_total"}
 
 
+def with_a_forecaster(plain: ScoresRun) -> ScoresRun:
+    """The same, with a forecaster that was proven up to six hours ahead."""
+    (detector,) = plain.record.models
+    told = {"name": "forecaster", "kind": "forecaster", "proven": ("1h", "6h")}
+    models = (detector, detector.model_copy(update=told))
+    return replace(plain, record=plain.record.model_copy(update={"models": models}))
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Scores:
     return Scores(LocalStorage(tmp_path), "prod")
 
 
 def test_a_run_becomes_gauges_in_the_units_of_its_metrics(store: Scores) -> None:
-    store.put(run())
+    store.put(with_a_forecaster(run()))
     scraped = Scraped(store)
     pod = {"cluster": "prod", "model": "detector"}
     assert scraped.value("aiops_anomaly_score", **A, **pod) == 0.25
@@ -76,6 +86,10 @@ def test_a_run_becomes_gauges_in_the_units_of_its_metrics(store: Scores) -> None
     of = {"cluster": "prod", "model": "forecaster", "metric": "cpu_usage", "unit": "cores", "horizon": "1h"}
     sides = [scraped.value(f"aiops_forecast_{side}", **of) for side in ("value", "lower", "upper")]
     assert sides == [0.5, 0.25, 1.0]
+    proven = [
+        scraped.value("aiops_forecast_proven", cluster="prod", model="forecaster", horizon=one) for one in ("1h", "24h")
+    ]
+    assert proven == [1.0, 0.0]
     for kind in ("anomaly", "forecast"):
         assert scraped.value("aiops_scores_timestamp_seconds", cluster="prod", kind=kind) == UNTIL.timestamp()
         assert scraped.value("aiops_scores_stale", cluster="prod", kind=kind) == 0.0
@@ -107,7 +121,7 @@ def test_the_newest_quarter_of_an_hour_counts_with_its_highest_score_and_any_ale
 
 
 def test_old_scores_show_their_age_and_no_values(store: Scores) -> None:
-    store.put(run())
+    store.put(with_a_forecaster(run()))
     scraped = Scraped(store)
     scraped.now = UNTIL.timestamp() + 3600
     assert scraped.names() == ABOUT | VALUES

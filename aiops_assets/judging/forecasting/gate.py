@@ -1,4 +1,4 @@
-"""Whether a forecaster is served: it beats a baseline, its intervals have their coverage, and no champion is better.
+"""Whether a forecaster is served: no baseline is better, its intervals have their coverage, and no champion is better.
 
 As in :mod:`aiops_assets.judging.detection.gate`, how much of a difference is luck is estimated by a block bootstrap:
 origins of half a day are drawn together, since forecasts from neighbouring origins err alike.
@@ -14,6 +14,7 @@ from aiops_assets.judging.bootstrap import Difference, block_means, difference, 
 from aiops_assets.judging.decision import Decision, Reason, meets_null_model, reject_by_source
 from aiops_assets.judging.forecasting.holdout import (
     COVERAGE,
+    HORIZON_HOURS,
     TRIVIAL,
     TRIVIAL_NAMES,
     ForecastFigures,
@@ -116,8 +117,9 @@ def compare(challenger: pd.DataFrame, opponent: pd.DataFrame, who: str, seed: in
 def decide(comparison: ForecastComparison, *, challenger_source: str, champion_source: str | None) -> Decision:
     """The rule.
 
-    A forecaster that loses to both baselines is never served, nor one whose intervals are too narrow. Against a
-    champion it must not be worse by more than the noise. Sources count as in
+    A forecaster that beats no baseline is never served, nor one that loses to a baseline by more than
+    :data:`ERROR_TOLERANCE` (a baseline costs nothing, so no noise excuses), nor one whose intervals are too narrow.
+    Against a champion it must not be worse by more than the noise. Sources count as in
     :func:`aiops_assets.judging.detection.gate.decide`.
     """
     if rejected := reject_by_source(challenger_source, champion_source):
@@ -128,6 +130,8 @@ def decide(comparison: ForecastComparison, *, challenger_source: str, champion_s
     beaten = tuple(name for name, found in comparison.trivial.items() if found.value < TIE)
     if not beaten:
         return Decision(False, Reason("worse_than_trivial", figures=figures))
+    if lost := tuple(name for name, found in comparison.trivial.items() if found.value > ERROR_TOLERANCE):
+        return Decision(False, Reason("loses_to_trivial", lost=lost, figures=figures))
     inside = comparison.inside
     if inside and inside.high < MIN_COVERAGE:
         return Decision(False, Reason("intervals_too_narrow", inside=inside.value, figures=figures))
@@ -142,6 +146,18 @@ def decide(comparison: ForecastComparison, *, challenger_source: str, champion_s
     if origins < MIN_ORIGINS:
         return Decision(False, Reason("too_few_origins", origins=origins, figures=figures))
     return Decision(True, Reason("not_worse_and_beats_trivial", opponent=opponent, **won, figures=figures))
+
+
+def proven_horizons(figures: Mapping[str, float]) -> tuple[str, ...]:
+    """The horizons at which a forecaster was better than each baseline: there it may raise an alert on its own.
+
+    ``figures`` are those of :meth:`~aiops_assets.judging.forecasting.holdout.ForecastFigures.as_metrics`.
+    """
+    return tuple(
+        label
+        for label in HORIZON_HOURS
+        if all(figures.get(f"mae_to_{name}_{label}", np.inf) < 1 - ERROR_TOLERANCE for name in TRIVIAL)
+    )
 
 
 def worse_in(comparison: ForecastComparison) -> list[str]:

@@ -1,6 +1,6 @@
 """The task FORECASTING: judging of forecasts from several origins."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 from typing_extensions import override
@@ -26,6 +26,10 @@ class Forecasting(Task[pd.DataFrame]):
         self, rows: pd.DataFrame, challenger: pd.DataFrame, opponent: pd.DataFrame, who: str, seed: int
     ) -> ForecastComparison:
         return gate.compare(challenger, opponent, who, seed)
+
+    @override
+    def proven_horizons(self, figures: Mapping[str, float]) -> tuple[str, ...]:
+        return gate.proven_horizons(figures)
 
     @override
     def side_by_side(

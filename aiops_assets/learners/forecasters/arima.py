@@ -86,7 +86,7 @@ class ArimaForecaster(PerMetricForecaster):
     """
 
     kind = "arima"
-    format = 2  # in 1 a profile had a level
+    format, oldest = 3, 2  # in 1 a profile had a level
 
     @property
     def orders(self) -> dict[str, Order]:

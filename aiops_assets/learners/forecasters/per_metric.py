@@ -1,14 +1,15 @@
 """Base class of forecasters that model each metric alone: scales, choice and intervals by a calibration split, a file.
 
 A model of the rows before the calibration split forecasts from origins in it. Its errors there choose between
-candidates and give the intervals (split conformal prediction: Lei et al. 2018); then all rows are fitted.
+candidates and give the intervals (split conformal prediction: Lei et al. 2018); then all rows are fitted. All this is
+done with what remains of a metric without its steady trend, if it has one.
 """
 
 import itertools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Flags, Forecast
 from aiops_assets.learners.forecasters.direct import BINS, COVERAGE, require_horizon, require_same
 from aiops_assets.learners.forecasters.features import Steps
+from aiops_assets.learners.forecasters.steady_trend import SteadyTrend
 from aiops_assets.learners.threads import one_thread
 from aiops_assets.timeseries.history import History, steps_a_day
 from aiops_assets.timeseries.series import Floats
@@ -46,6 +48,10 @@ class Metric:
     def hour(self) -> int:
         """Rows of an hour, at least one."""
         return max(1, round(self.day / 24))
+
+    def less(self, trend: SteadyTrend) -> "Metric":
+        """The same without a trend."""
+        return replace(self, values=trend.less(self.times, self.values))
 
     def origins(self, wished: Steps) -> Steps:
         """The newest row with a sample up to each wished row, none before the first: values in gaps know later ones."""
@@ -122,6 +128,10 @@ class Margins:
         # What is farther away is not surer.
         return cls(ahead.tolist(), np.minimum.accumulate(low).tolist(), np.maximum.accumulate(high).tolist(), reach)
 
+    def at_least(self, width: float) -> Self:
+        """The same, but so wide at least to each side."""
+        return replace(self, below=[min(x, -width) for x in self.below], above=[max(x, width) for x in self.above])
+
     def at(self, h: Steps) -> Floats:
         """(2, n): below and above for so many steps ahead; beyond ``reach`` they grow as a random walk's."""
         known = np.minimum(h, self.reach)
@@ -135,10 +145,13 @@ class PerMetricForecaster(ABC):
     Attributes:
         notes: metric -> what was fitted, and why where that is the median of the last hour or a random walk.
         models, margins: the fitted model of each metric, empty for the median of the last hour; and its interval.
+        trends: the steady trend of each metric, without which it is modelled.
     """
 
     kind: ClassVar[str]
-    format: ClassVar[int] = 1
+    format: ClassVar[int]
+    oldest: ClassVar[int]
+    """Files of this format are read, too: in it a metric has no trend."""
 
     def __init__(self, seed: int = 42) -> None:
         self.seed = seed
@@ -147,6 +160,7 @@ class PerMetricForecaster(ABC):
         self.notes: dict[str, str] = {}
         self.models: list[dict[str, Any]] = []
         self.margins: list[Margins] = []
+        self.trends: list[SteadyTrend] = []
 
     @abstractmethod
     def _import_library(self) -> None:
@@ -171,13 +185,15 @@ class PerMetricForecaster(ABC):
                 "no metric has samples from which a forecast could be learnt: bring a longer history", code="no_samples"
             )
         self.metrics, self.step_seconds = history.metrics, history.step_seconds
-        self.notes, self.models, self.margins = {}, [], []
+        self.notes, self.models, self.margins, self.trends = {}, [], [], []
         self._import_library()
         with one_thread():
             for name, metric in zip(history.metrics, Metric.all_of(history), strict=True):
                 self._fit_one(name, metric)
 
     def _fit_one(self, name: str, metric: Metric) -> None:
+        trend = SteadyTrend.of(metric.times, metric.values, metric.known, metric.day)
+        metric = metric.less(trend)
         try:
             model, errors, note = self._fit_model(metric)
             if not np.isfinite(errors).any():
@@ -185,8 +201,9 @@ class PerMetricForecaster(ABC):
         except (ModelError, ValueError) as error:  # numpy's LinAlgError is a ValueError
             model, errors, note = {}, hour_median_errors(metric), f"{HOUR_MEDIAN}: {error}"
         self.models.append(model)
-        self.margins.append(Margins.of(errors))
-        self.notes[name] = note
+        self.margins.append(Margins.of(errors).at_least(trend.least_width))
+        self.trends.append(trend)
+        self.notes[name] = note + f", on a line of {trend.a_day:+.3g} a day" * bool(trend.a_day)
 
     def forecast(self, history: History, horizon: int) -> Forecast:
         """Median and interval of the next steps of each metric, from parameters of the last fit.
@@ -204,20 +221,27 @@ class PerMetricForecaster(ABC):
         for m, metric in enumerate(Metric.all_of(history)):
             # A metric that was never below zero is a rate or a share, and stays above.
             least = 0.0 if metric.values.min() >= 0 else -np.inf
-            model = self.models[m]
-            middle = (
-                self._forecast_medians(model, metric, horizon) if model else np.full(horizon, hour_median(metric)[-1])
-            )
-            middle = np.maximum(middle, least)
+            middle = np.maximum(self._middle(m, metric, history.after(horizon)), least)
             below, above = self.margins[m].at(np.arange(1, horizon + 1))
             for side, by in ((value, 0.0), (lower, below), (upper, above)):
                 side[:, m] = np.maximum(middle + by, least)
         return Forecast(history.metrics, history.after(horizon), value, lower, upper)
 
+    def _middle(self, m: int, metric: Metric, after: pd.DatetimeIndex) -> Floats:
+        trend, horizon = self.trends[m], len(after)
+        if not trend.goes_on(metric.values, metric.known, metric.day):
+            return np.full(horizon, hour_median(metric)[-1])  # the model is of what remained of a trend that has ended
+        left = metric.less(trend)
+        model = self.models[m]
+        ahead = self._forecast_medians(model, left, horizon) if model else np.full(horizon, hour_median(left)[-1])
+        return ahead + trend.line(after)
+
     def to_bytes(self) -> bytes:
         """One JSON document."""
         document = {"kind": self.kind, "format": self.format, **{name: getattr(self, name) for name in STATE}}
-        return json.dumps({**document, "margins": [asdict(one) for one in self.margins]}, allow_nan=False).encode()
+        for name in ("margins", "trends"):
+            document[name] = [asdict(one) for one in getattr(self, name)]
+        return json.dumps(document, allow_nan=False).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -225,7 +249,7 @@ class PerMetricForecaster(ABC):
         try:
             document = json.loads(data)
             header = (document["kind"], document["format"])
-            if header != (cls.kind, cls.format):
+            if header[0] != cls.kind or header[1] not in range(cls.oldest, cls.format + 1):
                 raise ModelError(
                     f"a model file of kind {header[0]!r}, format {header[1]}: not {cls.kind!r}, {cls.format}",
                     code="other_file",
@@ -236,6 +260,8 @@ class PerMetricForecaster(ABC):
             for name in STATE:
                 setattr(made, name, document[name])
             made.metrics, made.margins = tuple(made.metrics), [Margins(**one) for one in document["margins"]]
+            trends = [{}] * len(made.metrics) if header[1] == cls.oldest else document["trends"]
+            made.trends = [SteadyTrend(**one) for one in trends]
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 f"not a model file of {cls.kind!r}: {error}", code="not_a_model_file", expected=cls.kind

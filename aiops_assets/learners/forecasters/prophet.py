@@ -47,6 +47,7 @@ class ProphetForecaster(PerMetricForecaster):
     """
 
     kind = "prophet"
+    format, oldest = 2, 1
 
     def _import_library(self) -> None:
         with quiet():
