@@ -19,7 +19,7 @@ PEERS_FILES := aiops_assets_tests/benchmarks/peers
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup service dev lock run ui serve test test-changed test-long test-all bench bench-scale evaluate peers forecasts exhaustion drift deploy-check \
+.PHONY: help setup service dev lock run ui serve test test-changed test-long test-all bench bench-scale evaluate tune peers forecasts exhaustion drift deploy-check \
 	lint types docs pictures graph-check clean
 
 help: ## this list
@@ -103,6 +103,9 @@ bench-scale: dev ## what 100 to 10,000 pods cost: CPU, memory, a second run (som
 
 evaluate: setup ## how good the detector is: on 30 generated days, or on labelled series (DATA=folder)
 	@$(BIN)/aiops evaluate $(DATA)
+
+tune: dev ## choose the constants of ensemble-predictor, each set judged by what the others chose (DATA=folder; an hour)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m aiops_assets_tests.benchmarks.tuning $(DATA)
 
 # Other detectors' packages pin other versions than the project does: an environment of their own.
 $(PEERS_STAMP): $(PEERS_FILES)/requirements.txt $(PEERS_FILES)/constraints.txt

@@ -68,7 +68,7 @@ class LakeHistories:
         self._wanted.set()
 
     def of(self, pods: Iterable[str]) -> Histories:
-        """The newest seven days of pods in the lake, as far as they were read.
+        """The newest days of pods in the lake, as far as they were read.
 
         Returns:
             pod as requested -> ``timestamp`` (UTC, every five minutes, oldest first) and the engine's five metrics, NaN
@@ -88,7 +88,7 @@ class LakeHistories:
             return {name: self._read[name] for name in names if name in self._read}
 
     def refresh(self) -> None:
-        """Read the week of all recently requested pods; ``problem`` states what cannot be read."""
+        """Read the newest days of all recently requested pods; ``problem`` states what cannot be read."""
         with self._changed:
             since = monotonic() - REMEMBERED_SECONDS
             lately = sorted((when, name) for name, when in self._requested.items() if when > since)[-MAX_PODS:]
@@ -96,7 +96,7 @@ class LakeHistories:
             names = frozenset(self._requested)
         found: Histories = {}
         try:
-            found = newest_week(self._lake, names, self._clock()) if names else {}
+            found = newest_days(self._lake, names, self._clock()) if names else {}
             problem = None
         except AiopsError as error:
             text = f"history of pods cannot be read: {error}"
@@ -115,8 +115,8 @@ class LakeHistories:
                 self.refresh()
 
 
-def newest_week(lake: Lake, pods: Iterable[str], now: datetime) -> dict[str, pd.DataFrame]:
-    """The newest seven days of ``pods``, see :meth:`LakeHistories.of`; pods without CPU time are left out.
+def newest_days(lake: Lake, pods: Iterable[str], now: datetime) -> dict[str, pd.DataFrame]:
+    """The newest eight days of ``pods``, see :meth:`LakeHistories.of`; pods without CPU time are left out.
 
     Raises:
         StoreError: the lake cannot be read, or a day is damaged: a history with unknown gaps would be judged as if it

@@ -55,10 +55,10 @@ HOURS = (0.0, 1.5, 6.0)
 CANDIDATES = tuple(
     Term(kind, over, hours) for kinds, over in ((OF_ALL, "all"), (OF_TOP, "top")) for kind in kinds for hours in HOURS
 )
-RULES = tuple(Rule(*one) for one in itertools.product((1.0, 1.5, 2.0), (1.0, 1.3, 1.6), (1.0, 2.0, 3.0)))
-LEAST_GAIN = 0.002
+RULES = tuple(Rule(*one) for one in itertools.product((1.0, 1.5), (1.3, 1.6), (1.0, 2.0)))
+LEAST_GAIN = 0.003
 MOST_TERMS = 9
-QUICK_BUFFER = 4
+QUICK_BUFFER = 1
 MOST_TIME = 0.008
 
 

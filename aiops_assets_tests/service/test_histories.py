@@ -12,7 +12,7 @@ from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
 from aiops_assets.service import bodies
 from aiops_assets.service.engine import Engine
-from aiops_assets.service.histories import LakeHistories, newest_week
+from aiops_assets.service.histories import LakeHistories, newest_days
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.versions import ChampionSource
@@ -91,7 +91,7 @@ def body(pod: str, series: PodSeries) -> bodies.DetectBody:
 def test_a_pods_week_is_read_with_what_is_missing(tmp_path: Path, series: PodSeries) -> None:
     pod = series.pods[1]
     lake = filled(tmp_path, series)
-    found = newest_week(lake, [pod, "nobody"], NOW)
+    found = newest_days(lake, [pod, "nobody"], NOW)
     assert list(found) == [pod]
     history = found[pod]
     assert list(history.columns) == ["timestamp", *VALUES]
@@ -101,8 +101,8 @@ def test_a_pods_week_is_read_with_what_is_missing(tmp_path: Path, series: PodSer
     for metric in ENGINE_METRICS:
         told = series.values[metric.name][0 if metric.per == "node" else 1, 0, at]
         assert history[metric.name].iloc[-1] == told
-    assert newest_week(lake, ["nobody"], NOW) == {}
-    assert newest_week(Lake(LocalStorage(tmp_path / "empty"), "default"), [pod], NOW) == {}
+    assert newest_days(lake, ["nobody"], NOW) == {}
+    assert newest_days(Lake(LocalStorage(tmp_path / "empty"), "default"), [pod], NOW) == {}
 
 
 def test_a_calm_pod_stays_calm_and_the_window_detector_is_named(
