@@ -18,7 +18,7 @@ from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.window import Window, draw_pods, read_cluster, read_pods, read_window
 from aiops_assets.datasets.workloads import fetch_workloads, workloads_of
 from aiops_assets.errors import DataError, EmptyDataError, IntegrityError
-from aiops_assets.learners.detectors.deviation_scores import ALERT_DAYS
+from aiops_assets.learners.detectors.alert_rule import HISTORY_DAYS
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import Lake
@@ -33,8 +33,8 @@ from aiops_assets.views.pod_series import VALUES
 
 SCORED = (*ENGINE_METRICS, *FORECAST_METRICS)
 """The metrics that models score and forecast."""
-POD_DAYS = ALERT_DAYS
-"""Days of pods: an alert is above the quantile of the scores of a week, so that a day of history is too short."""
+POD_DAYS = HISTORY_DAYS
+"""Days of pods: scores compare with the same time a week ago."""
 CLUSTER_DAYS = 14
 """Days of the cluster, as many as forecasters are trained on."""
 NEWEST = timedelta(hours=1)

@@ -9,7 +9,7 @@ from typing_extensions import override
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.families.detectors import OF_PODS, WindowFamily, frames_of
 from aiops_assets.learners.contracts import WindowDetector
-from aiops_assets.learners.detectors.deviation_scores import ALERT_BUDGET
+from aiops_assets.learners.detectors.alert_rule import ALERT_BUDGET
 from aiops_assets.views.catalog import POD_SERIES
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import structlog
 from aiops_assets.datasets.window import read_pods, read_window
 from aiops_assets.errors import AiopsError, IntegrityError
 from aiops_assets.judging.statements import Statement
-from aiops_assets.learners.detectors.deviation_scores import ALERT_DAYS
+from aiops_assets.learners.detectors.alert_rule import HISTORY_DAYS
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.timeseries.catalog import POD_CPU
@@ -125,7 +125,7 @@ def newest_week(lake: Lake, pods: Iterable[str], now: datetime) -> dict[str, pd.
     last = max((day for day in readable_days(lake, POD_CPU) if day <= now.date()), default=None)
     if last is None:
         return {}
-    window = read_window(lake, [last - timedelta(days=back) for back in range(ALERT_DAYS, -1, -1)])
+    window = read_window(lake, [last - timedelta(days=back) for back in range(HISTORY_DAYS, -1, -1)])
     if window.damaged:
         raise IntegrityError(window.damaged[0], code="damaged_day")
     there = window.pod_minutes

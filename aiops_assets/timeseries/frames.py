@@ -96,8 +96,9 @@ def on_grid(frame: pd.DataFrame, columns: tuple[str, ...], step_seconds: int) ->
     """Put the rows of a frame on a regular grid, in frame order.
 
     Rows are expected in order of time; where time goes back (a second stretch that is older, say) or jumps by
-    more than a day, the stretches are joined so that the time of day fits. Of rows at one instant the last counts;
-    rows that are nearer than the cadence take the next places, so that none speaks for an earlier one.
+    more than a day, the stretches are joined so that the time of day fits. Of rows at one instant the last
+    value of each column counts (exports of two metrics below each other, say); rows that are nearer than the cadence
+    take the next places, so that none speaks for an earlier one.
 
     Raises:
         SchemaError: a column is missing, or holds no numbers.
@@ -105,7 +106,10 @@ def on_grid(frame: pd.DataFrame, columns: tuple[str, ...], step_seconds: int) ->
     values = numeric_columns(frame, columns)
     position = _positions(_seconds(frame["timestamp"]), step_seconds)
     grid = np.full((int(position[-1]) + 1 if len(position) else 0, len(columns)), np.nan)
-    grid[position] = values  # of repeated positions the last one is kept
+    places = np.unique(position)
+    if len(places) < len(position):
+        values = pd.DataFrame(values).groupby(position).last().to_numpy(dtype=np.float64)  # the last that is not NaN
+    grid[places] = values
     return Grid(grid, position, step_seconds)
 
 

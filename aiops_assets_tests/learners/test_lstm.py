@@ -222,8 +222,9 @@ def test_files_of_another_content_are_refused(file: bytes) -> None:
     for changes in ({"format": 99}, {"window": 8}, {"signals": ["level"]}):
         with raises(ModelError, "other_format"):
             LstmAutoencoder.from_bytes(with_document(file, **changes))
+    five = [[1.0]] * 5
     with pytest.raises(ModelError, match="were expected"):
-        LstmAutoencoder.from_bytes(with_document(file, columns=["a"], quantile=[[1.0], [1.0]], mean=[[1.0], [1.0]]))
+        LstmAutoencoder.from_bytes(with_document(file, columns=["a"], quantile=five, mean=five, counters=[0.0]))
     for name, value in (("columns", []), ("quantile", [1.0]), ("middle", None), ("scores", []), ("spread", [0.0] * 6)):
         with pytest.raises(ModelError):
             LstmAutoencoder.from_bytes(with_document(file, **{name: value}))
@@ -235,6 +236,19 @@ def test_files_of_another_content_are_refused(file: bytes) -> None:
 
     with pytest.raises(ModelError, match="not finite"):
         LstmAutoencoder.from_bytes(rewritten(file, without_numbers))
+
+
+def test_a_file_of_the_release_before_is_read(frame: pd.DataFrame, file: bytes) -> None:
+    """It has no scales of what is unusual now, and its terms count up to 20."""
+    with zipfile.ZipFile(io.BytesIO(file)) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("detector.json"))
+        document = json.loads(archive.read(name))
+    two = {one: document[one][:2] for one in ("quantile", "mean")}
+    detector = LstmAutoencoder.from_bytes(with_document(file, format=1, **two))
+    np.testing.assert_allclose(
+        detector.score(frame).contributions, LstmAutoencoder.from_bytes(file).score(frame).contributions
+    )
+    assert detector.kinds == ("change", "level")
 
 
 class Trap:

@@ -6,22 +6,27 @@ A deviation is how far a metric is from its expected value, per row and metric, 
    been lately compared with training (exponentially weighted mean, half-life three days, and a day of prior).
 2. A term is the mean over the metrics, or over the fifth that deviates most, smoothed causally; its training median
    is 0 and its 99 % quantile 1. The score is the sum of the terms.
-3. An alert is a score above the trailing quantile of the last seven days that the requested budget leaves.
+3. An alert is a score above a threshold that moves, while a metric is at an unusual value: :mod:`alert_rule`.
+
+Counters are read as their increases. A metric's unit does not matter.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import ModelError
-from aiops_assets.learners.contracts import Scored
+from aiops_assets.learners.contracts import Flags, Scored
+from aiops_assets.learners.detectors.alert_rule import ALERT_BUDGET, alerts
+from aiops_assets.learners.detectors.counters import counters_of, increases
 from aiops_assets.learners.detectors.deviation_scores import (
-    ALERT_BUDGET,
     KEPT_SCORES,
     MIN_TRAIN_ROWS,
+    MOST_TERM,
+    RARE_SCALE,
     SCALE_QUANTILE,
     contributions,
     learnt_ratios,
@@ -29,9 +34,9 @@ from aiops_assets.learners.detectors.deviation_scores import (
     smoothing_hours,
     thinned,
     total,
-    trailing_threshold,
+    training_grids,
 )
-from aiops_assets.learners.detectors.deviations import rolling_mean
+from aiops_assets.learners.detectors.deviations import NOW, rolling_mean
 from aiops_assets.timeseries.frames import Grid, fits, on_grid
 from aiops_assets.timeseries.series import Floats
 
@@ -52,20 +57,27 @@ class Term:
 class Calibration:
     """Deviations, terms and scores of training rows, by which those of later rows are measured.
 
-    ``quantile`` and ``mean`` are (n_kinds, n_metrics) of deviations, 0 where there was none; ``hours`` (smoothing),
-    ``middle`` and ``spread`` (n_terms,) of terms; ``scores`` up to 1,000 scores in order of size.
+    ``rows`` are those of the entity with most. ``quantile`` and ``mean`` are (n_kinds, n_metrics) of deviations, see
+    :func:`learnt_ratios`; ``hours`` (smoothing), ``middle`` and ``spread`` (n_terms,) of terms; ``scores`` up to 1,000
+    scores in order of size; ``counters``
+    (n_metrics,) 1 where a metric counts; ``now`` (n_kinds_of_now,) 99 % quantiles of the mean over the metrics.
     """
 
     step_seconds: int
+    rows: int
     quantile: Floats
     mean: Floats
     hours: Floats
     middle: Floats
     spread: Floats
     scores: Floats
+    counters: Floats
+    now: Floats
 
 
-CALIBRATION_ARRAYS = ("quantile", "mean", "hours", "middle", "spread", "scores")
+LEAST_SPREAD = 1e-3
+"""A term's 99 % quantile counts as at least so far above its median, in training."""
+CALIBRATION_ARRAYS = ("quantile", "mean", "hours", "middle", "spread", "scores", "counters", "now")
 
 
 class DeviationDetector(ABC):
@@ -79,12 +91,12 @@ class DeviationDetector(ABC):
     terms: tuple[Term, ...]
     kinds: tuple[str, ...]
     """Kinds of deviation that the terms are made of, in the order of scales."""
-    kinds_of_now: tuple[str, ...]
-    """Kinds that show which metric deviates now: contributions are made of them."""
+    kinds_of_contributions: tuple[str, ...]
+    """Kinds that show which metric deviates now."""
     least_seen_share = 0.0
     """A kind that is known in a smaller share of the training rows (without days to compare with, say) is left out."""
-    least_spread: float
-    """A term's 99 % quantile counts as at least so far above its median, in training."""
+    most_term = MOST_TERM
+    """What one term counts at most."""
 
     def __init__(self, columns: Sequence[str], alert_budget: float = ALERT_BUDGET) -> None:
         if not columns:
@@ -122,38 +134,60 @@ class DeviationDetector(ABC):
                 code="other_cadence",
                 step_seconds=calibration.step_seconds,
             )
-        grid = on_grid(frame, self.columns, calibration.step_seconds)
+        grid = _read(on_grid(frame, self.columns, calibration.step_seconds), calibration.counters > 0)
         ratios = self._ratios(self._deviations(grid), grid, calibration.quantile, calibration.mean)
-        score = total(self._smoothed(ratios, grid, calibration.hours), calibration.middle, calibration.spread)
+        terms = self._smoothed(ratios, grid, calibration.hours)
+        score = total(terms, calibration.middle, calibration.spread, self.most_term)
         known = np.isfinite(grid.values).any(axis=1)
         score[~known] = calibration.scores[0]  # nothing is known: as normal as the most normal training row
-        alert = (score > trailing_threshold(calibration.scores, score, grid, self.alert_budget)) & known
+        now = _now(ratios, calibration)
+        alert = alerts(score, now, calibration.scores, calibration.rows, grid, self.alert_budget) & known
         at = grid.position
-        return Scored(score[at], alert[at], contributions((ratios[kind] for kind in self.kinds_of_now), grid)[at])
+        parts = contributions((ratios[kind] for kind in self.kinds_of_contributions), grid)
+        return Scored(score[at], alert[at], parts[at])
 
     def _require_fitted(self) -> Calibration:
         if self._calibration is None:
             raise ModelError("the detector is not fitted", code="not_fitted")
         return self._calibration
 
+    def _training_grids(self, frames: Sequence[pd.DataFrame], step_seconds: int | None) -> tuple[list[Grid], Flags]:
+        """Training rows of each entity, counters as increases; which columns count."""
+        grids = training_grids(frames, self.columns, step_seconds)
+        counters = counters_of([grid.values for grid in grids])
+        return [_read(grid, counters) for grid in grids], counters
+
     def _calibrate(
-        self, grids: Sequence[Grid], found: Sequence[Kinds], floors: Mapping[str, Floats | float]
+        self,
+        grids: Sequence[Grid],
+        found: Sequence[Kinds],
+        floors: Mapping[str, Floats | float],
+        counters: Flags,
     ) -> Calibration:
         """The calibration by each grid's training deviations; ``floors``: of each kind, what is too small to count."""
         scales = [self._scale(np.concatenate([kinds[kind] for kinds in found]), floors[kind]) for kind in self.kinds]
         quantile, mean = (np.array(part) for part in zip(*scales, strict=True))
         hours = smoothing_hours([term.hours for term in self.terms], grids)
-        terms = np.concatenate(
-            [
-                self._smoothed(self._ratios(kinds, grid, quantile, mean), grid, hours)
-                for kinds, grid in zip(found, grids, strict=True)
-            ]
-        )
-        terms = terms[np.concatenate([np.isfinite(grid.values).any(axis=1) for grid in grids])]
+        ratios = [self._ratios(kinds, grid, quantile, mean) for kinds, grid in zip(found, grids, strict=True)]
+        smoothed = [self._smoothed(one, grid, hours) for one, grid in zip(ratios, grids, strict=True)]
+        known = np.concatenate([np.isfinite(grid.values).any(axis=1) for grid in grids])
+        terms, now = np.concatenate(smoothed)[known], np.concatenate(list(map(_together, ratios)))[known]
         middle, upper = np.quantile(terms, [0.5, SCALE_QUANTILE], axis=0)
-        spread = np.maximum(upper - middle, self.least_spread)
-        scores = thinned(np.sort(total(terms, middle, spread)), KEPT_SCORES)
-        return Calibration(grids[0].step_seconds, quantile, mean, hours, middle, spread, scores)
+        spread = np.maximum(upper - middle, LEAST_SPREAD)
+        scores = thinned(np.sort(total(terms, middle, spread, self.most_term)), KEPT_SCORES)
+        usual_now = np.maximum(np.quantile(now, SCALE_QUANTILE, axis=0), LEAST_SPREAD)
+        return Calibration(
+            step_seconds=grids[0].step_seconds,
+            rows=max(len(grid.values) for grid in grids),
+            quantile=quantile,
+            mean=mean,
+            hours=hours,
+            middle=middle,
+            spread=spread,
+            scores=scores,
+            counters=counters.astype(np.float64),
+            now=usual_now,
+        )
 
     def _scale(self, found: Floats, floor: Floats | float) -> tuple[Floats, Floats]:
         """(n_metrics,) quantile and mean of one kind's training deviations, (n_rows, n_metrics); zeros: hardly seen."""
@@ -162,7 +196,11 @@ class DeviationDetector(ABC):
         upper = np.sort(found, axis=0)[at, np.arange(found.shape[1])]  # NaN are last
         seen = known >= max(MIN_TRAIN_ROWS // 2, self.least_seen_share * len(found))
         mean = np.nansum(found, axis=0) / np.maximum(known, 1)
-        return np.where(seen, np.nan_to_num(upper, nan=0.0) + floor, 0.0), np.where(seen, mean + floor, 0.0)
+        # Where most deviations are 0, the quantile may be too, or far below those that are not.
+        mostly_none = 2 * (found > 0).sum(axis=0) < known
+        rare = np.where(mostly_none, RARE_SCALE * np.sqrt(np.nansum(found**2, axis=0) / np.maximum(known, 1)), 0.0)
+        upper = np.maximum(np.nan_to_num(upper, nan=0.0), rare)
+        return np.where(seen, upper + floor, 0.0), np.where(seen & (mean > 0), mean + floor, 0.0)
 
     def _ratios(self, found: Kinds, grid: Grid, quantile: Floats, mean: Floats) -> Kinds:
         """Deviations in units of a scale that keeps learning."""
@@ -173,3 +211,20 @@ class DeviationDetector(ABC):
         """(n_rows, n_terms), not yet normalised."""
         means = [shares(ratios[term.kind], term.over).sum(axis=1) for term in self.terms]
         return np.stack([rolling_mean(m, grid.rows(h)) for m, h in zip(means, hours, strict=True)], axis=1)
+
+
+def _read(grid: Grid, counters: Flags) -> Grid:
+    return replace(grid, values=increases(grid.values, counters))
+
+
+def _together(ratios: Kinds) -> Floats:
+    """(n_rows, n_kinds_of_now) mean over the metrics of each kind that says whether something is wrong now."""
+    return np.stack([shares(ratios[kind], "all").sum(axis=1) for kind in NOW], axis=1)
+
+
+def _now(ratios: Kinds, calibration: Calibration) -> Floats:
+    """(n_rows,) how unusual the row's own values are; infinite where an earlier release calibrated nothing of it."""
+    if not len(calibration.now):
+        return np.full(len(next(iter(ratios.values()))), np.inf)
+    largest: Floats = (_together(ratios) / calibration.now).max(axis=1)
+    return largest

@@ -14,22 +14,26 @@ from aiops_assets.errors import ModelError
 from aiops_assets.timeseries.frames import Grid, cadence, on_grid
 from aiops_assets.timeseries.series import Floats
 
-ALERT_BUDGET = 0.01
-"""Share of the time that may be under alert."""
-ALERT_DAYS = 7
 SCALE_QUANTILE = 0.99
+RARE_SCALE = 0.5
+"""Where most deviations are 0, a scale is at least this share of their root mean square."""
+STILL_SCALE = 0.3
+"""The scale of a metric that stood still in training, in mean deviations since."""
 SCALE_HALF_LIFE_HOURS = 72.0
 SCALE_PRIOR_HOURS = 24.0
 SCALE_BOUNDS = (0.05, 20.0)
 MAX_OF_SCALE = 20.0
 """A deviation counts at most this many times its scale: one metric must not drown the others."""
-TERM_BOUNDS = (-1.0, 20.0)
+LEAST_TERM, MOST_TERM = -1.0, 5.0
+"""One kind of deviation counts for so much at most: several that agree come before one that is extreme."""
 TOP_SHARE = 0.2
 MIN_TRAIN_ROWS = 10
 MAX_SMOOTHING_SHARE = 0.1
 """A term is smoothed over at most this share of the training span: how far a smoothed term wanders, fewer than ten
 independent stretches do not show."""
 KEPT_SCORES = 1000
+NOTHING = 1e-100
+"""What stands for zero in a scale, whatever the unit."""
 QUIET_SHARE = 0.3
 """A metric whose recent mean is below this share of its scale is quiet, and how quiet does not matter."""
 
@@ -74,7 +78,7 @@ def least_scale(values: Floats) -> Floats:
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, values, 0.0).sum(axis=0) / count
     deviation = np.sqrt(np.where(known, (values - mean) ** 2, 0.0).sum(axis=0) / count)
-    return 1e-3 * deviation + 1e-6 * np.abs(mean) + 1e-9
+    return 1e-3 * deviation + 1e-6 * np.abs(mean) + NOTHING
 
 
 def learnt_ratios(found: Floats, quantile: Floats, mean: Floats, grid: Grid) -> Floats:
@@ -82,20 +86,22 @@ def learnt_ratios(found: Floats, quantile: Floats, mean: Floats, grid: Grid) -> 
 
     Args:
         found: (n_rows, n_metrics) deviations.
-        quantile, mean: (n_metrics,) of those of training; a quantile of 0: training hardly saw any.
+        quantile, mean: (n_metrics,) of those of training. A quantile of 0: training hardly saw the metric. A mean of 0:
+            it saw the metric stand still, so that its scale is learnt from these rows alone.
         grid: the grid of the rows.
     """
     alpha = 1 - 0.5 ** (1 / grid.rows(SCALE_HALF_LIFE_HOURS))
     prior = grid.rows(SCALE_PRIOR_HOURS)
     weight = ((1 - (1 - alpha) ** np.arange(len(found))) / alpha)[:, np.newaxis]
-    seen = quantile > 0
-    quantile, mean = (np.where(seen, kept, 1.0) for kept in (quantile, mean))
+    seen, still = quantile > 0, mean == 0
+    quantile, mean = np.where(seen, quantile, 1.0), np.where(still, 1.0, mean)
     found = np.where(seen, found, np.nan)
-    bounded = pd.DataFrame(np.minimum(found, MAX_OF_SCALE * quantile))
-    lately = bounded.ewm(alpha=alpha).mean().shift(1).to_numpy()
-    lately = np.where(np.isfinite(lately), lately, mean)
+    bounded = np.where(still, found, np.minimum(found, MAX_OF_SCALE * quantile))
+    lately = pd.DataFrame(bounded).ewm(alpha=alpha).mean().shift(1).to_numpy()
+    lately = np.where(np.isfinite(lately), lately, np.where(still, 0.0, mean))
     learnt = (prior * mean + weight * lately) / (prior + weight)
     scale = quantile * np.clip(learnt / mean, *SCALE_BOUNDS)
+    scale = np.where(still, np.maximum(quantile, STILL_SCALE * lately), scale)
     return np.minimum(found / scale, MAX_OF_SCALE)
 
 
@@ -111,17 +117,12 @@ def shares(ratios: Floats, over: str) -> Floats:
     return np.where(known >= bar, known, 0.0) / n
 
 
-def total(terms: Floats, middle: Floats, spread: Floats) -> Floats:
-    """(n_rows,) the score: the sum of the terms, each as the distance to its training median in units of its spread."""
-    return np.clip((terms - middle) / spread, *TERM_BOUNDS).sum(axis=1)
+def total(terms: Floats, middle: Floats, spread: Floats, most: float) -> Floats:
+    """(n_rows,) the score: the sum of the terms, each as the distance to its training median in units of its spread.
 
-
-def trailing_threshold(trained: Floats, score: Floats, grid: Grid, alert_budget: float) -> Floats:
-    """(n_rows,) the threshold of each row: the quantile of the scores of the days before it, training's at first."""
-    window = grid.rows(ALERT_DAYS * 24)
-    before = thinned(trained, window)
-    trailing = pd.Series(np.concatenate([before, score])).rolling(window, min_periods=1)
-    return trailing.quantile(1 - alert_budget, interpolation="higher").shift(1).to_numpy()[len(before) :]
+    ``most``: what one term counts at most.
+    """
+    return np.clip((terms - middle) / spread, LEAST_TERM, most).sum(axis=1)
 
 
 def contributions(ratios: Iterable[Floats], grid: Grid) -> Floats:

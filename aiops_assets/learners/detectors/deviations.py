@@ -4,12 +4,14 @@ Each kind is (n_rows, n_metrics) float64, not negative, in the unit of its metri
 deviations), NaN where the sample or its past is missing. All are causal: row t reads rows up to t.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from aiops_assets.learners.detectors.deviation_scores import NOTHING
 from aiops_assets.timeseries.frames import Grid
 from aiops_assets.timeseries.series import Floats
 
@@ -17,6 +19,10 @@ SEASONAL_DAYS = 7
 MEDIAN_HOURS = 6.0
 SMOOTH_HOURS = 0.25
 VOLATILITY_HOURS = 0.5
+HABIT_HOURS = 0.5
+"""What repeats does so within half an hour of the same time."""
+MIN_RANGE_ROWS = 12
+"""Fewer rows have no range that a value could be outside of."""
 FORECAST_LAGS = 4
 MAX_COMPONENTS = 10
 MAX_FIT_ROWS = 5000
@@ -60,7 +66,7 @@ def fit_forecast(stretches: list[Floats]) -> Forecast:
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, together, 0.0).sum(axis=0) / count
     variance = np.where(known, (together - mean) ** 2, 0.0).sum(axis=0) / count
-    scale = np.sqrt(variance) + 1e-3 * np.abs(mean) + 1e-6
+    scale = np.sqrt(variance) + 1e-3 * np.abs(mean) + NOTHING
     standard = [_standardised(values, mean, scale) for values in stretches]
     sample = np.concatenate(standard)[:: max(1, len(together) // MAX_FIT_ROWS)]
     axes = np.linalg.svd(sample - sample.mean(axis=0), full_matrices=False)[2]
@@ -75,23 +81,126 @@ def fit_forecast(stretches: list[Floats]) -> Forecast:
     return Forecast(mean, scale, components, coefficients)
 
 
-def deviations(grid: Grid, forecast: Forecast) -> Mapping[str, Floats]:
-    """Kind -> (n_rows, n_metrics).
+NOW = ("new_away", "new_seasonal", "new_distance")
+"""Kinds that are 0 where a metric stands at its usual value: what they do not show is over."""
 
-    ``change``, ``change_1h``: to the row before, and to an hour before. ``volatility``: mean absolute change of
-    half an hour. ``seasonal``: to the median of the last seven days at this time. ``level``: of the last quarter of
-    an hour to the median of the six hours before. ``forecast_error``: to :class:`Forecast`.
+
+def deviations(grid: Grid, forecast: Forecast | None, kinds: Collection[str]) -> Mapping[str, Floats]:
+    """Kind -> (n_rows, n_metrics), of those that are asked for.
+
+    ``change``, ``change_1h``, ``change_1d``: to the row before, to an hour before, to a day before. ``new_...``:
+    by how much the kind is larger than its habit, see :func:`beyond_habit`. ``away``: a
+    change that leads away from the median of the last six hours; ``distance``: from that median. ``level``: the same of
+    the mean of the last quarter of an hour. ``volatility``: mean absolute change of half an hour. ``seasonal``: to the
+    median of the last seven days at this time. ``extreme``: by how much a value is outside the range of the day before.
+    ``forecast_error``: to :class:`Forecast`, which only this kind needs.
     """
-    values = grid.values
-    change = _absolute_change(values, 1)
-    return {
-        "change": change,
-        "change_1h": _absolute_change(values, grid.rows(1)),
-        "volatility": rolling_mean(change, grid.rows(VOLATILITY_HOURS, least=4)),
-        "seasonal": np.abs(values - _same_time_median(values, grid.rows(24))),
-        "level": _level_shift(values, grid),
-        "forecast_error": forecast.errors(values),
-    }
+    parts = _Parts(grid, forecast)
+    return {kind: getattr(parts, kind) for kind in kinds}
+
+
+class _Parts:
+    """Each kind as a property, computed once: several are made of the same parts."""
+
+    def __init__(self, grid: Grid, forecast: Forecast | None) -> None:
+        self._grid, self._forecast = grid, forecast
+
+    @property
+    def _values(self) -> Floats:
+        return self._grid.values
+
+    @cached_property
+    def change(self) -> Floats:
+        return _absolute_change(self._values, 1)
+
+    @cached_property
+    def change_1h(self) -> Floats:
+        return _absolute_change(self._values, self._grid.rows(1))
+
+    @cached_property
+    def change_1d(self) -> Floats:
+        return _absolute_change(self._values, self._grid.rows(24))
+
+    @cached_property
+    def new_change(self) -> Floats:
+        return beyond_habit(self.change, self._grid)
+
+    @cached_property
+    def new_level(self) -> Floats:
+        return beyond_habit(self.level, self._grid)
+
+    @cached_property
+    def new_away(self) -> Floats:
+        return beyond_habit(self.away, self._grid)
+
+    @cached_property
+    def new_seasonal(self) -> Floats:
+        # Of two days with 0 and 1, neither value is unusual.
+        lower, upper = self._medians
+        outside = np.maximum(np.maximum(lower - self._values, self._values - upper), 0.0)
+        return beyond_habit(outside, self._grid)
+
+    @cached_property
+    def new_distance(self) -> Floats:
+        return beyond_habit(self.distance, self._grid)
+
+    @cached_property
+    def away(self) -> Floats:
+        before = np.concatenate([np.full_like(self._values[:1], np.nan), self._values[:-1]])
+        leads_away = self.distance > np.abs(before - self._median)
+        return np.where(np.isfinite(self._values), np.where(leads_away, self.change, 0.0 * self.change), np.nan)
+
+    @cached_property
+    def distance(self) -> Floats:
+        return np.abs(self._values - self._median)
+
+    @cached_property
+    def level(self) -> Floats:
+        now = rolling_mean(self._values, self._grid.rows(SMOOTH_HOURS, least=2))
+        return np.where(np.isfinite(self._values), np.abs(now - self._median), np.nan)
+
+    @cached_property
+    def volatility(self) -> Floats:
+        return rolling_mean(self.change, self._grid.rows(VOLATILITY_HOURS, least=4))
+
+    @cached_property
+    def seasonal(self) -> Floats:
+        lower, upper = self._medians
+        return np.abs(self._values - (lower + upper) / 2)
+
+    @cached_property
+    def extreme(self) -> Floats:
+        day = self._grid.rows(24)
+        earlier = pd.DataFrame(self._values).rolling(day, min_periods=min(day, MIN_RANGE_ROWS))
+        highest, lowest = (found.shift(1).to_numpy() for found in (earlier.max(), earlier.min()))
+        return np.maximum(np.maximum(self._values - highest, lowest - self._values), 0.0)
+
+    @cached_property
+    def forecast_error(self) -> Floats:
+        assert self._forecast is not None
+        return self._forecast.errors(self._values)
+
+    @cached_property
+    def _medians(self) -> tuple[Floats, Floats]:
+        return _same_time_medians(self._values, self._grid.rows(24))
+
+    @cached_property
+    def _median(self) -> Floats:
+        """(n_rows, n_metrics) median of the six hours before a row."""
+        rows = self._grid.rows(MEDIAN_HOURS, least=8)
+        return pd.DataFrame(self._values).rolling(rows, min_periods=1).median().shift(1).to_numpy()
+
+
+def beyond_habit(found: Floats, grid: Grid) -> Floats:
+    """By how much deviations are larger than what is usual at their time, at least 0.
+
+    Usual is what was seen within half an hour of this time both yesterday and the day before, or a week ago.
+    """
+    around = 2 * grid.rows(HABIT_HOURS) + 1
+    largest = pd.DataFrame(found).rolling(around, min_periods=1, center=True).max().to_numpy()
+    day = max(grid.rows(24), around)  # so far back, the half hour after is past as well
+    yesterday, before, last_week = (np.nan_to_num(_earlier(largest, days * day), nan=0.0) for days in (1, 2, 7))
+    return np.maximum(found - np.maximum(np.minimum(yesterday, before), last_week), 0.0)
 
 
 def rolling_mean(values: Floats, rows: int) -> Floats:
@@ -102,14 +211,12 @@ def rolling_mean(values: Floats, rows: int) -> Floats:
 
 
 def _absolute_change(values: Floats, lag: int) -> Floats:
-    change = np.full_like(values, np.nan)
-    change[lag:] = np.abs(values[lag:] - values[:-lag])
-    return change
+    return np.abs(values - _earlier(values, lag))
 
 
-def _same_time_median(values: Floats, day: int) -> Floats:
-    """Median over the last days at the same time; NaN on the first day."""
-    median = np.empty_like(values)
+def _same_time_medians(values: Floats, day: int) -> tuple[Floats, Floats]:
+    """Lower and upper median over the last days at the same time; NaN on the first day."""
+    lower, upper = np.empty_like(values), np.empty_like(values)
     for first in range(0, values.shape[1], BLOCK):
         block = values[:, first : first + BLOCK]
         earlier = np.full((SEASONAL_DAYS, *block.shape), np.nan)
@@ -117,15 +224,16 @@ def _same_time_median(values: Floats, day: int) -> Floats:
             earlier[days - 1, days * day :] = block[: -days * day]
         earlier.sort(axis=0)  # NaN last
         last = np.isfinite(earlier).sum(axis=0)[np.newaxis] - 1  # -1: nothing is known, and NaN is taken
-        low, high = (np.take_along_axis(earlier, at, axis=0)[0] for at in (last // 2, (last + 1) // 2))
-        median[:, first : first + BLOCK] = (low + high) / 2
-    return median
+        for median, at in ((lower, last // 2), (upper, (last + 1) // 2)):
+            median[:, first : first + BLOCK] = np.take_along_axis(earlier, at, axis=0)[0]
+    return lower, upper
 
 
-def _level_shift(values: Floats, grid: Grid) -> Floats:
-    now = rolling_mean(values, grid.rows(SMOOTH_HOURS, least=2))
-    median = pd.DataFrame(values).rolling(grid.rows(MEDIAN_HOURS, least=8), min_periods=1).median().shift(1).to_numpy()
-    return np.where(np.isfinite(values), np.abs(now - median), np.nan)
+def _earlier(values: Floats, rows: int) -> Floats:
+    """The values so many rows before; NaN where there is none."""
+    earlier = np.full_like(values, np.nan)
+    earlier[rows:] = values[: max(len(values) - rows, 0)]
+    return earlier
 
 
 def _standardised(values: Floats, mean: Floats, scale: Floats) -> Floats:

@@ -3,7 +3,7 @@
 What makes it work (measured: README, "How good it is"): changes instead of levels, since levels drift; kinds that
 fail in different ways; sharp terms beside slow ones; scales and alert threshold that keep learning after training.
 
-The six kinds are of :mod:`deviations`; scales, terms, score and alerts are those of :mod:`deviation_detector`.
+The kinds are of :mod:`deviations`; scales, terms, score and alerts are those of :mod:`deviation_detector`.
 """
 
 import json
@@ -22,12 +22,25 @@ from aiops_assets.learners.detectors.deviation_detector import (
     Kinds,
     Term,
 )
-from aiops_assets.learners.detectors.deviation_scores import least_scale, training_grids
-from aiops_assets.learners.detectors.deviations import Forecast, deviations, fit_forecast
+from aiops_assets.learners.detectors.deviation_scores import least_scale
+from aiops_assets.learners.detectors.deviations import NOW, Forecast, deviations, fit_forecast
 from aiops_assets.timeseries.frames import Grid
 
-FORMAT = 1
+FORMAT = 2
 TERMS = (
+    Term("volatility", "top", 0.0),
+    Term("seasonal", "all", 0.0),
+    Term("new_level", "all", 0.0),
+    Term("new_level", "all", 6.0),
+    Term("new_change", "all", 1.5),
+    Term("new_change", "top", 6.0),
+    Term("change_1d", "all", 0.0),
+    Term("extreme", "all", 6.0),
+    Term("forecast_error", "all", 0.0),
+)
+"""Chosen by `make tune`."""
+KINDS = tuple(dict.fromkeys((*(term.kind for term in TERMS), *NOW)))
+TERMS_OF_FORMAT_1 = (
     Term("change", "all", 0.0),
     Term("change", "top", 1.0),
     Term("change_1h", "all", 0.0),
@@ -36,19 +49,18 @@ TERMS = (
     Term("volatility", "top", 6.0),
     Term("level", "all", 6.0),
 )
-KINDS = tuple(dict.fromkeys(term.kind for term in TERMS))
+MOST_OF_FORMAT_1 = 20.0
 MIN_STANDARD = 1e-3
 """Errors of a forecast below so many standard deviations are too small to count."""
 
 
 class EnsemblePredictor(DeviationDetector):
-    """Six kinds of deviation, added up; arguments as of DeviationDetector."""
+    """Kinds of deviation, added up; arguments as of DeviationDetector."""
 
     terms = TERMS
     kinds = KINDS
-    kinds_of_now = tuple(kind for kind in KINDS if kind != "volatility")
+    kinds_of_contributions = (*NOW, "new_change", "forecast_error")
     least_seen_share = 0.1
-    least_spread = 1e-9
     _forecast: Forecast
 
     def fit(self, frames: Sequence[pd.DataFrame], step_seconds: int | None = None) -> None:
@@ -63,26 +75,27 @@ class EnsemblePredictor(DeviationDetector):
             SchemaError: a column is missing or holds no numbers.
             DataError: no cadence between 10 s and 1 h.
         """
-        grids = training_grids(frames, self.columns, step_seconds)
+        grids, counters = self._training_grids(frames, step_seconds)
         forecast = fit_forecast([grid.values for grid in grids])
         least = least_scale(np.concatenate([grid.values for grid in grids]))
-        floors = {kind: MIN_STANDARD if kind == "forecast_error" else least for kind in KINDS}
-        found = [deviations(grid, forecast) for grid in grids]
-        self._forecast, self._calibration = forecast, self._calibrate(grids, found, floors)
+        floors = {kind: MIN_STANDARD if kind == "forecast_error" else least for kind in self.kinds}
+        found = [deviations(grid, forecast, self.kinds) for grid in grids]
+        self._forecast, self._calibration = forecast, self._calibrate(grids, found, floors, counters)
 
     def _deviations(self, grid: Grid) -> Kinds:
-        return deviations(grid, self._forecast)
+        return deviations(grid, self._forecast, self.kinds)
 
     def to_bytes(self) -> bytes:
         """The fitted detector as JSON: numbers only, nothing that runs when it is read."""
         calibration = self._require_fitted()
         document: dict[str, Any] = {
-            "format": FORMAT,
+            "format": FORMAT if self.kinds == KINDS else 1,
             "columns": self.columns,
             "alert_budget": self.alert_budget,
             "step_seconds": calibration.step_seconds,
+            "rows": calibration.rows,
             "forecast": {field.name: getattr(self._forecast, field.name).tolist() for field in fields(Forecast)},
-            "kinds": KINDS,
+            "kinds": self.kinds,
             **{name: getattr(calibration, name).tolist() for name in CALIBRATION_ARRAYS},
         }
         return json.dumps(document, allow_nan=False).encode()
@@ -96,14 +109,23 @@ class EnsemblePredictor(DeviationDetector):
         """
         try:
             document = json.loads(data)
-            if document["format"] != FORMAT or tuple(document["kinds"]) != KINDS:
+            detector = cls(document["columns"], document["alert_budget"])
+            if document["format"] == 1:
+                detector._read_as_format_1(document)
+            if document["format"] not in (1, FORMAT) or tuple(document["kinds"]) != detector.kinds:
                 raise ModelError(
                     "the model file is of another format: train it again with this release", code="other_format"
                 )
-            detector = cls(document["columns"], document["alert_budget"])
             detector._forecast = Forecast(**{name: np.array(value) for name, value in document["forecast"].items()})
             arrays = {name: np.array(document[name]) for name in CALIBRATION_ARRAYS}
-            detector._calibration = Calibration(int(document["step_seconds"]), **arrays)
+            detector._calibration = Calibration(int(document["step_seconds"]), int(document["rows"]), **arrays)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"not a model file of ensemble-predictor: {error}") from None
         return detector
+
+    def _read_as_format_1(self, document: dict[str, Any]) -> None:
+        """Take a file of an earlier release: other terms, no counters, and no word of what is unusual now."""
+        self.terms, self.most_term = TERMS_OF_FORMAT_1, MOST_OF_FORMAT_1
+        self.kinds = tuple(dict.fromkeys(term.kind for term in self.terms))
+        self.kinds_of_contributions = tuple(kind for kind in self.kinds if kind != "volatility")
+        document |= {"rows": len(document["scores"]), "counters": [0.0] * len(self.columns), "now": []}

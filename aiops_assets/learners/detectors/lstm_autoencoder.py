@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import ModelError
+from aiops_assets.learners.contracts import Flags
+from aiops_assets.learners.detectors.alert_rule import ALERT_BUDGET
 from aiops_assets.learners.detectors.deviation_detector import (
     CALIBRATION_ARRAYS,
     Calibration,
@@ -23,8 +25,8 @@ from aiops_assets.learners.detectors.deviation_detector import (
     Kinds,
     Term,
 )
-from aiops_assets.learners.detectors.deviation_scores import ALERT_BUDGET, least_scale, training_grids
-from aiops_assets.learners.detectors.deviations import rolling_mean
+from aiops_assets.learners.detectors.deviation_scores import least_scale
+from aiops_assets.learners.detectors.deviations import NOW, deviations, rolling_mean
 from aiops_assets.timeseries.frames import Grid
 from aiops_assets.timeseries.series import Floats
 
@@ -33,13 +35,15 @@ if TYPE_CHECKING:
 
     from aiops_assets.learners.detectors.lstm_network import Network, Windows
 
-FORMAT = 1
+FORMAT = 2
 VALIDATION_SHARE = 0.15
 """Share of each entity's train rows, its newest, that are the validation split of training."""
+MOST_OF_FORMAT_1 = 20.0
 MIN_ERROR = 0.1
 """Errors below this share of a metric's mean signal are the network's own noise."""
-KINDS = ("change", "level")
+SIGNALS = ("change", "level")
 """``lstm_network.SIGNALS``, which cannot be imported without torch."""
+KINDS = (*SIGNALS, *NOW)
 OVER = (("all", 0.0), ("all", 1.0), ("top", 1.0))
 """Each kind is averaged over these metrics (all, or the fifth that is largest), and smoothed over so many hours."""
 
@@ -52,9 +56,9 @@ class LstmAutoencoder(DeviationDetector):
         seed: makes the first weights and the order of training reproducible.
     """
 
-    terms = tuple(Term(kind, over, hours) for kind in KINDS for over, hours in OVER)
-    kinds = kinds_of_now = KINDS
-    least_spread = 1e-3
+    terms = tuple(Term(kind, over, hours) for kind in SIGNALS for over, hours in OVER)
+    kinds = KINDS
+    kinds_of_contributions = SIGNALS
     _network: "Network"
     _losses: Floats
     """Losses of the validation split before training and after each epoch."""
@@ -87,9 +91,9 @@ class LstmAutoencoder(DeviationDetector):
         from aiops_assets.learners.detectors import lstm_network
 
         with lstm_network.one_thread():
-            self._learn(training_grids(frames, self.columns, step_seconds), start)
+            self._learn(*self._training_grids(frames, step_seconds), start)
 
-    def _learn(self, grids: Sequence[Grid], start: "LstmAutoencoder | None") -> None:
+    def _learn(self, grids: Sequence[Grid], counters: Flags, start: "LstmAutoencoder | None") -> None:
         from aiops_assets.learners.detectors import lstm_network
 
         if start is None:
@@ -99,12 +103,13 @@ class LstmAutoencoder(DeviationDetector):
         windows = lstm_network.Windows([grid.values for grid in grids])
         training, validation = _training_and_validation(windows, grids)
         losses = lstm_network.train(network, windows, training, validation, self.seed, warm_start=start is not None)
-        found = [_errors(network, grid) for grid in grids]
-        self._calibration = self._calibrate(grids, found, dict.fromkeys(KINDS, MIN_ERROR))
+        found = [_errors(network, grid, KINDS) for grid in grids]
+        floors = {**dict.fromkeys(SIGNALS, MIN_ERROR), **dict.fromkeys(NOW, _least_scale(grids))}
+        self._calibration = self._calibrate(grids, found, floors, counters)
         self._network, self._losses, self._file = network, np.array(losses), None
 
     def _deviations(self, grid: Grid) -> Kinds:
-        return _errors(self._network, grid)
+        return _errors(self._network, grid, self.kinds)
 
     def to_bytes(self) -> bytes:
         """The fitted detector as one archive of torch.export (.pt2), which plain PyTorch loads and runs.
@@ -119,11 +124,12 @@ class LstmAutoencoder(DeviationDetector):
         calibration = self._require_fitted()
         if self._file is None:
             document: dict[str, Any] = {
-                "format": FORMAT,
+                "format": FORMAT if self.kinds == KINDS else 1,
                 "columns": self.columns,
                 "alert_budget": self.alert_budget,
                 "seed": self.seed,
                 "step_seconds": calibration.step_seconds,
+                "rows": calibration.rows,
                 "window": lstm_network.WINDOW,
                 "signals": lstm_network.SIGNALS,
                 "losses": self._losses.tolist(),
@@ -144,23 +150,30 @@ class LstmAutoencoder(DeviationDetector):
 
         try:
             document = lstm_network.read_document(data)
-            shape = [FORMAT, lstm_network.WINDOW, list(lstm_network.SIGNALS)]
-            if [document["format"], document["window"], document["signals"]] != shape:
+            detector = cls(document["columns"], float(document["alert_budget"]), int(document["seed"]))
+            if document["format"] == 1:
+                detector._read_as_format_1(document)
+            shape = [lstm_network.WINDOW, list(lstm_network.SIGNALS)]
+            if document["format"] not in (1, FORMAT) or [document["window"], document["signals"]] != shape:
                 raise ModelError(
                     "the model file is of another format: train it again with this release", code="other_format"
                 )
-            detector = cls(document["columns"], float(document["alert_budget"]), int(document["seed"]))
             arrays = {name: np.array(document[name], dtype=np.float64) for name in ("losses", *CALIBRATION_ARRAYS)}
             step_seconds = int(document["step_seconds"])
-            _check(arrays, step_seconds, len(detector.columns))
+            _check(arrays, step_seconds, len(detector.columns), detector.kinds)
             detector._losses = arrays.pop("losses")
-            arrays["hours"] = np.tile(arrays["hours"], len(KINDS))
+            arrays["hours"] = np.tile(arrays["hours"], len(SIGNALS))
             detector._network = lstm_network.read_network(data, len(detector.columns))
-            detector._calibration = Calibration(step_seconds, **arrays)
+            detector._calibration = Calibration(step_seconds, int(document["rows"]), **arrays)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelError(f"not a model file of lstm-predictor: {error}") from None
         detector._file = data
         return detector
+
+    def _read_as_format_1(self, document: dict[str, Any]) -> None:
+        """Take a file of an earlier release: no counters, and no word of what is unusual now."""
+        self.kinds, self.most_term = SIGNALS, MOST_OF_FORMAT_1
+        document |= {"rows": len(document["scores"]), "counters": [0.0] * len(self.columns), "now": []}
 
     @property
     def validation_losses(self) -> tuple[float, ...]:
@@ -214,8 +227,11 @@ def _signal_scale(grids: Sequence[Grid], window: int) -> Floats:
         [np.abs(np.diff(grid.values, axis=0)) for grid in grids],
         [np.abs(grid.values - rolling_mean(grid.values, window)) for grid in grids],
     )
-    least = least_scale(np.concatenate([grid.values for grid in grids]))
-    return np.stack([_known_mean(np.concatenate(parts)) + least for parts in signals])
+    return np.stack([_known_mean(np.concatenate(parts)) + _least_scale(grids) for parts in signals])
+
+
+def _least_scale(grids: Sequence[Grid]) -> Floats:
+    return least_scale(np.concatenate([grid.values for grid in grids]))
 
 
 def _known_mean(values: Floats) -> Floats:
@@ -224,21 +240,24 @@ def _known_mean(values: Floats) -> Floats:
     return np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
 
-def _errors(network: "Network", grid: Grid) -> Kinds:
-    """Signal -> (n_rows, n_metrics) errors in units of the metric's mean signal in training."""
+def _errors(network: "Network", grid: Grid, kinds: Sequence[str]) -> Kinds:
+    """Kind -> (n_rows, n_metrics): errors of the signals in units of the metric's mean signal in training, and NOW."""
     from aiops_assets.learners.detectors import lstm_network
 
-    return dict(zip(lstm_network.SIGNALS, lstm_network.errors(network, grid.values).swapaxes(0, 1), strict=True))
+    errors = dict(zip(lstm_network.SIGNALS, lstm_network.errors(network, grid.values).swapaxes(0, 1), strict=True))
+    return {**errors, **deviations(grid, None, [kind for kind in kinds if kind not in errors])}
 
 
-def _check(arrays: Mapping[str, Floats], step_seconds: int, n_columns: int) -> None:
+def _check(arrays: Mapping[str, Floats], step_seconds: int, n_columns: int, kinds: Sequence[str]) -> None:
     """Raises ValueError: arrays of other shapes than fitting leaves, or values that are not finite."""
-    scales, terms = (len(KINDS), n_columns), (len(KINDS) * len(OVER),)
+    scales, terms = (len(kinds), n_columns), (len(SIGNALS) * len(OVER),)
+    of_now = (len(NOW) if kinds == KINDS else 0,)
     shapes = {"quantile": scales, "mean": scales, "middle": terms, "spread": terms, "hours": (len(OVER),)}
+    shapes |= {"counters": (n_columns,), "now": of_now}
     for name, values in arrays.items():
-        if values.shape != shapes.get(name, values.shape) or not values.size:
+        if values.shape != shapes.get(name, values.shape) or not (values.size or name == "now"):
             raise ValueError(f"{name} has the shape {values.shape}")
         if not np.isfinite(values).all():
             raise ValueError(f"{name} holds values that are not finite")
-    if step_seconds < 1 or (arrays["spread"] <= 0).any():
+    if step_seconds < 1 or (arrays["spread"] <= 0).any() or (arrays["now"] <= 0).any():
         raise ValueError("a cadence or a spread is not positive")
