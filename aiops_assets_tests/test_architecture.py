@@ -44,7 +44,7 @@ APART = {
 """Neighbours that do not import each other."""
 PURE = ("timeseries", "synthetic", "views", "prometheus", "learners", "outlook", "judging", "families", "engine")
 FRAMEWORKS = {"dagster", "mlflow", "fastapi", "sqlalchemy"}
-HEAVY = {"torch", "mlflow", "sklearn", "kubernetes", "matplotlib", "scipy"}
+HEAVY = {"torch", "mlflow", "sklearn", "kubernetes", "matplotlib", "scipy", "sqlalchemy", "jinja2"}
 LONGEST = 400
 MAX_CLIENT_MODULES = 350
 

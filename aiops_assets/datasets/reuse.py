@@ -172,10 +172,11 @@ def digest_of_code() -> str:
     """
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     files = sorted(f"{folder}/{name}" for folder, _, names in os.walk(PACKAGE) for name in names if name[-3:] == ".py")
-    for path in map(Path, files):
-        if path.stat().st_mtime >= _imported:
-            return ""
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(PACKAGE)} {len(content)}\n".encode())
+    for path in files:
+        with Path(path).open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_mtime >= _imported:
+                return ""
+            content = file.read()
+        digest.update(f"{path[len(PACKAGE) + 1 :]} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest() if files else ""

@@ -7,7 +7,6 @@ import dagster as dg
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
-from sqlalchemy.exc import SQLAlchemyError
 
 from aiops_assets.tracking.processes import ran_at
 
@@ -95,6 +94,8 @@ def claim_runs_of(dagster_home: str, location: str) -> None:
 
     A database that is busy is no error: the next call does it.
     """
+    from sqlalchemy.exc import SQLAlchemyError  # slow to import, and the code location needs it for nothing else
+
     with suppress(SQLAlchemyError), dg.DagsterInstance.from_config(dagster_home) as instance:
         claim_runs(instance, location)
 

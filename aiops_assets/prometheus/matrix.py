@@ -1,34 +1,38 @@
 """The numbers of a range query's answer, on the requested grid.
 
 Nearly all of such a body is ``[1772366400,"0.25"]`` over and over, and a JSON parser spends ten times as long
-on it as the network does. So the samples are cut out of the body, the small rest is parsed as JSON, and all
-samples are read at once by pyarrow's CSV reader. Where the text is not exactly of that form, the whole body is
-parsed as JSON: slower, and with the same result. Checks of the answer and their messages are the same for both ways.
+on it as the network does. So the samples are cut out of the body, the small rest is parsed as JSON, and pyarrow reads
+all numbers at once where they stand: their texts are found by the quotes around the values. Where the text is not
+exactly of that form, the whole body is parsed as JSON: slower, and with the same result. Checks of the answer and
+their messages are the same for both ways.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyarrow import csv
+import pyarrow.compute as pc
 
 from aiops_assets.errors import PrometheusAnswerError
 from aiops_assets.prometheus.answers import MAX_SERIES, Floats, notes_of, parsed, read_result, samples, series_of
 from aiops_assets.prometheus.transport import Answer
 from aiops_assets.prometheus.wording import one_line, query_note
 
+Number = TypeVar("Number", np.int64, np.float64)
+
 SAMPLES, END = b',"values":[[', b"]]"
 """Stand before and after the samples of a series; a JSON string could contain them only escaped."""
-BEGIN, BETWEEN = b",[", b"],["
-NOT_FINITE = ["NaN", "+Inf", "-Inf"]
-COLUMNS = ["nothing", "time", "value"]
-"""Of ``],[1772366400,"0.25"`` the CSV reader is given a new line and ``,1772366400,0.25``."""
-NOT_IN_NUMBERS = b" \t\n\v\f\rxX(){}"
-"""The CSV reader trims space, and reads some numbers that are not JSON's with these characters."""
-TO_TABLE = bytes.maketrans(b"]" + NOT_IN_NUMBERS, b"\n" + b"!" * len(NOT_IN_NUMBERS))
-LEFT_OUT, LEFT_OUT_OF_EACH = b'["', 3
+BETWEEN = b'"],['
+"""Stands between a value and the time of the next sample."""
+EVERY_SECOND = b"\x55"
+"""A bit for each of eight texts, of which every second one, from the first on, is read."""
+LONGEST_NAN = len("-nan")
+"""pyarrow also reads ``nan(...)``."""
+MOST_BYTES = 2**31 - 1
+"""pyarrow counts the bytes of texts in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -145,24 +149,19 @@ def _read_text(answer: Answer, promql: str, digits: int, most_series: int = MAX_
         digits: number of digits of each instant.
         most_series: largest number of series.
     """
-    cut = _cut(answer.body)
-    if cut is None or not cut[1]:
+    body = answer.body
+    cut = _cut(body) if len(body) <= MOST_BYTES else None
+    if cut is None or not len(cut[1]):
         return None
     skeleton, regions = cut
-    text = BETWEEN.join([BEGIN + bytes(regions[0]), *regions[1:]])
-    opening = _values_begin(text, digits)
-    if opening is None:
+    quotes, lengths = _quotes(body, regions)
+    if not _are_samples(body, regions, quotes, lengths, digits):
         return None
-    ends = np.cumsum([len(region) + len(BETWEEN) for region in regions]) + len(BEGIN)
-    lengths = np.diff(np.searchsorted(opening, ends), prepend=0)
     found = _names_and_notes(skeleton, promql, most_series) if answer.status == 200 else None
     if found is None or len(found[0]) != len(regions):
         return None
-    numbers = _numbers(text, len(opening))
-    # A leading zero is not JSON, and the CSV reader takes it; so it does a minus. It ignores an empty last line.
-    if numbers is None or len(numbers[0]) != len(opening) or numbers[0].min() < 10 ** (digits - 1):
-        return None
-    return _Samples(found[0], lengths, *numbers, found[1])
+    times, values = _times(body, quotes[::2], digits), _values(body, quotes)
+    return None if times is None or values is None else _Samples(found[0], lengths, times, values, found[1])
 
 
 @lru_cache(maxsize=4)
@@ -181,61 +180,104 @@ def _names_and_notes(skeleton: bytes, promql: str, most_series: int) -> tuple[tu
     return tuple(name for name, _, _ in series), notes_of(document)
 
 
-def _cut(body: bytes) -> tuple[bytes, list[memoryview]] | None:
-    """A body with the samples of its i-th series replaced by the number i, and those samples; ``None``: it has others.
+def _cut(body: bytes) -> tuple[bytes, npt.NDArray[np.intp]] | None:
+    """A body with the samples of its i-th series replaced by the number i, and where those begin and end.
 
     Between the samples of two series stand the labels of the second one, which are an object.
+
+    Returns:
+        the rest, and (n_series, 2) positions in the body; ``None``: the body has something else.
     """
-    view, rest, regions = memoryview(body), list[bytes | memoryview](), list[memoryview]()
+    view, rest, regions = memoryview(body), list[bytes | memoryview](), list[tuple[int, int]]()
     done, at = 0, body.find(SAMPLES)
     while at >= 0:
         begin = at + len(SAMPLES)
-        following, until = body.find(SAMPLES, begin), body.find(b"{", begin)
+        until = body.find(b"{", begin)
         if until < 0:
             until = len(body)
         end = body.rfind(END, begin, until)
-        if end < 0 or 0 <= following < until:
+        if end < 0 or body.find(SAMPLES, end, until) >= 0:
             return None
         rest += view[done:at], b',"values":[[%d]]' % len(regions)
-        regions.append(view[begin:end])
-        done, at = end + len(END), following
-    return b"".join([*rest, view[done:]]), regions
+        regions.append((begin, end))
+        done, at = end + len(END), body.find(SAMPLES, until)
+    return b"".join([*rest, view[done:]]), np.array(regions, dtype=np.intp)
 
 
-def _values_begin(text: bytes, digits: int) -> npt.NDArray[np.intp] | None:
-    """Positions of the quotes that open values, if a text is ``,[digits,"value"],[digits,"value"`` and so on.
+def _quotes(body: bytes, regions: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Positions of the quotes inside of some regions, and half of how many each region has: its number of samples."""
+    places = np.flatnonzero(np.frombuffer(body, dtype=np.uint8) == ord('"'))
+    first, stop = np.searchsorted(places, regions.T)
+    inside = np.concatenate([places[i:j] for i, j in zip(first.tolist(), stop.tolist(), strict=True)])
+    return inside, (stop - first) // 2
+
+
+def _are_samples(
+    body: bytes,
+    regions: npt.NDArray[np.intp],
+    quotes: npt.NDArray[np.intp],
+    lengths: npt.NDArray[np.intp],
+    digits: int,
+) -> bool:
+    """Whether each region is ``digits,"value"],[digits,"value"`` and so on.
 
     Times have ``digits`` characters. Which ones they and the values consist of is not checked.
     """
-    signs = np.frombuffer(text, dtype=np.uint8)
-    quotes = np.flatnonzero(signs == ord('"'))
     opening, closing = quotes[::2], quotes[1::2]
-    if len(quotes) % 2 or not len(quotes) or closing[-1] != len(text) - 1 or not text.startswith(BEGIN):
-        return None
-    if opening[0] != len(BEGIN) + digits + 1 or (opening[1:] - closing[:-1] != len(BETWEEN) + digits + 2).any():
-        return None
-    pairs = [(opening - 1, ","), *((closing[:-1] + i, sign) for i, sign in enumerate(BETWEEN.decode(), 1))]
-    return opening if all((signs[at] == ord(sign)).all() for at, sign in pairs) else None
+    if not lengths.all() or len(quotes) != 2 * lengths.sum():
+        return False
+    last = np.cumsum(lengths) - 1
+    first = last - lengths + 1
+    if (opening[first] != regions[:, 0] + digits + 1).any() or (closing[last] != regions[:, 1] - 1).any():
+        return False
+    is_inner = np.ones(len(opening), dtype=bool)
+    is_inner[last] = False
+    inner, following = closing[is_inner], opening[1:][is_inner[:-1]]
+    # A text of four characters at each position of the body.
+    fours = np.ndarray(len(body) - len(BETWEEN) + 1, dtype=f"V{len(BETWEEN)}", buffer=body, strides=(1,))
+    signs = np.frombuffer(body, dtype=np.uint8)
+    return bool(
+        (following - inner == len(BETWEEN) + digits + 1).all()
+        and (fours[inner].view(np.uint32) == np.frombuffer(BETWEEN, dtype=np.uint32)).all()
+        and (signs[opening - 1] == ord(",")).all()
+    )
 
 
-def _numbers(text: bytes, n_samples: int) -> tuple[npt.NDArray[np.int64], Floats] | None:
-    """Times and values of a text of which :func:`_values_begin` has seen the form; ``None`` if one cannot be read."""
-    lines = text.translate(TO_TABLE, LEFT_OUT)
-    # Within a number, what is left out would not be missed; of an empty last line the reader says nothing.
-    if len(text) - len(lines) != LEFT_OUT_OF_EACH * n_samples or lines.endswith(b"\n"):
+def _times(body: bytes, opening: npt.NDArray[np.intp], digits: int) -> npt.NDArray[np.int64] | None:
+    """The times that stand before the quotes that open values; ``None`` if one is not a number of so many digits."""
+    edges = np.empty(2 * len(opening), dtype=np.int32)
+    edges[::2], edges[1::2] = opening - 1 - digits, opening - 1
+    times = _read(_texts(body, edges), pa.int64(), np.int64)
+    # pyarrow reads a leading zero, a minus and hexadecimal numbers, which are not JSON.
+    is_hexadecimal = np.frombuffer(body, dtype=np.uint8)[opening - digits] | 0x20 == ord("x")
+    return None if times is None or times.min() < 10 ** (digits - 1) or is_hexadecimal.any() else times
+
+
+def _values(body: bytes, quotes: npt.NDArray[np.intp]) -> Floats | None:
+    """The values between quotes that open and close them, in turn; ``None`` if one cannot be read."""
+    edges = quotes.astype(np.int32)
+    edges[::2] += 1
+    texts = _texts(body, edges)
+    values = _read(texts, pa.float64(), np.float64)
+    if values is None:
+        values = _read(pc.if_else(pc.equal(texts, "+Inf"), "Inf", texts), pa.float64(), np.float64)
+    if values is None:
         return None
+    is_nan = np.isnan(values)
+    return None if is_nan.any() and (edges[1::2] - edges[::2])[is_nan].max() > LONGEST_NAN else values
+
+
+def _texts(body: bytes, edges: npt.NDArray[np.int32]) -> pa.StringArray:
+    """The texts between (2 n,) ascending positions of a body, of which every second one is null; nothing is copied."""
+    n = len(edges) - 1
+    is_read = pa.py_buffer(EVERY_SECOND * (n // 8 + 1))
+    return pa.StringArray.from_buffers(n, pa.py_buffer(edges), pa.py_buffer(body), is_read)
+
+
+def _read(texts: pa.StringArray, kind: pa.DataType, dtype: type[Number]) -> npt.NDArray[Number] | None:
+    """Every second text as a number; ``None`` if one is not."""
     try:
-        table = csv.read_csv(
-            pa.BufferReader(lines),
-            read_options=csv.ReadOptions(column_names=COLUMNS, use_threads=False, block_size=len(lines) + 1),
-            parse_options=csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
-            convert_options=csv.ConvertOptions(
-                column_types={"time": pa.int64(), "value": pa.float64()},
-                include_columns=COLUMNS[1:],
-                null_values=NOT_FINITE,
-            ),
-        )
+        numbers = pc.cast(texts, kind)
     except pa.ArrowInvalid:
         return None
-    times, values = table.columns
-    return None if times.null_count else (times.to_numpy(), values.to_numpy())
+    return np.frombuffer(numbers.buffers()[1], dtype=dtype)[: len(numbers) : 2].copy()

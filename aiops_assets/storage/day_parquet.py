@@ -30,11 +30,12 @@ NO_SEAL = b"0" * 2 * DIGEST_BYTES
 """Stands in the place of the seal while the seal is computed."""
 COLUMNS = [TIMESTAMP, "series", "value"]
 TIME = pa.timestamp("us", "UTC")
+# No row lacks anything. Where that is said, the writer need not look for it.
 SCHEMA = pa.schema(
     [
-        pa.field(COLUMNS[0], TIME),
-        pa.field(COLUMNS[1], pa.dictionary(pa.int32(), pa.string())),
-        pa.field(COLUMNS[2], pa.float64()),
+        pa.field(COLUMNS[0], TIME, nullable=False),
+        pa.field(COLUMNS[1], pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field(COLUMNS[2], pa.float64(), nullable=False),
     ]
 )
 

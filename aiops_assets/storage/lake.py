@@ -207,7 +207,7 @@ class Lake:
         Raises:
             NotFoundError, IntegrityError: see :meth:`read_day`. Of the whole file its seal is checked.
         """
-        data, _ = self._verified(metric, day)
+        data = self._verified(metric, day)[0]
         try:
             return day_parquet.decode(data, day, metric.step_seconds, wanted).to_wide()
         except IntegrityError as error:
@@ -219,7 +219,7 @@ class Lake:
         Raises:
             NotFoundError, IntegrityError: see :meth:`read_day`. Of the whole file its seal is checked.
         """
-        data, info = self._verified(metric, day)
+        data, info, _ = self._verified(metric, day)
         try:
             return day_parquet.count_samples(data), info
         except IntegrityError as error:
@@ -242,8 +242,7 @@ class Lake:
         known = self._known(self._path(metric, day))[1]
         if known and known[0].step_seconds == metric.step_seconds:
             return known
-        data, info = self._verified(metric, day)
-        return info, day_parquet.seal_of(data)
+        return self._verified(metric, day)[1:]
 
     def info(self, metric: MetricSpec | StoredQuery, day: date) -> DayInfo | None:
         """The metadata of a day, without reading its rows; ``None`` when the day is not stored.
@@ -318,22 +317,23 @@ class Lake:
         except NotFoundError:
             raise NotFoundError(f"{metric.name} of {day}: not in the lake; materialize raw_metrics for it") from None
 
-    def _verified(self, metric: MetricSpec, day: date) -> tuple[bytes, DayInfo]:
-        """A file and its metadata: its seal is right, or, where an earlier release wrote none, all of its rows are."""
+    def _verified(self, metric: MetricSpec, day: date) -> tuple[bytes, DayInfo, str]:
+        """A file, its metadata and its seal, which is right, or, where an earlier release wrote none, all rows are."""
         path = self._path(metric, day)
         # Read before the content: a change in between leaves an old signature, and the seal is checked again.
         signature, known = self._known(path)
         data = self._read(metric, day)
         if known:
-            return data, self._metadata(metric, day, data)
+            return data, self._metadata(metric, day, data), known[1]
         try:
             is_sealed = day_parquet.is_sealed(data)
         except IntegrityError as error:
             raise self._damaged(metric, day, error) from None
         info = self._metadata(metric, day, data) if is_sealed else self._decode(metric, day, data)[1]
+        seal = day_parquet.seal_of(data)
         if signature:
-            _intact.put((self.storage.url, path), (signature, info, day_parquet.seal_of(data)))
-        return data, info
+            _intact.put((self.storage.url, path), (signature, info, seal))
+        return data, info, seal
 
     def _known(self, path: str) -> tuple[str, tuple[DayInfo, str] | None]:
         """A file's signature, empty where there is no file, and its metadata and seal if this very file was checked."""

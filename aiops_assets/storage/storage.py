@@ -117,11 +117,12 @@ class LocalStorage(Storage):
 
     @override
     def read(self, path: str) -> bytes:
-        with _os_errors(self.root / path):
+        target = self.root / path
+        with _os_errors(target):
             try:
-                return (self.root / path).read_bytes()
+                return target.read_bytes()
             except FileNotFoundError:
-                raise NotFoundError(f"{self.root / path} does not exist") from None
+                raise NotFoundError(f"{target} does not exist") from None
 
     @override
     def signature(self, path: str) -> str:
@@ -130,11 +131,12 @@ class LocalStorage(Storage):
         A second change within one tick of the clock would not show, so that a file that has just been written is
         waited for.
         """
-        with _os_errors(self.root / path):
+        target = self.root / path
+        with _os_errors(target):
             try:
-                found = (self.root / path).stat()
+                found = target.stat()
             except FileNotFoundError:
-                raise NotFoundError(f"{self.root / path} does not exist") from None
+                raise NotFoundError(f"{target} does not exist") from None
         age = time.time() - found.st_ctime
         if age < 0:  # dated by another clock
             return ""

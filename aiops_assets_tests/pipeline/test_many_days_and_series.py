@@ -1,4 +1,4 @@
-"""What a run of raw_metrics does to the lake's old days, and how many series of a metric it takes."""
+"""What a fetch does to the lake's old days, how many series of a metric it takes, and which queries it tries."""
 
 import threading
 from collections.abc import Iterator
@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import PrometheusAnswerError
-from aiops_assets.pipeline.assets.raw_metrics import raw_metrics_asset
+from aiops_assets.pipeline.assets.raw_metrics import fetch_all, raw_metrics_asset
 from aiops_assets.pipeline.resources import prometheus_of, resources_for, stores_of
+from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.settings import Settings
 from aiops_assets.timeseries.catalog import COARSE_STEP_SECONDS, POD_CPU
 from aiops_assets_tests.benchmarks.computing_server import Cluster, Handler
@@ -21,6 +22,7 @@ from aiops_assets_tests.raising import raises
 
 N_PODS = 6
 NOW = datetime.now(UTC)
+CLOSED = (NOW - timedelta(days=2)).date()
 OLD, YESTERDAY = (NOW - timedelta(days=400)).date(), (NOW - timedelta(days=1)).date()
 
 
@@ -65,6 +67,33 @@ def test_a_metric_with_more_series_than_are_allowed_is_refused(url: str, tmp_pat
     ):
         client.count_series(POD_CPU.promql, NOW)
     assert stores_of(settings).lake().days(POD_CPU) == []
+
+
+def test_only_queries_that_will_be_sent_are_tried(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = make_settings(tmp_path, **variables(url))
+    prometheus, lake = prometheus_of(settings), stores_of(settings).lake()
+    counted: list[str] = []
+    count_series = PrometheusClient.count_series
+
+    def counting(client: PrometheusClient, promql: str, at: datetime) -> int:
+        counted.append(promql)
+        return count_series(client, promql, at)
+
+    monkeypatch.setattr(PrometheusClient, "count_series", counting)
+
+    def tried() -> set[str]:
+        counted.clear()
+        fetch_all(prometheus, lake, metrics, [CLOSED], NOW, [], lambda line: None)
+        return set(counted)
+
+    metrics = settings.metrics
+    assert tried() >= {metric.promql for metric in metrics}
+    assert tried() == set()
+    lake.drop_day(POD_CPU, CLOSED)
+    assert POD_CPU.promql in tried()
+    lake.drop_day(POD_CPU.members, CLOSED)
+    assert POD_CPU.promql in tried()
+    assert lake.verify_day(POD_CPU, CLOSED).series == N_PODS
 
 
 def _materialized(settings: Settings) -> dg.ExecuteInProcessResult:

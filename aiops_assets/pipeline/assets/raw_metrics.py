@@ -10,7 +10,7 @@ from pydantic import Field
 from aiops_assets.datasets.identity import archive_check, identify
 from aiops_assets.datasets.ingest import MetricFetch, Progress, ingest_metric
 from aiops_assets.datasets.workloads import fetch_workloads
-from aiops_assets.errors import IntegrityError, PrometheusUnreachable, StoreError
+from aiops_assets.errors import IntegrityError, NotFoundError, PrometheusUnreachable, StoreError
 from aiops_assets.pipeline.fetch_checks import check_results, check_specs, query_notes
 from aiops_assets.pipeline.keys import DATA, OWNER
 from aiops_assets.pipeline.metadata import picture, table_schema
@@ -161,7 +161,8 @@ def fetch_all(
 ) -> None:
     """Fetch each metric and its companion in turn; ``fetches`` gets each result, also if a later one fails.
 
-    All queries are tried first, as ``count(<query>)``, so that an error in one is found before a long fetch.
+    The queries that will be sent are tried first, as ``count(<query>)``, so that an error in one is found before a long
+    fetch. Where all days are closed none is.
 
     Raises:
         PrometheusError: there is no usable answer, or the server is of another cluster than the days of the lake.
@@ -184,7 +185,8 @@ def fetch_all(
         check_archive = archive_check(lake, prometheus.archive, now)
         say(f"{prometheus.server} answers; {len(metrics)} metrics, {len(days)} days")
         settled = {metric.name: now - timedelta(seconds=settle_seconds(metric)) for metric in metrics}
-        silent = [m.name for m in metrics if not client.count_series(m.promql, settled[m.name])]
+        tried = [m for m in metrics if refetch or _is_requested(lake, m, days) or _is_requested(lake, m.members, days)]
+        silent = [m.name for m in tried if not client.count_series(m.promql, settled[m.name])]
         if silent:
             say(f"it has no samples now of {', '.join(silent)}")
         away = ""
@@ -210,6 +212,14 @@ def fetch_all(
         say(f"{note}; the samples are whole")
     written = sum(len(fetch.fetched) for fetch in fetches)
     say(f"{written} day files written, {sum(fetch.requested for fetch in fetches):,} instants requested")
+
+
+def _is_requested(lake: Lake, metric: MetricSpec, days: Sequence[date]) -> bool:
+    """Whether any of the days is not stored as it was written, or not closed."""
+    try:
+        return not all(lake.verify_day(metric, day).closed for day in days)
+    except (NotFoundError, IntegrityError):
+        return True
 
 
 def coverage_of(lake: Lake, metrics: Sequence[MetricSpec], days: Sequence[date]) -> dict[str, list[float]]:

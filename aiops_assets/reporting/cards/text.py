@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from typing import TYPE_CHECKING
 
 from aiops_assets.judging.bootstrap import Difference
 from aiops_assets.reporting.cards import markdown, origin
@@ -12,12 +11,17 @@ from aiops_assets.reporting.cards.subject import Subject
 from aiops_assets.reporting.reports import report_of
 from aiops_assets.reporting.task_report import CardReport
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 TEMPLATE = "card.md.j2"
 
 
 @cache
-def template() -> Template:
+def template() -> "Template":
     """The template; a name that it misses is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # at the first card, not with the code location
+
     environment = Environment(  # noqa: S701 - Markdown, whose escapes are filters of their own
         loader=PackageLoader("aiops_assets.reporting", "cards"),
         undefined=StrictUndefined,
