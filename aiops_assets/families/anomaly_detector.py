@@ -12,6 +12,7 @@ from aiops_assets.families.detectors import DetectorFamily, holdout_of
 from aiops_assets.judging.detection import null_model
 from aiops_assets.learners.contracts import Scored, WindowDetector
 from aiops_assets.learners.detectors import isolation_forest
+from aiops_assets.learners.detectors.alert_rule import ALERT_BUDGET
 from aiops_assets.learners.detectors.isolation_forest import scored_rows
 from aiops_assets.learners.threads import one_thread
 from aiops_assets.synthetic.healthy import healthy_rows
@@ -120,9 +121,9 @@ class RowForest(DetectorFamily[Pipeline]):
     @override
     def window_detector(self, columns: Sequence[str], alert_budget: float | None, seed: int) -> WindowDetector:
         """Its recipe over any columns, not the served row detector."""
-        from aiops_assets.learners.detectors.forest_windows import CONTAMINATION, ForestWindows
+        from aiops_assets.learners.detectors.forest_windows import ForestWindows
 
-        return ForestWindows(columns, alert_budget or CONTAMINATION, seed)
+        return ForestWindows(columns, alert_budget or ALERT_BUDGET, seed)
 
     @override
     def for_serving(self, model: Pipeline) -> Any:

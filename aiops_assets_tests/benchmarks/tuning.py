@@ -80,7 +80,7 @@ class Prepared:
     known: Flags
     terms: Floats
     trained: Floats
-    now: Floats
+    now: Floats | None
     test: Flags
     truth: Flags
     buffer: int
@@ -140,7 +140,7 @@ def prepared(one: LabelledSeries) -> Prepared:
     )
 
 
-def _read(detector: Wide, frame: pd.DataFrame) -> tuple[Grid, Any, Floats]:
+def _read(detector: Wide, frame: pd.DataFrame) -> tuple[Grid, Any, Floats | None]:
     """The grid of a frame, its normalised terms (n_rows, n_candidates) float32, and what is unusual now."""
     calibration = detector._require_fitted()
     grid, ratios, terms = detector._terms(frame, calibration)

@@ -142,5 +142,6 @@ def test_a_file_of_the_release_before_gives_the_scores_that_it_gave() -> None:
     detector = EnsemblePredictor.from_bytes(data)
     frame = with_incident(series(n=700, columns=2), 600)
     np.testing.assert_allclose(detector.score(frame).score[590:620], known["scores"], atol=1e-6)
+    assert detector.score(frame).alert[600:612].any()
     again = EnsemblePredictor.from_bytes(detector.to_bytes())
     assert (again.score(frame).score == detector.score(frame).score).all()

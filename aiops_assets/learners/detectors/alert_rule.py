@@ -59,13 +59,20 @@ RULE = Rule()
 
 
 def alerts(
-    score: Floats, now: Floats, trained: Floats, trained_rows: int, grid: Grid, alert_budget: float, rule: Rule = RULE
+    score: Floats,
+    now: Floats | None,
+    trained: Floats,
+    trained_rows: int,
+    grid: Grid,
+    alert_budget: float,
+    rule: Rule = RULE,
 ) -> Flags:
     """(n_rows,) which rows are under alert, from this and earlier rows only.
 
     Args:
         score: (n_rows,) of the detector.
-        now: (n_rows,) deviations of this row alone, in units of their training rows' 99 % quantile.
+        now: (n_rows,) deviations of this row alone, in units of their training rows' 99 % quantile; ``None``: this
+            condition is left out.
         trained: scores of training rows, in order of size, evenly of all of them.
         trained_rows: how many rows of one entity they stand for.
         grid: the grid of the rows.
@@ -87,6 +94,8 @@ def alerts(
         threshold = np.quantile(known, quantile, method="higher") if len(known) else np.inf
         high[rows] = score[rows] > max(threshold, least)
         counts[len(before) :][rows] = episode.counted(high[rows])
+    if now is None:
+        return high
     return high & (now > NOT_BACK) & _wrong_now(high, now, grid, rule.least_now)
 
 

@@ -226,9 +226,9 @@ def _together(ratios: Kinds) -> Floats:
     return np.stack([shares(ratios[kind], "all").sum(axis=1) for kind in NOW], axis=1)
 
 
-def unusual_now(ratios: Kinds, calibration: Calibration) -> Floats:
-    """(n_rows,) how unusual the row's own values are; infinite where an earlier release calibrated nothing of it."""
+def unusual_now(ratios: Kinds, calibration: Calibration) -> Floats | None:
+    """(n_rows,) how unusual the row's own values are; ``None`` where an earlier release calibrated nothing of it."""
     if not len(calibration.now):
-        return np.full(len(next(iter(ratios.values()))), np.inf)
+        return None
     largest: Floats = (_together(ratios) / calibration.now).max(axis=1)
     return largest

@@ -1,7 +1,8 @@
 """The anomaly-detector's recipe as a window detector: the nine statistics of whatever columns there are.
 
 Six samples, a row of nine statistics a column, robust scaling, Isolation Forest with a contamination of 3 %: what the
-documents train. It alerts where its training rows' most anomalous share begins; the threshold is frozen.
+documents train. Their threshold, frozen by the fit, is of no use where levels drift: alerts are those of
+:mod:`alert_rule`, without its condition on what is unusual now, which six samples are anyway.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,12 @@ import pandas as pd
 
 from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Scored
+from aiops_assets.learners.detectors.alert_rule import ALERT_BUDGET, alerts
+from aiops_assets.learners.detectors.deviation_scores import KEPT_SCORES, thinned
 from aiops_assets.timeseries.features import HISTORY, STATISTICS, nine_statistics
 from aiops_assets.timeseries.frames import cadence, on_grid
 from aiops_assets.timeseries.series import Floats
 
-CONTAMINATION = 0.03
 MIN_TRAIN_ROWS = 10
 MAX_FIT_ROWS = 20_000
 BLOCK_VALUES = 4_000_000
@@ -28,11 +30,11 @@ class ForestWindows:
 
     Args:
         columns: names of the columns, in order.
-        alert_budget: share of the training rows that alerts.
+        alert_budget: share of the time that may be under alert.
         seed: makes the forest reproducible.
     """
 
-    def __init__(self, columns: Sequence[str], alert_budget: float = CONTAMINATION, seed: int = 42) -> None:
+    def __init__(self, columns: Sequence[str], alert_budget: float = ALERT_BUDGET, seed: int = 42) -> None:
         if not columns:
             raise ModelError("no numeric column: at least one is needed", code="no_columns")
         self.columns = tuple(columns)
@@ -40,6 +42,8 @@ class ForestWindows:
         self.seed = seed
         self._pipeline: Any = None
         self._step_seconds = 0
+        self._trained: Floats = np.zeros(0)
+        self._trained_rows = 0
 
     def fit(self, frames: Sequence[pd.DataFrame], step_seconds: int | None = None) -> None:
         """Fit on training rows, a frame of each entity; of more than 20,000 rows, on evenly spaced ones.
@@ -65,8 +69,10 @@ class ForestWindows:
         known = np.isfinite(rows).any(axis=1)
         if not known.any():
             raise ModelError("no training row has a value: is the metric scraped at all?", code="no_values")
-        forest = IsolationForest(contamination=self.alert_budget, random_state=self.seed)
-        self._pipeline = make_pipeline(RobustScaler(), forest).fit(np.nan_to_num(rows[known], nan=0.0))
+        self._pipeline = make_pipeline(RobustScaler(), IsolationForest(random_state=self.seed))
+        self._pipeline.fit(np.nan_to_num(rows[known], nan=0.0))
+        self._trained = thinned(np.sort(self._scores(rows[known])), KEPT_SCORES)
+        self._trained_rows = max(map(len, frames))
 
     def score(self, frame: pd.DataFrame) -> Scored:
         """Score and alert of every row; this recipe names no contributions (zeros).
@@ -77,7 +83,11 @@ class ForestWindows:
         if self._pipeline is None:
             raise ModelError("the detector is not fitted", code="not_fitted")
         score = np.concatenate([np.zeros(0), *map(self._scores, self._features(frame))])
-        return Scored(score, score > 0, np.zeros((len(frame), len(self.columns))))
+        grid = on_grid(frame, self.columns, self._step_seconds)
+        on_all = np.full(len(grid.values), self._trained[0])
+        on_all[grid.position] = score
+        alert = alerts(on_all, None, self._trained, self._trained_rows, grid, self.alert_budget)
+        return Scored(score, alert[grid.position], np.zeros((len(frame), len(self.columns))))
 
     def _scores(self, rows: Floats) -> Floats:
         known = np.isfinite(rows).any(axis=1)
