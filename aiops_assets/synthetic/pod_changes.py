@@ -82,7 +82,7 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Reboot:
-    """A change: the pod is moved to a node that has just started, and fills within hours."""
+    """A change: the pod is moved to a node that has just started, and fills within an hour or two."""
 
     minute: int
     hours: float
@@ -137,7 +137,7 @@ def _happenings(rng: np.random.Generator, pod: Pod, profile: Profile, restarts: 
             surge = 1 + share * float(rng.uniform(0.7, 1.1))
             yield Scaled(at, at + int(rng.integers(60, 300)), int(rng.integers(6, 16)), surge, 1 + share)
     for at in _times(rng, REBOOTS_A_DAY, grid):
-        yield Reboot(at, float(rng.uniform(1.0, 10.0)))
+        yield Reboot(at, float(rng.uniform(0.1, 0.5)))
     yield from pod.changes
 
 
