@@ -130,14 +130,18 @@ def prepared(one: LabelledSeries) -> Prepared:
         labels=labels,
         times=stream["timestamp"],
         grid=grid,
-        known=np.isfinite(grid.values).any(axis=1),
+        known=_known(grid),
         terms=terms,
-        trained=trained[np.isfinite(trained_grid.values).any(axis=1)],
+        trained=trained[_known(trained_grid)],
         now=now,
         test=test,
         truth=flags,
         buffer=buffer_samples(Events.of(flags), grid.step_seconds),
     )
+
+
+def _known(grid: Grid) -> Flags:
+    return np.asarray(np.isfinite(grid.values).any(axis=1), dtype=bool)
 
 
 def _read(detector: Wide, frame: pd.DataFrame) -> tuple[Grid, Any, Floats | None]:

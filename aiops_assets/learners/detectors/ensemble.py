@@ -27,7 +27,7 @@ from aiops_assets.learners.detectors.deviations import NOW, Forecast, deviations
 from aiops_assets.timeseries.frames import Grid
 
 FORMAT = 2
-TERMS = (
+TERMS: tuple[Term, ...] = (
     Term("volatility", "top", 0.0),
     Term("seasonal", "all", 0.0),
     Term("new_level", "all", 0.0),
@@ -39,7 +39,7 @@ TERMS = (
     Term("forecast_error", "all", 0.0),
 )
 """Chosen by `make tune`."""
-KINDS = tuple(dict.fromkeys((*(term.kind for term in TERMS), *NOW)))
+KINDS: tuple[str, ...] = tuple(dict.fromkeys((*(term.kind for term in TERMS), *NOW)))
 TERMS_OF_FORMAT_1 = (
     Term("change", "all", 0.0),
     Term("change", "top", 1.0),
@@ -59,7 +59,7 @@ class EnsemblePredictor(DeviationDetector):
 
     terms = TERMS
     kinds = KINDS
-    kinds_of_contributions = (*NOW, "new_change", "forecast_error")
+    kinds_of_contributions: tuple[str, ...] = (*NOW, "new_change", "forecast_error")
     least_seen_share = 0.1
     _forecast: Forecast
 

@@ -43,7 +43,7 @@ MIN_ERROR = 0.1
 """Errors below this share of a metric's mean signal are the network's own noise."""
 SIGNALS = ("change", "level")
 """``lstm_network.SIGNALS``, which cannot be imported without torch."""
-KINDS = (*SIGNALS, *NOW)
+KINDS: tuple[str, ...] = (*SIGNALS, *NOW)
 OVER = (("all", 0.0), ("all", 1.0), ("top", 1.0))
 """Each kind is averaged over these metrics (all, or the fifth that is largest), and smoothed over so many hours."""
 
@@ -104,7 +104,8 @@ class LstmAutoencoder(DeviationDetector):
         training, validation = _training_and_validation(windows, grids)
         losses = lstm_network.train(network, windows, training, validation, self.seed, warm_start=start is not None)
         found = [_errors(network, grid, KINDS) for grid in grids]
-        floors = {**dict.fromkeys(SIGNALS, MIN_ERROR), **dict.fromkeys(NOW, _least_scale(grids))}
+        least = _least_scale(grids)
+        floors = {kind: MIN_ERROR if kind in SIGNALS else least for kind in KINDS}
         self._calibration = self._calibrate(grids, found, floors, counters)
         self._network, self._losses, self._file = network, np.array(losses), None
 
