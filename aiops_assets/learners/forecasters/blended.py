@@ -76,7 +76,7 @@ class BlendedForecaster(LearnedForecaster):
         t, h = _pairs(known)
         if not len(t):
             return None
-        error = one.target(t, h) - self._predict(one.matrix(t, np.minimum(h, self.reach)))
+        error = one.target(t, h) - self._predict(one.matrix(t, np.minimum(h, self.reach)), np.full(len(t), m))
         below, above = self._margins(h) * self.widths[m] * self._local(one, m, t)
         outside = np.abs(error) > OUTSIDE_MARGINS * np.where(error < 0, -below, above)
         last = np.abs(one.values[t + h] - one.values[t])

@@ -24,6 +24,8 @@ from aiops_assets.timeseries.series import Floats
 COVERAGE = 0.8
 PAIRS = 30_000
 """So many (origin, steps ahead) pairs are learnt from, of all metrics together."""
+HISTORY_PAIRS = 16_000
+"""So many where all of a history is known at an origin: newer origins are drawn more often than older ones."""
 REMEMBERED_PAIRS = 15_000
 """So many pairs where an origin remembers a day or less: there is less to learn."""
 MIN_PAIRS = 200
@@ -86,8 +88,16 @@ class DirectForecaster(ABC):
         """Learn from pairs; return their errors (n,) by models that did not see them, NaN where there is none."""
 
     @abstractmethod
-    def _predict(self, x: Floats) -> Floats:
-        """(n_pairs, n_features) -> (n_pairs,) predictions in units of :meth:`MetricFeatures.target`."""
+    def _predict(self, x: Floats, metric: Steps) -> Floats:
+        """Predictions of pairs.
+
+        Args:
+            x: (n_pairs, n_features), see :mod:`aiops_assets.learners.forecasters.features`.
+            metric: (n_pairs,) positions of the metrics.
+
+        Returns:
+            (n_pairs,) in units of :meth:`MetricFeatures.target`.
+        """
 
     def fit(self, history: History, *, alike: Sequence[History] = (), others: Sequence[History] = ()) -> None:
         """Fit the model, and calibrate its intervals.
@@ -109,7 +119,7 @@ class DirectForecaster(ABC):
         self.reach = max(1, min(day, rows - 1 - first))
         rng = np.random.default_rng(self.seed)
         total = sum(len(one.times) for one in everything)
-        pairs = PAIRS if self.memory is None or self.memory > day else REMEMBERED_PAIRS
+        pairs = HISTORY_PAIRS if self.memory is None else PAIRS if self.memory > day else REMEMBERED_PAIRS
         parts = []
         for i, one in enumerate(everything):
             scales = [own_scale(column, day) for column in one.values.T]
@@ -122,7 +132,14 @@ class DirectForecaster(ABC):
                 self.usual_spread = [float(np.median(metric.spread)) for metric in features]
             share = max(round(pairs / len(features) * len(one.times) / total), MIN_PAIRS)
             for m, metric in enumerate(features):
-                t, h = draw_pairs(one.known[:, m], min(first, len(one.times) // 3), self.reach, share, rng)
+                t, h = draw_pairs(
+                    one.known[:, m],
+                    min(first, len(one.times) // 3),
+                    self.reach,
+                    share,
+                    rng,
+                    newer_first=self.memory is None,
+                )
                 at = t + rows - len(one.times)
                 own = np.full(len(t), i <= len(alike))
                 x, y = metric.matrix(t, h), metric.target(t, h)
@@ -156,7 +173,7 @@ class DirectForecaster(ABC):
         value, lower, upper = (np.empty((horizon, len(self.metrics))) for _ in range(3))
         for m, column in enumerate(history.values.T):
             one = MetricFeatures(column, day, self._scale(whole.values[:, m], m, day), self.memory, history.begin)
-            middle = self._predict(one.matrix(t, np.minimum(h, self.reach)))
+            middle = self._predict(one.matrix(t, np.minimum(h, self.reach)), np.full(horizon, m))
             if rows >= MIN_STILL_ROWS and np.ptp(whole.values[:, m]) == 0:
                 middle = np.zeros(horizon)  # what never moved stays where it is
             below, above = self._margins(h) * self.widths[m] * self._local(one, m, t)
@@ -238,10 +255,20 @@ def require_horizon(horizon: int, step_seconds: int) -> None:
         )
 
 
-def draw_pairs(known: Flags, first: int, reach: int, how_many: int, rng: np.random.Generator) -> tuple[Steps, Steps]:
-    """Origins, and steps ahead of them evenly on a logarithmic scale: pairs of rows with samples, (n,) each."""
+def draw_pairs(
+    known: Flags, first: int, reach: int, how_many: int, rng: np.random.Generator, newer_first: bool = False
+) -> tuple[Steps, Steps]:
+    """Origins, and steps ahead of them evenly on a logarithmic scale: pairs of rows with samples, (n,) each.
+
+    With ``newer_first`` the density of origins rises from half its mean at the first row to one and a half at the last.
+    """
     h = np.floor(np.exp(rng.uniform(0, np.log(reach + 1), how_many))).astype(np.int64).clip(1, reach)
-    t = rng.integers(first, max(len(known) - 1, first + 1), how_many)
+    last = max(len(known) - 1, first + 1)
+    if newer_first:
+        share = np.sqrt(0.25 + 2 * rng.uniform(0, 1, how_many)) - 0.5
+        t = first + np.floor(share * (last - first)).astype(np.int64)
+    else:
+        t = rng.integers(first, last, how_many)
     inside = t + h < len(known)
     t, h = t[inside], h[inside]
     # In a gap stands what lies between its ends, of which one came later.

@@ -1,14 +1,18 @@
 """The forecasters of all metrics and horizons at once: trees, and the trivial ones that they have to beat."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from typing_extensions import override
 
+from aiops_assets.learners.contracts import Flags
 from aiops_assets.learners.forecasters.direct import DirectForecaster, Pairs
-from aiops_assets.learners.forecasters.features import HOUR_MEDIAN
-from aiops_assets.learners.forecasters.trees import TREES, Boosting, Trees
+from aiops_assets.learners.forecasters.features import AHEAD, HOUR_MEDIAN, Steps
+from aiops_assets.learners.forecasters.lines import Lines
+from aiops_assets.learners.forecasters.members import Members, Weights
+from aiops_assets.learners.forecasters.trees import Boosting, Trees
 from aiops_assets.learners.threads import one_thread
 from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import Floats
@@ -19,7 +23,7 @@ MIN_DAYS, MIN_MEMORIES = 1.5, 2
 
 
 class LearnedForecaster(DirectForecaster):
-    """Regression trees on what is known at an origin, fitted on all pairs.
+    """Regression trees on what is known at an origin, fitted on all pairs; where all of a history is known, lines, too.
 
     Their errors are estimated by cross-validation: the history is cut into blocks of time, and the origins of a block
     are forecast by trees of the other blocks.
@@ -40,7 +44,7 @@ class LearnedForecaster(DirectForecaster):
         start: "LearnedForecaster | None" = None,
     ) -> None:
         super().__init__(seed, memory)
-        self.trees = trees or Boosting(seed)
+        self._take(Members(trees or Boosting(seed)))
         self.before = start.trees if start and start.trees.stages else None
 
     @override
@@ -51,12 +55,12 @@ class LearnedForecaster(DirectForecaster):
             super().fit(history, alike=alike, others=others)
 
     def _learn(self, pairs: Pairs) -> Floats:
-        self.trees = self.trees.unfitted()
+        self._take(Members(self.trees.unfitted()))
         # Where less than a season is known at an origin, a short history teaches as much as a long one.
         least = MIN_DAYS * pairs.day if self.memory is None else MIN_MEMORIES * self.memory
         if pairs.rows < least:
-            return pairs.y - self._predict(pairs.x)
-        errors = np.full(len(pairs.y), np.nan)
+            return pairs.y - self._predict(pairs.x, pairs.metric)
+        said: Floats | None = None
         edges = np.linspace(pairs.first, pairs.rows, BLOCKS + 1)
         block = np.searchsorted(edges, pairs.t, side="right") - 1
         for k in range(BLOCKS):
@@ -64,22 +68,39 @@ class LearnedForecaster(DirectForecaster):
             learnt = (block != k) & ~((pairs.t < edges[k]) & (pairs.t + pairs.h >= edges[k]))
             here = (block == k) & pairs.own
             if here.any() and learnt.any():
-                fitted = self.trees.fit(pairs.x[learnt], pairs.y[learnt], self.before)
-                errors[here] = pairs.y[here] - fitted.predict(pairs.x[here])
-        if np.isnan(errors).all():  # nearly all is a gap: the errors of a model cannot be estimated
-            return pairs.y - self._predict(pairs.x)
-        self.trees = self.trees.fit(pairs.x, pairs.y, self.before)
-        return errors
+                found = self._fit_members(pairs, learnt).predict(pairs.x[here], pairs.metric[here])
+                said = np.full((len(found), len(pairs.y)), np.nan) if said is None else said
+                said[:, here] = found
+        if said is None:  # nearly all is a gap: the errors of a model cannot be estimated
+            return pairs.y - self._predict(pairs.x, pairs.metric)
+        days_ago = (pairs.rows - pairs.t) / pairs.day
+        weights = Weights.of(np.abs(pairs.y - said), days_ago, pairs.h, pairs.metric, len(self.metrics))
+        self._take(replace(self._fit_members(pairs, np.ones(len(pairs.y), dtype=bool)), weights=weights))
+        return pairs.y - weights.mix(said, pairs.h, pairs.metric)
 
-    def _predict(self, x: Floats) -> Floats:
-        return self.trees.predict(x) if self.trees.stages else x[:, HOUR_MEDIAN]
+    def _take(self, members: Members) -> None:
+        self.members, self.trees = members, members.trees
+
+    def _fit_members(self, pairs: Pairs, learnt: Flags) -> Members:
+        x, y, metric = pairs.x[learnt], pairs.y[learnt], pairs.metric[learnt]
+        trees = self.trees.fit(x, y, self.before)
+        remainder = self.trees.for_remainder() if self.memory is None else None
+        if remainder is None:
+            return Members(trees)
+        lines = Lines.of(x, y, metric, len(self.metrics))
+        return Members(trees, lines, remainder.fit(x, y - lines.predict(x, metric)))
+
+    def _predict(self, x: Floats, metric: Steps) -> Floats:
+        if not self.members.trees.stages:
+            return x[:, HOUR_MEDIAN]
+        return self.members.weights.mix(self.members.predict(x, metric), x[:, AHEAD], metric)
 
     @override
     def state(self) -> dict[str, Any]:
         """All that was learnt; the trees are scikit-learn's own estimators."""
-        return {**super().state(), "trees": self.trees.name, "stages": self.trees.stages}
+        return {**super().state(), **self.members.state()}
 
     @override
     def restore(self, state: Mapping[str, Any]) -> None:
         super().restore(state)
-        self.trees = TREES[state["trees"]](self.seed, tuple(state["stages"]))
+        self._take(Members.from_state(state, self.seed))

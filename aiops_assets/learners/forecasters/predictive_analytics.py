@@ -30,7 +30,8 @@ HOURLY_ROWS = 48
 """The engine's 3264 columns hold so many hours of a metric."""
 HABITS = 60
 """So many generated histories are learnt from, beside the cluster's own on twelve hourly grids."""
-FORMAT = 1
+FORMAT, OLDEST = 2, 1
+"""In files of the first format each part is trees alone."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class PredictiveAnalytics:
             document = joblib.load(io.BytesIO(data))
         except (pickle.UnpicklingError, EOFError, KeyError) as error:
             raise ModelError(f"not a model file of predictive-analytics: {error}", code="not_a_model_file") from None
-        if not isinstance(document, Mapping) or document.get("format") != FORMAT:
+        if not isinstance(document, Mapping) or document.get("format") not in range(OLDEST, FORMAT + 1):
             raise ModelError(
                 "the model file is of another format: train it again with this release",
                 code="other_format",

@@ -13,9 +13,11 @@ BOOSTING = {
 }  # fmt: skip
 WARM_ITERATIONS = 30
 """Boosting has so many iterations after a warm start from trees of an earlier window."""
+REMAINDER_ITERATIONS = 50
+"""What straight lines leave is smaller, and takes fewer iterations."""
 MAX_STAGES = 4
 """A booster is of so many windows at most: a fit anew then forgets what is older."""
-LEAF_PAIRS, LEAF_SHARE = 300, 0.05
+LEAF_PAIRS, LEAF_SHARE = 100, 0.05
 FOREST = {"n_estimators": 50, "max_features": 0.33, "max_samples": 0.15, "min_samples_leaf": 10, "n_jobs": 1}
 
 
@@ -42,31 +44,36 @@ class Trees(Protocol):
     def why_anew(self) -> str:
         """Why there is no warm start from these trees; empty when there is one."""
 
+    def for_remainder(self) -> "Trees | None":
+        """Unfitted trees for what straight lines leave, to forecast beside these; ``None``: these forecast alone."""
+
 
 class Boosting(Trees):
     """Gradient boosting of the median. A warm start boosts the residuals of earlier trees."""
 
     name = "boosting"
 
-    def __init__(self, seed: int = 42, stages: tuple[Any, ...] = ()) -> None:
-        self.seed, self.stages = seed, stages
+    def __init__(
+        self, seed: int = 42, stages: tuple[Any, ...] = (), iterations: int = int(BOOSTING["max_iter"])
+    ) -> None:
+        self.seed, self.stages, self.iterations = seed, stages, iterations
 
     @override
     def unfitted(self) -> "Boosting":
-        return Boosting(self.seed)
+        return Boosting(self.seed, iterations=self.iterations)
 
     @override
     def fit(self, x: Floats, y: Floats, before: Trees | None = None) -> "Boosting":
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         earlier = before.stages if before and before.name == self.name and not before.why_anew() else ()
-        size = {**BOOSTING, "max_iter": WARM_ITERATIONS} if earlier else BOOSTING
+        size = {**BOOSTING, "max_iter": WARM_ITERATIONS if earlier else self.iterations}
         model = HistGradientBoostingRegressor(
             loss="quantile", quantile=0.5, min_samples_leaf=_leaf(len(y)), random_state=self.seed, **size
         )
         # scikit-learn cannot bin a column without any value: in a history of two days nothing was two days ago.
         model.fit(np.where(np.isnan(x).all(axis=0), 0.0, x), y - _sum(earlier, x))
-        return Boosting(self.seed, (*earlier, model))
+        return Boosting(self.seed, (*earlier, model), self.iterations)
 
     @override
     def predict(self, x: Floats) -> Floats:
@@ -77,6 +84,10 @@ class Boosting(Trees):
         if not self.stages:
             return "the champion has no booster"
         return "" if len(self.stages) < MAX_STAGES else f"the champion's booster is of {MAX_STAGES} windows already"
+
+    @override
+    def for_remainder(self) -> "Boosting":
+        return Boosting(self.seed, iterations=REMAINDER_ITERATIONS)
 
 
 class RandomForest(Trees):
@@ -106,6 +117,10 @@ class RandomForest(Trees):
     @override
     def why_anew(self) -> str:
         return "a random forest is always fitted anew"
+
+    @override
+    def for_remainder(self) -> None:
+        return None
 
 
 TREES: Mapping[str, Callable[..., Trees]] = {"boosting": Boosting, "random_forest": RandomForest}

@@ -6,7 +6,7 @@ import numpy as np
 
 from aiops_assets.learners.contracts import Forecaster
 from aiops_assets.learners.forecasters.direct import DirectForecaster, Pairs
-from aiops_assets.learners.forecasters.features import DAY_BEFORE, LAST
+from aiops_assets.learners.forecasters.features import DAY_BEFORE, LAST, Steps
 from aiops_assets.timeseries.series import Floats
 
 
@@ -18,9 +18,9 @@ class TrivialForecaster(DirectForecaster):
         self.column = column
 
     def _learn(self, pairs: Pairs) -> Floats:
-        return pairs.y - self._predict(pairs.x)
+        return pairs.y - self._predict(pairs.x, pairs.metric)
 
-    def _predict(self, x: Floats) -> Floats:
+    def _predict(self, x: Floats, metric: Steps) -> Floats:
         if self.column is None:  # everything is relative to the median of the last day
             return np.zeros(len(x))
         return np.where(np.isnan(x[:, self.column]), x[:, LAST], x[:, self.column])

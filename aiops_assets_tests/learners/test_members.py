@@ -1,0 +1,128 @@
+"""Lines from features to what comes, and how much each member of a learned forecaster counts."""
+
+import numpy as np
+import pytest
+
+from aiops_assets.learners.forecasters.direct import draw_pairs
+from aiops_assets.learners.forecasters.features import AHEAD
+from aiops_assets.learners.forecasters.learned import LearnedForecaster
+from aiops_assets.learners.forecasters.lines import Lines
+from aiops_assets.learners.forecasters.members import Members, Weights
+from aiops_assets.learners.forecasters.predictive_analytics import OLDEST, PredictiveAnalytics
+from aiops_assets.learners.forecasters.trees import RandomForest
+from aiops_assets.timeseries.series import Floats
+from aiops_assets_tests.learners.forecaster_histories import DAY, history, noisy
+
+RNG = np.random.default_rng(7)
+N = 4000
+AHEADS = np.floor(np.exp(RNG.uniform(0, np.log(DAY + 1), N))).clip(1, DAY)
+METRIC = RNG.integers(0, 2, N)
+NONE = np.zeros(N, dtype=np.int64)
+
+
+def features() -> Floats:
+    x = RNG.normal(0, 1, (N, 6))
+    x[:, AHEAD] = AHEADS
+    return x
+
+
+def test_lines_find_what_each_metric_is_made_of_in_spite_of_spikes_and_gaps() -> None:
+    x = features()
+    y = np.where(METRIC == 0, 2 * x[:, 0] + 1, -3 * x[:, 1])
+    spiked = np.where(RNG.random(N) < 0.05, 500.0, y)
+    x[RNG.random((N, 6)) < 0.02] = np.nan
+    x[:, AHEAD] = AHEADS
+    lines = Lines.of(x, spiked, METRIC, 3)
+    whole = ~np.isnan(x).any(axis=1) & (np.abs(x[:, :2]).max(axis=1) < 3)
+    assert np.abs(lines.predict(x, METRIC) - y)[whole].max() < 0.1
+    assert np.isfinite(lines.predict(x, METRIC)).all()
+    assert (lines.predict(x, np.full(N, 2)) == 0).all()  # it had no pairs
+
+
+def test_lines_change_with_steps_ahead_and_are_not_followed_beyond_what_came() -> None:
+    x = features()
+    fades = np.exp(-AHEADS / 50)
+    lines = Lines.of(x, fades * x[:, 0], NONE, 1)
+    at = np.zeros((2, 6))
+    at[:, 0], at[:, AHEAD] = 1.0, (1, DAY)
+    near, far = lines.predict(at, NONE[:2])
+    assert (near, far) == (pytest.approx(1, abs=0.1), pytest.approx(0, abs=0.1))
+    at[:, 0] = 1e9
+    assert lines.predict(at, NONE[:2]).max() <= (fades * x[:, 0]).max()
+
+
+def test_who_errs_less_counts_more_by_metric_and_steps_ahead() -> None:
+    far = AHEADS > 20
+    errors = np.stack([np.where(far, 1.0, 2.0), np.where(far, 2.0, 1.0), np.full(N, 2.0)])
+    errors[:, METRIC == 1] = 1.0
+    weights = Weights.of(errors, np.zeros(N), AHEADS, METRIC, 2)
+    assert weights.shares.sum(axis=0) == pytest.approx(np.ones((2, 6)))
+    one = 2.0**-8
+    assert weights.shares[:, 0, 0] == pytest.approx(np.array([one, 1, one]) / (1 + 2 * one))
+    assert weights.shares[:, 0, -1] == pytest.approx(np.array([1, one, one]) / (1 + 2 * one))
+    assert weights.shares[:, 1] == pytest.approx(np.full((3, 6), 1 / 3))
+    said = np.array([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    assert weights.mix(said, np.array([1, DAY]), NONE[:2]) == pytest.approx([0, 1], abs=0.01)
+
+
+def test_newer_errors_count_more_and_no_error_is_shared_evenly() -> None:
+    old = RNG.random(N) < 0.8
+    errors = np.stack([np.where(old, 1.0, 2.0), np.where(old, 2.0, 1.0)])
+    weights = Weights.of(errors, np.where(old, 30.0, 0.0), AHEADS, NONE, 1)
+    assert (weights.shares[1] > 0.9).all()
+    assert (Weights.of(np.zeros((2, N)), np.zeros(N), AHEADS, NONE, 1).shares == 0.5).all()
+    assert (Weights.of(np.full((2, N), np.nan), np.zeros(N), AHEADS, NONE, 1).shares == 0.5).all()
+
+
+def test_newer_origins_are_drawn_more_often() -> None:
+    known = np.ones(10_000, dtype=bool)
+    t, h = draw_pairs(known, 1000, DAY, 50_000, np.random.default_rng(1), newer_first=True)
+    assert (t.min(), (t + h).max()) == (1000, 9999)
+    counts, _ = np.histogram(t[h == 1], bins=4, range=(1000, 10_000))
+    assert counts / counts.sum() == pytest.approx([0.156, 0.219, 0.281, 0.344], abs=0.02)
+
+
+def test_noise_around_a_level_is_forecast_no_worse_than_by_the_median() -> None:
+    values = 5 + np.random.default_rng(2).normal(0, 1, 8 * DAY)
+    forecaster = LearnedForecaster()
+    forecaster.fit(history(values[: 7 * DAY]))
+    said = forecaster.forecast(history(values[: 7 * DAY]), DAY).value[:, 0]
+    truth = values[7 * DAY :]
+    assert np.abs(truth - said).mean() < 1.05 * np.abs(truth - np.median(values[6 * DAY : 7 * DAY])).mean()
+
+
+def test_members_are_kept_and_those_of_an_earlier_release_are_trees_alone() -> None:
+    forecaster = LearnedForecaster()
+    known = history(noisy(4))
+    forecaster.fit(known)
+    state = forecaster.state()
+    again = LearnedForecaster()
+    again.restore(state)
+    assert np.array_equal(again.forecast(known, 9).value, forecaster.forecast(known, 9).value)
+    older = LearnedForecaster()
+    older.restore({name: part for name, part in state.items() if name != "beside"})
+    assert isinstance(older.members, Members)
+    assert older.members.lines is None
+    assert np.isfinite(older.forecast(known, 9).value).all()
+
+
+def test_a_random_forest_forecasts_alone() -> None:
+    forecaster = LearnedForecaster(trees=RandomForest())
+    forecaster.fit(history(noisy(2)))
+    assert forecaster.state()["beside"] is None
+
+
+def test_a_file_of_the_earlier_format_is_read() -> None:
+    import io
+
+    import joblib
+
+    model = PredictiveAnalytics(lookback=2)
+    model.fit(history(noisy(2)[: DAY // 4]))
+    document = joblib.load(io.BytesIO(model.to_bytes()))
+    document["format"] = OLDEST
+    for part in document["parts"].values():
+        part.pop("beside")
+    buffer = io.BytesIO()
+    joblib.dump(document, buffer)
+    assert PredictiveAnalytics.from_bytes(buffer.getvalue()).lookback == 2
