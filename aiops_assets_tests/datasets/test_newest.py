@@ -85,14 +85,14 @@ def test_a_lake_gives_the_pods_that_live_and_the_cluster_up_to_now(
     assert window.problems(NOW) == []
 
 
-def test_a_week_of_pods_is_read_and_no_more(tmp_path: Path) -> None:
+def test_eight_days_of_pods_are_read_and_no_more(tmp_path: Path) -> None:
     lake = Lake(LocalStorage(tmp_path), "default")
     grid = minute_grid(MIDNIGHT - pd.Timedelta(days=10), MIDNIGHT)
     for metric in ENGINE_METRICS:
         _store(lake, metric, pd.DataFrame({'{"pod": "a"}': 0.5}, index=grid))
     window = stored_window(make_settings(tmp_path), lake, NOW)
     assert window.pods
-    assert len(window.pods.times) == 7 * 1440
+    assert len(window.pods.times) == 8 * 1440
     assert window.lacking.keys() == {"cluster"}
 
 
@@ -212,8 +212,8 @@ def test_generated_windows_end_with_the_present_step_and_agree_with_each_other(t
     assert one.cluster is not None
     assert other.cluster is not None
     assert one.ends == dict.fromkeys(("pods", "cluster"), datetime(2026, 11, 1, 10, 0, tzinfo=UTC))
-    assert (len(one.pods.pods), len(one.pods.times), len(one.cluster)) == (3, 7 * 1440, 14 * 288)
-    whole = generate(3, 8, MIDNIGHT, settings.random_seed)
+    assert (len(one.pods.pods), len(one.pods.times), len(one.cluster)) == (3, 8 * 1440, 14 * 288)
+    whole = generate(3, 9, MIDNIGHT, settings.random_seed)
     last = int(whole.times.searchsorted(pd.Timestamp(one.ends["pods"])))
     for name, values in one.pods.values.items():
         np.testing.assert_array_equal(values[..., -1], whole.values[name][..., last])

@@ -280,7 +280,7 @@ def test_samples_with_and_without_time_are_refused() -> None:
 @pytest.fixture(scope="module")
 def pod() -> pd.DataFrame:
     """Eight days of one pod, a row every five minutes, that end now."""
-    series = generate(1, 8, END, 5)
+    series = generate(1, 8, END, 7)
     rows = pd.DataFrame({name: series.values[name][0, 0, ::5] for name in NAMES})
     rows.insert(0, "timestamp", pd.date_range(end=NOW, periods=len(rows), freq="5min"))
     return rows
