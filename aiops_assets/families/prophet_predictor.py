@@ -23,7 +23,7 @@ class ProphetFamily(SingleSeriesFamily["ProphetForecaster"]):
         "from two weeks of history on, its weekly one, corrected by its errors on the newest rows."
     )
     limits = (
-        f"{SERIES_ALONE} It has no trend but the level of the newest rows, and its seasons are those of the fit: a "
+        f"{SERIES_ALONE} It has no trend but one that was steady for days, and its seasons are those of the fit: a "
         "cluster whose habits have changed since then is forecast as it was, until the next fit. "
         f"{INTERVALS}"
     )

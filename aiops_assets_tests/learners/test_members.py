@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aiops_assets.learners.forecasters.direct import draw_pairs
-from aiops_assets.learners.forecasters.features import AHEAD
+from aiops_assets.learners.forecasters.features import AHEAD, HOUR_MEDIAN
 from aiops_assets.learners.forecasters.learned import LearnedForecaster
 from aiops_assets.learners.forecasters.lines import Lines
 from aiops_assets.learners.forecasters.members import Members, Weights
@@ -17,11 +17,13 @@ RNG = np.random.default_rng(7)
 N = 4000
 AHEADS = np.floor(np.exp(RNG.uniform(0, np.log(DAY + 1), N))).clip(1, DAY)
 METRIC = RNG.integers(0, 2, N)
+WIDTH = HOUR_MEDIAN + 5
 NONE = np.zeros(N, dtype=np.int64)
+SETTLED = np.ones(N, dtype=bool)
 
 
 def features() -> Floats:
-    x = RNG.normal(0, 1, (N, 6))
+    x = RNG.normal(0, 1, (N, WIDTH))
     x[:, AHEAD] = AHEADS
     return x
 
@@ -30,9 +32,9 @@ def test_lines_find_what_each_metric_is_made_of_in_spite_of_spikes_and_gaps() ->
     x = features()
     y = np.where(METRIC == 0, 2 * x[:, 0] + 1, -3 * x[:, 1])
     spiked = np.where(RNG.random(N) < 0.05, 500.0, y)
-    x[RNG.random((N, 6)) < 0.02] = np.nan
+    x[RNG.random((N, WIDTH)) < 0.02] = np.nan
     x[:, AHEAD] = AHEADS
-    lines = Lines.of(x, spiked, METRIC, 3)
+    lines = Lines.of(x, spiked, METRIC, 3, SETTLED)
     whole = ~np.isnan(x).any(axis=1) & (np.abs(x[:, :2]).max(axis=1) < 3)
     assert np.abs(lines.predict(x, METRIC) - y)[whole].max() < 0.1
     assert np.isfinite(lines.predict(x, METRIC)).all()
@@ -42,13 +44,31 @@ def test_lines_find_what_each_metric_is_made_of_in_spite_of_spikes_and_gaps() ->
 def test_lines_change_with_steps_ahead_and_are_not_followed_beyond_what_came() -> None:
     x = features()
     fades = np.exp(-AHEADS / 50)
-    lines = Lines.of(x, fades * x[:, 0], NONE, 1)
-    at = np.zeros((2, 6))
+    lines = Lines.of(x, fades * x[:, 0], NONE, 1, SETTLED)
+    at = np.zeros((2, WIDTH))
     at[:, 0], at[:, AHEAD] = 1.0, (1, DAY)
     near, far = lines.predict(at, NONE[:2])
     assert (near, far) == (pytest.approx(1, abs=0.1), pytest.approx(0, abs=0.1))
     at[:, 0] = 1e9
     assert lines.predict(at, NONE[:2]).max() <= (fades * x[:, 0]).max()
+
+
+def test_lines_know_the_levels_that_they_learnt() -> None:
+    x = features()
+    x[:, HOUR_MEDIAN] = np.linspace(-1, 3, N)
+    lines = Lines.of(x, x[:, 0], NONE, 1, np.arange(N) < N / 2)  # since then it has risen above 1
+    at = np.zeros((3, WIDTH))
+    at[:, HOUR_MEDIAN], at[:, AHEAD] = (-0.99, 0.9, 2.0), 1
+    assert lines.knows(at, NONE[:3]).tolist() == [False, True, False]
+
+
+def test_a_level_that_has_just_shifted_is_not_led_back() -> None:
+    values = 6 + np.random.default_rng(4).normal(0, 0.3, 8 * DAY)
+    values[7 * DAY - 60 :] += 9
+    forecaster = LearnedForecaster()
+    forecaster.fit(history(values[: 7 * DAY]))
+    said = forecaster.forecast(history(values[: 7 * DAY]), DAY).value[:, 0]
+    assert np.abs(said - values[7 * DAY :]).mean() < 2  # back at the level before: 9
 
 
 def test_who_errs_less_counts_more_by_metric_and_steps_ahead() -> None:

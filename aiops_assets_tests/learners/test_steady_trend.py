@@ -74,7 +74,7 @@ def test_a_disk_that_fills_goes_on_filling(kind: Callable[[], PerMetricForecaste
 
 @both
 def test_a_steady_counter_has_an_interval_as_narrow_as_its_errors(kind: Callable[[], PerMetricForecaster]) -> None:
-    counter = np.asarray(20_000 + 10.0 * STEPS, dtype=np.float64)
+    counter: Floats = (20_000 + 10 * STEPS).astype(np.float64)
     said = forecast_of(kind, history(counter[: 3 * DAY]))
     truth = counter[3 * DAY : 4 * DAY]
     assert said.value[:, 0] == pytest.approx(truth, abs=1e-6)

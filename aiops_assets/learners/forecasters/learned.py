@@ -87,7 +87,8 @@ class LearnedForecaster(DirectForecaster):
         remainder = self.trees.for_remainder() if self.memory is None else None
         if remainder is None:
             return Members(trees)
-        lines = Lines.of(x, y, metric, len(self.metrics))
+        settled = pairs.t[learnt] < pairs.rows - pairs.day
+        lines = Lines.of(x, y, metric, len(self.metrics), settled)
         return Members(trees, lines, remainder.fit(x, y - lines.predict(x, metric)))
 
     def _predict(self, x: Floats, metric: Steps) -> Floats:

@@ -12,7 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from aiops_assets.learners.forecasters.features import AHEAD, Steps
+from aiops_assets.learners.contracts import Flags
+from aiops_assets.learners.forecasters.features import AHEAD, HOUR_MEDIAN, Steps
 from aiops_assets.timeseries.series import Floats
 
 KNOTS = 6
@@ -23,6 +24,8 @@ MIN_PAIRS = 100
 """With fewer pairs around a knot, its line learns from all pairs of the metric."""
 FARTHEST = 4.0
 """A feature counts as so many standard deviations from its mean at most: a line through a spike leads anywhere."""
+RARE = 0.02
+"""Share of origins on each side whose last hour counts as unknown."""
 RIDGE, ITERATIONS, NEAR = 3e-4, 5, 0.1
 """Errors below this share of their median count as if they were of it: the weight of a pair is bounded."""
 
@@ -37,6 +40,7 @@ class Lines:
         knots: (n_knots,) logarithms of steps ahead, increasing.
         slopes: (n_metrics, n_knots, 1 + n_features) constants and slopes of features in their unit.
         reach: (n_metrics, 2) the least and the most that came: lines are not followed beyond it.
+        levels: (n_metrics, 2) between which the last hour lay until a day ago, but for rare origins on either side.
     """
 
     usual: Floats
@@ -45,9 +49,10 @@ class Lines:
     knots: Floats
     slopes: Floats
     reach: Floats
+    levels: Floats
 
     @classmethod
-    def of(cls, x: Floats, y: Floats, metric: Steps, metrics: int) -> Self:
+    def of(cls, x: Floats, y: Floats, metric: Steps, metrics: int, settled: Flags) -> Self:
         """Fit.
 
         Args:
@@ -55,6 +60,7 @@ class Lines:
             y: (n,) what came.
             metric: (n,) positions of metrics.
             metrics: how many there are; one without pairs is answered by 0, the median of its last day.
+            settled: (n,) whether an origin is more than a day old: a level that shifted since then is not known yet.
         """
         features = x.shape[1]
         edges = np.geomspace(1, x[:, AHEAD].max() + 1, KNOTS + 1)
@@ -64,6 +70,7 @@ class Lines:
             "unit": np.ones((metrics, features)),
             "slopes": np.zeros((metrics, KNOTS, 1 + features)),
             "reach": np.zeros((metrics, 2)),
+            "levels": np.zeros((metrics, 2)),
         }
         for m in np.unique(metric):
             own, came = x[metric == m], y[metric == m]
@@ -72,6 +79,9 @@ class Lines:
             filled = np.where(np.isnan(own), parts["usual"][m], own)
             parts["center"][m], parts["unit"][m] = filled.mean(axis=0), filled.std(axis=0) + 1e-9
             parts["reach"][m] = came.min(), came.max()
+            usual = settled & (metric == m)
+            usual = usual if usual.any() else metric == m
+            parts["levels"][m] = np.quantile(x[usual, HOUR_MEDIAN], (RARE, 1 - RARE))
             a = _with_constant(filled, parts["center"][m], parts["unit"][m])
             for k, (begin, end) in enumerate(itertools.pairwise(edges)):
                 near = (own[:, AHEAD] >= begin / OVERLAP) & (own[:, AHEAD] < end * OVERLAP)
@@ -88,6 +98,15 @@ class Lines:
         share = np.clip((ahead - self.knots[right - 1]) / (self.knots[right] - self.knots[right - 1]), 0.0, 1.0)
         near, far = (np.einsum("nf,nf->n", a, self.slopes[metric, k]) for k in (right - 1, right))
         return np.clip(near + share * (far - near), *self.reach[metric].T)
+
+    def knows(self, x: Floats, metric: Steps) -> Flags:
+        """(n, n_features), (n,) -> (n,) whether the last hour lies where it did in what was learnt.
+
+        Elsewhere a level has just shifted: lines lead back to one that may be gone.
+        """
+        low, high = self.levels[metric].T
+        inside: Flags = (x[:, HOUR_MEDIAN] >= low) & (x[:, HOUR_MEDIAN] <= high)
+        return inside
 
     def to_dict(self) -> dict[str, Floats]:
         """Plain arrays."""

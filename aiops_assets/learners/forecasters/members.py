@@ -93,11 +93,13 @@ class Members:
 
     def predict(self, x: Floats, metric: Steps) -> Floats:
         """(n, n_features), (n,) positions of metrics -> (n_members, n)."""
-        said = [self.trees.predict(x)]
-        if self.lines and self.remainder:
-            # Everything is relative to the median of the last day.
-            said += [self.lines.predict(x, metric) + self.remainder.predict(x), np.zeros(len(x))]
-        return np.stack(said)
+        trees = self.trees.predict(x)
+        if not (self.lines and self.remainder):
+            return trees[np.newaxis]
+        beside = self.lines.predict(x, metric) + self.remainder.predict(x)
+        # Everything is relative to the median of the last day. Where a level has just shifted, trees alone answer.
+        knows = self.lines.knows(x, metric)
+        return np.stack([trees, np.where(knows, beside, trees), np.where(knows, 0.0, trees)])
 
     def state(self) -> dict[str, Any]:
         """Plain arrays, and scikit-learn's own estimators."""

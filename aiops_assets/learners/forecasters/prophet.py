@@ -43,7 +43,8 @@ class ProphetForecaster(PerMetricForecaster):
     residual of the last day, or none, and by a residual of the last hour that decays, or none. Which of them, and
     whether the metric is compressed before (see :class:`~aiops_assets.learners.forecasters.per_metric.Scale`), is what
     had the smallest errors from the origins of the calibration split, by models of the rows before these. Growth is
-    flat because a trend is no help a day ahead when the level follows from the newest rows.
+    flat: a steady trend has been taken away before, and any other is no help a day ahead when the level follows from
+    the newest rows.
     """
 
     kind = "prophet"
