@@ -119,7 +119,7 @@ def test_a_change_that_no_single_row_shows_is_found_in_the_history(
 ) -> None:
     """The pod's own levels are usual for pods, but not for this one."""
     pod = series.pods[0]
-    changed = generate(2, DAYS, MIDNIGHT, seed=3)
+    changed = generate(2, DAYS, MIDNIGHT, seed=4)
     for name in ("pod_cpu_usage", "pod_memory_usage", "node_cpu_utilization", "node_memory_utilization"):
         values = changed.values[name]
         values[0, :, -6:] = np.clip(values[0, :, -6:] * 1.6, 0, 0.85)

@@ -22,6 +22,8 @@ from aiops_assets.timeseries.series import Floats
 
 ALERT_BUDGET = 0.01
 """Share of the time that may be under alert."""
+KEPT_SCORES = 1000
+"""So many scores of training rows are kept."""
 ALERT_DAYS = 14
 HISTORY_DAYS = 8
 """So much of the past is read before a row is scored: what was usual a week ago at this time, and a day more. Older
@@ -97,6 +99,11 @@ def alerts(
     if now is None:
         return high
     return high & (now > NOT_BACK) & _wrong_now(high, now, grid, rule.least_now)
+
+
+def thinned(ordered: Floats, most: int) -> Floats:
+    """At most that many of the values, evenly over their order."""
+    return ordered[np.linspace(0, len(ordered) - 1, min(most, len(ordered))).round().astype(int)]
 
 
 def _wrong_now(high: Flags, now: Floats, grid: Grid, least: float) -> Flags:

@@ -20,10 +20,9 @@ import pandas as pd
 
 from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Flags, Scored
-from aiops_assets.learners.detectors.alert_rule import ALERT_BUDGET, alerts
+from aiops_assets.learners.detectors.alert_rule import ALERT_BUDGET, KEPT_SCORES, alerts, thinned
 from aiops_assets.learners.detectors.counters import counters_of, increases
 from aiops_assets.learners.detectors.deviation_scores import (
-    KEPT_SCORES,
     MIN_TRAIN_ROWS,
     MOST_TERM,
     RARE_SCALE,
@@ -32,7 +31,6 @@ from aiops_assets.learners.detectors.deviation_scores import (
     learnt_ratios,
     shares,
     smoothing_hours,
-    thinned,
     total,
     training_grids,
 )

@@ -31,7 +31,6 @@ MIN_TRAIN_ROWS = 10
 MAX_SMOOTHING_SHARE = 0.1
 """A term is smoothed over at most this share of the training span: how far a smoothed term wanders, fewer than ten
 independent stretches do not show."""
-KEPT_SCORES = 1000
 NOTHING = 1e-100
 """What stands for zero in a scale, whatever the unit."""
 QUIET_SHARE = 0.3
@@ -65,11 +64,6 @@ def smoothing_hours(hours: Sequence[float], grids: Sequence[Grid]) -> Floats:
     """(n_terms,) how long each term is smoothed, as far as the training span allows."""
     span = max(len(grid.values) for grid in grids) * grids[0].step_seconds / 3600
     return np.minimum(hours, MAX_SMOOTHING_SHARE * span)
-
-
-def thinned(ordered: Floats, most: int) -> Floats:
-    """At most that many of the values, evenly over their order."""
-    return ordered[np.linspace(0, len(ordered) - 1, min(most, len(ordered))).round().astype(int)]
 
 
 def least_scale(values: Floats) -> Floats:

@@ -13,8 +13,7 @@ import pandas as pd
 
 from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Scored
-from aiops_assets.learners.detectors.alert_rule import ALERT_BUDGET, alerts
-from aiops_assets.learners.detectors.deviation_scores import KEPT_SCORES, thinned
+from aiops_assets.learners.detectors.alert_rule import ALERT_BUDGET, KEPT_SCORES, alerts, thinned
 from aiops_assets.timeseries.features import HISTORY, STATISTICS, nine_statistics
 from aiops_assets.timeseries.frames import cadence, on_grid
 from aiops_assets.timeseries.series import Floats
