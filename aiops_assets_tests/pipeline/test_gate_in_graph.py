@@ -57,7 +57,7 @@ def loud(
 ) -> Any:
     """It alerts most of the time, whether or not something is unusual now."""
     model = WINDOWS(family, rows, {**parameters, "alert_budget": 0.5}, seed)
-    model._calibration = replace(model._calibration, now=np.zeros(0))
+    model._calibration = replace(model._require_fitted(), now=np.zeros(0))
     return model
 
 
