@@ -82,17 +82,17 @@ serve: service ## the ML service, http://127.0.0.1:8080 (docs: /docs)
 # A worker takes whole files, in the order that conftest.py gives them.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-test: dev ## the quick tests (9 minutes on 2 cores)
+test: dev ## the quick tests (5 to 9 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(PYTEST) -m "not long" $(TWO)
 
 test-changed: dev ## what your change can break, the nearest tests first (a minute; BASE=commit to compare with)
 	@files=$$($(BIN)/python -m aiops_assets_tests.changed $(BASE)) || exit 1; \
 	[ -z "$$files" ] || OMP_NUM_THREADS=1 AIOPS_TEST_SECONDS=60 $(PYTEST) -m "not long" $(TWO) $$files
 
-test-long: dev ## kills, browser, whole deployments, fresh environments, every documented command (35 minutes)
+test-long: dev ## kills, browser, whole deployments, fresh environments, every documented command (20 to 35 minutes)
 	OMP_NUM_THREADS=1 $(PYTEST) -m long $(TWO)
 
-test-all: dev ## both in one run, as CI does (42 minutes)
+test-all: dev ## both in one run, as CI does (22 to 42 minutes)
 	OMP_NUM_THREADS=1 $(PYTEST) $(TWO)
 
 bench: dev ## time limits, as ratios measured in one run (some minutes); PARTS=fetching measures that alone
