@@ -38,7 +38,7 @@ TERMS: tuple[Term, ...] = (
     Term("extreme", "all", 6.0),
     Term("forecast_error", "all", 0.0),
 )
-"""Chosen by `make tune`."""
+"""Chosen stepwise on labelled series, as `make tune` does anew."""
 KINDS: tuple[str, ...] = tuple(dict.fromkeys((*(term.kind for term in TERMS), *NOW)))
 TERMS_OF_FORMAT_1 = (
     Term("change", "all", 0.0),
