@@ -8,7 +8,8 @@ Three conditions, each against a way in which a threshold alone fails people:
 - A metric is at an unusual value now, or was so within a quarter of an hour and has not come back: a score is smoothed
   over hours and stays high when an incident is over.
 
-`make tune` chooses the constants of :class:`Rule` anew, and judges each choice on a set of series that it was not made on.
+`make tune` chooses the constants of :class:`Rule` anew, and judges each choice on a set of series that it was not made
+on.
 """
 
 from dataclasses import dataclass
