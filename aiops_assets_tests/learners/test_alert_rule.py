@@ -81,6 +81,17 @@ def test_the_unit_changes_no_alert(unit: float) -> None:
     np.testing.assert_allclose(other["score"], first["score"], atol=1e-6)
 
 
+def test_the_recipe_of_anomaly_detector_knows_counters_and_no_unit() -> None:
+    rng = np.random.default_rng(5)
+    counter = frame_of(rng.poisson(3, 3000).cumsum())
+    alert, other = (
+        backtest("anomaly-detector", counter.assign(value=counter["value"] * by))["alert"].to_numpy()
+        for by in (1, 1e-12)
+    )
+    assert alert[1000:].mean() < 0.02
+    assert (alert == other).all()
+
+
 @pytest.mark.parametrize(("step", "rows", "quarter"), [("5min", 3, 3), ("1min", 10, 15)])
 def test_an_alert_ends_with_its_incident_and_a_second_one_is_a_second_one(step: str, rows: int, quarter: int) -> None:
     hour = 4 * quarter

@@ -1,8 +1,9 @@
 """The anomaly-detector's recipe as a window detector: the nine statistics of whatever columns there are.
 
-Six samples, a row of nine statistics a column, robust scaling, Isolation Forest with a contamination of 3 %: what the
-documents train. Their threshold, frozen by the fit, is of no use where levels drift: alerts are those of
-:mod:`alert_rule`, without its condition on what is unusual now, which six samples are anyway.
+Six samples, a row of nine statistics a column, robust scaling, Isolation Forest: what the documents train, here of
+counters' increases, and in units of each column's spread, so that its unit does not matter. Their threshold, frozen by
+the fit, is of no use where levels drift: alerts are those of :mod:`alert_rule`, without its condition on what is unusual
+now, which six samples are anyway.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.errors import ModelError
-from aiops_assets.learners.contracts import Scored
+from aiops_assets.learners.contracts import Flags, Scored
 from aiops_assets.learners.detectors.alert_rule import ALERT_BUDGET, KEPT_SCORES, alerts, thinned
+from aiops_assets.learners.detectors.counters import counters_of, increases
 from aiops_assets.timeseries.features import HISTORY, STATISTICS, nine_statistics
 from aiops_assets.timeseries.frames import cadence, on_grid
 from aiops_assets.timeseries.series import Floats
@@ -41,6 +43,8 @@ class ForestWindows:
         self.seed = seed
         self._pipeline: Any = None
         self._step_seconds = 0
+        self._counters: Flags = np.zeros(len(columns), dtype=bool)
+        self._unit: Floats = np.ones(len(columns))
         self._trained: Floats = np.zeros(0)
         self._trained_rows = 0
 
@@ -63,6 +67,9 @@ class ForestWindows:
                 least=MIN_TRAIN_ROWS,
             )
         self._step_seconds = step_seconds or cadence(max(frames, key=len)["timestamp"])
+        trained = [on_grid(frame, self.columns, self._step_seconds).values for frame in frames if len(frame)]
+        self._counters = counters_of(trained)
+        self._unit = _spread(np.concatenate([increases(values, self._counters) for values in trained]))
         every = max(1, -(-n_rows // MAX_FIT_ROWS))
         rows = np.concatenate([features for frame in frames for features in self._features(frame, every)])
         known = np.isfinite(rows).any(axis=1)
@@ -98,7 +105,8 @@ class ForestWindows:
     def _features(self, frame: pd.DataFrame, every: int = 1) -> Iterator[Floats]:
         """Blocks of (n_rows, 9 * n_columns), of each ``every``-th row; all NaN where the windows are empty."""
         grid = on_grid(frame, self.columns, self._step_seconds)
-        padded = np.concatenate([np.repeat(grid.values[:1], HISTORY - 1, axis=0), grid.values])
+        values = increases(grid.values, self._counters) / self._unit
+        padded = np.concatenate([np.repeat(values[:1], HISTORY - 1, axis=0), values])
         windows = np.lib.stride_tricks.sliding_window_view(padded, HISTORY, axis=0)
         taken = grid.position[::every]
         width = len(self.columns) * len(STATISTICS)
@@ -108,3 +116,14 @@ class ForestWindows:
             features: Floats = nine_statistics(block[:, :, np.newaxis]).reshape(-1, width)
             features[~np.isfinite(block).any(axis=(1, 2))] = np.nan
             yield features
+
+
+def _spread(values: Floats) -> Floats:
+    """(n_columns,) standard deviation of what is known; of a constant its size, and 1 where all is 0."""
+    known = np.isfinite(values)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, values, 0.0).sum(axis=0) / count
+    spread = np.sqrt(np.where(known, (values - mean) ** 2, 0.0).sum(axis=0) / count)
+    size = np.abs(mean)
+    spread = np.where(spread > 1e-9 * size, spread, size)
+    return np.where(spread > 0, spread, 1.0)
