@@ -2,8 +2,8 @@
 
 Six samples, a row of nine statistics a column, robust scaling, Isolation Forest: what the documents train, here of
 counters' increases, and in units of each column's spread, so that its unit does not matter. Their threshold, frozen by
-the fit, is of no use where levels drift: alerts are those of :mod:`alert_rule`, without its condition on what is unusual
-now, which six samples are anyway.
+the fit, is of no use where levels drift: alerts are those of :mod:`alert_rule`, without its condition on what is
+unusual now, which six samples are anyway.
 """
 
 from collections.abc import Iterator, Sequence
