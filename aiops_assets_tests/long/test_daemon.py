@@ -320,6 +320,8 @@ def test_the_run_of_a_machine_that_died_gives_the_lake_back(
     if status == dg.DagsterRunStatus.STARTING:
         assert settled.status(dead) == status, "a run may need minutes to start"
         monkeypatch.setattr(run_history, "START", timedelta(0))
-        assert run_history.close_dead_runs(settled.instance) == [dead]
+        closed = run_history.close_dead_runs(settled.instance)  # a run of the schedule may be starting, too
+        assert dead in closed
+        assert waiting not in closed
     assert settled.status(dead) == dg.DagsterRunStatus.FAILURE
     assert settled.wait_done(waiting) == dg.DagsterRunStatus.SUCCESS, settled.tail()
