@@ -117,7 +117,8 @@ class ScoresRun:
     Attributes:
         record: what the run was made of.
         scores: :data:`SCORE_COLUMNS`, a row per model, pod and instant; ``namespace`` is empty where it is not known;
-            ``contributing_features`` is a JSON object metric -> share, the largest first. ``is_anomaly`` is the model's own alert, the notice; ``is_page``: a person should look now.
+            ``contributing_features`` is a JSON object metric -> share, the largest first. ``is_anomaly`` is the model's
+            own alert, the notice; ``is_page``: a person should look now.
         forecasts: :data:`FORECAST_COLUMNS`, a row per model, metric and instant; ``value`` is the median, ``lower`` and
             ``upper`` the 80 % interval, all in the metric's unit of the catalogue.
     """

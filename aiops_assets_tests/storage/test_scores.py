@@ -103,7 +103,7 @@ def test_a_run_comes_back_as_it_was_with_what_it_is_of(storage: Storage) -> None
 
 
 @pytest.mark.parametrize("lacking", [{"is_page": False}, {"namespace": "", "workload": "", "is_page": False}])
-def test_a_run_of_a_release_that_had_fewer_columns_is_read(tmp_path: Path, lacking: dict[str, object]) -> None:
+def test_a_run_of_a_release_that_had_fewer_columns_is_read(tmp_path: Path, lacking: dict[str, str | bool]) -> None:
     kept, stored = Scores(LocalStorage(tmp_path), "prod"), run()
     kept.put(ScoresRun(stored.record, stored.scores.drop(columns=list(lacking)), stored.forecasts))
     found = kept.newest()

@@ -96,7 +96,7 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
         cron_schedule=every(settings.score_minutes),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
-        description="Every SCORE_MINUTES (5): scores of the newest hour and forecasts of the next day by the served models.",
+        description="Every SCORE_MINUTES (5): scores of the newest hour and forecasts of the next day.",
     )
     def regular_scores(context: dg.ScheduleEvaluationContext) -> Tick:
         return score_request(current(), context.instance, context.scheduled_execution_time)
