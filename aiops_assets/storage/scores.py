@@ -31,7 +31,7 @@ SCORE_COLUMNS = (
     "is_page",
     "contributing_features",
 )
-ADDED = {"is_page": False, "namespace": "", "workload": ""}
+ADDED: Mapping[str, str | bool] = {"is_page": False, "namespace": "", "workload": ""}
 """Columns that runs of earlier releases may lack -> what stands for them."""
 FORECAST_COLUMNS = (
     "made_at",
@@ -202,7 +202,7 @@ class Scores:
         return self.storage.locate(f"{self.folder}/{name}")
 
     def _frame(
-        self, record: ScoresRecord, file: str, columns: tuple[str, ...], added: Mapping[str, object]
+        self, record: ScoresRecord, file: str, columns: tuple[str, ...], added: Mapping[str, str | bool]
     ) -> pd.DataFrame:
         try:
             data = self.storage.read(f"{self.folder}/{record.run_name}/{file}")
