@@ -208,6 +208,7 @@ def fetch_all(
             fetches.append(fetch)
         if why := fetch_workloads(client, lake, days, now):
             say(f"workloads are known by names of pods: {why}")
+    lake.intact.save()
     for note in query_notes(fetches):
         say(f"{note}; the samples are whole")
     written = sum(len(fetch.fetched) for fetch in fetches)
