@@ -109,10 +109,10 @@ def stored_training_set(request: Request, name: str, lake: Lake, sets: TrainingS
         request.view, request.settings, request.recipe, request.announced, lake, request.days, now
     )
     request.view.validate(rows)
-    sets.put(rows, record)
+    signature = sets.put(rows, record)
     # Days that another process wrote meanwhile may be part of the rows, or not.
     if inputs and inputs == inputs_of(request, lake, now):
-        sets.note_build(name, inputs, record)
+        sets.note_build(name, inputs, record, signature)
     return TrainingSet(record, is_reused=False, _sets=sets, _built=rows)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, cast
 from typing_extensions import override
 
 from aiops_assets.errors import ConflictError, NotFoundError, StoreError
-from aiops_assets.storage.local_files import replace_file, signature_of, sync_folder, write_synced
+from aiops_assets.storage.local_files import DATED_BACK_SECONDS, replace_file, signature_of, sync_folder, write_synced
 
 if TYPE_CHECKING:
     from obstore import UpdateVersion
@@ -61,8 +61,12 @@ class Storage(ABC):
         """Sorted names of the files and folders right below ``path``; empty when there is no such folder."""
 
     @abstractmethod
-    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
-        """Create a directory that never changes again, ``last`` written last. Raises ConflictError if it exists."""
+    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> dict[str, str]:
+        """Create a directory that never changes again, ``last`` written last. Raises ConflictError if it exists.
+
+        Returns:
+            name -> signature of the file as it was written; unknown ones are left out.
+        """
 
     @abstractmethod
     def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> str:
@@ -169,7 +173,7 @@ class LocalStorage(Storage):
             return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(STAGING))
 
     @override
-    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
+    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> dict[str, str]:
         """A rename makes the directory appear as a whole: no reader ever sees a part of it."""
         target = self.root / path
         with _os_errors(target):
@@ -178,8 +182,10 @@ class LocalStorage(Storage):
             with _locked_staging(target.parent) as staging:
                 content = staging / "content"
                 content.mkdir()
-                for name in sorted(files, key=lambda name: name == last):
-                    write_synced(content / name, files[name])
+                written = {
+                    name: write_synced(content / name, files[name], dated_back=DATED_BACK_SECONDS)
+                    for name in sorted(files, key=lambda name: name == last)
+                }
                 sync_folder(content)
                 try:
                     content.rename(target)
@@ -188,6 +194,8 @@ class LocalStorage(Storage):
                         raise ConflictError(f"{target} exists already and never changes") from None
                     raise
                 sync_folder(target.parent)
+            # The rename of a folder changes no date of the files in it, which had a folder of their own until then.
+            return {name: signature_of(found) for name, found in written.items()}
 
     @override
     def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> str:
@@ -280,11 +288,12 @@ class ObjectStorage(Storage):
         return sorted(entry.rstrip("/").rpartition("/")[2] for entry in found)
 
     @override
-    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
+    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> dict[str, str]:
         """Each file is written only where there is none, so the first writer gets the directory."""
         with self._errors(path):
             for name in sorted(files, key=lambda name: name == last):
                 self.store.put(f"{path}/{name}", files[name], mode="create")
+        return {}
 
     @override
     def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> str:

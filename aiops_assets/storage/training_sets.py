@@ -56,20 +56,26 @@ class TrainingSets:
         """Path or URL of a training set's directory, for people."""
         return self.storage.locate(self.path(view, data_version))
 
-    def put(self, rows: pd.DataFrame, record: TrainingSetRecord) -> None:
+    def put(self, rows: pd.DataFrame, record: TrainingSetRecord) -> str:
         """Store rows under their digest; where equal rows are stored already, their record stays.
 
         Args:
             rows: the training set.
             record: where the rows come from; its ``rows_sha256`` is set here.
+
+        Returns:
+            signature of the file of rows as it was written, for :meth:`note_build`; empty: unknown.
         """
         data = to_parquet(rows)
         record = record.model_copy(update={"rows_sha256": sha256(data)})
         try:
             files = {ROWS: data, RECORD: record.to_bytes()}
-            self.storage.commit_directory(self.path(record.view, record.data_version), files, last=RECORD)
+            return self.storage.commit_directory(self.path(record.view, record.data_version), files, last=RECORD).get(
+                ROWS, ""
+            )
         except ConflictError:
             self._restore(data, record)
+            return ""
 
     def _restore(self, data: bytes, record: TrainingSetRecord) -> None:
         """Write again what is missing or damaged of a stored set; its rows are at hand."""
@@ -84,13 +90,9 @@ class TrainingSets:
             self.storage.write(f"{self.path(view, data_version)}/{ROWS}", data)
         self.rows(view, data_version)
 
-    def note_build(self, name: str, inputs: str, record: TrainingSetRecord) -> None:
+    def note_build(self, name: str, inputs: str, record: TrainingSetRecord, rows_signature: str = "") -> None:
         """Remember what a stored training set was built of; it replaces the build before of the same name."""
-        path = f"{self.path(record.view, record.data_version)}/{ROWS}"
-        signature = self.storage.signature(path)  # before the content is read: an older one is of no harm
-        if digest_of(self.storage, path) != self.record(record.view, record.data_version).rows_sha256:
-            signature = ""
-        self._note(name, Build(inputs=inputs, record_sha256=sha256(record.to_bytes()), record=record), signature)
+        self._note(name, Build(inputs=inputs, record_sha256=sha256(record.to_bytes()), record=record), rows_signature)
 
     def _note(self, name: str, build: Build, signature: str) -> None:
         build = build.model_copy(update={"rows_signature": signature})
