@@ -99,7 +99,7 @@ bench: dev ## time limits, as ratios measured in one run (some minutes); PARTS=f
 	$(BIN)/python -m aiops_assets_tests.benchmarks $(PARTS)
 
 bench-scale: dev ## what 100 to 10,000 pods cost: CPU, memory, a second run (some minutes)
-	$(BIN)/python -m aiops_assets_tests.benchmarks.scale --pods 100 --pods 1000 --pods 10000 --days 2
+	$(BIN)/python -m aiops_assets_tests.benchmarks.scale --pods 100 --pods 1000 --pods 10000
 
 evaluate: setup ## how good the detector is: on 30 generated days, or on labelled series (DATA=folder)
 	@$(BIN)/aiops evaluate $(DATA)
