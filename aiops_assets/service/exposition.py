@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -98,7 +99,7 @@ PAGE = Described(
     GaugeMetricFamily,
     "aiops_anomaly_page",
     "1: a person should look now; at most ALERTS_PER_DAY of the whole cluster are expected while nothing is wrong.",
-    ("cluster", *PAGE_COLUMNS[1:]),
+    ("cluster", "kind", *PAGE_COLUMNS[1:]),
 )
 OF_PODS = {"anomaly_score": SCORE, "is_anomaly": ALERT}
 """Column of scores -> the gauge of its largest value within the newest minutes."""
@@ -220,7 +221,10 @@ def _of_pods(run: ScoresRun) -> dict[str, Sequence[Labelled]]:
 def _pages(run: ScoresRun) -> Sequence[Labelled]:
     """Each pod, or node, and metric with a page within the minutes that the run shows."""
     found = _shown(run.pages, run.record.paged_until, run.record)[list(PAGE_COLUMNS[1:])].drop_duplicates()
-    return [([run.record.cluster, *map(str, one)], 1.0) for one in found.itertuples(index=False)]
+    # By an empty label nobody can tell them apart: a scrape that overrides labels fills it with the service's own pod.
+    kinds = np.where(found["node"] == "", "pod", "node")
+    rows = zip(kinds, found.itertuples(index=False), strict=True)
+    return [([run.record.cluster, str(kind), *map(str, one)], 1.0) for kind, one in rows]
 
 
 def _shown(rows: pd.DataFrame, until: datetime | None, record: ScoresRecord) -> pd.DataFrame:

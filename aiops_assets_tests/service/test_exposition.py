@@ -37,7 +37,7 @@ VALUES = {
     "aiops_forecast_proven",
 }
 SCORE = "aiops_anomaly_score"
-PAGE = {"cluster": "prod", "namespace": "shop", "pod": "a", "workload": "a", "node": "", "metric": "m"}
+PAGE = {"cluster": "prod", "kind": "pod", "namespace": "shop", "pod": "a", "workload": "a", "node": "", "metric": "m"}
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
