@@ -41,6 +41,10 @@ FORECAST_COLUMNS = (
     "lower",
     "upper",
 )
+ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR = "above_cap", "no_cpu", "too_few_samples", "no_detector"
+UNWATCHED = (ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR)
+"""Why a pod that lives is not scored: there are more than ``SCORED_PODS_MAX``; it has memory but no CPU time; it has
+lived for a quarter of an hour and has no row; no detector gave scores."""
 METADATA_KEY = b"aiops"
 KEPT = timedelta(days=7)
 """How long runs are kept; with one every fifteen minutes that are 700 runs."""
@@ -80,6 +84,7 @@ class ScoresRecord(Record):
         scored_until: newest instant with a score; ``None`` when no detector took part.
         forecast_from: origin of the forecasts; ``None`` when no forecaster took part.
         pods: number of pods with scores.
+        unwatched: one of :data:`UNWATCHED` -> how many pods live without scores; ``None`` in runs of earlier releases.
         pods_version, cluster_version: digests of the rows of pods and of the cluster; empty where there are none.
         models: the champions that took part.
         left_out: model -> why it did not take part.
@@ -94,6 +99,7 @@ class ScoresRecord(Record):
     scored_until: datetime | None = None
     forecast_from: datetime | None = None
     pods: int = 0
+    unwatched: dict[str, int] | None = None
     pods_version: str = ""
     cluster_version: str = ""
     models: tuple[PredictingModel, ...] = ()

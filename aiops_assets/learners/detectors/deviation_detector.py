@@ -140,7 +140,7 @@ class DeviationDetector(ABC):
         alert = alerts(score, now, calibration.scores, calibration.rows, grid, self.alert_budget) & known
         at = grid.position
         parts = contributions((ratios[kind] for kind in self.kinds_of_contributions), grid)
-        return Scored(score[at], alert[at], parts[at])
+        return Scored(score[at], alert[at], parts[at], None if now is None else now[at])
 
     def _terms(self, frame: pd.DataFrame, calibration: Calibration) -> tuple[Grid, Kinds, Floats]:
         """The rows' grid, their deviations in units of scales, and (n_rows, n_terms) terms, not yet normalised."""

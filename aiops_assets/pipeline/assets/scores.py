@@ -108,6 +108,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
                 **{f"newest_{name}": end.isoformat() for name, end in window.ends.items()},
                 **{f"age_minutes_{name}": (now - end).total_seconds() / 60 for name, end in window.ends.items()},
                 "pods": record.pods,
+                **{f"unwatched_{why}": n for why, n in (record.unwatched or {}).items() if n},
                 "pods_with_known_workload": len(window.workloads),
                 "pods_under_alert": len(predictions.run.scores.loc[alerts, ["namespace", "pod"]].drop_duplicates()),
                 "forecasts": len(predictions.run.forecasts),
