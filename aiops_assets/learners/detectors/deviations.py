@@ -4,7 +4,7 @@ Each kind is (n_rows, n_metrics) float64, not negative, in the unit of its metri
 deviations), NaN where the sample or its past is missing. All are causal: row t reads rows up to t.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,12 +51,24 @@ class Forecast:
     components: Floats
     coefficients: Floats
 
+    reach = FORECAST_LAGS
+    """So many rows before a row are read."""
+
     def errors(self, values: Floats) -> Floats:
         """(n_rows, n_metrics) absolute errors in standard deviations."""
         standard = _standardised(values, self.mean, self.scale)
         change, past = _change_and_past(standard, self.components)
         errors: Floats = np.abs(change - past @ self.coefficients)
         return np.where(np.isfinite(values), errors, np.nan)
+
+    def errors_of(self, lagged: Sequence[Floats]) -> Floats:
+        """(..., n_metrics) the same of single rows: each row, the one before it, and so on to ``reach`` before."""
+        standard = [_standardised(values, self.mean, self.scale) for values in lagged]
+        past = np.concatenate(
+            [*(one @ self.components for one in standard[1:]), np.ones((*standard[0].shape[:-1], 1))], axis=-1
+        )
+        errors: Floats = np.abs(standard[0] - standard[1] - past @ self.coefficients)
+        return np.where(np.isfinite(lagged[0]), errors, np.nan)
 
 
 def fit_forecast(stretches: list[Floats]) -> Forecast:
@@ -222,11 +234,18 @@ def _same_time_medians(values: Floats, day: int) -> tuple[Floats, Floats]:
         earlier = np.full((SEASONAL_DAYS, *block.shape), np.nan)
         for days in range(1, SEASONAL_DAYS + 1):
             earlier[days - 1, days * day :] = block[: -days * day]
-        earlier.sort(axis=0)  # NaN last
-        last = np.isfinite(earlier).sum(axis=0)[np.newaxis] - 1  # -1: nothing is known, and NaN is taken
-        for median, at in ((lower, last // 2), (upper, (last + 1) // 2)):
-            median[:, first : first + BLOCK] = np.take_along_axis(earlier, at, axis=0)[0]
+        lower[:, first : first + BLOCK], upper[:, first : first + BLOCK] = same_time_medians_of(earlier)
     return lower, upper
+
+
+def same_time_medians_of(earlier: Floats) -> tuple[Floats, Floats]:
+    """Lower and upper median over the first axis, the days; NaN where nothing is known. The argument is sorted."""
+    earlier.sort(axis=0)  # NaN last
+    last = np.isfinite(earlier).sum(axis=0)[np.newaxis] - 1  # -1: nothing is known, and NaN is taken
+    return (
+        np.take_along_axis(earlier, last // 2, axis=0)[0],
+        np.take_along_axis(earlier, (last + 1) // 2, axis=0)[0],
+    )
 
 
 def _earlier(values: Floats, rows: int) -> Floats:
