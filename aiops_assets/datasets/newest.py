@@ -35,8 +35,8 @@ from aiops_assets.views.pod_series import VALUES
 
 SCORED = (*ENGINE_METRICS, *FORECAST_METRICS)
 """The metrics that models score and forecast."""
-POD_DAYS = HISTORY_DAYS
-"""Days of pods: scores compare with the same time a week ago."""
+POD_DAYS = HISTORY_DAYS + 1
+"""Days of pods: scores compare with the same time a week ago, and where a pod begins moves on once a day."""
 CLUSTER_DAYS = 14
 """Days of the cluster, as many as forecasters are trained on."""
 STALE = timedelta(hours=1)

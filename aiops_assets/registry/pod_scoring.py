@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.datasets.newest import FETCHED, SYNTHETIC, NewestWindow
@@ -13,17 +14,23 @@ from aiops_assets.datasets.workloads import name_of_workload
 from aiops_assets.errors import DataError, ModelError
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.learners.contracts import Flags, Scored
-from aiops_assets.registry.version import version_of
+from aiops_assets.learners.detectors.alert_rule import HISTORY_DAYS
+from aiops_assets.learners.detectors.deviation_detector import DeviationDetector
+from aiops_assets.registry.code_digest import code_digest
+from aiops_assets.registry.running_pods import RunningPods, part_of
+from aiops_assets.registry.version import Version, version_of
+from aiops_assets.storage.pod_memory import PodMemories
 from aiops_assets.storage.records import ChampionMove
 from aiops_assets.storage.scores import NO_DETECTOR, SCORE_COLUMNS, TOO_FEW_SAMPLES, UNWATCHED
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.timeseries.pod_identity import split_pod
 from aiops_assets.timeseries.series import Floats
-from aiops_assets.views.catalog import POD_FEATURES
+from aiops_assets.views.catalog import POD_FEATURES, POD_SERIES
 from aiops_assets.views.pod_history import NEWEST, PodHistory
+from aiops_assets.views.pod_series import VALUES
 
-PODS_AT_ONCE = 100
-"""Of so many pods all rows are frames at a time: some 300 MB."""
+PODS_AT_ONCE = 200
+"""Of so many pods, more or less, all rows are copied at a time: some 100 MB."""
 GRACE = pd.Timedelta(minutes=15)
 """A pod that is younger may have no row yet, and one that has been silent for so long may be over."""
 
@@ -37,7 +44,7 @@ class PodScores:
         stored: a row a pod and instant, with the columns SCORE_COLUMNS.
         rows: the same rows, as rules over all pods read them: ``timestamp``, ``entity`` (text of the pod), ``workload``
             (namespace and name; of the pod alone where no namespace is known), ``age_hours`` (since the pod's first row
-            of the eight days that are read), ``score``, ``now`` (see :class:`~aiops_assets.learners.contracts.Scored`;
+            of the nine days that are read), ``score``, ``now`` (see :class:`~aiops_assets.learners.contracts.Scored`;
             NaN where a detector does not say), ``alert``.
     """
 
@@ -49,18 +56,33 @@ class PodScores:
 class PodScoring:
     """Scores of the pods of a window, one detector after the other.
 
+    Args:
+        served: version directories.
+        window: the newest window.
+        memories: what the runs before have kept; ``None``: each pod is scored from its begin on, and nothing is kept.
+        pods_at_once: of so many pods, more or less, all rows are in memory at a time.
+
     Attributes:
         watched: pods that have got scores so far.
+        resumed: model -> number of pods that went on from a memory.
     """
 
-    def __init__(self, served: ServedModels, window: NewestWindow, pods_at_once: int = PODS_AT_ONCE) -> None:
+    def __init__(
+        self,
+        served: ServedModels,
+        window: NewestWindow,
+        memories: PodMemories | None = None,
+        pods_at_once: int = PODS_AT_ONCE,
+    ) -> None:
         self._served = served
         self._window = window
-        self._pods_at_once = pods_at_once
+        self._memories = memories
         # Cached days were fetched earlier: equal rows must have the same digest.
         self._source = SYNTHETIC if window.source == SYNTHETIC else FETCHED
         self._tried = False
+        self._groups = _groups(window.pods, pods_at_once) if window.pods else []
         self.watched: set[str] = set()
+        self.resumed: dict[str, int] = {}
 
     def scores(self, spec: ModelSpec, champion: ChampionMove) -> PodScores:
         """Scores of the newest hour of each pod by a champion.
@@ -69,10 +91,20 @@ class PodScoring:
             NotFoundError, IntegrityError, ModelError: the version cannot be loaded, or gives no usable scores.
             DataError: no pod has a row.
         """
-        history = self._window.pods
-        if history is None:
+        if self._window.pods is None:
             raise DataError(str(self._window.lacking.get("pods", "no pod has six minutes of samples")))
-        parts = [found for part in history.batches(self._pods_at_once) if (found := self._part(spec, champion, part))]
+        version = version_of(self._served, spec, champion)
+        model = version.model()
+        running = None
+        if spec.view == POD_SERIES and isinstance(model, DeviationDetector) and model.runs and model.columns == VALUES:
+            of = {"version": str(champion.version), "manifest": champion.manifest_sha256, "code": code_digest(__name__)}
+            running = RunningPods(model, spec.name, of, self._memories, HISTORY_DAYS)
+        parts = []
+        for those in self._groups:
+            part = self._window.pods.of_pods(those)
+            found = self._resumed(spec.name, running, part) if running else self._of_rows(spec, version, part)
+            if len(found.rows):
+                parts.append(self._frames(spec, champion, part, found))
         if not parts:
             raise DataError("no row of the newest hour has its six minutes of samples")
         stored, rows = (pd.concat(frames, ignore_index=True) for frames in zip(*parts, strict=True))
@@ -89,53 +121,86 @@ class PodScoring:
             found[TOO_FEW_SAMPLES if self._tried else NO_DETECTOR] += len(lasting - self.watched)
         return dict(found)
 
-    def _part(
-        self, spec: ModelSpec, champion: ChampionMove, part: PodHistory
-    ) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-        """Stored rows and rows for rules of some pods; ``None``: they have none."""
+    @property
+    def _begin(self) -> pd.Timestamp:
+        """Rows after it are reported."""
         assert self._window.pods
-        begins = self._window.pods.rows_until - NEWEST
-        rows = part.feature_rows(begins, self._source) if spec.view == POD_FEATURES else part.series_rows(self._source)
-        newest = (rows["timestamp"] > begins).to_numpy()
-        if not newest.any():
-            return None
-        scored: Scored = version_of(self._served, spec, champion).explain(rows)
-        if not np.isfinite(scored.score[newest]).all():
-            raise ModelError(f"version {champion.version} gives scores that are not finite")
-        stored = self._stored(spec, champion, rows.loc[newest, ["timestamp", "pod"]], scored, newest)
-        return stored, self._rows(stored, part, scored, newest)
+        return self._window.pods.rows_until - NEWEST
 
-    def _stored(
-        self, spec: ModelSpec, champion: ChampionMove, rows: pd.DataFrame, scored: Scored, newest: Flags
-    ) -> pd.DataFrame:
-        frame = rows.reset_index(drop=True)
-        frame = frame.assign(
-            **_identity(frame["pod"], self._window.workloads),
+    def _of_rows(self, spec: ModelSpec, version: Version, part: PodHistory) -> "_Found":
+        """Scores by a model that reads all rows of some pods anew."""
+        by_features = spec.view == POD_FEATURES
+        rows = part.feature_rows(self._begin, self._source) if by_features else part.series_rows(self._source)
+        newest = (rows["timestamp"] > self._begin).to_numpy()
+        reported = rows.loc[newest, ["timestamp", "pod"]].reset_index(drop=True)
+        if reported.empty:
+            return _Found(reported, np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool), np.zeros((0, 0)))
+        scored: Scored = version.explain(rows)
+        now = np.full(len(reported), np.nan) if scored.now is None else scored.now[newest]
+        return _Found(reported, scored.score[newest], now, scored.alert[newest], scored.contributions[newest])
+
+    def _resumed(self, model: str, running: RunningPods, part: PodHistory) -> "_Found":
+        """Scores that go on from a memory, of rows up to a pod's last one with a sample."""
+        found = running.scores(part)
+        self.resumed[model] = self.resumed.get(model, 0) + int(found.resumed.sum())
+        times = part.rows.times[-found.score.shape[1] :]
+        lives = part.goes_on[:, -len(times) :] & ~np.isnan(found.score) & np.asarray(times > self._begin)
+        pods, at = np.nonzero(lives)
+        rows = pd.DataFrame({"timestamp": times[at], "pod": np.array(part.pods, dtype=object)[pods]})
+        return _Found(rows, found.score[lives], found.now[lives], found.alert[lives], found.contributions[lives])
+
+    def _frames(
+        self, spec: ModelSpec, champion: ChampionMove, part: PodHistory, found: "_Found"
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Stored rows, and rows for rules."""
+        if not np.isfinite(found.score).all():
+            raise ModelError(f"version {champion.version} gives scores that are not finite")
+        stored = found.rows.assign(
+            **_identity(found.rows["pod"], self._window.workloads),
             model_name=spec.name,
             model_version=champion.version,
-            anomaly_score=scored.score[newest],
-            is_anomaly=scored.alert[newest],
-            contributing_features=[
-                _largest_first(spec.family.contributors, one) for one in scored.contributions[newest]
-            ],
-        )
-        return frame[list(SCORE_COLUMNS)]
-
-    def _rows(self, stored: pd.DataFrame, part: PodHistory, scored: Scored, newest: Flags) -> pd.DataFrame:
+            anomaly_score=found.score,
+            is_anomaly=found.alert,
+            contributing_features=_largest_first(spec.family.contributors, found.contributions),
+        )[list(SCORE_COLUMNS)]
         prefix = stored["namespace"].where(stored["namespace"] == "", stored["namespace"] + "/")
-        entity = prefix + stored["pod"]
-        begun = entity.map(part.begins)
-        return pd.DataFrame(
+        begun = found.rows["pod"].map(part.begins)
+        rows = pd.DataFrame(
             {
                 "timestamp": stored["timestamp"],
-                "entity": entity,
+                "entity": found.rows["pod"],
                 "workload": prefix + stored["workload"],
                 "age_hours": (stored["timestamp"] - begun).dt.total_seconds() / 3600,
-                "score": stored["anomaly_score"],
-                "now": np.nan if scored.now is None else scored.now[newest],
-                "alert": stored["is_anomaly"],
+                "score": found.score,
+                "now": found.now,
+                "alert": found.alert,
             }
         )
+        return stored, rows
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Scores of rows: a frame of ``timestamp`` and ``pod``, and arrays with a place a row."""
+
+    rows: pd.DataFrame
+    score: Floats
+    now: Floats
+    alert: Flags
+    contributions: Floats
+
+
+def _groups(history: PodHistory, pods_at_once: int) -> list[npt.NDArray[np.intp]]:
+    """Positions of pods, those of one file of memories together, as long as they are so many at most."""
+    parts = np.array([part_of(pod) for pod in history.pods])
+    groups: list[npt.NDArray[np.intp]] = []
+    for part in np.unique(parts):
+        those = np.flatnonzero(parts == part)
+        if groups and len(groups[-1]) + len(those) <= pods_at_once:
+            groups[-1] = np.concatenate([groups[-1], those])
+        else:
+            groups.append(those)
+    return groups
 
 
 def _identity(pods: pd.Series, workloads: Mapping[str, str]) -> dict[str, pd.Series]:
@@ -150,7 +215,11 @@ def _identity(pods: pd.Series, workloads: Mapping[str, str]) -> dict[str, pd.Ser
     return {column: pods.map(dict(zip(names, values, strict=True))).astype(str) for column, values in columns.items()}
 
 
-def _largest_first(metrics: Sequence[str], shares: Floats) -> str:
-    """JSON object: metric -> share of those above 0, the largest first."""
-    order = np.argsort(-shares, kind="stable")
-    return json.dumps({metrics[i]: round(float(shares[i]), 2) for i in order if shares[i] > 0})
+def _largest_first(metrics: Sequence[str], shares: Floats) -> list[str]:
+    """For each row a JSON object: metric -> share of those above 0, the largest first."""
+    names = [json.dumps(name) for name in metrics]
+    order = np.argsort(-shares, axis=1, kind="stable").tolist()
+    return [
+        "{" + ", ".join(f"{names[i]}: {round(row[i], 2)!r}" for i in places if row[i] > 0) + "}"
+        for row, places in zip(shares.tolist(), order, strict=True)
+    ]

@@ -16,6 +16,7 @@ from aiops_assets.learners.contracts import Forecast
 from aiops_assets.registry.code_digest import code_digest
 from aiops_assets.registry.pod_scoring import PodScores, PodScoring
 from aiops_assets.registry.version import version_of
+from aiops_assets.storage.pod_memory import PodMemories
 from aiops_assets.storage.records import ChampionMove
 from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS, PredictingModel, ScoresRecord, ScoresRun
 from aiops_assets.storage.served import ServedModels
@@ -38,16 +39,23 @@ class ChampionPredictions:
     Attributes:
         run: the run to store.
         forecasts: model -> its whole forecast, for pictures.
+        resumed: detector that goes on from a memory -> number of pods that did.
         rows: detector -> its rows, see :class:`~aiops_assets.registry.pod_scoring.PodScores`.
     """
 
     run: ScoresRun
     forecasts: dict[str, Forecast]
     rows: dict[str, pd.DataFrame]
+    resumed: dict[str, int]
 
 
 def predict_newest(
-    served: ServedModels, specs: Sequence[ModelSpec], window: NewestWindow, made_at: datetime, cluster: str
+    served: ServedModels,
+    specs: Sequence[ModelSpec],
+    window: NewestWindow,
+    made_at: datetime,
+    cluster: str,
+    memories: PodMemories | None = None,
 ) -> ChampionPredictions:
     """Scores and forecasts of each champion; ``left_out`` of the record names those without any, and why.
 
@@ -57,11 +65,12 @@ def predict_newest(
         window: the newest window, from :mod:`aiops_assets.datasets.newest`.
         made_at: time of the run.
         cluster: name of the cluster.
+        memories: what earlier runs have kept of pods; without, all pods are scored from their begin on.
 
     Raises:
         StoreError: the storage cannot be read at all.
     """
-    pods = PodScoring(served, window)
+    pods = PodScoring(served, window, memories)
     scores: list[PodScores] = []
     forecasts: dict[str, Forecast] = {}
     forecast_rows: list[pd.DataFrame] = []
@@ -113,7 +122,7 @@ def predict_newest(
         left_out=left_out,
     )
     run = ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS))
-    return ChampionPredictions(run, forecasts, {one.model: one.rows for one in scores})
+    return ChampionPredictions(run, forecasts, {one.model: one.rows for one in scores}, pods.resumed)
 
 
 def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:

@@ -5,8 +5,8 @@ minutes of a week would be five times as many numbers: those of 5,000 pods do no
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -62,17 +62,27 @@ class PodHistory:
         """The newest minute."""
         return pd.Timestamp(self.recent.times[-1])
 
+    @cached_property
+    def own_samples(self) -> npt.NDArray[np.bool_]:
+        """(n_pods, n_rows) whether a pod has a sample of a metric of its own."""
+        return _any_of_own(self.rows)
+
+    @cached_property
+    def goes_on(self) -> npt.NDArray[np.bool_]:
+        """(n_pods, n_rows) whether a pod has such a sample then or later."""
+        return np.asarray(np.maximum.accumulate(self.own_samples[:, ::-1], axis=1)[:, ::-1])
+
     @property
     def rows_until(self) -> pd.Timestamp:
         """The newest instant of rows at which a pod has a sample of its own; the newest of all if none has."""
-        there = np.asarray(_any_of_own(self.rows).any(axis=0))
+        there = np.asarray(self.own_samples.any(axis=0))
         at = np.flatnonzero(there)
         return pd.Timestamp(self.rows.times[at[-1] if len(at) else -1])
 
     @property
     def begins(self) -> dict[str, pd.Timestamp]:
         """Pod -> its first row with a sample of its own; pods without any are left out."""
-        there = _any_of_own(self.rows)
+        there = self.own_samples
         first = there.argmax(axis=1)
         return {self.pods[i]: self.rows.times[first[i]] for i in np.flatnonzero(there.any(axis=1))}
 
@@ -92,11 +102,9 @@ class PodHistory:
             found.update(np.ascontiguousarray(self.rows.values[name]).data)
         return found.hexdigest()
 
-    def batches(self, pods_at_once: int) -> Iterator["PodHistory"]:
-        """Parts of at most so many pods, as views of the arrays."""
-        for first in range(0, len(self.pods), pods_at_once):
-            part = slice(first, first + pods_at_once)
-            yield replace(self, rows=_pods(self.rows, part), recent=_pods(self.recent, part))
+    def of_pods(self, those: npt.NDArray[np.intp]) -> "PodHistory":
+        """Some of the pods, by their positions."""
+        return replace(self, rows=_pods(self.rows, those), recent=_pods(self.recent, those))
 
     def series_rows(self, source: str) -> pd.DataFrame:
         """Rows of the view ``pod_series``, a pod after the other, from its first to its last row with a sample."""
@@ -141,8 +149,7 @@ def _any_of_own(series: PodSeries) -> npt.NDArray[np.bool_]:
     return np.asarray(there.any(axis=0))
 
 
-def _pods(series: PodSeries, part: slice) -> PodSeries:
-    values = {
-        name: array if len(array) == 1 < len(series.pods) else array[part] for name, array in series.values.items()
-    }
-    return replace(series, pods=series.pods[part], values=values, kind=series.kind[part])
+def _pods(series: PodSeries, those: npt.NDArray[np.intp]) -> PodSeries:
+    shared = len(series.pods) > 1
+    values = {name: array if shared and len(array) == 1 else array[those] for name, array in series.values.items()}
+    return replace(series, pods=tuple(series.pods[i] for i in those), values=values, kind=series.kind[those])

@@ -99,14 +99,14 @@ def test_a_lake_gives_the_pods_that_live_and_the_cluster_up_to_now(
     assert window.problems(NOW) == []
 
 
-def test_eight_days_of_pods_are_read_and_no_more(tmp_path: Path) -> None:
+def test_nine_days_of_pods_are_read_and_no_more(tmp_path: Path) -> None:
     lake = Lake(LocalStorage(tmp_path), "default")
-    grid = minute_grid(MIDNIGHT - pd.Timedelta(days=10), MIDNIGHT)
+    grid = minute_grid(MIDNIGHT - pd.Timedelta(days=11), MIDNIGHT)
     for metric in ENGINE_METRICS:
         _store(lake, metric, pd.DataFrame({'{"pod": "a"}': 0.5}, index=grid))
     window = stored_window(make_settings(tmp_path), lake, NOW)
     assert window.pods
-    assert len(window.pods.rows.times) == 8 * 288
+    assert len(window.pods.rows.times) == 9 * 288
     assert window.lacking.keys() == {"cluster"}
 
 
@@ -250,8 +250,8 @@ def test_generated_windows_end_with_the_present_step_and_agree_with_each_other(t
     assert one.cluster is not None
     assert other.cluster is not None
     assert one.ends == dict.fromkeys(("pods", "cluster"), datetime(2026, 11, 1, 10, 0, tzinfo=UTC))
-    assert (len(one.pods.pods), len(one.pods.rows.times), len(one.cluster)) == (3, 8 * 288, 14 * 288)
-    whole = generate(3, 9, MIDNIGHT, settings.random_seed)
+    assert (len(one.pods.pods), len(one.pods.rows.times), len(one.cluster)) == (3, 9 * 288, 14 * 288)
+    whole = generate(3, 10, MIDNIGHT, settings.random_seed)
     last = int(whole.times.searchsorted(pd.Timestamp(one.ends["pods"])))
     for name, values in one.pods.rows.values.items():
         np.testing.assert_array_equal(values[:, 0, -1], member_mean(whole.values[name])[:, last])

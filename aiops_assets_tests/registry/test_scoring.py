@@ -16,6 +16,7 @@ from aiops_assets.families.catalog import MODEL_NAMES, MODELS
 from aiops_assets.judging.forecasting.holdout import TRIVIAL
 from aiops_assets.learners.detectors.isolation_forest import anomaly_score
 from aiops_assets.registry.pod_scoring import PodScoring
+from aiops_assets.registry.running_pods import begins_of
 from aiops_assets.registry.scoring import NOTHING_SERVED, ChampionPredictions, predict_newest
 from aiops_assets.storage.scores import (
     ABOVE_CAP,
@@ -131,14 +132,22 @@ def test_a_row_detectors_score_is_that_of_the_row_of_the_instant(
 def test_a_window_detector_reads_the_whole_week_before_it_answers(
     predictions: ChampionPredictions, window: NewestWindow
 ) -> None:
+    """Each pod from its own begin on, eight to nine days ago."""
     family = SPECS[ENSEMBLE].family
     assert window.pods
     series = segment_rows(window.pods.rows, 0, "synthetic")
+    begins = {
+        pod: window.pods.rows.times[i] for pod, i in zip(window.pods.pods, begins_of(window.pods, 8), strict=True)
+    }
+    series = series[series["timestamp"] >= series["pod"].map(begins)].reset_index(drop=True)
+    assert series["timestamp"].min() <= pd.Timestamp(UNTIL) - pd.Timedelta(days=8)
     said = family.explain(family.from_bytes(model_file(ENSEMBLE)), series)
-    newest = (series["timestamp"] > UNTIL - timedelta(hours=1)).to_numpy()
+    expected = series[["timestamp", "pod"]].assign(score=said.score, alert=said.alert)
     rows = predictions.run.scores[predictions.run.scores["model_name"] == ENSEMBLE]
-    np.testing.assert_array_equal(rows["anomaly_score"], said.score[newest])
-    np.testing.assert_array_equal(rows["is_anomaly"], said.alert[newest])
+    both = rows.merge(expected, on=["timestamp", "pod"])
+    assert len(both) == len(rows)
+    np.testing.assert_allclose(both["anomaly_score"], both["score"], rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(both["is_anomaly"], both["alert"])
 
 
 @pytest.mark.parametrize("name", [DETECTOR, ENSEMBLE])
@@ -233,7 +242,7 @@ def test_scores_do_not_depend_on_how_many_pods_are_read_at_a_time(
     for name in (DETECTOR, ENSEMBLE):
         champion = home.served.champion(name)
         assert champion
-        found = PodScoring(home.served, window, pods_at_once).scores(SPECS[name], champion.champion).stored
+        found = PodScoring(home.served, window, pods_at_once=pods_at_once).scores(SPECS[name], champion.champion).stored
         whole = predictions.run.scores[predictions.run.scores["model_name"] == name]
         order = ["pod", "timestamp"]
         pd.testing.assert_frame_equal(
@@ -250,7 +259,7 @@ def test_rows_for_rules_over_all_pods_say_how_old_a_pod_is_and_how_unusual_its_r
     assert rows["alert"].tolist() == stored["is_anomaly"].tolist()
     assert set(rows["entity"]) == set(stored["pod"])
     newest = rows[rows["timestamp"] == UNTIL]
-    assert newest["age_hours"].tolist() == [8 * 24 - 1 / 12] * 5
+    assert newest["age_hours"].tolist() == [9 * 24 - 1 / 12] * 5
     assert newest["entity"].iloc[int(newest["now"].to_numpy().argmax())] == SPIKING
     assert predictions.rows[DETECTOR]["now"].isna().all()
 

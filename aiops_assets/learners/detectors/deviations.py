@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.learners.detectors.deviation_scores import NOTHING
@@ -97,7 +98,9 @@ NOW = ("new_away", "new_seasonal", "new_distance")
 """Kinds that are 0 where a metric stands at its usual value: what they do not show is over."""
 
 
-def deviations(grid: Grid, forecast: Forecast | None, kinds: Collection[str]) -> Mapping[str, Floats]:
+def deviations(
+    grid: Grid, forecast: Forecast | None, kinds: Collection[str], begins: npt.NDArray[np.int64] | None = None
+) -> Mapping[str, Floats]:
     """Kind -> (n_rows, n_metrics), of those that are asked for.
 
     ``change``, ``change_1h``, ``change_1d``: to the row before, to an hour before, to a day before. ``new_...``:
@@ -106,16 +109,18 @@ def deviations(grid: Grid, forecast: Forecast | None, kinds: Collection[str]) ->
     the mean of the last quarter of an hour. ``volatility``: mean absolute change of half an hour. ``seasonal``: to the
     median of the last seven days at this time. ``extreme``: by how much a value is outside the range of the day before.
     ``forecast_error``: to :class:`Forecast`, which only this kind needs.
+
+    ``begins`` (n_metrics,) are the rows at which columns begin that are NaN before: the first row by default.
     """
-    parts = _Parts(grid, forecast)
+    parts = _Parts(grid, forecast, begins)
     return {kind: getattr(parts, kind) for kind in kinds}
 
 
 class _Parts:
     """Each kind as a property, computed once: several are made of the same parts."""
 
-    def __init__(self, grid: Grid, forecast: Forecast | None) -> None:
-        self._grid, self._forecast = grid, forecast
+    def __init__(self, grid: Grid, forecast: Forecast | None, begins: npt.NDArray[np.int64] | None = None) -> None:
+        self._grid, self._forecast, self._begins = grid, forecast, begins
 
     @property
     def _values(self) -> Floats:
@@ -135,26 +140,26 @@ class _Parts:
 
     @cached_property
     def new_change(self) -> Floats:
-        return beyond_habit(self.change, self._grid)
+        return beyond_habit(self.change, self._grid, self._begins)
 
     @cached_property
     def new_level(self) -> Floats:
-        return beyond_habit(self.level, self._grid)
+        return beyond_habit(self.level, self._grid, self._begins)
 
     @cached_property
     def new_away(self) -> Floats:
-        return beyond_habit(self.away, self._grid)
+        return beyond_habit(self.away, self._grid, self._begins)
 
     @cached_property
     def new_seasonal(self) -> Floats:
         # Of two days with 0 and 1, neither value is unusual.
         lower, upper = self._medians
         outside = np.maximum(np.maximum(lower - self._values, self._values - upper), 0.0)
-        return beyond_habit(outside, self._grid)
+        return beyond_habit(outside, self._grid, self._begins)
 
     @cached_property
     def new_distance(self) -> Floats:
-        return beyond_habit(self.distance, self._grid)
+        return beyond_habit(self.distance, self._grid, self._begins)
 
     @cached_property
     def away(self) -> Floats:
@@ -203,13 +208,15 @@ class _Parts:
         return pd.DataFrame(self._values).rolling(rows, min_periods=1).median().shift(1).to_numpy()
 
 
-def beyond_habit(found: Floats, grid: Grid) -> Floats:
+def beyond_habit(found: Floats, grid: Grid, begins: npt.NDArray[np.int64] | None = None) -> Floats:
     """By how much deviations are larger than what is usual at their time, at least 0.
 
     Usual is what was seen within half an hour of this time both yesterday and the day before, or a week ago.
     """
     around = 2 * grid.rows(HABIT_HOURS) + 1
     largest = pd.DataFrame(found).rolling(around, min_periods=1, center=True).max().to_numpy()
+    if begins is not None:
+        largest = np.where(np.arange(len(found))[:, np.newaxis] < begins, np.nan, largest)
     day = max(grid.rows(24), around)  # so far back, the half hour after is past as well
     yesterday, before, last_week = (np.nan_to_num(_earlier(largest, days * day), nan=0.0) for days in (1, 2, 7))
     return np.maximum(found - np.maximum(np.minimum(yesterday, before), last_week), 0.0)

@@ -54,31 +54,17 @@ def newest_deviations(
     n_rows, n_entities, n_columns = values.shape
     flat = values.reshape(n_rows, n_entities * n_columns)
     of_columns = [kind for kind in kinds if kind != FORECAST_ERROR]
+    of_flat = np.repeat(begins, n_columns)
     if n_rows - first > MOST_NEW_SHARE * n_rows:
-        shaped = _of_all_rows(values, begins, first, step_seconds, of_columns)
+        whole = deviations(Grid(flat, np.arange(n_rows), step_seconds), None, of_columns, of_flat)
+        found = {kind: array[first:] for kind, array in whole.items()}
     else:
-        found = _Newest(flat, np.repeat(begins, n_columns), first, step_seconds).of(of_columns)
-        shaped = {kind: array.reshape(-1, n_entities, n_columns) for kind, array in found.items()}
+        found = _Newest(flat, of_flat, first, step_seconds).of(of_columns)
+    shaped = {kind: array.reshape(-1, n_entities, n_columns) for kind, array in found.items()}
     if FORECAST_ERROR in kinds:
         assert forecast is not None
         shaped[FORECAST_ERROR] = forecast_errors(forecast, values, begins, first)
     return shaped
-
-
-def _of_all_rows(
-    values: Floats, begins: Positions, first: int, step_seconds: int, kinds: Collection[str]
-) -> dict[str, Floats]:
-    """Kinds of the rows from ``first`` on, from all rows of the entities, those of one begin together."""
-    n_rows, n_entities, n_columns = values.shape
-    found = {kind: np.full((n_rows - first, n_entities, n_columns), np.nan) for kind in kinds}
-    for begin in np.unique(begins[begins < n_rows]):
-        those = np.flatnonzero(begins == begin)
-        part = values[begin:, those].reshape(n_rows - begin, -1)
-        whole = deviations(Grid(part, np.arange(len(part)), step_seconds), None, kinds)
-        since = max(first, begin)
-        for kind, array in whole.items():
-            found[kind][since - first :, those] = array[since - begin :].reshape(-1, len(those), n_columns)
-    return found
 
 
 def forecast_errors(forecast: Forecast, values: Floats, begins: Positions, first: int) -> Floats:

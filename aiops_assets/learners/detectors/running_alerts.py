@@ -94,7 +94,7 @@ def running_alerts(
         at = past + i
         for entity in np.flatnonzero(active[i] & (seen[i] % high.block == 0)):
             begin = at - int(seen[i, entity])
-            high.move(entity, scores[entity, max(begin, 0) : at], counted[entity, max(begin, 0) : at])
+            high.move(int(entity), scores[entity, max(begin, 0) : at], counted[entity, max(begin, 0) : at])
         is_high[i], counted[:, at] = high.row(score[i], active[i])
     wrong, wrong_memory = _wrong_now(is_high, now, active, grid, memory)
     kept = min(scores.shape[1], grid.rows(ALERT_DAYS * 24), int((seen[-1] + active[-1]).max(initial=0)))

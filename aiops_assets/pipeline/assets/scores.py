@@ -87,7 +87,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
             window = stored_window(settings, stores.lake(), now, problem)
         else:
             window = generated_window(settings, now)
-        predictions = predict_newest(stores.served(), specs, window, now, settings.cluster)
+        predictions = predict_newest(stores.served(), specs, window, now, settings.cluster, stores.pod_memories())
         old, broken = _problems(window, predictions, now)
         for line in (*old, *broken):
             context.log.warning(line)
@@ -116,6 +116,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
                 "left_out": dg.MetadataValue.json(record.left_out),
                 "pods_version": record.pods_version,
                 "cluster_version": record.cluster_version,
+                **{f"resumed_{name}": n for name, n in predictions.resumed.items()},
                 **preview(_preview(predictions)),
                 **({"plot": picture(plot)} if plot else {}),
             },
