@@ -29,7 +29,7 @@ PARTS = 32
 """Pods are in so many files a model, by their names."""
 SLOTS_A_DAY = 96
 """At so many times of day begins move: each quarter of an hour one of 96 pods is scored from its begin on."""
-FULL_AT_ONCE = 50
+FULL_AT_ONCE = 16
 """So many pods are scored from their begin on at a time: some 200 MB."""
 REPORTED = int(NEWEST / STEP)
 BEGIN, ROWS = "begin", "rows_digest"

@@ -1,9 +1,11 @@
 """What scoring keeps of pods between two runs: arrays in a file for each model and part of the pods.
 
-``scores/cluster=<cluster>/memory/<model>-<part>.npz`` is an archive of plain arrays, with a JSON header as bytes. It is
-a cache: whatever is wrong with a file, it is as if it were not there, and is replaced by the next run.
+``scores/cluster=<cluster>/memory/<model>-<part>.arrays`` is a digest of what follows, and an archive of plain arrays
+(npz) with a JSON header as bytes. It is a cache: whatever is wrong with a file, it is as if it were not there, and is
+replaced by the next run.
 """
 
+import hashlib
 import io
 import json
 import zipfile
@@ -16,6 +18,7 @@ import numpy.typing as npt
 
 from aiops_assets.errors import NotFoundError
 from aiops_assets.storage.storage import Storage
+from aiops_assets.timeseries.schema import DIGEST_BYTES
 
 FORMAT = 1
 HEADER = "header"
@@ -51,7 +54,9 @@ class PodMemories:
         """The memory of a part of the pods; ``None``: there is none that can be read."""
         try:
             data = self.storage.read(self._path(model, part))
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:  # each member has a checksum
+            if _digest(data[DIGEST_BYTES:]) != data[:DIGEST_BYTES]:
+                return None
+            with np.load(io.BytesIO(data[DIGEST_BYTES:]), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             header = json.loads(arrays.pop(HEADER).tobytes())
             pods = tuple(map(str, header["pods"]))
@@ -67,7 +72,12 @@ class PodMemories:
         sink = io.BytesIO()
         encoded = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
         np.savez(sink, allow_pickle=False, **{HEADER: encoded, **memory.arrays})
-        self.storage.write(self._path(model, part), sink.getvalue())
+        data = sink.getvalue()
+        self.storage.write(self._path(model, part), _digest(data) + data)
 
     def _path(self, model: str, part: int) -> str:
-        return f"{self.folder}/{model}-{part:02d}.npz"
+        return f"{self.folder}/{model}-{part:02d}.arrays"
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()

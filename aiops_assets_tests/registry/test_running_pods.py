@@ -161,7 +161,7 @@ def test_another_version_or_other_code_begins_anew(home: Home, series: PodSeries
 
 def test_a_damaged_memory_is_as_none_and_is_replaced(home: Home, series: PodSeries) -> None:
     home.tick(history(series, NOON - QUARTER))
-    files = sorted(home.folder.rglob("*.npz"))
+    files = sorted(home.folder.rglob("*.arrays"))
     assert len(files) == len({part_of(pod) for pod in series.pods})
     for i, path in enumerate(files):
         data = bytearray(path.read_bytes())
