@@ -29,9 +29,6 @@ from aiops_assets.storage.scores import Scores, ScoresRecord, ScoresRun
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 
 STALE = timedelta(hours=1)
-ALERT_WINDOW = timedelta(minutes=15)
-"""Newest part of a run whose scores are exposed. A run is made every quarter of an hour; without this, only its last
-five minutes would be seen."""
 HORIZONS = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
 UNITS = {metric.name: metric.unit for metric in FORECAST_METRICS}
 ANOMALIES, FORECASTS = "anomaly", "forecast"
@@ -95,12 +92,20 @@ UNWATCHED = Described(
 SCORE = Described(
     GaugeMetricFamily,
     "aiops_anomaly_score",
-    "Highest score of the newest 15 minutes; higher is more anomalous, models have scales of their own.",
+    "Highest score of the newest minutes; higher is more anomalous, models have scales of their own.",
     _PER_POD,
 )
 ALERT = Described(
-    GaugeMetricFamily, "aiops_anomaly_alert", "1: the model raised an alert in the newest 15 minutes.", _PER_POD
+    GaugeMetricFamily, "aiops_anomaly_alert", "1: notice; the model raised an alert in the newest minutes.", _PER_POD
 )
+PAGE = Described(
+    GaugeMetricFamily,
+    "aiops_anomaly_page",
+    "1: a person should look now; at most ALERTS_PER_DAY of the whole cluster are expected while nothing is wrong.",
+    _PER_POD,
+)
+OF_PODS = {"anomaly_score": SCORE, "is_anomaly": ALERT, "is_page": PAGE}
+"""Column of scores -> the gauge of its largest value within the newest minutes."""
 SIDES = {
     side: Described(
         GaugeMetricFamily,
@@ -125,7 +130,11 @@ PROVEN = Described(
 
 def documented() -> Iterable[Metric]:
     """All metrics of scores and forecasts, without values."""
+<<<<<<< HEAD
     return (one.family() for one in (UNREADABLE, *ABOUT, WATCHED, UNWATCHED, SCORE, ALERT, *SIDES.values(), PROVEN))
+=======
+    return (one.family() for one in (UNREADABLE, *ABOUT, *OF_PODS.values(), *SIDES.values(), PROVEN))
+>>>>>>> da725393e5546c2df5d3b4f96eb97c0d9e05717f
 
 
 @dataclass(frozen=True)
@@ -133,8 +142,7 @@ class _Exposed:
     """The label values and numbers of a run."""
 
     record: ScoresRecord
-    score: Sequence[Labelled]
-    alert: Sequence[Labelled]
+    of_pods: dict[str, Sequence[Labelled]]
     forecast: dict[str, Sequence[Labelled]]
 
 
@@ -203,25 +211,18 @@ class ScoresCollector(Collector):
 
 
 def _exposed(run: ScoresRun) -> _Exposed:
-    score, alert = _of_pods(run)
-    return _Exposed(run.record, score, alert, {side: _of_metrics(run, side) for side in SIDES})
+    return _Exposed(run.record, _of_pods(run), {side: _of_metrics(run, side) for side in SIDES})
 
 
-def _of_pods(run: ScoresRun) -> tuple[list[Labelled], list[Labelled]]:
-    """Per model and pod, the highest score of the newest quarter of an hour, and whether it contains an alert."""
-    rows, until = run.scores, run.record.scored_until
-    if until is None:
-        return [], []
-    newest = rows[rows["timestamp"] > pd.Timestamp(until) - ALERT_WINDOW]
-    found = newest.groupby(["model_name", *_OF_POD], sort=True).agg(
-        score=("anomaly_score", "max"), alert=("is_anomaly", "any")
-    )
-    cluster = run.record.cluster
-    labels = [[cluster, *map(str, one)] for one in found.index]
-    return (
-        list(zip(labels, found["score"].astype(float).tolist(), strict=True)),
-        list(zip(labels, found["alert"].astype(float).tolist(), strict=True)),
-    )
+def _of_pods(run: ScoresRun) -> dict[str, Sequence[Labelled]]:
+    """Column -> per model and pod, its largest value within the minutes that the run shows."""
+    rows, record = run.scores, run.record
+    if record.scored_until is None:
+        return {column: [] for column in OF_PODS}
+    begin = pd.Timestamp(record.scored_until) - pd.Timedelta(minutes=record.shown_minutes)
+    found = rows[rows["timestamp"] > begin].groupby(["model_name", *_OF_POD], sort=True)[list(OF_PODS)].max()
+    labels = [[record.cluster, *map(str, one)] for one in found.index]
+    return {column: list(zip(labels, found[column].astype(float).tolist(), strict=True)) for column in OF_PODS}
 
 
 def _of_metrics(run: ScoresRun, side: str) -> list[Labelled]:
@@ -274,8 +275,8 @@ def _values(exposed: _Exposed, now: float) -> Iterable[Metric]:
     """Scores and forecasts that are not stale."""
     fresh = {kind for kind, when in _ends(exposed.record).items() if not _is_stale(when, now)}
     if ANOMALIES in fresh:
-        yield SCORE.family(exposed.score)
-        yield ALERT.family(exposed.alert)
+        for column, described in OF_PODS.items():
+            yield described.family(exposed.of_pods[column])
     if FORECASTS in fresh:
         for side, described in SIDES.items():
             yield described.family(exposed.forecast[side])

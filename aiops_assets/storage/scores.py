@@ -6,6 +6,7 @@ also in the metadata of each Parquet file, so that a file that is copied elsewhe
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -27,10 +28,11 @@ SCORE_COLUMNS = (
     "workload",
     "anomaly_score",
     "is_anomaly",
+    "is_page",
     "contributing_features",
 )
-FORMER_SCORE_COLUMNS = tuple(name for name in SCORE_COLUMNS if name not in ("namespace", "workload"))
-"""Of runs of earlier releases, whose pods are named without their namespace."""
+ADDED: Mapping[str, str | bool] = {"is_page": False, "namespace": "", "workload": ""}
+"""Columns that runs of earlier releases may lack -> what stands for them."""
 FORECAST_COLUMNS = (
     "made_at",
     "model_name",
@@ -47,7 +49,7 @@ UNWATCHED = (ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR)
 lived for a quarter of an hour and has no row; no detector gave scores."""
 METADATA_KEY = b"aiops"
 KEPT = timedelta(days=7)
-"""How long runs are kept; with one every fifteen minutes that are 700 runs."""
+"""How long runs are kept; with one every five minutes that are 2,000 runs."""
 NAME_FORMAT = "%Y-%m-%dT%H%M%S.%fZ"
 NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}\.\d{6}Z")
 
@@ -88,6 +90,7 @@ class ScoresRecord(Record):
         pods_version, cluster_version: digests of the rows of pods and of the cluster; empty where there are none.
         models: the champions that took part.
         left_out: model -> why it did not take part.
+        shown_minutes: the newest part of the run whose alerts `/metrics` shows.
         files: file -> sha256; set when the run is stored.
     """
 
@@ -104,6 +107,7 @@ class ScoresRecord(Record):
     cluster_version: str = ""
     models: tuple[PredictingModel, ...] = ()
     left_out: dict[str, str] = {}
+    shown_minutes: int = 15
     files: dict[str, str] = {}
 
     @property
@@ -119,7 +123,8 @@ class ScoresRun:
     Attributes:
         record: what the run was made of.
         scores: :data:`SCORE_COLUMNS`, a row per model, pod and instant; ``namespace`` is empty where it is not known;
-            ``contributing_features`` is a JSON object metric -> share, the largest first.
+            ``contributing_features`` is a JSON object metric -> share, the largest first. ``is_anomaly`` is the model's
+            own alert, the notice; ``is_page``: a person should look now.
         forecasts: :data:`FORECAST_COLUMNS`, a row per model, metric and instant; ``value`` is the median, ``lower`` and
             ``upper`` the 80 % interval, all in the metric's unit of the catalogue.
     """
@@ -177,8 +182,8 @@ class Scores:
             raise self._damaged(name, RECORD) from None
         if record.run_name != name or record.cluster != self.cluster:
             raise IntegrityError(f"{self.locate(name)} holds {record.run_name} of {record.cluster}: remove it")
-        scores = self._frame(record, SCORES, SCORE_COLUMNS, FORMER_SCORE_COLUMNS)
-        return ScoresRun(record, scores, self._frame(record, FORECASTS, FORECAST_COLUMNS))
+        scores = self._frame(record, SCORES, SCORE_COLUMNS, ADDED)
+        return ScoresRun(record, scores, self._frame(record, FORECASTS, FORECAST_COLUMNS, {}))
 
     def newest(self) -> ScoresRun | None:
         """The newest whole run; ``None`` before the first.
@@ -203,7 +208,7 @@ class Scores:
         return self.storage.locate(f"{self.folder}/{name}")
 
     def _frame(
-        self, record: ScoresRecord, file: str, columns: tuple[str, ...], former: tuple[str, ...] = ()
+        self, record: ScoresRecord, file: str, columns: tuple[str, ...], added: Mapping[str, str | bool]
     ) -> pd.DataFrame:
         try:
             data = self.storage.read(f"{self.folder}/{record.run_name}/{file}")
@@ -215,11 +220,10 @@ class Scores:
             frame: pd.DataFrame = pq.read_table(pa.BufferReader(data)).to_pandas()
         except (pa.ArrowException, OSError):
             raise self._damaged(record.run_name, file) from None
-        if tuple(frame.columns) == columns:
-            return frame
-        if tuple(frame.columns) == former:
-            return frame.reindex(columns=list(columns), fill_value="")
-        raise self._damaged(record.run_name, file)
+        lacking = set(columns) - set(frame.columns)
+        if not lacking <= set(added) or tuple(frame.columns) != tuple(name for name in columns if name not in lacking):
+            raise self._damaged(record.run_name, file)
+        return frame.assign(**{name: added[name] for name in lacking})[list(columns)]
 
     def _damaged(self, name: str, file: str) -> IntegrityError:
         return IntegrityError(

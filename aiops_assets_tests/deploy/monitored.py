@@ -105,6 +105,7 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
         workload="cart",
         anomaly_score=[0.25, -0.5],
         is_anomaly=alert,
+        is_page=alert,
         contributing_features=["{}", "{}"],
     )
     n = len(forecasts)

@@ -56,7 +56,8 @@ PHASES = {
     "bad scores": ALWAYS
     | {
         alert("AiopsFallbackInProduction", cluster=SICK, source="cached"),
-        *(alert("AiopsAnomaly", **MODEL, namespace=one, pod="cart-1", workload="cart") for one in NAMESPACES),
+        *(alert("AiopsAnomaly", cluster=SICK, namespace=one, pod="cart-1", workload="cart") for one in NAMESPACES),
+        *(alert("AiopsAnomalyNotice", **MODEL, namespace=one, pod="cart-1", workload="cart") for one in NAMESPACES),
         alert("AiopsPredictedBreach", cluster=SICK, metric="memory_usage", horizon="1h"),
         alert("AiopsDrift", cluster=SICK, metric="memory_usage"),
         alert("AiopsUnwatched", cluster=SICK, reason="above_cap"),

@@ -65,6 +65,7 @@ def run(made_at: datetime = NOON, score: float = 0.25) -> ScoresRun:
             "workload": ["a", "b"],
             "anomaly_score": [score, -0.5],
             "is_anomaly": [True, False],
+            "is_page": [True, False],
             "contributing_features": ['{"pod_cpu_usage": 0.75}', "{}"],
         }
     )
@@ -101,13 +102,20 @@ def test_a_run_comes_back_as_it_was_with_what_it_is_of(storage: Storage) -> None
     assert Scores(storage, "other").newest() is None
 
 
-def test_a_run_of_a_release_that_did_not_know_namespaces_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lacking", [{"is_page": False}, {"namespace": "", "workload": "", "is_page": False}])
+def test_a_run_of_a_release_that_had_fewer_columns_is_read(tmp_path: Path, lacking: dict[str, str | bool]) -> None:
     kept, stored = Scores(LocalStorage(tmp_path), "prod"), run()
-    former = stored.scores.drop(columns=["namespace", "workload"])
-    kept.put(ScoresRun(stored.record, former, stored.forecasts))
+    kept.put(ScoresRun(stored.record, stored.scores.drop(columns=list(lacking)), stored.forecasts))
     found = kept.newest()
     assert found
-    pd.testing.assert_frame_equal(found.scores, stored.scores.assign(namespace="", workload=""))
+    pd.testing.assert_frame_equal(found.scores, stored.scores.assign(**lacking))
+
+
+def test_a_run_with_a_column_less_than_any_release_wrote_is_damaged(tmp_path: Path) -> None:
+    kept, stored = Scores(LocalStorage(tmp_path), "prod"), run()
+    kept.put(ScoresRun(stored.record, stored.scores.drop(columns="is_anomaly"), stored.forecasts))
+    with raises(IntegrityError, "damaged_file", run=kept.names()[0], file=SCORES):
+        kept.newest()
 
 
 def test_each_file_says_of_what_it_is(tmp_path: Path) -> None:
