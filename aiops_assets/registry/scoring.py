@@ -132,67 +132,6 @@ def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:
     return record.champion
 
 
-<<<<<<< HEAD
-=======
-def _rows_of(pods: PodSeries, source: str) -> _Rows | None:
-    """Rows of pods up to the newest sample; ``None`` where there are too few samples for a row."""
-    # Cached days were fetched earlier: equal rows must have the same digest.
-    source = source if source == SYNTHETIC else FETCHED
-    series = segment_rows(pods, 0, source)
-    if series.empty:
-        return None
-    mask = row_mask(pods)
-    until = pd.Timestamp(series["timestamp"].max())
-    mask[:, : int(pods.times.searchsorted(until - NEWEST, side="right"))] = False
-    return _Rows(label_frame(pods, mask, 0, source), series, until)
-
-
-def _scores(
-    served: ServedModels, spec: ModelSpec, champion: ChampionMove, rows: _Rows | None, window: NewestWindow
-) -> pd.DataFrame:
-    """Scores of the newest hour, with the columns SCORE_COLUMNS."""
-    if rows is None:
-        raise DataError(str(window.lacking.get("pods", "no pod has six minutes of samples")))
-    pod_rows = rows.of(spec)
-    if not rows.reported(pod_rows).any():
-        raise DataError("no row of the newest hour has its six minutes of samples")
-    scored = version_of(served, spec, champion).explain(pod_rows)
-    newest = rows.reported(pod_rows)
-    score = scored.score[newest]
-    if not np.isfinite(score).all():
-        raise ModelError(f"version {champion.version} gives scores that are not finite")
-    frame = pod_rows.loc[newest, ["timestamp", "pod"]].reset_index(drop=True)
-    frame = frame.assign(
-        **_identity(frame["pod"], window.workloads),
-        model_name=spec.name,
-        model_version=champion.version,
-        anomaly_score=score,
-        is_anomaly=scored.alert[newest],
-        is_page=False,
-        contributing_features=[_largest_first(spec.family.contributors, one) for one in scored.contributions[newest]],
-    )
-    return frame[list(SCORE_COLUMNS)]
-
-
-def _identity(pods: pd.Series, workloads: Mapping[str, str]) -> dict[str, pd.Series]:
-    """Columns ``namespace``, ``pod`` and ``workload`` of pods, (n_rows,) texts ``namespace/name``."""
-    names = pd.Series(pods.unique(), dtype=object)
-    split = [split_pod(pod) for pod in names]
-    columns = {
-        "namespace": [namespace for namespace, _ in split],
-        "pod": [name for _, name in split],
-        "workload": [name_of_workload(pod, workloads.get(pod, "")) for pod in names],
-    }
-    return {column: pods.map(dict(zip(names, values, strict=True))).astype(str) for column, values in columns.items()}
-
-
-def _largest_first(metrics: Sequence[str], shares: "np.ndarray[Any, np.dtype[np.float64]]") -> str:
-    """JSON object: metric -> share of those above 0, the largest first."""
-    order = np.argsort(-shares, kind="stable")
-    return json.dumps({metrics[i]: round(float(shares[i]), 2) for i in order if shares[i] > 0})
-
-
->>>>>>> da725393e5546c2df5d3b4f96eb97c0d9e05717f
 def _forecast(served: ServedModels, spec: ModelSpec, champion: ChampionMove, window: NewestWindow) -> Forecast:
     if window.cluster is None:
         raise DataError(str(window.lacking.get("cluster", "no metric of the cluster has a sample")))

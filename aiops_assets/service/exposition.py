@@ -130,11 +130,9 @@ PROVEN = Described(
 
 def documented() -> Iterable[Metric]:
     """All metrics of scores and forecasts, without values."""
-<<<<<<< HEAD
-    return (one.family() for one in (UNREADABLE, *ABOUT, WATCHED, UNWATCHED, SCORE, ALERT, *SIDES.values(), PROVEN))
-=======
-    return (one.family() for one in (UNREADABLE, *ABOUT, *OF_PODS.values(), *SIDES.values(), PROVEN))
->>>>>>> da725393e5546c2df5d3b4f96eb97c0d9e05717f
+    return (
+        one.family() for one in (UNREADABLE, *ABOUT, WATCHED, UNWATCHED, *OF_PODS.values(), *SIDES.values(), PROVEN)
+    )
 
 
 @dataclass(frozen=True)

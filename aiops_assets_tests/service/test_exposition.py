@@ -104,7 +104,6 @@ def test_a_run_becomes_gauges_in_the_units_of_its_metrics(store: Scores) -> None
     assert scraped.names() == ABOUT | VALUES
 
 
-<<<<<<< HEAD
 def test_pods_without_scores_are_a_number_with_a_reason_also_when_scores_are_old(store: Scores) -> None:
     plain = run()
     counts = {"above_cap": 7, "no_cpu": 0}
@@ -117,15 +116,11 @@ def test_pods_without_scores_are_a_number_with_a_reason_also_when_scores_are_old
         scraped.now += 7200
 
 
-def test_the_newest_quarter_of_an_hour_counts_with_its_highest_score_and_any_alert(store: Scores) -> None:
-    """Rows are five minutes apart, runs fifteen: an alert between two runs must not be missed."""
-=======
 @pytest.mark.parametrize(("minutes", "score", "notice", "page"), [(15, 0.4, 1.0, 1.0), (10, 0.3, 1.0, 0.0)])
 def test_the_minutes_that_a_run_shows_count_with_their_highest_score_and_any_alert(
     store: Scores, minutes: int, score: float, notice: float, page: float
 ) -> None:
     """So many that a row between two runs is not missed."""
->>>>>>> da725393e5546c2df5d3b4f96eb97c0d9e05717f
     plain = run()
     instants = [UNTIL - pd.Timedelta(minutes=5 * back) for back in (3, 2, 1, 0)]
     rows = pd.concat([plain.scores.iloc[:1]] * 4, ignore_index=True).assign(timestamp=instants)
