@@ -15,7 +15,8 @@ from aiops_assets.timeseries.series import Floats
 
 EULER = 0.5772156649015329
 DAY_HOURS = 24
-HABIT_DAYS = 3
+HABIT_DAYS, HABIT_SHARE = 3, 0.4
+"""What is done on so many days, and on this share of those known, is a habit."""
 HABIT_MARGIN = 1.5
 """A habit varies: up to so many times of it is the same habit."""
 UNSEEN = -np.inf
@@ -30,13 +31,11 @@ class Margins:
         record: as a factor of the largest peak of the days that are known: a fit of few days is not trusted below it.
         short: the same while fewer than ``fitted_days`` are known.
         fitted_days: so many days are needed for a fit.
-        others: as a share of the median record of all groups: a metric that stood still here does move elsewhere.
     """
 
     record: float = 1.2
     short: float = 3.0
     fitted_days: int = 4
-    others: float = 0.5
 
 
 MARGINS = Margins()
@@ -50,7 +49,7 @@ def daily_peaks(hours: Floats) -> Floats:
 def habits(hours: Floats) -> Floats:
     """(n_hours, ...) what is usual at the time of day of each hour: work of the night is no surprise at night.
 
-    Usual is what was reached within an hour of this time of day on at least three days.
+    Usual is what was reached within an hour of this time of day on three days, and on 40 % of the days known.
 
     Args:
         hours: (24 * n_days, ...) largest deviation of each hour, the oldest first.
@@ -59,8 +58,11 @@ def habits(hours: Floats) -> Floats:
     days = around.reshape(-1, DAY_HOURS, *hours.shape[1:])
     if len(days) < HABIT_DAYS:
         return np.full_like(hours, UNSEEN)
-    third = np.sort(days, axis=0)[-HABIT_DAYS]
-    return np.concatenate([third] * len(days))
+    known = np.isfinite(days).sum(axis=0)
+    needed = np.maximum(np.ceil(HABIT_SHARE * known).astype(np.int64), HABIT_DAYS)
+    ordered = np.sort(days, axis=0)
+    reached = np.take_along_axis(ordered, np.maximum(len(days) - needed, 0)[np.newaxis], axis=0)[0]
+    return np.concatenate([np.where(known >= HABIT_DAYS, reached, UNSEEN)] * len(days))
 
 
 def _shifted(hours: Floats, by: int) -> Floats:
@@ -90,11 +92,7 @@ def return_levels(peaks: Floats, least: Floats, probability: float, margins: Mar
     location, scale = _gumbel(peaks, days)
     fitted = np.maximum(location - scale * np.log(probability), margins.record * record)
     level = np.where(days >= margins.fitted_days, fitted, margins.short * record)
-    seen = days > 0
-    elsewhere = np.array(
-        [np.median(column[there]) if there.any() else 0.0 for column, there in zip(record.T, seen.T, strict=True)]
-    )
-    return np.where(seen, np.maximum(level, np.maximum(least, margins.others * elsewhere)), np.inf)
+    return np.where(days > 0, np.maximum(level, least), np.inf)
 
 
 def _gumbel(peaks: Floats, days: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]") -> tuple[Floats, Floats]:

@@ -51,6 +51,13 @@ YOUNG_SECONDS = 3600
 HOUR_SECONDS = 3600
 FIT_HOURS = 6
 """So often levels are fitted anew."""
+PAGED_SHARE = 0.5
+"""What pages counts for later levels as this share of the present one."""
+STARTING_SECONDS, STARTED_ROWS = 1200, 1.5
+"""After a counted restart or a gap a container may have started: for so long only counters are judged."""
+CAUTION = 10.0
+"""Levels of two weeks are uncertain: at the nominal probability the pages of generated fleets were several times the
+budget (200 pods, seeds 2 and 3; judged on other seeds)."""
 LASTING_HOURS = 12
 """A page that lasts so long is a new level: from then on it counts as it is."""
 FORGOTTEN_SECONDS = 86_400
@@ -63,6 +70,7 @@ FORMAT = 1
 STATE = (
     "_group_of",
     "_first",
+    "_started",
     "_last",
     "_raw",
     "_rows",
@@ -147,7 +155,7 @@ class Pager:
         n = len(self._sides)
         self._entities: dict[str, int] = {}
         self._group_of = np.zeros(0, dtype=np.int64)
-        self._first, self._last = np.zeros(0), np.zeros(0)
+        self._first, self._started, self._last = np.zeros(0), np.zeros(0), np.zeros(0)
         self._raw = np.zeros((0, len(self.signals)))
         self._rows, self._times = np.zeros((0, ROWS - 1, n)), np.zeros((0, ROWS - 1))
         self._groups: dict[str, int] = {}
@@ -251,7 +259,11 @@ class Pager:
         second = np.sort(three, axis=1)[:, -2]
         self._rows[at] = np.concatenate([side[:, np.newaxis], self._rows[at][:, :-1]], axis=1)
         self._times[at] = np.concatenate([np.full((len(at), 1), float(now)), self._times[at][:, :-1]], axis=1)
-        grown = (now - self._first[at]) >= YOUNG_SECONDS
+        started = (self._counts & (increase > 0)).any(axis=1) | (
+            now - self._last[at] > STARTED_ROWS * self.step_seconds
+        )
+        self._started[at] = np.where(started, float(now), self._started[at])
+        grown = (now - self._first[at] >= YOUNG_SECONDS) & (now - self._started[at] >= STARTING_SECONDS)
         judged = np.where(grown[:, np.newaxis] | self._side_counts, second, -np.inf)
         group = self._group_of[at]
         excess = judged - self._usual[group]
@@ -271,7 +283,7 @@ class Pager:
 
     def _remember(self, group: Any, judged: Floats, side: Floats, grown: Flags, high: Flags) -> None:
         """Take the rows into the present hour of their groups."""
-        top = self._usual[group] + self._level[group]
+        top = self._usual[group] + PAGED_SHARE * self._level[group]
         lasting = self._paged_hours[group] >= LASTING_HOURS
         counted = np.where(high & ~lasting & np.isfinite(top), np.minimum(judged, top), judged)
         np.maximum.at(self._hour_peak, group, counted)
@@ -320,7 +332,7 @@ class Pager:
         habit = habits(found)
         rare = found - np.maximum(habit, 0.0)
         living = max(int(np.isfinite(history[-DAY_HOURS:]).any(axis=(0, 2)).sum()), 1)
-        share = self.alerts_per_day / (living * len(self._sides))
+        share = self.alerts_per_day / CAUTION / (living * len(self._sides))
         level = return_levels(
             daily_peaks(rare), self._least * np.abs(np.nan_to_num(self._usual)), min(share, 0.5), self._margins
         )
@@ -366,6 +378,7 @@ class Pager:
             self._entities[entity] = at
             self._group_of = np.append(self._group_of, 0)
             self._first, self._last = np.append(self._first, float(now)), np.append(self._last, -np.inf)
+            self._started = np.append(self._started, -np.inf)
             self._raw = np.concatenate([self._raw, np.full((1, len(self.signals)), np.nan)])
             self._rows = np.concatenate([self._rows, np.full((1, *self._rows.shape[1:]), -np.inf)])
             self._times = np.concatenate([self._times, np.full((1, ROWS - 1), -np.inf)])
@@ -384,7 +397,7 @@ class Pager:
         place = np.full(len(owners), -1)
         place[groups] = np.arange(len(groups))
         self._group_of = place[self._group_of[keep]]
-        for name in ("_first", "_last", "_raw", "_rows", "_times"):
+        for name in ("_first", "_started", "_last", "_raw", "_rows", "_times"):
             setattr(self, name, getattr(self, name)[keep])
         for name in ("_peaks", "_means", "_whole", "_habit"):
             setattr(self, name, getattr(self, name)[:, groups])
