@@ -106,3 +106,11 @@ def _gumbel(peaks: Floats, days: "np.ndarray[tuple[int, ...], np.dtype[np.int64]
     weighted = (values * rank).sum(axis=0) / np.maximum(count * (count - 1), 1)
     scale = np.maximum(2 * weighted - mean, 0.0) / np.log(2)
     return mean - EULER * scale, scale
+
+
+def median_of_hours(hours: Floats) -> Floats:
+    """Lower median of the hours that are known, (n_hours, ...) -> (...); NaN where none is."""
+    known = np.isfinite(hours).sum(axis=0)
+    ordered = np.sort(np.where(np.isfinite(hours), hours, np.inf), axis=0)
+    middle = np.take_along_axis(ordered, np.maximum(known - 1, 0)[np.newaxis] // 2, axis=0)[0]
+    return np.where(known > 0, middle, np.nan)

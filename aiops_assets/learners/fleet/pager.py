@@ -6,12 +6,13 @@ models together spend ``alerts_per_day``. A signal pages when all of this holds:
 - At least two of the entity's last three rows are that high, within a quarter of an hour: a blip does not page.
 - They are above the level that its group (the pods of a workload; a node alone) exceeds so rarely that the whole fleet
   is expected to do so ``alerts_per_day`` times a day: the per-family error rate, by Bonferroni's inequality, of
-  :func:`levels.return_levels` over the last two weeks. A pod that was replaced a minute ago is measured by its
-  predecessors, and what happens each night or each Monday is among the peaks.
-- The entity is older than an hour: a start takes what nothing else does. Counters count from the first row on.
+  :func:`levels.return_levels` over the last two weeks, on top of what is usual at this time of day, and above what was
+  reached at this time a week ago. A pod that was replaced a minute ago is measured by its predecessors.
+- The entity is older than an hour, and 20 minutes have passed since a counted restart or a gap: a start takes what
+  nothing else does. Counters count from the first row on.
 
-Only what gets worse pages: signals say which direction that is. What pages counts for later levels as if it had just
-reached the level: an incident does not hide the next one, and what comes back each day becomes usual within days.
+Only what gets worse pages: signals say which direction that is. What pages counts for later levels as half of its
+level: an incident does not hide the next one, and what comes back each day or week at its time is a habit.
 
 A group without a whole day of history does not page, except by counters. With fewer than four days the level is three
 times the largest deviation so far.
@@ -21,7 +22,6 @@ import io
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,10 @@ from aiops_assets.learners.fleet.levels import (
     Margins,
     daily_peaks,
     habits,
+    median_of_hours,
     return_levels,
 )
+from aiops_assets.learners.fleet.signals import Pages, Signal
 from aiops_assets.timeseries.series import Floats
 
 DAYS = 14
@@ -90,36 +92,6 @@ STATE = (
     "_level",
 )
 """Attributes that are arrays; beside them names and hours."""
-
-
-@dataclass(frozen=True)
-class Signal:
-    """A column of the rows.
-
-    Attributes:
-        name: of the column.
-        worse: 1: larger is worse, -1: smaller is, 0: both are.
-        counter: it counts up; its increase from row to row is what is judged.
-        least: a deviation below this share of the usual level is no matter for a person.
-    """
-
-    name: str
-    worse: int = 1
-    counter: bool = False
-    least: float = 0.25
-
-
-@dataclass(frozen=True)
-class Pages:
-    """The decision on n rows.
-
-    Attributes:
-        page: (n_rows,) whether a person is called for the row's entity.
-        signal: (n_rows,) the signal that is farthest above its level; empty without a page.
-    """
-
-    page: Flags
-    signal: "np.ndarray[tuple[int], np.dtype[np.object_]]"
 
 
 class Pager:
@@ -326,7 +298,7 @@ class Pager:
         # An hour is left out until LAG_HOURS have passed.
         history = self._peaks[:HOURS]
         hours = np.isfinite(history).sum(axis=0)
-        self._usual = np.where(self._side_counts, 0.0, _median(self._means))
+        self._usual = np.where(self._side_counts, 0.0, median_of_hours(self._means))
         found = history - np.nan_to_num(self._usual)
         found = np.where(np.isfinite(found), found, UNSEEN)
         habit = habits(found)
@@ -413,11 +385,3 @@ class Pager:
             "_level",
         ):
             setattr(self, name, getattr(self, name)[groups])
-
-
-def _median(hours: Floats) -> Floats:
-    """Lower median of the hours that are known, (n_hours, ...) -> (...); NaN where none is."""
-    known = np.isfinite(hours).sum(axis=0)
-    ordered = np.sort(np.where(np.isfinite(hours), hours, np.inf), axis=0)
-    middle = np.take_along_axis(ordered, np.maximum(known - 1, 0)[np.newaxis] // 2, axis=0)[0]
-    return np.where(known > 0, middle, np.nan)
