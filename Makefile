@@ -102,12 +102,12 @@ fleet: dev ## pages of generated fleets: without incidents, and how many inciden
 	@OMP_NUM_THREADS=1 $(BIN)/python -m aiops_assets_tests.benchmarks.paging $(ARGS)
 
 bench-scale: dev ## what 100 to 10,000 pods cost: CPU, memory, a second run (some minutes)
-	$(BIN)/python -m aiops_assets_tests.benchmarks.scale --pods 100 --pods 1000 --pods 10000 --days 2
+	$(BIN)/python -m aiops_assets_tests.benchmarks.scale --pods 100 --pods 1000 --pods 10000
 
 evaluate: setup ## how good the detector is: on 30 generated days, or on labelled series (DATA=folder)
 	@$(BIN)/aiops evaluate $(DATA)
 
-tune: dev ## choose the constants of ensemble-predictor, each set judged by what the others chose (DATA=folder; an hour)
+tune: dev ## choose the constants of ensemble-predictor, each set judged by what the others chose (DATA=folder; twenty minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m aiops_assets_tests.benchmarks.tuning $(DATA)
 
 # Other detectors' packages pin other versions than the project does: an environment of their own.

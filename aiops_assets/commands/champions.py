@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FIGURES = {
     "average_precision": ("AVG PRECISION", "{:.3f}"),
     "f1": ("F1", "{:.2f}"),
+    "event_f1": ("EVENT F1", "{:.2f}"),
     "false_alarm_rate": ("FALSE ALARMS", "{:.1%}"),
     "mae_to_seasonal_naive_1h": ("TO SEASONAL 1H", "{:.2f}"),
     "mae_to_seasonal_naive_6h": ("6H", "{:.2f}"),

@@ -11,6 +11,7 @@ from aiops_assets.commands.errors import one_line_errors
 from aiops_assets.commands.tables import show_table
 from aiops_assets.errors import PrometheusError
 from aiops_assets.prometheus.client import PrometheusClient
+from aiops_assets.prometheus.moved_labels import count_moved, describe_moved
 from aiops_assets.prometheus.probing import Probed, probe_metrics
 from aiops_assets.settings import Settings, load_settings
 
@@ -31,8 +32,10 @@ def metrics(probe: bool) -> None:
     from aiops_assets.pipeline.resources import prometheus_of
 
     with prometheus_of(table).clients() as (client, archive):
-        found = tuple(probe_metrics(client, table.metrics, datetime.now(UTC)))
+        now = datetime.now(UTC)
+        found = tuple(probe_metrics(client, table.metrics, now))
         problems = _problems(table, found, archive)
+        problems += filter(None, [describe_moved(count_moved(client, now))])
     _show(table, found)
     for problem in problems:
         click.echo(f"error: {problem}", err=True)

@@ -65,11 +65,27 @@ class Request:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A stored training set: its rows, where they come from, and whether an earlier run built them."""
+    """A stored training set.
 
-    rows: pd.DataFrame
+    Attributes:
+        record: where the rows come from.
+        is_reused: an earlier run built it.
+    """
+
     record: TrainingSetRecord
     is_reused: bool
+    _sets: TrainingSets
+    _built: pd.DataFrame | None = None
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The rows, which are read when they are needed; file and content are checked once per process.
+
+        Raises:
+            IntegrityError: they are not those that were stored, although nobody wrote them: the next call of
+                :func:`stored_training_set` builds them anew.
+        """
+        return self._built if self._built is not None else self._sets.rows(self.record.view, self.record.data_version)
 
 
 def stored_training_set(request: Request, name: str, lake: Lake, sets: TrainingSets, now: datetime) -> TrainingSet:
@@ -88,16 +104,16 @@ def stored_training_set(request: Request, name: str, lake: Lake, sets: TrainingS
     """
     inputs = inputs_of(request, lake, now)
     if inputs and (found := sets.built_of(name, request.view.name, inputs)):
-        return TrainingSet(*found, is_reused=True)
+        return TrainingSet(found, is_reused=True, _sets=sets)
     rows, record = training_set(
         request.view, request.settings, request.recipe, request.announced, lake, request.days, now
     )
     request.view.validate(rows)
-    sets.put(rows, record)
+    signature = sets.put(rows, record)
     # Days that another process wrote meanwhile may be part of the rows, or not.
     if inputs and inputs == inputs_of(request, lake, now):
-        sets.note_build(name, inputs, record)
-    return TrainingSet(rows, record, is_reused=False)
+        sets.note_build(name, inputs, record, signature)
+    return TrainingSet(record, is_reused=False, _sets=sets, _built=rows)
 
 
 def inputs_of(request: Request, lake: Lake, now: datetime) -> str:

@@ -157,6 +157,10 @@ def _worse_than_opponent(worse: Sequence[str], opponent: str, figures: Facts) ->
     return Words(f"worse ({' and '.join(worse)}) than {opponent}", figures.in_words())
 
 
+def _loses_to_null_model(figures: Facts) -> Words:
+    return Words("the null model, which learns nothing, ranks anomalous rows better", figures.in_words())
+
+
 def _holdout_too_small(rows: int, anomalous: int, blocks: int, figures: Facts) -> Words:
     counts = f"{rows} rows, {anomalous} anomalous in {blocks} blocks"
     return Words(
@@ -214,6 +218,7 @@ WORDINGS: dict[str, Callable[..., Words]] = {
     "first_by_false_alarms": _first_by_false_alarms,
     "worse_false_alarms": _worse_false_alarms,
     "not_better_than_guessing": _not_better_than_guessing,
+    "loses_to_null_model": _loses_to_null_model,
     "worse_than_opponent": _worse_than_opponent,
     "holdout_too_small": _holdout_too_small,
     "first_not_worse": _first_not_worse,

@@ -8,6 +8,7 @@ import dagster as dg
 
 from aiops_assets.datasets.ingest import MetricFetch
 from aiops_assets.datasets.newest import STALE
+from aiops_assets.prometheus.moved_labels import describe_moved
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.timeseries.catalog import MEMBERS, METRICS
@@ -23,6 +24,7 @@ WARNINGS = {
     "open and are requested again.",
     "bounds": "Warns of values outside the catalogue's bounds in what was fetched. They are not stored.",
     "members": "Warns when a node stood behind an average for a part of the time only.",
+    "pod_labels": "Warns when kube-state-metrics is scraped without honorLabels, so that its series are of one pod.",
     "stored_files": "Warns of damaged day files, which were fetched again.",
     "query_notes": "Warns of remarks on queries, such as PromQL's infos. What was fetched is whole.",
 }
@@ -40,7 +42,7 @@ def check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
 
 
 def check_results(
-    problem: str, fetches: Sequence[MetricFetch], days: Sequence[date], lake: Lake
+    problem: str, fetches: Sequence[MetricFetch], days: Sequence[date], lake: Lake, moved: int = 0
 ) -> list[dg.AssetCheckResult]:
     """The results of all checks of a fetch.
 
@@ -49,6 +51,7 @@ def check_results(
         fetches: results of the metrics and companions that were fetched.
         days: requested days.
         lake: the lake after the fetch.
+        moved: number of series of kube-state-metrics whose labels were moved.
     """
     problems = {
         "server_reached": problem,
@@ -58,6 +61,7 @@ def check_results(
         "complete": _listed(_incomplete(fetches)),
         "bounds": _listed(_out_of_bounds(fetches)),
         "members": _listed(_missing_members(fetches, lake)),
+        "pod_labels": describe_moved(moved),
         "stored_files": _listed([message for fetch in fetches for message in fetch.damaged]),
         "query_notes": _listed(query_notes(fetches)),
     }

@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
@@ -90,7 +91,7 @@ def close_dead_runs(instance: dg.DagsterInstance) -> list[str]:
 
 
 def claim_runs_of(dagster_home: str, location: str) -> None:
-    """Give runs of an instance that commands started their code location: see :func:`claim_runs`.
+    """Give runs of this project that commands started their code location: see :func:`claim_runs`.
 
     A database that is busy is no error: the next call does it.
     """
@@ -101,19 +102,20 @@ def claim_runs_of(dagster_home: str, location: str) -> None:
 
 
 def claim_runs(instance: dg.DagsterInstance, location: str) -> list[str]:
-    """Name the code location of ended runs that have none, among the newest ``MAX_CLAIMED``; their ids.
+    """Name the code location of ended runs of a module that have none, among the newest ``MAX_CLAIMED``; their ids.
 
     `dagster asset materialize` starts runs without one, and the timeline, which is the first page of Dagster's UI,
-    leaves such runs out. Runs that go on are left alone: their process writes the same record.
+    leaves such runs out. Runs that go on are left alone: their process writes the same record. So are runs of other
+    modules, files or code servers: several projects may share an instance.
 
     Args:
         instance: the instance with the runs.
-        location: name of the code location in the UI, such as ``aiops_assets.definitions``.
+        location: the module, such as ``aiops_assets.definitions``; the code location in the UI has its name.
     """
     claimed = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=ENDED), limit=MAX_CLAIMED):
         run = record.dagster_run
-        if run.remote_job_origin is not None:
+        if run.remote_job_origin is not None or _module_of(run) != location:
             continue
         repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), SINGLETON_REPOSITORY_NAME)
         # The call that `dagster run migrate-repository` uses; it changes the tag of a run, but does not add it.
@@ -121,6 +123,13 @@ def claim_runs(instance: dg.DagsterInstance, location: str) -> list[str]:
         instance.run_storage.replace_job_origin(run, repository.get_job_origin(run.job_name))
         claimed.append(run.run_id)
     return claimed
+
+
+def _module_of(run: dg.DagsterRun) -> str:
+    """The module whose graph a run is of; empty: it was not started from a module, or did not say."""
+    origin = run.job_code_origin
+    pointer = origin.repository_origin.code_pointer if origin else None
+    return pointer.module if isinstance(pointer, ModuleCodePointer) else ""
 
 
 def newest_run_of(dagster_home: str) -> str | None:

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -25,16 +26,13 @@ from aiops_assets.families.catalog import MODELS
 from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.holdout import HORIZON_HOURS
 from aiops_assets.judging.forecasting.task import FORECASTING
-from aiops_assets.storage.scores import Scores, ScoresRecord, ScoresRun
+from aiops_assets.storage.scores import PAGE_COLUMNS, Scores, ScoresRecord, ScoresRun
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 
 STALE = timedelta(hours=1)
-ALERT_WINDOW = timedelta(minutes=15)
-"""Newest part of a run whose scores are exposed. A run is made every quarter of an hour; without this, only its last
-five minutes would be seen."""
 HORIZONS = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
 UNITS = {metric.name: metric.unit for metric in FORECAST_METRICS}
-ANOMALIES, FORECASTS = "anomaly", "forecast"
+ANOMALIES, FORECASTS, PAGED = "anomaly", "forecast", "page"
 KINDS = {DETECTION.name: ANOMALIES, FORECASTING.name: FORECASTS}
 """Name of a task -> kind of what its models predict."""
 KIND_OF = {spec.name: KINDS[spec.family.task.name] for spec in MODELS}
@@ -91,12 +89,20 @@ ABOUT = (
 SCORE = Described(
     GaugeMetricFamily,
     "aiops_anomaly_score",
-    "Highest score of the newest 15 minutes; higher is more anomalous, models have scales of their own.",
+    "Highest score of the newest minutes; higher is more anomalous, models have scales of their own.",
     _PER_POD,
 )
 ALERT = Described(
-    GaugeMetricFamily, "aiops_anomaly_alert", "1: the model raised an alert in the newest 15 minutes.", _PER_POD
+    GaugeMetricFamily, "aiops_anomaly_alert", "1: notice; the model raised an alert in the newest minutes.", _PER_POD
 )
+PAGE = Described(
+    GaugeMetricFamily,
+    "aiops_anomaly_page",
+    "1: a person should look now; at most ALERTS_PER_DAY of the whole cluster are expected while nothing is wrong.",
+    ("cluster", "kind", *PAGE_COLUMNS[1:]),
+)
+OF_PODS = {"anomaly_score": SCORE, "is_anomaly": ALERT}
+"""Column of scores -> the gauge of its largest value within the newest minutes."""
 SIDES = {
     side: Described(
         GaugeMetricFamily,
@@ -121,7 +127,7 @@ PROVEN = Described(
 
 def documented() -> Iterable[Metric]:
     """All metrics of scores and forecasts, without values."""
-    return (one.family() for one in (UNREADABLE, *ABOUT, SCORE, ALERT, *SIDES.values(), PROVEN))
+    return (one.family() for one in (UNREADABLE, *ABOUT, *OF_PODS.values(), PAGE, *SIDES.values(), PROVEN))
 
 
 @dataclass(frozen=True)
@@ -129,8 +135,8 @@ class _Exposed:
     """The label values and numbers of a run."""
 
     record: ScoresRecord
-    score: Sequence[Labelled]
-    alert: Sequence[Labelled]
+    of_pods: dict[str, Sequence[Labelled]]
+    pages: Sequence[Labelled]
     forecast: dict[str, Sequence[Labelled]]
 
 
@@ -199,25 +205,33 @@ class ScoresCollector(Collector):
 
 
 def _exposed(run: ScoresRun) -> _Exposed:
-    score, alert = _of_pods(run)
-    return _Exposed(run.record, score, alert, {side: _of_metrics(run, side) for side in SIDES})
+    return _Exposed(run.record, _of_pods(run), _pages(run), {side: _of_metrics(run, side) for side in SIDES})
 
 
-def _of_pods(run: ScoresRun) -> tuple[list[Labelled], list[Labelled]]:
-    """Per model and pod, the highest score of the newest quarter of an hour, and whether it contains an alert."""
-    rows, until = run.scores, run.record.scored_until
+def _of_pods(run: ScoresRun) -> dict[str, Sequence[Labelled]]:
+    """Column -> per model and pod, its largest value within the minutes that the run shows."""
+    rows, record = run.scores, run.record
+    if record.scored_until is None:
+        return {column: [] for column in OF_PODS}
+    found = _shown(rows, record.scored_until, record).groupby(["model_name", *_OF_POD], sort=True)[list(OF_PODS)].max()
+    labels = [[record.cluster, *map(str, one)] for one in found.index]
+    return {column: list(zip(labels, found[column].astype(float).tolist(), strict=True)) for column in OF_PODS}
+
+
+def _pages(run: ScoresRun) -> Sequence[Labelled]:
+    """Each pod, or node, and metric with a page within the minutes that the run shows."""
+    found = _shown(run.pages, run.record.paged_until, run.record)[list(PAGE_COLUMNS[1:])].drop_duplicates()
+    # By an empty label nobody can tell them apart: a scrape that overrides labels fills it with the service's own pod.
+    kinds = np.where(found["node"] == "", "pod", "node")
+    rows = zip(kinds, found.itertuples(index=False), strict=True)
+    return [([run.record.cluster, str(kind), *map(str, one)], 1.0) for kind, one in rows]
+
+
+def _shown(rows: pd.DataFrame, until: datetime | None, record: ScoresRecord) -> pd.DataFrame:
+    """Rows of the newest minutes."""
     if until is None:
-        return [], []
-    newest = rows[rows["timestamp"] > pd.Timestamp(until) - ALERT_WINDOW]
-    found = newest.groupby(["model_name", *_OF_POD], sort=True).agg(
-        score=("anomaly_score", "max"), alert=("is_anomaly", "any")
-    )
-    cluster = run.record.cluster
-    labels = [[cluster, *map(str, one)] for one in found.index]
-    return (
-        list(zip(labels, found["score"].astype(float).tolist(), strict=True)),
-        list(zip(labels, found["alert"].astype(float).tolist(), strict=True)),
-    )
+        return rows.iloc[:0]
+    return rows[rows["timestamp"] > pd.Timestamp(until) - pd.Timedelta(minutes=record.shown_minutes)]
 
 
 def _of_metrics(run: ScoresRun, side: str) -> list[Labelled]:
@@ -268,8 +282,10 @@ def _values(exposed: _Exposed, now: float) -> Iterable[Metric]:
     """Scores and forecasts that are not stale."""
     fresh = {kind for kind, when in _ends(exposed.record).items() if not _is_stale(when, now)}
     if ANOMALIES in fresh:
-        yield SCORE.family(exposed.score)
-        yield ALERT.family(exposed.alert)
+        for column, described in OF_PODS.items():
+            yield described.family(exposed.of_pods[column])
+    if PAGED in fresh:
+        yield PAGE.family(exposed.pages)
     if FORECASTS in fresh:
         for side, described in SIDES.items():
             yield described.family(exposed.forecast[side])
@@ -277,7 +293,7 @@ def _values(exposed: _Exposed, now: float) -> Iterable[Metric]:
 
 
 def _ends(record: ScoresRecord) -> dict[str, datetime]:
-    ends = {ANOMALIES: record.scored_until, FORECASTS: record.forecast_from}
+    ends = {ANOMALIES: record.scored_until, FORECASTS: record.forecast_from, PAGED: record.paged_until}
     return {kind: when for kind, when in ends.items() if when is not None}
 
 

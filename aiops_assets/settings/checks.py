@@ -25,6 +25,13 @@ def login(value: str) -> str:
     return value
 
 
+def part_of_an_hour(value: int) -> int:
+    """Minutes that divide an hour: a schedule starts anew with each hour."""
+    if value < 1 or 60 % value:
+        raise ValueError("must be 1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30 or 60 minutes")
+    return value
+
+
 def proxy_url(value: str) -> str:
     """An http or https URL of a host and a port alone."""
     try:

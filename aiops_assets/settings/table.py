@@ -12,7 +12,7 @@ from aiops_assets.durations import parse_duration
 from aiops_assets.errors import DataError, SettingsError
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS, named
 from aiops_assets.http_client import plain_url
-from aiops_assets.settings.checks import dns_label, login, proxy_url, tenant
+from aiops_assets.settings.checks import dns_label, login, part_of_an_hour, proxy_url, tenant
 from aiops_assets.timeseries.catalog import METRICS, SCRAPE_SECONDS, MetricSpec
 from aiops_assets.timeseries.matchers import canonical_matchers
 from aiops_assets.timeseries.metrics_file import load_metrics
@@ -117,6 +117,12 @@ class Settings(BaseModel):
     )
     keep_lake_days: int | None = Field(
         None, ge=1, le=36_500, description="Fetched days kept, besides those that versions or windows need. Unset: all."
+    )
+    score_minutes: Annotated[int, AfterValidator(part_of_an_hour)] = Field(
+        5, description="Minutes between two runs of scores; a page waits for the next one."
+    )
+    alerts_per_day: float = Field(
+        1.0, ge=0.01, le=1000.0, description="False pages a day that the whole cluster may raise; notices are more."
     )
     keep_scores_days: int = Field(7, ge=1, le=3650, description="Days for which scores and forecasts are kept.")
     synthetic_ratio: float | None = Field(

@@ -17,16 +17,13 @@ from aiops_assets.storage.day_file import DaySamples
 from aiops_assets.storage.day_info import DayInfo, StoredQuery, describe, incomplete_since, query_digest
 from aiops_assets.storage.day_state import DayState, Expectation
 from aiops_assets.storage.fetch_outcome import FetchOutcome as FetchOutcome
-from aiops_assets.storage.remembered import Remembered
+from aiops_assets.storage.intact import Entry, IntactFiles
 from aiops_assets.storage.storage import Storage
 from aiops_assets.timeseries.catalog import MetricSpec
 from aiops_assets.timeseries.matchers import with_matchers
 
 ATTEMPTS = 10
 """How often a write is tried when another process writes the same day."""
-_intact: Remembered[tuple[str, str], tuple[str, DayInfo, str]] = Remembered(4096)
-"""URL of the storage and path -> signature, metadata and seal of a file that is intact: it is checked once per process.
-"""
 PATIENCE = timedelta(hours=24)
 """A day whose answers lack series for so long, and bring nothing new, closes as it is: the server has no more."""
 
@@ -46,6 +43,7 @@ class Lake:
         self.storage = storage
         self.cluster = cluster
         self._matchers = matchers
+        self.intact = IntactFiles(storage, self.folder)
 
     @property
     def folder(self) -> str:
@@ -127,9 +125,11 @@ class Lake:
             )
             try:
                 content = day_parquet.encode(update.samples, info.to_bytes())
-                self.storage.compare_and_swap(self._path(metric, day), data, content)
+                signature = self.storage.compare_and_swap(self._path(metric, day), data, content)
             except ConflictError:
                 continue
+            entry = Entry(signature=signature, seal=day_parquet.seal_of(content), info=info)
+            self.intact.note(self._path(metric, day), day, entry, is_checked=False)
             return info, update.revised
         raise self._changed_all_the_time(metric, day)
 
@@ -236,12 +236,14 @@ class Lake:
     def fingerprint(self, metric: MetricSpec, day: date) -> tuple[DayInfo, str]:
         """The metadata of a stored day and its seal, a digest of the whole file, which is as it was written.
 
+        A file that is known by its signature (:mod:`aiops_assets.storage.intact`) is not read.
+
         Raises:
             NotFoundError, IntegrityError: see :meth:`read_day`.
         """
-        known = self._known(self._path(metric, day))[1]
-        if known and known[0].step_seconds == metric.step_seconds:
-            return known
+        known = self.intact.find(self._path(metric, day), day)[1]
+        if known and known.entry.info.step_seconds == metric.step_seconds:
+            return known.entry.info, known.entry.seal
         return self._verified(metric, day)[1:]
 
     def info(self, metric: MetricSpec | StoredQuery, day: date) -> DayInfo | None:
@@ -320,29 +322,19 @@ class Lake:
     def _verified(self, metric: MetricSpec, day: date) -> tuple[bytes, DayInfo, str]:
         """A file, its metadata and its seal, which is right, or, where an earlier release wrote none, all rows are."""
         path = self._path(metric, day)
-        # Read before the content: a change in between leaves an old signature, and the seal is checked again.
-        signature, known = self._known(path)
+        # Found before the content is read: a change in between leaves an old signature, and the seal is checked again.
+        signature, known = self.intact.find(path, day)
         data = self._read(metric, day)
-        if known:
-            return data, self._metadata(metric, day, data), known[1]
+        if known and known.is_checked:
+            return data, self._metadata(metric, day, data), known.entry.seal
         try:
             is_sealed = day_parquet.is_sealed(data)
         except IntegrityError as error:
             raise self._damaged(metric, day, error) from None
         info = self._metadata(metric, day, data) if is_sealed else self._decode(metric, day, data)[1]
         seal = day_parquet.seal_of(data)
-        if signature:
-            _intact.put((self.storage.url, path), (signature, info, seal))
+        self.intact.note(path, day, Entry(signature=signature, seal=seal, info=info), is_checked=True)
         return data, info, seal
-
-    def _known(self, path: str) -> tuple[str, tuple[DayInfo, str] | None]:
-        """A file's signature, empty where there is no file, and its metadata and seal if this very file was checked."""
-        try:
-            signature = self.storage.signature(path)
-        except NotFoundError:
-            return "", None
-        known = _intact.get((self.storage.url, path))
-        return signature, known[1:] if known and signature and known[0] == signature else None
 
     def _metadata(self, metric: MetricSpec | StoredQuery, day: date, data: bytes) -> DayInfo:
         try:

@@ -61,8 +61,9 @@ def _covered(lake: Lake, metric: MetricSpec, day: date) -> float:
 
 
 def remove(lake: Lake, stored: StoredDay) -> None:
-    """Remove a day's file, and the lock file that its writers left; it is no error if there is none."""
+    """Remove a day's file, and what its writers left beside it; it is no error if there is none."""
     folder = f"{lake.folder}/metric={stored.metric}/query={stored.query}"
     name = f"day={stored.day.isoformat()}.parquet"
     lake.storage.remove(f"{folder}/{name}")
     lake.storage.remove(f"{folder}/.{name}.lock")
+    lake.intact.forget(stored.day)

@@ -7,7 +7,6 @@ content in place.
 
 import errno
 import fcntl
-import os
 import shutil
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 from typing_extensions import override
 
 from aiops_assets.errors import ConflictError, NotFoundError, StoreError
+from aiops_assets.storage.local_files import DATED_BACK_SECONDS, replace_file, signature_of, sync_folder, write_synced
 
 if TYPE_CHECKING:
     from obstore import UpdateVersion
@@ -61,12 +61,20 @@ class Storage(ABC):
         """Sorted names of the files and folders right below ``path``; empty when there is no such folder."""
 
     @abstractmethod
-    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
-        """Create a directory that never changes again, ``last`` written last. Raises ConflictError if it exists."""
+    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> dict[str, str]:
+        """Create a directory that never changes again, ``last`` written last. Raises ConflictError if it exists.
+
+        Returns:
+            name -> signature of the file as it was written; unknown ones are left out.
+        """
 
     @abstractmethod
-    def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
-        """Replace ``expected`` (``None``: no file) by ``new``. Raises ConflictError if the content is another."""
+    def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> str:
+        """Replace ``expected`` (``None``: no file) by ``new``. Raises ConflictError if the content is another.
+
+        Returns:
+            the signature of the new file, which any later write changes; empty: unknown.
+        """
 
     @abstractmethod
     def remove_directory(self, path: str, first: str) -> None:
@@ -142,14 +150,14 @@ class LocalStorage(Storage):
             return ""
         if age < TICK_SECONDS:
             time.sleep(TICK_SECONDS)
-        return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+        return signature_of(found)
 
     @override
     def write(self, path: str, data: bytes) -> None:
         target = self.root / path
         with _os_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            _replace(target, data)
+            replace_file(target, data)
 
     @override
     def remove(self, path: str) -> None:
@@ -165,7 +173,7 @@ class LocalStorage(Storage):
             return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(STAGING))
 
     @override
-    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
+    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> dict[str, str]:
         """A rename makes the directory appear as a whole: no reader ever sees a part of it."""
         target = self.root / path
         with _os_errors(target):
@@ -174,19 +182,23 @@ class LocalStorage(Storage):
             with _locked_staging(target.parent) as staging:
                 content = staging / "content"
                 content.mkdir()
-                for name in sorted(files, key=lambda name: name == last):
-                    _write_synced(content / name, files[name])
-                _sync_folder(content)
+                written = {
+                    name: write_synced(content / name, files[name], dated_back=DATED_BACK_SECONDS)
+                    for name in sorted(files, key=lambda name: name == last)
+                }
+                sync_folder(content)
                 try:
                     content.rename(target)
                 except OSError as error:
                     if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
                         raise ConflictError(f"{target} exists already and never changes") from None
                     raise
-                _sync_folder(target.parent)
+                sync_folder(target.parent)
+            # The rename of a folder changes no date of the files in it, which had a folder of their own until then.
+            return {name: signature_of(found) for name, found in written.items()}
 
     @override
-    def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
+    def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> str:
         target = self.root / path
         with _os_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +207,7 @@ class LocalStorage(Storage):
                 found = target.read_bytes() if target.exists() else None
                 if found != expected:
                     raise ConflictError(f"{target} was changed by somebody else meanwhile: look at it, then try again")
-                _replace(target, new)
+                return replace_file(target, new)
 
     @override
     def local_path(self, path: str) -> Path | None:
@@ -210,7 +222,7 @@ class LocalStorage(Storage):
                 return
             with _locked_staging(target.parent) as staging:
                 target.rename(staging / "content")
-                _sync_folder(target.parent)
+                sync_folder(target.parent)
 
     @override
     def sweep(self, path: str, *, remove: bool = True) -> list[str]:
@@ -276,24 +288,26 @@ class ObjectStorage(Storage):
         return sorted(entry.rstrip("/").rpartition("/")[2] for entry in found)
 
     @override
-    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> None:
+    def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> dict[str, str]:
         """Each file is written only where there is none, so the first writer gets the directory."""
         with self._errors(path):
             for name in sorted(files, key=lambda name: name == last):
                 self.store.put(f"{path}/{name}", files[name], mode="create")
+        return {}
 
     @override
-    def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
-        """The write carries the entity tag of the content that was compared."""
+    def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> str:
+        """The write carries the entity tag of the content that was compared; that of the new file costs a request."""
         with self._errors(path):
             if expected is None:
                 self.store.put(path, new, mode="create")
-                return
+                return ""
             found = self.store.get(path)
             if bytes(found.bytes()) != expected:
                 raise ConflictError(f"{self.locate(path)} was changed by somebody else meanwhile: try again")
             known = {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
             self.store.put(path, new, mode=cast("UpdateVersion", {k: v for k, v in known.items() if v is not None}))
+            return ""
 
     @override
     def remove_directory(self, path: str, first: str) -> None:
@@ -344,31 +358,6 @@ def _locked_staging(parent: Path) -> Iterator[Path]:
 
 def _age(path: Path) -> float:
     return time.time() - path.lstat().st_mtime
-
-
-def _replace(target: Path, data: bytes) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        _write_synced(temporary, data)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(target.parent)
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Training sets, stored under the digest of their rows: immutable, and found by their data version."""
 
 import io
+from contextlib import suppress
 
 import pandas as pd
 import pyarrow as pa
@@ -28,11 +29,13 @@ class Build(Record):
         inputs: digest of all that it was built of.
         record_sha256: of ``record`` as bytes.
         record: of this build. The record beside equal rows may be that of an earlier build, of other inputs.
+        rows_signature: signature of the file of rows when it had its recorded digest; empty: unknown.
     """
 
     inputs: str
     record_sha256: str
     record: TrainingSetRecord
+    rows_signature: str = ""
 
 
 class TrainingSets:
@@ -53,20 +56,26 @@ class TrainingSets:
         """Path or URL of a training set's directory, for people."""
         return self.storage.locate(self.path(view, data_version))
 
-    def put(self, rows: pd.DataFrame, record: TrainingSetRecord) -> None:
+    def put(self, rows: pd.DataFrame, record: TrainingSetRecord) -> str:
         """Store rows under their digest; where equal rows are stored already, their record stays.
 
         Args:
             rows: the training set.
             record: where the rows come from; its ``rows_sha256`` is set here.
+
+        Returns:
+            signature of the file of rows as it was written, for :meth:`note_build`; empty: unknown.
         """
         data = to_parquet(rows)
         record = record.model_copy(update={"rows_sha256": sha256(data)})
         try:
             files = {ROWS: data, RECORD: record.to_bytes()}
-            self.storage.commit_directory(self.path(record.view, record.data_version), files, last=RECORD)
+            return self.storage.commit_directory(self.path(record.view, record.data_version), files, last=RECORD).get(
+                ROWS, ""
+            )
         except ConflictError:
             self._restore(data, record)
+            return ""
 
     def _restore(self, data: bytes, record: TrainingSetRecord) -> None:
         """Write again what is missing or damaged of a stored set; its rows are at hand."""
@@ -81,25 +90,41 @@ class TrainingSets:
             self.storage.write(f"{self.path(view, data_version)}/{ROWS}", data)
         self.rows(view, data_version)
 
-    def note_build(self, name: str, inputs: str, record: TrainingSetRecord) -> None:
+    def note_build(self, name: str, inputs: str, record: TrainingSetRecord, rows_signature: str = "") -> None:
         """Remember what a stored training set was built of; it replaces the build before of the same name."""
-        build = Build(inputs=inputs, record_sha256=sha256(record.to_bytes()), record=record)
+        self._note(name, Build(inputs=inputs, record_sha256=sha256(record.to_bytes()), record=record), rows_signature)
+
+    def _note(self, name: str, build: Build, signature: str) -> None:
+        build = build.model_copy(update={"rows_signature": signature})
         self.storage.write(self._build_path(name), build.to_bytes())
 
-    def built_of(self, name: str, view: str, inputs: str) -> tuple[pd.DataFrame, TrainingSetRecord] | None:
-        """The rows and the record of the newest build, if it was of these inputs.
+    def built_of(self, name: str, view: str, inputs: str) -> TrainingSetRecord | None:
+        """The record of the newest build, if it was of these inputs and its rows are stored as they were.
 
-        ``None`` also where anything of it is missing or damaged: the note of the build, the record beside the rows, the
-        rows, their file.
+        Rows whose file has the signature of the time when it was checked have not been written since, and are not read;
+        :meth:`rows` checks them for whoever does. ``None`` also where anything of the build is missing or damaged: its
+        note, the record beside the rows, the rows, their file.
         """
         try:
             build = Build.model_validate_json(self.storage.read(self._build_path(name)))
             record = build.record
             if (build.inputs, record.view) != (inputs, view) or sha256(record.to_bytes()) != build.record_sha256:
                 return None
-            return self.rows(record.view, record.data_version), record
+            self.record(view, record.data_version)
+            signature = self.storage.signature(f"{self.path(view, record.data_version)}/{ROWS}")
+            if not signature or signature != build.rows_signature:
+                self.rows(view, record.data_version)
+                self._note(name, build, signature)
+            return record
         except (NotFoundError, IntegrityError, ValidationError):
             return None
+
+    def _forget_builds(self, data_version: str) -> None:
+        for file in self.storage.names(self._build_path("").rpartition("/")[0]):
+            path = self._build_path(file.removesuffix(".json"))
+            with suppress(NotFoundError):
+                if data_version.encode() in self.storage.read(path):
+                    self.storage.remove(path)
 
     def record(self, view: str, data_version: str, expected_sha256: str | None = None) -> TrainingSetRecord:
         """Where the rows come from.
@@ -129,6 +154,8 @@ class TrainingSets:
     def rows(self, view: str, data_version: str) -> pd.DataFrame:
         """The rows, if file and content have their recorded digests; read once per process unless the file changes.
 
+        A file that does not is no longer taken for that of a build: the next one is built anew.
+
         Raises:
             NotFoundError: the training set is not stored.
             IntegrityError: the file or its rows do not have the recorded digest.
@@ -142,6 +169,7 @@ class TrainingSets:
             data, digest = read_hashed(self.storage, path)
             rows = None
         if digest != self.record(view, data_version).rows_sha256:
+            self._forget_builds(data_version)
             raise IntegrityError(
                 f"{where} differs from its recorded digest: remove {self.locate(view, data_version)} and run again"
             )

@@ -71,9 +71,11 @@ def measured(folder: str, url: str, n_days: int) -> Found:
     recipe = SyntheticRecipe(n_pods=1, days=n_days, end=END, seed=1, anomaly_rate=0.0)
     request = Request(VIEWS[POD_FEATURES], settings, recipe, announced="", days=days)
     found = stored_training_set(request, POD_FEATURES, lake, sets, NOW)
+    made = time.process_time()
     if found.record.source.coverage != 1 or not len(found.rows):
         raise RuntimeError(f"not every sample was stored: {found.record.source}")
-    return {"fetch": fetched - began, "set": time.process_time() - fetched, "megabytes": _peak_megabytes()}
+    rows = time.process_time() - made
+    return {"fetch": fetched - began, "set": made - fetched, "rows": rows, "megabytes": _peak_megabytes()}
 
 
 def _peak_megabytes() -> float:

@@ -19,7 +19,11 @@ from aiops_assets.datasets.source_rule import training_set
 from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.settings import Settings
+from aiops_assets.storage import digests
+from aiops_assets.storage import training_sets as stored_sets
 from aiops_assets.storage.lake import FetchOutcome, Lake
+from aiops_assets.storage.remembered import Remembered
+from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.storage.training_sets import TrainingSets
 from aiops_assets.storage.workloads import Workloads
 from aiops_assets.synthetic.cluster import generate_cluster
@@ -242,7 +246,7 @@ def test_a_build_reads_no_day_that_its_inputs_leave_out(
     training_set(request.view, request.settings, RECIPE, "", lake, WINDOW, NOW)
     assert read
     assert read <= known
-    assert len(known) == (len(metrics_read(VIEWS[view])) + 1) * DAYS + 1  # workloads, and the last fetch
+    assert len(known) == (len(metrics_read(VIEWS[view])) + 2) * DAYS + 1  # workloads, what is intact, the last fetch
 
 
 def test_other_code_is_another_input(home: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,6 +376,57 @@ def test_what_is_missing_or_changed_is_built_again(home: Path, file: str, harm: 
     after = _take(home)
     assert (after.is_reused, after.record) == (False, before.record)
     assert _take(home).is_reused
+
+
+def _next_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what this process has read."""
+    monkeypatch.setattr(stored_sets, "_read", Remembered(9))
+    monkeypatch.setattr(digests, "_known", Remembered(9))
+
+
+def test_stored_rows_are_found_without_reading_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = _take(home).rows
+    _next_process(monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.delattr(TrainingSets, "rows")
+        found = _take(home)
+    assert found.is_reused
+    assert_frame_equal(found.rows, rows)
+
+
+def test_a_touched_file_of_rows_is_read_once_more(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _take(home)
+    (path,) = (home / "training_sets").rglob("rows.parquet")
+    path.touch()
+    _next_process(monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.delattr(TrainingSets, "rows")
+        with pytest.raises(AttributeError):
+            _take(home)
+    assert _take(home).is_reused
+    with monkeypatch.context() as patch:
+        patch.delattr(TrainingSets, "rows")
+        assert _take(home).is_reused
+
+
+def test_rows_that_a_disk_corrupted_are_refused_when_read_and_built_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No signature changes; the digest of the bytes is compared by whoever reads them."""
+    before = _take(home)
+    (path,) = (home / "training_sets").rglob("rows.parquet")
+    signature = LocalStorage(home).signature(str(path.relative_to(home)))
+    _damage(path)
+    _next_process(monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "signature", lambda storage, path: signature)
+        found = _take(home)
+        assert found.is_reused
+        with pytest.raises(IntegrityError):
+            _ = found.rows
+    after = _take(home)
+    assert (after.is_reused, after.record) == (False, before.record)
+    assert_frame_equal(after.rows, before.rows)
 
 
 def test_sets_of_one_view_and_two_sources_are_kept_apart(home: Path, lake: Lake, sets: TrainingSets) -> None:

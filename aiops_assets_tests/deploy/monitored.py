@@ -72,6 +72,7 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
         source=source,
         code_version="0",
         scored_until=until.to_pydatetime(),
+        paged_until=until.to_pydatetime(),
         forecast_from=until.to_pydatetime(),
         pods=2,
         left_out={BROKEN: "cannot be loaded"},
@@ -115,7 +116,10 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
         lower=0.4,
         upper=0.99,
     )
-    return ScoresRun(record, scores, ahead)
+    pages = scores[["timestamp", "namespace", "pod", "workload"]].assign(node="", metric="pod_memory_usage")
+    node = pd.DataFrame({"timestamp": [until], "node": ["node-1"], "metric": ["node_memory_utilization"]})
+    paged = pd.concat([pages, node.assign(namespace="", pod="", workload="")], ignore_index=True)
+    return ScoresRun(record, scores, ahead, paged if alert else paged.iloc[:0])
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from aiops_assets_tests.deploy.monitored import manifest, promtool, rules
 SERVICE = 'aiops_service_info{job="s", instance="i", cluster="c", environment="production"}'
 MADE = 'aiops_scores_made_timestamp_seconds{cluster="c"}'
 CONDITIONS: dict[str, tuple[str, dict[str, str]]] = {
-    "AiopsAnomaly": ("10m", {'aiops_anomaly_alert{cluster="c", model="m", pod="p"}': "1x90"}),
+    "AiopsAnomaly": ("0m", {'aiops_anomaly_page{cluster="c", kind="pod", pod="p"}': "1x90"}),
+    "AiopsNodeAnomaly": ("0m", {'aiops_anomaly_page{cluster="c", kind="node", node="n", metric="d"}': "1x90"}),
+    "AiopsAnomalyNotice": ("10m", {'aiops_anomaly_alert{cluster="c", model="m", pod="p"}': "1x90"}),
     "AiopsPredictedBreach": (
         "20m",
         {
@@ -43,9 +45,10 @@ def test_an_alert_fires_when_its_condition_held_long_enough(name: str, tmp_path:
     minutes = int(pd.Timedelta(wait).total_seconds()) // 60
     firing = f'count(ALERTS{{alertname="{name}", alertstate="firing"}})'
     asked: list[dict[str, object]] = [
-        {"expr": firing, "eval_time": f"{minutes - 1}m", "exp_samples": []},
-        {"expr": firing, "eval_time": f"{minutes}m", "exp_samples": [{"labels": "{}", "value": 1}]},
+        {"expr": firing, "eval_time": f"{minutes}m", "exp_samples": [{"labels": "{}", "value": 1}]}
     ]
+    if minutes:
+        asked.append({"expr": firing, "eval_time": f"{minutes - 1}m", "exp_samples": []})
     evaluate(name, {MADE: "0x90", **series}, asked, tmp_path)
 
 
@@ -97,6 +100,23 @@ def test_stale_scores_fire_for_each_kind_that_is_missing(
     expected = [{"labels": f'{{kind="{kind}"}}' if kind else "{}", "value": 1} for kind in kinds]
     asked = [{"expr": found, "eval_time": "30m", "exp_samples": expected}]
     evaluate("AiopsScoresStale", series, asked, tmp_path)
+
+
+@pytest.mark.needs("prometheus")
+def test_a_page_fires_at_once_and_once_a_pod_and_ends_with_its_gauge(tmp_path: Path) -> None:
+    of = 'cluster="c", kind="pod", namespace="shop", pod="{}", workload="cart", metric="{}"'
+    series = {
+        f"aiops_anomaly_page{{{of.format('sick', 'a')}}}": "_x10 1x9 stale",
+        f"aiops_anomaly_page{{{of.format('sick', 'b')}}}": "_x5 1x19 stale",
+        f"aiops_anomaly_alert{{{of.format('noticed', 'a')}}}": "1x90",
+    }
+    found = 'count by (pod, severity) (ALERTS{alertname="AiopsAnomaly", alertstate="firing"})'
+    fires = [{"labels": '{pod="sick", severity="critical"}', "value": 1}]
+    asked = [
+        {"expr": found, "eval_time": f"{minute}m", "exp_samples": fires if 5 <= minute <= 24 else []}
+        for minute in (4, 5, 10, 20, 24, 25)
+    ]
+    evaluate("AiopsAnomaly", series, asked, tmp_path)
 
 
 @pytest.mark.needs("prometheus")

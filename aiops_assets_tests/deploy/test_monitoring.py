@@ -48,12 +48,14 @@ ALWAYS = {
 PHASES = {
     "no scores yet": ALWAYS | {alert("AiopsScoresStale", cluster=SICK)},
     "old scores": ALWAYS
-    | {alert("AiopsScoresStale", cluster=SICK, kind=kind) for kind in ("anomaly", "forecast")}
+    | {alert("AiopsScoresStale", cluster=SICK, kind=kind) for kind in ("anomaly", "forecast", "page")}
     | {alert("AiopsFallbackInProduction", cluster=SICK, source="cached")},
     "bad scores": ALWAYS
     | {
         alert("AiopsFallbackInProduction", cluster=SICK, source="cached"),
-        *(alert("AiopsAnomaly", **MODEL, namespace=one, pod="cart-1", workload="cart") for one in NAMESPACES),
+        *(alert("AiopsAnomaly", cluster=SICK, namespace=one, pod="cart-1", workload="cart") for one in NAMESPACES),
+        alert("AiopsNodeAnomaly", cluster=SICK, node="node-1"),
+        *(alert("AiopsAnomalyNotice", **MODEL, namespace=one, pod="cart-1", workload="cart") for one in NAMESPACES),
         alert("AiopsPredictedBreach", cluster=SICK, metric="memory_usage", horizon="1h"),
         alert("AiopsDrift", cluster=SICK, metric="memory_usage"),
     },

@@ -197,7 +197,7 @@ def test_pods_with_few_rows_are_drawn_together() -> None:
 
 
 def figures(precision: float | None, alarms: float | None) -> Figures:
-    return Figures(100, 10, precision, None, None, None, alarms, {})
+    return Figures(100, 10, precision, None, None, None, None, alarms, {})
 
 
 def beside(new: float | None, old: float | None, agree: float = 0.9) -> SideBySide:

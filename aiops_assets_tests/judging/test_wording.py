@@ -44,6 +44,7 @@ REASONS = [
     Reason("not_better_than_guessing", over_chance=Difference(0.01, -0.02, 0.04), figures=DETECTION),
     Reason("worse_than_opponent", worse=("average precision", "false alarms"), opponent=CHAMPION, figures=DETECTION),
     Reason("worse_than_opponent", worse=("mean absolute error",), opponent=CHAMPION, figures=FORECAST),
+    Reason("loses_to_null_model", figures=DETECTION),
     Reason("holdout_too_small", rows=20, anomalous=1, blocks=1, figures=DETECTION),
     Reason("first_not_worse", saw=None, opponent=NULL, figures=DETECTION),
     Reason("first_not_worse", saw="prometheus", opponent=NULL, figures=DETECTION),

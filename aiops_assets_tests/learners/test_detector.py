@@ -121,6 +121,34 @@ def test_figures_know_a_perfect_and_a_blind_detector(rows: pd.DataFrame) -> None
     assert "average_precision" not in normal.as_metrics()
 
 
+def test_alerts_on_consecutive_rows_are_judged_by_events() -> None:
+    """Two pods, ten rows each; rows 4 to 7 of the first are one event, and the last of it another of the second."""
+    times = pd.date_range("2026-11-01", periods=10, freq="5min", tz="UTC")
+    labels = np.zeros(20, dtype=int)
+    labels[4:8], labels[19] = 1, 1
+    rows = pd.DataFrame({"timestamp": [*times, *times], "pod": ["a"] * 10 + ["b"] * 10, "label": labels})
+    rows = rows.assign(kind=np.where(labels == 1, "cpu_spike", "normal"))
+
+    def event_f1(*alerted: int, of: pd.DataFrame = rows) -> float | None:
+        alert = np.zeros(len(of), dtype=bool)
+        alert[list(alerted)] = True
+        found = judge(Scored(alert.astype(float), alert, np.zeros((len(of), 1))), of)
+        assert found.f1 is None
+        return found.event_f1
+
+    assert event_f1(4, 19) == 1.0
+    assert event_f1(6, 9, 19) == 1.0, "an alert within two rows beside an event is no fault"
+    assert event_f1(4) == pytest.approx(2 / 3), "one of two events, and nothing beside"
+    assert event_f1(4, 19, 0, 10) == pytest.approx(2 / 3), "all events, and half of the alerts beside"
+    assert event_f1() is None
+    shuffled = rows.sample(frac=1, random_state=1, ignore_index=True)
+    assert event_f1(*np.flatnonzero(shuffled["label"]), of=shuffled) == 1.0
+    apart = rows.assign(timestamp=rows["timestamp"].iloc[0] + pd.to_timedelta(np.arange(20), "h"))
+    alert = (rows["label"] == 1).to_numpy()
+    drawn = judge(Scored(alert.astype(float), alert, np.zeros((20, 1))), apart)
+    assert (drawn.f1, drawn.event_f1) == (1.0, None)
+
+
 def test_generated_days_are_judged_by_row_and_by_episode(detector: object) -> None:
     series = labelled_series(10, 3, END, 5, 0.03, VISIBLE_KINDS)
     figures, episodes = judge_generated(detector, series)

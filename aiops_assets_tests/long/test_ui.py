@@ -152,7 +152,7 @@ def test_the_catalogue_names_every_asset_in_full(ui: Ui, page: Page, screenshots
 
 def test_the_automation_page_shows_schedules_and_sensors(ui: Ui, page: Page, screenshots: Path) -> None:
     page.goto(f"{ui.url}/automation")
-    for name in ("daily_ingest", "quarter_hourly_scores", "weekly_retrain", "retrain_when_days_pile_up"):
+    for name in ("daily_ingest", "regular_scores", "weekly_retrain", "retrain_when_days_pile_up"):
         expect(page.get_by_role("link", name=name)).to_be_visible(timeout=30_000)
     expect(page.get_by_text("02:00 AM UTC, only on Sunday")).to_be_visible()
     page.screenshot(path=screenshots / "automation.png")

@@ -197,7 +197,7 @@ def test_what_is_missing_is_named(tmp_path: Path, instance: dg.DagsterInstance) 
 def test_nothing_starts_by_itself_on_a_laptop(tmp_path: Path, environment: str, running: bool) -> None:
     settings = make_settings(tmp_path, AIOPS_ENV=environment, DATA_SOURCE="synthetic")
     definitions = definitions_for(settings)
-    for name in ("daily_ingest", "quarter_hourly_scores", "weekly_retrain"):
+    for name in ("daily_ingest", "regular_scores", "weekly_retrain"):
         status = definitions.resolve_schedule_def(name).default_status
         assert (status == dg.DefaultScheduleStatus.RUNNING) == running
     sensor = definitions.resolve_sensor_def("retrain_when_days_pile_up")

@@ -2,6 +2,8 @@
 
 import dagster as dg
 import pytest
+from dagster._core.code_pointer import CodePointer, FileCodePointer, ModuleCodePointer
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 
 from aiops_assets.errors import DataError
 from aiops_assets.pipeline.run_history import claim_runs, failure_of
@@ -46,18 +48,28 @@ def test_runs_that_have_ended_without_a_code_location_get_one_once() -> None:
     @dg.asset
     def working() -> None: ...
 
+    job = dg.define_asset_job("a").resolve(dg.Definitions([working]).resolve_asset_graph())
     with dg.DagsterInstance.ephemeral() as instance:
-        ended = dg.materialize([working], instance=instance).run_id
-        going_on = instance.create_run_for_job(
-            dg.define_asset_job("a").resolve(dg.Definitions([working]).resolve_asset_graph())
-        ).run_id
+
+        def run_of(code: CodePointer | None, status: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS) -> str:
+            origin = JobPythonOrigin(job.name, RepositoryPythonOrigin("python", code)) if code else None
+            return instance.create_run_for_job(job, status=status, job_code_origin=origin).run_id
+
+        ended = run_of(ModuleCodePointer("a.module", "defs", "."))
+        going_on = run_of(ModuleCodePointer("a.module", "defs", "."), dg.DagsterRunStatus.STARTED)
+        others = [
+            run_of(ModuleCodePointer("other.module", "defs", ".")),
+            run_of(FileCodePointer("a/module.py", "defs", ".")),
+            run_of(None),
+        ]
         assert claim_runs(instance, "a.module") == [ended]
         origins = {run.run_id: run.remote_job_origin for run in instance.get_runs()}
-        assert origins[going_on] is None
+        assert {origins[run_id] for run_id in (going_on, *others)} == {None}
         origin = origins[ended]
         assert origin is not None
         assert (origin.location_name, origin.repository_origin.repository_name) == ("a.module", "__repository__")
         # The list of a job's runs in the UI filters by this tag.
         found = instance.get_runs(dg.RunsFilter(tags={".dagster/repository": "__repository__@a.module"}))
         assert [run.run_id for run in found] == [ended]
-        assert claim_runs(instance, "another.module") == []
+        assert claim_runs(instance, "a.module") == []
+        assert claim_runs(instance, "other.module") == others[:1]

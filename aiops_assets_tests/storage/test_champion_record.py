@@ -98,9 +98,9 @@ def test_who_was_faster_is_named_also_when_both_had_read_the_record(tmp_path: Pa
     class Overtaken(LocalStorage):
         """Somebody else moves the champion between this one's read and its write."""
 
-        def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
+        def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> str:
             _promote(plain, 2, 1)
-            super().compare_and_swap(path, expected, new)
+            return super().compare_and_swap(path, expected, new)
 
     plain = ServedModels(LocalStorage(tmp_path))
     for content in (b"one", b"two", b"three"):

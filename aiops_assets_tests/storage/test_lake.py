@@ -320,7 +320,7 @@ def test_a_day_that_others_write_all_the_time_is_given_up(tmp_path: Path) -> Non
     class Busy(LocalStorage):
         swaps = 0
 
-        def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> None:
+        def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> str:
             self.swaps += 1
             raise ConflictError("somebody else")
 

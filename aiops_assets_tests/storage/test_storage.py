@@ -98,7 +98,7 @@ def test_what_a_killed_writer_left_is_swept_and_a_living_one_is_not(tmp_path: Pa
         "import os, sys\n"
         "from pathlib import Path\n"
         "from aiops_assets.storage import storage\n"
-        "storage._write_synced = lambda path, data: os._exit(9)\n"
+        "storage.write_synced = lambda path, data, dated_back: os._exit(9)\n"
         "storage.LocalStorage(Path(sys.argv[1])).commit_directory('m/1', {'a': b'x'}, last='a')\n"
     )
     assert subprocess.run([sys.executable, "-c", script, str(tmp_path)]).returncode == 9

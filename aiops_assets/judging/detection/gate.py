@@ -3,8 +3,10 @@
 Both predict the same hold-out rows. How much of a difference is luck is estimated by a paired block bootstrap (Kuensch,
 "The jackknife and the bootstrap for general stationary observations", 1989): whole days of pods are drawn anew, since
 rows of one day are alike, and both models are judged on each draw. The challenger is rejected when the 95 % interval of
-a difference lies wholly on the bad side and the difference is more than a trifle; against a champion also when the
-interval of a gross difference only touches zero, and when the hold-out is too small to decide.
+a difference lies wholly on the bad side and the difference is more than a trifle. A first version is rejected too when
+the null model ranks better by however little: what learns nothing needs no proof to be preferred. Against a champion
+the challenger is also rejected when the interval of a gross difference only touches zero, and when the hold-out is too
+small to decide.
 """
 
 from dataclasses import dataclass
@@ -155,6 +157,8 @@ def decide(comparison: Comparison, *, challenger_source: str, champion_source: s
     if worse:
         return Decision(False, Reason("worse_than_opponent", worse=tuple(worse), opponent=opponent, figures=figures))
     if meets_null:
+        if comparison.average_precision and comparison.average_precision.value < 0:
+            return Decision(False, Reason("loses_to_null_model", figures=figures))
         return Decision(True, Reason("first_not_worse", saw=saw, opponent=opponent, figures=figures))
     if comparison.too_small:
         known, blocks = comparison.challenger_figures, comparison.anomalous_blocks

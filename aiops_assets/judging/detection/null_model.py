@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.learners.contracts import Scored
+from aiops_assets.learners.detectors.alert_rule import ALERT_BUDGET
 from aiops_assets.timeseries.features import FEATURES, STATISTICS
 from aiops_assets.timeseries.series import Floats
 
@@ -31,8 +32,9 @@ its last bit."""
 TINY = 1e-9
 MAX_DEVIATION = 20.0
 """A metric's deviation counts no more than this: the first restart of a quiet pod is not infinitely anomalous."""
-ALERT_QUANTILE = 0.97
-"""The highest scores, three of a hundred rows, raise alerts: as many as ADR-052's contamination of 0.03 allows."""
+ROW_ALERT_SHARE = 0.03
+"""Share of rows under alert against a row detector: ADR-052's contamination. Against a window detector it is that
+detector's own budget: with more alerts than its opponent, a model finds more anomalies and shows nothing."""
 
 Owner = npt.NDArray[np.integer]
 
@@ -55,7 +57,7 @@ def of_series(rows: pd.DataFrame, columns: Sequence[str]) -> Scored:
     distance = (values - median).abs()
     # The spread of past distances, each from the median of its own time.
     spread = _past(distance, owner, 0.5).fillna(0.0)
-    return _scored(distance.to_numpy(), median.to_numpy(), spread.to_numpy(), owner, order)
+    return _scored(distance.to_numpy(), median.to_numpy(), spread.to_numpy(), owner, order, ALERT_BUDGET)
 
 
 def of_rows(rows: pd.DataFrame) -> Scored:
@@ -73,17 +75,19 @@ def of_rows(rows: pd.DataFrame) -> Scored:
     median = np.median(recent, axis=-1)
     spread = np.median(np.abs(recent - median[..., np.newaxis]), axis=-1)
     distance = np.abs(matrix[..., STATISTICS.index("value")] - median)
-    return _scored(distance, median, spread, np.zeros(len(rows), dtype=np.int64), order)
+    return _scored(distance, median, spread, np.zeros(len(rows), dtype=np.int64), order, ROW_ALERT_SHARE)
 
 
-def _scored(distance: Floats, median: Floats, spread: Floats, owner: Owner, order: npt.NDArray[np.intp]) -> Scored:
+def _scored(
+    distance: Floats, median: Floats, spread: Floats, owner: Owner, order: npt.NDArray[np.intp], alert_share: float
+) -> Scored:
     """Arrays are (n_rows, n_metrics) in the order of time that ``order`` made; the answer is in that of the rows."""
     deviation = np.minimum(distance / (MAD_TO_SIGMA * spread + SMALL_SHARE * np.abs(median) + TINY), MAX_DEVIATION)
     known = np.isfinite(deviation)
     deviation = np.where(known, deviation, 0.0)
     total = deviation.sum(axis=1)
     scores = total / np.maximum(known.sum(axis=1), 1)
-    threshold = _past(pd.DataFrame(scores), owner, ALERT_QUANTILE)[0].to_numpy()
+    threshold = _past(pd.DataFrame(scores), owner, 1 - alert_share)[0].to_numpy()
     contributions = np.divide(deviation, total[:, np.newaxis], out=np.zeros_like(deviation), where=total[:, None] > 0)
     back = np.argsort(order)
     return Scored(score=scores[back], alert=(scores > threshold)[back], contributions=contributions[back])

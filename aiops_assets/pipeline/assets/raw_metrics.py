@@ -17,6 +17,7 @@ from aiops_assets.pipeline.metadata import picture, table_schema
 from aiops_assets.pipeline.partitions import daily
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import PrometheusResource, StoresResource
+from aiops_assets.prometheus.moved_labels import count_moved
 from aiops_assets.registry.retention import expired, prune
 from aiops_assets.reporting import plots
 from aiops_assets.settings import Settings
@@ -78,8 +79,9 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
         days = [date.fromisoformat(key) for key in context.partition_keys]
         fetches: list[MetricFetch] = []
         away: PrometheusUnreachable | None = None
+        moved = 0
         try:
-            fetch_all(prometheus, lake, metrics, days, now, fetches, context.log.info, refetch=config.refetch)
+            moved = fetch_all(prometheus, lake, metrics, days, now, fetches, context.log.info, refetch=config.refetch)
         except PrometheusUnreachable as error:
             away = error
         problem = str(away or "")
@@ -123,7 +125,7 @@ def raw_metrics_asset(settings: Settings) -> dg.AssetsDefinition:
                 "not_finite": sum(fetch.not_finite for fetch in fetches),
                 "coverage": picture(plots.coverage_map(coverage, days)),
             },
-            check_results=check_results(problem, fetches, days, lake),
+            check_results=check_results(problem, fetches, days, lake, moved),
         )
 
     return raw_metrics
@@ -158,11 +160,14 @@ def fetch_all(
     say: Callable[[str], None],
     *,
     refetch: bool = False,
-) -> None:
+) -> int:
     """Fetch each metric and its companion in turn; ``fetches`` gets each result, also if a later one fails.
 
     The queries that will be sent are tried first, as ``count(<query>)``, so that an error in one is found before a long
     fetch. Where all days are closed none is.
+
+    Returns:
+        number of series of kube-state-metrics that have other labels than their queries need.
 
     Raises:
         PrometheusError: there is no usable answer, or the server is of another cluster than the days of the lake.
@@ -208,10 +213,13 @@ def fetch_all(
             fetches.append(fetch)
         if why := fetch_workloads(client, lake, days, now):
             say(f"workloads are known by names of pods: {why}")
+        moved = count_moved(client, now)
+    lake.intact.save()
     for note in query_notes(fetches):
         say(f"{note}; the samples are whole")
     written = sum(len(fetch.fetched) for fetch in fetches)
     say(f"{written} day files written, {sum(fetch.requested for fetch in fetches):,} instants requested")
+    return moved
 
 
 def _is_requested(lake: Lake, metric: MetricSpec, days: Sequence[date]) -> bool:

@@ -52,7 +52,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
             drift_spec(SCORES),
         ],
         description=(
-            "Predictions of each served model for the newest window, every quarter of an hour: scores and alerts of "
+            "Predictions of each served model for the newest window, every SCORE_MINUTES (5): scores and alerts of "
             "pods over the newest hour, forecasts of the cluster's metrics up to a day ahead. Parquet below "
             "`<home>/scores/cluster=<name>/`, a folder a run, kept for a week; the service's `/metrics` shows the "
             "newest. If the server is away, cached days are used and their age is reported; generated days never are."
@@ -66,7 +66,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
                 "pod": ("string", "whose row it is"),
                 "workload": ("string", "what made the pod, by kube-state-metrics or else by the pod's name"),
                 "anomaly_score": ("double", "higher is more anomalous; models have scales of their own"),
-                "is_anomaly": ("bool", "the model raises an alert"),
+                "is_anomaly": ("bool", "the model raises an alert, the notice"),
                 "contributing_features": ("string", "JSON: metric to share, the largest first"),
             }
         ),

@@ -1,4 +1,4 @@
-"""Schedules and sensors: scores each quarter of an hour, a fetch each day, a retrain when due, a log of failed runs.
+"""Schedules and sensors: scores every few minutes, a fetch each day, a retrain when due, a log of failed runs.
 
 Each window has one retrain. Schedule and sensor request it with the same run key and skip if a run with this key
 exists; the sensor also skips while the schedule's own tick is due.
@@ -31,7 +31,6 @@ from aiops_assets.timeseries.quality import FULL_DAY
 INGEST_CRON = "30 1 * * *"
 """After a day has closed, an hour and five minutes after its end (with ranges of half an hour: an hour and a half)."""
 RETRAIN_CRON = "0 2 * * 0"
-SCORE_CRON = "*/15 * * * *"
 LONGEST_SCORES = timedelta(hours=1)
 """Age from which on an unfinished run of scores counts as killed and does not block others."""
 SUNDAY, RETRAIN_DONE = 6, timedelta(hours=2, minutes=30)
@@ -94,12 +93,12 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
 
     @dg.schedule(
         job=score,
-        cron_schedule=SCORE_CRON,
+        cron_schedule=every(settings.score_minutes),
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
-        description="Every 15 minutes: scores of the newest hour and forecasts of the next day by the served models.",
+        description="Every SCORE_MINUTES (5): scores of the newest hour and forecasts of the next day.",
     )
-    def quarter_hourly_scores(context: dg.ScheduleEvaluationContext) -> Tick:
+    def regular_scores(context: dg.ScheduleEvaluationContext) -> Tick:
         return score_request(current(), context.instance, context.scheduled_execution_time)
 
     @dg.schedule(
@@ -139,9 +138,14 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
 
     return dg.Definitions(
         jobs=[ingest, score, retrain, *champion_jobs()],
-        schedules=[daily_ingest, quarter_hourly_scores, weekly_retrain],
+        schedules=[daily_ingest, regular_scores, weekly_retrain],
         sensors=[retrain_when_days_pile_up, log_run_failures],
     )
+
+
+def every(minutes: int) -> str:
+    """The cron line of so many minutes, a part of an hour."""
+    return "0 * * * *" if minutes == 60 else f"*/{minutes} * * * *"
 
 
 def ingest_request(settings: Settings, at: datetime) -> Tick:

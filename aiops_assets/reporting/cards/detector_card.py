@@ -29,9 +29,10 @@ NAMES = {
     "precision": "rows under alert that are anomalous",
     "recall": "anomalous rows under alert",
     "f1": "F1 of the alerts",
+    "event_f1": "F1 of the alerts by events",
     "false_alarm_rate": "normal rows under alert",
 }
-SCORES = ("average_precision", "f1")
+SCORES = ("average_precision", "f1", "event_f1")
 """Figures that are written as numbers; others are shares, written in percent."""
 
 
