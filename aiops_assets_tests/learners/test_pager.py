@@ -9,7 +9,8 @@ import pytest
 from aiops_assets.errors import ModelError
 from aiops_assets.learners.fleet.levels import UNSEEN, habits, return_levels
 from aiops_assets.learners.fleet.pager import Pager
-from aiops_assets.learners.fleet.signals import Signal
+from aiops_assets.learners.fleet.signals import NODE_SIGNALS, POD_SIGNALS, Signal
+from aiops_assets.timeseries import catalog
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.raising import raises
 
@@ -190,3 +191,10 @@ def test_a_state_of_other_signals_or_none_is_refused() -> None:
         Pager(SIGNALS).restore(Pager(SIGNALS[:1]).to_bytes())
     with raises(ModelError, "no_page_state"):
         Pager(SIGNALS).restore(b"nothing")
+
+
+def test_signals_are_columns_of_the_catalogue() -> None:
+    pods = (catalog.POD_CPU, catalog.POD_MEMORY, catalog.RESTARTS, catalog.NETWORK_RECEIVE)
+    nodes = (catalog.EACH_NODE_CPU, catalog.NODE_MEMORY, catalog.EACH_NODE_DISK)
+    assert [one.name for one in POD_SIGNALS] == [metric.name for metric in pods]
+    assert [one.name for one in NODE_SIGNALS] == [metric.name for metric in nodes]

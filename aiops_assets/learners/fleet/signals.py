@@ -44,3 +44,9 @@ POD_SIGNALS = (
     Signal("pod_network_receive", least=2.0),
 )
 """Columns of a pod. CPU below twice the usual and traffic below three times it is work, not an incident."""
+NODE_SIGNALS = (
+    Signal("node_cpu_busy", least=0.5),
+    Signal("node_memory_utilization", least=0.15),
+    Signal("node_disk_usage", least=0.1),
+)
+"""Columns of a node."""
