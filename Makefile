@@ -19,7 +19,7 @@ PEERS_FILES := aiops_assets_tests/benchmarks/peers
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup service dev lock run ui serve test test-changed test-long test-all bench bench-scale fleet evaluate tune peers forecasts exhaustion drift deploy-check \
+.PHONY: help setup service dev lock run ui serve test test-changed test-long test-all bench bench-scale bench-ticks fleet evaluate tune peers forecasts exhaustion drift deploy-check \
 	lint types docs pictures graph-check clean
 
 help: ## this list
@@ -103,6 +103,9 @@ fleet: dev ## pages of generated fleets: without incidents, and how many inciden
 
 bench-scale: dev ## what 100 to 10,000 pods cost: CPU, memory, a second run (some minutes)
 	$(BIN)/python -m aiops_assets_tests.benchmarks.scale --pods 100 --pods 1000 --pods 10000
+
+bench-ticks: dev ## what a run of scores costs with 100 and 1,000 pods (some minutes); PODS="--pods 5000" asks for others
+	$(BIN)/python -m aiops_assets_tests.benchmarks.ticks $(PODS)
 
 evaluate: setup ## how good the detector is: on 30 generated days, or on labelled series (DATA=folder)
 	@$(BIN)/aiops evaluate $(DATA)

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
-import numpy as np
 import pandas as pd
 
 from aiops_assets.datasets.identity import archive_check, identify
 from aiops_assets.datasets.ingest import MetricFetch, ignore, ingest_metric
+from aiops_assets.datasets.living import living_pods, read_history
 from aiops_assets.datasets.notes import Note
-from aiops_assets.datasets.window import Window, draw_pods, read_cluster, read_pods, read_window
+from aiops_assets.datasets.window import Window, read_cluster, read_window
 from aiops_assets.datasets.workloads import fetch_workloads, workloads_of
 from aiops_assets.errors import DataError, EmptyDataError, IntegrityError
 from aiops_assets.learners.detectors.alert_rule import HISTORY_DAYS
@@ -23,22 +23,22 @@ from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.lake_files import readable_days
+from aiops_assets.storage.scores import ABOVE_CAP, NO_CPU
 from aiops_assets.synthetic.cluster import generate_cluster
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, POD_CPU, MetricSpec
 from aiops_assets.timeseries.features import ROW_EVERY_MINUTES
 from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.views import cluster_metrics as cluster_series
+from aiops_assets.views.pod_history import PodHistory
 from aiops_assets.views.pod_series import VALUES
 
 SCORED = (*ENGINE_METRICS, *FORECAST_METRICS)
 """The metrics that models score and forecast."""
-POD_DAYS = HISTORY_DAYS
-"""Days of pods: scores compare with the same time a week ago."""
+POD_DAYS = HISTORY_DAYS + 1
+"""Days of pods: scores compare with the same time a week ago, and where a pod begins moves on once a day."""
 CLUSTER_DAYS = 14
 """Days of the cluster, as many as forecasters are trained on."""
-NEWEST = timedelta(hours=1)
-"""A pod without a sample within this time is gone."""
 STALE = timedelta(hours=1)
 """A window that ended longer ago than this says nothing about the present."""
 INCOMPLETE_AGAIN = timedelta(hours=1)
@@ -53,24 +53,27 @@ class NewestWindow:
 
     Attributes:
         source: "prometheus", "cached" or "synthetic".
-        pods: the engine's five metrics of living pods; ``None``: there are no samples.
+        pods: the engine's five metrics of all living pods, as far as a cap allows; ``None``: there are no samples.
         cluster: ``timestamp`` and the metrics of ``FORECAST_METRICS``, every five minutes; ``None``: no samples.
         workloads: pod -> ``kind/name`` of its workload, of the pods that kube-state-metrics knows.
+        unwatched: why a pod that lives is not among ``pods``, a reason of :mod:`aiops_assets.storage.scores` -> how
+            many pods.
         lacking: "pods" or "cluster" -> the error that says why there are no samples.
         notes: what people should know before they trust scores of it.
     """
 
     source: str
-    pods: PodSeries | None = None
+    pods: PodHistory | None = None
     cluster: pd.DataFrame | None = None
     workloads: Mapping[str, str] = field(default_factory=dict)
+    unwatched: Mapping[str, int] = field(default_factory=dict)
     lacking: dict[str, DataError] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
     def ends(self) -> dict[str, datetime]:
         """ "pods" or "cluster" -> its newest instant."""
-        found = {"pods": self.pods.times[-1]} if self.pods else {}
+        found = {"pods": self.pods.until} if self.pods else {}
         found |= {"cluster": self.cluster["timestamp"].iloc[-1]} if self.cluster is not None else {}
         return {name: pd.Timestamp(end).to_pydatetime() for name, end in found.items()}
 
@@ -97,7 +100,7 @@ def generated_window(settings: Settings, now: datetime) -> NewestWindow:
     inside = (cluster["timestamp"] > begin) & (cluster["timestamp"] <= until)
     return NewestWindow(
         source=SYNTHETIC,
-        pods=_between(series, until - pd.Timedelta(days=POD_DAYS), until),
+        pods=PodHistory.of(_between(series, until - pd.Timedelta(days=POD_DAYS), until)),
         cluster=cluster[inside].reset_index(drop=True),
     )
 
@@ -158,7 +161,7 @@ def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = 
     """The newest days of the lake, up to now.
 
     Args:
-        settings: ``training_pods`` and ``random_seed`` are used.
+        settings: ``scored_pods_max`` and ``random_seed`` are used.
         lake: the lake with fetched days.
         now: present time; later samples are not read.
         problem: why the server could not be reached; empty when it was.
@@ -168,9 +171,10 @@ def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = 
     """
     notes = [Note("cached_newest", problem=problem).text] if problem else []
     pods, cluster = None, None
+    unwatched: dict[str, int] = {}
     lacking: dict[str, DataError] = {}
     try:
-        pods, found = _stored_pods(settings, lake, now)
+        pods, unwatched, found = _stored_pods(settings, lake, now)
         notes += found
     except DataError as error:
         lacking["pods"] = error.with_traceback(None)
@@ -181,31 +185,29 @@ def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = 
         lacking["cluster"] = error.with_traceback(None)
     days = [now.astimezone(UTC).date() - timedelta(days=back) for back in range(POD_DAYS + 1)]
     workloads = workloads_of(lake, days, pods.pods) if pods else {}
-    return NewestWindow(CACHED if problem else FETCHED, pods, cluster, workloads, lacking, tuple(dict.fromkeys(notes)))
+    source = CACHED if problem else FETCHED
+    return NewestWindow(source, pods, cluster, workloads, unwatched, lacking, tuple(dict.fromkeys(notes)))
 
 
-def _stored_pods(settings: Settings, lake: Lake, now: datetime) -> tuple[PodSeries, list[str]]:
+def _stored_pods(settings: Settings, lake: Lake, now: datetime) -> tuple[PodHistory, dict[str, int], list[str]]:
+    """Living pods, how many more live by why they are not read, and notes."""
     window = _newest_days(lake, POD_CPU, ENGINE_METRICS, POD_DAYS, now)
-    living = _living_pods(lake, window, now)
-    minutes = {pod: n for pod, n in window.pod_minutes.items() if pod in living}
-    pods = draw_pods(minutes, settings.training_pods, settings.random_seed)
+    living = living_pods(lake, window, now)
+    pods = living.at_most(settings.scored_pods_max, settings.random_seed)
     if not pods:
         raise EmptyDataError(
-            f"{POD_CPU.name}: no pod has an hour of samples, some of them in the newest hour of {window.days[-1]}: "
+            f"{POD_CPU.name}: no pod has samples in the newest hour of {window.days[-1]}: "
             f"is cAdvisor scraped? Query: {POD_CPU.promql}",
             code="no_living_pod",
             day=window.days[-1],
         )
-    end = min(pd.Timestamp(window.days[-1], tz="UTC") + pd.Timedelta(days=1), pd.Timestamp(now).ceil("min"))
-    series = read_pods(lake, window, end, pods)
-    # CPU settles last of the five metrics: later rows would lack it.
-    minutes_there = np.flatnonzero(np.isfinite(series.values[POD_CPU.name]).any(axis=(0, 1)))
-    until = pd.Timestamp(series.times[int(minutes_there[-1])])
+    unwatched = {ABOVE_CAP: len(living.pods) - len(pods), NO_CPU: len(living.without_cpu)}
+    history = read_history(lake, window, pods, living.until, POD_DAYS)
     notes = list(window.damaged)
-    if len(minutes) > len(pods):
-        note = Note("pods_left_out", most=settings.training_pods, scored=len(pods), living=len(minutes))
-        notes.append(note.text)
-    return _between(series, until - pd.Timedelta(days=POD_DAYS), until), notes
+    if unwatched[ABOVE_CAP]:
+        facts = {"most": settings.scored_pods_max, "scored": len(pods), "living": len(living.pods)}
+        notes.append(Note("pods_left_out", **facts).text)
+    return history, unwatched, notes
 
 
 def _stored_cluster(lake: Lake, now: datetime) -> tuple[pd.DataFrame, list[str]]:
@@ -228,20 +230,6 @@ def _newest_days(lake: Lake, first: MetricSpec, metrics: Sequence[MetricSpec], n
             metric=first.name,
         )
     return read_window(lake, [last - timedelta(days=back) for back in range(n, -1, -1)], metrics)
-
-
-def _living_pods(lake: Lake, window: Window, now: datetime) -> set[str]:
-    """Pods with CPU time within the newest hour in which any pod has some."""
-    asked = window.asked[POD_CPU.name]
-    if not asked:
-        return set()
-    last = max(asked)
-    wide = lake.read_day(asked[last], last)[0]
-    wide = wide[wide.index <= pd.Timestamp(now)]
-    if wide.empty:
-        return set()
-    newest = wide[wide.index > wide.index[-1] - NEWEST]
-    return {window.pod(POD_CPU, asked[last], str(name)) for name, lives in newest.notna().any().items() if lives}
 
 
 def _between(series: PodSeries, after: pd.Timestamp, until: pd.Timestamp) -> PodSeries:

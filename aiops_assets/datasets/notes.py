@@ -117,7 +117,7 @@ def _doubled_restarts(doubled: int, pods: int, first: datetime) -> str:
 
 
 def _pods_left_out(most: int, scored: int, living: int) -> str:
-    return f"TRAINING_PODS={most}: {scored} of {living} living pods are scored"
+    return f"SCORED_PODS_MAX={most}: {scored} of {living} living pods are scored"
 
 
 def _old_sample(name: str, hours: float) -> str:

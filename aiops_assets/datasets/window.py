@@ -157,11 +157,11 @@ def draw_pods(pod_minutes: Mapping[str, int], n: int, seed: int, complete: Set[s
     lasting = [pod for pod, minutes in pod_minutes.items() if minutes >= MIN_POD_MINUTES]
     least = min(MIN_OF_LONGEST * max(pod_minutes.values(), default=0), LONG_MINUTES)
     first = {pod for pod in complete if pod_minutes.get(pod, 0) >= least}
-    keys = {pod: np.log(_uniform(f"{seed} {pod}")) / pod_minutes[pod] for pod in lasting}
+    keys = {pod: np.log(uniform(f"{seed} {pod}")) / pod_minutes[pod] for pod in lasting}
     return tuple(sorted(sorted(lasting, key=lambda pod: (pod not in first, -keys[pod], pod))[:n]))
 
 
-def _uniform(text: str) -> float:
+def uniform(text: str) -> float:
     """A number in (0, 1) that depends on the text alone, so that a new pod does not reshuffle the others."""
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return (int.from_bytes(digest) + 0.5) / 2**64
@@ -175,7 +175,7 @@ def read_pods(lake: Lake, window: Window, end: pd.Timestamp, pods: Sequence[str]
     """
     drawn = frozenset(pods)
     frames = {
-        metric.name: read_metric(lake, window.asked[metric.name], partial(_pod_in, window, drawn, metric))
+        metric.name: read_metric(lake, window.asked[metric.name], partial(pod_in, window, drawn, metric))
         for metric in ENGINE_METRICS
     }
     return from_metric_frames(frames, ENGINE_METRICS, pd.Timestamp(window.days[0], tz="UTC"), end, pods)
@@ -244,7 +244,7 @@ def _is_wanted(pod: Callable[[MetricSpec, str], str], metric: MetricSpec, series
     return bool(pod(metric, series))
 
 
-def _pod_in(window: Window, pods: Set[str], metric: MetricSpec, asked: MetricSpec, series: str) -> str:
+def pod_in(window: Window, pods: Set[str], metric: MetricSpec, asked: MetricSpec, series: str) -> str:
     """The pod that a series belongs to, if it is one of some pods; empty if not."""
     pod = window.pod(metric, asked, series)
     return pod if pod in pods else ""

@@ -15,6 +15,7 @@ from aiops_assets.judging.task import Task
 from aiops_assets.learners.contracts import Scored
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.series import Floats
 from aiops_assets.views.pod_series import VALUES, segment_rows, segments
 
 UNITS = {metric.name: metric.unit for metric in ENGINE_METRICS}
@@ -61,11 +62,16 @@ class WindowFamily(DetectorFamily[WindowModel]):
         """Score, alert and contributions of each row; each pod is read alone, from its first row on."""
         score, alert = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
         contributions = np.zeros((len(rows), len(self.features)))
+        now: Floats | None = np.zeros(len(rows))
         for positions, segment in segments(rows):
             scored = model.score(_frame(segment))
             score[positions], alert[positions] = scored.score, scored.alert
             contributions[positions] = scored.contributions
-        return Scored(score, alert, contributions)
+            if now is None or scored.now is None:
+                now = None
+            else:
+                now[positions] = scored.now
+        return Scored(score, alert, contributions, now)
 
     @override
     def predict_holdout(self, model: WindowModel, rows: pd.DataFrame) -> Scored:
@@ -120,7 +126,8 @@ def frames_of(rows: pd.DataFrame) -> Sequence[pd.DataFrame]:
 def holdout_of(scored: Scored, rows: pd.DataFrame) -> Scored:
     """The scores of the hold-out rows, of scores of all rows."""
     holdout = (rows["split"] == "holdout").to_numpy()
-    return Scored(scored.score[holdout], scored.alert[holdout], scored.contributions[holdout])
+    now = None if scored.now is None else scored.now[holdout]
+    return Scored(scored.score[holdout], scored.alert[holdout], scored.contributions[holdout], now)
 
 
 def _frame(segment: pd.DataFrame) -> pd.DataFrame:

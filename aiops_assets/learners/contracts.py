@@ -27,11 +27,14 @@ class Scored:
         alert: (n_rows,) bool, for people: the score is above a threshold that was set without labels.
         contributions: (n_rows, n_columns) float64, each column's part in how anomalous the row is; a row sums to 1, or
             to 0 where nothing is known.
+        now: (n_rows,) float64, how unusual the row's own values are, whatever came before; ``None``: the detector does
+            not say.
     """
 
     score: Floats
     alert: Flags
     contributions: Floats
+    now: Floats | None = None
 
 
 class WindowDetector(Protocol):

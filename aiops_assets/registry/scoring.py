@@ -1,36 +1,29 @@
 """Predictions of the champions for the newest window: scores of each pod, forecasts of each metric of the cluster."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from aiops_assets.datasets.newest import FETCHED, NEWEST, SYNTHETIC, NewestWindow
-from aiops_assets.datasets.workloads import name_of_workload
+from aiops_assets.datasets.newest import NewestWindow
 from aiops_assets.errors import DataError, IntegrityError, ModelError, NotFoundError
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.registry.code_digest import code_digest
+from aiops_assets.registry.pod_scoring import PodScores, PodScoring
 from aiops_assets.registry.version import version_of
+from aiops_assets.storage.pod_memory import PodMemories
 from aiops_assets.storage.records import ChampionMove
 from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS, PredictingModel, ScoresRecord, ScoresRun
 from aiops_assets.storage.served import ServedModels
-from aiops_assets.timeseries.features import row_mask
 from aiops_assets.timeseries.history import STEP_SECONDS
-from aiops_assets.timeseries.pod_identity import split_pod
 from aiops_assets.timeseries.schema import content_digest
-from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.views import cluster_metrics as cluster_series
-from aiops_assets.views.catalog import POD_FEATURES
 from aiops_assets.views.cluster_metrics import history_of_segment
-from aiops_assets.views.pod_features import label_frame
-from aiops_assets.views.pod_series import segment_rows
 
 HORIZON = 288
 STEPS_AN_HOUR = 3600 // STEP_SECONDS
@@ -46,29 +39,23 @@ class ChampionPredictions:
     Attributes:
         run: the run to store.
         forecasts: model -> its whole forecast, for pictures.
+        resumed: detector that goes on from a memory -> number of pods that did.
+        rows: detector -> its rows, see :class:`~aiops_assets.registry.pod_scoring.PodScores`.
     """
 
     run: ScoresRun
     forecasts: dict[str, Forecast]
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Rows of pods for row detectors and for window detectors, and the newest instant."""
-
-    features: pd.DataFrame
-    series: pd.DataFrame
-    until: pd.Timestamp
-
-    def of(self, spec: ModelSpec) -> pd.DataFrame:
-        return self.features if spec.view == POD_FEATURES else self.series
-
-    def reported(self, rows: pd.DataFrame) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-        return (rows["timestamp"] > self.until - NEWEST).to_numpy()
+    rows: dict[str, pd.DataFrame]
+    resumed: dict[str, int]
 
 
 def predict_newest(
-    served: ServedModels, specs: Sequence[ModelSpec], window: NewestWindow, made_at: datetime, cluster: str
+    served: ServedModels,
+    specs: Sequence[ModelSpec],
+    window: NewestWindow,
+    made_at: datetime,
+    cluster: str,
+    memories: PodMemories | None = None,
 ) -> ChampionPredictions:
     """Scores and forecasts of each champion; ``left_out`` of the record names those without any, and why.
 
@@ -78,17 +65,18 @@ def predict_newest(
         window: the newest window, from :mod:`aiops_assets.datasets.newest`.
         made_at: time of the run.
         cluster: name of the cluster.
+        memories: what earlier runs have kept of pods; without, all pods are scored from their begin on.
 
     Raises:
         StoreError: the storage cannot be read at all.
     """
-    rows = _rows_of(window.pods, window.source) if window.pods else None
-    scores: list[pd.DataFrame] = []
+    pods = PodScoring(served, window, memories)
+    scores: list[PodScores] = []
     forecasts: dict[str, Forecast] = {}
     forecast_rows: list[pd.DataFrame] = []
 
     def add_scores(spec: ModelSpec, champion: ChampionMove) -> None:
-        scores.append(_scores(served, spec, champion, rows, window))
+        scores.append(pods.scores(spec, champion))
 
     def add_forecast(spec: ModelSpec, champion: ChampionMove) -> None:
         forecasts[spec.name] = _forecast(served, spec, champion, window)
@@ -116,7 +104,7 @@ def predict_newest(
                 proven=spec.family.task.proven_horizons(figures),
             )
         )
-    scored = _together(scores, _NO_SCORES)
+    scored = _together([one.stored for one in scores], _NO_SCORES)
     begins = {forecast.times[0] - pd.Timedelta(seconds=STEP_SECONDS) for forecast in forecasts.values()}
     record = ScoresRecord(
         cluster=cluster,
@@ -126,13 +114,15 @@ def predict_newest(
         code_version=code_digest(__name__),
         scored_until=scored["timestamp"].max().to_pydatetime() if len(scored) else None,
         forecast_from=min(begins).to_pydatetime() if begins else None,
-        pods=len(scored[["namespace", "pod"]].drop_duplicates()),
-        pods_version=content_digest(rows.series) if rows else "",
+        pods=len(pods.watched),
+        unwatched=pods.unwatched(),
+        pods_version=window.pods.digest if window.pods else "",
         cluster_version=content_digest(window.cluster) if window.cluster is not None else "",
         models=tuple(models),
         left_out=left_out,
     )
-    return ChampionPredictions(ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS)), forecasts)
+    run = ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS))
+    return ChampionPredictions(run, forecasts, {one.model: one.rows for one in scores}, pods.resumed)
 
 
 def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:
@@ -140,63 +130,6 @@ def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:
     if record is None:
         raise NotFoundError(NOTHING_SERVED)
     return record.champion
-
-
-def _rows_of(pods: PodSeries, source: str) -> _Rows | None:
-    """Rows of pods up to the newest sample; ``None`` where there are too few samples for a row."""
-    # Cached days were fetched earlier: equal rows must have the same digest.
-    source = source if source == SYNTHETIC else FETCHED
-    series = segment_rows(pods, 0, source)
-    if series.empty:
-        return None
-    mask = row_mask(pods)
-    until = pd.Timestamp(series["timestamp"].max())
-    mask[:, : int(pods.times.searchsorted(until - NEWEST, side="right"))] = False
-    return _Rows(label_frame(pods, mask, 0, source), series, until)
-
-
-def _scores(
-    served: ServedModels, spec: ModelSpec, champion: ChampionMove, rows: _Rows | None, window: NewestWindow
-) -> pd.DataFrame:
-    """Scores of the newest hour, with the columns SCORE_COLUMNS."""
-    if rows is None:
-        raise DataError(str(window.lacking.get("pods", "no pod has six minutes of samples")))
-    pod_rows = rows.of(spec)
-    if not rows.reported(pod_rows).any():
-        raise DataError("no row of the newest hour has its six minutes of samples")
-    scored = version_of(served, spec, champion).explain(pod_rows)
-    newest = rows.reported(pod_rows)
-    score = scored.score[newest]
-    if not np.isfinite(score).all():
-        raise ModelError(f"version {champion.version} gives scores that are not finite")
-    frame = pod_rows.loc[newest, ["timestamp", "pod"]].reset_index(drop=True)
-    frame = frame.assign(
-        **_identity(frame["pod"], window.workloads),
-        model_name=spec.name,
-        model_version=champion.version,
-        anomaly_score=score,
-        is_anomaly=scored.alert[newest],
-        contributing_features=[_largest_first(spec.family.contributors, one) for one in scored.contributions[newest]],
-    )
-    return frame[list(SCORE_COLUMNS)]
-
-
-def _identity(pods: pd.Series, workloads: Mapping[str, str]) -> dict[str, pd.Series]:
-    """Columns ``namespace``, ``pod`` and ``workload`` of pods, (n_rows,) texts ``namespace/name``."""
-    names = pd.Series(pods.unique(), dtype=object)
-    split = [split_pod(pod) for pod in names]
-    columns = {
-        "namespace": [namespace for namespace, _ in split],
-        "pod": [name for _, name in split],
-        "workload": [name_of_workload(pod, workloads.get(pod, "")) for pod in names],
-    }
-    return {column: pods.map(dict(zip(names, values, strict=True))).astype(str) for column, values in columns.items()}
-
-
-def _largest_first(metrics: Sequence[str], shares: "np.ndarray[Any, np.dtype[np.float64]]") -> str:
-    """JSON object: metric -> share of those above 0, the largest first."""
-    order = np.argsort(-shares, kind="stable")
-    return json.dumps({metrics[i]: round(float(shares[i]), 2) for i in order if shares[i] > 0})
 
 
 def _forecast(served: ServedModels, spec: ModelSpec, champion: ChampionMove, window: NewestWindow) -> Forecast:

@@ -86,6 +86,10 @@ ABOUT = (
     Described(InfoMetricFamily, "aiops_scores_model", "Champions that gave predictions.", _PER_MODEL),
     Described(GaugeMetricFamily, "aiops_scores_model_left_out", "1: this model gave no predictions.", _PER_MODEL),
 )
+WATCHED = Described(GaugeMetricFamily, "aiops_scores_watched", "Living pods with scores.", ("cluster",))
+UNWATCHED = Described(
+    GaugeMetricFamily, "aiops_scores_unwatched", "Living pods without scores, by why.", ("cluster", "reason")
+)
 SCORE = Described(
     GaugeMetricFamily,
     "aiops_anomaly_score",
@@ -127,7 +131,10 @@ PROVEN = Described(
 
 def documented() -> Iterable[Metric]:
     """All metrics of scores and forecasts, without values."""
-    return (one.family() for one in (UNREADABLE, *ABOUT, *OF_PODS.values(), PAGE, *SIDES.values(), PROVEN))
+    return (
+        one.family()
+        for one in (UNREADABLE, *ABOUT, WATCHED, UNWATCHED, *OF_PODS.values(), PAGE, *SIDES.values(), PROVEN)
+    )
 
 
 @dataclass(frozen=True)
@@ -276,6 +283,8 @@ def _about(record: ScoresRecord, now: float) -> Iterable[Metric]:
     for name in record.left_out:
         left_out.add_metric([record.cluster, name], 1.0)
     yield from (until, stale, made, source, models, left_out)
+    yield WATCHED.family([([record.cluster], record.pods)])
+    yield UNWATCHED.family([([record.cluster, why], n) for why, n in sorted((record.unwatched or {}).items())])
 
 
 def _values(exposed: _Exposed, now: float) -> Iterable[Metric]:

@@ -105,6 +105,9 @@ class Settings(BaseModel):
     first_day: date = Field(date(2025, 1, 1), description="First daily partition of raw_metrics.")
     training_days: int | None = Field(None, ge=2, le=365, description="Window in days. Unset: each model's own.")
     training_pods: int = Field(50, ge=1, le=10_000, description="Most pods in a training set; drawn with the seed.")
+    scored_pods_max: int = Field(
+        10_000, ge=1, le=1_000_000, description="Most living pods that are scored; others are counted as not watched."
+    )
     anomaly_rate: float = Field(0.03, ge=0.0, le=0.5, description="Share of training rows made anomalous.")
     min_coverage: float = Field(
         0.5, ge=0.0, le=1.0, description="Share of the window's samples below which nothing is trained on it."

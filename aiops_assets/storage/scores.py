@@ -44,6 +44,10 @@ FORECAST_COLUMNS = (
     "upper",
 )
 PAGE_COLUMNS = ("timestamp", "namespace", "pod", "workload", "node", "metric")
+ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR = "above_cap", "no_cpu", "too_few_samples", "no_detector"
+UNWATCHED = (ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR)
+"""Why a pod that lives is not scored: there are more than ``SCORED_PODS_MAX``; it has memory but no CPU time; it has
+lived for a quarter of an hour and has no row; no detector gave scores."""
 METADATA_KEY = b"aiops"
 KEPT = timedelta(days=7)
 """How long runs are kept; with one every five minutes that are 2,000 runs."""
@@ -84,6 +88,7 @@ class ScoresRecord(Record):
         paged_until: newest instant at which it was decided whom to call; ``None``: of no pod and no node.
         forecast_from: origin of the forecasts; ``None`` when no forecaster took part.
         pods: number of pods with scores.
+        unwatched: one of :data:`UNWATCHED` -> how many pods live without scores; ``None`` in runs of earlier releases.
         pods_version, cluster_version: digests of the rows of pods and of the cluster; empty where there are none.
         models: the champions that took part.
         left_out: model -> why it did not take part.
@@ -100,6 +105,7 @@ class ScoresRecord(Record):
     paged_until: datetime | None = None
     forecast_from: datetime | None = None
     pods: int = 0
+    unwatched: dict[str, int] | None = None
     pods_version: str = ""
     cluster_version: str = ""
     models: tuple[PredictingModel, ...] = ()

@@ -1,6 +1,7 @@
 """The newest window: from a lake, from a real server into a lake, and generated."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
 from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.scores import ABOVE_CAP, NO_CPU
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.synthetic.pods import generate
-from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, POD_CPU, MetricSpec
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, POD_CPU, POD_MEMORY, MetricSpec
 from aiops_assets.timeseries.series import PodSeries, minute_grid
 from aiops_assets.views.cluster_metrics import VALUES
+from aiops_assets.views.pod_history import PodHistory, member_mean
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.pipeline.graph import CLOSED
 from aiops_assets_tests.prometheus.answering import AT_ONCE
@@ -59,6 +62,12 @@ def lake(tmp_path: Path, series: PodSeries) -> Lake:
     return lake
 
 
+def cut(series: PodSeries, n: int) -> PodSeries:
+    """The first minutes alone."""
+    values = {name: array[..., :n] for name, array in series.values.items()}
+    return replace(series, times=series.times[:n], values=values, kind=series.kind[:, :n])
+
+
 def _store(lake: Lake, metric: MetricSpec, frame: pd.DataFrame) -> None:
     for day, rows in frame.groupby(pd.DatetimeIndex(frame.index).date):
         assert isinstance(day, date)
@@ -74,37 +83,66 @@ def test_a_lake_gives_the_pods_that_live_and_the_cluster_up_to_now(
     assert window.pods
     assert window.cluster is not None
     assert window.pods.pods == series.pods[:-1]
-    assert window.pods.times[-1] == pd.Timestamp("2026-11-01T10:02", tz="UTC")
-    n = int(series.times.searchsorted(window.pods.times[-1])) + 1
+    assert window.pods.until == pd.Timestamp("2026-11-01T10:02", tz="UTC")
+    assert window.unwatched == {ABOVE_CAP: 0, NO_CPU: 0}
+    n = int(series.times.searchsorted(window.pods.until)) + 1
+    told = PodHistory.of(cut(series, n))
     for metric in ENGINE_METRICS:
-        told = series.values[metric.name][: 1 if metric.per == "node" else -1, :, :n]
-        np.testing.assert_array_equal(window.pods.values[metric.name][..., -n:], told)
-        assert np.isnan(window.pods.values[metric.name][..., :-n]).all()
+        pods = slice(0, 1 if metric.per == "node" else -1)
+        of_rows, of_recent = told.rows.values[metric.name][pods], told.recent.values[metric.name][pods]
+        np.testing.assert_array_equal(window.pods.rows.values[metric.name][..., -of_rows.shape[-1] :], of_rows)
+        assert np.isnan(window.pods.rows.values[metric.name][..., : -of_rows.shape[-1]]).all()
+        np.testing.assert_array_equal(window.pods.recent.values[metric.name], of_recent)
+    assert told.recent.times.equals(window.pods.recent.times)
     assert window.cluster["timestamp"].iloc[-1] == pd.Timestamp("2026-11-01T10:00", tz="UTC")
     assert window.cluster[list(VALUES)].iloc[-1].tolist() == [696.0 + 1000 * i for i in range(5)]
     assert window.problems(NOW) == []
 
 
-def test_eight_days_of_pods_are_read_and_no_more(tmp_path: Path) -> None:
+def test_nine_days_of_pods_are_read_and_no_more(tmp_path: Path) -> None:
     lake = Lake(LocalStorage(tmp_path), "default")
-    grid = minute_grid(MIDNIGHT - pd.Timedelta(days=10), MIDNIGHT)
+    grid = minute_grid(MIDNIGHT - pd.Timedelta(days=11), MIDNIGHT)
     for metric in ENGINE_METRICS:
         _store(lake, metric, pd.DataFrame({'{"pod": "a"}': 0.5}, index=grid))
     window = stored_window(make_settings(tmp_path), lake, NOW)
     assert window.pods
-    assert len(window.pods.times) == 8 * 1440
+    assert len(window.pods.rows.times) == 9 * 288
     assert window.lacking.keys() == {"cluster"}
 
 
-def test_training_pods_is_the_most_and_the_rest_is_said(tmp_path: Path, lake: Lake) -> None:
-    settings = make_settings(tmp_path, TRAINING_PODS="2")
+def test_above_a_cap_pods_are_not_read_but_counted_and_the_same_ones_stay(tmp_path: Path, lake: Lake) -> None:
+    settings = make_settings(tmp_path, SCORED_PODS_MAX="2", TRAINING_PODS="1")
     window = stored_window(settings, lake, NOW)
     assert window.pods
     assert len(window.pods.pods) == 2
+    assert window.unwatched[ABOVE_CAP] == 1
     assert window.notes == (Note("pods_left_out", most=2, scored=2, living=3).text,)
     again = stored_window(settings, lake, NOW + timedelta(minutes=15))
     assert again.pods
     assert again.pods.pods == window.pods.pods
+
+
+def test_a_pod_of_some_minutes_is_read_and_one_without_cpu_time_is_counted(
+    tmp_path: Path, lake: Lake, series: PodSeries
+) -> None:
+    """The last pod has no CPU time for hours; its memory is still there. Another begins eight minutes ago."""
+    day = series.times[series.times >= MIDNIGHT - pd.Timedelta(days=1)]
+    until = day[day <= pd.Timestamp(NOW)]
+    young = pd.DataFrame({'{"pod": "young"}': 0.5}, index=until[-8:])
+    for metric, frame in (
+        (POD_CPU, young),
+        (
+            POD_MEMORY,
+            pd.concat([pd.DataFrame({f'{{"pod": "{series.pods[-1]}"}}': 0.5}, index=until), young], axis=1, sort=True),
+        ),
+    ):
+        stored = lake.read_day(metric, NOW.date())[0]
+        _store(lake, metric, frame.combine_first(stored[stored.index <= pd.Timestamp(NOW)]))
+    window = stored_window(make_settings(tmp_path), lake, NOW)
+    assert window.pods
+    assert window.pods.pods == (*series.pods[:-1], "young")
+    assert window.unwatched == {ABOVE_CAP: 0, NO_CPU: 1}
+    assert window.pods.begins["young"] == pd.Timestamp("2026-11-01T09:55", tz="UTC")
 
 
 def test_a_server_that_is_away_leaves_what_is_cached_with_its_age(tmp_path: Path, lake: Lake) -> None:
@@ -133,10 +171,10 @@ def test_a_damaged_day_is_said_and_the_others_are_scored(tmp_path: Path, lake: L
     path.write_bytes(path.read_bytes()[:-10])
     window = stored_window(make_settings(tmp_path), lake, NOW)
     assert window.pods
-    there = np.isfinite(window.pods.values[POD_CPU.name][:, 0])
-    damaged = window.pods.times.floor("D") == pd.Timestamp("2026-10-31", tz="UTC")
+    there = np.isfinite(window.pods.rows.values[POD_CPU.name][:, 0])
+    damaged = window.pods.rows.times.floor("D") == pd.Timestamp("2026-10-31", tz="UTC")
     assert not there[:, damaged].any()
-    assert there[:, window.pods.times >= MIDNIGHT - pd.Timedelta(days=1)].all()
+    assert there[:, window.pods.rows.times >= MIDNIGHT - pd.Timedelta(days=1)].all()
     (note,) = window.notes
     assert f"{path} is damaged" in note
 
@@ -212,12 +250,12 @@ def test_generated_windows_end_with_the_present_step_and_agree_with_each_other(t
     assert one.cluster is not None
     assert other.cluster is not None
     assert one.ends == dict.fromkeys(("pods", "cluster"), datetime(2026, 11, 1, 10, 0, tzinfo=UTC))
-    assert (len(one.pods.pods), len(one.pods.times), len(one.cluster)) == (3, 8 * 1440, 14 * 288)
-    whole = generate(3, 9, MIDNIGHT, settings.random_seed)
+    assert (len(one.pods.pods), len(one.pods.rows.times), len(one.cluster)) == (3, 9 * 288, 14 * 288)
+    whole = generate(3, 10, MIDNIGHT, settings.random_seed)
     last = int(whole.times.searchsorted(pd.Timestamp(one.ends["pods"])))
-    for name, values in one.pods.values.items():
-        np.testing.assert_array_equal(values[..., -1], whole.values[name][..., last])
-        np.testing.assert_array_equal(values[..., 60:], other.pods.values[name][..., :-60])
+    for name, values in one.pods.rows.values.items():
+        np.testing.assert_array_equal(values[:, 0, -1], member_mean(whole.values[name])[:, last])
+        np.testing.assert_array_equal(values[..., 12:], other.pods.rows.values[name][..., :-12])
     both = one.cluster.merge(other.cluster, on="timestamp")
     assert len(both) == 14 * 288 - 12
     assert (both["cpu_usage_x"] == both["cpu_usage_y"]).all()

@@ -20,7 +20,7 @@ from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
 from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.storage.drift import DriftReport, DriftStore, MetricFigures
 from aiops_assets.storage.records import SourceReport
-from aiops_assets.storage.scores import PredictingModel, Scores, ScoresRecord, ScoresRun
+from aiops_assets.storage.scores import ABOVE_CAP, NO_CPU, PredictingModel, Scores, ScoresRecord, ScoresRun
 from aiops_assets.storage.storage import open_storage
 from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets_tests.prometheus_server import running_prometheus
@@ -75,6 +75,7 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
         paged_until=until.to_pydatetime(),
         forecast_from=until.to_pydatetime(),
         pods=2,
+        unwatched={ABOVE_CAP: 3 if alert else 0, NO_CPU: 0},
         left_out={BROKEN: "cannot be loaded"},
         models=(
             PredictingModel(

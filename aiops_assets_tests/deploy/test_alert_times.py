@@ -32,6 +32,7 @@ CONDITIONS: dict[str, tuple[str, dict[str, str]]] = {
         {'aiops_model_info{job="s", instance="i", model="m", source="cached+synthetic"}': "1x90"},
     ),
     "AiopsScoresStale": ("30m", {'aiops_scores_stale{cluster="c", kind="anomaly"}': "1x90"}),
+    "AiopsUnwatched": ("1h", {'aiops_scores_unwatched{cluster="c", reason="above_cap"}': "3x90"}),
     "AiopsDrift": ("2h", {'aiops_drift{cluster="c", metric="d"}': "1x150"}),
     "AiopsModelNotReady": ("10m", {'aiops_model_ready{job="s", instance="i", model="m"}': "0x90"}),
 }

@@ -49,7 +49,10 @@ PHASES = {
     "no scores yet": ALWAYS | {alert("AiopsScoresStale", cluster=SICK)},
     "old scores": ALWAYS
     | {alert("AiopsScoresStale", cluster=SICK, kind=kind) for kind in ("anomaly", "forecast", "page")}
-    | {alert("AiopsFallbackInProduction", cluster=SICK, source="cached")},
+    | {
+        alert("AiopsFallbackInProduction", cluster=SICK, source="cached"),
+        alert("AiopsUnwatched", cluster=SICK, reason="above_cap"),
+    },
     "bad scores": ALWAYS
     | {
         alert("AiopsFallbackInProduction", cluster=SICK, source="cached"),
@@ -58,6 +61,7 @@ PHASES = {
         *(alert("AiopsAnomalyNotice", **MODEL, namespace=one, pod="cart-1", workload="cart") for one in NAMESPACES),
         alert("AiopsPredictedBreach", cluster=SICK, metric="memory_usage", horizon="1h"),
         alert("AiopsDrift", cluster=SICK, metric="memory_usage"),
+        alert("AiopsUnwatched", cluster=SICK, reason="above_cap"),
     },
 }
 SERVERS = ("honoured", "overridden")

@@ -1,6 +1,7 @@
 """Champions asked about the newest window: what each says is its own answer, and who cannot answer is said."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +15,23 @@ from aiops_assets.errors import DataError
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS
 from aiops_assets.judging.forecasting.holdout import TRIVIAL
 from aiops_assets.learners.detectors.isolation_forest import anomaly_score
+from aiops_assets.registry.pod_scoring import PodScoring
+from aiops_assets.registry.running_pods import begins_of
 from aiops_assets.registry.scoring import NOTHING_SERVED, ChampionPredictions, predict_newest
-from aiops_assets.storage.scores import FORECAST_COLUMNS, SCORE_COLUMNS
+from aiops_assets.storage.scores import (
+    ABOVE_CAP,
+    FORECAST_COLUMNS,
+    NO_CPU,
+    NO_DETECTOR,
+    SCORE_COLUMNS,
+    TOO_FEW_SAMPLES,
+    UNWATCHED,
+)
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, POD_CPU
 from aiops_assets.timeseries.features import feature_row
+from aiops_assets.timeseries.series import Floats
 from aiops_assets.views.cluster_metrics import history_of_segment
+from aiops_assets.views.pod_history import PodHistory
 from aiops_assets.views.pod_series import segment_rows
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.service.served_home import SPECS, ServedHome, model_file
@@ -30,15 +43,32 @@ SERVED = (DETECTOR, ENSEMBLE, ARIMA)
 SPIKING = "synthetic-001"
 
 
+def changed(
+    window: NewestWindow, metrics: Sequence[str], pod: int, change: Callable[[Floats], None], minutes: int
+) -> NewestWindow:
+    """A window in which the newest minutes of a pod's metrics are changed in place by a function."""
+    assert window.pods
+    parts = {}
+    for part, last in (("rows", minutes // 5), ("recent", minutes)):
+        series = getattr(window.pods, part)
+        values = {name: array.copy() for name, array in series.values.items()}
+        for name in metrics:
+            change(values[name][pod, 0, -last:])
+        parts[part] = replace(series, values=values)
+    return replace(window, pods=replace(window.pods, **parts))
+
+
 @pytest.fixture(scope="module")
 def window(tmp_path_factory: pytest.TempPathFactory) -> NewestWindow:
     """Five pods, one of which uses more CPU time in the newest half hour than any healthy one."""
     settings = make_settings(tmp_path_factory.mktemp("window"), TRAINING_PODS="5")
     made = generated_window(settings, NOW)
     assert made.pods
-    values = {name: array.copy() for name, array in made.pods.values.items()}
-    values[POD_CPU.name][made.pods.pods.index(SPIKING), 0, -30:] += 3.0
-    return replace(made, pods=replace(made.pods, values=values))
+
+    def spike(values: Floats) -> None:
+        values += 3.0
+
+    return changed(made, [POD_CPU.name], made.pods.pods.index(SPIKING), spike, 30)
 
 
 @pytest.fixture
@@ -90,9 +120,10 @@ def test_a_row_detectors_score_is_that_of_the_row_of_the_instant(
     assert window.pods
     rows = predictions.run.scores[predictions.run.scores["model_name"] == DETECTOR]
     for _, row in rows.iloc[[0, 17, -1]].iterrows():
-        at = int(window.pods.times.searchsorted(row["timestamp"]))
+        minutes = window.pods.recent
+        at = int(minutes.times.searchsorted(row["timestamp"]))
         i = window.pods.pods.index(row["pod"])
-        history = {m.name: window.pods.per_pod(m.name)[i, 0, at - 5 : at + 1] for m in ENGINE_METRICS}
+        history = {m.name: minutes.per_pod(m.name)[i, 0, at - 5 : at + 1] for m in ENGINE_METRICS}
         expected = anomaly_score(model, feature_row(history)[np.newaxis])[0]
         assert row["anomaly_score"] == pytest.approx(expected, abs=1e-12)
         assert row["is_anomaly"] == (expected > 0)
@@ -101,14 +132,22 @@ def test_a_row_detectors_score_is_that_of_the_row_of_the_instant(
 def test_a_window_detector_reads_the_whole_week_before_it_answers(
     predictions: ChampionPredictions, window: NewestWindow
 ) -> None:
+    """Each pod from its own begin on, eight to nine days ago."""
     family = SPECS[ENSEMBLE].family
     assert window.pods
-    series = segment_rows(window.pods, 0, "synthetic")
+    series = segment_rows(window.pods.rows, 0, "synthetic")
+    begins = {
+        pod: window.pods.rows.times[i] for pod, i in zip(window.pods.pods, begins_of(window.pods, 8), strict=True)
+    }
+    series = series[series["timestamp"] >= series["pod"].map(begins)].reset_index(drop=True)
+    assert series["timestamp"].min() <= pd.Timestamp(UNTIL) - pd.Timedelta(days=8)
     said = family.explain(family.from_bytes(model_file(ENSEMBLE)), series)
-    newest = (series["timestamp"] > UNTIL - timedelta(hours=1)).to_numpy()
+    expected = series[["timestamp", "pod"]].assign(score=said.score, alert=said.alert)
     rows = predictions.run.scores[predictions.run.scores["model_name"] == ENSEMBLE]
-    np.testing.assert_array_equal(rows["anomaly_score"], said.score[newest])
-    np.testing.assert_array_equal(rows["is_anomaly"], said.alert[newest])
+    both = rows.merge(expected, on=["timestamp", "pod"])
+    assert len(both) == len(rows)
+    np.testing.assert_allclose(both["anomaly_score"], both["score"], rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(both["is_anomaly"], both["alert"])
 
 
 @pytest.mark.parametrize("name", [DETECTOR, ENSEMBLE])
@@ -184,11 +223,63 @@ def test_a_metric_that_is_not_scraped_leaves_the_forecasters_out(home: ServedHom
 
 def test_a_pod_that_was_away_in_the_newest_hour_is_not_scored(home: ServedHome, window: NewestWindow) -> None:
     assert window.pods
-    values = {name: array.copy() for name, array in window.pods.values.items()}
-    for metric in ENGINE_METRICS:
-        if metric.per == "pod":
-            values[metric.name][0, :, -90:] = np.nan
-    gone = replace(window, pods=replace(window.pods, values=values))
+
+    def end(values: Floats) -> None:
+        values[:] = np.nan
+
+    metrics = [metric.name for metric in ENGINE_METRICS if metric.per == "pod"]
+    gone = changed(window, metrics, 0, end, 90)
     run = predict_newest(home.served, [SPECS[DETECTOR], SPECS[ENSEMBLE]], gone, NOW, "prod").run
     assert sorted(set(run.scores["pod"])) == [f"synthetic-{i:03d}" for i in range(1, 5)]
     assert run.record.pods == 4
+    assert run.record.unwatched == dict.fromkeys(UNWATCHED, 0)
+
+
+@pytest.mark.parametrize("pods_at_once", [1, 2, 3, 5])
+def test_scores_do_not_depend_on_how_many_pods_are_read_at_a_time(
+    home: ServedHome, window: NewestWindow, predictions: ChampionPredictions, pods_at_once: int
+) -> None:
+    for name in (DETECTOR, ENSEMBLE):
+        champion = home.served.champion(name)
+        assert champion
+        found = PodScoring(home.served, window, pods_at_once=pods_at_once).scores(SPECS[name], champion.champion).stored
+        whole = predictions.run.scores[predictions.run.scores["model_name"] == name]
+        order = ["pod", "timestamp"]
+        pd.testing.assert_frame_equal(
+            found.sort_values(order, ignore_index=True), whole.sort_values(order, ignore_index=True)
+        )
+
+
+def test_rows_for_rules_over_all_pods_say_how_old_a_pod_is_and_how_unusual_its_row(
+    predictions: ChampionPredictions,
+) -> None:
+    rows, stored = predictions.rows[ENSEMBLE], predictions.run.scores
+    stored = stored[stored["model_name"] == ENSEMBLE]
+    assert rows["score"].tolist() == stored["anomaly_score"].tolist()
+    assert rows["alert"].tolist() == stored["is_anomaly"].tolist()
+    assert set(rows["entity"]) == set(stored["pod"])
+    newest = rows[rows["timestamp"] == UNTIL]
+    assert newest["age_hours"].tolist() == [9 * 24 - 1 / 12] * 5
+    assert newest["entity"].iloc[int(newest["now"].to_numpy().argmax())] == SPIKING
+    assert predictions.rows[DETECTOR]["now"].isna().all()
+
+
+def test_pods_that_live_without_a_score_are_counted_by_reason(home: ServedHome, window: NewestWindow) -> None:
+    """One of five has samples in other minutes than rows are of; of 3 + 2 the reader has said why."""
+    assert window.pods
+    rows = {name: array.copy() for name, array in window.pods.rows.values.items()}
+    recent = {name: array.copy() for name, array in window.pods.recent.values.items()}
+    at = window.pods.recent.times.minute % 5 == 0
+    for metric in ENGINE_METRICS:
+        if metric.per == "pod":
+            rows[metric.name][0], recent[metric.name][0, :, at] = np.nan, np.nan
+    pods = PodHistory(replace(window.pods.rows, values=rows), replace(window.pods.recent, values=recent))
+    sparse = replace(window, pods=pods, unwatched={ABOVE_CAP: 3, NO_CPU: 2})
+    run = predict_newest(home.served, [SPECS[DETECTOR], SPECS[ENSEMBLE]], sparse, NOW, "prod").run
+    assert run.record.pods == 4
+    assert run.record.unwatched == {ABOVE_CAP: 3, NO_CPU: 2, TOO_FEW_SAMPLES: 1, NO_DETECTOR: 0}
+    run = predict_newest(home.served, [SPECS[ARIMA]], sparse, NOW, "prod").run
+    assert (run.record.pods, run.record.unwatched) == (
+        0,
+        {ABOVE_CAP: 3, NO_CPU: 2, TOO_FEW_SAMPLES: 0, NO_DETECTOR: 5},
+    )

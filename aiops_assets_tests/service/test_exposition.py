@@ -26,6 +26,7 @@ ABOUT = {
     "aiops_scores_source_info",
     "aiops_scores_model_info",
     "aiops_scores_model_left_out",
+    "aiops_scores_watched",
 }
 VALUES = {
     "aiops_anomaly_score",
@@ -110,6 +111,18 @@ def test_a_run_becomes_gauges_in_the_units_of_its_metrics(store: Scores) -> None
     assert scraped.names() == ABOUT | VALUES
 
 
+def test_pods_without_scores_are_a_number_with_a_reason_also_when_scores_are_old(store: Scores) -> None:
+    plain = run()
+    counts = {"above_cap": 7, "no_cpu": 0}
+    store.put(replace(plain, record=plain.record.model_copy(update={"pods": 2, "unwatched": counts})))
+    scraped = Scraped(store)
+    for _ in range(2):
+        assert scraped.value("aiops_scores_watched", cluster="prod") == 2.0
+        for reason, n in counts.items():
+            assert scraped.value("aiops_scores_unwatched", cluster="prod", reason=reason) == n
+        scraped.now += 7200
+
+
 @pytest.mark.parametrize(("minutes", "score", "notice", "pages"), [(15, 0.4, 1.0, 1), (10, 0.3, 1.0, 0)])
 def test_the_minutes_that_a_run_shows_count_with_their_highest_score_and_any_alert(
     store: Scores, minutes: int, score: float, notice: float, pages: int
@@ -172,6 +185,7 @@ def test_a_run_in_which_nobody_answered_shows_who_did_not(store: Scores) -> None
         "aiops_scores_source_info",
         "aiops_scores_model_left_out",
         "aiops_scores_stale",
+        "aiops_scores_watched",
     }
 
 

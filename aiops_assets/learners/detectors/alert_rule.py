@@ -83,7 +83,7 @@ def alerts(
         rule: what is tuned.
     """
     window, block = grid.rows(ALERT_DAYS * 24), grid.rows(BLOCK_HOURS)
-    before = _spread_out(trained, min(window, trained_rows))
+    before = spread_out(trained, min(window, trained_rows))
     scores = np.concatenate([before, score])
     counts = np.ones(len(scores), dtype=bool)
     quantile = 1 - rule.quantile_share * alert_budget
@@ -146,7 +146,7 @@ class _Episode:
         return result
 
 
-def _spread_out(ordered: Floats, rows: int) -> Floats:
+def spread_out(ordered: Floats, rows: int) -> Floats:
     """So many values of the same distribution, large and small ones in turn: the oldest leave the window first."""
     places = np.arange(1, rows + 1) * GOLDEN_RATIO % 1.0
     return np.interp(places, np.linspace(0.0, 1.0, len(ordered)), ordered)

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.errors import ModelError
@@ -140,7 +141,30 @@ class DeviationDetector(ABC):
         alert = alerts(score, now, calibration.scores, calibration.rows, grid, self.alert_budget) & known
         at = grid.position
         parts = contributions((ratios[kind] for kind in self.kinds_of_contributions), grid)
-        return Scored(score[at], alert[at], parts[at])
+        return Scored(score[at], alert[at], parts[at], None if now is None else now[at])
+
+    @property
+    def runs(self) -> bool:
+        """Whether its newest rows can be scored alone, see :mod:`running_scores`."""
+        return self._calibration is not None and len(self._calibration.now) > 0
+
+    @property
+    def calibration(self) -> Calibration:
+        """What was fitted. Raises ModelError: nothing was."""
+        return self._require_fitted()
+
+    def read(self, values: Floats) -> Floats:
+        """(n_rows, n_entities, n_columns) raw rows with counters as increases."""
+        n_rows, n_entities, n_columns = values.shape
+        counters = np.tile(self._require_fitted().counters > 0, n_entities)
+        return increases(values.reshape(n_rows, -1), counters).reshape(n_rows, n_entities, n_columns)
+
+    @abstractmethod
+    def newest_deviations(self, values: Floats, begins: npt.NDArray[np.int64], first: int) -> Kinds:
+        """Kind -> (n_rows - first, n_entities, n_columns) of the rows from ``first`` on, by a fitted detector.
+
+        ``values`` (n_rows, n_entities, n_columns) are as :meth:`read` has them, NaN before an entity's row ``begins``.
+        """
 
     def _terms(self, frame: pd.DataFrame, calibration: Calibration) -> tuple[Grid, Kinds, Floats]:
         """The rows' grid, their deviations in units of scales, and (n_rows, n_terms) terms, not yet normalised."""

@@ -8,6 +8,7 @@ training rows' 99 % quantile, corrected by how large the metric's deviations hav
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.errors import ModelError
@@ -85,13 +86,30 @@ def learnt_ratios(found: Floats, quantile: Floats, mean: Floats, grid: Grid) -> 
         grid: the grid of the rows.
     """
     alpha = 1 - 0.5 ** (1 / grid.rows(SCALE_HALF_LIFE_HOURS))
+    lately = pd.DataFrame(bounded(found, quantile, mean)).ewm(alpha=alpha).mean().shift(1).to_numpy()
+    return ratios_to(found, lately, np.arange(len(found))[:, np.newaxis], quantile, mean, grid)
+
+
+def bounded(found: Floats, quantile: Floats, mean: Floats) -> Floats:
+    """(..., n_metrics) deviations as they count for later scales, see :func:`learnt_ratios`."""
+    seen, still = quantile > 0, mean == 0
+    found = np.where(seen, found, np.nan)
+    return np.where(still, found, np.minimum(found, MAX_OF_SCALE * np.where(seen, quantile, 1.0)))
+
+
+def ratios_to(
+    found: Floats, lately: Floats, rows_before: npt.NDArray[np.int64], quantile: Floats, mean: Floats, grid: Grid
+) -> Floats:
+    """(..., n_metrics) deviations in units of a scale, see :func:`learnt_ratios`.
+
+    ``lately`` is the weighted mean of what was before each, ``rows_before`` the number of rows before it.
+    """
+    alpha = 1 - 0.5 ** (1 / grid.rows(SCALE_HALF_LIFE_HOURS))
     prior = grid.rows(SCALE_PRIOR_HOURS)
-    weight = ((1 - (1 - alpha) ** np.arange(len(found))) / alpha)[:, np.newaxis]
+    weight = (1 - (1 - alpha) ** rows_before) / alpha
     seen, still = quantile > 0, mean == 0
     quantile, mean = np.where(seen, quantile, 1.0), np.where(still, 1.0, mean)
     found = np.where(seen, found, np.nan)
-    bounded = np.where(still, found, np.minimum(found, MAX_OF_SCALE * quantile))
-    lately = pd.DataFrame(bounded).ewm(alpha=alpha).mean().shift(1).to_numpy()
     lately = np.where(np.isfinite(lately), lately, np.where(still, 0.0, mean))
     learnt = (prior * mean + weight * lately) / (prior + weight)
     scale = quantile * np.clip(learnt / mean, *SCALE_BOUNDS)

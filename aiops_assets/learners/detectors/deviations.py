@@ -4,11 +4,12 @@ Each kind is (n_rows, n_metrics) float64, not negative, in the unit of its metri
 deviations), NaN where the sample or its past is missing. All are causal: row t reads rows up to t.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.learners.detectors.deviation_scores import NOTHING
@@ -51,12 +52,24 @@ class Forecast:
     components: Floats
     coefficients: Floats
 
+    reach = FORECAST_LAGS
+    """So many rows before a row are read."""
+
     def errors(self, values: Floats) -> Floats:
         """(n_rows, n_metrics) absolute errors in standard deviations."""
         standard = _standardised(values, self.mean, self.scale)
         change, past = _change_and_past(standard, self.components)
         errors: Floats = np.abs(change - past @ self.coefficients)
         return np.where(np.isfinite(values), errors, np.nan)
+
+    def errors_of(self, lagged: Sequence[Floats]) -> Floats:
+        """(..., n_metrics) the same of single rows: each row, the one before it, and so on to ``reach`` before."""
+        standard = [_standardised(values, self.mean, self.scale) for values in lagged]
+        past = np.concatenate(
+            [*(one @ self.components for one in standard[1:]), np.ones((*standard[0].shape[:-1], 1))], axis=-1
+        )
+        errors: Floats = np.abs(standard[0] - standard[1] - past @ self.coefficients)
+        return np.where(np.isfinite(lagged[0]), errors, np.nan)
 
 
 def fit_forecast(stretches: list[Floats]) -> Forecast:
@@ -85,7 +98,9 @@ NOW = ("new_away", "new_seasonal", "new_distance")
 """Kinds that are 0 where a metric stands at its usual value: what they do not show is over."""
 
 
-def deviations(grid: Grid, forecast: Forecast | None, kinds: Collection[str]) -> Mapping[str, Floats]:
+def deviations(
+    grid: Grid, forecast: Forecast | None, kinds: Collection[str], begins: npt.NDArray[np.int64] | None = None
+) -> Mapping[str, Floats]:
     """Kind -> (n_rows, n_metrics), of those that are asked for.
 
     ``change``, ``change_1h``, ``change_1d``: to the row before, to an hour before, to a day before. ``new_...``:
@@ -94,16 +109,18 @@ def deviations(grid: Grid, forecast: Forecast | None, kinds: Collection[str]) ->
     the mean of the last quarter of an hour. ``volatility``: mean absolute change of half an hour. ``seasonal``: to the
     median of the last seven days at this time. ``extreme``: by how much a value is outside the range of the day before.
     ``forecast_error``: to :class:`Forecast`, which only this kind needs.
+
+    ``begins`` (n_metrics,) are the rows at which columns begin that are NaN before: the first row by default.
     """
-    parts = _Parts(grid, forecast)
+    parts = _Parts(grid, forecast, begins)
     return {kind: getattr(parts, kind) for kind in kinds}
 
 
 class _Parts:
     """Each kind as a property, computed once: several are made of the same parts."""
 
-    def __init__(self, grid: Grid, forecast: Forecast | None) -> None:
-        self._grid, self._forecast = grid, forecast
+    def __init__(self, grid: Grid, forecast: Forecast | None, begins: npt.NDArray[np.int64] | None = None) -> None:
+        self._grid, self._forecast, self._begins = grid, forecast, begins
 
     @property
     def _values(self) -> Floats:
@@ -123,26 +140,26 @@ class _Parts:
 
     @cached_property
     def new_change(self) -> Floats:
-        return beyond_habit(self.change, self._grid)
+        return beyond_habit(self.change, self._grid, self._begins)
 
     @cached_property
     def new_level(self) -> Floats:
-        return beyond_habit(self.level, self._grid)
+        return beyond_habit(self.level, self._grid, self._begins)
 
     @cached_property
     def new_away(self) -> Floats:
-        return beyond_habit(self.away, self._grid)
+        return beyond_habit(self.away, self._grid, self._begins)
 
     @cached_property
     def new_seasonal(self) -> Floats:
         # Of two days with 0 and 1, neither value is unusual.
         lower, upper = self._medians
         outside = np.maximum(np.maximum(lower - self._values, self._values - upper), 0.0)
-        return beyond_habit(outside, self._grid)
+        return beyond_habit(outside, self._grid, self._begins)
 
     @cached_property
     def new_distance(self) -> Floats:
-        return beyond_habit(self.distance, self._grid)
+        return beyond_habit(self.distance, self._grid, self._begins)
 
     @cached_property
     def away(self) -> Floats:
@@ -191,13 +208,15 @@ class _Parts:
         return pd.DataFrame(self._values).rolling(rows, min_periods=1).median().shift(1).to_numpy()
 
 
-def beyond_habit(found: Floats, grid: Grid) -> Floats:
+def beyond_habit(found: Floats, grid: Grid, begins: npt.NDArray[np.int64] | None = None) -> Floats:
     """By how much deviations are larger than what is usual at their time, at least 0.
 
     Usual is what was seen within half an hour of this time both yesterday and the day before, or a week ago.
     """
     around = 2 * grid.rows(HABIT_HOURS) + 1
     largest = pd.DataFrame(found).rolling(around, min_periods=1, center=True).max().to_numpy()
+    if begins is not None:
+        largest = np.where(np.arange(len(found))[:, np.newaxis] < begins, np.nan, largest)
     day = max(grid.rows(24), around)  # so far back, the half hour after is past as well
     yesterday, before, last_week = (np.nan_to_num(_earlier(largest, days * day), nan=0.0) for days in (1, 2, 7))
     return np.maximum(found - np.maximum(np.minimum(yesterday, before), last_week), 0.0)
@@ -222,11 +241,18 @@ def _same_time_medians(values: Floats, day: int) -> tuple[Floats, Floats]:
         earlier = np.full((SEASONAL_DAYS, *block.shape), np.nan)
         for days in range(1, SEASONAL_DAYS + 1):
             earlier[days - 1, days * day :] = block[: -days * day]
-        earlier.sort(axis=0)  # NaN last
-        last = np.isfinite(earlier).sum(axis=0)[np.newaxis] - 1  # -1: nothing is known, and NaN is taken
-        for median, at in ((lower, last // 2), (upper, (last + 1) // 2)):
-            median[:, first : first + BLOCK] = np.take_along_axis(earlier, at, axis=0)[0]
+        lower[:, first : first + BLOCK], upper[:, first : first + BLOCK] = same_time_medians_of(earlier)
     return lower, upper
+
+
+def same_time_medians_of(earlier: Floats) -> tuple[Floats, Floats]:
+    """Lower and upper median over the first axis, the days; NaN where nothing is known. The argument is sorted."""
+    earlier.sort(axis=0)  # NaN last
+    last = np.isfinite(earlier).sum(axis=0)[np.newaxis] - 1  # -1: nothing is known, and NaN is taken
+    return (
+        np.take_along_axis(earlier, last // 2, axis=0)[0],
+        np.take_along_axis(earlier, (last + 1) // 2, axis=0)[0],
+    )
 
 
 def _earlier(values: Floats, rows: int) -> Floats:

@@ -220,18 +220,24 @@ def train(
 
 def errors(network: Network, values: Floats) -> Floats:
     """(n_rows, 2, n_columns) errors of each row of a stretch, from the window that ends in it; NaN where unknown."""
-    windows = Windows([values])
-    ends, n_columns = windows.ends[0], values.shape[1]
+    return newest_errors(network, [values], 0)[0]
+
+
+def newest_errors(network: Network, stretches: Sequence[Floats], first: int) -> Floats:
+    """(n_stretches, n_rows - first, 2, n_columns) the same of rows from ``first`` on, of stretches of one length."""
+    windows = Windows(stretches)
+    ends = np.concatenate([of_stretch[first:] for of_stretch in windows.ends])
+    n_columns = stretches[0].shape[1]
     # Blocks are always full: with other shapes, sums would be rounded otherwise, and a row's score would depend on
     # how many rows come after it.
     block = max(1, min(SCORED_WINDOWS, MAX_BLOCK_VALUES // (WINDOW * n_columns)))
     found = np.empty((len(ends), len(SIGNALS), n_columns))
     with torch.no_grad(), exactly():
-        for first in range(0, len(ends), block):
-            part = np.resize(ends[first : first + block], block)
+        for begin in range(0, len(ends), block):
+            part = np.resize(ends[begin : begin + block], block)
             made = network(windows.ending(torch.from_numpy(part)))
-            found[first : first + block] = made.cpu().numpy()[: len(ends) - first]
-    return found
+            found[begin : begin + block] = made.cpu().numpy()[: len(ends) - begin]
+    return found.reshape(len(stretches), -1, len(SIGNALS), n_columns)
 
 
 def to_file(network: Network, document: Mapping[str, object]) -> bytes:

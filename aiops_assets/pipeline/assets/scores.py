@@ -87,7 +87,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
             window = stored_window(settings, stores.lake(), now, problem)
         else:
             window = generated_window(settings, now)
-        predictions = predict_newest(stores.served(), specs, window, now, settings.cluster)
+        predictions = predict_newest(stores.served(), specs, window, now, settings.cluster, stores.pod_memories())
         old, broken = _problems(window, predictions, now)
         for line in (*old, *broken):
             context.log.warning(line)
@@ -108,6 +108,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
                 **{f"newest_{name}": end.isoformat() for name, end in window.ends.items()},
                 **{f"age_minutes_{name}": (now - end).total_seconds() / 60 for name, end in window.ends.items()},
                 "pods": record.pods,
+                **{f"unwatched_{why}": n for why, n in (record.unwatched or {}).items() if n},
                 "pods_with_known_workload": len(window.workloads),
                 "pods_under_alert": len(predictions.run.scores.loc[alerts, ["namespace", "pod"]].drop_duplicates()),
                 "forecasts": len(predictions.run.forecasts),
@@ -115,6 +116,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
                 "left_out": dg.MetadataValue.json(record.left_out),
                 "pods_version": record.pods_version,
                 "cluster_version": record.cluster_version,
+                **{f"resumed_{name}": n for name, n in predictions.resumed.items()},
                 **preview(_preview(predictions)),
                 **({"plot": picture(plot)} if plot else {}),
             },

@@ -1,0 +1,226 @@
+"""Scores of every living pod by the served detectors, some pods at a time, and which pods are not watched."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from aiops_assets.datasets.newest import FETCHED, SYNTHETIC, NewestWindow
+from aiops_assets.datasets.workloads import name_of_workload
+from aiops_assets.errors import DataError, ModelError
+from aiops_assets.families.contract import ModelSpec
+from aiops_assets.learners.contracts import Flags, Scored
+from aiops_assets.learners.detectors.alert_rule import HISTORY_DAYS
+from aiops_assets.learners.detectors.deviation_detector import DeviationDetector
+from aiops_assets.registry.code_digest import code_digest
+from aiops_assets.registry.running_pods import RunningPods, part_of
+from aiops_assets.registry.version import Version, version_of
+from aiops_assets.storage.pod_memory import PodMemories
+from aiops_assets.storage.records import ChampionMove
+from aiops_assets.storage.scores import NO_DETECTOR, SCORE_COLUMNS, TOO_FEW_SAMPLES, UNWATCHED
+from aiops_assets.storage.served import ServedModels
+from aiops_assets.timeseries.pod_identity import split_pod
+from aiops_assets.timeseries.series import Floats
+from aiops_assets.views.catalog import POD_FEATURES, POD_SERIES
+from aiops_assets.views.pod_history import NEWEST, PodHistory
+from aiops_assets.views.pod_series import VALUES
+
+PODS_AT_ONCE = 200
+"""Of so many pods, more or less, all rows are copied at a time: some 100 MB."""
+GRACE = pd.Timedelta(minutes=15)
+"""A pod that is younger may have no row yet, and one that has been silent for so long may be over."""
+
+
+@dataclass(frozen=True)
+class PodScores:
+    """What one detector finds in the newest hour.
+
+    Attributes:
+        model: its name.
+        stored: a row a pod and instant, with the columns SCORE_COLUMNS.
+        rows: the same rows, as rules over all pods read them: ``timestamp``, ``entity`` (text of the pod), ``workload``
+            (namespace and name; of the pod alone where no namespace is known), ``age_hours`` (since the pod's first row
+            of the nine days that are read), ``score``, ``now`` (see :class:`~aiops_assets.learners.contracts.Scored`;
+            NaN where a detector does not say), ``alert``.
+    """
+
+    model: str
+    stored: pd.DataFrame
+    rows: pd.DataFrame
+
+
+class PodScoring:
+    """Scores of the pods of a window, one detector after the other.
+
+    Args:
+        served: version directories.
+        window: the newest window.
+        memories: what the runs before have kept; ``None``: each pod is scored from its begin on, and nothing is kept.
+        pods_at_once: of so many pods, more or less, all rows are in memory at a time.
+
+    Attributes:
+        watched: pods that have got scores so far.
+        resumed: model -> number of pods that went on from a memory.
+    """
+
+    def __init__(
+        self,
+        served: ServedModels,
+        window: NewestWindow,
+        memories: PodMemories | None = None,
+        pods_at_once: int = PODS_AT_ONCE,
+    ) -> None:
+        self._served = served
+        self._window = window
+        self._memories = memories
+        # Cached days were fetched earlier: equal rows must have the same digest.
+        self._source = SYNTHETIC if window.source == SYNTHETIC else FETCHED
+        self._tried = False
+        self._groups = _groups(window.pods, pods_at_once) if window.pods else []
+        self.watched: set[str] = set()
+        self.resumed: dict[str, int] = {}
+
+    def scores(self, spec: ModelSpec, champion: ChampionMove) -> PodScores:
+        """Scores of the newest hour of each pod by a champion.
+
+        Raises:
+            NotFoundError, IntegrityError, ModelError: the version cannot be loaded, or gives no usable scores.
+            DataError: no pod has a row.
+        """
+        if self._window.pods is None:
+            raise DataError(str(self._window.lacking.get("pods", "no pod has six minutes of samples")))
+        version = version_of(self._served, spec, champion)
+        model = version.model()
+        running = None
+        if spec.view == POD_SERIES and isinstance(model, DeviationDetector) and model.runs and model.columns == VALUES:
+            of = {"version": str(champion.version), "manifest": champion.manifest_sha256, "code": code_digest(__name__)}
+            running = RunningPods(model, spec.name, of, self._memories, HISTORY_DAYS)
+        parts = []
+        for those in self._groups:
+            part = self._window.pods.of_pods(those)
+            found = self._resumed(spec.name, running, part) if running else self._of_rows(spec, version, part)
+            if len(found.rows):
+                parts.append(self._frames(spec, champion, part, found))
+        if not parts:
+            raise DataError("no row of the newest hour has its six minutes of samples")
+        stored, rows = (pd.concat(frames, ignore_index=True) for frames in zip(*parts, strict=True))
+        self.watched.update(rows["entity"].unique())
+        self._tried = True
+        return PodScores(spec.name, stored, rows)
+
+    def unwatched(self) -> dict[str, int]:
+        """Reason -> number of living pods without scores, for each of UNWATCHED."""
+        found = Counter(dict.fromkeys(UNWATCHED, 0))
+        found.update(self._window.unwatched)
+        if self._window.pods:
+            lasting = self._window.pods.lasting(GRACE)
+            found[TOO_FEW_SAMPLES if self._tried else NO_DETECTOR] += len(lasting - self.watched)
+        return dict(found)
+
+    @property
+    def _begin(self) -> pd.Timestamp:
+        """Rows after it are reported."""
+        assert self._window.pods
+        return self._window.pods.rows_until - NEWEST
+
+    def _of_rows(self, spec: ModelSpec, version: Version, part: PodHistory) -> "_Found":
+        """Scores by a model that reads all rows of some pods anew."""
+        by_features = spec.view == POD_FEATURES
+        rows = part.feature_rows(self._begin, self._source) if by_features else part.series_rows(self._source)
+        newest = (rows["timestamp"] > self._begin).to_numpy()
+        reported = rows.loc[newest, ["timestamp", "pod"]].reset_index(drop=True)
+        if reported.empty:
+            return _Found(reported, np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool), np.zeros((0, 0)))
+        scored: Scored = version.explain(rows)
+        now = np.full(len(reported), np.nan) if scored.now is None else scored.now[newest]
+        return _Found(reported, scored.score[newest], now, scored.alert[newest], scored.contributions[newest])
+
+    def _resumed(self, model: str, running: RunningPods, part: PodHistory) -> "_Found":
+        """Scores that go on from a memory, of rows up to a pod's last one with a sample."""
+        found = running.scores(part)
+        self.resumed[model] = self.resumed.get(model, 0) + int(found.resumed.sum())
+        times = part.rows.times[-found.score.shape[1] :]
+        lives = part.goes_on[:, -len(times) :] & ~np.isnan(found.score) & np.asarray(times > self._begin)
+        pods, at = np.nonzero(lives)
+        rows = pd.DataFrame({"timestamp": times[at], "pod": np.array(part.pods, dtype=object)[pods]})
+        return _Found(rows, found.score[lives], found.now[lives], found.alert[lives], found.contributions[lives])
+
+    def _frames(
+        self, spec: ModelSpec, champion: ChampionMove, part: PodHistory, found: "_Found"
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Stored rows, and rows for rules."""
+        if not np.isfinite(found.score).all():
+            raise ModelError(f"version {champion.version} gives scores that are not finite")
+        stored = found.rows.assign(
+            **_identity(found.rows["pod"], self._window.workloads),
+            model_name=spec.name,
+            model_version=champion.version,
+            anomaly_score=found.score,
+            is_anomaly=found.alert,
+            is_page=False,
+            contributing_features=_largest_first(spec.family.contributors, found.contributions),
+        )[list(SCORE_COLUMNS)]
+        prefix = stored["namespace"].where(stored["namespace"] == "", stored["namespace"] + "/")
+        begun = found.rows["pod"].map(part.begins)
+        rows = pd.DataFrame(
+            {
+                "timestamp": stored["timestamp"],
+                "entity": found.rows["pod"],
+                "workload": prefix + stored["workload"],
+                "age_hours": (stored["timestamp"] - begun).dt.total_seconds() / 3600,
+                "score": found.score,
+                "now": found.now,
+                "alert": found.alert,
+            }
+        )
+        return stored, rows
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Scores of rows: a frame of ``timestamp`` and ``pod``, and arrays with a place a row."""
+
+    rows: pd.DataFrame
+    score: Floats
+    now: Floats
+    alert: Flags
+    contributions: Floats
+
+
+def _groups(history: PodHistory, pods_at_once: int) -> list[npt.NDArray[np.intp]]:
+    """Positions of pods, those of one file of memories together, as long as they are so many at most."""
+    parts = np.array([part_of(pod) for pod in history.pods])
+    groups: list[npt.NDArray[np.intp]] = []
+    for part in np.unique(parts):
+        those = np.flatnonzero(parts == part)
+        if groups and len(groups[-1]) + len(those) <= pods_at_once:
+            groups[-1] = np.concatenate([groups[-1], those])
+        else:
+            groups.append(those)
+    return groups
+
+
+def _identity(pods: pd.Series, workloads: Mapping[str, str]) -> dict[str, pd.Series]:
+    """Columns ``namespace``, ``pod`` and ``workload`` of pods, (n_rows,) texts ``namespace/name``."""
+    names = pd.Series(pods.unique(), dtype=object)
+    split = [split_pod(pod) for pod in names]
+    columns = {
+        "namespace": [namespace for namespace, _ in split],
+        "pod": [name for _, name in split],
+        "workload": [name_of_workload(pod, workloads.get(pod, "")) for pod in names],
+    }
+    return {column: pods.map(dict(zip(names, values, strict=True))).astype(str) for column, values in columns.items()}
+
+
+def _largest_first(metrics: Sequence[str], shares: Floats) -> list[str]:
+    """For each row a JSON object: metric -> share of those above 0, the largest first."""
+    names = [json.dumps(name) for name in metrics]
+    order = np.argsort(-shares, axis=1, kind="stable").tolist()
+    return [
+        "{" + ", ".join(f"{names[i]}: {round(row[i], 2)!r}" for i in places if row[i] > 0) + "}"
+        for row, places in zip(shares.tolist(), order, strict=True)
+    ]

@@ -1,0 +1,164 @@
+"""What scoring all pods costs: ``python -m aiops_assets_tests.benchmarks.ticks [--pods 100 --pods 1000 --pods 5000]``.
+
+A lake of ten days of so many pods is made, of 50 generated ones under other names and with other levels, and a home
+with the three detectors as champions. Then scores are made of it three times, each in a new process: first without a
+memory, then two quarters of an hour later, of which the last one counts. Each process measures CPU seconds (user and
+system) and the most memory that it ever held; without its imports, loading the models and the digest of the code, which
+are some five seconds whatever the number of pods. Fetching is another benchmark (``scale``).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+
+from aiops_assets_tests.benchmarks.rows import Row
+
+END = datetime(2026, 11, 1, 12, tzinfo=UTC)
+DAYS = 10
+DRAWN = 50
+QUARTER = timedelta(minutes=15)
+DETECTORS = ("anomaly-detector", "ensemble-predictor", "lstm-predictor")
+CPU_SECONDS, MEGABYTES = 60.0, 1000.0
+"""Of a tick of 5,000 pods."""
+Found = dict[str, float]
+
+
+def make_home(folder: str, n_pods: int) -> None:
+    """Store days and champions."""
+    from aiops_assets.settings import load_settings
+    from aiops_assets.storage.lake import Lake
+    from aiops_assets.storage.storage import LocalStorage
+    from aiops_assets.synthetic.pods import generate
+    from aiops_assets.timeseries.catalog import ENGINE_METRICS
+    from aiops_assets_tests.service.served_home import SPECS, ServedHome, model_file, rows_of
+
+    home = ServedHome(Path(load_settings({"AIOPS_HOME": folder}).model_root))
+    for name in DETECTORS:
+        family, parameters = SPECS[name].family, SPECS[name].parameters
+        data = model_file(name)
+        if SPECS[name].view == "pod_features":  # that of tests has fewer trees
+            data = family.to_bytes(family.fit(rows_of(SPECS[name].view), parameters, 42))
+        home.promote(home.publish(name, data), name)
+    series = generate(min(n_pods, DRAWN), DAYS, pd.Timestamp(END).ceil("D"), seed=3)
+    lake = Lake(LocalStorage(Path(folder)), "default")
+    names = [json.dumps({"namespace": f"ns-{i % 20}", "pod": f"service-{i // 8}-{i:06d}"}) for i in range(n_pods)]
+    levels = np.random.default_rng(1).uniform(0.5, 1.5, n_pods)
+    for metric in ENGINE_METRICS:
+        values = series.values[metric.name][:, 0]
+        for first in range(0, len(series.times), 1440):
+            minutes, times = values[:, first : first + 1440], series.times[first : first + 1440]
+            wide = pd.DataFrame({'{"instance": "node"}': minutes[0]}, index=times)
+            if metric.per == "pod":
+                scale = 1.0 if metric.unit == "count" else levels[:, np.newaxis]
+                wide = pd.DataFrame((minutes[np.arange(n_pods) % len(minutes)] * scale).T, index=times, columns=names)
+            day = times[0].date()
+            midnight = times[0].to_pydatetime() + timedelta(days=1)
+            until = min(midnight, END)
+            wide = wide[wide.index <= pd.Timestamp(until)]
+            lake.upsert_day(metric, day, wide, fetched=until, fetched_until=until, closed=midnight <= END)
+
+
+def measured(folder: str, back: int) -> Found:
+    """Make scores of a time so many quarters of an hour before the end, and say what this process used for it."""
+    from aiops_assets.datasets.newest import stored_window
+    from aiops_assets.pipeline.resources import stores_of
+    from aiops_assets.registry import pod_scoring, scoring
+    from aiops_assets.registry.code_digest import code_digest
+    from aiops_assets.registry.scoring import predict_newest
+    from aiops_assets.registry.version import version_of
+    from aiops_assets.settings import load_settings
+    from aiops_assets_tests.service.served_home import SPECS
+
+    settings = load_settings({"AIOPS_HOME": folder, "DATA_SOURCE": "prometheus", "PROMETHEUS_URL": "http://127.0.0.1"})
+    stores, now = stores_of(settings), END - back * QUARTER
+    specs = [SPECS[name] for name in DETECTORS]
+    for spec in specs:  # imports what it needs
+        champion = stores.served().champion(spec.name)
+        assert champion
+        version_of(stores.served(), spec, champion.champion).model()
+    code_digest(scoring.__name__), code_digest(pod_scoring.__name__)
+    began = time.process_time()
+    window = stored_window(settings, stores.lake(), now)
+    read = time.process_time()
+    found = predict_newest(stores.served(), specs, window, now, settings.cluster, stores.pod_memories())
+    scored = time.process_time()
+    stores.scores().put(found.run)
+    if found.run.record.left_out:
+        raise RuntimeError(str(found.run.record.left_out))
+    return {
+        "pods": found.run.record.pods,
+        "resumed": min(found.resumed.values()),
+        "read": read - began,
+        "score": scored - read,
+        "put": time.process_time() - scored,
+        "megabytes": _peak_megabytes(),
+    }
+
+
+def _peak_megabytes() -> float:
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024 / 1e6
+
+
+def _child(*arguments: str) -> Found:
+    command = [sys.executable, "-m", __spec__.name, "--child", *arguments]
+    found: Found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()[-1])
+    return found
+
+
+def _cpu(found: Found) -> float:
+    return found["read"] + found["score"] + found["put"]
+
+
+def rows(pods: tuple[int, ...]) -> list[Row]:
+    """Measure, and say each number on the error channel as soon as it is there."""
+    found = []
+    print("   pods  tick  went on  read s  score s  store s  CPU s    MB", file=sys.stderr)
+    for n_pods in sorted(pods):
+        with tempfile.TemporaryDirectory() as folder:
+            make_home(folder, n_pods)
+            ticks = [_child(folder, str(back)) for back in (2, 1, 0)]
+        for i, tick in enumerate(ticks):
+            if tick["pods"] != n_pods:
+                raise RuntimeError(f"{tick['pods']} of {n_pods} pods were scored")
+            times = f"{tick['read']:7.1f} {tick['score']:8.1f} {tick['put']:8.1f} {_cpu(tick):6.1f}"
+            print(
+                f"{n_pods:7} {i + 1:5} {tick['resumed']:8} {times} {tick['megabytes']:5.0f}",
+                file=sys.stderr,
+                flush=True,
+            )
+        share = max(1.0, n_pods / 5_000)
+        found += [
+            Row(f"CPU seconds of a later tick, {n_pods:,} pods", _cpu(ticks[-1]), share * CPU_SECONDS),
+            Row(f"MB at the peak of a tick, {n_pods:,} pods", max(t["megabytes"] for t in ticks), share * MEGABYTES),
+            Row(f"% of the first tick for a later one, {n_pods:,} pods", 100 * _cpu(ticks[-1]) / _cpu(ticks[0]), 25.0),
+        ]
+    return found
+
+
+@click.command()
+@click.option("--pods", multiple=True, type=int, default=(100, 1_000), show_default=True, help="May be repeated.")
+@click.option("--child", nargs=2, hidden=True)
+def main(pods: tuple[int, ...], child: tuple[str, str] | None) -> None:
+    """Print a table of what was measured and its limits; fail if one is passed."""
+    if child:
+        print(json.dumps(measured(child[0], int(child[1]))))
+        return
+    found = rows(pods)
+    for row in found:
+        print(row)
+    sys.exit(0 if all(row.kept for row in found) else 1)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()
