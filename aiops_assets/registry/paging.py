@@ -23,6 +23,7 @@ from aiops_assets.timeseries.pod_identity import split_pod
 from aiops_assets.timeseries.series import Floats
 
 HOUR_SECONDS = 3600
+SHOWN_MINUTES = 10
 AT_ONCE = 24
 """So many rows of each entity are copied at a time: of thousands of entities that is some 10 MB."""
 LATE_SECONDS = 1800
@@ -58,29 +59,47 @@ class Paged:
     until: datetime | None
 
 
-def page(window: NewestWindow, states: PageStates | None, alerts_per_day: float) -> Paged:
-    """Judge what is new in a window.
+NOBODY_PAGED = Paged(no_rows(PAGE_COLUMNS), None)
 
-    Args:
-        window: the newest window, from :mod:`aiops_assets.datasets.newest`.
+
+@dataclass(frozen=True)
+class Paging:
+    """The decision on the newest rows of all pods and nodes.
+
+    Attributes:
         states: what the runs before have kept; ``None``: nothing, and nothing is kept.
         alerts_per_day: pages that the whole cluster may raise by chance.
-
-    Raises:
-        StoreError: a state cannot be written.
+        run_minutes: time between two runs.
     """
-    found = [one for one in (_pods(window), _nodes(window)) if one]
-    groups = sum(len(set(one.groups)) for one in found)
-    pages, ends = [], []
-    for entities in found:
-        budget = alerts_per_day * len(set(entities.groups)) / groups
-        state = _judged(entities, states, budget)
-        ends.append(state.until)
-        pages += [_row(entities.kind, *one) for one in state.pages]
-    rows = pd.DataFrame(pages, columns=list(PAGE_COLUMNS)) if pages else no_rows(PAGE_COLUMNS)
-    rows["timestamp"] = pd.to_datetime(rows["timestamp"], unit="s", utc=True).dt.as_unit("us")
-    until = pd.Timestamp(max(ends), unit="s", tz="UTC").to_pydatetime() if ends else None
-    return Paged(rows, until)
+
+    states: PageStates | None = None
+    alerts_per_day: float = 1.0
+    run_minutes: int = 5
+
+    @property
+    def shown_minutes(self) -> int:
+        """The newest part of a run whose alerts are shown: a run that fails hides none of them."""
+        return max(SHOWN_MINUTES, 2 * self.run_minutes)
+
+    def pages(self, window: NewestWindow) -> Paged:
+        """Judge what is new in a window.
+
+        Raises:
+            StoreError: a state cannot be written.
+        """
+        found = [one for one in (_pods(window), _nodes(window)) if one]
+        groups = sum(len(set(one.groups)) for one in found)
+        pages, ends = [], []
+        for entities in found:
+            budget = self.alerts_per_day * len(set(entities.groups)) / groups
+            state = _judged(entities, self.states, budget)
+            ends.append(state.until)
+            pages += [_row(entities.kind, *one) for one in state.pages]
+        if not ends:
+            return NOBODY_PAGED
+        rows = pd.DataFrame(pages, columns=list(PAGE_COLUMNS)) if pages else no_rows(PAGE_COLUMNS)
+        rows["timestamp"] = pd.to_datetime(rows["timestamp"], unit="s", utc=True).dt.as_unit("us")
+        return Paged(rows, pd.Timestamp(max(ends), unit="s", tz="UTC").to_pydatetime())
 
 
 def _judged(entities: Entities, states: PageStates | None, budget: float) -> PageState:

@@ -8,6 +8,7 @@ import io
 import json
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -55,8 +56,8 @@ class PageStates:
         """Replace the state of a kind of entities, atomically."""
         header = json.dumps({"format": FORMAT, "until": state.until, "pages": state.pages}).encode()
         sink = io.BytesIO()
-        arrays = {"header": header, "pager": state.pager}
-        np.savez(sink, **{name: np.frombuffer(data, dtype=np.uint8) for name, data in arrays.items()})
+        as_bytes = partial(np.frombuffer, dtype=np.uint8)
+        np.savez(sink, header=as_bytes(header), pager=as_bytes(state.pager))
         self.storage.write(self._path(kind), sink.getvalue())
 
     def _path(self, kind: str) -> str:
