@@ -40,7 +40,6 @@ from aiops_assets.timeseries.features import ROW_EVERY_MINUTES
 from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.views import cluster_metrics as cluster_series
 from aiops_assets.views.pod_history import PodHistory
-from aiops_assets.views.pod_series import VALUES
 
 SCORED = (*ENGINE_METRICS, *FORECAST_METRICS, NETWORK_RECEIVE, EACH_NODE_CPU, EACH_NODE_DISK)
 """The metrics that models score and forecast, and those that pages are decided on."""
@@ -247,7 +246,7 @@ def _newest_days(lake: Lake, first: MetricSpec, metrics: Sequence[MetricSpec], n
 def _between(series: PodSeries, after: pd.Timestamp, until: pd.Timestamp) -> PodSeries:
     """The minutes in (after, until], as views of the arrays."""
     first, stop = (int(series.times.searchsorted(time, side="right")) for time in (after, until))
-    values = {name: series.values[name][..., first:stop] for name in VALUES}
+    values = {name: series.values[name][..., first:stop] for name in series.values}
     return replace(series, times=series.times[first:stop], values=values, kind=series.kind[:, first:stop])
 
 

@@ -153,7 +153,9 @@ def _pods(window: NewestWindow) -> Entities | None:
         namespace, _ = split_pod(pod)
         groups.append(f"{namespace}/{name_of_workload(pod, window.workloads.get(pod, ''))}")
     shape = len(history.pods), len(history.rows.times)
-    values = {one.name: np.broadcast_to(history.rows.values[one.name][:, 0], shape) for one in POD_SIGNALS}
+    unknown = np.full((1, 1, 1), np.nan)
+    found = {one.name: history.rows.values.get(one.name, unknown)[:, 0] for one in POD_SIGNALS}
+    values = {name: np.broadcast_to(array, shape) for name, array in found.items()}
     return Entities("pods", history.pods, groups, POD_SIGNALS, history.rows.times, values)
 
 
