@@ -12,7 +12,7 @@ VARYING = {
     r"\.damaged-\w+\.\w+": ".damaged-TIME",
     r"\b[0-9a-f]{12,64}\b": "DIGEST",
     r"\b[\d.]+ s( ->|\n)": r"SECONDS s\1",
-    r"\b\d+ under alert": "SOME under alert",
+    r"\b\d+ under alert, \d+ pages?": "SOME under alert, SOME pages",
 }
 """What differs from run to run -> what stands for it."""
 

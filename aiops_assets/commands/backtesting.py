@@ -13,12 +13,13 @@ from aiops_assets.errors import DataError, ModelError, StoreError
 from aiops_assets.families import backtests
 from aiops_assets.families.catalog import named
 from aiops_assets.judging.detection.series_figures import DetectionFigures, figures_of_frames
+from aiops_assets.learners.detectors.page_rule import page_episodes
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.timeseries.history import history_of
 from aiops_assets.timeseries.series_file import SPLIT, TIME, LabelledSeries, read_labels, read_series
 
 BackTest = Callable[[str, pd.DataFrame], pd.DataFrame]
-"""Takes a model name and a checked series; returns ``timestamp``, ``score``, ``alert`` of each row in order."""
+"""Takes a model name and a checked series; returns ``timestamp``, ``score``, ``alert`` and, to be judged, ``page``."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Judged:
         name: ``<set>__<series>``.
         columns: number of numeric columns.
         figures: figures on the test rows.
-        timeline: ``timestamp``, ``score``, ``alert``, ``split``, ``label`` of each labelled row, in order of time.
+        timeline: the columns of the scores, ``split`` and ``label`` of each labelled row, in order of time.
     """
 
     name: str
@@ -61,7 +62,8 @@ def backtest_file(
     Args:
         name: name of a detector.
         series: Parquet file, see :mod:`aiops_assets.timeseries.series_file`.
-        out: Parquet file to write: ``timestamp``, ``score``, ``alert`` of each row, in the order of ``series``.
+        out: Parquet file to write: ``timestamp``, ``score``, ``alert``, ``page`` of each row, in the order of
+            ``series``.
         alert_budget: share (0 to 0.5) of the time that may be under alert; by default the model's own.
         explain: also write which column contributes most to each row.
 
@@ -81,11 +83,12 @@ def backtest_file(
         scored = backtests.backtest(name, frame, alert_budget=alert_budget, explain=explain)
     write_scores(out, scored)
     columns, alerts = frame.shape[1] - 2, int(scored["alert"].sum())
+    calls = page_episodes(scored[TIME].to_numpy(dtype="datetime64[ns]"), scored["page"].to_numpy(dtype=bool))
     left_out = frame.attrs["left_out"]
     answers = f" (without {', '.join(left_out)}, which says what is anomalous)" if left_out else ""
     return (
         f"{name}: {len(frame)} rows of {columns} column{'s' * (columns > 1)}{answers}, {alerts} under alert, "
-        f"{time.perf_counter() - begin:.1f} s -> {out}"
+        f"{calls} page{'s' * (calls != 1)}, {time.perf_counter() - begin:.1f} s -> {out}"
     )
 
 

@@ -31,9 +31,10 @@ def backtest(
     """Score each row of SERIES by a detector, or forecast it by a forecaster, from earlier rows only.
 
     SERIES has `timestamp`, optionally `split` (train or test), and 1 to 1,000 numeric columns, 10 s to 1 h apart.
-    A detector is fitted on train rows; OUT gets `timestamp`, `score` (higher is more anomalous) and `alert` of each
-    row, in the order of SERIES. A forecaster is fitted on all rows up to an origin; OUT gets `origin`, `timestamp`,
-    `metric`, `value`, and the 80 % interval `lower` to `upper`, in steps of five minutes (of the series, if longer).
+    A detector is fitted on train rows; OUT gets `timestamp`, `score` (higher is more anomalous), `alert` (a notice) and
+    `page` (somebody is called) of each row, in the order of SERIES. A forecaster is fitted on all rows up to an origin;
+    OUT gets `origin`, `timestamp`, `metric`, `value`, and the 80 % interval `lower` to `upper`, in steps of five
+    minutes (of the series, if longer).
     """
     from aiops_assets.commands.backtesting import backtest_file, forecast_file
     from aiops_assets.families.backtests import DETECTORS, FORECASTERS

@@ -14,6 +14,7 @@ from aiops_assets.errors import AiopsError, DataError, ModelError, NotFoundError
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.backtests import backtest
 from aiops_assets.judging.detection.generated_days import judge_generated
+from aiops_assets.judging.detection.page_figures import pages_of_sets
 from aiops_assets.judging.detection.series_figures import DetectionFigures, aggregate
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.reporting import plots
@@ -23,7 +24,11 @@ from aiops_assets.timeseries.series_file import LabelledSeries, labelled_folder
 from aiops_assets.views.pod_features import VISIBLE_KINDS, labelled_series
 
 FURTHER_DAYS, FURTHER_PODS = 30, 20
-HEAD = ("series", "rows", "metrics", "events", "VUS-PR", "AUC-PR", "event F1", "alarms/day", "under alert", "delay")
+HEAD = (
+    *("series", "rows", "metrics", "events", "VUS-PR", "AUC-PR", "event F1", "alarms/day", "under alert", "delay"),
+    *("paged", "false pages/day"),
+)
+PAGES_HEAD = ("set", "fault-free days", "false pages", "in 20 days", "events", "paged")
 
 
 def on_generated_days(settings: Settings) -> None:
@@ -97,6 +102,7 @@ def on_labelled_series(
         click.echo("\n" * bool(number) + f"{name} on {len(series)} series, {time.perf_counter() - begin:.0f} s")
         if judged:
             _print_table(judged)
+            _print_pages(judged)
             _draw_extremes(name, judged, pictures)
         if kept:
             click.echo(f"scores: {kept}")
@@ -139,6 +145,26 @@ def _print_table(judged: Sequence[Judged]) -> None:
     show_table(HEAD, rows, right=True)
 
 
+def _print_pages(judged: Sequence[Judged]) -> None:
+    """Pages of each set, its series together; nothing where they are not judged."""
+    sets = pages_of_sets({one.name: one.figures for one in judged})
+    if not sets:
+        return
+    rows = [
+        (
+            name,
+            f"{pages.fault_free_days:.0f}",
+            str(pages.false_pages),
+            f"{pages.false_pages / pages.fault_free_days * 20:.2f}" if pages.fault_free_days else "-",
+            str(pages.events),
+            f"{pages.paged / pages.events:.2f}" if pages.events else "-",
+        )
+        for name, pages in sets.items()
+    ]
+    click.echo("\npages, the series of a set together")
+    show_table(PAGES_HEAD, rows, right=True)
+
+
 def _cells(figures: DetectionFigures) -> tuple[str, ...]:
     shown = (
         (figures.vus_pr, "{:.3f}"),
@@ -147,6 +173,8 @@ def _cells(figures: DetectionFigures) -> tuple[str, ...]:
         (figures.false_alarms_per_day, "{:.2f}"),
         (figures.normal_time_under_alert, "{:.2%}"),
         (figures.delay_minutes, "{:.0f} min"),
+        (figures.page_recall, "{:.2f}"),
+        (figures.false_pages_per_day, "{:.3f}"),
     )
     return (str(figures.events), *("-" if value is None else form.format(value) for value, form in shown))
 

@@ -76,14 +76,18 @@ def test_every_row_gets_a_score_and_an_alert_in_the_order_of_the_file(tmp_path: 
     done = _backtest(tmp_path / "mixed.parquet", tmp_path / "out" / "scores.parquet", model)
     assert done.exit_code == 0, done.output
     scored = pd.read_parquet(tmp_path / "out" / "scores.parquet")
-    assert list(scored.columns) == ["timestamp", "score", "alert"]
+    assert list(scored.columns) == ["timestamp", "score", "alert", "page"]
     assert scored["timestamp"].tolist() == frame["timestamp"].tolist()
     assert np.isfinite(scored["score"]).all()
-    assert scored["alert"].dtype == np.bool_
+    assert scored["alert"].dtype == scored["page"].dtype == np.bool_
+    assert scored.loc[scored["page"], "alert"].all()
     assert scored["score"].tail(20).tolist() == scored["score"].head(20).tolist()
     name, counts = done.stdout.split(": ")
     assert name == model
-    assert [int(number) for number in re.findall(r"\b(\d+) [a-z]", counts)][:3] == [1020, 2, scored["alert"].sum()]
+    by_time = scored[scored["page"]].sort_values("timestamp")["timestamp"]
+    calls = int((by_time.diff() > pd.Timedelta(hours=1)).sum()) + bool(len(by_time))
+    printed = [int(number) for number in re.findall(r"\b(\d+) [a-z]", counts)]
+    assert printed[:4] == [1020, 2, scored["alert"].sum(), calls]
     assert done.stdout.endswith(f" s -> {tmp_path / 'out' / 'scores.parquet'}\n")
     assert done.stderr == ""
 
@@ -159,7 +163,8 @@ def test_a_write_that_fails_leaves_the_old_scores(
 def _oracle(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Knows the events."""
     jumped = frame["m0"] > 3
-    return pd.DataFrame({"timestamp": frame["timestamp"], "score": jumped.astype(float), "alert": jumped})
+    flags = {"alert": jumped, "page": jumped}
+    return pd.DataFrame({"timestamp": frame["timestamp"], "score": jumped.astype(float), **flags})
 
 
 def _rows(printed: str) -> dict[str, list[str]]:
@@ -176,12 +181,24 @@ def test_a_folder_is_judged_by_series_by_set_and_over_the_sets(
     reports.on_labelled_series(folder, models, pictures=pictures, scores=scores, back_test=_oracle)
     printed = capsys.readouterr().out
     rows = _rows(printed)
-    perfect = ["2", "2", "1.000", "1.000", "1.000", "0.00", "0.00%", "0", "min"]
+    perfect = ["2", "2", "1.000", "1.000", "1.000", "0.00", "0.00%", "0", "min", "1.00", "0.000"]
     assert rows["a__one"] == ["500", *perfect]
     # No event is labelled there: quality cannot be said, and both jumps are false alarms.
-    assert rows["b__quiet"] == ["500", "2", "0", "-", "-", "-", "1.15", "8.40%", "-"]
+    assert rows["b__quiet"] == ["500", "2", "0", "-", "-", "-", "1.15", "8.40%", "-", "-", "1.258"]
     assert rows["mean of a"] == ["1000", "4", *perfect[2:]]
-    assert rows["mean over the sets"] == ["1500", "4", "1.000", "1.000", "1.000", "0.58", "4.20%", "0", "min"]
+    assert rows["mean over the sets"] == [
+        "1500",
+        "4",
+        "1.000",
+        "1.000",
+        "1.000",
+        "0.58",
+        "4.20%",
+        "0",
+        "min",
+        "1.00",
+        "0.629",
+    ]
     for which in ("best", "worst"):
         path = pictures / f"ensemble-predictor-{which}.png"
         assert path.read_bytes().startswith(b"\x89PNG")

@@ -92,6 +92,27 @@ def test_alerts_worked_by_hand() -> None:
     assert (figures.rows, figures.events) == (40, 3)
 
 
+def test_pages_worked_by_hand() -> None:
+    """A row each half hour, L = 4: two samples around each event are buffer; pages up to an hour apart are one."""
+    labels = _flags("..........xxxx..........xx....xx........")
+    pages = _flags("x.x..x..x...x...........................")
+    figures = detection_figures(labels, np.zeros(40), np.ones(40), 1800, pages)
+    assert figures.page_recall == pytest.approx(1 / 3)
+    # 0 and 2 are an episode, 5 is another, 8 is in a buffer; 20 of the 40 samples are outside events and buffers.
+    assert figures.false_pages_per_day == pytest.approx(2 / (20 / 48))
+    assert figures.fault_free_days == pytest.approx(20 / 48)
+    assert figures.event_recall == 1.0
+
+
+def test_scores_without_pages_have_no_figures_of_pages() -> None:
+    times = pd.date_range("2026-03-01", periods=6, freq="h", tz="UTC")
+    labels = pd.DataFrame({"timestamp": times, "split": "test", "label": [0, 0, 0, 1, 1, 0]})
+    scored = pd.DataFrame({"timestamp": times, "score": 0.0, "alert": True})
+    assert figures_of_frames(labels, scored).page_recall is None
+    paged = scored.assign(page=[False] * 4 + [True, False]).drop(index=[0])
+    assert figures_of_frames(labels, paged).page_recall == 1.0
+
+
 def test_the_delay_is_the_median_over_the_events_that_were_caught() -> None:
     labels = _flags("xxxx......xxxx......xxxx......xxxx")
     alerts = _flags("x............x.......x............")

@@ -8,6 +8,7 @@ import pandas as pd
 
 from aiops_assets.errors import DataError
 from aiops_assets.learners.contracts import Flags, WindowDetector
+from aiops_assets.learners.detectors.page_rule import pages
 from aiops_assets.timeseries.frames import cadence
 
 TIME_COLUMNS = ("timestamp", "split")
@@ -25,7 +26,8 @@ def score_series(
         explain: also say which column contributes most to each row.
 
     Returns:
-        ``timestamp``, ``score``, ``alert`` of each row, in the order given; to explain also ``first_column`` (empty
+        ``timestamp``, ``score``, ``alert``, ``page`` of each row, in the order given; a page is an alert that is as
+        rare as :mod:`~aiops_assets.learners.detectors.page_rule` has it. To explain also ``first_column`` (empty
         where nothing is known) and ``first_contribution``, its share, 0-1.
 
     Raises:
@@ -42,6 +44,8 @@ def score_series(
     back = np.argsort(order)
     result = frame[["timestamp"]].reset_index(drop=True)
     result["score"], result["alert"] = scored.score[back], scored.alert[back]
+    times = stream["timestamp"].to_numpy(dtype="datetime64[ns]")
+    result["page"] = pages(times, scored.score, scored.alert, train)[back]
     if explain:
         shares = scored.contributions[back]
         first = np.array(columns, dtype=object)[shares.argmax(axis=1)]

@@ -26,6 +26,7 @@ own package."""
 MIN_BUFFER_SAMPLES = 4
 MAX_BUFFER_SECONDS = 3600
 DAY_SECONDS = 86_400
+FLAGS = ["alert", "page"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class DetectionFigures:
             apart counted as one, a day of normal time.
         normal_time_under_alert: share of the samples outside events and buffers that are alerted.
         delay_minutes: median time from an event's first sample to its first alert, over the events caught.
+        page_recall: share of events with at least one page inside.
+        false_pages_per_day: episodes of pages outside events and buffers, those up to an hour apart counted as one, a
+            day of the time outside events and buffers.
+        fault_free_days: that time, in days.
     """
 
     rows: int
@@ -57,6 +62,9 @@ class DetectionFigures:
     false_alarms_per_day: float | None
     normal_time_under_alert: float | None
     delay_minutes: float | None
+    page_recall: float | None = None
+    false_pages_per_day: float | None = None
+    fault_free_days: float | None = None
 
     def as_metrics(self) -> dict[str, float]:
         """Flat name -> number, without what is not known."""
@@ -100,7 +108,11 @@ class Events:
 
 
 def detection_figures(
-    labels: npt.ArrayLike, scores: npt.ArrayLike, alerts: npt.ArrayLike, step_seconds: int
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    alerts: npt.ArrayLike,
+    step_seconds: int,
+    pages: npt.ArrayLike | None = None,
 ) -> DetectionFigures:
     """Judge scores and alerts of one series, in order of time.
 
@@ -109,13 +121,15 @@ def detection_figures(
         scores: (n_rows,) higher is more anomalous; what is not finite counts as the lowest.
         alerts: (n_rows,) true or 1 where people would have been alerted.
         step_seconds: distance of two rows.
+        pages: (n_rows,) true or 1 where somebody would have been called; ``None``: pages are not judged.
 
     Raises:
         DataError: no rows, lengths that differ, or no positive step.
     """
-    truth, alerted = (np.atleast_1d(np.asarray(flags)).astype(np.bool_) for flags in (labels, alerts))
+    judged = (labels, alerts, alerts if pages is None else pages)
+    truth, alerted, paging = (np.atleast_1d(np.asarray(flags)).astype(np.bool_) for flags in judged)
     values = _lowest_for_unknown(np.atleast_1d(np.asarray(scores, dtype=np.float64)))
-    if not len(truth) or not truth.shape == alerted.shape == values.shape or step_seconds < 1:
+    if not len(truth) or not truth.shape == alerted.shape == paging.shape == values.shape or step_seconds < 1:
         shapes = f"labels {truth.shape}, scores {values.shape}, alerts {alerted.shape}"
         raise DataError(
             f"{shapes}, {step_seconds} s apart: one of each for every row, and at least 1 s, are needed",
@@ -137,6 +151,7 @@ def detection_figures(
         **of_alerts,
         false_alarms_per_day=episodes / normal_days if normal_days else 0.0,
         normal_time_under_alert=_share(alerted[~near]),
+        **({} if pages is None else _of_pages(events, near, paging, step_seconds)),
     )
 
 
@@ -145,8 +160,8 @@ def figures_of_frames(labels: pd.DataFrame, scored: pd.DataFrame) -> DetectionFi
 
     Args:
         labels: ``timestamp``, ``split`` and ``label`` of each row.
-        scored: ``timestamp``, ``score`` and ``alert``, in any order; of a repeated time the first counts, and a
-            row that is missing has the lowest score and no alert.
+        scored: ``timestamp``, ``score``, ``alert`` and, to be judged, ``page``, in any order; of a repeated time the
+            first counts, and a row that is missing has the lowest score, no alert and no page.
 
     Raises:
         DataError: no test row.
@@ -159,11 +174,13 @@ def figures_of_frames(labels: pd.DataFrame, scored: pd.DataFrame) -> DetectionFi
     if not test.any():
         raise DataError("no row is of the split test: there is nothing to judge", code="no_test_row")
     steps = ordered["timestamp"].diff().dt.total_seconds()
+    flags = joined[joined.columns.intersection(FLAGS)].astype(np.float64).fillna(0.0)[test] > 0.5
     return detection_figures(
         ordered["label"].to_numpy()[test],
         _lowest_for_unknown(joined["score"].to_numpy(dtype=np.float64))[test],
-        joined["alert"].to_numpy(dtype=np.float64, na_value=0.0)[test] > 0.5,
+        flags["alert"].to_numpy(),
         int(steps.median()) if len(steps) > 1 else 0,
+        flags["page"].to_numpy() if "page" in flags else None,
     )
 
 
@@ -266,6 +283,16 @@ def _of_alerts(events: Events, near: Flags, alerted: Flags, step_seconds: int) -
         "event_precision": precision,
         "event_recall": recall,
         "delay_minutes": float(np.median(waits)) * step_seconds / 60 if waits else None,
+    }
+
+
+def _of_pages(events: Events, near: Flags, paging: Flags, step_seconds: int) -> dict[str, float | None]:
+    days = int((~near).sum()) * step_seconds / DAY_SECONDS
+    pause = max(MAX_BUFFER_SECONDS // step_seconds, 1) - 1
+    return {
+        "page_recall": float(np.mean([paging[event].any() for event in events])) if len(events) else None,
+        "false_pages_per_day": _episodes(paging & ~near, pause) / days if days else 0.0,
+        "fault_free_days": days,
     }
 
 
