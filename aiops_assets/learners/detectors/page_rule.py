@@ -3,9 +3,8 @@
 A detector's alert spends a share of the time, a page spends a number of calls. So its level is a return level, what is
 exceeded once in so many days: of the peaks of six hours in the last six weeks the one that has been exceeded once in
 two weeks, or the largest as long as less than four weeks are known. That is the plain empirical estimate (Coles 2001,
-An Introduction to Statistical Modeling of Extreme Values, 2.5). Tails that are extrapolated (Gumbel's by quartiles of
-the peaks, as Siffer et al. 2017 do by others) found fewer events on real series at the same number of false pages:
-scores are bounded, and peaks of healthy and faulty days are no sample of one distribution.
+An Introduction to Statistical Modeling of Extreme Values, on return levels). A level extrapolated from the peaks by
+Gumbel's distribution found fewer events on real series at as few false pages (docs/quality/incidents.md).
 
 Earlier incidents are among the peaks: a share of the level is enough, and one incident alone sets no level once four
 weeks are known. A score counts by its distance to the training rows' median, in units of the distance from there to
