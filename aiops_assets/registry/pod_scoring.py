@@ -161,7 +161,6 @@ class PodScoring:
             model_version=champion.version,
             anomaly_score=found.score,
             is_anomaly=found.alert,
-            is_page=False,
             contributing_features=_largest_first(spec.family.contributors, found.contributions),
         )[list(SCORE_COLUMNS)]
         prefix = stored["namespace"].where(stored["namespace"] == "", stored["namespace"] + "/")

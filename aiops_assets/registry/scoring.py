@@ -168,7 +168,7 @@ def _together(frames: Sequence[pd.DataFrame], none: dict[str, str]) -> pd.DataFr
 
 _TIME = "datetime64[us, UTC]"
 _NO_SCORES = dict(
-    zip(SCORE_COLUMNS, (_TIME, "str", "int64", "str", "str", "str", "float64", "bool", "bool", "str"), strict=True),
+    zip(SCORE_COLUMNS, (_TIME, "str", "int64", "str", "str", "str", "float64", "bool", "str"), strict=True),
 )
 _NO_FORECASTS = dict(
     zip(FORECAST_COLUMNS, (_TIME, "str", "int64", "str", _TIME, "float64", "float64", "float64"), strict=True),

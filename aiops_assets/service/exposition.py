@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -25,13 +26,13 @@ from aiops_assets.families.catalog import MODELS
 from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.holdout import HORIZON_HOURS
 from aiops_assets.judging.forecasting.task import FORECASTING
-from aiops_assets.storage.scores import Scores, ScoresRecord, ScoresRun
+from aiops_assets.storage.scores import PAGE_COLUMNS, Scores, ScoresRecord, ScoresRun
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 
 STALE = timedelta(hours=1)
 HORIZONS = {"5m": timedelta(minutes=5), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
 UNITS = {metric.name: metric.unit for metric in FORECAST_METRICS}
-ANOMALIES, FORECASTS = "anomaly", "forecast"
+ANOMALIES, FORECASTS, PAGED = "anomaly", "forecast", "page"
 KINDS = {DETECTION.name: ANOMALIES, FORECASTING.name: FORECASTS}
 """Name of a task -> kind of what its models predict."""
 KIND_OF = {spec.name: KINDS[spec.family.task.name] for spec in MODELS}
@@ -102,9 +103,9 @@ PAGE = Described(
     GaugeMetricFamily,
     "aiops_anomaly_page",
     "1: a person should look now; at most ALERTS_PER_DAY of the whole cluster are expected while nothing is wrong.",
-    _PER_POD,
+    ("cluster", "kind", *PAGE_COLUMNS[1:]),
 )
-OF_PODS = {"anomaly_score": SCORE, "is_anomaly": ALERT, "is_page": PAGE}
+OF_PODS = {"anomaly_score": SCORE, "is_anomaly": ALERT}
 """Column of scores -> the gauge of its largest value within the newest minutes."""
 SIDES = {
     side: Described(
@@ -131,7 +132,8 @@ PROVEN = Described(
 def documented() -> Iterable[Metric]:
     """All metrics of scores and forecasts, without values."""
     return (
-        one.family() for one in (UNREADABLE, *ABOUT, WATCHED, UNWATCHED, *OF_PODS.values(), *SIDES.values(), PROVEN)
+        one.family()
+        for one in (UNREADABLE, *ABOUT, WATCHED, UNWATCHED, *OF_PODS.values(), PAGE, *SIDES.values(), PROVEN)
     )
 
 
@@ -141,6 +143,7 @@ class _Exposed:
 
     record: ScoresRecord
     of_pods: dict[str, Sequence[Labelled]]
+    pages: Sequence[Labelled]
     forecast: dict[str, Sequence[Labelled]]
 
 
@@ -209,7 +212,7 @@ class ScoresCollector(Collector):
 
 
 def _exposed(run: ScoresRun) -> _Exposed:
-    return _Exposed(run.record, _of_pods(run), {side: _of_metrics(run, side) for side in SIDES})
+    return _Exposed(run.record, _of_pods(run), _pages(run), {side: _of_metrics(run, side) for side in SIDES})
 
 
 def _of_pods(run: ScoresRun) -> dict[str, Sequence[Labelled]]:
@@ -217,10 +220,25 @@ def _of_pods(run: ScoresRun) -> dict[str, Sequence[Labelled]]:
     rows, record = run.scores, run.record
     if record.scored_until is None:
         return {column: [] for column in OF_PODS}
-    begin = pd.Timestamp(record.scored_until) - pd.Timedelta(minutes=record.shown_minutes)
-    found = rows[rows["timestamp"] > begin].groupby(["model_name", *_OF_POD], sort=True)[list(OF_PODS)].max()
+    found = _shown(rows, record.scored_until, record).groupby(["model_name", *_OF_POD], sort=True)[list(OF_PODS)].max()
     labels = [[record.cluster, *map(str, one)] for one in found.index]
     return {column: list(zip(labels, found[column].astype(float).tolist(), strict=True)) for column in OF_PODS}
+
+
+def _pages(run: ScoresRun) -> Sequence[Labelled]:
+    """Each pod, or node, and metric with a page within the minutes that the run shows."""
+    found = _shown(run.pages, run.record.paged_until, run.record)[list(PAGE_COLUMNS[1:])].drop_duplicates()
+    # By an empty label nobody can tell them apart: a scrape that overrides labels fills it with the service's own pod.
+    kinds = np.where(found["node"] == "", "pod", "node")
+    rows = zip(kinds, found.itertuples(index=False), strict=True)
+    return [([run.record.cluster, str(kind), *map(str, one)], 1.0) for kind, one in rows]
+
+
+def _shown(rows: pd.DataFrame, until: datetime | None, record: ScoresRecord) -> pd.DataFrame:
+    """Rows of the newest minutes."""
+    if until is None:
+        return rows.iloc[:0]
+    return rows[rows["timestamp"] > pd.Timestamp(until) - pd.Timedelta(minutes=record.shown_minutes)]
 
 
 def _of_metrics(run: ScoresRun, side: str) -> list[Labelled]:
@@ -275,6 +293,8 @@ def _values(exposed: _Exposed, now: float) -> Iterable[Metric]:
     if ANOMALIES in fresh:
         for column, described in OF_PODS.items():
             yield described.family(exposed.of_pods[column])
+    if PAGED in fresh:
+        yield PAGE.family(exposed.pages)
     if FORECASTS in fresh:
         for side, described in SIDES.items():
             yield described.family(exposed.forecast[side])
@@ -282,7 +302,7 @@ def _values(exposed: _Exposed, now: float) -> Iterable[Metric]:
 
 
 def _ends(record: ScoresRecord) -> dict[str, datetime]:
-    ends = {ANOMALIES: record.scored_until, FORECASTS: record.forecast_from}
+    ends = {ANOMALIES: record.scored_until, FORECASTS: record.forecast_from, PAGED: record.paged_until}
     return {kind: when for kind, when in ends.items() if when is not None}
 
 

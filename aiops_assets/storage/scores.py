@@ -6,8 +6,8 @@ also in the metadata of each Parquet file, so that a file that is copied elsewhe
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -18,7 +18,8 @@ from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.storage.records import Record, sha256
 from aiops_assets.storage.storage import Storage
 
-SCORES, FORECASTS, RECORD = "anomaly_scores.parquet", "metric_forecasts.parquet", "record.json"
+SCORES, FORECASTS, PAGES = "anomaly_scores.parquet", "metric_forecasts.parquet", "pages.parquet"
+RECORD = "record.json"
 SCORE_COLUMNS = (
     "timestamp",
     "model_name",
@@ -28,11 +29,10 @@ SCORE_COLUMNS = (
     "workload",
     "anomaly_score",
     "is_anomaly",
-    "is_page",
     "contributing_features",
 )
-ADDED: Mapping[str, str | bool] = {"is_page": False, "namespace": "", "workload": ""}
-"""Columns that runs of earlier releases may lack -> what stands for them."""
+FORMER_SCORE_COLUMNS = tuple(name for name in SCORE_COLUMNS if name not in ("namespace", "workload"))
+"""Of runs of earlier releases, whose pods are named without their namespace."""
 FORECAST_COLUMNS = (
     "made_at",
     "model_name",
@@ -43,6 +43,7 @@ FORECAST_COLUMNS = (
     "lower",
     "upper",
 )
+PAGE_COLUMNS = ("timestamp", "namespace", "pod", "workload", "node", "metric")
 ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR = "above_cap", "no_cpu", "too_few_samples", "no_detector"
 UNWATCHED = (ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR)
 """Why a pod that lives is not scored: there are more than ``SCORED_PODS_MAX``; it has memory but no CPU time; it has
@@ -84,6 +85,7 @@ class ScoresRecord(Record):
         notes: what people should know of the window before they trust its scores.
         code_version: version of the code of the run.
         scored_until: newest instant with a score; ``None`` when no detector took part.
+        paged_until: newest instant at which it was decided whom to call; ``None``: of no pod and no node.
         forecast_from: origin of the forecasts; ``None`` when no forecaster took part.
         pods: number of pods with scores.
         unwatched: one of :data:`UNWATCHED` -> how many pods live without scores; ``None`` in runs of earlier releases.
@@ -100,6 +102,7 @@ class ScoresRecord(Record):
     notes: tuple[str, ...] = ()
     code_version: str
     scored_until: datetime | None = None
+    paged_until: datetime | None = None
     forecast_from: datetime | None = None
     pods: int = 0
     unwatched: dict[str, int] | None = None
@@ -124,14 +127,23 @@ class ScoresRun:
         record: what the run was made of.
         scores: :data:`SCORE_COLUMNS`, a row per model, pod and instant; ``namespace`` is empty where it is not known;
             ``contributing_features`` is a JSON object metric -> share, the largest first. ``is_anomaly`` is the model's
-            own alert, the notice; ``is_page``: a person should look now.
+            own alert, the notice.
         forecasts: :data:`FORECAST_COLUMNS`, a row per model, metric and instant; ``value`` is the median, ``lower`` and
             ``upper`` the 80 % interval, all in the metric's unit of the catalogue.
+        pages: :data:`PAGE_COLUMNS`, a row an instant of the newest hour at which a pod, or a node, was a page: somebody
+            should look at it. ``metric`` is the one that is farthest from usual. Runs of earlier releases have none.
     """
 
     record: ScoresRecord
     scores: pd.DataFrame
     forecasts: pd.DataFrame
+    pages: pd.DataFrame = field(default_factory=lambda: no_rows(PAGE_COLUMNS))
+
+
+def no_rows(columns: Sequence[str]) -> pd.DataFrame:
+    """An empty frame of texts and, where there is a column of that name, times."""
+    frame = pd.DataFrame(columns=list(columns), dtype=str)
+    return frame.assign(timestamp=pd.Series(dtype="datetime64[us, UTC]")) if "timestamp" in columns else frame
 
 
 class Scores:
@@ -154,6 +166,7 @@ class Scores:
         """
         record = run.record
         files = {SCORES: _encoded(run.scores, record), FORECASTS: _encoded(run.forecasts, record)}
+        files[PAGES] = _encoded(run.pages, record)
         record = record.model_copy(update={"files": {name: sha256(data) for name, data in files.items()}})
         files[RECORD] = record.to_bytes()
         self.storage.commit_directory(f"{self.folder}/{record.run_name}", files, last=RECORD)
@@ -182,8 +195,11 @@ class Scores:
             raise self._damaged(name, RECORD) from None
         if record.run_name != name or record.cluster != self.cluster:
             raise IntegrityError(f"{self.locate(name)} holds {record.run_name} of {record.cluster}: remove it")
-        scores = self._frame(record, SCORES, SCORE_COLUMNS, ADDED)
-        return ScoresRun(record, scores, self._frame(record, FORECASTS, FORECAST_COLUMNS, {}))
+        scores = self._frame(record, SCORES, SCORE_COLUMNS, FORMER_SCORE_COLUMNS)
+        forecasts = self._frame(record, FORECASTS, FORECAST_COLUMNS)
+        if PAGES not in record.files:
+            return ScoresRun(record, scores, forecasts)
+        return ScoresRun(record, scores, forecasts, self._frame(record, PAGES, PAGE_COLUMNS))
 
     def newest(self) -> ScoresRun | None:
         """The newest whole run; ``None`` before the first.
@@ -208,7 +224,7 @@ class Scores:
         return self.storage.locate(f"{self.folder}/{name}")
 
     def _frame(
-        self, record: ScoresRecord, file: str, columns: tuple[str, ...], added: Mapping[str, str | bool]
+        self, record: ScoresRecord, file: str, columns: tuple[str, ...], former: tuple[str, ...] = ()
     ) -> pd.DataFrame:
         try:
             data = self.storage.read(f"{self.folder}/{record.run_name}/{file}")
@@ -220,10 +236,11 @@ class Scores:
             frame: pd.DataFrame = pq.read_table(pa.BufferReader(data)).to_pandas()
         except (pa.ArrowException, OSError):
             raise self._damaged(record.run_name, file) from None
-        lacking = set(columns) - set(frame.columns)
-        if not lacking <= set(added) or tuple(frame.columns) != tuple(name for name in columns if name not in lacking):
-            raise self._damaged(record.run_name, file)
-        return frame.assign(**{name: added[name] for name in lacking})[list(columns)]
+        if tuple(frame.columns) == columns:
+            return frame
+        if tuple(frame.columns) == former:
+            return frame.reindex(columns=list(columns), fill_value="")
+        raise self._damaged(record.run_name, file)
 
     def _damaged(self, name: str, file: str) -> IntegrityError:
         return IntegrityError(

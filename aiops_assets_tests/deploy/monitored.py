@@ -72,6 +72,7 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
         source=source,
         code_version="0",
         scored_until=until.to_pydatetime(),
+        paged_until=until.to_pydatetime(),
         forecast_from=until.to_pydatetime(),
         pods=2,
         unwatched={ABOVE_CAP: 3 if alert else 0, NO_CPU: 0},
@@ -105,7 +106,6 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
         workload="cart",
         anomaly_score=[0.25, -0.5],
         is_anomaly=alert,
-        is_page=alert,
         contributing_features=["{}", "{}"],
     )
     n = len(forecasts)
@@ -117,7 +117,10 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
         lower=0.4,
         upper=0.99,
     )
-    return ScoresRun(record, scores, ahead)
+    pages = scores[["timestamp", "namespace", "pod", "workload"]].assign(node="", metric="pod_memory_usage")
+    node = pd.DataFrame({"timestamp": [until], "node": ["node-1"], "metric": ["node_memory_utilization"]})
+    paged = pd.concat([pages, node.assign(namespace="", pod="", workload="")], ignore_index=True)
+    return ScoresRun(record, scores, ahead, paged if alert else paged.iloc[:0])
 
 
 @dataclass(frozen=True)

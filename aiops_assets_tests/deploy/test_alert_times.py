@@ -12,7 +12,8 @@ from aiops_assets_tests.deploy.monitored import manifest, promtool, rules
 SERVICE = 'aiops_service_info{job="s", instance="i", cluster="c", environment="production"}'
 MADE = 'aiops_scores_made_timestamp_seconds{cluster="c"}'
 CONDITIONS: dict[str, tuple[str, dict[str, str]]] = {
-    "AiopsAnomaly": ("0m", {'aiops_anomaly_page{cluster="c", model="m", pod="p"}': "1x90"}),
+    "AiopsAnomaly": ("0m", {'aiops_anomaly_page{cluster="c", kind="pod", pod="p"}': "1x90"}),
+    "AiopsNodeAnomaly": ("0m", {'aiops_anomaly_page{cluster="c", kind="node", node="n", metric="d"}': "1x90"}),
     "AiopsAnomalyNotice": ("10m", {'aiops_anomaly_alert{cluster="c", model="m", pod="p"}': "1x90"}),
     "AiopsPredictedBreach": (
         "20m",
@@ -104,11 +105,10 @@ def test_stale_scores_fire_for_each_kind_that_is_missing(
 
 @pytest.mark.needs("prometheus")
 def test_a_page_fires_at_once_and_once_a_pod_and_ends_with_its_gauge(tmp_path: Path) -> None:
-    of = 'cluster="c", namespace="shop", pod="{}", workload="cart", model="{}"'
+    of = 'cluster="c", kind="pod", namespace="shop", pod="{}", workload="cart", metric="{}"'
     series = {
-        f"aiops_anomaly_page{{{of.format('sick', 'a')}}}": "0x9 1x9 0x90",
-        f"aiops_anomaly_page{{{of.format('sick', 'b')}}}": "0x4 1x19 0x90",
-        f"aiops_anomaly_page{{{of.format('noticed', 'a')}}}": "0x90",
+        f"aiops_anomaly_page{{{of.format('sick', 'a')}}}": "_x10 1x9 stale",
+        f"aiops_anomaly_page{{{of.format('sick', 'b')}}}": "_x5 1x19 stale",
         f"aiops_anomaly_alert{{{of.format('noticed', 'a')}}}": "1x90",
     }
     found = 'count by (pod, severity) (ALERTS{alertname="AiopsAnomaly", alertstate="firing"})'

@@ -48,7 +48,7 @@ ALWAYS = {
 PHASES = {
     "no scores yet": ALWAYS | {alert("AiopsScoresStale", cluster=SICK)},
     "old scores": ALWAYS
-    | {alert("AiopsScoresStale", cluster=SICK, kind=kind) for kind in ("anomaly", "forecast")}
+    | {alert("AiopsScoresStale", cluster=SICK, kind=kind) for kind in ("anomaly", "forecast", "page")}
     | {
         alert("AiopsFallbackInProduction", cluster=SICK, source="cached"),
         alert("AiopsUnwatched", cluster=SICK, reason="above_cap"),
@@ -57,6 +57,7 @@ PHASES = {
     | {
         alert("AiopsFallbackInProduction", cluster=SICK, source="cached"),
         *(alert("AiopsAnomaly", cluster=SICK, namespace=one, pod="cart-1", workload="cart") for one in NAMESPACES),
+        alert("AiopsNodeAnomaly", cluster=SICK, node="node-1"),
         *(alert("AiopsAnomalyNotice", **MODEL, namespace=one, pod="cart-1", workload="cart") for one in NAMESPACES),
         alert("AiopsPredictedBreach", cluster=SICK, metric="memory_usage", horizon="1h"),
         alert("AiopsDrift", cluster=SICK, metric="memory_usage"),

@@ -38,6 +38,7 @@ VALUES = {
     "aiops_forecast_proven",
 }
 SCORE = "aiops_anomaly_score"
+PAGE = {"cluster": "prod", "kind": "pod", "namespace": "shop", "pod": "a", "workload": "a", "node": "", "metric": "m"}
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -59,6 +60,12 @@ class Scraped:
 
     def value(self, name: str, **labels: str) -> float:
         return self.samples()[name, frozenset(labels.items())]
+
+    def of(self, name: str) -> list[dict[str, str]]:
+        """Labels of the values of a metric, each of which is 1."""
+        found = {labels: value for (one, labels), value in self.samples().items() if one == name}
+        assert set(found.values()) <= {1.0}
+        return [dict(labels) for labels in found]
 
     def names(self) -> set[str]:
         return {name for name, _ in self.samples()} - {"aiops_scores_unreadable_total"}
@@ -85,7 +92,7 @@ def test_a_run_becomes_gauges_in_the_units_of_its_metrics(store: Scores) -> None
     assert scraped.value("aiops_anomaly_score", **B, **pod) == -0.5
     assert scraped.value("aiops_anomaly_alert", **A, **pod) == 1.0
     assert scraped.value("aiops_anomaly_alert", **B, **pod) == 0.0
-    assert [scraped.value("aiops_anomaly_page", **one, **pod) for one in (A, B)] == [1.0, 0.0]
+    assert scraped.of("aiops_anomaly_page") == [PAGE]
     of = {"cluster": "prod", "model": "forecaster", "metric": "cpu_usage", "unit": "cores", "horizon": "1h"}
     sides = [scraped.value(f"aiops_forecast_{side}", **of) for side in ("value", "lower", "upper")]
     assert sides == [0.5, 0.25, 1.0]
@@ -93,7 +100,7 @@ def test_a_run_becomes_gauges_in_the_units_of_its_metrics(store: Scores) -> None
         scraped.value("aiops_forecast_proven", cluster="prod", model="forecaster", horizon=one) for one in ("1h", "24h")
     ]
     assert proven == [1.0, 0.0]
-    for kind in ("anomaly", "forecast"):
+    for kind in ("anomaly", "forecast", "page"):
         assert scraped.value("aiops_scores_timestamp_seconds", cluster="prod", kind=kind) == UNTIL.timestamp()
         assert scraped.value("aiops_scores_stale", cluster="prod", kind=kind) == 0.0
     assert scraped.value("aiops_scores_made_timestamp_seconds", cluster="prod") == NOW
@@ -116,26 +123,27 @@ def test_pods_without_scores_are_a_number_with_a_reason_also_when_scores_are_old
         scraped.now += 7200
 
 
-@pytest.mark.parametrize(("minutes", "score", "notice", "page"), [(15, 0.4, 1.0, 1.0), (10, 0.3, 1.0, 0.0)])
+@pytest.mark.parametrize(("minutes", "score", "notice", "pages"), [(15, 0.4, 1.0, 1), (10, 0.3, 1.0, 0)])
 def test_the_minutes_that_a_run_shows_count_with_their_highest_score_and_any_alert(
-    store: Scores, minutes: int, score: float, notice: float, page: float
+    store: Scores, minutes: int, score: float, notice: float, pages: int
 ) -> None:
     """So many that a row between two runs is not missed."""
     plain = run()
     instants = [UNTIL - pd.Timedelta(minutes=5 * back) for back in (3, 2, 1, 0)]
     rows = pd.concat([plain.scores.iloc[:1]] * 4, ignore_index=True).assign(timestamp=instants)
     rows = rows.assign(anomaly_score=[0.9, 0.4, 0.3, 0.2], is_anomaly=[True, True, True, False])
-    rows["is_page"] = [True, True, False, False]
+    paged = pd.concat([plain.pages] * 2, ignore_index=True).assign(timestamp=instants[:2])
     record = plain.record.model_copy(update={"shown_minutes": minutes})
-    store.put(ScoresRun(record, rows, plain.forecasts))
+    store.put(ScoresRun(record, rows, plain.forecasts, paged))
     scraped = Scraped(store)
     of = {"cluster": "prod", "model": "detector", **A}
-    names = ("aiops_anomaly_score", "aiops_anomaly_alert", "aiops_anomaly_page")
-    assert [scraped.value(name, **of) for name in names] == [score, notice, page]
-    calm = rows.assign(is_anomaly=[True, False, False, False], is_page=[True, False, False, False])
+    assert [scraped.value(name, **of) for name in (SCORE, "aiops_anomaly_alert")] == [score, notice]
+    assert len(scraped.of("aiops_anomaly_page")) == pages
+    calm = rows.assign(is_anomaly=[True, False, False, False])
     later = record.model_copy(update={"made_at": NOON + timedelta(minutes=15)})
-    store.put(ScoresRun(later, calm, plain.forecasts))
-    assert [scraped.value(name, **of) for name in names[1:]] == [0.0, 0.0]
+    store.put(ScoresRun(later, calm, plain.forecasts, paged.iloc[:1]))
+    assert scraped.value("aiops_anomaly_alert", **of) == 0.0
+    assert scraped.of("aiops_anomaly_page") == []
 
 
 def test_old_scores_show_their_age_and_no_values(store: Scores) -> None:
@@ -156,7 +164,7 @@ def test_what_is_old_of_one_kind_leaves_the_other(store: Scores) -> None:
     store.put(ScoresRun(record, plain.scores.assign(timestamp=UNTIL + pd.Timedelta(hours=1)), plain.forecasts))
     scraped = Scraped(store)
     scraped.now = later.timestamp() + 60
-    assert scraped.names() == ABOUT | {"aiops_anomaly_score", "aiops_anomaly_alert", "aiops_anomaly_page"}
+    assert scraped.names() == ABOUT | {"aiops_anomaly_score", "aiops_anomaly_alert"}
     assert scraped.value("aiops_scores_stale", cluster="prod", kind="forecast") == 1.0
     assert scraped.value("aiops_scores_stale", cluster="prod", kind="anomaly") == 0.0
 
@@ -168,7 +176,9 @@ def test_without_a_run_there_is_nothing_but_the_counter(store: Scores) -> None:
 
 def test_a_run_in_which_nobody_answered_shows_who_did_not(store: Scores) -> None:
     plain = run()
-    record = plain.record.model_copy(update={"scored_until": None, "forecast_from": None, "models": (), "pods": 0})
+    record = plain.record.model_copy(
+        update={"scored_until": None, "forecast_from": None, "paged_until": None, "models": ()}
+    )
     store.put(ScoresRun(record, plain.scores.iloc[:0], plain.forecasts.iloc[:0]))
     assert Scraped(store).names() == {
         "aiops_scores_made_timestamp_seconds",
@@ -209,7 +219,7 @@ def test_a_kind_that_no_model_predicted_is_stale(
     found = {
         dict(labels)["kind"]: v for (name, labels), v in Scraped(store).samples().items() if name.endswith("_stale")
     }
-    assert found == stale
+    assert found == {**stale, "page": 0}
 
 
 def test_a_newer_run_takes_the_place_and_is_read_once(store: Scores, monkeypatch: pytest.MonkeyPatch) -> None:

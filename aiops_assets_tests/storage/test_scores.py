@@ -12,6 +12,8 @@ from aiops_assets.storage.scores import (
     FORECASTS,
     KEPT,
     METADATA_KEY,
+    PAGE_COLUMNS,
+    PAGES,
     RECORD,
     SCORES,
     PredictingModel,
@@ -43,6 +45,7 @@ def run(made_at: datetime = NOON, score: float = 0.25) -> ScoresRun:
         source="prometheus",
         code_version="0",
         scored_until=UNTIL.to_pydatetime(),
+        paged_until=UNTIL.to_pydatetime(),
         forecast_from=UNTIL.to_pydatetime(),
         pods=2,
         pods_version="p",
@@ -65,7 +68,6 @@ def run(made_at: datetime = NOON, score: float = 0.25) -> ScoresRun:
             "workload": ["a", "b"],
             "anomaly_score": [score, -0.5],
             "is_anomaly": [True, False],
-            "is_page": [True, False],
             "contributing_features": ['{"pod_cpu_usage": 0.75}', "{}"],
         }
     )
@@ -81,7 +83,10 @@ def run(made_at: datetime = NOON, score: float = 0.25) -> ScoresRun:
             "upper": [1.0],
         }
     )
-    return ScoresRun(record, scores, forecasts)
+    pages = pd.DataFrame(
+        {"timestamp": [UNTIL], "namespace": ["shop"], "pod": ["a"], "workload": ["a"], "node": [""], "metric": ["m"]}
+    )
+    return ScoresRun(record, scores, forecasts, pages)
 
 
 def test_a_run_comes_back_as_it_was_with_what_it_is_of(storage: Storage) -> None:
@@ -91,24 +96,38 @@ def test_a_run_comes_back_as_it_was_with_what_it_is_of(storage: Storage) -> None
     record, gone = kept.put(stored)
     assert gone == []
     assert kept.names() == ["2026-11-01T120030.000005Z"]
-    assert storage.names(f"scores/cluster=prod/{kept.names()[0]}") == [SCORES, FORECASTS, RECORD]
+    assert sorted(storage.names(f"scores/cluster=prod/{kept.names()[0]}")) == sorted([SCORES, FORECASTS, PAGES, RECORD])
     found = kept.newest()
     assert found
     assert found.record == record
     assert record.model_copy(update={"files": {}}) == stored.record
-    assert record.files.keys() == {SCORES, FORECASTS}
+    assert record.files.keys() == {SCORES, FORECASTS, PAGES}
     pd.testing.assert_frame_equal(found.scores, stored.scores)
     pd.testing.assert_frame_equal(found.forecasts, stored.forecasts)
+    pd.testing.assert_frame_equal(found.pages, stored.pages)
     assert Scores(storage, "other").newest() is None
 
 
-@pytest.mark.parametrize("lacking", [{"is_page": False}, {"namespace": "", "workload": "", "is_page": False}])
-def test_a_run_of_a_release_that_had_fewer_columns_is_read(tmp_path: Path, lacking: dict[str, str | bool]) -> None:
+def test_a_run_of_a_release_that_did_not_know_namespaces_is_read(tmp_path: Path) -> None:
     kept, stored = Scores(LocalStorage(tmp_path), "prod"), run()
-    kept.put(ScoresRun(stored.record, stored.scores.drop(columns=list(lacking)), stored.forecasts))
+    former = stored.scores.drop(columns=["namespace", "workload"])
+    kept.put(ScoresRun(stored.record, former, stored.forecasts))
     found = kept.newest()
     assert found
-    pd.testing.assert_frame_equal(found.scores, stored.scores.assign(**lacking))
+    pd.testing.assert_frame_equal(found.scores, stored.scores.assign(namespace="", workload=""))
+
+
+def test_a_run_of_a_release_that_did_not_know_pages_has_none(tmp_path: Path) -> None:
+    kept = Scores(LocalStorage(tmp_path), "prod")
+    record, _ = kept.put(run())
+    folder = Path(kept.locate(kept.names()[0]))
+    (folder / PAGES).unlink()
+    files = {name: digest for name, digest in record.files.items() if name != PAGES}
+    (folder / RECORD).write_bytes(record.model_copy(update={"files": files}).to_bytes())
+    found = kept.newest()
+    assert found
+    assert found.pages.empty
+    assert list(found.pages.columns) == list(PAGE_COLUMNS)
 
 
 def test_a_run_with_a_column_less_than_any_release_wrote_is_damaged(tmp_path: Path) -> None:
@@ -121,7 +140,7 @@ def test_a_run_with_a_column_less_than_any_release_wrote_is_damaged(tmp_path: Pa
 def test_each_file_says_of_what_it_is(tmp_path: Path) -> None:
     kept = Scores(LocalStorage(tmp_path), "prod")
     kept.put(run())
-    for file in (SCORES, FORECASTS):
+    for file in (SCORES, FORECASTS, PAGES):
         metadata = pq.read_schema(Path(kept.locate(kept.names()[0])) / file).metadata
         assert ScoresRecord.model_validate_json(metadata[METADATA_KEY]) == run().record
 
@@ -162,7 +181,7 @@ def test_a_run_without_its_record_is_not_there_yet(tmp_path: Path) -> None:
         kept.read(half.name)
 
 
-@pytest.mark.parametrize("file", [SCORES, FORECASTS, RECORD])
+@pytest.mark.parametrize("file", [SCORES, FORECASTS, PAGES, RECORD])
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
 def test_a_damaged_file_is_named(tmp_path: Path, file: str, damage: str) -> None:
     kept = Scores(LocalStorage(tmp_path), "prod")

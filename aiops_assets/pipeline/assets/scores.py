@@ -67,7 +67,6 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
                 "workload": ("string", "what made the pod, by kube-state-metrics or else by the pod's name"),
                 "anomaly_score": ("double", "higher is more anomalous; models have scales of their own"),
                 "is_anomaly": ("bool", "the model raises an alert, the notice"),
-                "is_page": ("bool", "a person should look now, by the budget ALERTS_PER_DAY of the whole cluster"),
                 "contributing_features": ("string", "JSON: metric to share, the largest first"),
             }
         ),
