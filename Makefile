@@ -19,7 +19,7 @@ PEERS_FILES := aiops_assets_tests/benchmarks/peers
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup service dev lock run ui serve test test-changed test-long test-all bench bench-scale bench-ticks evaluate tune peers forecasts exhaustion drift deploy-check \
+.PHONY: help setup service dev lock run ui serve test test-changed test-long test-all bench bench-scale bench-ticks fleet evaluate tune peers forecasts exhaustion drift deploy-check \
 	lint types docs pictures graph-check clean
 
 help: ## this list
@@ -97,6 +97,9 @@ test-all: dev ## both in one run, as CI does (22 to 42 minutes)
 
 bench: dev ## time limits, as ratios measured in one run (some minutes); PARTS=fetching measures that alone
 	$(BIN)/python -m aiops_assets_tests.benchmarks $(PARTS)
+
+fleet: dev ## pages of generated fleets: without incidents, and how many incidents page in time (some minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m aiops_assets_tests.benchmarks.paging $(ARGS)
 
 bench-scale: dev ## what 100 to 10,000 pods cost: CPU, memory, a second run (some minutes)
 	$(BIN)/python -m aiops_assets_tests.benchmarks.scale --pods 100 --pods 1000 --pods 10000

@@ -15,7 +15,7 @@ import pandas as pd
 from aiops_assets.datasets.window import Window, pod_in, read_metric, uniform
 from aiops_assets.errors import EmptyDataError
 from aiops_assets.storage.lake import Lake
-from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU, POD_MEMORY, MetricSpec
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, NETWORK_RECEIVE, POD_CPU, POD_MEMORY, MetricSpec
 from aiops_assets.timeseries.pod_identity import pod_of
 from aiops_assets.timeseries.series import Floats, PodSeries, minute_grid
 from aiops_assets.views.pod_history import (
@@ -67,7 +67,7 @@ def living_pods(lake: Lake, window: Window, now: datetime) -> Living:
 
 
 def read_history(lake: Lake, window: Window, pods: Sequence[str], until: pd.Timestamp, days: int) -> PodHistory:
-    """The engine's metrics of some pods over the days up to a minute.
+    """The engine's metrics of some pods, and their traffic, over the days up to a minute.
 
     Args:
         lake: the lake.
@@ -86,6 +86,7 @@ def read_history(lake: Lake, window: Window, pods: Sequence[str], until: pd.Time
     of_rows, of_recent = {}, {}
     for metric in ENGINE_METRICS:
         of_rows[metric.name], of_recent[metric.name] = _read(lake, window, metric, pods, rows, recent)
+    of_rows[NETWORK_RECEIVE.name], _ = _read(lake, window, NETWORK_RECEIVE, pods, rows, recent)
     return PodHistory(
         PodSeries(rows, tuple(pods), of_rows, empty_kind(len(pods), len(rows))),
         PodSeries(recent, tuple(pods), of_recent, empty_kind(len(pods), len(recent))),

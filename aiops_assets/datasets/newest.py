@@ -14,6 +14,7 @@ import pandas as pd
 from aiops_assets.datasets.identity import archive_check, identify
 from aiops_assets.datasets.ingest import MetricFetch, ignore, ingest_metric
 from aiops_assets.datasets.living import living_pods, read_history
+from aiops_assets.datasets.nodes import NodeHistory, read_nodes
 from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.window import Window, read_cluster, read_window
 from aiops_assets.datasets.workloads import fetch_workloads, workloads_of
@@ -26,15 +27,23 @@ from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.storage.scores import ABOVE_CAP, NO_CPU
 from aiops_assets.synthetic.cluster import generate_cluster
 from aiops_assets.synthetic.pods import generate
-from aiops_assets.timeseries.catalog import ENGINE_METRICS, FORECAST_METRICS, POD_CPU, MetricSpec
+from aiops_assets.timeseries.catalog import (
+    EACH_NODE_CPU,
+    EACH_NODE_DISK,
+    ENGINE_METRICS,
+    FORECAST_METRICS,
+    NETWORK_RECEIVE,
+    POD_CPU,
+    MetricSpec,
+)
 from aiops_assets.timeseries.features import ROW_EVERY_MINUTES
 from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.views import cluster_metrics as cluster_series
 from aiops_assets.views.pod_history import PodHistory
 from aiops_assets.views.pod_series import VALUES
 
-SCORED = (*ENGINE_METRICS, *FORECAST_METRICS)
-"""The metrics that models score and forecast."""
+SCORED = (*ENGINE_METRICS, *FORECAST_METRICS, NETWORK_RECEIVE, EACH_NODE_CPU, EACH_NODE_DISK)
+"""The metrics that models score and forecast, and those that pages are decided on."""
 POD_DAYS = HISTORY_DAYS + 1
 """Days of pods: scores compare with the same time a week ago, and where a pod begins moves on once a day."""
 CLUSTER_DAYS = 14
@@ -54,6 +63,7 @@ class NewestWindow:
     Attributes:
         source: "prometheus", "cached" or "synthetic".
         pods: the engine's five metrics of all living pods, as far as a cap allows; ``None``: there are no samples.
+        nodes: metrics of each node, on the instants of rows of pods; ``None``: there are none.
         cluster: ``timestamp`` and the metrics of ``FORECAST_METRICS``, every five minutes; ``None``: no samples.
         workloads: pod -> ``kind/name`` of its workload, of the pods that kube-state-metrics knows.
         unwatched: why a pod that lives is not among ``pods``, a reason of :mod:`aiops_assets.storage.scores` -> how
@@ -64,6 +74,7 @@ class NewestWindow:
 
     source: str
     pods: PodHistory | None = None
+    nodes: NodeHistory | None = None
     cluster: pd.DataFrame | None = None
     workloads: Mapping[str, str] = field(default_factory=dict)
     unwatched: Mapping[str, int] = field(default_factory=dict)
@@ -185,13 +196,14 @@ def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = 
         lacking["cluster"] = error.with_traceback(None)
     days = [now.astimezone(UTC).date() - timedelta(days=back) for back in range(POD_DAYS + 1)]
     workloads = workloads_of(lake, days, pods.pods) if pods else {}
+    nodes = read_nodes(lake, days, pods.rows.times) if pods else None
     source = CACHED if problem else FETCHED
-    return NewestWindow(source, pods, cluster, workloads, unwatched, lacking, tuple(dict.fromkeys(notes)))
+    return NewestWindow(source, pods, nodes, cluster, workloads, unwatched, lacking, tuple(dict.fromkeys(notes)))
 
 
 def _stored_pods(settings: Settings, lake: Lake, now: datetime) -> tuple[PodHistory, dict[str, int], list[str]]:
     """Living pods, how many more live by why they are not read, and notes."""
-    window = _newest_days(lake, POD_CPU, ENGINE_METRICS, POD_DAYS, now)
+    window = _newest_days(lake, POD_CPU, (*ENGINE_METRICS, NETWORK_RECEIVE), POD_DAYS, now)
     living = living_pods(lake, window, now)
     pods = living.at_most(settings.scored_pods_max, settings.random_seed)
     if not pods:

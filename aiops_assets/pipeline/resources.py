@@ -19,6 +19,7 @@ from aiops_assets.storage.cards import Cards
 from aiops_assets.storage.drift import DriftStore
 from aiops_assets.storage.handoff import Handoffs
 from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.page_state import PageStates
 from aiops_assets.storage.pod_memory import PodMemories
 from aiops_assets.storage.records import Record
 from aiops_assets.storage.scores import Scores
@@ -65,6 +66,10 @@ class StoresResource(dg.ConfigurableResource[None]):
     def pod_memories(self) -> PodMemories:
         """What scoring keeps of pods between two runs."""
         return PodMemories(open_storage(self.home), self.cluster)
+
+    def page_states(self) -> PageStates:
+        """What the page decision keeps between two runs."""
+        return PageStates(open_storage(self.home), self.cluster)
 
     def drift(self) -> DriftStore:
         """The newest look at drift of the cluster, and the profiles it compares with."""

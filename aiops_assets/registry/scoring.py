@@ -14,6 +14,7 @@ from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.registry.code_digest import code_digest
+from aiops_assets.registry.paging import NOBODY_PAGED, SHOWN_MINUTES, Paging
 from aiops_assets.registry.pod_scoring import PodScores, PodScoring
 from aiops_assets.registry.version import version_of
 from aiops_assets.storage.pod_memory import PodMemories
@@ -56,6 +57,7 @@ def predict_newest(
     made_at: datetime,
     cluster: str,
     memories: PodMemories | None = None,
+    paging: Paging | None = None,
 ) -> ChampionPredictions:
     """Scores and forecasts of each champion; ``left_out`` of the record names those without any, and why.
 
@@ -66,6 +68,7 @@ def predict_newest(
         made_at: time of the run.
         cluster: name of the cluster.
         memories: what earlier runs have kept of pods; without, all pods are scored from their begin on.
+        paging: decides on pages; without, nobody is called.
 
     Raises:
         StoreError: the storage cannot be read at all.
@@ -104,6 +107,7 @@ def predict_newest(
                 proven=spec.family.task.proven_horizons(figures),
             )
         )
+    pages = paging.pages(window) if paging else NOBODY_PAGED
     scored = _together([one.stored for one in scores], _NO_SCORES)
     begins = {forecast.times[0] - pd.Timedelta(seconds=STEP_SECONDS) for forecast in forecasts.values()}
     record = ScoresRecord(
@@ -112,6 +116,8 @@ def predict_newest(
         source=window.source,
         notes=window.notes,
         code_version=code_digest(__name__),
+        shown_minutes=paging.shown_minutes if paging else SHOWN_MINUTES,
+        paged_until=pages.until,
         scored_until=scored["timestamp"].max().to_pydatetime() if len(scored) else None,
         forecast_from=min(begins).to_pydatetime() if begins else None,
         pods=len(pods.watched),
@@ -121,7 +127,7 @@ def predict_newest(
         models=tuple(models),
         left_out=left_out,
     )
-    run = ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS))
+    run = ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS), pages.rows)
     return ChampionPredictions(run, forecasts, {one.model: one.rows for one in scores}, pods.resumed)
 
 

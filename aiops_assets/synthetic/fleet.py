@@ -132,6 +132,9 @@ class Fleet:
         for workload in chosen:
             load = load_of_each_pod(np.random.default_rng([self._seed, 12, workload.position]), workload, plan.grid)
             for i, pod in enumerate(workload.pods):
+                if max(pod.begin, 0) >= min(pod.end, n):  # replaced before it had a minute
+                    row += 1
+                    continue
                 rng = np.random.default_rng([self._seed, 13, workload.position, i])
                 minutes = pod_minutes(rng, workload, pod, load, plan.grid)
                 for metric, made in minutes.values.items():

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from aiops_assets.timeseries.catalog import ENGINE_METRICS
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, NETWORK_RECEIVE
 from aiops_assets.timeseries.features import HISTORY, ROW_EVERY_MINUTES, row_mask
 from aiops_assets.timeseries.schema import DIGEST_BYTES
 from aiops_assets.timeseries.series import Floats, PodSeries
@@ -30,7 +30,8 @@ class PodHistory:
     """The engine's five metrics of some pods, up to the newest minute.
 
     Attributes:
-        rows: every five minutes; a node metric is the mean over the nodes with a sample, as one member.
+        rows: every five minutes, of network traffic too; a node metric is the mean over the nodes with a sample, as one
+            member.
         recent: every minute that the rows of the newest hour need, with a member for each node.
     """
 
@@ -41,7 +42,8 @@ class PodHistory:
     def of(cls, series: PodSeries) -> "PodHistory":
         """Cut from series of every minute."""
         at = np.flatnonzero(is_row(series.times))
-        means = {name: member_mean(series.values[name])[:, np.newaxis] for name in VALUES}
+        names = [name for name in (*VALUES, NETWORK_RECEIVE.name) if name in series.values]
+        means = {name: member_mean(series.values[name])[:, np.newaxis] for name in names}
         rows = PodSeries(
             series.times[at],
             series.pods,

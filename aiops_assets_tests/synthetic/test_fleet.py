@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError
@@ -199,3 +200,9 @@ def test_what_cannot_be_is_a_typed_error() -> None:
         _with(Wish("meteor"))
     with raises(DataError, "no_place"):
         _with(Wish("cpu_spike", first=DAYS * 1440 - 5))
+
+
+def test_a_pod_that_never_has_a_minute_has_no_series() -> None:
+    made = fleet(20, 2, pd.Timestamp("2026-03-02", tz="UTC"), 41).series()
+    there = np.isfinite(made.values[POD_CPU.name]).any(axis=(1, 2))
+    assert 0 < (~there).sum() < there.sum()

@@ -17,6 +17,7 @@ from aiops_assets.pipeline.keys import OWNER, SCORES_GROUP, SERVED, key_of
 from aiops_assets.pipeline.metadata import picture, preview, table_schema
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import PrometheusResource, StoresResource
+from aiops_assets.registry.paging import Paging
 from aiops_assets.registry.scoring import NOTHING_SERVED, ChampionPredictions, predict_newest
 from aiops_assets.reporting import plots, previews
 from aiops_assets.reporting.forecast_pictures import probe_chart
@@ -87,7 +88,10 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
             window = stored_window(settings, stores.lake(), now, problem)
         else:
             window = generated_window(settings, now)
-        predictions = predict_newest(stores.served(), specs, window, now, settings.cluster, stores.pod_memories())
+        paging = Paging(stores.page_states(), settings.alerts_per_day, settings.score_minutes)
+        predictions = predict_newest(
+            stores.served(), specs, window, now, settings.cluster, stores.pod_memories(), paging
+        )
         old, broken = _problems(window, predictions, now)
         for line in (*old, *broken):
             context.log.warning(line)
@@ -111,6 +115,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
                 **{f"unwatched_{why}": n for why, n in (record.unwatched or {}).items() if n},
                 "pods_with_known_workload": len(window.workloads),
                 "pods_under_alert": len(predictions.run.scores.loc[alerts, ["namespace", "pod"]].drop_duplicates()),
+                "pages": len(predictions.run.pages[["namespace", "pod", "node"]].drop_duplicates()),
                 "forecasts": len(predictions.run.forecasts),
                 "models": dg.MetadataValue.json([model.model_dump() for model in record.models]),
                 "left_out": dg.MetadataValue.json(record.left_out),
