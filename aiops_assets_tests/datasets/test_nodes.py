@@ -20,9 +20,10 @@ A, B = "10.0.0.1:9100", "10.0.0.2:9100"
 def store_day(lake: Lake, metric: MetricSpec, day: date, values: dict[str, float]) -> None:
     """A day of constant series."""
     begin = pd.Timestamp(day, tz="UTC")
-    minutes = pd.date_range(begin, periods=1440, freq="min", name="timestamp")
+    step = pd.Timedelta(seconds=metric.step_seconds)
+    instants = pd.date_range(begin, periods=pd.Timedelta(days=1) // step, freq=step, name="timestamp")
     end = (begin + pd.Timedelta(days=1)).to_pydatetime()
-    lake.upsert_day(metric, day, pd.DataFrame(values, index=minutes), fetched=end, fetched_until=end, closed=True)
+    lake.upsert_day(metric, day, pd.DataFrame(values, index=instants), fetched=end, fetched_until=end, closed=True)
 
 
 def series(node: str, **more: str) -> str:
