@@ -35,24 +35,6 @@ GRACE = pd.Timedelta(minutes=15)
 """A pod that is younger may have no row yet, and one that has been silent for so long may be over."""
 
 
-@dataclass(frozen=True)
-class PodScores:
-    """What one detector finds in the newest hour.
-
-    Attributes:
-        model: its name.
-        stored: a row a pod and instant, with the columns SCORE_COLUMNS.
-        rows: the same rows, as rules over all pods read them: ``timestamp``, ``entity`` (text of the pod), ``workload``
-            (namespace and name; of the pod alone where no namespace is known), ``age_hours`` (since the pod's first row
-            of the nine days that are read), ``score``, ``now`` (see :class:`~aiops_assets.learners.contracts.Scored`;
-            NaN where a detector does not say), ``alert``.
-    """
-
-    model: str
-    stored: pd.DataFrame
-    rows: pd.DataFrame
-
-
 class PodScoring:
     """Scores of the pods of a window, one detector after the other.
 
@@ -84,8 +66,8 @@ class PodScoring:
         self.watched: set[str] = set()
         self.resumed: dict[str, int] = {}
 
-    def scores(self, spec: ModelSpec, champion: ChampionMove) -> PodScores:
-        """Scores of the newest hour of each pod by a champion.
+    def scores(self, spec: ModelSpec, champion: ChampionMove) -> pd.DataFrame:
+        """Scores of the newest hour of each pod by a champion: a row a pod and instant, with the columns SCORE_COLUMNS.
 
         Raises:
             NotFoundError, IntegrityError, ModelError: the version cannot be loaded, or gives no usable scores.
@@ -104,13 +86,12 @@ class PodScoring:
             part = self._window.pods.of_pods(those)
             found = self._resumed(spec.name, running, part) if running else self._of_rows(spec, version, part)
             if len(found.rows):
-                parts.append(self._frames(spec, champion, part, found))
+                parts.append(self._stored(spec, champion, found))
+                self.watched.update(found.rows["pod"].unique())
         if not parts:
             raise DataError("no row of the newest hour has its six minutes of samples")
-        stored, rows = (pd.concat(frames, ignore_index=True) for frames in zip(*parts, strict=True))
-        self.watched.update(rows["entity"].unique())
         self._tried = True
-        return PodScores(spec.name, stored, rows)
+        return pd.concat(parts, ignore_index=True)
 
     def unwatched(self) -> dict[str, int]:
         """Reason -> number of living pods without scores, for each of UNWATCHED."""
@@ -134,10 +115,9 @@ class PodScoring:
         newest = (rows["timestamp"] > self._begin).to_numpy()
         reported = rows.loc[newest, ["timestamp", "pod"]].reset_index(drop=True)
         if reported.empty:
-            return _Found(reported, np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool), np.zeros((0, 0)))
+            return _Found(reported, np.zeros(0), np.zeros(0, dtype=bool), np.zeros((0, 0)))
         scored: Scored = version.explain(rows)
-        now = np.full(len(reported), np.nan) if scored.now is None else scored.now[newest]
-        return _Found(reported, scored.score[newest], now, scored.alert[newest], scored.contributions[newest])
+        return _Found(reported, scored.score[newest], scored.alert[newest], scored.contributions[newest])
 
     def _resumed(self, model: str, running: RunningPods, part: PodHistory) -> "_Found":
         """Scores that go on from a memory, of rows up to a pod's last one with a sample."""
@@ -147,15 +127,12 @@ class PodScoring:
         lives = part.goes_on[:, -len(times) :] & ~np.isnan(found.score) & np.asarray(times > self._begin)
         pods, at = np.nonzero(lives)
         rows = pd.DataFrame({"timestamp": times[at], "pod": np.array(part.pods, dtype=object)[pods]})
-        return _Found(rows, found.score[lives], found.now[lives], found.alert[lives], found.contributions[lives])
+        return _Found(rows, found.score[lives], found.alert[lives], found.contributions[lives])
 
-    def _frames(
-        self, spec: ModelSpec, champion: ChampionMove, part: PodHistory, found: "_Found"
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Stored rows, and rows for rules."""
+    def _stored(self, spec: ModelSpec, champion: ChampionMove, found: "_Found") -> pd.DataFrame:
         if not np.isfinite(found.score).all():
             raise ModelError(f"version {champion.version} gives scores that are not finite")
-        stored = found.rows.assign(
+        return found.rows.assign(
             **_identity(found.rows["pod"], self._window.workloads),
             model_name=spec.name,
             model_version=champion.version,
@@ -163,20 +140,6 @@ class PodScoring:
             is_anomaly=found.alert,
             contributing_features=_largest_first(spec.family.contributors, found.contributions),
         )[list(SCORE_COLUMNS)]
-        prefix = stored["namespace"].where(stored["namespace"] == "", stored["namespace"] + "/")
-        begun = found.rows["pod"].map(part.begins)
-        rows = pd.DataFrame(
-            {
-                "timestamp": stored["timestamp"],
-                "entity": found.rows["pod"],
-                "workload": prefix + stored["workload"],
-                "age_hours": (stored["timestamp"] - begun).dt.total_seconds() / 3600,
-                "score": found.score,
-                "now": found.now,
-                "alert": found.alert,
-            }
-        )
-        return stored, rows
 
 
 @dataclass(frozen=True)
@@ -185,7 +148,6 @@ class _Found:
 
     rows: pd.DataFrame
     score: Floats
-    now: Floats
     alert: Flags
     contributions: Floats
 

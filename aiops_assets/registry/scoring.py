@@ -15,7 +15,7 @@ from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.registry.code_digest import code_digest
 from aiops_assets.registry.paging import NOBODY_PAGED, SHOWN_MINUTES, Paging
-from aiops_assets.registry.pod_scoring import PodScores, PodScoring
+from aiops_assets.registry.pod_scoring import PodScoring
 from aiops_assets.registry.version import version_of
 from aiops_assets.storage.pod_memory import PodMemories
 from aiops_assets.storage.records import ChampionMove
@@ -41,12 +41,10 @@ class ChampionPredictions:
         run: the run to store.
         forecasts: model -> its whole forecast, for pictures.
         resumed: detector that goes on from a memory -> number of pods that did.
-        rows: detector -> its rows, see :class:`~aiops_assets.registry.pod_scoring.PodScores`.
     """
 
     run: ScoresRun
     forecasts: dict[str, Forecast]
-    rows: dict[str, pd.DataFrame]
     resumed: dict[str, int]
 
 
@@ -74,7 +72,7 @@ def predict_newest(
         StoreError: the storage cannot be read at all.
     """
     pods = PodScoring(served, window, memories)
-    scores: list[PodScores] = []
+    scores: list[pd.DataFrame] = []
     forecasts: dict[str, Forecast] = {}
     forecast_rows: list[pd.DataFrame] = []
 
@@ -108,7 +106,7 @@ def predict_newest(
             )
         )
     pages = paging.pages(window) if paging else NOBODY_PAGED
-    scored = _together([one.stored for one in scores], _NO_SCORES)
+    scored = _together(scores, _NO_SCORES)
     begins = {forecast.times[0] - pd.Timedelta(seconds=STEP_SECONDS) for forecast in forecasts.values()}
     record = ScoresRecord(
         cluster=cluster,
@@ -128,7 +126,7 @@ def predict_newest(
         left_out=left_out,
     )
     run = ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS), pages.rows)
-    return ChampionPredictions(run, forecasts, {one.model: one.rows for one in scores}, pods.resumed)
+    return ChampionPredictions(run, forecasts, pods.resumed)
 
 
 def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:

@@ -62,6 +62,7 @@ DEFAULT_IN_PRODUCTION = {
     "retrain_after_days",  # weekly
     "keep_versions",  # ten
     "keep_lake_days",  # all: a cluster's volume is sized for it, and nobody loses days by an upgrade
+    "scored_pods_max",  # ten thousand
     "score_minutes",  # five
     "alerts_per_day",  # one
     "keep_scores_days",  # a week

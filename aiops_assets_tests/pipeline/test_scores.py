@@ -211,13 +211,13 @@ def test_a_real_prometheus_scrapes_what_the_parquet_holds(home: Path, tmp_path_f
 def test_the_schedule_asks_for_a_run_every_few_minutes_and_never_two_at_once(tmp_path: Path) -> None:
     settings = make_settings(tmp_path)
     schedule = definitions_for(settings).resolve_schedule_def("regular_scores")
-    assert (schedule.cron_schedule, schedule.execution_timezone) == ("*/5 * * * *", "UTC")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("1-59/5 * * * *", "UTC")
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
     production = definitions_for(make_settings(tmp_path, AIOPS_ENV="production", DATA_SOURCE="synthetic"))
     running = production.resolve_schedule_def("regular_scores")
     assert running.default_status == dg.DefaultScheduleStatus.RUNNING
     hourly = definitions_for(make_settings(tmp_path, SCORE_MINUTES="60")).resolve_schedule_def("regular_scores")
-    assert hourly.cron_schedule == "0 * * * *"
+    assert hourly.cron_schedule == "1 * * * *"
     job = definitions_for(settings).resolve_job_def("score")
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         with dg.build_schedule_context(instance=instance, scheduled_execution_time=AT) as context:

@@ -242,26 +242,12 @@ def test_scores_do_not_depend_on_how_many_pods_are_read_at_a_time(
     for name in (DETECTOR, ENSEMBLE):
         champion = home.served.champion(name)
         assert champion
-        found = PodScoring(home.served, window, pods_at_once=pods_at_once).scores(SPECS[name], champion.champion).stored
+        found = PodScoring(home.served, window, pods_at_once=pods_at_once).scores(SPECS[name], champion.champion)
         whole = predictions.run.scores[predictions.run.scores["model_name"] == name]
         order = ["pod", "timestamp"]
         pd.testing.assert_frame_equal(
             found.sort_values(order, ignore_index=True), whole.sort_values(order, ignore_index=True)
         )
-
-
-def test_rows_for_rules_over_all_pods_say_how_old_a_pod_is_and_how_unusual_its_row(
-    predictions: ChampionPredictions,
-) -> None:
-    rows, stored = predictions.rows[ENSEMBLE], predictions.run.scores
-    stored = stored[stored["model_name"] == ENSEMBLE]
-    assert rows["score"].tolist() == stored["anomaly_score"].tolist()
-    assert rows["alert"].tolist() == stored["is_anomaly"].tolist()
-    assert set(rows["entity"]) == set(stored["pod"])
-    newest = rows[rows["timestamp"] == UNTIL]
-    assert newest["age_hours"].tolist() == [9 * 24 - 1 / 12] * 5
-    assert newest["entity"].iloc[int(newest["now"].to_numpy().argmax())] == SPIKING
-    assert predictions.rows[DETECTOR]["now"].isna().all()
 
 
 def test_pods_that_live_without_a_score_are_counted_by_reason(home: ServedHome, window: NewestWindow) -> None:

@@ -144,8 +144,13 @@ def automation_for(settings: Settings, current: Callable[[], Settings]) -> dg.De
 
 
 def every(minutes: int) -> str:
-    """The cron line of so many minutes, a part of an hour."""
-    return "0 * * * *" if minutes == 60 else f"*/{minutes} * * * *"
+    """The cron line of so many minutes, a part of an hour.
+
+    A minute late: samples settle for five minutes, so that the row of :00 is there at :06, and not yet at :05.
+    """
+    if minutes in (1, 60):
+        return "* * * * *" if minutes == 1 else "1 * * * *"
+    return f"1-59/{minutes} * * * *"
 
 
 def ingest_request(settings: Settings, at: datetime) -> Tick:
