@@ -83,7 +83,7 @@ def backtest_file(
         scored = backtests.backtest(name, frame, alert_budget=alert_budget, explain=explain)
     write_scores(out, scored)
     columns, alerts = frame.shape[1] - 2, int(scored["alert"].sum())
-    calls = page_episodes(scored[TIME].to_numpy(dtype="datetime64[ns]"), scored["page"].to_numpy(dtype=bool))
+    calls = page_episodes(scored[TIME].to_numpy(dtype="datetime64[ms]"), scored["page"].to_numpy(dtype=bool))
     left_out = frame.attrs["left_out"]
     answers = f" (without {', '.join(left_out)}, which says what is anomalous)" if left_out else ""
     return (

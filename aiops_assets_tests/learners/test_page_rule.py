@@ -43,9 +43,21 @@ def test_a_page_is_an_alert() -> None:
     assert _pages(score, np.arange(len(score)) == 450) == [450]
 
 
+def test_what_is_above_the_peaks_of_noise_by_little_is_no_page() -> None:
+    """The median peak of six hours of noise is about 4.5, so 2 above the median: 2.3 times as much is 7.1."""
+    assert _pages(_with(_noise(20), {300: 6.6, 400: 7.6})) == [400]
+
+
 def test_what_is_above_the_training_rows_by_little_is_no_page() -> None:
-    """Below 1.5 times the way from the median to the 99 % quantile, about 6.1."""
-    assert _pages(_with(_noise(20), {300: 5.8, 400: 6.6})) == [400]
+    """Their 99 % quantile is 1, hardly any block has a peak at all: 1.5 times as much is needed."""
+    score = np.where(np.arange(480) % 50 == 0, 1.0, 0.0)
+    assert _pages(_with(score, {310: 1.4, 410: 1.6})) == [410]
+
+
+def test_noise_pages_rarely_even_where_all_of_it_is_under_alert() -> None:
+    """Nine terms summed: by the largest peaks alone it would page every second or third day."""
+    noise = np.abs(np.random.default_rng(3).normal(size=(9, 200 * 24))).sum(axis=0)
+    assert len(_pages(noise)) < 200 / 10
 
 
 def test_an_incident_raises_the_level_for_smaller_ones_and_not_for_its_like() -> None:

@@ -43,7 +43,7 @@ def peak(scored: pd.DataFrame, begin: int = 0) -> int:
 @BOTH
 def test_an_incident_is_ranked_first_and_alerted(name: str) -> None:
     scored = backtest(name, with_incident(series(), 2500))
-    assert list(scored.columns) == ["timestamp", "score", "alert"]
+    assert list(scored.columns) == ["timestamp", "score", "alert", "page"]
     assert 2500 <= peak(scored, 1500) < 2512
     assert scored["alert"].iloc[2500:2510].any()
 

@@ -44,7 +44,7 @@ def score_series(
     back = np.argsort(order)
     result = frame[["timestamp"]].reset_index(drop=True)
     result["score"], result["alert"] = scored.score[back], scored.alert[back]
-    times = stream["timestamp"].to_numpy(dtype="datetime64[ns]")
+    times = stream["timestamp"].to_numpy(dtype="datetime64[ms]")
     result["page"] = pages(times, scored.score, scored.alert, train)[back]
     if explain:
         shares = scored.contributions[back]

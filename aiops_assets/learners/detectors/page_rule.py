@@ -6,6 +6,9 @@ two weeks, or the largest as long as less than four weeks are known. That is the
 An Introduction to Statistical Modeling of Extreme Values, on return levels). A level extrapolated from the peaks by
 Gumbel's distribution found fewer events on real series at as few false pages (docs/quality/incidents.md).
 
+Peaks of noise are all alike, and every few days one comes close to the largest. So a level is also at least a
+multiple of the median peak.
+
 Earlier incidents are among the peaks: a share of the level is enough, and one incident alone sets no level once four
 weeks are known. A score counts by its distance to the training rows' median, in units of the distance from there to
 their 99 % quantile, so that neither scale nor offset of a score matter.
@@ -36,6 +39,7 @@ class PageRule:
 
     Attributes:
         share: of the level that a page has to reach.
+        usual_peak: so many times the median peak has to be reached, too.
         least: distance to the training median below which nothing pages, in units of training's 99 % quantile.
         block_hours: length of the blocks whose peaks are compared.
         known_days: how far back peaks count.
@@ -43,6 +47,7 @@ class PageRule:
     """
 
     share: float = 0.84
+    usual_peak: float = 2.3
     least: float = 1.5
     block_hours: int = 6
     known_days: int = 42
@@ -73,7 +78,7 @@ def pages(times: Times, score: Floats, alert: Flags, trained: Flags, rule: PageR
     begins = np.flatnonzero(np.diff(block, prepend=-1))
     peaks = np.full(block[-1] + 1, UNSEEN)
     peaks[block[begins]] = np.maximum.reduceat(above, begins)
-    level = np.maximum(rule.share * _return_levels(peaks, rule), rule.least * (upper - middle))
+    level = np.maximum(_levels(peaks, rule), rule.least * (upper - middle))
     paging: Flags = alert & (above > 0) & (above >= level[block])
     return paging
 
@@ -84,8 +89,8 @@ def page_episodes(times: Times, page: Flags) -> int:
     return int((np.diff(paging) > PAUSE).sum()) + min(len(paging), 1)
 
 
-def _return_levels(peaks: Floats, rule: PageRule) -> Floats:
-    """(n_blocks,) level of each block by the blocks before it; infinite where none of them is known."""
+def _levels(peaks: Floats, rule: PageRule) -> Floats:
+    """(n_blocks,) what has to be reached in each block, by the blocks before it; infinite where none is known."""
     blocks_a_day = 24 / rule.block_hours
     window = round(rule.known_days * blocks_a_day)
     most = max(rule.known_days // rule.return_days, 1)
@@ -93,10 +98,10 @@ def _return_levels(peaks: Floats, rule: PageRule) -> Floats:
     windows = np.lib.stride_tricks.sliding_window_view(before, window)
     levels = np.empty(len(peaks))
     for begin in range(0, len(peaks), BLOCKS_AT_ONCE):
-        some = windows[begin : begin + BLOCKS_AT_ONCE]
-        largest = -np.sort(-np.partition(some, window - most, axis=1)[:, window - most :], axis=1)
-        known = np.isfinite(some).sum(axis=1)
+        ordered = np.sort(windows[begin : begin + BLOCKS_AT_ONCE], axis=1)
+        known = np.isfinite(ordered).sum(axis=1)
         rank = np.clip((known / (blocks_a_day * rule.return_days)).astype(np.int64), 1, most)
-        found = np.take_along_axis(largest, rank[:, np.newaxis] - 1, axis=1)[:, 0]
-        levels[begin : begin + BLOCKS_AT_ONCE] = np.where(known > 0, found, np.inf)
+        places = np.stack([window - rank, window - 1 - np.maximum(known - 1, 0) // 2], axis=1)
+        found = np.take_along_axis(ordered, places, axis=1) * (rule.share, rule.usual_peak)
+        levels[begin : begin + BLOCKS_AT_ONCE] = np.where(known > 0, found.max(axis=1), np.inf)
     return levels
