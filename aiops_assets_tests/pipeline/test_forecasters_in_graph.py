@@ -14,6 +14,7 @@ from aiops_assets.families.catalog import MODEL_NAMES, MODELS
 from aiops_assets.learners.forecasters import direct
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.resources import stores_of, tracking_of
+from aiops_assets.registry import champions
 from aiops_assets.registry.lineage import LineageReader
 from aiops_assets.registry.version import version_of
 from aiops_assets.settings import Settings
@@ -133,9 +134,13 @@ def test_each_model_may_have_a_source_of_its_own(tmp_path: Path) -> None:
     assert json.loads(newest(alone, ARIMA).model_dump_json())["source"]["asked"] == "synthetic"
 
 
-def test_the_lstm_is_served_and_goes_on_from_its_weights(tmp_path: Path) -> None:
+def test_the_lstm_is_served_by_hand_and_goes_on_from_its_weights(tmp_path: Path) -> None:
+    """On three generated days the null model ranks better, so that no run serves it."""
     settings = small(tmp_path, MODELS=LSTM, TRAINING_DAYS="3")
     assert run(settings).success
+    stores, tracker = stores_of(settings), tracking_of(settings).tracker()
+    assert stores.served().champion(LSTM) is None
+    champions.promote(stores.served(), tracker, champions.model_named(LSTM), 1, reason="a test", who="pytest")
     assert champion(settings, LSTM) == 1
     assert list(newest(settings, LSTM).files) == ["model.pt2"]
     later = small(tmp_path, MODELS=LSTM, TRAINING_DAYS="3", SYNTHETIC_END="2026-11-02")

@@ -180,7 +180,7 @@ def test_a_real_prometheus_scrapes_what_the_parquet_holds(home: Path, tmp_path_f
     try:
         with running_prometheus(tmp_path_factory.mktemp("scraping"), f"127.0.0.1:{server.server_port}") as url:
             found = _eventually(lambda: _query(url, "aiops_anomaly_score"))
-            newest_rows = scores[scores["timestamp"] > until - pd.Timedelta(minutes=15)]
+            newest_rows = scores[scores["timestamp"] > until - pd.Timedelta(minutes=10)]
             of_pods = newest_rows.groupby(["model_name", "pod"])
             assert _by(found, "model", "pod") == of_pods["anomaly_score"].max().to_dict()
             alerts = _by(_query(url, "aiops_anomaly_alert"), "model", "pod")
@@ -195,6 +195,7 @@ def test_a_real_prometheus_scrapes_what_the_parquet_holds(home: Path, tmp_path_f
             assert _by(_query(url, "aiops_scores_timestamp_seconds"), "kind") == {
                 ("anomaly",): until.timestamp(),
                 ("forecast",): until.timestamp(),
+                ("page",): until.timestamp(),
             }
             assert _by(_query(url, "aiops_scores_source_info"), "source") == {("synthetic",): 1.0}
             joined = "aiops_anomaly_score * on (cluster, model) group_left (version) aiops_scores_model_info"
