@@ -137,8 +137,11 @@ def test_a_run_trains_and_serves_as_a_user_without_a_name_on_a_read_only_root(tm
     variables = {"MODELS": "anomaly-detector,lstm-predictor,prophet-predictor", "OMP_NUM_THREADS": "1"}
     with contained(["aiops", "run"], tmp_path, log, variables) as process:
         assert process.wait(600) == 0, said(log)
-    champions = (tmp_path / "volumes" / "mnt" / "models").glob("*/champion.json")
-    assert sorted(one.parent.name for one in champions) == sorted(variables["MODELS"].split(","))
+    models = tmp_path / "volumes" / "mnt" / "models"
+    versions = sorted(one.parents[1].name for one in models.glob("*/1/manifest.json"))
+    assert versions == sorted(variables["MODELS"].split(","))
+    # Whether the others are good enough depends on the generated days.
+    assert (models / "anomaly-detector" / "champion.json").is_file()
 
 
 def command_on_loopback() -> list[str]:
