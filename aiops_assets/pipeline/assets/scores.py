@@ -54,9 +54,10 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
         ],
         description=(
             "Predictions of each served model for the newest window, every SCORE_MINUTES (5): scores and alerts of "
-            "pods over the newest hour, forecasts of the cluster's metrics up to a day ahead. Parquet below "
-            "`<home>/scores/cluster=<name>/`, a folder a run, kept for a week; the service's `/metrics` shows the "
-            "newest. If the server is away, cached days are used and their age is reported; generated days never are."
+            "pods over the newest hour, forecasts of the cluster's metrics up to a day ahead; and pages of pods and "
+            "nodes, by one budget of the cluster (ALERTS_PER_DAY). Parquet below `<home>/scores/cluster=<name>/`, a "
+            "folder a run, kept for a week; the service's `/metrics` shows the newest. If the server is away, cached "
+            "days are used and their age is reported; generated days never are."
         ),
         metadata=table_schema(
             {
