@@ -199,6 +199,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
             "PROMETHEUS_URL": server.url,
             "TRAINING_PODS": "5",
             "RETRAIN_AFTER_DAYS": "7",
+            "SCORE_MINUTES": "60",  # a run of scores takes the server's time from the fetches that are watched here
             "MODELS": ",".join(FEW),
         }
         settings = load_settings(variables)
