@@ -63,34 +63,38 @@ budget (200 pods, seeds 2 and 3; judged on other seeds)."""
 LASTING_HOURS = 12
 """A page that lasts so long is a new level: from then on it counts as it is."""
 FORGOTTEN_SECONDS = 86_400
-"""An entity that is gone for so long begins anew."""
+"""After so long without a row, an entity that comes back counts as new."""
 ROWS = 3
-"""Rows of an entity that are looked at, of which all but one have to be high."""
+"""A page needs all but one of an entity's newest three rows to be high."""
 
 
 FORMAT = 1
-STATE = (
-    "_group_of",
-    "_first",
-    "_started",
-    "_last",
-    "_raw",
-    "_rows",
-    "_times",
-    "_peaks",
-    "_means",
-    "_whole",
-    "_hour_whole",
-    "_fitted",
-    "_habit",
-    "_hour_peak",
-    "_sum",
-    "_count",
-    "_paged_hours",
-    "_paged",
-    "_usual",
-    "_level",
-)
+OF_GROUPS = {
+    "_peaks": (1, UNSEEN),
+    "_means": (1, np.nan),
+    "_whole": (1, UNSEEN),
+    "_habit": (1, 0.0),
+    "_hour_peak": (0, UNSEEN),
+    "_hour_whole": (0, UNSEEN),
+    "_sum": (0, 0.0),
+    "_count": (0, 0.0),
+    "_paged_hours": (0, 0.0),
+    "_paged": (0, False),
+}
+"""Array -> the axis of groups, and what a new group begins with."""
+LEVELS = {"_fitted": np.inf, "_usual": np.nan, "_level": np.inf}
+"""Array (n_groups, n_sides) -> what a new group begins with, but for counters: they are judged at once, from 0 on."""
+OF_ENTITIES = {
+    "_group_of": 0,
+    "_first": 0.0,
+    "_started": -np.inf,
+    "_last": -np.inf,
+    "_raw": np.nan,
+    "_rows": -np.inf,
+    "_times": -np.inf,
+}
+"""Array with a place an entity -> what a new entity begins with."""
+STATE = (*OF_GROUPS, *LEVELS, *OF_ENTITIES)
 """Attributes that are arrays; beside them names and hours."""
 
 
@@ -165,8 +169,9 @@ class Pager:
             now = int(seconds[at[0]])
             if self._roll(now // HOUR_SECONDS):
                 slots[:] = -1
-            for code in codes[at][slots[codes[at]] < 0].tolist():
-                slots[code] = self._slot(str(names[code]), owners[code], now)
+            new = np.unique(codes[at][slots[codes[at]] < 0])
+            if len(new):
+                slots[new] = self._slots([str(names[one]) for one in new], [owners[one] for one in new.tolist()], now)
             flags, first = self._judge(now, slots[codes[at]], values[at])
             page[at] = flags
             signal[at[flags]] = [self.signals[i].name for i in first[flags]]
@@ -321,44 +326,27 @@ class Pager:
         week = np.where(np.isfinite(week), week, 0.0)
         self._level = np.maximum(self._fitted + now, HABIT_MARGIN * np.maximum(now, week))
 
-    def _slot(self, entity: str, group: str, now: int) -> int:
-        """Position of an entity, a new one where it is not known."""
-        at = self._entities.get(entity)
-        if at is not None and self._group_of[at] == self._groups.get(group, -1):
-            return at
-        if group not in self._groups:
-            self._groups[group] = len(self._groups)
-            n = len(self._sides)
-            self._peaks = np.concatenate([self._peaks, np.full((len(self._peaks), 1, n), UNSEEN)], axis=1)
-            self._means = np.concatenate([self._means, np.full((len(self._means), 1, n), np.nan)], axis=1)
-            self._whole = np.concatenate([self._whole, np.full((len(self._whole), 1, n), UNSEEN)], axis=1)
-            self._habit = np.concatenate([self._habit, np.zeros((DAY_HOURS, 1, n))], axis=1)
-            self._fitted = np.concatenate([self._fitted, np.where(self._side_counts, 0.0, np.inf)[np.newaxis]])
-            for name, fill in (
-                ("_hour_peak", UNSEEN),
-                ("_hour_whole", UNSEEN),
-                ("_sum", 0.0),
-                ("_count", 0.0),
-                ("_paged_hours", 0.0),
-            ):
-                setattr(self, name, np.concatenate([getattr(self, name), np.full((1, n), fill)]))
-            self._paged = np.concatenate([self._paged, np.zeros((1, n), dtype=bool)])
-            self._usual = np.concatenate([self._usual, np.where(self._side_counts, 0.0, np.nan)[np.newaxis]])
-            self._level = np.concatenate([self._level, np.where(self._side_counts, 0.0, np.inf)[np.newaxis]])
-        if at is None:
-            at = len(self._entities)
-            self._entities[entity] = at
-            self._group_of = np.append(self._group_of, 0)
-            self._first, self._last = np.append(self._first, float(now)), np.append(self._last, -np.inf)
-            self._started = np.append(self._started, -np.inf)
-            self._raw = np.concatenate([self._raw, np.full((1, len(self.signals)), np.nan)])
-            self._rows = np.concatenate([self._rows, np.full((1, *self._rows.shape[1:]), -np.inf)])
-            self._times = np.concatenate([self._times, np.full((1, ROWS - 1), -np.inf)])
-        self._group_of[at] = self._groups[group]
-        return at
+    def _slots(self, entities: Sequence[str], groups: Sequence[str], now: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        """(n,) places of n entities; those that are not known get new ones, and so do their groups."""
+        more = dict.fromkeys(group for group in groups if group not in self._groups)
+        known = len(self._groups)
+        self._groups |= {group: known + i for i, group in enumerate(more)}
+        for name, (axis, fill) in OF_GROUPS.items():
+            setattr(self, name, _longer(getattr(self, name), len(more), fill, axis))
+        for name, fill in LEVELS.items():
+            setattr(self, name, _longer(getattr(self, name), len(more), np.where(self._side_counts, 0.0, fill)))
+        begun = len(self._entities)
+        newcomers = [entity for entity in entities if entity not in self._entities]
+        self._entities |= {entity: begun + i for i, entity in enumerate(newcomers)}
+        for name, fill in OF_ENTITIES.items():
+            setattr(self, name, _longer(getattr(self, name), len(newcomers), fill))
+        self._first[begun:] = now
+        places = np.array([self._entities[entity] for entity in entities], dtype=np.int64)
+        self._group_of[places] = [self._groups[group] for group in groups]
+        return places
 
     def _forget(self, now: float) -> None:
-        """Drop entities that are gone for a day, and groups of which no hour is left."""
+        """Drop entities without a row for a day, and groups without any entity or hour of history."""
         keep = np.flatnonzero(now - self._last < FORGOTTEN_SECONDS)
         left: Flags = np.asarray(np.isfinite(self._peaks).any(axis=(0, 2)))
         left = left | np.isin(np.arange(len(left)), self._group_of[keep])
@@ -369,19 +357,15 @@ class Pager:
         place = np.full(len(owners), -1)
         place[groups] = np.arange(len(groups))
         self._group_of = place[self._group_of[keep]]
-        for name in ("_first", "_started", "_last", "_raw", "_rows", "_times"):
+        for name in OF_ENTITIES.keys() - {"_group_of"}:
             setattr(self, name, getattr(self, name)[keep])
-        for name in ("_peaks", "_means", "_whole", "_habit"):
-            setattr(self, name, getattr(self, name)[:, groups])
-        for name in (
-            "_hour_peak",
-            "_hour_whole",
-            "_fitted",
-            "_sum",
-            "_count",
-            "_paged_hours",
-            "_paged",
-            "_usual",
-            "_level",
-        ):
+        for name, (axis, _) in OF_GROUPS.items():
+            setattr(self, name, getattr(self, name).take(groups, axis))
+        for name in LEVELS:
             setattr(self, name, getattr(self, name)[groups])
+
+
+def _longer(array: Any, more: int, fill: Any, axis: int = 0) -> Any:
+    """The array with so many more places along an axis."""
+    shape = (*array.shape[:axis], more, *array.shape[axis + 1 :])
+    return np.concatenate([array, np.broadcast_to(np.asarray(fill, dtype=array.dtype), shape)], axis=axis)
