@@ -35,7 +35,7 @@ class NodeHistory:
 
 
 def read_nodes(lake: Lake, days: Sequence[date], times: pd.DatetimeIndex) -> NodeHistory | None:
-    """The nodes with a sample at any of some instants; ``None``: there is none.
+    """Metrics of all nodes that have a sample at one of the instants; ``None``: no node has.
 
     Args:
         lake: the lake. A damaged file is a finding of the fetch, which replaces it.

@@ -27,7 +27,7 @@ SHOWN_MINUTES = 10
 AT_ONCE = 24
 """So many rows of each entity are copied at a time: of thousands of entities that is some 10 MB."""
 LATE_SECONDS = 1800
-"""Rows up to so long before the newest judged one are looked at again: an entity may have been late."""
+"""Rows of so long before the newest judged instant are read again, since some samples arrive late."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +103,18 @@ class Paging:
 
 
 def _judged(entities: Entities, states: PageStates | None, budget: float) -> PageState:
-    """The state after the rows of some entities; what was before may be missing or of another release."""
+    """The state after judging these entities, going on from the stored one if that can be used."""
+    seconds = entities.times.as_unit("s").asi8
+    until = int(seconds[-1])
     before = states.read(entities.kind) if states else None
+    if before and before.until > until:
+        before = None  # made while the clock was wrong: what it has judged would hide all that is new
     pager = Pager(entities.signals, budget, STEP_SECONDS)
     try:
         pager = pager.restore(before.pager) if before else pager
     except ModelError:
         before, pager = None, Pager(entities.signals, budget, STEP_SECONDS)
-    seconds = entities.times.as_unit("s").asi8
     first = int(np.searchsorted(seconds, before.until - LATE_SECONDS)) if before else 0
-    until = int(seconds[-1])
     pages = [one for one in before.pages if one[0] > until - HOUR_SECONDS] if before else []
     for begin in range(first, len(seconds), AT_ONCE):
         rows = _rows(entities, slice(begin, begin + AT_ONCE))
@@ -121,7 +123,7 @@ def _judged(entities: Entities, states: PageStates | None, budget: float) -> Pag
         at = new["timestamp"].astype("int64").to_numpy() // 1_000_000
         columns = (new[name].tolist() for name in ("entity", "workload", "metric"))
         pages += [one for one in zip(at.tolist(), *columns, strict=True) if one[0] > until - HOUR_SECONDS]
-    state = PageState(max(until, before.until if before else 0), pager.to_bytes(), tuple(sorted(set(pages))))
+    state = PageState(until, pager.to_bytes(), tuple(sorted(set(pages))))
     if states:
         states.write(entities.kind, state)
     return state

@@ -137,9 +137,9 @@ def test_alerts_on_consecutive_rows_are_judged_by_events() -> None:
         return found.event_f1
 
     assert event_f1(4, 19) == 1.0
-    assert event_f1(6, 9, 19) == 1.0, "an alert within two rows beside an event is no fault"
-    assert event_f1(4) == pytest.approx(2 / 3), "one of two events, and nothing beside"
-    assert event_f1(4, 19, 0, 10) == pytest.approx(2 / 3), "all events, and half of the alerts beside"
+    assert event_f1(6, 9, 19) == 1.0  # within two rows of an event
+    assert event_f1(4) == pytest.approx(2 / 3)
+    assert event_f1(4, 19, 0, 10) == pytest.approx(2 / 3)
     assert event_f1() is None
     shuffled = rows.sample(frac=1, random_state=1, ignore_index=True)
     assert event_f1(*np.flatnonzero(shuffled["label"]), of=shuffled) == 1.0

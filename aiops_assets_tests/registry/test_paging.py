@@ -140,6 +140,12 @@ def test_a_state_that_cannot_be_read_is_as_none(tmp_path: Path, states: PageStat
     assert who(Paging(states).pages(sick)) == expected
 
 
+def test_a_state_of_the_future_hides_nothing(tmp_path: Path, states: PageStates) -> None:
+    Paging(states).pages(window_at(tmp_path, NOW + timedelta(hours=2)))
+    sick = busy(window_at(tmp_path), NOW - timedelta(minutes=30), 30)
+    assert who(Paging(states).pages(sick)) == {(SICK, CPU)}
+
+
 @pytest.mark.parametrize(("minutes", "shown"), [(1, 10), (5, 10), (15, 30), (60, 120)])
 def test_a_run_shows_what_the_run_before_could_have_shown(minutes: int, shown: int) -> None:
     assert Paging(run_minutes=minutes).shown_minutes == shown

@@ -67,7 +67,7 @@ def judge(scored: Scored, rows: pd.DataFrame) -> Figures:
 
 
 def _event_f1(alert: Flags, truth: Flags, rows: pd.DataFrame) -> float | None:
-    """See :class:`Figures`. Each pod is a series of its own; beside: within two rows."""
+    """F1 of alerts by events, see :class:`Figures`; an alert within two rows of an event is no false alarm."""
     order = np.lexsort((rows["timestamp"].to_numpy(), rows["pod"].to_numpy().astype(str)))
     pods, times = rows["pod"].to_numpy().astype(str)[order], rows["timestamp"].to_numpy()[order]
     follows = (pods[1:] == pods[:-1]) & (np.diff(times) == np.timedelta64(ROW_EVERY_MINUTES, "m"))

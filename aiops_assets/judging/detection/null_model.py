@@ -33,8 +33,8 @@ TINY = 1e-9
 MAX_DEVIATION = 20.0
 """A metric's deviation counts no more than this: the first restart of a quiet pod is not infinitely anomalous."""
 ROW_ALERT_SHARE = 0.03
-"""Share of rows under alert against a row detector: ADR-052's contamination. Against a window detector it is that
-detector's own budget: with more alerts than its opponent, a model finds more anomalies and shows nothing."""
+"""The null model alerts on this share of rows where a row detector is its opponent: ADR-052's contamination. Where a
+window detector is, it has that detector's budget of time: a comparison at unequal budgets favours who alerts more."""
 
 Owner = npt.NDArray[np.integer]
 
