@@ -146,7 +146,7 @@ def _print_table(judged: Sequence[Judged]) -> None:
 
 
 def _print_pages(judged: Sequence[Judged]) -> None:
-    """Pages of each set, its series together; nothing where they are not judged."""
+    """A table of pages: a line a set, over all its series; empty where no pages were judged."""
     sets = pages_of_sets({one.name: one.figures for one in judged})
     if not sets:
         return

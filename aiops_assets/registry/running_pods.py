@@ -109,7 +109,7 @@ class RunningPods:
     def _scored(
         self, history: PodHistory, begins: Positions, known: "_Known"
     ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
-        """Arrays of the memory and of results after the newest row, of all pods."""
+        """What is kept of all pods after the newest row, and their results of the newest hour."""
         n = len(history.rows.times)
         groups: list[npt.NDArray[np.intp]] = []
         for first in np.unique(known.first):

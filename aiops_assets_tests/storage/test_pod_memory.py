@@ -1,4 +1,4 @@
-"""What scoring keeps of pods: as it was written, or as if it were not there."""
+"""Stored memories of pods: read back as written, or treated as missing when anything is wrong with the file."""
 
 import hashlib
 import io

@@ -28,7 +28,7 @@ class PagesOfSet:
 
 
 def pages_of_sets(figures: Mapping[str, DetectionFigures]) -> dict[str, PagesOfSet]:
-    """Set -> its pages, in order of the alphabet; sets whose pages are not judged are left out.
+    """Name of a set -> figures of its pages, by name; sets whose pages are not judged are left out.
 
     Args:
         figures: ``<set>__<series>`` -> its figures.

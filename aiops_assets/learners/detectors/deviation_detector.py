@@ -150,7 +150,7 @@ class DeviationDetector(ABC):
 
     @property
     def calibration(self) -> Calibration:
-        """What was fitted. Raises ModelError: nothing was."""
+        """The calibration of the fit. Raises ModelError before a fit."""
         return self._require_fitted()
 
     def read(self, values: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Kinds of deviation of the newest rows alone, of many entities at once: what :mod:`deviations` computes of all rows.
+"""The kinds of deviation of :mod:`deviations`, for the newest rows only, and for many entities at once.
 
 Every kind of a row depends on few others: the six hours before it, the same times of seven days, and by
 :func:`~aiops_assets.learners.detectors.deviations.beyond_habit` the same of a day, two days and a week before. So three
@@ -136,7 +136,7 @@ class _Newest:
         return {kind: _after_nothing(array[cut:], end - start) for kind, array in found.items()}
 
     def _outside(self, start: int, end: int) -> Floats:
-        """How far rows are outside the medians of the days before at the same time."""
+        """How far each value is outside the medians of earlier days at its time of day."""
         values = self._rows(start, end - start)
         lower, upper = self._medians(start, end)
         return np.maximum(np.maximum(lower - values, values - upper), 0.0)
