@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 
@@ -26,7 +26,7 @@ from aiops_assets.families.catalog import MODELS
 from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.holdout import HORIZON_HOURS
 from aiops_assets.judging.forecasting.task import FORECASTING
-from aiops_assets.storage.scores import PAGE_COLUMNS, Scores, ScoresRecord, ScoresRun
+from aiops_assets.storage.scores import PAGE_COLUMNS, Scores, ScoresRecord, ScoresRun, name_of
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 
 STALE = timedelta(hours=1)
@@ -188,10 +188,12 @@ class ScoresCollector(Collector):
 
     def _take(self, names: Sequence[str]) -> None:
         self._damaged &= set(names)
+        # A run that was made while a clock was wrong would hide all that come after it.
+        latest = name_of(datetime.fromtimestamp(self._clock(), UTC) + STALE)
         for name in reversed(names):
             if name <= self._name:
                 return
-            if name in self._damaged:
+            if name in self._damaged or name > latest:
                 continue
             try:
                 self._exposed = _exposed(self._store.read(name))

@@ -116,7 +116,7 @@ class ScoresRecord(Record):
     @property
     def run_name(self) -> str:
         """Name of the run's directory."""
-        return self.made_at.astimezone(UTC).strftime(NAME_FORMAT)
+        return name_of(self.made_at)
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,11 @@ class ScoresRun:
     scores: pd.DataFrame
     forecasts: pd.DataFrame
     pages: pd.DataFrame = field(default_factory=lambda: no_rows(PAGE_COLUMNS))
+
+
+def name_of(made_at: datetime) -> str:
+    """The name of the directory of a run that is made at a time; names are in order of time."""
+    return made_at.astimezone(UTC).strftime(NAME_FORMAT)
 
 
 def no_rows(columns: Sequence[str]) -> pd.DataFrame:
@@ -170,7 +175,7 @@ class Scores:
         record = record.model_copy(update={"files": {name: sha256(data) for name, data in files.items()}})
         files[RECORD] = record.to_bytes()
         self.storage.commit_directory(f"{self.folder}/{record.run_name}", files, last=RECORD)
-        oldest = (record.made_at.astimezone(UTC) - self.kept).strftime(NAME_FORMAT)
+        oldest = name_of(record.made_at - self.kept)
         old = [name for name in self.names() if name < oldest]
         for name in old:
             self.storage.remove_directory(f"{self.folder}/{name}", first=RECORD)

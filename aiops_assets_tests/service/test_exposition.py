@@ -222,6 +222,16 @@ def test_a_kind_that_no_model_predicted_is_stale(
     assert found == {**stale, "page": 0}
 
 
+def test_a_run_of_the_future_hides_no_later_one(store: Scores) -> None:
+    store.put(run(NOON + timedelta(days=2), score=0.9))
+    scraped = Scraped(store)
+    assert scraped.names() == set()
+    store.put(run())
+    assert scraped.value(SCORE, cluster="prod", model="detector", **A) == 0.25
+    scraped.now += timedelta(days=2).total_seconds()
+    assert scraped.names() == ABOUT  # its time has come, and its samples are old
+
+
 def test_a_newer_run_takes_the_place_and_is_read_once(store: Scores, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     monkeypatch.setattr(store, "read", lambda name, of=store.read: read.append(name) or of(name))  # type: ignore[func-returns-value]
