@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from aiops_assets.learners.forecasters.blended import BlendedForecaster
 from aiops_assets.learners.forecasters.direct import draw_pairs
 from aiops_assets.learners.forecasters.features import AHEAD, HOUR_MEDIAN
 from aiops_assets.learners.forecasters.learned import LearnedForecaster
@@ -159,3 +160,16 @@ def test_a_file_of_the_earlier_format_is_read() -> None:
     buffer = io.BytesIO()
     joblib.dump(document, buffer)
     assert PredictiveAnalytics.from_bytes(buffer.getvalue()).lookback == 2
+
+
+def test_a_disk_that_fills_goes_on_filling() -> None:
+    """Three points a day; as it is fitted, and as it is served."""
+    steps = np.arange(13 * DAY)
+    values = 0.3 + 0.03 * steps / DAY + np.random.default_rng(3).normal(0, 0.002, len(steps))
+    known, came = history(values[: 12 * DAY]), values[12 * DAY :]
+    forecaster = BlendedForecaster()
+    forecaster.fit(known)
+    for said in (LearnedForecaster.forecast(forecaster, known, DAY), forecaster.forecast(known, DAY)):
+        inside = (came >= said.lower[:, 0]) & (came <= said.upper[:, 0])
+        assert inside.mean() >= 0.6
+        assert np.abs(came - said.value[:, 0]).mean() < 0.3 * np.abs(came - known.values[-1, 0]).mean()
