@@ -1,7 +1,7 @@
 """Notes for people on the rows of a training set: each has a code and facts, and its wording stands here."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from aiops_assets.judging.statements import Statement
@@ -54,6 +54,11 @@ def _insufficient(shortage: Shortage | None, has_cache: bool) -> list[str]:
     if shortage is None and has_cache:
         return []
     return [f"cached days do not suffice: {shortage.text if shortage else 'there are none'}"]
+
+
+def _young_history(begin: date, shortage: Shortage) -> str:
+    why = f"the history begins on {begin} and does not suffice to train on ({shortage.text})"
+    return f"{why}; until it does, rows are generated"
 
 
 def _low_coverage(share: float, days: int, full_days: int, lowest: str) -> str:
@@ -130,6 +135,7 @@ WORDINGS: dict[str, Callable[..., str]] = {
     "cached_newest": _cached_newest,
     "synthetic_allowed": _synthetic_allowed,
     "nothing_allowed": _nothing_allowed,
+    "young_history": _young_history,
     "low_coverage": _low_coverage,
     "part_of_window": _part_of_window,
     "short_cluster": _short_cluster,
