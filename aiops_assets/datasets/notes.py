@@ -125,6 +125,10 @@ def _pods_left_out(most: int, scored: int, living: int) -> str:
     return f"SCORED_PODS_MAX={most}: {scored} of {living} living pods are scored"
 
 
+def _models_of_generated_rows(models: Sequence[str]) -> str:
+    return f"trained on generated rows alone, and on none of this cluster: {', '.join(models)}"
+
+
 def _old_sample(name: str, hours: float) -> str:
     return f"the newest sample of {name} is {hours:.1f} h old"
 
@@ -147,5 +151,6 @@ WORDINGS: dict[str, Callable[..., str]] = {
     "doubled_restarts": _doubled_restarts,
     "pods_left_out": _pods_left_out,
     "old_sample": _old_sample,
+    "models_of_generated_rows": _models_of_generated_rows,
 }
 """Code of a note -> its sentence."""

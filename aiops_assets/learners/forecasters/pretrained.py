@@ -39,7 +39,7 @@ CONTEXT_ROWS = 2 * 288
 """Most rows of a context, whatever their step."""
 LEAST_ROWS = 8
 """With fewer samples the network answers nothing: the median of the last hour is forecast."""
-ORIGINS, LEAST_KNOWN = 8, 24
+ORIGINS, LEAST_KNOWN = 6, 24
 """An interval is calibrated by forecasts from at most so many origins, each with so many rows before it."""
 PRIOR_ORIGINS = 6.0
 """So many origins weigh what is assumed of a metric without any."""
