@@ -70,7 +70,9 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
     instruments.registry.register(ScoresCollector(Scores(home, settings.cluster)))
     instruments.registry.register(DriftCollector(DriftStore(home, settings.cluster), settings.cluster))
     histories = LakeHistories(Lake(home, settings.cluster, settings.prometheus_matcher), _now)
-    return create_app(settings, pool, instruments, Engine(pool, instruments, _now, histories))
+    return create_app(
+        settings, pool, instruments, Engine(pool, instruments, _now, histories, of_cluster=settings.wants_days)
+    )
 
 
 def _require_key(settings: Settings) -> None:

@@ -7,6 +7,7 @@ A deviation is how far a metric is from its expected value, per row and metric, 
 2. A term is the mean over the metrics, or over the fifth that deviates most, smoothed causally; its training median
    is 0 and its 99 % quantile 1. The score is the sum of the terms.
 3. An alert is a score above a threshold that moves, while a metric is at an unusual value: :mod:`alert_rule`.
+4. After less than a day of training, rows are ranked by a spread of terms that keeps learning: :mod:`online_spread`.
 
 Counters are read as their increases. A metric's unit does not matter.
 """
@@ -36,6 +37,7 @@ from aiops_assets.learners.detectors.deviation_scores import (
     training_grids,
 )
 from aiops_assets.learners.detectors.deviations import NOW, rolling_mean
+from aiops_assets.learners.detectors.online_spread import is_short, mixed, online_total
 from aiops_assets.timeseries.frames import Grid, fits, on_grid
 from aiops_assets.timeseries.series import Floats
 
@@ -139,6 +141,9 @@ class DeviationDetector(ABC):
         score[~known] = calibration.scores[0]  # nothing is known: as normal as the most normal training row
         now = unusual_now(ratios, calibration)
         alert = alerts(score, now, calibration.scores, calibration.rows, grid, self.alert_budget) & known
+        if is_short(calibration.rows, calibration.step_seconds):
+            online = online_total(terms, calibration.spread, self.most_term, grid)
+            score = np.where(known, mixed(score, online), score)
         at = grid.position
         parts = contributions((ratios[kind] for kind in self.kinds_of_contributions), grid)
         return Scored(score[at], alert[at], parts[at], None if now is None else now[at])
