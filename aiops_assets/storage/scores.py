@@ -1,20 +1,30 @@
-"""Scores and forecasts of the champions for the newest window: per run a directory of two Parquet files and a record.
+"""Scores and forecasts of the champions for the newest window: per run a directory of Parquet files and a record.
 
-``scores/cluster=<cluster>/<made at>/`` holds ``anomaly_scores.parquet``, ``metric_forecasts.parquet`` and, written
-last, ``record.json`` with their digests. Names sort by time, so that the newest is found by one listing. The record is
-also in the metadata of each Parquet file, so that a file that is copied elsewhere still describes itself.
+``scores/cluster=<cluster>/<made at>/`` holds ``anomaly_scores.parquet``, ``metric_forecasts.parquet``,
+``pages.parquet``, what explains them and, written last, ``record.json`` with their digests. Names sort by
+time, so that the newest is found by one listing. The record is also in the metadata of each Parquet file, so that a
+file that is copied elsewhere still describes itself.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiops_assets.errors import IntegrityError, NotFoundError
+from aiops_assets.storage.explanations import (
+    EPISODE_COLUMNS,
+    EPISODES,
+    EXPLANATION_COLUMNS,
+    EXPLANATIONS,
+    nothing,
+)
 from aiops_assets.storage.records import Record, sha256
 from aiops_assets.storage.storage import Storage
 
@@ -132,12 +142,18 @@ class ScoresRun:
             ``upper`` the 80 % interval, all in the metric's unit of the catalogue.
         pages: :data:`PAGE_COLUMNS`, a row an instant of the newest hour at which a pod, or a node, was a page: somebody
             should look at it. ``metric`` is the one that is farthest from usual. Runs of earlier releases have none.
+        explanations: ``EXPLANATION_COLUMNS``, the newest day of what an alert is about, every five minutes: value,
+            expected value and band, float32, NaN where not known. Runs of earlier releases have none.
+        episodes: ``EPISODE_COLUMNS``, pages and notices of the newest day with their first and last instant; ``metric``
+            is the one that is farthest from usual, or has the largest share. Runs of earlier releases have none.
     """
 
     record: ScoresRecord
     scores: pd.DataFrame
     forecasts: pd.DataFrame
     pages: pd.DataFrame = field(default_factory=lambda: no_rows(PAGE_COLUMNS))
+    explanations: pd.DataFrame = field(default_factory=lambda: nothing(EXPLANATION_COLUMNS))
+    episodes: pd.DataFrame = field(default_factory=lambda: nothing(EPISODE_COLUMNS))
 
 
 def name_of(made_at: datetime) -> str:
@@ -149,6 +165,15 @@ def no_rows(columns: Sequence[str]) -> pd.DataFrame:
     """An empty frame of texts and, where there is a column of that name, times."""
     frame = pd.DataFrame(columns=list(columns), dtype=str)
     return frame.assign(timestamp=pd.Series(dtype="datetime64[us, UTC]")) if "timestamp" in columns else frame
+
+
+_LATER = {
+    "pages": (PAGES, PAGE_COLUMNS),
+    "explanations": (EXPLANATIONS, EXPLANATION_COLUMNS),
+    "episodes": (EPISODES, EPISODE_COLUMNS),
+}
+"""Part of a run that earlier releases did not store -> its file and columns."""
+Part = TypeVar("Part")
 
 
 class Scores:
@@ -171,7 +196,7 @@ class Scores:
         """
         record = run.record
         files = {SCORES: _encoded(run.scores, record), FORECASTS: _encoded(run.forecasts, record)}
-        files[PAGES] = _encoded(run.pages, record)
+        files |= {file: _encoded(getattr(run, part), record) for part, (file, _) in _LATER.items()}
         record = record.model_copy(update={"files": {name: sha256(data) for name, data in files.items()}})
         files[RECORD] = record.to_bytes()
         self.storage.commit_directory(f"{self.folder}/{record.run_name}", files, last=RECORD)
@@ -192,19 +217,45 @@ class Scores:
             NotFoundError: there is no such run, or it is not wholly written yet.
             IntegrityError: a file is missing or damaged, or the record belongs to another run or cluster.
         """
-        path = f"{self.folder}/{name}"
-        data = self.storage.read(f"{path}/{RECORD}")
+        record = self._record(name)
+        scores = self._frame(record, SCORES, SCORE_COLUMNS, FORMER_SCORE_COLUMNS)
+        forecasts = self._frame(record, FORECASTS, FORECAST_COLUMNS)
+        later = {
+            part: self._frame(record, file, columns) for part, (file, columns) in _LATER.items() if file in record.files
+        }
+        return ScoresRun(record, scores, forecasts, **later)
+
+    def newest_before(self, end: datetime) -> ScoresRun | None:
+        """The newest run that was made before a time and can be read; ``None``: there is none."""
+        return self._newest_before(end, self.read)
+
+    def newest_episodes(self, end: datetime) -> pd.DataFrame:
+        """Episodes of the newest readable run that was made before a time; without one, or in one without, none."""
+
+        def episodes(name: str) -> pd.DataFrame:
+            record = self._record(name)
+            there = EPISODES in record.files
+            return self._frame(record, EPISODES, EPISODE_COLUMNS) if there else nothing(EPISODE_COLUMNS)
+
+        found = self._newest_before(end, episodes)
+        return nothing(EPISODE_COLUMNS) if found is None else found
+
+    def _newest_before(self, end: datetime, read: Callable[[str], Part]) -> Part | None:
+        for name in reversed(self.names()):
+            if name < name_of(end):
+                with suppress(NotFoundError, IntegrityError):  # being written, removed meanwhile, or damaged
+                    return read(name)
+        return None
+
+    def _record(self, name: str) -> ScoresRecord:
+        data = self.storage.read(f"{self.folder}/{name}/{RECORD}")
         try:
             record = ScoresRecord.model_validate_json(data)
         except ValueError:
             raise self._damaged(name, RECORD) from None
         if record.run_name != name or record.cluster != self.cluster:
             raise IntegrityError(f"{self.locate(name)} holds {record.run_name} of {record.cluster}: remove it")
-        scores = self._frame(record, SCORES, SCORE_COLUMNS, FORMER_SCORE_COLUMNS)
-        forecasts = self._frame(record, FORECASTS, FORECAST_COLUMNS)
-        if PAGES not in record.files:
-            return ScoresRun(record, scores, forecasts)
-        return ScoresRun(record, scores, forecasts, self._frame(record, PAGES, PAGE_COLUMNS))
+        return record
 
     def newest(self) -> ScoresRun | None:
         """The newest whole run; ``None`` before the first.
