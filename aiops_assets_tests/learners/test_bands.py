@@ -27,7 +27,7 @@ def _series(seed: int = 1, swing: float = 30.0) -> Floats:
     """(1, n_rows) a daily swing around 100, with noise of 2."""
     noise = np.random.default_rng(seed).normal(0, 2, len(SECONDS))
     values: Floats = 100 + swing * np.sin(2 * np.pi * SECONDS / 86_400) + noise
-    return values[np.newaxis]
+    return values.reshape(1, -1)
 
 
 def _changed(amount: float, first: int = AT, last: int = AT + 6) -> Floats:
@@ -177,7 +177,7 @@ def _clock_habits(zone: str, at_hour: int, days: range, holidays: frozenset[date
     values = 100 + np.random.default_rng(3).normal(0, 1, len(seconds)) + 50 * works
     options = replace(OPTIONS, time_zone=zone, holidays=holidays)
     score: Floats = expected_band(seconds, values[np.newaxis], options).score[0]
-    return score[works & (seconds >= begin + 28 * 86_400)]
+    return np.asarray(score[works & (seconds >= begin + 28 * 86_400)], dtype=np.float64)
 
 
 def test_habits_follow_the_wall_clock_of_their_zone() -> None:
