@@ -10,6 +10,7 @@ from aiops_assets.errors import ModelError
 from aiops_assets.learners.bands.expected import Band, RunningBand, expected_band
 from aiops_assets.learners.bands.options import BandOptions, clock_of
 from aiops_assets.learners.bands.state import BandState
+from aiops_assets.learners.contracts import Flags
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.raising import raises
 
@@ -36,8 +37,8 @@ def _changed(amount: float, first: int = AT, last: int = AT + 6) -> Floats:
     return values
 
 
-def _outside(values: Floats, options: BandOptions = OPTIONS) -> Floats:
-    return np.nan_to_num(expected_band(SECONDS, values, options).score[0]) > 1
+def _outside(values: Floats, options: BandOptions = OPTIONS) -> Flags:
+    return np.asarray(np.nan_to_num(expected_band(SECONDS, values, options).score[0]) > 1)
 
 
 def test_an_incident_is_outside_and_healthy_rows_are_not() -> None:
