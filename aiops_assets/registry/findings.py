@@ -156,8 +156,9 @@ class Findings:
         """Pods with scores and no episode."""
         known = {(one.namespace, one.pod) for one in self.raised}
         rows = self._rows[["namespace", "pod", "workload"]].drop_duplicates(["namespace", "pod"])
-        texts = (tuple(map(str, one)) for one in rows.itertuples(index=False))
-        return [Subject(POD, *one, "") for one in texts if one[:2] not in known]
+        names = (rows[name].astype(str) for name in ("namespace", "pod", "workload"))
+        found = (Subject(POD, namespace, pod, workload, "") for namespace, pod, workload in zip(*names, strict=True))
+        return [one for one in found if (one.namespace, one.pod) not in known]
 
     @cached_property
     def _places(self) -> dict[tuple[str, str], list[int]]:

@@ -7,12 +7,15 @@ from urllib.parse import urlencode
 import pandas as pd
 
 from aiops_assets.registry.explanation import UNITS, MetricNow, Subject, metric_now, unknown
-from aiops_assets.registry.findings import Findings
+from aiops_assets.registry.findings import NOT_KEPT, Findings
 from aiops_assets.storage.explanations import CLUSTER, SUBJECT
 
 MAX_SUBJECTS = 50
 RATIO, BREACH = "ratio", 0.9
 """The alert AiopsPredictedBreach is about ratios that will be above it."""
+
+
+_NOT_KEPT = "values of pods and nodes are kept where one has a page or a notice in the newest hour: none has"
 
 
 @dataclass(frozen=True)
@@ -79,17 +82,20 @@ def explain_metric(findings: Findings, metric: str) -> MetricExplanation:
     """What the run says of a metric.
 
     Raises:
-        UnknownSubject: it is in no row of the run; code "unknown_metric".
+        UnknownSubject: it is in no row of the run, and none of ours; code "unknown_metric".
     """
     rows = rows_of_metric(findings, metric)
     forecasts = forecasts_of(findings, metric)
-    known = sorted({*findings.explanations["metric"], *findings.forecasts["metric_name"]})
-    if rows.empty and not forecasts:
-        raise unknown("metric", metric, known, findings.until)
+    known = {*UNITS, *findings.explanations["metric"], *findings.forecasts["metric_name"]}
+    if metric not in known:
+        raise unknown("metric", metric, sorted(known), findings.until)
     shared = rows[rows["kind"] == CLUSTER]
     query = urlencode({"metric": metric})
+    about = findings.about
+    if rows.empty:
+        about["notes"] = {**about["notes"], NOT_KEPT: _NOT_KEPT}
     return MetricExplanation(
-        **findings.about,
+        **about,
         metric=metric,
         unit=UNITS.get(metric, ""),
         now=metric_now(shared, {}) if len(shared) else None,

@@ -24,9 +24,12 @@ class Problem(Answer):
     """What is wrong, and what to do."""
 
     error: str
-    code: str = Field(
-        "", description="Which error it is; empty where a request was refused before it reached its path."
-    )
+
+
+class CodedProblem(Problem):
+    """The same with which error it is, for programs; without where a request was refused before it was read."""
+
+    code: str = ""
 
 
 class Origin(Answer):

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
 from aiops_assets import __version__
-from aiops_assets.errors import AiopsError, DataError, ModelError, ServiceNotReady, UnknownModel, UnknownSubject
+from aiops_assets.errors import AiopsError
 from aiops_assets.service import answers, bodies
 from aiops_assets.service.engine import Engine, engine_routes
 from aiops_assets.service.explain import explain_routes
@@ -26,16 +26,15 @@ from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.kserve import kserve_routes
 from aiops_assets.service.newest_findings import NewestFindings
 from aiops_assets.service.pool import ModelPool
-from aiops_assets.service.wire import PROBLEMS, json_answer
+from aiops_assets.service.wire import PROBLEMS, json_answer, status_of
 from aiops_assets.service.workers import Workers
 from aiops_assets.settings import Settings
 
 REFERENCED = (bodies.DetectBody, bodies.PredictBody, bodies.AnalyzeBody, bodies.PredictRequest, bodies.InferRequest)
-STATUS = ((UnknownModel, 404), (UnknownSubject, 404), (ServiceNotReady, 503), (DataError, 400), (ModelError, 422))
 DESCRIPTION = """Anomalies, forecasts and patterns of a cluster's metrics, by models that were trained on it.
 
 `/api/v1` is for the engine, `/v1` and `/v2` are KServe's protocols. Each answer names the version that made it,
-the data version it was trained on, and where those data came from. Each error is `{"error": "...", "code": "..."}`."""
+the data version it was trained on, and where those data came from. Each error is `{"error": "..."}`."""
 
 log = structlog.get_logger("aiops.service")
 
@@ -97,11 +96,10 @@ def create_app(
 
     @app.exception_handler(AiopsError)
     async def our_error(request: Request, error: Exception) -> Response:
-        status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
+        status = status_of(error)
         if status in (422, 500):
             log.warning("no usable answer", path=request.url.path, status=status, error=str(error))
-        code = error.code if isinstance(error, AiopsError) else ""
-        return json_answer({"error": str(error), "code": code}, status)
+        return json_answer({"error": str(error)}, status)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: Exception) -> Response:

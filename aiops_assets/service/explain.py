@@ -1,25 +1,32 @@
 """Routes that say why there is an alert, from the newest stored run of scores: nobody sends samples."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from aiops_assets.errors import SchemaError
+from aiops_assets.errors import AiopsError, SchemaError
 from aiops_assets.registry.findings import ORDER, Findings
 from aiops_assets.registry.metric_findings import explain_metric
-from aiops_assets.service import explain_answers
+from aiops_assets.service import answers, explain_answers
 from aiops_assets.service.bodies import MAX_NAME
 from aiops_assets.service.explain_example import EXPLAINED, LISTED
 from aiops_assets.service.newest_findings import NewestFindings
-from aiops_assets.service.wire import PROBLEMS
+from aiops_assets.service.wire import PROBLEMS, json_answer, status_of
 from aiops_assets.service.workers import Workers
 from aiops_assets.storage.explanations import PAGE
 
 MAX_LISTED, LISTED_BY_DEFAULT = 1_000, 100
 CACHED = {"cache-control": "private, max-age=60"}
 TRUTHS = {"true": True, "1": True, "false": False, "0": False, "": False}
+CODED_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    **PROBLEMS,
+    400: {"model": answers.CodedProblem, "description": "The query is not valid; `error` states why."},
+    404: {"model": answers.CodedProblem, "description": "No pod, node or metric of that name; `error` has others."},
+    503: {"model": answers.CodedProblem, "description": "No run of scores is stored yet, or no answer in time."},
+}
 SUBJECTS = ("pod", "node", "metric")
 
 
@@ -31,7 +38,18 @@ class PngResponse(Response):
 
 def explain_routes(newest: NewestFindings, workers: Workers) -> APIRouter:
     """``/api/v1/scores``, ``/api/v1/explain`` and ``/api/v1/explain.png``."""
-    router = APIRouter(prefix="/api/v1", responses=PROBLEMS, tags=["Why an alert"])
+    router = APIRouter(prefix="/api/v1", responses=CODED_PROBLEMS, tags=["Why an alert"])
+
+    async def answered(request: Request, pool: Executor, answer: Callable[[dict[str, str]], Response]) -> Response:
+        """The answer, made in a thread; an error has its code beside its text."""
+        try:
+            query = _query(request)
+            found: Response = await workers.call(pool, lambda: answer(query))
+            return found
+        except AiopsError as error:
+            if (status := status_of(error)) == 500:
+                raise
+            return json_answer({"error": str(error), "code": error.code}, status)
 
     @router.get(
         "/scores",
@@ -47,8 +65,7 @@ def explain_routes(newest: NewestFindings, workers: Workers) -> APIRouter:
     )
     async def scores(request: Request) -> Response:
         """Pods and nodes of the newest run of scores: pages first, then notices, then the others."""
-        query = _query(request)
-        return await workers.run(workers.light, lambda: _listed(newest.get(), query))
+        return await answered(request, workers.light, lambda query: json_answer(_listed(newest.get(), query)))
 
     @router.get(
         "/explain",
@@ -61,8 +78,9 @@ def explain_routes(newest: NewestFindings, workers: Workers) -> APIRouter:
 
         Of a pod, a node or a metric; 404 with the names most like it where the newest run has none of that name.
         """
-        query = _one_subject(_query(request))
-        return await workers.run(workers.light, lambda: asdict(_found(newest.get(), query)))
+        return await answered(
+            request, workers.light, lambda query: json_answer(asdict(_found(newest.get(), _one_subject(query))))
+        )
 
     @router.get(
         "/explain.png",
@@ -71,9 +89,9 @@ def explain_routes(newest: NewestFindings, workers: Workers) -> APIRouter:
     )
     async def explain_picture(request: Request) -> Response:
         """The same as a picture: the newest day of each metric with its band, minutes of pages and notices shaded."""
-        query = _one_subject(_query(request))
-        data: bytes = await workers.call(workers.heavy, lambda: _picture(newest, query))
-        return PngResponse(data, headers=CACHED)
+        return await answered(
+            request, workers.heavy, lambda query: PngResponse(_picture(newest, _one_subject(query)), headers=CACHED)
+        )
 
     return router
 

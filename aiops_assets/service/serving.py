@@ -15,6 +15,7 @@ from aiops_assets.datasets.selection import active_models
 from aiops_assets.errors import SettingsError
 from aiops_assets.families.catalog import MODEL_NAMES, named
 from aiops_assets.service.app import create_app
+from aiops_assets.service.band_exposition import BandCollector
 from aiops_assets.service.demo import demo_clock, demo_pool
 from aiops_assets.service.demo_scores import demo_findings
 from aiops_assets.service.drift_exposition import DriftCollector
@@ -72,6 +73,7 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
     scores = Scores(home, settings.cluster)
     newest = NewestFindings(scores, _now, settings.service_poll_seconds)
     instruments.registry.register(ScoresCollector(scores))
+    instruments.registry.register(BandCollector(newest))
     instruments.registry.register(DriftCollector(DriftStore(home, settings.cluster), settings.cluster))
     histories = LakeHistories(Lake(home, settings.cluster, settings.prometheus_matcher), _now)
     return create_app(settings, pool, instruments, Engine(pool, instruments, _now, histories), newest)
