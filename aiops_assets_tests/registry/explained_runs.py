@@ -11,7 +11,15 @@ from aiops_assets.datasets.newest import NewestWindow
 from aiops_assets.datasets.nodes import NodeHistory
 from aiops_assets.registry.explaining import explained
 from aiops_assets.storage.explanations import EPISODE_COLUMNS, nothing
-from aiops_assets.storage.scores import PAGE_COLUMNS, SCORE_COLUMNS, PredictingModel, ScoresRecord, ScoresRun, no_rows
+from aiops_assets.storage.scores import (
+    FORECAST_COLUMNS,
+    PAGE_COLUMNS,
+    SCORE_COLUMNS,
+    PredictingModel,
+    ScoresRecord,
+    ScoresRun,
+    no_rows,
+)
 from aiops_assets.timeseries.catalog import NODE_MEMORY, POD_CPU, POD_MEMORY, RESTARTS
 from aiops_assets.timeseries.series import Floats, PodSeries
 from aiops_assets.views.pod_history import PodHistory, empty_kind
@@ -34,7 +42,7 @@ def window(
     times = pd.date_range(end=until, periods=days * 288, freq="5min", unit="us")
     rng = np.random.default_rng(3)
     noise = 0.01 * rng.standard_normal((len(pods), 1, len(times)))
-    values: dict[str, Floats] = {name: LEVEL + noise for name in VALUES}
+    values: dict[str, Floats] = dict.fromkeys(VALUES, LEVEL + noise)
     shared = {name: values[name][:1] for name in VALUES if name not in (POD_CPU.name, POD_MEMORY.name, RESTARTS.name)}
     values |= shared
     values[POD_MEMORY.name] = values[POD_MEMORY.name].copy()
@@ -92,7 +100,7 @@ def scored(
     scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
     paged = [(until - back * STEP, *_page(who)) for who, back in pages]
     page_rows = pd.DataFrame(paged, columns=list(PAGE_COLUMNS)) if paged else no_rows(PAGE_COLUMNS)
-    none = pd.DataFrame({"model_name": [], "model_version": [], "metric_name": [], "predicted_for": [], "value": []})
+    none = pd.DataFrame(columns=list(FORECAST_COLUMNS))
     return ScoresRun(record, scores, none, page_rows)
 
 
