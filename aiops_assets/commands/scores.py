@@ -168,7 +168,14 @@ def _end(notes: Iterable[str], links: dict[str, str], written: dict[str, str]) -
 def _metric_cells(one: "MetricNow") -> tuple[str, ...]:
     sides = ("-" if side is None else f"{side:.4g}" for side in (one.value, one.expected, one.lower, one.upper))
     since = _when(one.outside_since) if one.outside_since else "-"
-    return one.metric, one.unit or "-", *sides, one.outside or "-", since, f"{one.contribution:.2f}" if one.contribution else "-"
+    return (
+        one.metric,
+        one.unit or "-",
+        *sides,
+        one.outside or "-",
+        since,
+        f"{one.contribution:.2f}" if one.contribution else "-",
+    )
 
 
 def _raised_cells(one: "Raised") -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def spans(episodes: pd.DataFrame, by: str) -> list[tuple[float, float]]:
     """Minutes before noon at which episodes begin and end."""
     rows = episodes[episodes["raised_by"] == by].sort_values("since")
     times = (rows[name] for name in ("since", "until"))
-    return [tuple((NOON - one).total_seconds() / 60 for one in pair) for pair in zip(*times, strict=True)]  # type: ignore[misc]
+    return [tuple((NOON - one).total_seconds() / 60 for one in pair) for pair in zip(*times, strict=True)]
 
 
 def of_first(run_alerts: list[int]) -> list[tuple[str, str, int]]:

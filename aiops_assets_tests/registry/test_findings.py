@@ -1,5 +1,6 @@
 """Answers about a pod, a node and a metric from a stored run."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +39,7 @@ def test_a_paged_pod_has_its_metric_first_with_value_band_and_since_when(finding
     first = found.metrics[0]
     assert first.metric == "pod_memory_usage"
     assert first.value == pytest.approx(FAULT, abs=1e-3)
+    assert first.value is not None
     assert first.upper is not None
     assert first.value > first.upper
     assert (first.outside, first.outside_since) == ("above", NOON - timedelta(minutes=25))
@@ -101,7 +103,7 @@ def test_pods_of_one_name_are_two(findings: Findings) -> None:
 def test_an_unknown_name_is_refused_with_those_most_like_it(
     findings: Findings, kind: str, wanted: str, like: str
 ) -> None:
-    ask = {
+    ask: dict[str, Callable[[], object]] = {
         "pod": lambda: findings.of_pod(*reversed(wanted.split("/"))),
         "node": lambda: findings.of_node(wanted),
         "metric": lambda: explain_metric(findings, wanted),
@@ -148,9 +150,8 @@ def test_forecasts_of_a_metric_have_the_first_time_above_ninety_percent() -> Non
     (found,) = explain_metric(findings, "disk_usage").forecasts
     assert (found.model, found.version, found.breach_at) == ("f", 4, times[1])
     assert [step.value for step in found.steps] == [0.8, 0.91, 0.95]
-    cores = replace(findings_run := scored(alerts=[], pages=[]), forecasts=frame.assign(metric_name="cpu_usage"))
+    cores = replace(scored(alerts=[], pages=[]), forecasts=frame.assign(metric_name="cpu_usage"))
     assert explain_metric(Findings(cores, NOON), "cpu_usage").forecasts[0].breach_at is None
-    assert findings_run.forecasts.empty
 
 
 def test_old_scores_are_said_to_be_old_in_each_answer(run: ScoresRun) -> None:
