@@ -110,6 +110,9 @@ class Settings(BaseModel):
     scored_pods_max: int = Field(
         10_000, ge=1, le=1_000_000, description="Most living pods that are scored; others are counted as not watched."
     )
+    metric_series_max: int = Field(
+        2000, ge=1, le=100_000, description="Most series of METRICS_FILE that are scored; others count as not watched."
+    )
     anomaly_rate: float = Field(0.03, ge=0.0, le=0.5, description="Share of training rows made anomalous.")
     min_coverage: float = Field(
         0.5, ge=0.0, le=1.0, description="Share of the window's samples below which nothing is trained on it."

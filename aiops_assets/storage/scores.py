@@ -1,8 +1,8 @@
 """Scores and forecasts of the champions for the newest window: per run a directory of two Parquet files and a record.
 
-``scores/cluster=<cluster>/<made at>/`` holds ``anomaly_scores.parquet``, ``metric_forecasts.parquet`` and, written
-last, ``record.json`` with their digests. Names sort by time, so that the newest is found by one listing. The record is
-also in the metadata of each Parquet file, so that a file that is copied elsewhere still describes itself.
+``scores/cluster=<cluster>/<made at>/`` holds ``anomaly_scores.parquet``, ``metric_forecasts.parquet`` and more tables
+and, written last, ``record.json`` with their digests. Names sort by time, so that the newest is found by one listing.
+The record is also in the metadata of each Parquet file, so that a file that is copied elsewhere still describes itself.
 """
 
 import re
@@ -19,6 +19,7 @@ from aiops_assets.storage.records import Record, sha256
 from aiops_assets.storage.storage import Storage
 
 SCORES, FORECASTS, PAGES = "anomaly_scores.parquet", "metric_forecasts.parquet", "pages.parquet"
+METRICS, AHEAD = "metrics.parquet", "metrics_ahead.parquet"
 RECORD = "record.json"
 SCORE_COLUMNS = (
     "timestamp",
@@ -44,6 +45,23 @@ FORECAST_COLUMNS = (
     "upper",
 )
 PAGE_COLUMNS = ("timestamp", "namespace", "pod", "workload", "node", "metric")
+METRIC_COLUMNS = (
+    "timestamp",
+    "metric",
+    "unit",
+    "entity",
+    "labels",
+    "value",
+    "score",
+    "expected",
+    "lower",
+    "upper",
+    "alert",
+    "severity",
+)
+AHEAD_COLUMNS = ("timestamp", "metric", "unit", "entity", "labels", "horizon_seconds", "value", "lower", "upper")
+METRIC_SERIES = "metric_series_above_cap"
+"""Why a series of a metric of one's own is not scored: there are more than METRIC_SERIES_MAX."""
 ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR = "above_cap", "no_cpu", "too_few_samples", "no_detector"
 UNWATCHED = (ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR)
 """Why a pod that lives is not scored: there are more than ``SCORED_PODS_MAX``; it has memory but no CPU time; it has
@@ -86,6 +104,7 @@ class ScoresRecord(Record):
         code_version: version of the code of the run.
         scored_until: newest instant with a score; ``None`` when no detector took part.
         paged_until: newest instant at which it was decided whom to call; ``None``: of no pod and no node.
+        metrics_until: newest instant of a metric of one's own; ``None``: there is none.
         forecast_from: origin of the forecasts; ``None`` when no forecaster took part.
         pods: number of pods with scores.
         unwatched: one of :data:`UNWATCHED` -> how many pods live without scores; ``None`` in runs of earlier releases.
@@ -103,6 +122,7 @@ class ScoresRecord(Record):
     code_version: str
     scored_until: datetime | None = None
     paged_until: datetime | None = None
+    metrics_until: datetime | None = None
     forecast_from: datetime | None = None
     pods: int = 0
     unwatched: dict[str, int] | None = None
@@ -132,12 +152,17 @@ class ScoresRun:
             ``upper`` the 80 % interval, all in the metric's unit of the catalogue.
         pages: :data:`PAGE_COLUMNS`, a row an instant of the newest hour at which a pod, or a node, was a page: somebody
             should look at it. ``metric`` is the one that is farthest from usual. Runs of earlier releases have none.
+        metrics: :data:`METRIC_COLUMNS`, a row a series and instant of the newest hour of the metrics of METRICS_FILE;
+            ``labels`` is the entity as JSON, ``score`` and the band are NaN while too little is known.
+        ahead: :data:`AHEAD_COLUMNS`, their forecasts from ``timestamp``: the median and the 80 % interval.
     """
 
     record: ScoresRecord
     scores: pd.DataFrame
     forecasts: pd.DataFrame
     pages: pd.DataFrame = field(default_factory=lambda: no_rows(PAGE_COLUMNS))
+    metrics: pd.DataFrame = field(default_factory=lambda: no_rows(METRIC_COLUMNS))
+    ahead: pd.DataFrame = field(default_factory=lambda: no_rows(AHEAD_COLUMNS))
 
 
 def name_of(made_at: datetime) -> str:
@@ -172,6 +197,7 @@ class Scores:
         record = run.record
         files = {SCORES: _encoded(run.scores, record), FORECASTS: _encoded(run.forecasts, record)}
         files[PAGES] = _encoded(run.pages, record)
+        files |= {METRICS: _encoded(run.metrics, record), AHEAD: _encoded(run.ahead, record)}
         record = record.model_copy(update={"files": {name: sha256(data) for name, data in files.items()}})
         files[RECORD] = record.to_bytes()
         self.storage.commit_directory(f"{self.folder}/{record.run_name}", files, last=RECORD)
@@ -192,19 +218,32 @@ class Scores:
             NotFoundError: there is no such run, or it is not wholly written yet.
             IntegrityError: a file is missing or damaged, or the record belongs to another run or cluster.
         """
-        path = f"{self.folder}/{name}"
-        data = self.storage.read(f"{path}/{RECORD}")
+        record = self.read_record(name)
+        scores = self._frame(record, SCORES, SCORE_COLUMNS, FORMER_SCORE_COLUMNS)
+        forecasts = self._frame(record, FORECASTS, FORECAST_COLUMNS)
+        pages = self._frame(record, PAGES, PAGE_COLUMNS) if PAGES in record.files else no_rows(PAGE_COLUMNS)
+        return ScoresRun(record, scores, forecasts, pages, *self.read_metrics(record))
+
+    def read_record(self, name: str) -> ScoresRecord:
+        """What a run was made of. Raises as :meth:`read` does."""
+        data = self.storage.read(f"{self.folder}/{name}/{RECORD}")
         try:
             record = ScoresRecord.model_validate_json(data)
         except ValueError:
             raise self._damaged(name, RECORD) from None
         if record.run_name != name or record.cluster != self.cluster:
             raise IntegrityError(f"{self.locate(name)} holds {record.run_name} of {record.cluster}: remove it")
-        scores = self._frame(record, SCORES, SCORE_COLUMNS, FORMER_SCORE_COLUMNS)
-        forecasts = self._frame(record, FORECASTS, FORECAST_COLUMNS)
-        if PAGES not in record.files:
-            return ScoresRun(record, scores, forecasts)
-        return ScoresRun(record, scores, forecasts, self._frame(record, PAGES, PAGE_COLUMNS))
+        return record
+
+    def read_metrics(self, record: ScoresRecord) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The metrics of one's own of a run, and their forecasts; runs of earlier releases have none.
+
+        Raises:
+            IntegrityError: a file is missing or damaged.
+        """
+        if METRICS not in record.files:
+            return no_rows(METRIC_COLUMNS), no_rows(AHEAD_COLUMNS)
+        return self._frame(record, METRICS, METRIC_COLUMNS), self._frame(record, AHEAD, AHEAD_COLUMNS)
 
     def newest(self) -> ScoresRun | None:
         """The newest whole run; ``None`` before the first.
