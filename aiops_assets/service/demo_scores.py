@@ -76,8 +76,8 @@ def demo_run() -> ScoresRun:
         _scores(),
         _forecasts(),
         pd.DataFrame(pages, columns=list(PAGE_COLUMNS)),
-        pd.concat(rows, ignore_index=True),
-        pd.DataFrame(episodes, columns=list(EPISODE_COLUMNS)),
+        explanations=pd.concat(rows, ignore_index=True),
+        episodes=pd.DataFrame(episodes, columns=list(EPISODE_COLUMNS)),
     )
 
 

@@ -23,6 +23,7 @@ from aiops_assets.service.engine import Engine
 from aiops_assets.service.exposition import ScoresCollector
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
+from aiops_assets.service.metric_exposition import MetricCollector
 from aiops_assets.service.newest_findings import NewestFindings
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.versions import ChampionSource, MountedSource, VersionSource
@@ -75,6 +76,7 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
     instruments.registry.register(ScoresCollector(scores))
     instruments.registry.register(BandCollector(newest))
     instruments.registry.register(DriftCollector(DriftStore(home, settings.cluster), settings.cluster))
+    instruments.registry.register(MetricCollector(scores))
     histories = LakeHistories(Lake(home, settings.cluster, settings.prometheus_matcher), _now)
     return create_app(settings, pool, instruments, Engine(pool, instruments, _now, histories), newest)
 

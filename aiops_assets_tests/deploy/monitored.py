@@ -126,7 +126,7 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
         return ScoresRun(record, scores, ahead, paged.iloc[:0])
     kinds = ["pod"] * len(pages) + ["node"]
     why = paged.assign(kind=kinds, value=0.9, expected=0.4, lower=0.3, upper=0.5)[list(EXPLANATION_COLUMNS)]
-    whole = ScoresRun(record, scores, ahead, paged, why)
+    whole = ScoresRun(record, scores, ahead, paged, explanations=why)
     return replace(whole, episodes=episodes_of(whole, nothing(EPISODE_COLUMNS)))
 
 

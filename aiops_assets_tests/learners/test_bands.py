@@ -8,9 +8,10 @@ import pytest
 
 from aiops_assets.errors import ModelError
 from aiops_assets.learners.bands.expected import Band, RunningBand, expected_band
-from aiops_assets.learners.bands.options import BandOptions, clock_of
+from aiops_assets.learners.bands.options import BandOptions
 from aiops_assets.learners.bands.state import BandState
 from aiops_assets.learners.contracts import Flags
+from aiops_assets.timeseries.local_time import clock_of
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.raising import raises
 
@@ -78,8 +79,8 @@ def test_only_new_rows_give_what_the_whole_recomputation_gives(cuts: list[int]) 
     state = BandState.new(2).to_bytes()
     parts = []
     for at in np.split(np.arange(len(SECONDS)), cuts):
-        running = RunningBand(OPTIONS, BandState.from_bytes(state))
-        parts.append(running.update(SECONDS[at], values[:, at]))
+        running = RunningBand(BandState.from_bytes(state), STEP)
+        parts.append(running.learn(SECONDS[at], values[:, at]).band(values[:, at], OPTIONS))
         state = running.state.to_bytes()
     for side in ("expected", "lower", "upper", "score"):
         got = np.concatenate([getattr(part, side) for part in parts], axis=1)
@@ -87,13 +88,26 @@ def test_only_new_rows_give_what_the_whole_recomputation_gives(cuts: list[int]) 
 
 
 def test_series_may_come_and_go_between_two_runs() -> None:
-    running = RunningBand(OPTIONS, BandState.new(2))
+    running = RunningBand(BandState.new(2), STEP)
     both = np.concatenate([_series(), _series(seed=9)])
-    running.update(SECONDS[:AT], both[:, :AT])
-    later = RunningBand(OPTIONS, running.state.of_series([1, -1]))
-    got = later.update(SECONDS[AT:], np.concatenate([both[1:, AT:], both[:1, AT:]]))
+    running.learn(SECONDS[:AT], both[:, :AT])
+    later = RunningBand(running.state.of_series([1, -1]), STEP)
+    newest = np.concatenate([both[1:, AT:], both[:1, AT:]])
+    got = later.learn(SECONDS[AT:], newest).band(newest, OPTIONS)
     assert np.array_equal(got.score[0], expected_band(SECONDS, both, OPTIONS).score[1, AT:])
     assert np.isnan(got.score[1, :24]).all()
+
+
+def test_states_of_several_series_are_joined_and_taken_apart() -> None:
+    parts = [RunningBand(BandState.new(1), STEP) for _ in range(2)]
+    values = [_series(), _series(seed=9)]
+    for part, one in zip(parts, values, strict=True):
+        part.learn(SECONDS[:AT], one[:, :AT])
+    joined = RunningBand(BandState.joined([part.state for part in parts]), STEP)
+    both = np.concatenate(values)
+    got = joined.learn(SECONDS[AT:], both[:, AT:]).band(both[:, AT:], OPTIONS)
+    assert np.array_equal(got.score, expected_band(SECONDS, both, OPTIONS).score[:, AT:])
+    assert joined.state.of_series([1]).to_bytes() != joined.state.of_series([0]).to_bytes()
 
 
 def test_a_new_level_is_followed_within_hours_and_an_incident_is_not() -> None:

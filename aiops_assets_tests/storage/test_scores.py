@@ -12,6 +12,7 @@ from aiops_assets.storage.explanations import EPISODE_COLUMNS, EPISODES, EXPLANA
 from aiops_assets.storage.scores import (
     FORECASTS,
     KEPT,
+    LATER,
     METADATA_KEY,
     PAGE_COLUMNS,
     PAGES,
@@ -26,7 +27,7 @@ from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets_tests.raising import raises
 
 NOON = datetime(2026, 11, 1, 12, 0, 30, 5, tzinfo=UTC)
-FILES = (SCORES, FORECASTS, PAGES, EXPLANATIONS, EPISODES)
+FILES = (SCORES, FORECASTS, *(file for file, _ in LATER.values()))
 UNTIL = pd.Timestamp("2026-11-01T11:55", tz="UTC").as_unit("us")
 
 
@@ -92,7 +93,7 @@ def run(made_at: datetime = NOON, score: float = 0.25) -> ScoresRun:
     sides = pd.DataFrame({"value": [0.5], "expected": [0.25], "lower": [0.0], "upper": [0.375]}, dtype="float32")
     rows = sides.assign(timestamp=UNTIL, **subject)[list(EXPLANATION_COLUMNS)]
     episodes = pd.DataFrame([subject | {"raised_by": "page", "since": UNTIL, "until": UNTIL}])[list(EPISODE_COLUMNS)]
-    return ScoresRun(record, scores, forecasts, pages, rows, episodes)
+    return ScoresRun(record, scores, forecasts, pages, explanations=rows, episodes=episodes)
 
 
 def test_a_run_comes_back_as_it_was_with_what_it_is_of(storage: Storage) -> None:

@@ -16,14 +16,17 @@ most, so that an incident neither becomes the expected value nor widens the band
 """
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
 
-from aiops_assets.learners.bands.options import HOUR_SECONDS, BandOptions, Clock, Integers, clock_of
+from aiops_assets.learners.bands.options import HOUR_SECONDS, BandOptions
 from aiops_assets.learners.bands.state import HABIT_DAYS, PEAK_HOURS, SLOT_SECONDS, SLOTS, BandState, Singles
 from aiops_assets.timeseries.frames import LIMIT
+from aiops_assets.timeseries.local_time import Clock, Integers, clock_of
 from aiops_assets.timeseries.series import Floats
+from aiops_assets.timeseries.watch import Direction
 
 DAYS_OF_HABIT, LEAST_DAYS, LEAST_WEEKS = 7, 2, 2
 """The newest seven days make the habit of the day; it needs two known ones, the habit of the week two known weeks."""
@@ -65,6 +68,39 @@ class Band:
     score: Floats
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What is expected of n series, whatever of it matters to people.
+
+    Attributes:
+        expected: (n_series, n_rows); NaN while too little is known.
+        above, below: (n_series, n_rows) half widths of the band, in the unit of the values.
+    """
+
+    expected: Floats
+    above: Floats
+    below: Floats
+
+    def band(self, values: Floats, options: BandOptions) -> Band:
+        """The band of these values with a least half width, and within what is possible."""
+        least = np.maximum(options.min_deviation, options.min_deviation_ratio * np.abs(self.expected))
+        above, below = np.maximum(self.above, least), np.maximum(self.below, least)
+        error = np.where(np.isfinite(values), values, np.nan) - self.expected
+        bottom = -np.inf if options.lower is None else options.lower
+        top = np.inf if options.upper is None else options.upper
+        expected, lower, upper = (
+            np.clip(one, bottom, top) for one in (self.expected, self.expected - below, self.expected + above)
+        )
+        return Band(expected, lower, upper, _scores(error, above, below, options.direction))
+
+
+def _scores(error: Floats, above: Floats, below: Floats, direction: Direction) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        up, down = np.where(error > 0, error / above, 0.0), np.where(error < 0, -error / below, 0.0)
+    sides = {"up": up, "down": down, "both": np.maximum(up, down)}
+    return np.where(np.isfinite(error), np.clip(sides[direction], 0.0, MAX_SCORE), np.nan)
+
+
 def expected_band(seconds: Integers, values: Floats, options: BandOptions) -> Band:
     """The band of each row, by the rows before it only.
 
@@ -73,21 +109,31 @@ def expected_band(seconds: Integers, values: Floats, options: BandOptions) -> Ba
         values: (n_series, n_rows), NaN unknown.
         options: how the band is made.
     """
-    return RunningBand(options, BandState.new(len(values))).update(seconds, values)
+    running = RunningBand(BandState.new(len(values)), options.step_seconds, options.time_zone, options.holidays)
+    return running.learn(seconds, values).band(values, options)
 
 
 class RunningBand:
     """A band that goes on: the result does not depend on how rows are divided among calls.
 
     Args:
-        options: how the band is made.
         state: of the series; it is changed.
+        step_seconds: distance of rows.
+        time_zone: IANA name; habits follow its wall clock.
+        holidays: local days that follow the habits of a Sunday.
     """
 
-    def __init__(self, options: BandOptions, state: BandState) -> None:
-        self.options = options
+    def __init__(
+        self,
+        state: BandState,
+        step_seconds: int = 300,
+        time_zone: str = "UTC",
+        holidays: frozenset[date] = frozenset(),
+    ) -> None:
         self.state = state
-        step = options.step_seconds
+        self._time_zone = time_zone
+        self._holidays = holidays
+        step = step_seconds
         self._level_rate = 1 - 0.5 ** (step / (LEVEL_HOURS * HOUR_SECONDS))
         self._error_rate = 1 - 0.5 ** (step / (ERROR_HOURS * HOUR_SECONDS))
         self._recent_rate = 1 - 0.5 ** (step / HOUR_SECONDS)
@@ -95,44 +141,30 @@ class RunningBand:
         self._habit = self._habits() if state.clock[0] >= 0 else np.zeros((2, SLOTS, len(state.rows)))
         self._half = self._half_widths()
 
-    def update(self, seconds: Integers, values: Floats) -> Band:
-        """The band of new rows; arguments as those of :func:`expected_band`, newer than all before."""
-        shape = values.shape
+    def learn(self, seconds: Integers, values: Floats) -> Learned:
+        """What is expected of new rows, by the rows before each.
+
+        Args:
+            seconds: (n_rows,) Unix seconds, in order, newer than all before.
+            values: (n_series, n_rows), NaN unknown.
+        """
         values = np.clip(np.where(np.isfinite(values), values, np.nan), -LIMIT, LIMIT)
-        band = Band(*(np.full(shape, np.nan) for _ in range(4)))
-        clock = clock_of(seconds, self.options.time_zone, self.options.holidays)
-        for t in range(shape[1]):
+        learned = Learned(*(np.full(values.shape, np.nan) for _ in range(3)))
+        clock = clock_of(seconds, self._time_zone, self._holidays)
+        for t in range(len(seconds)):
             self._roll(int(seconds[t]), clock, t)
             contrast = self._contrast(int(clock.seconds[t]))
-            expected, lower, upper, score = self._row(values[:, t], contrast)
-            band.expected[:, t], band.lower[:, t], band.upper[:, t], band.score[:, t] = expected, lower, upper, score
-        return band
+            learned.expected[:, t], learned.above[:, t], learned.below[:, t] = self._row(values[:, t], contrast)
+        return learned
 
-    def _row(self, value: Floats, contrast: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-        state, options = self.state, self.options
+    def _row(self, value: Floats, contrast: Floats) -> tuple[Floats, Floats, Floats]:
         known = np.isfinite(value)
-        each = state.level + contrast
+        each = self.state.level + contrast
         expected = self._blend(each)
         half = np.maximum(self._half, FLAT_RATIO * np.abs(expected))
-        ready = np.isfinite(self._half[0]) & (state.rows >= LEAST_ROWS)
-        error = value - expected
+        ready = np.isfinite(self._half[0]) & (self.state.rows >= LEAST_ROWS)
         self._learn(value, known, contrast, each, expected, half, ready)
-        # What is learnt does not depend on what matters to people, so that they may change their mind.
-        half = np.maximum(half, np.maximum(options.min_deviation, options.min_deviation_ratio * np.abs(expected)))
-        score = self._scores(error, half)
-        shown = np.where(ready, expected, np.nan)
-        low, high = shown - half[1], shown + half[0]
-        bottom = -np.inf if options.lower is None else options.lower
-        top = np.inf if options.upper is None else options.upper
-        lower, upper = np.clip(low, bottom, top), np.clip(high, bottom, top)
-        return np.clip(shown, bottom, top), lower, upper, np.where(ready & known, score, np.nan)
-
-    def _scores(self, error: Floats, half: Floats) -> Floats:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            up, down = error / half[0], -error / half[1]
-        up, down = (np.nan_to_num(one, nan=0.0, posinf=MAX_SCORE, neginf=0.0) for one in (up, down))
-        sides = {"up": up, "down": down, "both": np.maximum(up, down)}
-        return np.clip(sides[self.options.direction], 0.0, MAX_SCORE)
+        return np.where(ready, expected, np.nan), np.where(ready, half[0], np.nan), np.where(ready, half[1], np.nan)
 
     def _blend(self, each: Floats) -> Floats:
         """The expected value: those of the habits, weighted by their errors."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiops_assets.errors import ModelError
-from aiops_assets.learners.bands.options import Integers
+from aiops_assets.timeseries.local_time import Integers
 from aiops_assets.timeseries.series import Floats
 
 SLOTS, SLOT_SECONDS = 48, 1800
@@ -90,6 +90,15 @@ class BandState:
             else:
                 getattr(new, name)[..., index >= 0] = array[..., index[index >= 0]]
         return new
+
+    @classmethod
+    def joined(cls, states: "Sequence[BandState]") -> "BandState":
+        """The state of the series of several states, one after the other, whose clocks are the same."""
+        joined = states[0].of_series([])
+        for name in joined.arrays:
+            if name not in ("clock", "weekdays"):
+                setattr(joined, name, np.concatenate([one.arrays[name] for one in states], axis=-1))
+        return joined
 
     def to_bytes(self) -> bytes:
         """The state as an archive of plain arrays (npz): nothing that runs when it is read."""
