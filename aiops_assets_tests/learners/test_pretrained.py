@@ -109,7 +109,8 @@ def test_its_file_holds_the_factors_and_which_weights_they_are_of(
     assert len(data) < 1000
     again = PretrainedForecaster.from_bytes(data)
     assert (again.metrics, again.factors, again.origins) == (fitted.metrics, fitted.factors, fitted.origins)
-    for change in ({"format": 9}, {"kind": "arima"}, {"factors": {}}):
+    changes: list[dict[str, object]] = [{"format": 9}, {"kind": "arima"}, {"factors": {}}]
+    for change in changes:
         with raises(ModelError, "not_a_model_file"):
             PretrainedForecaster.from_bytes(json.dumps(json.loads(data) | change).encode())
     with raises(ModelError, "not_a_model_file"):

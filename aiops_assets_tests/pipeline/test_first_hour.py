@@ -62,7 +62,7 @@ def test_an_hour_of_history_is_scored_forecast_and_answered_for(tmp_path: Path) 
         assert (forecasts["predicted_for"] > now - timedelta(minutes=15)).all()
         assert forecasts["predicted_for"].max() > now + timedelta(hours=23)
 
-        with service(settings.aiops_home, **variables) as client:
+        with service(settings.aiops_home, demo=False, **variables) as client:
             wait_until(client, f"/v1/models/{FRACAST}")
             pages = client.get("/metrics").text
             assert "aiops_forecast" in pages
