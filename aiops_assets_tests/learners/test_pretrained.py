@@ -77,6 +77,13 @@ def test_odd_histories_have_sensible_forecasts(odd: str) -> None:
     assert (found.value <= values.max() + room).all()
 
 
+def test_what_stood_still_is_the_surer_the_longer_it_did() -> None:
+    hour, day = (made(history(np.full(rows, 3.0))) for rows in (12, DAY))
+    assert (hour.value == 3.0).all()
+    assert (hour.lower < 3.0).all()
+    assert (day.upper - day.lower < 0.1 * (hour.upper - hour.lower)).all()
+
+
 def test_the_unit_of_a_metric_does_not_matter() -> None:
     values = noisy(1)[:40]
     found, tiny = made(history(values)), made(history(values * 1e-9))
