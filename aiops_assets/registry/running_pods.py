@@ -119,12 +119,11 @@ class RunningPods:
         states, results = [], []
         for those in groups:
             first = int(known.first[those[0]])
-            values = _values(history, those)
             memory = Memory.of(known.arrays(those)) if first else None
             before = known.results(those) if first else None
             if first < n:
                 since = first if first else int(min(begins[those].min(), n - 1))
-                newest, memory = newest_scores(self._detector, values, begins[those], since, memory)
+                newest, memory = newest_scores(self._detector, _Rows(history, those), begins[those], since, memory)
                 before = _newest_of(before, newest, REPORTED)
             assert memory is not None
             assert before is not None
@@ -220,13 +219,26 @@ class _Digests:
         return self._of_shared[begin, end]
 
 
-def _values(history: PodHistory, those: npt.NDArray[np.intp]) -> Floats:
-    """(n_rows, n_those, n_metrics) raw rows of some pods."""
-    values = np.empty((len(history.rows.times), len(those), len(VALUES)))
-    for i, name in enumerate(VALUES):
-        array = history.rows.values[name]
-        values[..., i] = (array[those, 0] if len(array) > 1 or len(history.pods) == 1 else array[[0], 0]).T
-    return values
+@dataclass(frozen=True)
+class _Rows:
+    """Raw rows of some pods, made when they are asked for."""
+
+    history: PodHistory
+    those: npt.NDArray[np.intp]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of rows, pods and metrics."""
+        return len(self.history.rows.times), len(self.those), len(VALUES)
+
+    def part(self, start: int, stop: int) -> Floats:
+        """(stop - start, n_pods, n_metrics) rows from ``start`` to before ``stop``."""
+        values = np.empty((stop - start, len(self.those), len(VALUES)))
+        for i, name in enumerate(VALUES):
+            array = self.history.rows.values[name]
+            own = len(array) > 1 or len(self.history.pods) == 1
+            values[..., i] = array[self.those if own else [0], 0, start:stop].T
+        return values
 
 
 def _newest_of(before: Mapping[str, npt.NDArray[Any]] | None, newest: Newest, rows: int) -> dict[str, npt.NDArray[Any]]:

@@ -112,11 +112,11 @@ def deviations(
 
     ``begins`` (n_metrics,) are the rows at which columns begin that are NaN before: the first row by default.
     """
-    parts = _Parts(grid, forecast, begins)
+    parts = Parts(grid, forecast, begins)
     return {kind: getattr(parts, kind) for kind in kinds}
 
 
-class _Parts:
+class Parts:
     """Each kind as a property, computed once: several are made of the same parts."""
 
     def __init__(self, grid: Grid, forecast: Forecast | None, begins: npt.NDArray[np.int64] | None = None) -> None:
