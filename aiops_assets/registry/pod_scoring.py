@@ -17,16 +17,17 @@ from aiops_assets.learners.contracts import Flags, Scored
 from aiops_assets.learners.detectors.alert_rule import HISTORY_DAYS
 from aiops_assets.learners.detectors.deviation_detector import DeviationDetector
 from aiops_assets.registry.code_digest import code_digest
-from aiops_assets.registry.running_pods import RunningPods, part_of
+from aiops_assets.registry.running_pods import RunningPods
 from aiops_assets.registry.version import Version, version_of
 from aiops_assets.storage.pod_memory import PodMemories
 from aiops_assets.storage.records import ChampionMove
 from aiops_assets.storage.scores import NO_DETECTOR, SCORE_COLUMNS, TOO_FEW_SAMPLES, UNWATCHED
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.timeseries.pod_identity import split_pod
+from aiops_assets.timeseries.pod_parts import part_of
 from aiops_assets.timeseries.series import Floats
 from aiops_assets.views.catalog import POD_FEATURES, POD_SERIES
-from aiops_assets.views.pod_history import NEWEST, PodHistory
+from aiops_assets.views.pod_history import NEWEST, LivingPods, PodHistory
 from aiops_assets.views.pod_series import VALUES
 
 PODS_AT_ONCE = 200
@@ -152,7 +153,7 @@ class _Found:
     contributions: Floats
 
 
-def _groups(history: PodHistory, pods_at_once: int) -> list[npt.NDArray[np.intp]]:
+def _groups(history: LivingPods, pods_at_once: int) -> list[npt.NDArray[np.intp]]:
     """Positions of pods, those of one file of memories together, as long as they are so many at most."""
     parts = np.array([part_of(pod) for pod in history.pods])
     groups: list[npt.NDArray[np.intp]] = []

@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.errors import ModelError
@@ -35,8 +34,9 @@ from aiops_assets.learners.detectors.deviation_scores import (
     total,
     training_grids,
 )
-from aiops_assets.learners.detectors.deviations import NOW, rolling_mean
+from aiops_assets.learners.detectors.deviations import NOW
 from aiops_assets.learners.detectors.raw_rows import Read
+from aiops_assets.learners.detectors.rolling import rolling_mean
 from aiops_assets.timeseries.frames import Grid, fits, on_grid
 from aiops_assets.timeseries.series import Floats
 
@@ -156,9 +156,8 @@ class DeviationDetector(ABC):
 
     def increases(self, values: Floats) -> Floats:
         """(n_rows, n_entities, n_columns) raw rows with counters as increases."""
-        n_rows, n_entities, n_columns = values.shape
-        counters = np.tile(self._require_fitted().counters > 0, n_entities)
-        return increases(values.reshape(n_rows, n_entities * n_columns), counters).reshape(n_rows, n_entities, n_columns)
+        counters = np.tile(self._require_fitted().counters > 0, values.shape[1])
+        return increases(values.reshape(len(values), len(counters)), counters).reshape(values.shape)
 
     @abstractmethod
     def newest_deviations(self, rows: Read, first: int) -> Kinds:

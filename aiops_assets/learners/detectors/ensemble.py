@@ -27,7 +27,6 @@ from aiops_assets.learners.detectors.deviations import NOW, Forecast, deviations
 from aiops_assets.learners.detectors.newest_deviations import newest_deviations
 from aiops_assets.learners.detectors.raw_rows import Read
 from aiops_assets.timeseries.frames import Grid
-from aiops_assets.timeseries.series import Floats
 
 FORMAT = 2
 TERMS: tuple[Term, ...] = (

@@ -26,9 +26,10 @@ from aiops_assets.learners.detectors.deviation_detector import (
     Term,
 )
 from aiops_assets.learners.detectors.deviation_scores import least_scale
-from aiops_assets.learners.detectors.deviations import NOW, deviations, rolling_mean
+from aiops_assets.learners.detectors.deviations import NOW, deviations
 from aiops_assets.learners.detectors.newest_deviations import newest_deviations
 from aiops_assets.learners.detectors.raw_rows import Read
+from aiops_assets.learners.detectors.rolling import rolling_mean
 from aiops_assets.timeseries.frames import Grid
 from aiops_assets.timeseries.series import Floats
 

@@ -19,8 +19,8 @@ from aiops_assets.learners.detectors.deviations import (
     deviations,
     same_time_medians_of,
 )
-from aiops_assets.learners.detectors.few_rows import FewRows
 from aiops_assets.learners.detectors.raw_rows import Read
+from aiops_assets.learners.detectors.rolling import FewRows
 from aiops_assets.timeseries.frames import Grid
 from aiops_assets.timeseries.series import Floats
 
@@ -135,8 +135,8 @@ class _Newest:
             return {kind: np.full((end - start, len(self._begins)), np.nan) for kind in kinds}
         part = self._rows(begin, end)
         cut = max(start, 0) - begin
-        few = FewRows(Grid(part, np.arange(len(part)), self._step), cut)
-        return {kind: _after_nothing(getattr(few, kind)[cut:], end - start) for kind in kinds}
+        found = deviations(Grid(part, np.arange(len(part)), self._step), None, kinds, rolling=FewRows(cut))
+        return {kind: _after_nothing(array[cut:], end - start) for kind, array in found.items()}
 
     def _medians(self, start: int, end: int) -> tuple[Floats, Floats]:
         days = range(1, SEASONAL_DAYS + 1)

@@ -22,9 +22,9 @@ from aiops_assets.learners.detectors.deviation_scores import (
     shares,
     total,
 )
+from aiops_assets.learners.detectors.raw_rows import RawRows, Read
 from aiops_assets.learners.detectors.running_alerts import AlertMemory, running_alerts
 from aiops_assets.learners.detectors.running_means import weighted_before
-from aiops_assets.learners.detectors.raw_rows import RawRows, Read
 from aiops_assets.timeseries.frames import Grid
 from aiops_assets.timeseries.series import Floats
 
