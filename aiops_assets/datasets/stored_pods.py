@@ -128,12 +128,8 @@ class StoredPods:
     @property
     def digest(self) -> str:
         """A digest of the pods and of the samples of the days that they are read of: 32 hex digits."""
-        files = {
-            f"{metric.name} {day}": self._lake.fingerprint(spec, day)[0].digest
-            for metric in OF_ROWS
-            for day, spec in self._window.asked[metric.name].items()
-        }
-        return combined_digest({**files, "pods": "\n".join(self.pods), "until": self.until.isoformat()})
+        days = {day.day: day.digest for day in self._window.found}
+        return combined_digest({**days, "pods": "\n".join(self.pods), "until": self.until.isoformat()})
 
     def of_pods(self, those: npt.NDArray[np.intp]) -> PodHistory:
         """Some of the pods, by their positions."""
