@@ -168,24 +168,30 @@ class StoredPods:
         """(n_pods, n) rows of a pod metric in a stretch of time, by positions in ``times``."""
         start, stop, _ = at.indices(len(self.times))
         found = np.full((len(self.pods), stop - start), np.nan)
-        for day in self._days[name]:
+        for day, rows in self._days[name].items():
             inside, of_day = self._slices(day)
             first, end = max(start, inside.start), min(stop, inside.stop)
             if first < end:
                 shift = of_day.start - inside.start
-                found[:, first - start : end - start] = self._day_of_all(name, day)[:, first + shift : end + shift]
+                stretch = slice(first + shift, end + shift)
+                held = isinstance(rows, HeldRows)
+                part = self._stretch(rows, stretch) if held else self._day_of_all(name, day)[:, stretch]
+                found[:, first - start : end - start] = part
         return found
 
     def _day_of_all(self, name: str, day: date) -> Floats:
         """(n_pods, 288) rows of a day, kept until another one is read: stretches of time are read in order."""
         if name not in self._last or self._last[name][0] != day:
-            rows = self._days[name][day]
-            found = np.full((len(self.pods), ROWS_A_DAY), np.nan)
-            for part, at in self._parts.items():
-                there, array = taken(rows, part, [self.pods[i] for i in at])
-                found[at[there]] = array
-            self._last[name] = day, found
+            self._last[name] = day, self._stretch(self._days[name][day], slice(0, ROWS_A_DAY))
         return self._last[name][1]
+
+    def _stretch(self, rows: DayRows, at: slice) -> Floats:
+        """(n_pods, n) rows of a day in a stretch of time."""
+        found = np.full((len(self.pods), at.stop - at.start), np.nan)
+        for part, those in self._parts.items():
+            there, array = taken(rows, part, [self.pods[i] for i in those])
+            found[those[there]] = array[:, at]
+        return found
 
     @cached_property
     def _parts(self) -> Mapping[int, npt.NDArray[np.intp]]:

@@ -29,8 +29,8 @@ from aiops_assets.views.pod_series import VALUES
 SLOTS_A_DAY = 9 * PARTS
 """At so many times of day begins move: each five minutes those of a ninth of the pods of a part, which are scored from
 their begins on. Together they take a third of the time that as many pods of several parts do."""
-FULL_AT_ONCE = 16
-"""So many pods are scored from their begin on at a time: some 200 MB."""
+FULL_AT_ONCE = 12
+"""So many pods, more or less, are scored from their begin on at a time: some 150 MB."""
 REPORTED = int(NEWEST / STEP)
 BEGIN, ROWS = "begin", "rows_digest"
 RESULTS = ("newest_score", "newest_now", "newest_alert", "newest_parts")

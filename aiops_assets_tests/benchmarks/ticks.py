@@ -64,7 +64,7 @@ def make_home(folder: str, n_pods: int) -> None:
         home.promote(home.publish(name, data), name)
     series = generate(min(n_pods, DRAWN), DAYS, pd.Timestamp(END).ceil("D"), seed=3)
     lake = Lake(LocalStorage(Path(folder)), "default")
-    names = [json.dumps({"namespace": f"ns-{i % 20}", "pod": f"service-{i // 8}-{i:06d}"}) for i in range(n_pods)]
+    names = [json.dumps({"namespace": f"ns-{i // 8 % 20}", "pod": f"service-{i // 8}-{i:06d}"}) for i in range(n_pods)]
     levels = np.random.default_rng(1).uniform(0.5, 1.5, n_pods)
     for metric in ENGINE_METRICS:
         values = series.values[metric.name][:, 0]
