@@ -30,6 +30,7 @@ from aiops_assets.learners.detectors.deviations import NOW, deviations
 from aiops_assets.learners.detectors.newest_deviations import newest_deviations
 from aiops_assets.learners.detectors.raw_rows import Read
 from aiops_assets.learners.detectors.rolling import rolling_mean
+from aiops_assets.learners.threads import one_torch_thread
 from aiops_assets.timeseries.frames import Grid
 from aiops_assets.timeseries.series import Floats
 
@@ -91,9 +92,8 @@ class LstmAutoencoder(DeviationDetector):
             SchemaError: a column is missing or holds no numbers.
             DataError: no cadence between 10 s and 1 h.
         """
-        from aiops_assets.learners.detectors import lstm_network
 
-        with lstm_network.one_thread():
+        with one_torch_thread():
             self._learn(*self._training_grids(frames, step_seconds), start)
 
     def _learn(self, grids: Sequence[Grid], counters: Flags, start: "LstmAutoencoder | None") -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from aiops_assets.learners.detectors.counters import MAX_GAP_ROWS
 from aiops_assets.timeseries.frames import LIMIT
 from aiops_assets.timeseries.series import Floats
 
@@ -46,7 +47,7 @@ class Read:
     Attributes:
         raw: the rows.
         begins: (n_entities,) the row at which each begins.
-        increases: (n_rows, n_entities, n_columns) -> the same with counters as increases since the row before.
+        increases: (n_rows, n_entities, n_columns) -> with counters as increases a row, since at most 12 before.
     """
 
     raw: RawRows
@@ -61,7 +62,7 @@ class Read:
     def part(self, start: int, stop: int) -> Floats:
         """(stop - start, n_entities, n_columns); rows that are before the first one are NaN."""
         begin, end = max(start, 0), max(stop, 0)
-        first = max(begin - 1, 0)  # the row before, for increases
+        first = max(begin - MAX_GAP_ROWS, 0)  # an increase is since the last known row
         values = self.raw.part(first, end)
         begun = np.arange(first, end)[:, np.newaxis] >= self.begins
         known = begun[..., np.newaxis] & np.isfinite(values)
