@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.errors import ModelError
@@ -36,8 +35,10 @@ from aiops_assets.learners.detectors.deviation_scores import (
     total,
     training_grids,
 )
-from aiops_assets.learners.detectors.deviations import NOW, rolling_mean
+from aiops_assets.learners.detectors.deviations import NOW
 from aiops_assets.learners.detectors.online_spread import is_short, mixed, online_total
+from aiops_assets.learners.detectors.raw_rows import Read
+from aiops_assets.learners.detectors.rolling import rolling_mean
 from aiops_assets.timeseries.frames import Grid, fits, on_grid
 from aiops_assets.timeseries.series import Floats
 
@@ -176,18 +177,14 @@ class DeviationDetector(ABC):
         """The calibration of the fit. Raises ModelError before a fit."""
         return self._require_fitted()
 
-    def read(self, values: Floats) -> Floats:
+    def increases(self, values: Floats) -> Floats:
         """(n_rows, n_entities, n_columns) raw rows with counters as increases."""
-        n_rows, n_entities, n_columns = values.shape
-        counters = np.tile(self._require_fitted().counters > 0, n_entities)
-        return increases(values.reshape(n_rows, -1), counters).reshape(n_rows, n_entities, n_columns)
+        counters = np.tile(self._require_fitted().counters > 0, values.shape[1])
+        return increases(values.reshape(len(values), len(counters)), counters).reshape(values.shape)
 
     @abstractmethod
-    def newest_deviations(self, values: Floats, begins: npt.NDArray[np.int64], first: int) -> Kinds:
-        """Kind -> (n_rows - first, n_entities, n_columns) of the rows from ``first`` on, by a fitted detector.
-
-        ``values`` (n_rows, n_entities, n_columns) are as :meth:`read` has them, NaN before an entity's row ``begins``.
-        """
+    def newest_deviations(self, rows: Read, first: int) -> Kinds:
+        """Kind -> (n_rows - first, n_entities, n_columns) of the rows from ``first`` on, by a fitted detector."""
 
     def _terms(self, frame: pd.DataFrame, calibration: Calibration) -> tuple[Grid, Kinds, Floats]:
         """The rows' grid, their deviations in units of scales, and (n_rows, n_terms) terms, not yet normalised."""

@@ -12,7 +12,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.errors import ModelError
@@ -26,8 +25,8 @@ from aiops_assets.learners.detectors.deviation_detector import (
 from aiops_assets.learners.detectors.deviation_scores import least_scale
 from aiops_assets.learners.detectors.deviations import NOW, Forecast, deviations, fit_forecast
 from aiops_assets.learners.detectors.newest_deviations import newest_deviations
+from aiops_assets.learners.detectors.raw_rows import Read
 from aiops_assets.timeseries.frames import Grid
-from aiops_assets.timeseries.series import Floats
 
 FORMAT = 3
 """Files of format 2, of no release, had other terms."""
@@ -109,9 +108,9 @@ class EnsemblePredictor(DeviationDetector):
     def _deviations(self, grid: Grid) -> Kinds:
         return deviations(grid, self._forecast, self.kinds)
 
-    def newest_deviations(self, values: Floats, begins: npt.NDArray[np.int64], first: int) -> Kinds:
+    def newest_deviations(self, rows: Read, first: int) -> Kinds:
         """As DeviationDetector has it."""
-        return newest_deviations(values, begins, first, self.step_seconds, self._forecast, self.kinds)
+        return newest_deviations(rows, first, self.step_seconds, self._forecast, self.kinds)
 
     def to_bytes(self) -> bytes:
         """The fitted detector as JSON: numbers only, nothing that runs when it is read."""
