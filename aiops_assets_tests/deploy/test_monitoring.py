@@ -61,6 +61,8 @@ PHASES = {
         *(alert("AiopsAnomalyNotice", **MODEL, namespace=one, pod="cart-1", workload="cart") for one in NAMESPACES),
         alert("AiopsPredictedBreach", cluster=SICK, metric="memory_usage", horizon="1h"),
         alert("AiopsDrift", cluster=SICK, metric="memory_usage"),
+        alert("AiopsMetricAnomaly", cluster=SICK, metric="depth", entity="queue=orders"),
+        alert("AiopsSilence", cluster=SICK, reason="node_gone", entity="node-1"),
         alert("AiopsUnwatched", cluster=SICK, reason="above_cap"),
     },
 }
@@ -155,7 +157,8 @@ def test_each_alert_names_its_page_of_the_runbook() -> None:
         page = f"docs/runbook/{'-'.join(re.findall('[A-Z][a-z]+', rule['alert'])).lower()}.md"
         assert rule["annotations"]["description"].endswith(f" Runbook: {page}.")
         assert (PROJECT_ROOT / page).is_file()
-        assert rule["labels"]["severity"] in ("info", "warning", "critical")
+        # That of a metric of one's own is the severity of its entry.
+        assert rule["labels"]["severity"] in ("info", "warning", "critical", "{{ $labels.severity }}")
 
 
 def test_the_request_that_the_alert_on_a_pod_recommends_judges_its_metrics() -> None:

@@ -9,13 +9,16 @@ import pytest
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
 from aiops_assets.storage.scores import (
+    AHEAD,
     FORECASTS,
     KEPT,
     METADATA_KEY,
+    METRICS,
     PAGE_COLUMNS,
     PAGES,
     RECORD,
     SCORES,
+    SILENCE,
     PredictingModel,
     Scores,
     ScoresRecord,
@@ -24,6 +27,7 @@ from aiops_assets.storage.scores import (
 from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets_tests.raising import raises
 
+FILES = (SCORES, FORECASTS, PAGES, METRICS, AHEAD, SILENCE)
 NOON = datetime(2026, 11, 1, 12, 0, 30, 5, tzinfo=UTC)
 UNTIL = pd.Timestamp("2026-11-01T11:55", tz="UTC").as_unit("us")
 
@@ -96,12 +100,12 @@ def test_a_run_comes_back_as_it_was_with_what_it_is_of(storage: Storage) -> None
     record, gone = kept.put(stored)
     assert gone == []
     assert kept.names() == ["2026-11-01T120030.000005Z"]
-    assert sorted(storage.names(f"scores/cluster=prod/{kept.names()[0]}")) == sorted([SCORES, FORECASTS, PAGES, RECORD])
+    assert sorted(storage.names(f"scores/cluster=prod/{kept.names()[0]}")) == sorted([*FILES, RECORD])
     found = kept.newest()
     assert found
     assert found.record == record
     assert record.model_copy(update={"files": {}}) == stored.record
-    assert record.files.keys() == {SCORES, FORECASTS, PAGES}
+    assert record.files.keys() == set(FILES)
     pd.testing.assert_frame_equal(found.scores, stored.scores)
     pd.testing.assert_frame_equal(found.forecasts, stored.forecasts)
     pd.testing.assert_frame_equal(found.pages, stored.pages)
@@ -130,6 +134,16 @@ def test_a_run_of_a_release_that_did_not_know_pages_has_none(tmp_path: Path) -> 
     assert list(found.pages.columns) == list(PAGE_COLUMNS)
 
 
+def test_a_run_of_a_release_that_did_not_know_metrics_of_ones_own_has_none(tmp_path: Path) -> None:
+    kept = Scores(LocalStorage(tmp_path), "prod")
+    record, _ = kept.put(run())
+    files = {name: digest for name, digest in record.files.items() if name in (SCORES, FORECASTS, PAGES)}
+    (Path(kept.locate(kept.names()[0])) / RECORD).write_bytes(record.model_copy(update={"files": files}).to_bytes())
+    found = kept.newest()
+    assert found
+    assert all(frame.empty for frame in (found.metrics, found.ahead, found.silence))
+
+
 def test_a_run_with_a_column_less_than_any_release_wrote_is_damaged(tmp_path: Path) -> None:
     kept, stored = Scores(LocalStorage(tmp_path), "prod"), run()
     kept.put(ScoresRun(stored.record, stored.scores.drop(columns="is_anomaly"), stored.forecasts))
@@ -140,7 +154,7 @@ def test_a_run_with_a_column_less_than_any_release_wrote_is_damaged(tmp_path: Pa
 def test_each_file_says_of_what_it_is(tmp_path: Path) -> None:
     kept = Scores(LocalStorage(tmp_path), "prod")
     kept.put(run())
-    for file in (SCORES, FORECASTS, PAGES):
+    for file in FILES:
         metadata = pq.read_schema(Path(kept.locate(kept.names()[0])) / file).metadata
         assert ScoresRecord.model_validate_json(metadata[METADATA_KEY]) == run().record
 
