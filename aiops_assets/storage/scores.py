@@ -1,20 +1,30 @@
-"""Scores and forecasts of the champions for the newest window: per run a directory of two Parquet files and a record.
+"""Scores and forecasts of the champions for the newest window: per run a directory of Parquet files and a record.
 
-``scores/cluster=<cluster>/<made at>/`` holds ``anomaly_scores.parquet``, ``metric_forecasts.parquet`` and more tables
-and, written last, ``record.json`` with their digests. Names sort by time, so that the newest is found by one listing.
-The record is also in the metadata of each Parquet file, so that a file that is copied elsewhere still describes itself.
+``scores/cluster=<cluster>/<made at>/`` holds ``anomaly_scores.parquet``, ``metric_forecasts.parquet``, more tables of
+:data:`LATER` and, written last, ``record.json`` with their digests. Names sort by time, so that the newest is found by
+one listing. The record is also in the metadata of each Parquet file, so that a file that is copied elsewhere still
+describes itself.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiops_assets.errors import IntegrityError, NotFoundError
+from aiops_assets.storage.explanations import (
+    EPISODE_COLUMNS,
+    EPISODES,
+    EXPLANATION_COLUMNS,
+    EXPLANATIONS,
+    nothing,
+)
 from aiops_assets.storage.records import Record, sha256
 from aiops_assets.storage.storage import Storage
 
@@ -160,6 +170,10 @@ class ScoresRun:
         ahead: :data:`AHEAD_COLUMNS`, their forecasts from ``timestamp``: the median and the 80 % interval.
         silence: :data:`SILENCE_COLUMNS`, a row for each thing that has stopped, at the newest instant; ``since`` is its
             last sign of life.
+        explanations: ``EXPLANATION_COLUMNS``, the newest day of what an alert is about, every five minutes: value,
+            expected value and band, float32, NaN where not known. Runs of earlier releases have none.
+        episodes: ``EPISODE_COLUMNS``, pages and notices of the newest day with their first and last instant; ``metric``
+            is the one that is farthest from usual, or has the largest share. Runs of earlier releases have none.
     """
 
     record: ScoresRecord
@@ -169,6 +183,8 @@ class ScoresRun:
     metrics: pd.DataFrame = field(default_factory=lambda: no_rows(METRIC_COLUMNS))
     ahead: pd.DataFrame = field(default_factory=lambda: no_rows(AHEAD_COLUMNS))
     silence: pd.DataFrame = field(default_factory=lambda: no_rows(SILENCE_COLUMNS))
+    explanations: pd.DataFrame = field(default_factory=lambda: nothing(EXPLANATION_COLUMNS))
+    episodes: pd.DataFrame = field(default_factory=lambda: nothing(EPISODE_COLUMNS))
 
 
 def name_of(made_at: datetime) -> str:
@@ -180,6 +196,18 @@ def no_rows(columns: Sequence[str]) -> pd.DataFrame:
     """An empty frame of texts and, where there is a column of that name, times."""
     frame = pd.DataFrame(columns=list(columns), dtype=str)
     return frame.assign(timestamp=pd.Series(dtype="datetime64[us, UTC]")) if "timestamp" in columns else frame
+
+
+LATER = {
+    "pages": (PAGES, PAGE_COLUMNS),
+    "metrics": (METRICS, METRIC_COLUMNS),
+    "ahead": (AHEAD, AHEAD_COLUMNS),
+    "silence": (SILENCE, SILENCE_COLUMNS),
+    "explanations": (EXPLANATIONS, EXPLANATION_COLUMNS),
+    "episodes": (EPISODES, EPISODE_COLUMNS),
+}
+"""Part of a run that earlier releases did not store -> its file and columns."""
+Part = TypeVar("Part")
 
 
 class Scores:
@@ -202,9 +230,7 @@ class Scores:
         """
         record = run.record
         files = {SCORES: _encoded(run.scores, record), FORECASTS: _encoded(run.forecasts, record)}
-        files[PAGES] = _encoded(run.pages, record)
-        own = {METRICS: run.metrics, AHEAD: run.ahead, SILENCE: run.silence}
-        files |= {name: _encoded(frame, record) for name, frame in own.items()}
+        files |= {file: _encoded(getattr(run, part), record) for part, (file, _) in LATER.items()}
         record = record.model_copy(update={"files": {name: sha256(data) for name, data in files.items()}})
         files[RECORD] = record.to_bytes()
         self.storage.commit_directory(f"{self.folder}/{record.run_name}", files, last=RECORD)
@@ -228,8 +254,32 @@ class Scores:
         record = self.read_record(name)
         scores = self._frame(record, SCORES, SCORE_COLUMNS, FORMER_SCORE_COLUMNS)
         forecasts = self._frame(record, FORECASTS, FORECAST_COLUMNS)
-        pages = self._frame(record, PAGES, PAGE_COLUMNS) if PAGES in record.files else no_rows(PAGE_COLUMNS)
-        return ScoresRun(record, scores, forecasts, pages, *self.read_metrics(record))
+        later = {
+            part: self._frame(record, file, columns) for part, (file, columns) in LATER.items() if file in record.files
+        }
+        return ScoresRun(record, scores, forecasts, **later)
+
+    def newest_before(self, end: datetime) -> ScoresRun | None:
+        """The newest run that was made before a time and can be read; ``None``: there is none."""
+        return self._newest_before(end, self.read)
+
+    def newest_episodes(self, end: datetime) -> pd.DataFrame:
+        """Episodes of the newest readable run that was made before a time; without one, or in one without, none."""
+
+        def episodes(name: str) -> pd.DataFrame:
+            record = self.read_record(name)
+            there = EPISODES in record.files
+            return self._frame(record, EPISODES, EPISODE_COLUMNS) if there else nothing(EPISODE_COLUMNS)
+
+        found = self._newest_before(end, episodes)
+        return nothing(EPISODE_COLUMNS) if found is None else found
+
+    def _newest_before(self, end: datetime, read: Callable[[str], Part]) -> Part | None:
+        for name in reversed(self.names()):
+            if name < name_of(end):
+                with suppress(NotFoundError, IntegrityError):  # being written, removed meanwhile, or damaged
+                    return read(name)
+        return None
 
     def read_record(self, name: str) -> ScoresRecord:
         """What a run was made of. Raises as :meth:`read` does."""
@@ -248,10 +298,11 @@ class Scores:
         Raises:
             IntegrityError: a file is missing or damaged.
         """
-        if METRICS not in record.files:
-            return no_rows(METRIC_COLUMNS), no_rows(AHEAD_COLUMNS), no_rows(SILENCE_COLUMNS)
-        metrics, ahead = self._frame(record, METRICS, METRIC_COLUMNS), self._frame(record, AHEAD, AHEAD_COLUMNS)
-        return metrics, ahead, self._frame(record, SILENCE, SILENCE_COLUMNS)
+        metrics, ahead, silence = (
+            self._frame(record, *LATER[part]) if LATER[part][0] in record.files else no_rows(LATER[part][1])
+            for part in ("metrics", "ahead", "silence")
+        )
+        return metrics, ahead, silence
 
     def newest(self) -> ScoresRun | None:
         """The newest whole run; ``None`` before the first.

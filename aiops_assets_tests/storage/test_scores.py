@@ -8,10 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
+from aiops_assets.storage.explanations import EPISODE_COLUMNS, EPISODES, EXPLANATION_COLUMNS, EXPLANATIONS
 from aiops_assets.storage.scores import (
     AHEAD,
     FORECASTS,
     KEPT,
+    LATER,
     METADATA_KEY,
     METRICS,
     PAGE_COLUMNS,
@@ -29,6 +31,7 @@ from aiops_assets_tests.raising import raises
 
 FILES = (SCORES, FORECASTS, PAGES, METRICS, AHEAD, SILENCE)
 NOON = datetime(2026, 11, 1, 12, 0, 30, 5, tzinfo=UTC)
+FILES = (SCORES, FORECASTS, *(file for file, _ in LATER.values()))
 UNTIL = pd.Timestamp("2026-11-01T11:55", tz="UTC").as_unit("us")
 
 
@@ -90,7 +93,11 @@ def run(made_at: datetime = NOON, score: float = 0.25) -> ScoresRun:
     pages = pd.DataFrame(
         {"timestamp": [UNTIL], "namespace": ["shop"], "pod": ["a"], "workload": ["a"], "node": [""], "metric": ["m"]}
     )
-    return ScoresRun(record, scores, forecasts, pages)
+    subject = {"kind": "pod", "namespace": "shop", "pod": "a", "workload": "a", "node": "", "metric": "m"}
+    sides = pd.DataFrame({"value": [0.5], "expected": [0.25], "lower": [0.0], "upper": [0.375]}, dtype="float32")
+    rows = sides.assign(timestamp=UNTIL, **subject)[list(EXPLANATION_COLUMNS)]
+    episodes = pd.DataFrame([subject | {"raised_by": "page", "since": UNTIL, "until": UNTIL}])[list(EPISODE_COLUMNS)]
+    return ScoresRun(record, scores, forecasts, pages, explanations=rows, episodes=episodes)
 
 
 def test_a_run_comes_back_as_it_was_with_what_it_is_of(storage: Storage) -> None:
@@ -109,6 +116,8 @@ def test_a_run_comes_back_as_it_was_with_what_it_is_of(storage: Storage) -> None
     pd.testing.assert_frame_equal(found.scores, stored.scores)
     pd.testing.assert_frame_equal(found.forecasts, stored.forecasts)
     pd.testing.assert_frame_equal(found.pages, stored.pages)
+    pd.testing.assert_frame_equal(found.explanations, stored.explanations)
+    pd.testing.assert_frame_equal(found.episodes, stored.episodes)
     assert Scores(storage, "other").newest() is None
 
 
@@ -121,17 +130,28 @@ def test_a_run_of_a_release_that_did_not_know_namespaces_is_read(tmp_path: Path)
     pd.testing.assert_frame_equal(found.scores, stored.scores.assign(namespace="", workload=""))
 
 
-def test_a_run_of_a_release_that_did_not_know_pages_has_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "part", "columns"),
+    [
+        (PAGES, "pages", PAGE_COLUMNS),
+        (EXPLANATIONS, "explanations", EXPLANATION_COLUMNS),
+        (EPISODES, "episodes", EPISODE_COLUMNS),
+    ],
+)
+def test_a_run_of_a_release_that_did_not_know_a_file_has_no_rows_of_it(
+    tmp_path: Path, file: str, part: str, columns: tuple[str, ...]
+) -> None:
     kept = Scores(LocalStorage(tmp_path), "prod")
     record, _ = kept.put(run())
     folder = Path(kept.locate(kept.names()[0]))
-    (folder / PAGES).unlink()
-    files = {name: digest for name, digest in record.files.items() if name != PAGES}
+    (folder / file).unlink()
+    files = {name: digest for name, digest in record.files.items() if name != file}
     (folder / RECORD).write_bytes(record.model_copy(update={"files": files}).to_bytes())
     found = kept.newest()
     assert found
-    assert found.pages.empty
-    assert list(found.pages.columns) == list(PAGE_COLUMNS)
+    assert getattr(found, part).empty
+    assert list(getattr(found, part).columns) == list(columns)
+    assert len(kept.newest_episodes(NOON + timedelta(hours=1))) == (file != EPISODES)
 
 
 def test_a_run_of_a_release_that_did_not_know_metrics_of_ones_own_has_none(tmp_path: Path) -> None:

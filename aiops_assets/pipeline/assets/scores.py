@@ -18,6 +18,7 @@ from aiops_assets.pipeline.keys import OWNER, SCORES_GROUP, SERVED, key_of
 from aiops_assets.pipeline.metadata import picture, preview, table_schema
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import PrometheusResource, StoresResource
+from aiops_assets.registry.explaining import explained
 from aiops_assets.registry.metric_scoring import score_metrics
 from aiops_assets.registry.metric_tables import MetricTables, with_metrics
 from aiops_assets.registry.paging import Paging
@@ -61,7 +62,8 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
             "Predictions of each served model for the newest window, every SCORE_MINUTES (5): scores and alerts of "
             "pods over the newest hour, forecasts of the cluster's metrics up to a day ahead; and pages of pods and "
             "nodes, by one budget of the cluster (ALERTS_PER_DAY). Parquet below `<home>/scores/cluster=<name>/`, a "
-            "folder a run, kept for a week; the service's `/metrics` shows the newest. If the server is away, cached "
+            "folder a run, kept for a week, with the day and the expected bands of what is paged or under notice; the "
+            "service's `/metrics` shows the newest, `aiops scores` explains it. If the server is away, cached "
             "days are used and their age is reported; generated days never are."
         ),
         metadata=table_schema(
@@ -106,7 +108,8 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
         old += [f"{name} looks like a counter: add type: counter to its entry" for name in tables.counters]
         for line in (*old, *broken):
             context.log.warning(line)
-        record, gone = stores.scores().put(predictions.run)
+        run = explained(predictions.run, window, stores.scores().newest_episodes(now))
+        record, gone = stores.scores().put(run)
         context.log.info(
             f"{len(predictions.run.scores)} scores, {len(predictions.run.forecasts)} forecasts; "
             f"{len(gone)} old runs removed"
