@@ -28,6 +28,7 @@ from aiops_assets.registry.explanation import (
     unknown,
     unknown_now,
 )
+from aiops_assets.registry.own_findings import own_explanations
 from aiops_assets.storage.explanations import CLUSTER, NODE, PAGE, POD, SUBJECT
 from aiops_assets.storage.scores import Scores, ScoresRecord, ScoresRun
 from aiops_assets.timeseries.pod_identity import pod_text
@@ -73,7 +74,8 @@ class Findings:
     def __init__(self, run: ScoresRun, now: datetime) -> None:
         self.record: ScoresRecord = run.record
         self.now = now
-        self.explanations = run.explanations
+        own = own_explanations(run.metrics)
+        self.explanations = pd.concat([run.explanations, own], ignore_index=True) if len(own) else run.explanations
         self.forecasts = run.forecasts
         self.raised = self._raised(run.episodes)
         self._rows = self._newest(run.scores)

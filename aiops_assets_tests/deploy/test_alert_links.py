@@ -29,6 +29,7 @@ LABELS = {
     "horizon": "1h",
     "kind": "anomaly",
     "reason": "above_cap",
+    "entity": "queue=orders",
 }
 """Of what the stored run of the sick cluster is about."""
 RULES = {rule["alert"]: rule["annotations"] for rule in rules()}
@@ -107,6 +108,14 @@ def test_the_link_of_a_predicted_breach_has_the_time_of_the_breach(client: TestC
         assert one["steps"][0]["lower"] < one["steps"][0]["value"] < one["steps"][0]["upper"]
 
 
+def test_the_link_of_an_alert_on_a_metric_of_ones_own_has_value_band_and_picture(client: TestClient) -> None:
+    link = RULES["AiopsMetricAnomaly"]["explain"].replace("{{ $labels.metric }}", "depth")
+    found = client.get(link).json()["now"]
+    assert (found["value"], found["expected"], found["lower"], found["upper"]) == (9.0, 2.0, 1.0, 3.0)
+    assert found["outside"] == "above"
+    assert client.get(link.replace("/explain?", "/explain.png?")).content.startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("alert", RULES)
 def test_the_command_of_an_alert_answers(home: Path, alert: str) -> None:
     program, *words = shlex.split(filled(RULES[alert]["command"]))
@@ -127,4 +136,5 @@ def test_the_dashboard_has_the_variables_of_an_alerts_link(alert: str) -> None:
 
 
 def test_severities_are_those_that_receivers_know() -> None:
-    assert {rule["labels"]["severity"] for rule in rules()} == {"info", "warning", "critical"}
+    of_its_entry = "{{ $labels.severity }}"  # of a metric of METRICS_FILE
+    assert {rule["labels"]["severity"] for rule in rules()} == {"info", "warning", "critical", of_its_entry}

@@ -88,6 +88,7 @@ def metrics() -> Iterator[str]:
     from aiops_assets.service.drift_exposition import documented_drift
     from aiops_assets.service.exposition import documented
     from aiops_assets.service.instruments import Instruments
+    from aiops_assets.service.metric_exposition import documented_metrics
 
     with MLServiceClient("http://127.0.0.1:1") as client:
         parts = {
@@ -96,6 +97,7 @@ def metrics() -> Iterator[str]:
             ],
             "## Scores and forecasts": list(documented()),
             "## Expected bands of what is paged or under notice": list(documented_bands()),
+            "## Metrics of one's own, and silence": list(documented_metrics()),
             "## Drift": list(documented_drift()),
             "## The client, in the program that asks": list(client.registry.collect()),
         }
