@@ -119,6 +119,9 @@ def _metric(findings: "Findings", metric: str, picture: Path | None, as_json: bo
     click.echo(f"scores until {_when(found.until)} UTC, from {found.source}\n")
     rows = [("the cluster", "-", *_metric_cells(found.now)[2:-1])] if found.now else []
     rows += [(one.subject.name, one.state, *_metric_cells(one.now)[2:-1]) for one in found.subjects]
+    rows += [
+        (one.entity or "all", "alert" if one.alert else "calm", *_metric_cells(one.now)[2:-1]) for one in found.entities
+    ]
     if rows:
         show_table(("OF", "STATE", *OF_METRICS[2:-1]), rows)
     if found.forecasts:

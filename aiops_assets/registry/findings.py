@@ -36,7 +36,7 @@ CLOCKS_DIFFER = timedelta(hours=1)
 """A run that was made so much later than now was made while a clock was wrong."""
 STALE = timedelta(hours=1)
 """Scores that end longer ago say little about the present."""
-NOT_KEPT, STALE_SCORES, NO_SCORES = "band_not_kept", "stale_scores", "no_scores"
+NOT_KEPT, INSIDE_BAND, STALE_SCORES, NO_SCORES = "band_not_kept", "inside_band", "stale_scores", "no_scores"
 """Codes of notes, and of the error before the first run."""
 ORDER = (PAGE, NOTICE, CALM)
 
@@ -66,6 +66,7 @@ class Findings:
         record: what the run was made of.
         now: the present time.
         explanations, forecasts: as they are stored.
+        own, own_ahead: rows and forecasts of the metrics of METRICS_FILE, as they are stored.
         raised: subject -> its episodes of the newest day, the present ones first.
         scores: (namespace, pod) -> newest score of each model.
     """
@@ -75,6 +76,7 @@ class Findings:
         self.now = now
         self.explanations = run.explanations
         self.forecasts = run.forecasts
+        self.own, self.own_ahead = run.metrics, run.ahead
         self.raised = self._raised(run.episodes)
         self._rows = self._newest(run.scores)
 
@@ -222,15 +224,19 @@ class Findings:
             )
             for one in rows.to_dict("records")
         )
+        metrics = self._metrics(kept, shares, metric)
         about = self.about
-        about["notes"] = {**about["notes"], **({} if len(kept) else {NOT_KEPT: _NOT_KEPT})}
+        if kept.empty:
+            about["notes"] = {**about["notes"], NOT_KEPT: _NOT_KEPT}
+        elif state != CALM and not any(one.outside for one in metrics):
+            about["notes"] = {**about["notes"], INSIDE_BAND: _INSIDE_BAND}
         return Explanation(
             **about,
             subject=subject,
             state=state,
             metric=metric,
             since=since,
-            metrics=self._metrics(kept, shares, metric),
+            metrics=metrics,
             raised=tuple(raised),
             scores=tuple(scores),
             links=links_of(subject),
@@ -250,6 +256,10 @@ class Findings:
         return unknown(kind, wanted, names, self.until)
 
 
+_INSIDE_BAND = (
+    "each metric is inside its band at this moment: pages compare with the worst hours of the workload, models with all "
+    "metrics together, and a band grows with what lasts; the picture has the day"
+)
 _NOT_KEPT = (
     "expected values are kept of pods and nodes with a page or a notice in the newest hour, up to 200 of them: this "
     "one has none, or more have one"

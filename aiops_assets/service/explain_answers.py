@@ -94,6 +94,19 @@ class ForecastStep(Answer):
     upper: Finite
 
 
+class EntityNow(Answer):
+    """A series of a metric of METRICS_FILE with its newest row and its forecasts."""
+
+    entity: str
+    labels: dict[str, str]
+    severity: str
+    alert: bool
+    alert_since: Time
+    score: Number = Field(description="Distance from expected in half widths of the band: 1 is its edge.")
+    now: MetricNow
+    forecasts: list[ForecastStep]
+
+
 class MetricForecast(Answer):
     """A forecaster's next day of the metric."""
 
@@ -111,6 +124,7 @@ class MetricExplained(_OfRun):
     unit: str
     now: MetricNow | None
     subjects: list[SubjectNow]
+    entities: list[EntityNow] = Field(description="Of a metric of METRICS_FILE; those with an alert first.")
     forecasts: list[MetricForecast]
     links: dict[str, str]
 

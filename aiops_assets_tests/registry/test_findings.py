@@ -9,15 +9,26 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError, NotFoundError, UnknownSubject
-from aiops_assets.registry.explaining import episodes_of
+from aiops_assets.registry.explaining import episodes_of, explained
 from aiops_assets.registry.explanation import nearest
-from aiops_assets.registry.findings import NOT_KEPT, STALE_SCORES, Findings, newest_findings
+from aiops_assets.registry.findings import INSIDE_BAND, NOT_KEPT, STALE_SCORES, Findings, newest_findings
 from aiops_assets.registry.metric_findings import explain_metric
 from aiops_assets.storage.explanations import EPISODE_COLUMNS, nothing
-from aiops_assets.storage.scores import SCORES, Scores, ScoresRun
+from aiops_assets.storage.scores import AHEAD_COLUMNS, METRIC_COLUMNS, SCORES, Scores, ScoresRun
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets_tests.raising import raises
-from aiops_assets_tests.registry.explained_runs import BLOG, DETECTORS, FAULT, NODE, NOON, SHOP, made_at, scored, whole
+from aiops_assets_tests.registry.explained_runs import (
+    BLOG,
+    DETECTORS,
+    FAULT,
+    NODE,
+    NOON,
+    SHOP,
+    made_at,
+    scored,
+    whole,
+    window,
+)
 
 FIRST, SECOND = DETECTORS
 
@@ -183,3 +194,41 @@ def test_answers_are_the_same_after_a_run_was_stored(tmp_path: Path, run: Scores
     assert asdict(stored.of_node(NODE)) == asdict(before.of_node(NODE))
     pd.testing.assert_frame_equal(store.newest_episodes(NOON + timedelta(hours=1)), run.episodes)
     assert store.newest_episodes(NOON).empty
+
+
+def own_run() -> ScoresRun:
+    """A run with two series of a metric of one's own, of which the first has had an alert for ten minutes."""
+    times = [NOON - timedelta(minutes=minutes) for minutes in (15, 10, 5, 0)]
+    parts = [
+        pd.DataFrame({"timestamp": times, "value": values, "alert": alerts}).assign(
+            entity=f"queue={queue}", labels=f'{{"queue": "{queue}"}}', score=[1.0, score, score, score]
+        )
+        for queue, values, alerts, score in (
+            ("calm", [10.0] * 4, [False] * 4, 0.1),
+            ("orders", [10.0, 50.0, 60.0, 70.0], [True, False, True, True], 3.0),
+        )
+    ]
+    told = {"metric": "depth", "unit": "messages", "severity": "warning"}
+    rows = pd.concat(parts, ignore_index=True).assign(expected=10.0, lower=5.0, upper=15.0, **told)
+    ahead = rows.iloc[-2:].assign(horizon_seconds=[3600, 300], lower=60.0, upper=90.0, timestamp=NOON)
+    return replace(scored(alerts=[], pages=[]), metrics=rows[list(METRIC_COLUMNS)], ahead=ahead[list(AHEAD_COLUMNS)])
+
+
+def test_a_metric_of_ones_own_has_each_series_with_band_alert_and_forecast() -> None:
+    found = explain_metric(Findings(own_run(), NOON), "depth")
+    assert (found.unit, found.now, found.subjects, found.notes) == ("messages", None, (), {})
+    first, second = found.entities
+    assert (first.entity, first.labels, first.severity) == ("queue=orders", {"queue": "orders"}, "warning")
+    assert (first.alert, first.alert_since, first.score) == (True, NOON - timedelta(minutes=5), 3.0)
+    assert (first.now.value, first.now.expected, first.now.upper, first.now.outside) == (70.0, 10.0, 15.0, "above")
+    assert first.now.outside_since == NOON - timedelta(minutes=10)
+    assert [step.timestamp for step in first.forecasts] == [NOON + timedelta(minutes=5), NOON + timedelta(hours=1)]
+    assert (second.entity, second.alert, second.alert_since) == ("queue=calm", False, None)
+    assert second.forecasts == ()
+
+
+def test_a_notice_about_metrics_that_are_all_inside_says_so() -> None:
+    calm = window(fault_rows=0)
+    run = scored(alerts=[(FIRST, SHOP, 0)], pages=[])
+    findings = Findings(explained(run, calm, nothing(EPISODE_COLUMNS)), NOON)
+    assert set(findings.of_pod("cart-1", "shop").notes) == {INSIDE_BAND}
