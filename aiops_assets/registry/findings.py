@@ -257,8 +257,8 @@ class Findings:
 
 
 _INSIDE_BAND = (
-    "each metric is inside its band at this moment: pages compare with the worst hours of the workload, models with all "
-    "metrics together, and a band grows with what lasts; the picture has the day"
+    "each metric is inside its band at this moment: pages compare with the worst hours of the workload, models look at "
+    "all metrics together, and a band grows with what lasts; the picture has the day"
 )
 _NOT_KEPT = (
     "expected values are kept of pods and nodes with a page or a notice in the newest hour, up to 200 of them: this "
