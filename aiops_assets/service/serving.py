@@ -78,7 +78,8 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
     instruments.registry.register(DriftCollector(DriftStore(home, settings.cluster), settings.cluster))
     instruments.registry.register(MetricCollector(scores))
     histories = LakeHistories(Lake(home, settings.cluster, settings.prometheus_matcher), _now)
-    return create_app(settings, pool, instruments, Engine(pool, instruments, _now, histories), newest)
+    engine = Engine(pool, instruments, _now, histories, of_cluster=settings.wants_days)
+    return create_app(settings, pool, instruments, engine, newest)
 
 
 def _require_key(settings: Settings) -> None:
