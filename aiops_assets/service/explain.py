@@ -19,6 +19,7 @@ from aiops_assets.service.workers import Workers
 from aiops_assets.storage.explanations import PAGE
 
 MAX_LISTED, LISTED_BY_DEFAULT = 1_000, 100
+PNG = "image/png"
 CACHED = {"cache-control": "private, max-age=60"}
 TRUTHS = {"true": True, "1": True, "false": False, "0": False, "": False}
 CODED_PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -28,12 +29,6 @@ CODED_PROBLEMS: dict[int | str, dict[str, Any]] = {
     503: {"model": answers.CodedProblem, "description": "No run of scores is stored yet, or no answer in time."},
 }
 SUBJECTS = ("pod", "node", "metric")
-
-
-class PngResponse(Response):
-    """A picture."""
-
-    media_type = "image/png"
 
 
 def explain_routes(newest: NewestFindings, workers: Workers) -> APIRouter:
@@ -84,14 +79,15 @@ def explain_routes(newest: NewestFindings, workers: Workers) -> APIRouter:
 
     @router.get(
         "/explain.png",
-        response_class=PngResponse,
+        response_class=Response,
         openapi_extra=_parameters(**_OF_SUBJECT),
+        responses={
+            200: {"description": "A PNG.", "content": {PNG: {"schema": {"type": "string", "format": "binary"}}}}
+        },
     )
     async def explain_picture(request: Request) -> Response:
         """The same as a picture: the newest day of each metric with its band, minutes of pages and notices shaded."""
-        return await answered(
-            request, workers.heavy, lambda query: PngResponse(_picture(newest, _one_subject(query)), headers=CACHED)
-        )
+        return await answered(request, workers.heavy, lambda query: _png(_picture(newest, _one_subject(query))))
 
     return router
 
@@ -111,6 +107,10 @@ def _found(findings: Findings, query: Mapping[str, str]) -> Any:
     if query.get("node"):
         return findings.of_node(query["node"])
     return findings.of_pod(query["pod"], query.get("namespace", ""))
+
+
+def _png(data: bytes) -> Response:
+    return Response(data, media_type=PNG, headers=CACHED)
 
 
 def _picture(newest: NewestFindings, query: Mapping[str, str]) -> bytes:
