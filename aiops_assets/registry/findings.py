@@ -67,6 +67,7 @@ class Findings:
         now: the present time.
         explanations, forecasts: as they are stored.
         own, own_ahead: rows and forecasts of the metrics of METRICS_FILE, as they are stored.
+        silence: what has stopped, as it is stored.
         raised: subject -> its episodes of the newest day, the present ones first.
         scores: (namespace, pod) -> newest score of each model.
     """
@@ -76,7 +77,7 @@ class Findings:
         self.now = now
         self.explanations = run.explanations
         self.forecasts = run.forecasts
-        self.own, self.own_ahead = run.metrics, run.ahead
+        self.own, self.own_ahead, self.silence = run.metrics, run.ahead, run.silence
         self.raised = self._raised(run.episodes)
         self._rows = self._newest(run.scores)
 

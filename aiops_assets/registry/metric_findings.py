@@ -1,7 +1,7 @@
 """What the newest stored run of scores says of a metric: of the cluster, of pods and nodes, and how it goes on."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from aiops_assets.registry.explanation import UNITS, MetricNow, Subject, metric_now, time_of, unknown
 from aiops_assets.registry.findings import NOT_KEPT, Findings
+from aiops_assets.registry.own_findings import alert_since
 from aiops_assets.storage.explanations import CLUSTER, SUBJECT
 
 MAX_SUBJECTS = 50
@@ -188,8 +189,6 @@ def _entity(findings: Findings, metric: str, entity: str) -> EntityNow:
     rows = own_rows(findings, metric, entity)
     newest = rows.iloc[-1]
     alert = bool(newest["alert"])
-    calm = np.flatnonzero(~rows["alert"].astype(bool).to_numpy())
-    begin = int(calm[-1]) + 1 if len(calm) else 0
     ahead = findings.own_ahead
     ahead = ahead[(ahead["metric"] == metric) & (ahead["entity"] == entity)]
     return EntityNow(
@@ -197,9 +196,9 @@ def _entity(findings: Findings, metric: str, entity: str) -> EntityNow:
         labels={str(name): str(value) for name, value in json.loads(newest["labels"]).items()},
         severity=str(newest["severity"]),
         alert=alert,
-        alert_since=time_of(rows["timestamp"].iloc[begin]) if alert else None,
+        alert_since=alert_since(rows) if alert else None,
         score=float(newest["score"]) if np.isfinite(newest["score"]) else None,
-        now=replace(metric_now(rows, {}), unit=str(newest["unit"])),
+        now=metric_now(rows, {}, str(newest["unit"])),
         forecasts=tuple(
             ForecastStep(
                 time_of(one["timestamp"] + pd.Timedelta(seconds=one["horizon_seconds"])),

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from aiops_assets.errors import AiopsError, SchemaError
 from aiops_assets.registry.findings import ORDER, Findings
 from aiops_assets.registry.metric_findings import explain_metric
+from aiops_assets.registry.own_findings import own_alerts, silent
 from aiops_assets.service import answers, explain_answers
 from aiops_assets.service.bodies import MAX_NAME
 from aiops_assets.service.explain_example import EXPLAINED, LISTED
@@ -128,7 +129,9 @@ def _listed(findings: Findings, query: Mapping[str, str]) -> dict[str, Any]:
     states = (PAGE,) if pages else ORDER[:2] if alerts else ORDER
     limit = _limit(query)
     found = findings.listed(query.get("namespace", ""), query.get("pod", ""), states)
-    return {**findings.about, "total": len(found), "subjects": [asdict(one) for one in found[:limit]]}
+    lists = {"subjects": found, "metrics": own_alerts(findings), "silent": silent(findings)}
+    shown = {name: [asdict(one) for one in items[:limit]] for name, items in lists.items()}
+    return {**findings.about, "total": len(found), **shown}
 
 
 def _query(request: Request) -> dict[str, str]:

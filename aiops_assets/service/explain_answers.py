@@ -140,8 +140,30 @@ class Listed(Answer):
     scores: dict[str, Finite]
 
 
+class OwnAlert(Answer):
+    """A series of a metric of METRICS_FILE with an alert, and its newest row."""
+
+    entity: str
+    severity: str
+    since: AwareDatetime = Field(description="Within the newest hour.")
+    now: MetricNow
+
+
+class Silent(Answer):
+    """A metric, a node or a pod that has stopped; ``since`` is its last sign of life."""
+
+    reason: str
+    metric: str
+    entity: str
+    labels: dict[str, str]
+    severity: str
+    since: AwareDatetime
+
+
 class ScoresAnswer(_OfRun):
-    """Of ``/api/v1/scores``: the first ``limit`` of ``total``, pages first, then notices."""
+    """Of ``/api/v1/scores``: the first ``limit`` of each list; ``total`` is the number of pods and nodes."""
 
     total: Count
-    subjects: list[Listed]
+    subjects: list[Listed] = Field(description="Pages first, then notices, then the others.")
+    metrics: list[OwnAlert] = Field(description="Metrics of METRICS_FILE with an alert; filters do not concern them.")
+    silent: list[Silent] = Field(description="What has stopped; filters do not concern it.")

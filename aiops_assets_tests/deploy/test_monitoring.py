@@ -58,6 +58,8 @@ PHASES = {
         *(alert("AiopsAnomalyNotice", **MODEL, namespace=one, pod="cart-1", workload="cart") for one in NAMESPACES),
         alert("AiopsPredictedBreach", cluster=SICK, metric="memory_usage", horizon="1h"),
         alert("AiopsDrift", cluster=SICK, metric="memory_usage"),
+        alert("AiopsMetricAnomaly", cluster=SICK, metric="depth", entity="queue=orders"),
+        alert("AiopsSilence", cluster=SICK, reason="node_gone", entity="node-1"),
         alert("AiopsUnwatched", cluster=SICK, reason="above_cap"),
     },
 }
