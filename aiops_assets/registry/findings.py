@@ -15,6 +15,7 @@ from aiops_assets.registry.explaining import shares_of
 from aiops_assets.registry.explanation import (
     CALM,
     NOTICE,
+    UNITS,
     Explanation,
     Listed,
     MetricNow,
@@ -28,6 +29,7 @@ from aiops_assets.registry.explanation import (
     unknown,
     unknown_now,
 )
+from aiops_assets.registry.own_explanations import own_explanations
 from aiops_assets.storage.explanations import CLUSTER, NODE, PAGE, POD, SUBJECT
 from aiops_assets.storage.scores import Scores, ScoresRecord, ScoresRun
 from aiops_assets.timeseries.pod_identity import pod_text
@@ -65,7 +67,9 @@ class Findings:
     Attributes:
         record: what the run was made of.
         now: the present time.
-        explanations, forecasts: as they are stored.
+        explanations: as they are stored, and the newest hour of metrics of METRICS_FILE that are of pods and nodes.
+        forecasts: as they are stored.
+        own_units: metric of METRICS_FILE -> its unit.
         own, own_ahead: rows and forecasts of the metrics of METRICS_FILE, as they are stored.
         silence: what has stopped, as it is stored.
         raised: subject -> its episodes of the newest day, the present ones first.
@@ -75,9 +79,12 @@ class Findings:
     def __init__(self, run: ScoresRun, now: datetime) -> None:
         self.record: ScoresRecord = run.record
         self.now = now
-        self.explanations = run.explanations
+        own = own_explanations(run.metrics)
+        self.explanations = pd.concat([run.explanations, own], ignore_index=True) if len(own) else run.explanations
         self.forecasts = run.forecasts
         self.own, self.own_ahead, self.silence = run.metrics, run.ahead, run.silence
+        newest = run.metrics.drop_duplicates("metric", keep="last")
+        self.own_units = {str(name): str(unit) for name, unit in zip(newest["metric"], newest["unit"], strict=True)}
         self.raised = self._raised(run.episodes)
         self._rows = self._newest(run.scores)
 
@@ -227,7 +234,7 @@ class Findings:
         )
         metrics = self._metrics(kept, shares, metric)
         about = self.about
-        if kept.empty:
+        if UNITS.keys().isdisjoint(kept["metric"]):
             about["notes"] = {**about["notes"], NOT_KEPT: _NOT_KEPT}
         elif state != CALM and not any(one.outside for one in metrics):
             about["notes"] = {**about["notes"], INSIDE_BAND: _INSIDE_BAND}
@@ -248,7 +255,10 @@ class Findings:
         own = set(kept["metric"])
         around = self.explanations[self.explanations["kind"] == CLUSTER]
         around = around[around["metric"].isin([name for name in shares if name not in own])]
-        found = [metric_now(rows, shares) for _, rows in pd.concat([kept, around]).groupby("metric", sort=True)]
+        found = [
+            metric_now(rows, shares, self.own_units.get(str(name), ""))
+            for name, rows in pd.concat([kept, around]).groupby("metric", sort=True)
+        ]
         known = {one.metric for one in found}
         found += [unknown_now(name, shares[name]) for name in shares if name not in known]
         return tuple(sorted(found, key=lambda one: (one.metric != first, -one.contribution, not one.outside)))

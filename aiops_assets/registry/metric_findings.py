@@ -128,7 +128,7 @@ def explain_metric(findings: Findings, metric: str) -> MetricExplanation:
     return MetricExplanation(
         **about,
         metric=metric,
-        unit=UNITS.get(metric, own_unit(findings, metric)),
+        unit=UNITS.get(metric, findings.own_units.get(metric, "")),
         now=metric_now(shared, {}) if len(shared) else None,
         subjects=_subjects(findings, rows[rows["kind"] != CLUSTER]),
         entities=entities[:MAX_SUBJECTS],
@@ -162,12 +162,6 @@ def forecasts_of(findings: Findings, metric: str) -> tuple[MetricForecast, ...]:
         )
         found.append(MetricForecast(str(model), version, tuple(proven.get(str(model), ())), breach, told))
     return tuple(found)
-
-
-def own_unit(findings: Findings, metric: str) -> str:
-    """Unit of a metric of METRICS_FILE; empty for another one."""
-    rows = findings.own[findings.own["metric"] == metric]
-    return str(rows["unit"].iloc[-1]) if len(rows) else ""
 
 
 def own_rows(findings: Findings, metric: str, entity: str) -> pd.DataFrame:
@@ -210,10 +204,10 @@ def _entity(findings: Findings, metric: str, entity: str) -> EntityNow:
 
 
 def _subjects(findings: Findings, rows: pd.DataFrame) -> tuple[SubjectNow, ...]:
-    states = {one.subject: one.state for one in findings.listed(states=("page", "notice"))}
-    found = []
+    states = {(one.subject.kind, one.subject.name): one.state for one in findings.listed(states=("page", "notice"))}
+    found, unit = [], findings.own_units.get(str(rows["metric"].iloc[0]), "") if len(rows) else ""
     for key, part in rows.groupby(list(SUBJECT), sort=True):
         subject = Subject(*map(str, key))
-        found.append(SubjectNow(subject, states.get(subject, "calm"), metric_now(part, {})))
+        found.append(SubjectNow(subject, states.get((subject.kind, subject.name), "calm"), metric_now(part, {}, unit)))
     found.sort(key=lambda one: (not one.now.outside, one.state != "page", one.state == "calm", one.subject.name))
     return tuple(found[:MAX_SUBJECTS])

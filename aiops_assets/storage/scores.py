@@ -298,10 +298,11 @@ class Scores:
         Raises:
             IntegrityError: a file is missing or damaged.
         """
-        if METRICS not in record.files:
-            return no_rows(METRIC_COLUMNS), no_rows(AHEAD_COLUMNS), no_rows(SILENCE_COLUMNS)
-        metrics, ahead = self._frame(record, METRICS, METRIC_COLUMNS), self._frame(record, AHEAD, AHEAD_COLUMNS)
-        return metrics, ahead, self._frame(record, SILENCE, SILENCE_COLUMNS)
+        metrics, ahead, silence = (
+            self._frame(record, *LATER[part]) if LATER[part][0] in record.files else no_rows(LATER[part][1])
+            for part in ("metrics", "ahead", "silence")
+        )
+        return metrics, ahead, silence
 
     def newest(self) -> ScoresRun | None:
         """The newest whole run; ``None`` before the first.

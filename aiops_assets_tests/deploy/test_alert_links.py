@@ -32,9 +32,9 @@ LABELS = {
     "entity": "",
     "severity": "info",
 }
+"""Of what the stored run of the sick cluster is about."""
 OTHERS = {"AiopsMetricAnomaly": {"metric": "depth", "entity": "queue=orders"}}
 """Alert -> labels of its own."""
-"""Of what the stored run of the sick cluster is about."""
 RULES = {rule["alert"]: rule["annotations"] for rule in rules()}
 LABEL = re.compile(r"\{\{ (or )?\$labels\.(\w+)(?: \$labels\.(\w+))? \}\}")
 ABOUT_A_SUBJECT = ("AiopsAnomaly", "AiopsNodeAnomaly", "AiopsAnomalyNotice")

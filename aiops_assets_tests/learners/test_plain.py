@@ -43,10 +43,16 @@ def test_the_unit_is_no_matter_and_gaps_are_left_out() -> None:
     assert np.isfinite(plain.upper).all()
 
 
-@pytest.mark.parametrize("rows", [0, 1, DAY, DAY + 10])
+@pytest.mark.parametrize("rows", [0, 1, DAY // 2])
 def test_a_short_history_has_no_forecast(rows: int) -> None:
     ahead = forecast_ahead(seasonal(1, rows)[np.newaxis], STEP, HORIZONS)
     assert np.isnan(ahead.value).all()
+
+
+def test_an_hour_ahead_is_judged_after_a_day_and_a_day_ahead_after_two() -> None:
+    after = {hours: forecast_ahead(seasonal(1, 2 * hours)[np.newaxis], STEP, HORIZONS).value[0] for hours in (24, 48)}
+    assert np.isfinite(after[24]).tolist() == [True, False]
+    assert np.isfinite(after[48]).all()
 
 
 def test_a_horizon_between_rows_has_no_forecast_and_a_silent_series_has_none() -> None:

@@ -159,7 +159,7 @@ def test_only_what_left_its_band_is_an_alert_and_with_its_severity(walked: Walke
 
 
 def test_forecasts_are_of_the_metrics_that_want_one(walked: Walked) -> None:
-    for horizon in ("5m", "1h"):  # a day ahead takes three days to be judged
+    for horizon in ("5m", "1h"):  # a day ahead takes two days to be judged
         found = walked.ask(f'aiops_metric_forecast{{horizon="{horizon}", unit="requests/s"}}')
         lower = walked.ask(f'aiops_metric_forecast_lower{{horizon="{horizon}", unit="requests/s"}}')
         assert found.keys() == lower.keys() == {"service=cart", "service=shop"}

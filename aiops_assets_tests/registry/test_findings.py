@@ -13,8 +13,9 @@ from aiops_assets.registry.explaining import episodes_of, explained
 from aiops_assets.registry.explanation import nearest
 from aiops_assets.registry.findings import INSIDE_BAND, NOT_KEPT, STALE_SCORES, Findings, newest_findings
 from aiops_assets.registry.metric_findings import explain_metric
+from aiops_assets.registry.own_findings import own_alerts, silent
 from aiops_assets.storage.explanations import EPISODE_COLUMNS, nothing
-from aiops_assets.storage.scores import AHEAD_COLUMNS, METRIC_COLUMNS, SCORES, Scores, ScoresRun
+from aiops_assets.storage.scores import AHEAD_COLUMNS, METRIC_COLUMNS, SCORES, SILENCE_COLUMNS, Scores, ScoresRun
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets_tests.raising import raises
 from aiops_assets_tests.registry.explained_runs import (
@@ -232,3 +233,28 @@ def test_a_notice_about_metrics_that_are_all_inside_says_so() -> None:
     run = scored(alerts=[(FIRST, SHOP, 0)], pages=[])
     findings = Findings(explained(run, calm, nothing(EPISODE_COLUMNS)), NOON)
     assert set(findings.of_pod("cart-1", "shop").notes) == {INSIDE_BAND}
+
+
+def test_metrics_of_ones_own_that_are_of_a_pod_are_explained_with_it() -> None:
+    run = own_run()
+    labels = '{"namespace": "shop", "pod": "cart-1"}'
+    findings = Findings(replace(run, metrics=run.metrics.assign(labels=labels)), NOON)
+    found = {one.metric: one for one in findings.of_pod("cart-1", "shop").metrics}
+    assert (found["depth"].value, found["depth"].unit, found["depth"].outside) == (70.0, "messages", "above")
+    assert "depth" not in {one.metric for one in findings.of_pod("cart-1", "blog").metrics}
+    assert set(findings.of_pod("cart-1", "shop").notes) == {NOT_KEPT}
+    assert [one.subject.name for one in explain_metric(findings, "depth").subjects] == [SHOP]
+
+
+def test_what_metrics_of_ones_own_raise_and_what_is_silent_are_lists_of_their_own() -> None:
+    silence = pd.DataFrame(
+        [(NOON, "node_gone", "", "node-9", '{"node": "node-9"}', NOON - timedelta(hours=1), "critical")],
+        columns=list(SILENCE_COLUMNS),
+    )
+    findings = Findings(replace(own_run(), silence=silence), NOON)
+    (alert,) = own_alerts(findings)
+    assert (alert.entity, alert.severity, alert.since) == ("queue=orders", "warning", NOON - timedelta(minutes=5))
+    assert (alert.now.metric, alert.now.value, alert.now.unit) == ("depth", 70.0, "messages")
+    (gone,) = silent(findings)
+    assert (gone.reason, gone.entity, gone.labels) == ("node_gone", "node-9", {"node": "node-9"})
+    assert gone.since == NOON - timedelta(hours=1)
