@@ -19,6 +19,7 @@ from aiops_assets.storage.records import Record, sha256
 from aiops_assets.storage.storage import Storage
 
 SCORES, FORECASTS, PAGES = "anomaly_scores.parquet", "metric_forecasts.parquet", "pages.parquet"
+EXHAUSTION = "exhaustion.parquet"
 RECORD = "record.json"
 SCORE_COLUMNS = (
     "timestamp",
@@ -44,6 +45,17 @@ FORECAST_COLUMNS = (
     "upper",
 )
 PAGE_COLUMNS = ("timestamp", "namespace", "pod", "workload", "node", "metric")
+EXHAUSTION_LABELS = (
+    "kind",
+    "namespace",
+    "pod",
+    "workload",
+    "node",
+    "persistentvolumeclaim",
+    "resourcequota",
+    "resource",
+)
+EXHAUSTION_COLUMNS = ("timestamp", *EXHAUSTION_LABELS, "usage", "seconds", "lower", "upper")
 ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR = "above_cap", "no_cpu", "too_few_samples", "no_detector"
 UNWATCHED = (ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR)
 """Why a pod that lives is not scored: there are more than ``SCORED_PODS_MAX``; it has memory but no CPU time; it has
@@ -132,12 +144,16 @@ class ScoresRun:
             ``upper`` the 80 % interval, all in the metric's unit of the catalogue.
         pages: :data:`PAGE_COLUMNS`, a row an instant of the newest hour at which a pod, or a node, was a page: somebody
             should look at it. ``metric`` is the one that is farthest from usual. Runs of earlier releases have none.
+        exhaustion: :data:`EXHAUSTION_COLUMNS`, a row a thing that runs out within two weeks: its used share at
+            ``timestamp``, seconds from then until it is full, the median, and the 80 % interval, whose ``upper`` is NaN
+            for perhaps never. Runs of earlier releases have none.
     """
 
     record: ScoresRecord
     scores: pd.DataFrame
     forecasts: pd.DataFrame
     pages: pd.DataFrame = field(default_factory=lambda: no_rows(PAGE_COLUMNS))
+    exhaustion: pd.DataFrame = field(default_factory=lambda: no_exhaustion())
 
 
 def name_of(made_at: datetime) -> str:
@@ -149,6 +165,11 @@ def no_rows(columns: Sequence[str]) -> pd.DataFrame:
     """An empty frame of texts and, where there is a column of that name, times."""
     frame = pd.DataFrame(columns=list(columns), dtype=str)
     return frame.assign(timestamp=pd.Series(dtype="datetime64[us, UTC]")) if "timestamp" in columns else frame
+
+
+def no_exhaustion() -> pd.DataFrame:
+    """Nothing that runs out, with columns of the right types."""
+    return no_rows(EXHAUSTION_COLUMNS).astype(dict.fromkeys(EXHAUSTION_COLUMNS[-4:], "float64"))
 
 
 class Scores:
@@ -171,7 +192,7 @@ class Scores:
         """
         record = run.record
         files = {SCORES: _encoded(run.scores, record), FORECASTS: _encoded(run.forecasts, record)}
-        files[PAGES] = _encoded(run.pages, record)
+        files |= {PAGES: _encoded(run.pages, record), EXHAUSTION: _encoded(run.exhaustion, record)}
         record = record.model_copy(update={"files": {name: sha256(data) for name, data in files.items()}})
         files[RECORD] = record.to_bytes()
         self.storage.commit_directory(f"{self.folder}/{record.run_name}", files, last=RECORD)
@@ -202,9 +223,12 @@ class Scores:
             raise IntegrityError(f"{self.locate(name)} holds {record.run_name} of {record.cluster}: remove it")
         scores = self._frame(record, SCORES, SCORE_COLUMNS, FORMER_SCORE_COLUMNS)
         forecasts = self._frame(record, FORECASTS, FORECAST_COLUMNS)
-        if PAGES not in record.files:
-            return ScoresRun(record, scores, forecasts)
-        return ScoresRun(record, scores, forecasts, self._frame(record, PAGES, PAGE_COLUMNS))
+        later = {}
+        if PAGES in record.files:
+            later["pages"] = self._frame(record, PAGES, PAGE_COLUMNS)
+        if EXHAUSTION in record.files:
+            later["exhaustion"] = self._frame(record, EXHAUSTION, EXHAUSTION_COLUMNS)
+        return ScoresRun(record, scores, forecasts, **later)
 
     def newest(self) -> ScoresRun | None:
         """The newest whole run; ``None`` before the first.

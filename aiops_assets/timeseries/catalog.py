@@ -15,7 +15,7 @@ MEMBERS = "_members"
 """Ends the names of companions; no other metric may end so."""
 
 Unit = Literal["ratio", "cores", "count", "bytes/s"]
-Scope = Literal["pod", "node", "cluster"]
+Scope = Literal["pod", "node", "object", "cluster"]
 
 
 def series_count(promql: str) -> str:
@@ -33,8 +33,8 @@ class MetricSpec:
         promql: the range query that yields it.
         unit: ratio (0-1), cores, count, bytes/s.
         per: ``pod``: one series a pod, which the labels ``namespace`` and ``pod`` name. ``node``: the series of all
-            nodes describe the surroundings of every pod; a feature column is the mean over them. ``cluster``: one
-            series.
+            nodes describe the surroundings of every pod; a feature column is the mean over them. ``object``: one
+            series for each set of labels, such as a volume. ``cluster``: one series.
         description: one line for people.
         lower, upper: values outside cannot be true; ``None`` is unbounded.
         step_seconds: distance of samples; divides a day.
@@ -304,5 +304,34 @@ FORECAST_METRICS = (
 INCIDENT_METRICS = (NETWORK_RECEIVE, THROTTLING, EACH_NODE_CPU, EACH_NODE_DISK)
 """What shows incidents that the five metrics of the engine do not: bursts, throttling, and what one node has alone."""
 
-METRICS = (*ENGINE_METRICS, *CLUSTER_METRICS, *FORECAST_METRICS, *INCIDENT_METRICS)
+VOLUME_USAGE = MetricSpec(
+    name="volume_usage",
+    # What is available, not what is used: a file system keeps blocks back that nobody can write.
+    promql=(
+        "1 - min by (namespace, persistentvolumeclaim)"
+        " (kubelet_volume_stats_available_bytes / kubelet_volume_stats_capacity_bytes)"
+    ),
+    unit="ratio",
+    per="object",
+    upper=1.0,
+    step_seconds=COARSE_STEP_SECONDS,
+    optional=True,
+    description="used share of a persistent volume",
+)
+QUOTA_USAGE = MetricSpec(
+    name="quota_usage",
+    promql=(
+        'max by (namespace, resourcequota, resource) (kube_resourcequota{type="used"})'
+        ' / max by (namespace, resourcequota, resource) (kube_resourcequota{type="hard"} > 0)'
+    ),
+    unit="ratio",
+    per="object",
+    step_seconds=COARSE_STEP_SECONDS,
+    optional=True,
+    description="used share of a resource of a quota",
+)
+CAPACITY_METRICS = (VOLUME_USAGE, QUOTA_USAGE)
+"""What runs out besides nodes' disks and pods' memory."""
+
+METRICS = (*ENGINE_METRICS, *CLUSTER_METRICS, *FORECAST_METRICS, *INCIDENT_METRICS, *CAPACITY_METRICS)
 """What raw_metrics fetches; METRICS_FILE adds to it."""

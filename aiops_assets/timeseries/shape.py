@@ -126,4 +126,4 @@ def _shown(labels: Mapping[str, str]) -> str:
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
 
 
-_RULES = {"pod": _pods, "node": _nodes, "cluster": _cluster}
+_RULES = {"pod": _pods, "node": _nodes, "object": lambda metric, series: None, "cluster": _cluster}

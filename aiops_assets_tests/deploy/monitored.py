@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import requests
 import yaml
@@ -20,7 +21,16 @@ from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
 from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.storage.drift import DriftReport, DriftStore, MetricFigures
 from aiops_assets.storage.records import SourceReport
-from aiops_assets.storage.scores import ABOVE_CAP, NO_CPU, PredictingModel, Scores, ScoresRecord, ScoresRun
+from aiops_assets.storage.scores import (
+    ABOVE_CAP,
+    EXHAUSTION_COLUMNS,
+    EXHAUSTION_LABELS,
+    NO_CPU,
+    PredictingModel,
+    Scores,
+    ScoresRecord,
+    ScoresRun,
+)
 from aiops_assets.storage.storage import open_storage
 from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets_tests.prometheus_server import running_prometheus
@@ -44,6 +54,13 @@ def manifest(name: str) -> dict[str, Any]:
 def rules() -> list[dict[str, Any]]:
     """Of the only group."""
     (group,) = manifest("prometheus-rule")["spec"]["groups"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The recording rules."""
+    (group,) = manifest("recording-rules")["spec"]["groups"]
     found: list[dict[str, Any]] = group["rules"]
     return found
 
@@ -120,7 +137,22 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
     pages = scores[["timestamp", "namespace", "pod", "workload"]].assign(node="", metric="pod_memory_usage")
     node = pd.DataFrame({"timestamp": [until], "node": ["node-1"], "metric": ["node_memory_utilization"]})
     paged = pd.concat([pages, node.assign(namespace="", pod="", workload="")], ignore_index=True)
-    return ScoresRun(record, scores, ahead, paged if alert else paged.iloc[:0])
+    return ScoresRun(record, scores, ahead, paged if alert else paged.iloc[:0], running_out(until, alert))
+
+
+def running_out(at: pd.Timestamp, soon: bool) -> pd.DataFrame:
+    """A thing of each kind, full in a day, or in ten."""
+    things = [
+        {"kind": "disk", "node": "node-1"},
+        {"kind": "volume", "namespace": "shop", "persistentvolumeclaim": "data"},
+        {"kind": "memory", "namespace": "shop", "pod": "cart-1", "workload": "cart"},
+        {"kind": "quota", "namespace": "shop", "resourcequota": "compute", "resource": "limits.memory"},
+    ]
+    labels = pd.DataFrame(things).reindex(columns=list(EXHAUSTION_LABELS)).fillna("")
+    days = 86_400.0 * (1 if soon else 10)
+    upper = np.array([2 * days, 2 * days, 2 * days, np.nan])
+    frame = labels.assign(timestamp=at, usage=0.8, seconds=days, lower=days / 2, upper=upper)
+    return frame[list(EXHAUSTION_COLUMNS)]
 
 
 @dataclass(frozen=True)
@@ -266,8 +298,9 @@ def _snake(camel: str) -> str:
 def watching(folder: Path, services: Sequence[Running]) -> Iterator[dict[str, Server]]:
     """Two servers with our rules, of which only ``for`` is shorter: labels are honoured, and overridden."""
     groups = folder / "rules.yml"
-    quick = [{**rule, "for": "1s"} for rule in rules()]
-    groups.write_text(yaml.safe_dump({"groups": [{"name": "aiops", "rules": quick}]}))
+    quick = [{**rule, "for": "1s", "keep_firing_for": "0s"} for rule in rules()]
+    named = {"aiops": quick, "aiops-recording": recorded()}
+    groups.write_text(yaml.safe_dump({"groups": [{"name": name, "rules": found} for name, found in named.items()]}))
     with ExitStack() as stack:
         servers = {}
         for name in ("honoured", "overridden"):

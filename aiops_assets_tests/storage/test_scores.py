@@ -9,6 +9,7 @@ import pytest
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
 from aiops_assets.storage.scores import (
+    EXHAUSTION,
     FORECASTS,
     KEPT,
     METADATA_KEY,
@@ -96,12 +97,14 @@ def test_a_run_comes_back_as_it_was_with_what_it_is_of(storage: Storage) -> None
     record, gone = kept.put(stored)
     assert gone == []
     assert kept.names() == ["2026-11-01T120030.000005Z"]
-    assert sorted(storage.names(f"scores/cluster=prod/{kept.names()[0]}")) == sorted([SCORES, FORECASTS, PAGES, RECORD])
+    assert sorted(storage.names(f"scores/cluster=prod/{kept.names()[0]}")) == sorted(
+        [SCORES, FORECASTS, PAGES, EXHAUSTION, RECORD]
+    )
     found = kept.newest()
     assert found
     assert found.record == record
     assert record.model_copy(update={"files": {}}) == stored.record
-    assert record.files.keys() == {SCORES, FORECASTS, PAGES}
+    assert record.files.keys() == {SCORES, FORECASTS, PAGES, EXHAUSTION}
     pd.testing.assert_frame_equal(found.scores, stored.scores)
     pd.testing.assert_frame_equal(found.forecasts, stored.forecasts)
     pd.testing.assert_frame_equal(found.pages, stored.pages)

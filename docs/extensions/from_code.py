@@ -84,9 +84,10 @@ def routes() -> Iterator[str]:
 def metrics() -> Iterator[str]:
     """Metrics of the service's `/metrics`, and of the client."""
     from aiops_assets.client import MLServiceClient
+    from aiops_assets.reporting.exposition import documented
     from aiops_assets.service.drift_exposition import documented_drift
-    from aiops_assets.service.exposition import documented
     from aiops_assets.service.instruments import Instruments
+    from aiops_assets.service.remote_write_exposition import documented_remote_write
 
     with MLServiceClient("http://127.0.0.1:1") as client:
         parts = {
@@ -95,6 +96,7 @@ def metrics() -> Iterator[str]:
             ],
             "## Scores and forecasts": list(documented()),
             "## Drift": list(documented_drift()),
+            "## Writing back": list(documented_remote_write()),
             "## The client, in the program that asks": list(client.registry.collect()),
         }
     for heading, found in parts.items():
