@@ -30,7 +30,7 @@ SEASON_DAYS, SEASON_ROWS, SEASON_SHARE = 2, 4, 0.3
 """A daily profile needs so many days and rows a day; below that share of the noise it is taken for zero."""
 RISING = 0.95
 """A metric has a trend when it rises with so much probability."""
-WIDEST = 3.0
+WIDEST = 2.5
 """A median that is so many times as far away as the interval's begin is no estimate."""
 FINE_HOURS = 72.0
 """With a daily profile, its rows are looked at one by one for so long, then by the hour."""

@@ -22,8 +22,8 @@ from aiops_assets.timeseries.history import STEP_SECONDS
 from aiops_assets.timeseries.pod_identity import split_pod
 from aiops_assets.timeseries.series import Floats
 
-MOST_ESTIMATES = 150
-"""An estimate takes some 0.03 s of CPU."""
+MOST_ESTIMATES = 100
+"""An estimate takes some 0.05 s of CPU."""
 LEAST_USAGE = 0.1
 STEPS_AN_HOUR = 3600 // STEP_SECONDS
 DAY = 24 * STEPS_AN_HOUR

@@ -75,7 +75,8 @@ def sawtooth(rng: Rng) -> tuple[Floats, float]:
     known = int(rng.uniform(3, 8) * DAY)
     every, kept = int(rng.uniform(4, 12) * 12), rng.uniform(0.2, 0.5)
     steps = np.arange(known + FAR, dtype=np.float64)
-    now, net = rng.uniform(0.5, 0.75), rng.uniform(0.001, 0.006) / 12
+    now = rng.uniform(0.5, 0.75)
+    net = (1 - now) / 12 / rng.uniform(48, 300)
     truth = net * (steps // every * every + (steps % every) / kept)
     return _cut(now + truth - truth[known], known, rng.uniform(0.0005, 0.003), rng)
 
