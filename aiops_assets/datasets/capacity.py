@@ -20,7 +20,6 @@ DISK, VOLUME, MEMORY, QUOTA = "disk", "volume", "memory", "quota"
 KINDS = (DISK, VOLUME, MEMORY, QUOTA)
 """What can run out: a node's root file system, a persistent volume, a pod's memory limit, a resource of a quota."""
 METRIC_OF = {DISK: EACH_NODE_DISK, VOLUME: VOLUME_USAGE, QUOTA: QUOTA_USAGE}
-LABELS_OF = {VOLUME: ("namespace", "persistentvolumeclaim"), QUOTA: ("namespace", "resourcequota", "resource")}
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,14 @@ def read_capacities(lake: Lake, days: Sequence[date], times: pd.DatetimeIndex) -
     """
     found = []
     for kind, metric in METRIC_OF.items():
-        wide = _wide(lake, kind, metric, days, times)
+        wide = _wide(lake, metric, days, times)
         if wide.shape[1]:
             labels = tuple(json.loads(str(name)) for name in wide.columns)
             found.append(Capacity(kind, labels, times, wide.to_numpy(dtype=np.float64).T))
     return tuple(found)
 
 
-def _wide(lake: Lake, kind: str, metric: MetricSpec, days: Sequence[date], times: pd.DatetimeIndex) -> pd.DataFrame:
+def _wide(lake: Lake, metric: MetricSpec, days: Sequence[date], times: pd.DatetimeIndex) -> pd.DataFrame:
     """Rows of the instants, a column a thing, named by its labels as JSON: the largest of its series."""
     asked = readable_days(lake, metric)
     parts = []
@@ -68,14 +67,13 @@ def _wide(lake: Lake, kind: str, metric: MetricSpec, days: Sequence[date], times
         with suppress(NotFoundError, IntegrityError):
             wide = lake.read_day(asked.get(day, metric), day)[0]
             wide = wide[wide.index.isin(times)]
-            names = np.array([_name(kind, json.loads(name)) for name in wide.columns], dtype=object)
+            names = np.array([_name(metric, json.loads(name)) for name in wide.columns], dtype=object)
             parts.append(wide.T.groupby(names).max().T.drop(columns="", errors="ignore"))
     found = pd.concat(parts) if parts else pd.DataFrame()
     return found.reindex(times).dropna(axis="columns", how="all")
 
 
-def _name(kind: str, labels: Mapping[str, str]) -> str:
+def _name(metric: MetricSpec, labels: Mapping[str, str]) -> str:
     """Labels of a thing as JSON; empty where a series does not have them."""
-    names = LABELS_OF.get(kind, ())
-    kept = {name: str(labels.get(name, "")) for name in names} or {"node": node_of(labels)}
+    kept = {name: str(labels.get(name, "")) for name in metric.labels} or {"node": node_of(labels)}
     return json.dumps(kept, sort_keys=True) if all(kept.values()) else ""

@@ -19,7 +19,7 @@ from aiops_assets.datasets.nodes import NodeHistory, read_nodes
 from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.window import Window, read_cluster, read_window
 from aiops_assets.datasets.workloads import fetch_workloads, workloads_of
-from aiops_assets.errors import DataError, EmptyDataError, IntegrityError
+from aiops_assets.errors import DataError, EmptyDataError, IntegrityError, PrometheusError, PrometheusUnreachable
 from aiops_assets.learners.detectors.alert_rule import HISTORY_DAYS
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.settings import Settings
@@ -126,6 +126,7 @@ def fetch_newest(
     archive: PrometheusClient | None = None,
     metrics: Sequence[MetricSpec] = SCORED,
     *,
+    own: Sequence[MetricSpec] = (),
     servers: tuple[str, str] = ("", ""),
     say: Callable[[str], None] = ignore,
 ) -> list[MetricFetch]:
@@ -137,6 +138,7 @@ def fetch_newest(
         now: present time, with time zone.
         archive: a server with more history; without it a day that the server has only in part is closed as it is.
         metrics: what is fetched, as the settings have it queried.
+        own: metrics of METRICS_FILE, fetched after these; one without a usable answer keeps none from being fetched.
         servers: host:port of the server and of the archive, for records and messages.
         say: is told what the server does not answer and nothing depends on.
 
@@ -151,19 +153,28 @@ def fetch_newest(
     today = now.astimezone(UTC).date()
     fetches: list[MetricFetch] = []
     away = ""
-    for metric in [spec for one in metrics for spec in ((one.members, one) if one.counts_series else (one,))]:
+    of_mine = {spec.name for one in own for spec in (one, one.members)}
+    for metric in [spec for one in (*metrics, *own) for spec in ((one.members, one) if one.counts_series else (one,))]:
         days = [day for day in (today - timedelta(days=1), today) if _is_due(lake, metric, day, now)]
-        fetch = ingest_metric(
-            client,
-            lake,
-            metric,
-            days,
-            now,
-            archive=archive,
-            archive_away=away,
-            cluster_id=cluster_id,
-            check_archive=check_archive,
-        )
+        try:
+            fetch = ingest_metric(
+                client,
+                lake,
+                metric,
+                days,
+                now,
+                archive=archive,
+                archive_away=away,
+                cluster_id=cluster_id,
+                check_archive=check_archive,
+            )
+        except PrometheusUnreachable:
+            raise
+        except PrometheusError as error:
+            if metric.name not in of_mine:
+                raise
+            say(f"{metric.name} is not fetched: {error}")
+            continue
         away = away or fetch.archive_away
         fetches.append(fetch)
     if why := fetch_workloads(client, lake, [today], now):

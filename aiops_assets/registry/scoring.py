@@ -7,9 +7,11 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from aiops_assets.datasets.newest import NewestWindow
+from aiops_assets.datasets.newest import SYNTHETIC, NewestWindow
+from aiops_assets.datasets.notes import Note
 from aiops_assets.errors import DataError, IntegrityError, ModelError, NotFoundError
 from aiops_assets.families.contract import ModelSpec
+from aiops_assets.families.forecasters import ForecastFamily
 from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast
@@ -32,6 +34,7 @@ STEPS_AN_HOUR = 3600 // STEP_SECONDS
 KEPT_STEPS = (*range(1, STEPS_AN_HOUR), *range(STEPS_AN_HOUR, HORIZON + 1, STEPS_AN_HOUR))
 """Steps of a forecast that are stored: every five minutes of the first hour, then every hour of the day."""
 NOTHING_SERVED = "nothing is served yet"
+OTHER_SIZE = "it was fitted on generated rows alone, whose metrics are of another size than this cluster's"
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ def predict_newest(
             champion = _champion(served, spec)
             add[spec.family.task.name](spec, champion)
             figures = version_of(served, spec, champion).manifest.metrics
+            proven = spec.family.task.proven_horizons
         except (NotFoundError, IntegrityError, ModelError, DataError) as error:
             left_out[spec.name] = str(error)
             continue
@@ -105,17 +109,19 @@ def predict_newest(
                 kind=spec.family.task.name,
                 data_version=champion.data_version,
                 effective_source=champion.effective_source,
-                proven=spec.family.task.proven_horizons(figures),
+                # A hold-out of generated rows proves nothing of this cluster.
+                proven=() if _knows_no_row_of(window, champion.effective_source) else proven(figures),
             )
         )
     pages = paging.pages(window) if paging else NOBODY_PAGED
+    elsewhere = tuple(model.name for model in models if _knows_no_row_of(window, model.effective_source))
     scored = _together(scores, _NO_SCORES)
     begins = {forecast.times[0] - pd.Timedelta(seconds=STEP_SECONDS) for forecast in forecasts.values()}
     record = ScoresRecord(
         cluster=cluster,
         made_at=made_at,
         source=window.source,
-        notes=window.notes,
+        notes=(*window.notes, *([Note("models_of_generated_rows", models=elsewhere).text] if elsewhere else [])),
         code_version=code_digest(__name__),
         shown_minutes=paging.shown_minutes if paging else SHOWN_MINUTES,
         paged_until=pages.until,
@@ -140,9 +146,17 @@ def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:
     return record.champion
 
 
+def _knows_no_row_of(window: NewestWindow, source: str) -> bool:
+    """Whether a model of this source was trained on generated rows alone, and the window is of a cluster."""
+    return source == SYNTHETIC and window.source != SYNTHETIC
+
+
 def _forecast(served: ServedModels, spec: ModelSpec, champion: ChampionMove, window: NewestWindow) -> Forecast:
     if window.cluster is None:
         raise DataError(str(window.lacking.get("cluster", "no metric of the cluster has a sample")))
+    takes_any_size = not isinstance(spec.family, ForecastFamily) or spec.family.takes_any_size
+    if not takes_any_size and _knows_no_row_of(window, champion.effective_source):
+        raise DataError(OTHER_SIZE, code="of_generated_rows")
     history = history_of_segment(window.cluster, cluster_series.VALUES)
     forecast: Forecast = version_of(served, spec, champion).model().forecast(history, HORIZON)
     if not all(np.isfinite(side).all() for side in (forecast.value, forecast.lower, forecast.upper)):

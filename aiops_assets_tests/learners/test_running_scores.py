@@ -38,10 +38,12 @@ def frame(values: Floats, first: int = 0) -> pd.DataFrame:
     return made.assign(timestamp=times[first : len(values)])
 
 
-@pytest.fixture(scope="module", params=[EnsemblePredictor, LstmAutoencoder])
+@pytest.fixture(scope="module", params=[(EnsemblePredictor, N), (LstmAutoencoder, N), (EnsemblePredictor, DAY - 10)])
 def detector(request: pytest.FixtureRequest) -> DeviationDetector:
-    found: DeviationDetector = request.param(COLUMNS, 0.02)
-    trained = entities(1, 2)
+    """One of each kind, and one that was trained on less than a day."""
+    kind, rows = request.param
+    found: DeviationDetector = kind(COLUMNS, 0.02)
+    trained = entities(1, 2)[:rows]
     found.fit([frame(trained[:, i]) for i in range(2)])  # type: ignore[attr-defined]
     assert found.calibration.counters.tolist() == [0, 0, 1]
     return found

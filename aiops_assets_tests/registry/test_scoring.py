@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 
 from aiops_assets.datasets.newest import NewestWindow, generated_window
+from aiops_assets.datasets.notes import Note
 from aiops_assets.errors import DataError
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS
 from aiops_assets.judging.forecasting.holdout import TRIVIAL
 from aiops_assets.learners.detectors.isolation_forest import anomaly_score
 from aiops_assets.registry.pod_scoring import PodScoring
 from aiops_assets.registry.running_pods import begins_of
-from aiops_assets.registry.scoring import NOTHING_SERVED, ChampionPredictions, predict_newest
+from aiops_assets.registry.scoring import NOTHING_SERVED, OTHER_SIZE, ChampionPredictions, predict_newest
 from aiops_assets.storage.scores import (
     ABOVE_CAP,
     FORECAST_COLUMNS,
@@ -39,6 +40,7 @@ from aiops_assets_tests.service.served_home import SPECS, ServedHome, model_file
 NOW = datetime(2026, 11, 1, 10, 2, 30, tzinfo=UTC)
 UNTIL = datetime(2026, 11, 1, 10, 0, tzinfo=UTC)
 DETECTOR, ENSEMBLE, ARIMA = "anomaly-detector", "ensemble-predictor", "arima-predictor"
+PREDICTIVE = "predictive-analytics"
 SERVED = (DETECTOR, ENSEMBLE, ARIMA)
 SPIKING = "synthetic-001"
 
@@ -269,3 +271,21 @@ def test_pods_that_live_without_a_score_are_counted_by_reason(home: ServedHome, 
         0,
         {ABOVE_CAP: 3, NO_CPU: 2, TOO_FEW_SAMPLES: 0, NO_DETECTOR: 5},
     )
+
+
+def test_models_of_generated_rows_claim_little_of_a_cluster(window: NewestWindow, tmp_path: Path) -> None:
+    """As on a first day: what they are is noted, no horizon is proven, and one of another size forecasts nothing."""
+    better = {f"mae_to_{name}_1h": 0.7 for name in TRIVIAL}
+    home = ServedHome(tmp_path / "models").serve((DETECTOR,))
+    for name in (ARIMA, PREDICTIVE):
+        home.promote(home.publish(name, metrics=better), name)
+    own = replace(window, source="prometheus")
+    record = predict_newest(home.served, MODELS, own, NOW, "prod").run.record
+    assert [(model.name, model.proven) for model in record.models] == [(DETECTOR, ()), (PREDICTIVE, ())]
+    assert record.notes == (Note("models_of_generated_rows", models=(DETECTOR, PREDICTIVE)).text,)
+    assert record.left_out[ARIMA] == OTHER_SIZE
+    home.promote(home.publish(ARIMA, metrics=better, effective_source="prometheus+synthetic"), ARIMA)
+    after = predict_newest(home.served, MODELS, own, NOW, "prod").run.record
+    assert {model.name: model.proven for model in after.models}[ARIMA] == ("1h",)
+    generated = predict_newest(home.served, MODELS, window, NOW, "prod").run.record
+    assert (generated.notes, generated.models[1].proven) == ((), ("1h",))

@@ -85,6 +85,7 @@ def metrics() -> Iterator[str]:
     """Metrics of the service's `/metrics`, and of the client."""
     from aiops_assets.client import MLServiceClient
     from aiops_assets.reporting.exposition import documented
+    from aiops_assets.service.band_exposition import documented_bands
     from aiops_assets.service.drift_exposition import documented_drift
     from aiops_assets.service.instruments import Instruments
     from aiops_assets.service.remote_write_exposition import documented_remote_write
@@ -95,6 +96,7 @@ def metrics() -> Iterator[str]:
                 metric for metric in Instruments().registry.collect() if metric.name.startswith("aiops")
             ],
             "## Scores and forecasts": list(documented()),
+            "## Expected bands of what is paged or under notice": list(documented_bands()),
             "## Drift": list(documented_drift()),
             "## Writing back": list(documented_remote_write()),
             "## The client, in the program that asks": list(client.registry.collect()),

@@ -7,6 +7,7 @@ A deviation is how far a metric is from its expected value, per row and metric, 
 2. A term is the mean over the metrics, or over the fifth that deviates most, smoothed causally; its training median
    is 0 and its 99 % quantile 1. The score is the sum of the terms.
 3. An alert is a score above a threshold that moves, while a metric is at an unusual value: :mod:`alert_rule`.
+4. After less than a day of training, rows are ranked by a spread of terms that keeps learning: :mod:`online_spread`.
 
 Counters are read as their increases. A metric's unit does not matter.
 """
@@ -24,18 +25,19 @@ from aiops_assets.learners.contracts import Flags, Scored
 from aiops_assets.learners.detectors.alert_rule import ALERT_BUDGET, KEPT_SCORES, alerts, thinned
 from aiops_assets.learners.detectors.counters import counters_of, increases
 from aiops_assets.learners.detectors.deviation_scores import (
-    MIN_TRAIN_ROWS,
+    LEAST_SPREAD,
     MOST_TERM,
-    RARE_SCALE,
     SCALE_QUANTILE,
     contributions,
     learnt_ratios,
+    scale_of,
     shares,
     smoothing_hours,
     total,
     training_grids,
 )
 from aiops_assets.learners.detectors.deviations import NOW, rolling_mean
+from aiops_assets.learners.detectors.online_spread import is_short, mixed, online_total
 from aiops_assets.timeseries.frames import Grid, fits, on_grid
 from aiops_assets.timeseries.series import Floats
 
@@ -74,8 +76,6 @@ class Calibration:
     now: Floats
 
 
-LEAST_SPREAD = 1e-3
-"""A term's 99 % quantile counts as at least so far above its median, in training."""
 CALIBRATION_ARRAYS = ("quantile", "mean", "hours", "middle", "spread", "scores", "counters", "now")
 
 
@@ -139,6 +139,9 @@ class DeviationDetector(ABC):
         score[~known] = calibration.scores[0]  # nothing is known: as normal as the most normal training row
         now = unusual_now(ratios, calibration)
         alert = alerts(score, now, calibration.scores, calibration.rows, grid, self.alert_budget) & known
+        if is_short(calibration.rows, calibration.step_seconds):
+            online = online_total(terms, calibration.spread, self.most_term, grid)
+            score = np.where(known, mixed(score, online), score)
         at = grid.position
         parts = contributions((ratios[kind] for kind in self.kinds_of_contributions), grid)
         return Scored(score[at], alert[at], parts[at], None if now is None else now[at])
@@ -191,7 +194,9 @@ class DeviationDetector(ABC):
         counters: Flags,
     ) -> Calibration:
         """The calibration by each grid's training deviations; ``floors``: of each kind, what is too small to count."""
-        scales = [self._scale(np.concatenate([kinds[kind] for kinds in found]), floors[kind]) for kind in self.kinds]
+        trained = [np.concatenate([kinds[kind] for kinds in found]) for kind in self.kinds]
+        floor = [floors[kind] for kind in self.kinds]
+        scales = [scale_of(*one, self.least_seen_share) for one in zip(trained, floor, strict=True)]
         quantile, mean = (np.array(part) for part in zip(*scales, strict=True))
         hours = smoothing_hours([term.hours for term in self.terms], grids)
         ratios = [self._ratios(kinds, grid, quantile, mean) for kinds, grid in zip(found, grids, strict=True)]
@@ -214,19 +219,6 @@ class DeviationDetector(ABC):
             counters=counters.astype(np.float64),
             now=usual_now,
         )
-
-    def _scale(self, found: Floats, floor: Floats | float) -> tuple[Floats, Floats]:
-        """(n_metrics,) quantile and mean of one kind's training deviations, (n_rows, n_metrics); zeros: hardly seen."""
-        known = np.isfinite(found).sum(axis=0)
-        at = np.maximum(np.ceil(SCALE_QUANTILE * known).astype(int) - 1, 0)
-        upper = np.sort(found, axis=0)[at, np.arange(found.shape[1])]  # NaN are last
-        seen = known >= max(MIN_TRAIN_ROWS // 2, self.least_seen_share * len(found))
-        mean = np.nansum(found, axis=0) / np.maximum(known, 1)
-        # Where most deviations are 0, the quantile may be too, or far below those that are not.
-        mostly_none = 2 * (found > 0).sum(axis=0) < known
-        rare = np.where(mostly_none, RARE_SCALE * np.sqrt(np.nansum(found**2, axis=0) / np.maximum(known, 1)), 0.0)
-        upper = np.maximum(np.nan_to_num(upper, nan=0.0), rare)
-        return np.where(seen, upper + floor, 0.0), np.where(seen & (mean > 0), mean + floor, 0.0)
 
     def _ratios(self, found: Kinds, grid: Grid, quantile: Floats, mean: Floats) -> Kinds:
         """Deviations in units of a scale that keeps learning."""

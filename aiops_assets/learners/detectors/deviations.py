@@ -17,7 +17,9 @@ from aiops_assets.timeseries.frames import Grid
 from aiops_assets.timeseries.series import Floats
 
 SEASONAL_DAYS = 7
-MEDIAN_HOURS = 6.0
+LEVEL_HOURS = 6.0
+NOW_HOURS = 3.0
+"""What has lasted for half of this is no news any more: the median has followed."""
 SMOOTH_HOURS = 0.25
 VOLATILITY_HOURS = 0.5
 HABIT_HOURS = 0.5
@@ -94,8 +96,8 @@ def fit_forecast(stretches: list[Floats]) -> Forecast:
     return Forecast(mean, scale, components, coefficients)
 
 
-NOW = ("new_away", "new_seasonal", "new_distance")
-"""Kinds that are 0 where a metric stands at its usual value: what they do not show is over."""
+NOW = ("new_away", "new_distance")
+"""Kinds that are 0 where a metric stands where it stood in the hours before: what they do not show is over."""
 
 
 def deviations(
@@ -104,11 +106,11 @@ def deviations(
     """Kind -> (n_rows, n_metrics), of those that are asked for.
 
     ``change``, ``change_1h``, ``change_1d``: to the row before, to an hour before, to a day before. ``new_...``:
-    by how much the kind is larger than its habit, see :func:`beyond_habit`. ``away``: a
-    change that leads away from the median of the last six hours; ``distance``: from that median. ``level``: the same of
-    the mean of the last quarter of an hour. ``volatility``: mean absolute change of half an hour. ``seasonal``: to the
-    median of the last seven days at this time. ``extreme``: by how much a value is outside the range of the day before.
-    ``forecast_error``: to :class:`Forecast`, which only this kind needs.
+    by how much the kind is larger than its habit, see :func:`beyond_habit`. ``away``: a change that leads away from
+    the median of the last three hours; ``distance``: from that median. ``level``: the distance of the mean of the last
+    quarter of an hour from the median of six hours. ``volatility``: mean absolute change of half an hour.
+    ``seasonal``: to the median of the last seven days at this time. ``extreme``: by how much a value is outside the
+    range of the day before. ``forecast_error``: to :class:`Forecast`, which only this kind needs.
 
     ``begins`` (n_metrics,) are the rows at which columns begin that are NaN before: the first row by default.
     """
@@ -121,6 +123,7 @@ class _Parts:
 
     def __init__(self, grid: Grid, forecast: Forecast | None, begins: npt.NDArray[np.int64] | None = None) -> None:
         self._grid, self._forecast, self._begins = grid, forecast, begins
+        self._medians_before: dict[float, Floats] = {}
 
     @property
     def _values(self) -> Floats:
@@ -151,30 +154,23 @@ class _Parts:
         return beyond_habit(self.away, self._grid, self._begins)
 
     @cached_property
-    def new_seasonal(self) -> Floats:
-        # Of two days with 0 and 1, neither value is unusual.
-        lower, upper = self._medians
-        outside = np.maximum(np.maximum(lower - self._values, self._values - upper), 0.0)
-        return beyond_habit(outside, self._grid, self._begins)
-
-    @cached_property
     def new_distance(self) -> Floats:
         return beyond_habit(self.distance, self._grid, self._begins)
 
     @cached_property
     def away(self) -> Floats:
         before = np.concatenate([np.full_like(self._values[:1], np.nan), self._values[:-1]])
-        leads_away = self.distance > np.abs(before - self._median)
+        leads_away = self.distance > np.abs(before - self._median_before(NOW_HOURS))
         return np.where(np.isfinite(self._values), np.where(leads_away, self.change, 0.0 * self.change), np.nan)
 
     @cached_property
     def distance(self) -> Floats:
-        return np.abs(self._values - self._median)
+        return np.abs(self._values - self._median_before(NOW_HOURS))
 
     @cached_property
     def level(self) -> Floats:
         now = rolling_mean(self._values, self._grid.rows(SMOOTH_HOURS, least=2))
-        return np.where(np.isfinite(self._values), np.abs(now - self._median), np.nan)
+        return np.where(np.isfinite(self._values), np.abs(now - self._median_before(LEVEL_HOURS)), np.nan)
 
     @cached_property
     def volatility(self) -> Floats:
@@ -201,11 +197,13 @@ class _Parts:
     def _medians(self) -> tuple[Floats, Floats]:
         return _same_time_medians(self._values, self._grid.rows(24))
 
-    @cached_property
-    def _median(self) -> Floats:
-        """(n_rows, n_metrics) median of the six hours before a row."""
-        rows = self._grid.rows(MEDIAN_HOURS, least=8)
-        return pd.DataFrame(self._values).rolling(rows, min_periods=1).median().shift(1).to_numpy()
+    def _median_before(self, hours: float) -> Floats:
+        """(n_rows, n_metrics) median of so many hours before a row, at least eight rows."""
+        if hours not in self._medians_before:
+            rows = self._grid.rows(hours, least=8)
+            median = pd.DataFrame(self._values).rolling(rows, min_periods=1).median().shift(1).to_numpy()
+            self._medians_before[hours] = median
+        return self._medians_before[hours]
 
 
 def beyond_habit(found: Floats, grid: Grid, begins: npt.NDArray[np.int64] | None = None) -> Floats:

@@ -29,6 +29,7 @@ from aiops_assets.learners.detectors.deviation_detector import (
 from aiops_assets.learners.detectors.deviation_scores import least_scale
 from aiops_assets.learners.detectors.deviations import NOW, deviations, rolling_mean
 from aiops_assets.learners.detectors.newest_deviations import newest_deviations
+from aiops_assets.learners.threads import one_torch_thread
 from aiops_assets.timeseries.frames import Grid
 from aiops_assets.timeseries.series import Floats
 
@@ -90,9 +91,8 @@ class LstmAutoencoder(DeviationDetector):
             SchemaError: a column is missing or holds no numbers.
             DataError: no cadence between 10 s and 1 h.
         """
-        from aiops_assets.learners.detectors import lstm_network
 
-        with lstm_network.one_thread():
+        with one_torch_thread():
             self._learn(*self._training_grids(frames, step_seconds), start)
 
     def _learn(self, grids: Sequence[Grid], counters: Flags, start: "LstmAutoencoder | None") -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from aiops_assets.learners.detectors.deviations import (
     HABIT_HOURS,
-    MEDIAN_HOURS,
+    LEVEL_HOURS,
     SEASONAL_DAYS,
     VOLATILITY_HOURS,
     Forecast,
@@ -28,7 +28,6 @@ Positions = npt.NDArray[np.int64]
 FORECAST_ERROR = "forecast_error"
 OF_HABIT = {"new_change": "change", "new_level": "level", "new_away": "away", "new_distance": "distance"}
 """Kind that is compared with its habit -> the kind it is made of."""
-NEW_SEASONAL = "new_seasonal"
 MOST_NEW_SHARE = 0.25
 """Of more new rows than this share of all, all rows are computed at once."""
 
@@ -86,29 +85,26 @@ class _Newest:
         grid = Grid(values, np.arange(len(values)), step_seconds)
         self._day = grid.rows(24)
         self._around = grid.rows(HABIT_HOURS)
-        self._back = max(grid.rows(MEDIAN_HOURS, least=8), grid.rows(VOLATILITY_HOURS, least=4)) + 2
+        self._back = max(grid.rows(LEVEL_HOURS, least=8), grid.rows(VOLATILITY_HOURS, least=4)) + 2
 
     def of(self, kinds: Collection[str]) -> dict[str, Floats]:
         """Kind -> (n_new, n)."""
-        own = [kind for kind in kinds if kind not in OF_HABIT and kind not in (NEW_SEASONAL, "change_1d", "seasonal")]
+        own = [kind for kind in kinds if kind not in OF_HABIT and kind not in ("change_1d", "seasonal")]
         of_habit = {kind: OF_HABIT[kind] for kind in kinds if kind in OF_HABIT}
         back = max(self._back, self._day + 1 if "extreme" in own else 0)
         found = self._at(self._first, len(self._values), list(dict.fromkeys([*own, *of_habit.values()])), back)
         newest = self._values[self._first :]
         if "change_1d" in kinds:
             found["change_1d"] = np.abs(newest - self._rows(self._first - self._day, len(newest)))
-        if "seasonal" in kinds or NEW_SEASONAL in kinds:
+        if "seasonal" in kinds:
             lower, upper = self._medians(self._first, len(self._values))
             found["seasonal"] = np.abs(newest - (lower + upper) / 2)
-        habits = self._habits(list(of_habit.values()), seasonal=NEW_SEASONAL in kinds)
+        habits = self._habits(list(of_habit.values()))
         for kind, base in of_habit.items():
             found[kind] = np.maximum(found[base] - habits[base], 0.0)
-        if NEW_SEASONAL in kinds:
-            outside = self._outside(self._first, len(self._values))
-            found[NEW_SEASONAL] = np.maximum(outside - habits[NEW_SEASONAL], 0.0)
         return {kind: found[kind] for kind in kinds}
 
-    def _habits(self, bases: list[str], seasonal: bool) -> dict[str, Floats]:
+    def _habits(self, bases: list[str]) -> dict[str, Floats]:
         """Kind -> (n_new, n) what is usual at these times."""
         n = len(self._values) - self._first
         day = max(self._day, 2 * self._around + 1)
@@ -118,8 +114,6 @@ class _Newest:
             # The half hour after a row is known of yesterday; of the newest rows it may not be.
             start, end = begin - self._around, min(begin + n + self._around, len(self._values))
             there = self._at(start, end, bases, self._back)
-            if seasonal:
-                there[NEW_SEASONAL] = self._outside(start, end)
             begun = np.arange(begin, begin + n)[:, np.newaxis] >= self._begins
             for kind, array in there.items():
                 usual.setdefault(kind, []).append(np.where(begun, _largest_around(array, n, self._around), 0.0))
@@ -134,12 +128,6 @@ class _Newest:
         found = deviations(Grid(part, np.arange(len(part)), self._step), None, kinds)
         cut = max(start, 0) - begin
         return {kind: _after_nothing(array[cut:], end - start) for kind, array in found.items()}
-
-    def _outside(self, start: int, end: int) -> Floats:
-        """How far each value is outside the medians of earlier days at its time of day."""
-        values = self._rows(start, end - start)
-        lower, upper = self._medians(start, end)
-        return np.maximum(np.maximum(lower - values, values - upper), 0.0)
 
     def _medians(self, start: int, end: int) -> tuple[Floats, Floats]:
         days = range(1, SEASONAL_DAYS + 1)

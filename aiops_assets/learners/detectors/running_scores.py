@@ -22,6 +22,7 @@ from aiops_assets.learners.detectors.deviation_scores import (
     shares,
     total,
 )
+from aiops_assets.learners.detectors.online_spread import SpreadMemory, is_short, mixed, running_total
 from aiops_assets.learners.detectors.running_alerts import AlertMemory, running_alerts
 from aiops_assets.learners.detectors.running_means import weighted_before
 from aiops_assets.timeseries.frames import LIMIT, Grid
@@ -40,6 +41,7 @@ class Memory:
         day_mean, day_weight: (n, n_kinds_of_contributions, n_columns) of ratios.
         terms: (n, n_terms, n_smoothed) means over the metrics of the last rows, 0 before the begin.
         alerts: of the alert rule.
+        spread: of terms, for ranking after less than a day of training.
     """
 
     rows: Positions
@@ -49,18 +51,25 @@ class Memory:
     day_weight: Floats
     terms: Floats
     alerts: AlertMemory
+    spread: SpreadMemory
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """All arrays by name, those of the alert rule too."""
-        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "alerts"}
-        return {**own, **{f"alert_{field.name}": getattr(self.alerts, field.name) for field in fields(self.alerts)}}
+        """All arrays by name, those of its parts too."""
+        found = {name: getattr(self, name) for name in _OWN}
+        for prefix, part in (("alert_", self.alerts), ("", self.spread)):
+            found |= {f"{prefix}{field.name}": getattr(part, field.name) for field in fields(part)}
+        return found
 
     @classmethod
     def of(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> "Memory":
         """Made of :meth:`arrays`; raises KeyError where one is missing."""
-        own = {field.name: arrays[field.name] for field in fields(cls) if field.name != "alerts"}
+        own = {name: arrays[name] for name in _OWN}
         alerts = {field.name: arrays[f"alert_{field.name}"] for field in fields(AlertMemory)}
-        return cls(**own, alerts=AlertMemory(**alerts))  # type: ignore[arg-type]
+        spread = {field.name: arrays[field.name] for field in fields(SpreadMemory)}
+        return cls(**own, alerts=AlertMemory(**alerts), spread=SpreadMemory(**spread))  # type: ignore[arg-type]
+
+
+_OWN = tuple(field.name for field in fields(Memory) if field.name not in ("alerts", "spread"))
 
 
 @dataclass(frozen=True)
@@ -125,9 +134,14 @@ def newest_scores(
     assert now is not None
     now = np.where(active, now.reshape(active.shape), np.nan)
     alert, alerts = running_alerts(score, now, seen, calibration, grid, detector.alert_budget, memory.alerts)
+    spread = memory.spread
+    if is_short(calibration.rows, calibration.step_seconds):
+        since_begin = np.where(active[..., np.newaxis], smoothed, np.nan)
+        online, spread = running_total(since_begin, calibration.spread, detector.most_term, grid, spread)
+        score = np.where(active & known, mixed(score, online), score)
     parts, day = _contributions(detector, ratios, active, memory, 1 - 0.5 ** (1 / grid.rows(24)))
     rows_after = memory.rows + active.sum(axis=0)
-    return Newest(score, now, alert & known, parts), Memory(rows_after, *scale, *day, terms, alerts)
+    return Newest(score, now, alert & known, parts), Memory(rows_after, *scale, *day, terms, alerts, spread)
 
 
 def _begun(detector: DeviationDetector, calibration: Calibration, n: int) -> Memory:
@@ -144,6 +158,7 @@ def _begun(detector: DeviationDetector, calibration: Calibration, n: int) -> Mem
         np.ones(own),
         np.zeros((n, len(detector.terms), longest - 1)),
         AlertMemory.begun(n, grid),
+        SpreadMemory.begun(n, len(detector.terms)),
     )
 
 
