@@ -23,7 +23,7 @@ from aiops_assets.timeseries.pod_identity import split_pod
 from aiops_assets.timeseries.series import Floats
 
 MOST_ESTIMATES = 100
-"""An estimate takes some 0.05 s of CPU."""
+"""An estimate takes less than 0.1 s of CPU."""
 LEAST_USAGE = 0.1
 STEPS_AN_HOUR = 3600 // STEP_SECONDS
 DAY = 24 * STEPS_AN_HOUR
