@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.datasets.nodes import node_of
@@ -14,7 +16,6 @@ from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.timeseries.catalog import EACH_NODE_DISK, QUOTA_USAGE, VOLUME_USAGE, MetricSpec
-from aiops_assets.timeseries.series import Floats
 
 DISK, VOLUME, MEMORY, QUOTA = "disk", "volume", "memory", "quota"
 KINDS = (DISK, VOLUME, MEMORY, QUOTA)
@@ -36,7 +37,7 @@ class Capacity:
     kind: str
     labels: tuple[Mapping[str, str], ...]
     times: pd.DatetimeIndex
-    values: Floats
+    values: npt.NDArray[np.floating[Any]]
 
 
 def read_capacities(lake: Lake, days: Sequence[date], times: pd.DatetimeIndex) -> tuple[Capacity, ...]:
