@@ -8,7 +8,7 @@ The kinds are of :mod:`deviations`; scales, terms, score and alerts are those of
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -28,19 +28,40 @@ from aiops_assets.learners.detectors.newest_deviations import newest_deviations
 from aiops_assets.learners.detectors.raw_rows import Read
 from aiops_assets.timeseries.frames import Grid
 
-FORMAT = 2
-TERMS: tuple[Term, ...] = (
-    Term("volatility", "top", 0.0),
-    Term("seasonal", "all", 0.0),
-    Term("new_level", "all", 0.0),
-    Term("new_level", "all", 6.0),
-    Term("new_change", "all", 1.5),
-    Term("new_change", "top", 6.0),
-    Term("change_1d", "all", 0.0),
-    Term("extreme", "all", 6.0),
-    Term("forecast_error", "all", 0.0),
+FORMAT = 3
+"""Files of format 2, of no release, had other terms."""
+KINDS_OF_ALL = (
+    "change",
+    "new_change",
+    "change_1d",
+    "seasonal",
+    "level",
+    "new_level",
+    "extreme",
+    "volatility",
+    "forecast_error",
 )
-"""Chosen stepwise on labelled series, as `make tune` does anew."""
+KINDS_OF_TOP = ("new_change", "volatility", "forecast_error", "new_level")
+"""Averaged over all metrics, and over the fifth that deviates most."""
+HOURS = (0.0, 1.5, 6.0)
+RAISED = {
+    Term("change", "all", 0.0): 3.0,
+    Term("new_change", "all", 0.0): 5.0,
+    Term("change_1d", "all", 0.0): 4.0,
+    Term("seasonal", "all", 0.0): 5.0,
+    Term("extreme", "all", 6.0): 3.0,
+    Term("forecast_error", "all", 0.0): 2.0,
+}
+"""Weights other than 1, chosen on labelled series, as `make tune` does anew."""
+CANDIDATES: tuple[Term, ...] = tuple(
+    Term(kind, over, hours)
+    for kinds, over in ((KINDS_OF_ALL, "all"), (KINDS_OF_TOP, "top"))
+    for kind in kinds
+    for hours in HOURS
+)
+TERMS: tuple[Term, ...] = tuple(replace(term, weight=RAISED.get(term, 1.0)) for term in CANDIDATES)
+"""All of them: to start from equal weights and raise a few is better, on series that nothing was chosen on, than to
+pick the best few."""
 KINDS: tuple[str, ...] = tuple(dict.fromkeys((*(term.kind for term in TERMS), *NOW)))
 TERMS_OF_FORMAT_1 = (
     Term("change", "all", 0.0),
