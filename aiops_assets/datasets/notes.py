@@ -126,7 +126,7 @@ def _pods_left_out(most: int, scored: int, living: int) -> str:
 
 
 def _models_of_generated_rows(models: Sequence[str]) -> str:
-    return f"trained on generated rows alone, and on none of this cluster: {', '.join(models)}"
+    return f"fitted on generated rows alone, and on none of this cluster: {', '.join(models)}"
 
 
 def _old_sample(name: str, hours: float) -> str:

@@ -6,15 +6,12 @@ by half above that of a coin, and a note says why.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 from aiops_assets.engine.detection.anomalies import Detection
-from aiops_assets.engine.models import FORECASTER
+from aiops_assets.engine.models import COLD_START, FORECASTER
 from aiops_assets.engine.prediction.predictions import Predictions
 from aiops_assets.engine.wording import say
 
-COLD_START: Final = "fracast-predictor"
-"""Forecasts what is sent while predictive-analytics is missing, or has seen no row of the cluster."""
 MOST_COLD_PODS = 4
 """A forecast takes it most of a second: of more pods, predictive-analytics or lines are asked."""
 COIN, BELIEVED = 0.5, 0.5

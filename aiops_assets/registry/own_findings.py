@@ -1,34 +1,84 @@
-"""Rows of the metrics of one's own in the form in which explanations read the others."""
+"""What the newest stored run of scores raises beside pods and nodes: metrics of METRICS_FILE, and what is silent."""
 
 import json
+from dataclasses import dataclass
+from datetime import datetime
 
 import pandas as pd
 
-from aiops_assets.storage.explanations import CLUSTER, EXPLANATION_COLUMNS, NODE, POD, SIDES, nothing
+from aiops_assets.registry.explanation import MetricNow, metric_now, time_of
+from aiops_assets.registry.findings import Findings
 
-_OF_POD = ("namespace", "pod", "workload")
 
+@dataclass(frozen=True)
+class OwnAlert:
+    """A series of a metric of METRICS_FILE with an alert.
 
-def own_explanations(metrics: pd.DataFrame) -> pd.DataFrame:
-    """``EXPLANATION_COLUMNS`` of the newest hour, from ``METRIC_COLUMNS``.
-
-    Pods and nodes are subjects like any other. Of the series that are told apart by other labels the one with the
-    highest newest score stands for the metric, since explanations know pods, nodes and the cluster.
+    Attributes:
+        entity: its labels in one text; empty for a metric of one series.
+        severity: as its entry has it.
+        since: first row of the newest hour since which it has had one without a break.
+        now: its newest row.
     """
-    if metrics.empty:
-        return nothing(EXPLANATION_COLUMNS)
-    rows = metrics.sort_values(["metric", "labels", "timestamp"], kind="stable")
-    labels = {text: json.loads(text) for text in rows["labels"].unique()}
-    kind = {text: POD if "pod" in own else NODE if "node" in own else CLUSTER for text, own in labels.items()}
-    rows = rows.assign(kind=rows["labels"].map(kind))
-    newest = rows.groupby(["metric", "labels"], sort=False).tail(1)
-    shared = newest[newest["kind"] == CLUSTER].sort_values("score", ascending=False, kind="stable", na_position="last")
-    chosen = set(zip(*(shared.drop_duplicates("metric")[name] for name in ("metric", "labels")), strict=True))
-    keys = zip(rows["metric"], rows["labels"], rows["kind"], strict=True)
-    rows = rows[[of != CLUSTER or (metric, text) in chosen for metric, text, of in keys]]
-    texts = {name: [labels[text].get(name, "") for text in rows["labels"]] for name in ("node", *_OF_POD)}
-    of_pod = rows["kind"] == POD
-    columns = {name: [text if pod else "" for text, pod in zip(texts[name], of_pod, strict=True)] for name in _OF_POD}
-    node = [text if of == NODE else "" for text, of in zip(texts["node"], rows["kind"], strict=True)]
-    found = rows.assign(**columns, node=node, **{side: rows[side].astype("float32") for side in SIDES})
-    return found[list(EXPLANATION_COLUMNS)].reset_index(drop=True)
+
+    entity: str
+    severity: str
+    since: datetime
+    now: MetricNow
+
+
+@dataclass(frozen=True)
+class Silent:
+    """Something that has stopped.
+
+    Attributes:
+        reason: metric_stopped, metric_frozen, node_gone or pod_vanished.
+        metric: the metric; empty for a node or a pod.
+        entity, labels: which series, node or pod, as one text and as labels.
+        since: its last sign of life.
+    """
+
+    reason: str
+    metric: str
+    entity: str
+    labels: dict[str, str]
+    severity: str
+    since: datetime
+
+
+def own_alerts(findings: Findings) -> list[OwnAlert]:
+    """Series that have an alert at their newest row, in order of metric and entity."""
+    rows = findings.own.sort_values("timestamp", kind="stable")
+    newest = rows.drop_duplicates(["metric", "entity"], keep="last")
+    raised = newest[newest["alert"].astype(bool)].sort_values(["metric", "entity"])
+    found = []
+    for one in raised.to_dict("records"):
+        series = rows[(rows["metric"] == one["metric"]) & (rows["entity"] == one["entity"])]
+        found.append(
+            OwnAlert(
+                str(one["entity"]), str(one["severity"]), alert_since(series), metric_now(series, {}, str(one["unit"]))
+            )
+        )
+    return found
+
+
+def alert_since(rows: pd.DataFrame) -> datetime:
+    """First of the rows with an alert without a break up to the newest one; rows are in order of time."""
+    calm = (~rows["alert"].astype(bool)).to_numpy().nonzero()[0]
+    return time_of(rows["timestamp"].iloc[int(calm[-1]) + 1 if len(calm) else 0])
+
+
+def silent(findings: Findings) -> list[Silent]:
+    """What is silent at the newest instant, in order of reason and entity."""
+    rows = findings.silence.sort_values(["reason", "metric", "entity"], kind="stable")
+    return [
+        Silent(
+            str(one["reason"]),
+            str(one["metric"]),
+            str(one["entity"]),
+            {str(name): str(value) for name, value in json.loads(one["labels"]).items()},
+            str(one["severity"]),
+            time_of(one["since"]),
+        )
+        for one in rows.to_dict("records")
+    ]

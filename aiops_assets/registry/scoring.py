@@ -1,6 +1,7 @@
 """Predictions of the champions for the newest window: scores of each pod, forecasts of each metric of the cluster."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -79,8 +80,13 @@ def predict_newest(
     forecasts: dict[str, Forecast] = {}
     forecast_rows: list[pd.DataFrame] = []
 
+    scored_by = pods.scores_of(_detectors(served, specs))
+
     def add_scores(spec: ModelSpec, champion: ChampionMove) -> None:
-        scores.append(pods.scores(spec, champion))
+        found = scored_by[spec.name] if spec.name in scored_by else pods.scores(spec, champion)
+        if isinstance(found, Exception):
+            raise found
+        scores.append(found)
 
     def add_forecast(spec: ModelSpec, champion: ChampionMove) -> None:
         forecasts[spec.name] = _forecast(served, spec, champion, window)
@@ -110,6 +116,8 @@ def predict_newest(
                 proven=() if _knows_no_row_of(window, champion.effective_source) else proven(figures),
             )
         )
+    if memories:
+        memories.forget_others([name for name, why in left_out.items() if why != NOTHING_SERVED])
     pages = paging.pages(window) if paging else NOBODY_PAGED
     elsewhere = tuple(model.name for model in models if _knows_no_row_of(window, model.effective_source))
     scored = _together(scores, _NO_SCORES)
@@ -133,6 +141,16 @@ def predict_newest(
     )
     run = ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS), pages.rows)
     return ChampionPredictions(run, forecasts, pods.resumed)
+
+
+def _detectors(served: ServedModels, specs: Sequence[ModelSpec]) -> dict[str, tuple[ModelSpec, ChampionMove]]:
+    """Detectors whose champion is known, by name."""
+    found = {}
+    for spec in specs:
+        if spec.family.task.name == DETECTION.name:
+            with suppress(NotFoundError, IntegrityError):  # said when it is asked
+                found[spec.name] = spec, _champion(served, spec)
+    return found
 
 
 def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:

@@ -14,7 +14,6 @@ from fastapi import APIRouter, Request, Response
 from aiops_assets.engine.detection.anomalies import Detection, detect
 from aiops_assets.engine.each_pod import detect_each, issues_each, predict_each
 from aiops_assets.engine.first_day import (
-    COLD_START,
     GENERATED,
     MOST_COLD_PODS,
     before_belief,
@@ -22,7 +21,7 @@ from aiops_assets.engine.first_day import (
     less_sure,
     less_sure_predictions,
 )
-from aiops_assets.engine.models import FORECASTER, ROW_DETECTOR, WINDOW_DETECTOR
+from aiops_assets.engine.models import COLD_START, FORECASTER, ROW_DETECTOR, WINDOW_DETECTOR
 from aiops_assets.engine.pattern_analysis.patterns import analyze
 from aiops_assets.engine.pods import groups_of
 from aiops_assets.engine.prediction.forecast_cache import ForecastCache

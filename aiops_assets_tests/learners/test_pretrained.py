@@ -77,6 +77,13 @@ def test_odd_histories_have_sensible_forecasts(odd: str) -> None:
     assert (found.value <= values.max() + room).all()
 
 
+def test_what_stood_still_is_the_surer_the_longer_it_did() -> None:
+    hour, day = (made(history(np.full(rows, 3.0))) for rows in (12, DAY))
+    assert (hour.value == 3.0).all()
+    assert (hour.lower < 3.0).all()
+    assert (day.upper - day.lower < 0.1 * (hour.upper - hour.lower)).all()
+
+
 def test_the_unit_of_a_metric_does_not_matter() -> None:
     values = noisy(1)[:40]
     found, tiny = made(history(values)), made(history(values * 1e-9))
@@ -109,7 +116,8 @@ def test_its_file_holds_the_factors_and_which_weights_they_are_of(
     assert len(data) < 1000
     again = PretrainedForecaster.from_bytes(data)
     assert (again.metrics, again.factors, again.origins) == (fitted.metrics, fitted.factors, fitted.origins)
-    for change in ({"format": 9}, {"kind": "arima"}, {"factors": {}}):
+    changes: list[dict[str, object]] = [{"format": 9}, {"kind": "arima"}, {"factors": {}}]
+    for change in changes:
         with raises(ModelError, "not_a_model_file"):
             PretrainedForecaster.from_bytes(json.dumps(json.loads(data) | change).encode())
     with raises(ModelError, "not_a_model_file"):

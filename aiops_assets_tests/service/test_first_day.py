@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from aiops_assets.engine.first_day import COLD_START, before_belief, believed
+from aiops_assets.engine.first_day import before_belief, believed
+from aiops_assets.engine.models import COLD_START
 from aiops_assets_tests.pipeline.graph import CLOSED
 from aiops_assets_tests.service.conftest import service, wait_until
 from aiops_assets_tests.service.served_home import ServedHome
@@ -38,7 +39,7 @@ def young(folder: Path) -> Iterator[TestClient]:
 
 
 def started(home: Path, **variables: str) -> Iterator[TestClient]:
-    with service(home, **variables) as client:
+    with service(home, demo=False, **variables) as client:
         for name in (DETECTOR, FORECASTER, COLD_START):
             wait_until(client, f"/v1/models/{name}")
         yield client

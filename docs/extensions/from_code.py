@@ -96,8 +96,8 @@ def metrics() -> Iterator[str]:
                 metric for metric in Instruments().registry.collect() if metric.name.startswith("aiops")
             ],
             "## Scores and forecasts": list(documented()),
-            "## Expected bands of what is paged or under notice": list(documented_bands()),
             "## Metrics of one's own, and silence": list(documented_metrics()),
+            "## Expected bands of what is paged or under notice": list(documented_bands()),
             "## Drift": list(documented_drift()),
             "## The client, in the program that asks": list(client.registry.collect()),
         }

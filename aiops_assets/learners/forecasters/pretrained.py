@@ -184,8 +184,14 @@ def _quantiles(history: History, horizon: int) -> Quantiles:
     if not len(enough):
         return found
     given = _asked(history, enough, horizon)
-    for side, position in ((found.middle, 1), (found.below, 0), (found.above, 2)):
-        side[enough] = np.abs(given[..., position] - given[..., 1]) if position != 1 else given[..., 1]
+    found.middle[enough] = given[..., 1]
+    for side, position in ((found.below, 0), (found.above, 2)):
+        wide = side[enough]
+        side[enough] = np.abs(given[..., position] - given[..., 1])
+        still = (side[enough] == 0).all(axis=1)
+        # What stood still may not have done so for long.
+        seen = np.maximum(history.known[:, enough[still]].sum(axis=0), 1)[:, np.newaxis]
+        side[enough[still]] = wide[still] * history.steps(1) / seen
     for side in (found.below, found.above):
         np.maximum.accumulate(side, axis=1, out=side)
     return found
