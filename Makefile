@@ -28,7 +28,7 @@ help: ## this list
 setup: $(STAMP) ## make .venv with what `make run` and `make ui` need (pip, aiops, dagster, dg)
 
 $(STAMP): pyproject.toml requirements.lock torch.lock
-	@echo "setting up $(VENV): 170 packages from PyPI, 1.8 GB on disk, 2 to 5 minutes; once"
+	@echo "setting up $(VENV): 175 packages from PyPI, 1.8 GB on disk, 2 to 5 minutes; once"
 	@$(PYTHON) -m venv $(VENV)
 	@echo "1 of 3: PyTorch, CPU build"
 	@$(PIP) --retries 1 --require-hashes --index-url $(TORCH_INDEX) -r torch.lock

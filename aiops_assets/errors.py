@@ -26,6 +26,7 @@ AiopsError
 │   └── IntegrityError         content differs from its recorded digest
 ├── ModelError                 a model cannot be fitted, or gives no usable prediction
 ├── UnknownModel               no model of that name
+├── UnknownSubject             no pod, node or metric of that name has scores
 └── ServiceNotReady            nothing can answer yet
 """
 
@@ -144,6 +145,10 @@ class ModelError(AiopsError):
 
 class UnknownModel(AiopsError):
     """No model of that name."""
+
+
+class UnknownSubject(AiopsError):
+    """No pod, node or metric of that name is in the newest run of scores; the message names those most like it."""
 
 
 class ServiceNotReady(AiopsError):

@@ -149,7 +149,7 @@ def test_importing_the_client_loads_little() -> None:
 
 
 def test_models_are_named_in_families_alone() -> None:
-    """But for the names by which the coordination engine calls three of them, which stand in one place."""
+    """But for the names of those that the coordination engine asks for, which stand in one place."""
     named = {*MODEL_NAMES, *ALIASES}
     wrong = {
         path.relative_to(PACKAGE).as_posix()

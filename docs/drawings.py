@@ -112,7 +112,7 @@ DRAWINGS: dict[str, tuple[dict[str, Box], tuple[Arrow, ...]]] = {
             "prometheus": Box(0, 0, "Prometheus, Thanos", ("your cluster's metrics",), "data"),
             "synthetic": Box(0, 1, "Synthetic series", ("labelled, reproducible",), "data"),
             "sets": Box(1, 0.5, "Training sets", ("blended by mode,", "named by a digest"), "store"),
-            "models": Box(2, 0.5, "Six models", ("3 detectors,", "3 forecasters"), "model"),
+            "models": Box(2, 0.5, "Seven models", ("3 detectors,", "4 forecasters"), "model"),
             "gate": Box(3, 0.5, "Gate", ("untouched hold-out,", "null model, champion"), "step"),
             "versions": Box(4, 0.5, "Versions", ("immutable; one is", "the champion"), "store"),
             "mlflow": Box(3, 1.5, "MLflow, cards", ("which data made", "which model"), "store"),

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from aiops_assets.commands.files import write_whole
 from aiops_assets.errors import DataError, ModelError, StoreError
 from aiops_assets.families import backtests
 from aiops_assets.families.catalog import named
 from aiops_assets.judging.detection.series_figures import DetectionFigures, figures_of_frames
 from aiops_assets.learners.detectors.page_rule import page_episodes
-from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.timeseries.history import history_of
 from aiops_assets.timeseries.series_file import SPLIT, TIME, LabelledSeries, read_labels, read_series
 
@@ -183,17 +183,3 @@ def write_scores(path: Path, scored: pd.DataFrame) -> None:
     buffer = io.BytesIO()
     scored.to_parquet(buffer, index=False)
     write_whole(path, buffer.getvalue())
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file atomically. Raises StoreError."""
-    try:
-        LocalStorage(path.parent).write(path.name, data)
-    except StoreError as error:
-        reason = getattr(error.__cause__, "strerror", None) or str(error)
-        raise StoreError(
-            f"{path} cannot be written ({reason}): nothing was changed, name another place",
-            code="not_written",
-            path=path,
-            reason=reason,
-        ) from error

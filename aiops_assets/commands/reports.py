@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from aiops_assets.commands.backtesting import BackTest, Judged, judge_labelled, known_models, write_whole
+from aiops_assets.commands.backtesting import BackTest, Judged, judge_labelled, known_models
+from aiops_assets.commands.files import write_whole
 from aiops_assets.commands.tables import show_table
 from aiops_assets.errors import AiopsError, DataError, ModelError, NotFoundError
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR

@@ -13,15 +13,17 @@ import pandas as pd
 
 from aiops_assets.datasets.identity import archive_check, identify
 from aiops_assets.datasets.ingest import MetricFetch, ignore, ingest_metric
-from aiops_assets.datasets.living import living_pods, read_history
+from aiops_assets.datasets.living import living_pods
 from aiops_assets.datasets.nodes import NodeHistory, read_nodes
 from aiops_assets.datasets.notes import Note
+from aiops_assets.datasets.stored_pods import StoredPods
 from aiops_assets.datasets.window import Window, read_cluster, read_window
 from aiops_assets.datasets.workloads import fetch_workloads, workloads_of
-from aiops_assets.errors import DataError, EmptyDataError, IntegrityError
+from aiops_assets.errors import DataError, EmptyDataError, IntegrityError, PrometheusError, PrometheusUnreachable
 from aiops_assets.learners.detectors.alert_rule import HISTORY_DAYS
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.settings import Settings
+from aiops_assets.storage.day_rows import RowCopies
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.storage.scores import ABOVE_CAP, NO_CPU
@@ -39,7 +41,7 @@ from aiops_assets.timeseries.catalog import (
 from aiops_assets.timeseries.features import ROW_EVERY_MINUTES
 from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.views import cluster_metrics as cluster_series
-from aiops_assets.views.pod_history import PodHistory
+from aiops_assets.views.pod_history import LivingPods, PodHistory
 
 SCORED = (*ENGINE_METRICS, *FORECAST_METRICS, NETWORK_RECEIVE, EACH_NODE_CPU, EACH_NODE_DISK)
 """The metrics that models score and forecast, and those that pages are decided on."""
@@ -72,7 +74,7 @@ class NewestWindow:
     """
 
     source: str
-    pods: PodHistory | None = None
+    pods: LivingPods | None = None
     nodes: NodeHistory | None = None
     cluster: pd.DataFrame | None = None
     workloads: Mapping[str, str] = field(default_factory=dict)
@@ -122,6 +124,7 @@ def fetch_newest(
     archive: PrometheusClient | None = None,
     metrics: Sequence[MetricSpec] = SCORED,
     *,
+    own: Sequence[MetricSpec] = (),
     servers: tuple[str, str] = ("", ""),
     say: Callable[[str], None] = ignore,
 ) -> list[MetricFetch]:
@@ -133,6 +136,7 @@ def fetch_newest(
         now: present time, with time zone.
         archive: a server with more history; without it a day that the server has only in part is closed as it is.
         metrics: what is fetched, as the settings have it queried.
+        own: metrics of METRICS_FILE, fetched after these; one without a usable answer keeps none from being fetched.
         servers: host:port of the server and of the archive, for records and messages.
         say: is told what the server does not answer and nothing depends on.
 
@@ -147,19 +151,28 @@ def fetch_newest(
     today = now.astimezone(UTC).date()
     fetches: list[MetricFetch] = []
     away = ""
-    for metric in [spec for one in metrics for spec in ((one.members, one) if one.counts_series else (one,))]:
+    of_mine = {spec.name for one in own for spec in (one, one.members)}
+    for metric in [spec for one in (*metrics, *own) for spec in ((one.members, one) if one.counts_series else (one,))]:
         days = [day for day in (today - timedelta(days=1), today) if _is_due(lake, metric, day, now)]
-        fetch = ingest_metric(
-            client,
-            lake,
-            metric,
-            days,
-            now,
-            archive=archive,
-            archive_away=away,
-            cluster_id=cluster_id,
-            check_archive=check_archive,
-        )
+        try:
+            fetch = ingest_metric(
+                client,
+                lake,
+                metric,
+                days,
+                now,
+                archive=archive,
+                archive_away=away,
+                cluster_id=cluster_id,
+                check_archive=check_archive,
+            )
+        except PrometheusUnreachable:
+            raise
+        except PrometheusError as error:
+            if metric.name not in of_mine:
+                raise
+            say(f"{metric.name} is not fetched: {error}")
+            continue
         away = away or fetch.archive_away
         fetches.append(fetch)
     if why := fetch_workloads(client, lake, [today], now):
@@ -181,10 +194,11 @@ def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = 
     """
     notes = [Note("cached_newest", problem=problem).text] if problem else []
     pods, cluster = None, None
+    copies = RowCopies(lake.storage, lake.cluster)
     unwatched: dict[str, int] = {}
     lacking: dict[str, DataError] = {}
     try:
-        pods, unwatched, found = _stored_pods(settings, lake, now)
+        pods, unwatched, found = _stored_pods(settings, lake, now, copies)
         notes += found
     except DataError as error:
         lacking["pods"] = error.with_traceback(None)
@@ -195,12 +209,14 @@ def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = 
         lacking["cluster"] = error.with_traceback(None)
     days = [now.astimezone(UTC).date() - timedelta(days=back) for back in range(POD_DAYS + 1)]
     workloads = workloads_of(lake, days, pods.pods) if pods else {}
-    nodes = read_nodes(lake, days, pods.rows.times) if pods else None
+    nodes = read_nodes(lake, copies, days, pods.times) if pods else None
     source = CACHED if problem else FETCHED
     return NewestWindow(source, pods, nodes, cluster, workloads, unwatched, lacking, tuple(dict.fromkeys(notes)))
 
 
-def _stored_pods(settings: Settings, lake: Lake, now: datetime) -> tuple[PodHistory, dict[str, int], list[str]]:
+def _stored_pods(
+    settings: Settings, lake: Lake, now: datetime, copies: RowCopies
+) -> tuple[StoredPods, dict[str, int], list[str]]:
     """Living pods, how many more live by why they are not read, and notes."""
     window = _newest_days(lake, POD_CPU, (*ENGINE_METRICS, NETWORK_RECEIVE), POD_DAYS, now)
     living = living_pods(lake, window, now)
@@ -213,12 +229,12 @@ def _stored_pods(settings: Settings, lake: Lake, now: datetime) -> tuple[PodHist
             day=window.days[-1],
         )
     unwatched = {ABOVE_CAP: len(living.pods) - len(pods), NO_CPU: len(living.without_cpu)}
-    history = read_history(lake, window, pods, living.until, POD_DAYS)
+    stored = StoredPods(lake, window, pods, living.until, POD_DAYS, copies)
     notes = list(window.damaged)
     if unwatched[ABOVE_CAP]:
         facts = {"most": settings.scored_pods_max, "scored": len(pods), "living": len(living.pods)}
         notes.append(Note("pods_left_out", **facts).text)
-    return history, unwatched, notes
+    return stored, unwatched, notes
 
 
 def _stored_cluster(lake: Lake, now: datetime) -> tuple[pd.DataFrame, list[str]]:
@@ -240,7 +256,7 @@ def _newest_days(lake: Lake, first: MetricSpec, metrics: Sequence[MetricSpec], n
             code="no_stored_day",
             metric=first.name,
         )
-    return read_window(lake, [last - timedelta(days=back) for back in range(n, -1, -1)], metrics)
+    return read_window(lake, [last - timedelta(days=back) for back in range(n, -1, -1)], metrics, counts_pods=False)
 
 
 def _between(series: PodSeries, after: pd.Timestamp, until: pd.Timestamp) -> PodSeries:

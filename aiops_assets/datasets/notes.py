@@ -1,7 +1,7 @@
 """Notes for people on the rows of a training set: each has a code and facts, and its wording stands here."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from aiops_assets.judging.statements import Statement
@@ -54,6 +54,11 @@ def _insufficient(shortage: Shortage | None, has_cache: bool) -> list[str]:
     if shortage is None and has_cache:
         return []
     return [f"cached days do not suffice: {shortage.text if shortage else 'there are none'}"]
+
+
+def _young_history(begin: date, shortage: Shortage) -> str:
+    why = f"the history begins on {begin} and does not suffice to train on ({shortage.text})"
+    return f"{why}; until it does, rows are generated"
 
 
 def _low_coverage(share: float, days: int, full_days: int, lowest: str) -> str:
@@ -120,6 +125,10 @@ def _pods_left_out(most: int, scored: int, living: int) -> str:
     return f"SCORED_PODS_MAX={most}: {scored} of {living} living pods are scored"
 
 
+def _models_of_generated_rows(models: Sequence[str]) -> str:
+    return f"fitted on generated rows alone, and on none of this cluster: {', '.join(models)}"
+
+
 def _old_sample(name: str, hours: float) -> str:
     return f"the newest sample of {name} is {hours:.1f} h old"
 
@@ -130,6 +139,7 @@ WORDINGS: dict[str, Callable[..., str]] = {
     "cached_newest": _cached_newest,
     "synthetic_allowed": _synthetic_allowed,
     "nothing_allowed": _nothing_allowed,
+    "young_history": _young_history,
     "low_coverage": _low_coverage,
     "part_of_window": _part_of_window,
     "short_cluster": _short_cluster,
@@ -141,5 +151,6 @@ WORDINGS: dict[str, Callable[..., str]] = {
     "doubled_restarts": _doubled_restarts,
     "pods_left_out": _pods_left_out,
     "old_sample": _old_sample,
+    "models_of_generated_rows": _models_of_generated_rows,
 }
 """Code of a note -> its sentence."""

@@ -7,6 +7,8 @@ The rule of the fallback:
 2. It did not: the options of FALLBACK are tried in order. ``cached`` takes the lake as it is, if it holds enough of
    the window to be trained on. ``synthetic`` generates all rows. ``fail``, or no option left: nothing is trained.
 3. Only "unreachable after retries" leads to the fallback. A bad query or a rejected token stops the fetch itself.
+4. The server is reached and its history has only begun (:mod:`young_history`): where FALLBACK allows ``synthetic``, all
+   rows are generated until there is enough of the cluster's own, and a note says so.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -21,6 +23,7 @@ from aiops_assets.datasets.known import fewer_nodes, known_metrics, notes_on, no
 from aiops_assets.datasets.notes import Note
 from aiops_assets.datasets.window import Window, read_window
 from aiops_assets.datasets.workloads import workloads_of
+from aiops_assets.datasets.young_history import young_history
 from aiops_assets.errors import NotFoundError, PrometheusUnreachable, SettingsError
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import FetchOutcome, Lake
@@ -134,8 +137,11 @@ def training_set(
         )
     window = read_window(lake, days, view.metrics)
     choice = choose(settings, lake.last_fetch(), window, now)
-    if choice.source == "synthetic":
-        return from_recipe(view, settings, recipe, announced, len(days), note=choice.note)
+    note = choice.note
+    if choice.source == "prometheus" and "synthetic" in settings.fallback:
+        note = young_history(lake, window, view.metrics, settings.min_coverage, now)
+    if choice.source == "synthetic" or (note and choice.source == "prometheus"):
+        return from_recipe(view, settings, recipe, announced, len(days), note=note)
     return from_window(view, settings, lake, window, choice, recipe)
 
 

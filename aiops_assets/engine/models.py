@@ -8,6 +8,8 @@ WINDOW_DETECTOR: Final = "ensemble-predictor"
 """Scores a pod's history, where there is one."""
 FORECASTER: Final = "predictive-analytics"
 """Forecasts, from rows of 3264, 5, 4 or 3 columns."""
+COLD_START: Final = "fracast-predictor"
+"""Forecasts what is sent while the forecaster is missing, or has seen no row of the cluster."""
 
 Judge = Literal["anomaly-detector", "limits", "history of the request", "ensemble-predictor"]
 """The detectors that can find an anomaly."""

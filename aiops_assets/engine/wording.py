@@ -120,6 +120,7 @@ NOTES: Mapping[str, str] = MappingProxyType(
             "a pod without a memory limit has no pod_memory_usage."
         ),
         "no_forecaster": "no forecaster is served yet: all metrics are judged by their own samples alone",
+        "models_of_generated_rows": "fitted on generated rows alone, and on none of this cluster: {names!n}",
         "lines_left_out": "only the first {most} unknown names have a trend; others are forecast as their last value",
     }
 )

@@ -14,6 +14,7 @@ from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.arima_predictor import ARIMA_PREDICTOR
 from aiops_assets.families.contract import ModelSpec, check_complete
 from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
+from aiops_assets.families.fracast_predictor import FRACAST_PREDICTOR
 from aiops_assets.families.lstm_predictor import LSTM_PREDICTOR
 from aiops_assets.families.predictive_analytics import PREDICTIVE_ANALYTICS
 from aiops_assets.families.prophet_predictor import PROPHET_PREDICTOR
@@ -26,6 +27,7 @@ BUILT_IN = (
     PREDICTIVE_ANALYTICS,
     ARIMA_PREDICTOR,
     PROPHET_PREDICTOR,
+    FRACAST_PREDICTOR,
 )
 """In the order in which people see them. A new model is one file in this folder and one line here."""
 

@@ -150,6 +150,8 @@ class ModelSpec(Generic[Model, Prediction]):
         name: also its directory, its InferenceService and its registered model.
         view: name of the view whose training sets it is fitted on.
         training_days: days of its training window, unless ``TRAINING_DAYS`` says otherwise.
+        earlier_days: days before that window that it learns from, too, where the lake holds them; none are fetched for
+            it, and none with ``TRAINING_DAYS``.
         description: one line for people.
         family: how it is handled.
         parameters: hyperparameters, recorded with each fit.
@@ -165,6 +167,7 @@ class ModelSpec(Generic[Model, Prediction]):
     parameters: dict[str, object] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     source: str = ""
+    earlier_days: int = 0
 
 
 def check_complete(spec: object, where: str) -> ModelSpec:

@@ -88,6 +88,7 @@ PREDICTIVE_ANALYTICS = ModelSpec(
     name="predictive-analytics",
     view=CLUSTER_METRICS_VIEW,
     training_days=14,
+    earlier_days=16,
     description="Forecasts the five metrics of a cluster up to a day ahead, with an 80 % interval.",
     family=PredictiveFamily(),
     parameters={"trees": "boosting", "lookback_window": 24, "forecast_horizon": 12},

@@ -48,6 +48,13 @@ def training_days(view: str) -> int:
     return max((spec.training_days for spec in MODELS if spec.view == view), default=UNUSED_VIEW_DAYS)
 
 
+def earlier_days(settings: Settings, view: str) -> int:
+    """How many days before its window a training set of the view takes from the lake, if they are there."""
+    if settings.training_days or settings.mode == "synthetic":
+        return 0
+    return max((spec.earlier_days for spec in active_models(settings) if spec.view == view), default=0)
+
+
 def longest_window(settings: Settings, views: Iterable[str] | None = None) -> list[date]:
     """The days that training sets of ``views`` need together, oldest first; by default of the views of all models."""
     wanted = [spec.view for spec in active_models(settings)] if views is None else views

@@ -19,6 +19,7 @@ from aiops_assets.storage.cards import Cards
 from aiops_assets.storage.drift import DriftStore
 from aiops_assets.storage.handoff import Handoffs
 from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.metric_state import MetricStates
 from aiops_assets.storage.page_state import PageStates
 from aiops_assets.storage.pod_memory import PodMemories
 from aiops_assets.storage.records import Record
@@ -70,6 +71,10 @@ class StoresResource(dg.ConfigurableResource[None]):
     def page_states(self) -> PageStates:
         """What the page decision keeps between two runs."""
         return PageStates(open_storage(self.home), self.cluster)
+
+    def metric_states(self) -> MetricStates:
+        """What the scores of the metrics of METRICS_FILE keep between two runs."""
+        return MetricStates(open_storage(self.home), self.cluster)
 
     def drift(self) -> DriftStore:
         """The newest look at drift of the cluster, and the profiles it compares with."""

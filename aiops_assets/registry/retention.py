@@ -46,7 +46,7 @@ def first_kept(settings: Settings, today: date) -> date | None:
     """The first day that retention never touches; ``None``: KEEP_LAKE_DAYS is not set, and all days stay."""
     if settings.keep_lake_days is None:
         return None
-    windows = [spec.training_days for spec in (*MODELS, *active_models(settings))]
+    windows = [spec.training_days + spec.earlier_days for spec in (*MODELS, *active_models(settings))]
     longest = max(settings.training_days or 0, *windows, POD_DAYS, CLUSTER_DAYS) + SPARE_DAYS
     end = min(today, settings.end.date())
     return min(today - timedelta(days=settings.keep_lake_days), end - timedelta(days=longest))

@@ -1,15 +1,18 @@
 """Predictions of the champions for the newest window: scores of each pod, forecasts of each metric of the cluster."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import pandas as pd
 
-from aiops_assets.datasets.newest import NewestWindow
+from aiops_assets.datasets.newest import SYNTHETIC, NewestWindow
+from aiops_assets.datasets.notes import Note
 from aiops_assets.errors import DataError, IntegrityError, ModelError, NotFoundError
 from aiops_assets.families.contract import ModelSpec
+from aiops_assets.families.forecasters import ForecastFamily
 from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast
@@ -31,6 +34,7 @@ STEPS_AN_HOUR = 3600 // STEP_SECONDS
 KEPT_STEPS = (*range(1, STEPS_AN_HOUR), *range(STEPS_AN_HOUR, HORIZON + 1, STEPS_AN_HOUR))
 """Steps of a forecast that are stored: every five minutes of the first hour, then every hour of the day."""
 NOTHING_SERVED = "nothing is served yet"
+OTHER_SIZE = "it was fitted on generated rows alone, whose metrics are of another size than this cluster's"
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,13 @@ def predict_newest(
     forecasts: dict[str, Forecast] = {}
     forecast_rows: list[pd.DataFrame] = []
 
+    scored_by = pods.scores_of(_detectors(served, specs))
+
     def add_scores(spec: ModelSpec, champion: ChampionMove) -> None:
-        scores.append(pods.scores(spec, champion))
+        found = scored_by[spec.name] if spec.name in scored_by else pods.scores(spec, champion)
+        if isinstance(found, Exception):
+            raise found
+        scores.append(found)
 
     def add_forecast(spec: ModelSpec, champion: ChampionMove) -> None:
         forecasts[spec.name] = _forecast(served, spec, champion, window)
@@ -91,6 +100,7 @@ def predict_newest(
             champion = _champion(served, spec)
             add[spec.family.task.name](spec, champion)
             figures = version_of(served, spec, champion).manifest.metrics
+            proven = spec.family.task.proven_horizons
         except (NotFoundError, IntegrityError, ModelError, DataError) as error:
             left_out[spec.name] = str(error)
             continue
@@ -102,17 +112,21 @@ def predict_newest(
                 kind=spec.family.task.name,
                 data_version=champion.data_version,
                 effective_source=champion.effective_source,
-                proven=spec.family.task.proven_horizons(figures),
+                # A hold-out of generated rows proves nothing of this cluster.
+                proven=() if _knows_no_row_of(window, champion.effective_source) else proven(figures),
             )
         )
+    if memories:
+        memories.forget_others([name for name, why in left_out.items() if why != NOTHING_SERVED])
     pages = paging.pages(window) if paging else NOBODY_PAGED
+    elsewhere = tuple(model.name for model in models if _knows_no_row_of(window, model.effective_source))
     scored = _together(scores, _NO_SCORES)
     begins = {forecast.times[0] - pd.Timedelta(seconds=STEP_SECONDS) for forecast in forecasts.values()}
     record = ScoresRecord(
         cluster=cluster,
         made_at=made_at,
         source=window.source,
-        notes=window.notes,
+        notes=(*window.notes, *([Note("models_of_generated_rows", models=elsewhere).text] if elsewhere else [])),
         code_version=code_digest(__name__),
         shown_minutes=paging.shown_minutes if paging else SHOWN_MINUTES,
         paged_until=pages.until,
@@ -129,6 +143,16 @@ def predict_newest(
     return ChampionPredictions(run, forecasts, pods.resumed)
 
 
+def _detectors(served: ServedModels, specs: Sequence[ModelSpec]) -> dict[str, tuple[ModelSpec, ChampionMove]]:
+    """Detectors whose champion is known, by name."""
+    found = {}
+    for spec in specs:
+        if spec.family.task.name == DETECTION.name:
+            with suppress(NotFoundError, IntegrityError):  # said when it is asked
+                found[spec.name] = spec, _champion(served, spec)
+    return found
+
+
 def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:
     record = served.champion(spec.name)
     if record is None:
@@ -136,9 +160,17 @@ def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:
     return record.champion
 
 
+def _knows_no_row_of(window: NewestWindow, source: str) -> bool:
+    """Whether a model of this source was trained on generated rows alone, and the window is of a cluster."""
+    return source == SYNTHETIC and window.source != SYNTHETIC
+
+
 def _forecast(served: ServedModels, spec: ModelSpec, champion: ChampionMove, window: NewestWindow) -> Forecast:
     if window.cluster is None:
         raise DataError(str(window.lacking.get("cluster", "no metric of the cluster has a sample")))
+    takes_any_size = not isinstance(spec.family, ForecastFamily) or spec.family.takes_any_size
+    if not takes_any_size and _knows_no_row_of(window, champion.effective_source):
+        raise DataError(OTHER_SIZE, code="of_generated_rows")
     history = history_of_segment(window.cluster, cluster_series.VALUES)
     forecast: Forecast = version_of(served, spec, champion).model().forecast(history, HORIZON)
     if not all(np.isfinite(side).all() for side in (forecast.value, forecast.lower, forecast.upper)):

@@ -14,17 +14,25 @@ Count = Annotated[int, Field(ge=0)]
 Severity = Literal["low", "medium", "high", "critical"]
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """An answer: no other field is in it."""
+
     model_config = ConfigDict(protected_namespaces=(), extra="forbid")
 
 
-class Problem(_Answer):
+class Problem(Answer):
     """What is wrong, and what to do."""
 
     error: str
 
 
-class Origin(_Answer):
+class CodedProblem(Problem):
+    """The same with which error it is, for programs; without where a request was refused before it was read."""
+
+    code: str = ""
+
+
+class Origin(Answer):
     """Which version answered, made of which data, from where."""
 
     model_name: str
@@ -33,7 +41,7 @@ class Origin(_Answer):
     effective_source: str
 
 
-class Anomaly(_Answer):
+class Anomaly(Answer):
     """A metric that is not normal; value, expected and deviation are in the unit that was sent."""
 
     metric_name: str
@@ -51,7 +59,7 @@ class Anomaly(_Answer):
     labels: dict[str, str] = Field(description="By which its samples differ from others of this name and pod.")
 
 
-class DetectSummary(_Answer):
+class DetectSummary(Answer):
     """Of all metrics that were sent."""
 
     total: Count
@@ -60,7 +68,7 @@ class DetectSummary(_Answer):
     confidence: Share
 
 
-class DetectAnswer(_Answer):
+class DetectAnswer(Answer):
     """Of ``/api/v1/anomaly/detect``."""
 
     anomaly_detected: bool
@@ -74,7 +82,7 @@ class DetectAnswer(_Answer):
     models: list[Origin]
 
 
-class Prediction(_Answer):
+class Prediction(Answer):
     """A metric at ``timestamp``, in the unit that was sent."""
 
     metric_name: str
@@ -90,7 +98,7 @@ class Prediction(_Answer):
     labels: dict[str, str] = Field(description="By which its samples differ from others of this name and pod.")
 
 
-class PredictSummary(_Answer):
+class PredictSummary(Answer):
     """Of all predictions."""
 
     time_range: str
@@ -98,7 +106,7 @@ class PredictSummary(_Answer):
     overall_confidence: Share
 
 
-class PredictedIssue(_Answer):
+class PredictedIssue(Answer):
     """What may occur, and when: "5m", "2h", "3d"."""
 
     issue: str
@@ -107,7 +115,7 @@ class PredictedIssue(_Answer):
     reasons: list[str]
 
 
-class PredictAnswer(_Answer):
+class PredictAnswer(Answer):
     """Of ``/api/v1/prediction/predict``."""
 
     predictions: list[Prediction]
@@ -118,7 +126,7 @@ class PredictAnswer(_Answer):
     models: list[Origin]
 
 
-class Pattern(_Answer):
+class Pattern(Answer):
     """Something that repeats, continues, or stands out."""
 
     pattern: str
@@ -130,14 +138,14 @@ class Pattern(_Answer):
     end_time: AwareDatetime
 
 
-class PatternSummary(_Answer):
+class PatternSummary(Answer):
     """Of all patterns."""
 
     patterns_found: Count
     confidence: Share
 
 
-class Correlation(_Answer):
+class Correlation(Answer):
     """Two metrics that move together; ``metric_b`` follows ``metric_a`` by ``lag_seconds``."""
 
     metric_a: str
@@ -147,7 +155,7 @@ class Correlation(_Answer):
     confidence: Share
 
 
-class AnalyzeAnswer(_Answer):
+class AnalyzeAnswer(Answer):
     """Of ``/api/v1/pattern/analyze``."""
 
     patterns: list[Pattern]
@@ -156,7 +164,7 @@ class AnalyzeAnswer(_Answer):
     correlations: list[Correlation]
 
 
-class MetricForecast(_Answer):
+class MetricForecast(Answer):
     """One metric's forecast; ratios 0-1, rates in bytes/s."""
 
     forecast: list[Finite]
@@ -174,13 +182,13 @@ class V1Answer(Origin):
     scores: list[Finite] | None = Field(None, description="Of detectors, one an instance; higher is more anomalous.")
 
 
-class Models(_Answer):
+class Models(Answer):
     """Of ``/v1/models``."""
 
     models: list[str]
 
 
-class TensorMetadata(_Answer):
+class TensorMetadata(Answer):
     """-1 stands for any length."""
 
     name: str
@@ -188,7 +196,7 @@ class TensorMetadata(_Answer):
     shape: list[int]
 
 
-class ModelMetadata(_Answer):
+class ModelMetadata(Answer):
     """What a model takes and gives."""
 
     name: str
@@ -204,7 +212,7 @@ class ModelMetadata(_Answer):
     loaded: datetime
 
 
-class OutputTensor(_Answer):
+class OutputTensor(Answer):
     """A V2 tensor."""
 
     name: str
@@ -213,7 +221,7 @@ class OutputTensor(_Answer):
     data: list[Any]
 
 
-class InferAnswer(_Answer):
+class InferAnswer(Answer):
     """Of ``/v2/models/{name}/infer``."""
 
     model_name: str
@@ -223,7 +231,7 @@ class InferAnswer(_Answer):
     parameters: dict[str, str]
 
 
-class ModelHealth(_Answer):
+class ModelHealth(Answer):
     """A model as /health sees it."""
 
     ready: bool
@@ -233,7 +241,7 @@ class ModelHealth(_Answer):
     problem: str
 
 
-class Health(_Answer):
+class Health(Answer):
     """``healthy`` when every model answers, ``degraded`` when some do, ``unavailable`` when none does."""
 
     status: Literal["healthy", "degraded", "unavailable"]

@@ -17,19 +17,20 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
 from aiops_assets import __version__
-from aiops_assets.errors import AiopsError, DataError, ModelError, ServiceNotReady, UnknownModel
+from aiops_assets.errors import AiopsError
 from aiops_assets.service import answers, bodies
 from aiops_assets.service.engine import Engine, engine_routes
+from aiops_assets.service.explain import explain_routes
 from aiops_assets.service.gate import Gate
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.kserve import kserve_routes
+from aiops_assets.service.newest_findings import NewestFindings
 from aiops_assets.service.pool import ModelPool
-from aiops_assets.service.wire import PROBLEMS, json_answer
+from aiops_assets.service.wire import PROBLEMS, json_answer, status_of
 from aiops_assets.service.workers import Workers
 from aiops_assets.settings import Settings
 
 REFERENCED = (bodies.DetectBody, bodies.PredictBody, bodies.AnalyzeBody, bodies.PredictRequest, bodies.InferRequest)
-STATUS = ((UnknownModel, 404), (ServiceNotReady, 503), (DataError, 400), (ModelError, 422))
 DESCRIPTION = """Anomalies, forecasts and patterns of a cluster's metrics, by models that were trained on it.
 
 `/api/v1` is for the engine, `/v1` and `/v2` are KServe's protocols. Each answer names the version that made it,
@@ -38,7 +39,9 @@ the data version it was trained on, and where those data came from. Each error i
 log = structlog.get_logger("aiops.service")
 
 
-def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, engine: Engine) -> FastAPI:
+def create_app(
+    settings: Settings, pool: ModelPool, instruments: Instruments, engine: Engine, newest: NewestFindings
+) -> FastAPI:
     """The application of the service.
 
     Args:
@@ -46,6 +49,7 @@ def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, en
         pool: the models; started and stopped with the application.
         instruments: the metrics of /metrics.
         engine: answers the engine's three kinds of requests.
+        newest: the newest run of scores, which explains alerts.
     """
     began = monotonic()
 
@@ -71,6 +75,7 @@ def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, en
     workers = Workers()
     routers = (
         engine_routes(engine, workers),
+        explain_routes(newest, workers),
         kserve_routes(pool, instruments, workers, settings.forecast_horizon, engine.clock),
     )
     short = [_short_way(route) for router in routers for route in router.routes]
@@ -91,7 +96,7 @@ def create_app(settings: Settings, pool: ModelPool, instruments: Instruments, en
 
     @app.exception_handler(AiopsError)
     async def our_error(request: Request, error: Exception) -> Response:
-        status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
+        status = status_of(error)
         if status in (422, 500):
             log.warning("no usable answer", path=request.url.path, status=status, error=str(error))
         return json_answer({"error": str(error)}, status)

@@ -13,7 +13,15 @@ from fastapi import APIRouter, Request, Response
 
 from aiops_assets.engine.detection.anomalies import Detection, detect
 from aiops_assets.engine.each_pod import detect_each, issues_each, predict_each
-from aiops_assets.engine.models import FORECASTER, ROW_DETECTOR, WINDOW_DETECTOR
+from aiops_assets.engine.first_day import (
+    GENERATED,
+    MOST_COLD_PODS,
+    before_belief,
+    by_cold_start,
+    less_sure,
+    less_sure_predictions,
+)
+from aiops_assets.engine.models import COLD_START, FORECASTER, ROW_DETECTOR, WINDOW_DETECTOR
 from aiops_assets.engine.pattern_analysis.patterns import analyze
 from aiops_assets.engine.pods import groups_of
 from aiops_assets.engine.prediction.forecast_cache import ForecastCache
@@ -43,6 +51,7 @@ class Engine:
         instruments: counts anomalies.
         clock: returns the present time, with an offset.
         histories: histories of pods; ``None``: none are used.
+        of_cluster: whether a cluster's own days are fetched: models of generated rows alone are less sure then.
     """
 
     def __init__(
@@ -51,10 +60,13 @@ class Engine:
         instruments: Instruments,
         clock: Callable[[], datetime],
         histories: LakeHistories | None = None,
+        *,
+        of_cluster: bool = False,
     ) -> None:
         self._pool = pool
         self._instruments = instruments
         self.clock = clock
+        self._of_cluster = of_cluster
         self.histories = histories
 
     def problems(self) -> list[Statement]:
@@ -88,6 +100,7 @@ class Engine:
 
         pods = {stored_as(""), *(stored_as(group.pod) for group in groups)} - {""}
         histories = self.histories.of(pods) if self.histories and window and pods else {}
+        threshold = before_belief(body.threshold) if self._strangers(row_detector) else body.threshold
 
         def judge(samples: list[Sample], pod: str = "") -> Detection:
             history = histories.get(stored_as(pod))
@@ -97,7 +110,7 @@ class Engine:
                 samples,
                 row_detector.model,
                 now=now,
-                threshold=body.threshold,
+                threshold=threshold,
                 window=window.model if window else None,
                 history=history,
                 context=context,
@@ -107,6 +120,8 @@ class Engine:
             found = detect_each(groups, lambda group: judge(group.samples, group.pod), context, len(samples))
         else:
             found = judge(samples)
+        if strangers := self._strangers(*used):
+            found = less_sure(found, strangers)
         for anomaly in found.anomalies:
             self._instruments.anomalies.labels(anomaly.severity).inc()
         return {
@@ -128,9 +143,12 @@ class Engine:
 
     def predict(self, body: bodies.PredictBody) -> dict[str, Any]:
         """Predictions and issues; without a forecaster they follow from robust lines, and a note says so."""
-        forecaster = self._pool.ready.get(FORECASTER)
-        context = body.issue_context
-        model, now = ForecastCache(forecaster.model) if forecaster else None, self.clock()
+        samples = bodies.samples_of([*body.historical_metrics, *body.metrics])
+        require_answerable(samples)
+        context, now = body.issue_context, self.clock()
+        groups = groups_of(samples, now)
+        forecaster = self._forecaster(len(groups))
+        model = ForecastCache(forecaster.model) if forecaster else None
         row_detector = self._pool.ready.get(ROW_DETECTOR)
         events: list[object] = list(context.recent_events) if context else []
         state = context.current_state if context else None
@@ -144,10 +162,11 @@ class Engine:
                 seen = [anomaly.kind for anomaly in detect(samples, row_detector.model, now=now).anomalies]
             return predicted_issues(samples, events, state, model, now=now, detected=seen)
 
-        samples = bodies.samples_of([*body.historical_metrics, *body.metrics])
-        require_answerable(samples)
-        groups = groups_of(samples, now)
         found = predict_each(groups, predict_samples) if groups else predict_samples(samples)
+        if forecaster and forecaster.spec.name == COLD_START:
+            found = by_cold_start(found)
+        if strangers := self._strangers(forecaster):
+            found = less_sure_predictions(found, strangers)
         if context and context.metrics:
             samples = with_times([*samples, *bodies.samples_of(context.metrics)], now)
             require_answerable(samples)
@@ -162,6 +181,18 @@ class Engine:
             "suggested_actions": outlook.suggested_actions,
             "models": _origins(forecaster, row_detector),
         }
+
+    def _strangers(self, *used: ReadyModel | None) -> list[str]:
+        """Those models that have seen no row of the cluster whose days are fetched."""
+        known = [model for model in used if model and self._of_cluster]
+        return [model.spec.name for model in known if model.manifest.effective_source == GENERATED]
+
+    def _forecaster(self, pods: int) -> ReadyModel | None:
+        """The forecaster for requests of so many pods: that of the first days until there is a better one."""
+        forecaster, cold = self._pool.ready.get(FORECASTER), self._pool.ready.get(COLD_START)
+        if forecaster and not self._strangers(forecaster):
+            return forecaster
+        return cold if cold and self._of_cluster and pods <= MOST_COLD_PODS else forecaster
 
     def analyze(self, body: bodies.AnalyzeBody) -> dict[str, Any]:
         """The answer of :func:`aiops_assets.engine.pattern_analysis.patterns.analyze`, which uses no model."""

@@ -15,12 +15,16 @@ from aiops_assets.datasets.selection import active_models
 from aiops_assets.errors import SettingsError
 from aiops_assets.families.catalog import MODEL_NAMES, named
 from aiops_assets.service.app import create_app
+from aiops_assets.service.band_exposition import BandCollector
 from aiops_assets.service.demo import demo_clock, demo_pool
+from aiops_assets.service.demo_scores import demo_findings
 from aiops_assets.service.drift_exposition import DriftCollector
 from aiops_assets.service.engine import Engine
 from aiops_assets.service.exposition import ScoresCollector
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
+from aiops_assets.service.metric_exposition import MetricCollector
+from aiops_assets.service.newest_findings import NewestFindings
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.versions import ChampionSource, MountedSource, VersionSource
 from aiops_assets.settings import Settings
@@ -57,7 +61,7 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
     instruments.started(settings)
     if demo:
         pool: ModelPool = demo_pool(instruments)
-        return create_app(settings, pool, instruments, Engine(pool, instruments, demo_clock))
+        return create_app(settings, pool, instruments, Engine(pool, instruments, demo_clock), demo_findings())
     specs = active_models(settings)
     if model:
         specs = tuple(spec for spec in specs if spec.name == named(model))
@@ -67,10 +71,15 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
     source: VersionSource = MountedSource(directory, served) if directory else ChampionSource(served)
     pool = ModelPool(source, specs, instruments, settings.service_poll_seconds, only=bool(model))
     home = open_storage(settings.aiops_home)
-    instruments.registry.register(ScoresCollector(Scores(home, settings.cluster)))
+    scores = Scores(home, settings.cluster)
+    newest = NewestFindings(scores, _now, settings.service_poll_seconds)
+    instruments.registry.register(ScoresCollector(scores))
+    instruments.registry.register(BandCollector(newest))
     instruments.registry.register(DriftCollector(DriftStore(home, settings.cluster), settings.cluster))
+    instruments.registry.register(MetricCollector(scores))
     histories = LakeHistories(Lake(home, settings.cluster, settings.prometheus_matcher), _now)
-    return create_app(settings, pool, instruments, Engine(pool, instruments, _now, histories))
+    engine = Engine(pool, instruments, _now, histories, of_cluster=settings.wants_days)
+    return create_app(settings, pool, instruments, engine, newest)
 
 
 def _require_key(settings: Settings) -> None:

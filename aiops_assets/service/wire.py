@@ -6,7 +6,7 @@ import orjson
 from fastapi import Response
 from pydantic import BaseModel, ValidationError
 
-from aiops_assets.errors import SchemaError
+from aiops_assets.errors import DataError, ModelError, SchemaError, ServiceNotReady, UnknownModel, UnknownSubject
 from aiops_assets.service.answers import Problem
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -20,6 +20,14 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     413: {"model": Problem, "description": "The body is too large."},
     503: {"model": Problem, "description": "No model can answer yet, or not in time."},
 }
+
+
+STATUS = ((UnknownModel, 404), (UnknownSubject, 404), (ServiceNotReady, 503), (DataError, 400), (ModelError, 422))
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status of an error."""
+    return next((code for kind, code in STATUS if isinstance(error, kind)), 500)
 
 
 def json_answer(content: object, status: int = 200) -> Response:

@@ -1,6 +1,7 @@
 """The table itself: each environment variable with its type, default, meaning and limits."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,8 +16,9 @@ from aiops_assets.http_client import plain_url
 from aiops_assets.settings.checks import dns_label, login, part_of_an_hour, proxy_url, tenant
 from aiops_assets.timeseries.catalog import METRICS, SCRAPE_SECONDS, MetricSpec
 from aiops_assets.timeseries.matchers import canonical_matchers
-from aiops_assets.timeseries.metrics_file import load_metrics
+from aiops_assets.timeseries.metrics_file import load_own
 from aiops_assets.timeseries.queries import queried
+from aiops_assets.timeseries.watch import OwnMetric
 
 Environment = Literal["dev", "ci", "staging", "production"]
 Source = Literal["synthetic", "prometheus", "hybrid", "auto"]
@@ -107,6 +109,9 @@ class Settings(BaseModel):
     training_pods: int = Field(50, ge=1, le=10_000, description="Most pods in a training set; drawn with the seed.")
     scored_pods_max: int = Field(
         10_000, ge=1, le=1_000_000, description="Most living pods that are scored; others are counted as not watched."
+    )
+    metric_series_max: int = Field(
+        2000, ge=1, le=100_000, description="Most series of METRICS_FILE that are scored; others count as not watched."
     )
     anomaly_rate: float = Field(0.03, ge=0.0, le=0.5, description="Share of training rows made anomalous.")
     min_coverage: float = Field(
@@ -297,9 +302,19 @@ class Settings(BaseModel):
         Raises:
             SettingsError: the file is not valid, or PROMETHEUS_MATCHER cannot be put into a query of it.
         """
-        mine = load_metrics(self.metrics_file, self.prometheus_scrape_interval) if self.metrics_file else ()
-        matched = (queried(metric, self.prometheus_matcher, metric.scrape_seconds) for metric in mine)
-        return (*self.queried(METRICS), *matched)
+        return (*self.queried(METRICS), *(own.spec for own in self.own_metrics))
+
+    @property
+    def own_metrics(self) -> tuple[OwnMetric, ...]:
+        """The metrics of METRICS_FILE, as they are queried.
+
+        Raises:
+            SettingsError: see :attr:`metrics`.
+        """
+        mine = load_own(self.metrics_file, self.prometheus_scrape_interval) if self.metrics_file else ()
+        return tuple(
+            replace(own, spec=queried(own.spec, self.prometheus_matcher, own.spec.scrape_seconds)) for own in mine
+        )
 
     def queried(self, metrics: Sequence[MetricSpec]) -> tuple[MetricSpec, ...]:
         """Metrics of the catalogue with PROMETHEUS_MATCHER in each selector, and with PROMETHEUS_SCRAPE_INTERVAL.

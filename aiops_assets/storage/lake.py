@@ -4,7 +4,7 @@ The query is part of the path: a changed query has files of its own. A day grows
 :meth:`Lake.upsert_day`, also when several processes write it at the same time.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 
@@ -210,6 +210,14 @@ class Lake:
         data = self._verified(metric, day)[0]
         try:
             return day_parquet.decode(data, day, metric.step_seconds, wanted).to_wide()
+        except IntegrityError as error:
+            raise self._damaged(metric, day, error) from None
+
+    def read_blocks(self, metric: MetricSpec, day: date, wanted: Callable[[str], bool]) -> Iterator[DaySamples]:
+        """The same as :meth:`read_series`, some series at a time. Raises as it does, before any of them or between."""
+        data = self._verified(metric, day)[0]
+        try:
+            yield from day_parquet.decode_blocks(data, day, metric.step_seconds, wanted)
         except IntegrityError as error:
             raise self._damaged(metric, day, error) from None
 

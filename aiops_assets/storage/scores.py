@@ -1,24 +1,35 @@
-"""Scores and forecasts of the champions for the newest window: per run a directory of two Parquet files and a record.
+"""Scores and forecasts of the champions for the newest window: per run a directory of Parquet files and a record.
 
-``scores/cluster=<cluster>/<made at>/`` holds ``anomaly_scores.parquet``, ``metric_forecasts.parquet`` and, written
-last, ``record.json`` with their digests. Names sort by time, so that the newest is found by one listing. The record is
-also in the metadata of each Parquet file, so that a file that is copied elsewhere still describes itself.
+``scores/cluster=<cluster>/<made at>/`` holds ``anomaly_scores.parquet``, ``metric_forecasts.parquet``, more tables of
+:data:`LATER` and, written last, ``record.json`` with their digests. Names sort by time, so that the newest is found by
+one listing. The record is also in the metadata of each Parquet file, so that a file that is copied elsewhere still
+describes itself.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiops_assets.errors import IntegrityError, NotFoundError
+from aiops_assets.storage.explanations import (
+    EPISODE_COLUMNS,
+    EPISODES,
+    EXPLANATION_COLUMNS,
+    EXPLANATIONS,
+    nothing,
+)
 from aiops_assets.storage.records import Record, sha256
 from aiops_assets.storage.storage import Storage
 
 SCORES, FORECASTS, PAGES = "anomaly_scores.parquet", "metric_forecasts.parquet", "pages.parquet"
+METRICS, AHEAD = "metrics.parquet", "metrics_ahead.parquet"
 RECORD = "record.json"
 SCORE_COLUMNS = (
     "timestamp",
@@ -44,6 +55,23 @@ FORECAST_COLUMNS = (
     "upper",
 )
 PAGE_COLUMNS = ("timestamp", "namespace", "pod", "workload", "node", "metric")
+METRIC_COLUMNS = (
+    "timestamp",
+    "metric",
+    "unit",
+    "entity",
+    "labels",
+    "value",
+    "score",
+    "expected",
+    "lower",
+    "upper",
+    "alert",
+    "severity",
+)
+AHEAD_COLUMNS = ("timestamp", "metric", "unit", "entity", "labels", "horizon_seconds", "value", "lower", "upper")
+METRIC_SERIES = "metric_series_above_cap"
+"""Why a series of a metric of one's own is not scored: there are more than METRIC_SERIES_MAX."""
 ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR = "above_cap", "no_cpu", "too_few_samples", "no_detector"
 UNWATCHED = (ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR)
 """Why a pod that lives is not scored: there are more than ``SCORED_PODS_MAX``; it has memory but no CPU time; it has
@@ -86,6 +114,7 @@ class ScoresRecord(Record):
         code_version: version of the code of the run.
         scored_until: newest instant with a score; ``None`` when no detector took part.
         paged_until: newest instant at which it was decided whom to call; ``None``: of no pod and no node.
+        metrics_until: newest instant of a metric of one's own; ``None``: there is none.
         forecast_from: origin of the forecasts; ``None`` when no forecaster took part.
         pods: number of pods with scores.
         unwatched: one of :data:`UNWATCHED` -> how many pods live without scores; ``None`` in runs of earlier releases.
@@ -103,6 +132,7 @@ class ScoresRecord(Record):
     code_version: str
     scored_until: datetime | None = None
     paged_until: datetime | None = None
+    metrics_until: datetime | None = None
     forecast_from: datetime | None = None
     pods: int = 0
     unwatched: dict[str, int] | None = None
@@ -132,12 +162,23 @@ class ScoresRun:
             ``upper`` the 80 % interval, all in the metric's unit of the catalogue.
         pages: :data:`PAGE_COLUMNS`, a row an instant of the newest hour at which a pod, or a node, was a page: somebody
             should look at it. ``metric`` is the one that is farthest from usual. Runs of earlier releases have none.
+        metrics: :data:`METRIC_COLUMNS`, a row a series and instant of the newest hour of the metrics of METRICS_FILE;
+            ``labels`` is the entity as JSON, ``score`` and the band are NaN while too little is known.
+        ahead: :data:`AHEAD_COLUMNS`, their forecasts from ``timestamp``: the median and the 80 % interval.
+        explanations: ``EXPLANATION_COLUMNS``, the newest day of what an alert is about, every five minutes: value,
+            expected value and band, float32, NaN where not known. Runs of earlier releases have none.
+        episodes: ``EPISODE_COLUMNS``, pages and notices of the newest day with their first and last instant; ``metric``
+            is the one that is farthest from usual, or has the largest share. Runs of earlier releases have none.
     """
 
     record: ScoresRecord
     scores: pd.DataFrame
     forecasts: pd.DataFrame
     pages: pd.DataFrame = field(default_factory=lambda: no_rows(PAGE_COLUMNS))
+    metrics: pd.DataFrame = field(default_factory=lambda: no_rows(METRIC_COLUMNS))
+    ahead: pd.DataFrame = field(default_factory=lambda: no_rows(AHEAD_COLUMNS))
+    explanations: pd.DataFrame = field(default_factory=lambda: nothing(EXPLANATION_COLUMNS))
+    episodes: pd.DataFrame = field(default_factory=lambda: nothing(EPISODE_COLUMNS))
 
 
 def name_of(made_at: datetime) -> str:
@@ -149,6 +190,17 @@ def no_rows(columns: Sequence[str]) -> pd.DataFrame:
     """An empty frame of texts and, where there is a column of that name, times."""
     frame = pd.DataFrame(columns=list(columns), dtype=str)
     return frame.assign(timestamp=pd.Series(dtype="datetime64[us, UTC]")) if "timestamp" in columns else frame
+
+
+LATER = {
+    "pages": (PAGES, PAGE_COLUMNS),
+    "metrics": (METRICS, METRIC_COLUMNS),
+    "ahead": (AHEAD, AHEAD_COLUMNS),
+    "explanations": (EXPLANATIONS, EXPLANATION_COLUMNS),
+    "episodes": (EPISODES, EPISODE_COLUMNS),
+}
+"""Part of a run that earlier releases did not store -> its file and columns."""
+Part = TypeVar("Part")
 
 
 class Scores:
@@ -171,7 +223,7 @@ class Scores:
         """
         record = run.record
         files = {SCORES: _encoded(run.scores, record), FORECASTS: _encoded(run.forecasts, record)}
-        files[PAGES] = _encoded(run.pages, record)
+        files |= {file: _encoded(getattr(run, part), record) for part, (file, _) in LATER.items()}
         record = record.model_copy(update={"files": {name: sha256(data) for name, data in files.items()}})
         files[RECORD] = record.to_bytes()
         self.storage.commit_directory(f"{self.folder}/{record.run_name}", files, last=RECORD)
@@ -192,19 +244,56 @@ class Scores:
             NotFoundError: there is no such run, or it is not wholly written yet.
             IntegrityError: a file is missing or damaged, or the record belongs to another run or cluster.
         """
-        path = f"{self.folder}/{name}"
-        data = self.storage.read(f"{path}/{RECORD}")
+        record = self.read_record(name)
+        scores = self._frame(record, SCORES, SCORE_COLUMNS, FORMER_SCORE_COLUMNS)
+        forecasts = self._frame(record, FORECASTS, FORECAST_COLUMNS)
+        later = {
+            part: self._frame(record, file, columns) for part, (file, columns) in LATER.items() if file in record.files
+        }
+        return ScoresRun(record, scores, forecasts, **later)
+
+    def newest_before(self, end: datetime) -> ScoresRun | None:
+        """The newest run that was made before a time and can be read; ``None``: there is none."""
+        return self._newest_before(end, self.read)
+
+    def newest_episodes(self, end: datetime) -> pd.DataFrame:
+        """Episodes of the newest readable run that was made before a time; without one, or in one without, none."""
+
+        def episodes(name: str) -> pd.DataFrame:
+            record = self.read_record(name)
+            there = EPISODES in record.files
+            return self._frame(record, EPISODES, EPISODE_COLUMNS) if there else nothing(EPISODE_COLUMNS)
+
+        found = self._newest_before(end, episodes)
+        return nothing(EPISODE_COLUMNS) if found is None else found
+
+    def _newest_before(self, end: datetime, read: Callable[[str], Part]) -> Part | None:
+        for name in reversed(self.names()):
+            if name < name_of(end):
+                with suppress(NotFoundError, IntegrityError):  # being written, removed meanwhile, or damaged
+                    return read(name)
+        return None
+
+    def read_record(self, name: str) -> ScoresRecord:
+        """What a run was made of. Raises as :meth:`read` does."""
+        data = self.storage.read(f"{self.folder}/{name}/{RECORD}")
         try:
             record = ScoresRecord.model_validate_json(data)
         except ValueError:
             raise self._damaged(name, RECORD) from None
         if record.run_name != name or record.cluster != self.cluster:
             raise IntegrityError(f"{self.locate(name)} holds {record.run_name} of {record.cluster}: remove it")
-        scores = self._frame(record, SCORES, SCORE_COLUMNS, FORMER_SCORE_COLUMNS)
-        forecasts = self._frame(record, FORECASTS, FORECAST_COLUMNS)
-        if PAGES not in record.files:
-            return ScoresRun(record, scores, forecasts)
-        return ScoresRun(record, scores, forecasts, self._frame(record, PAGES, PAGE_COLUMNS))
+        return record
+
+    def read_metrics(self, record: ScoresRecord) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The metrics of one's own of a run, and their forecasts; runs of earlier releases have none.
+
+        Raises:
+            IntegrityError: a file is missing or damaged.
+        """
+        if METRICS not in record.files:
+            return no_rows(METRIC_COLUMNS), no_rows(AHEAD_COLUMNS)
+        return self._frame(record, METRICS, METRIC_COLUMNS), self._frame(record, AHEAD, AHEAD_COLUMNS)
 
     def newest(self) -> ScoresRun | None:
         """The newest whole run; ``None`` before the first.

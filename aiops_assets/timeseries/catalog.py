@@ -14,8 +14,7 @@ SCRAPE_SECONDS = 60
 MEMBERS = "_members"
 """Ends the names of companions; no other metric may end so."""
 
-Unit = Literal["ratio", "cores", "count", "bytes/s"]
-Scope = Literal["pod", "node", "cluster"]
+Scope = Literal["pod", "node", "cluster", "labels"]
 
 
 def series_count(promql: str) -> str:
@@ -31,10 +30,10 @@ class MetricSpec:
     Attributes:
         name: the name that feature columns begin with, and of its folder in the lake.
         promql: the range query that yields it.
-        unit: ratio (0-1), cores, count, bytes/s.
+        unit: ratio (0-1), cores, count, bytes/s; of a metric of one's own any short word.
         per: ``pod``: one series a pod, which the labels ``namespace`` and ``pod`` name. ``node``: the series of all
             nodes describe the surroundings of every pod; a feature column is the mean over them. ``cluster``: one
-            series.
+            series. ``labels``: a series for each value of :attr:`labels`.
         description: one line for people.
         lower, upper: values outside cannot be true; ``None`` is unbounded.
         step_seconds: distance of samples; divides a day.
@@ -44,11 +43,12 @@ class MetricSpec:
         cumulative: values count from a series' begin on, so that only their increase can be compared over time.
         optional: a healthy cluster may have no series of it, such as where nobody sets a limit.
         formerly: queries of earlier releases, newest first. Their stored days count where there is none of ``promql``.
+        labels: names of the labels by which series are told apart, where ``per`` is ``labels``.
     """
 
     name: str
     promql: str
-    unit: Unit
+    unit: str
     per: Scope
     description: str
     lower: float | None = 0.0
@@ -59,6 +59,7 @@ class MetricSpec:
     cumulative: bool = False
     optional: bool = False
     formerly: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def counts_series(self) -> bool:

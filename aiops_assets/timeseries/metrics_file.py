@@ -4,21 +4,26 @@
 metrics:
   - name: queue_depth
     promql: sum(rabbitmq_queue_messages) by (namespace, pod)
-    unit: count            # ratio | cores | count | bytes/s
+    unit: messages         # ratio, cores, count, bytes/s or a short word of your own
     per: pod               # pod | node | cluster; default cluster
+    # labels: [queue]      # in place of per: a series for each value of these labels
     description: messages waiting in queues
     lower: 0               # default 0; null is unbounded
     upper: null            # default null
     step_seconds: 300      # 10 to 3600, divides a day; default 300
     # scrape_seconds: 30   # how often the series are scraped; default PROMETHEUS_SCRAPE_INTERVAL
     count: count(rabbitmq_queue_messages)   # default: count of promql
+    type: gauge            # or counter, whose increase is scored
+    forecast: true         # default false
+    alert:                 # see watch_keys.py
+      direction: up
 ```
 """
 
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -31,11 +36,12 @@ from aiops_assets.timeseries.catalog import (
     SCRAPE_SECONDS,
     SYNTHETIC_METRICS,
     MetricSpec,
-    Scope,
-    Unit,
 )
 from aiops_assets.timeseries.promql import check_query, rate_ranges
 from aiops_assets.timeseries.queries import MIN_SCRAPES, SCRAPES_OF_A_RATE
+from aiops_assets.timeseries.watch import OwnMetric
+from aiops_assets.timeseries.watch_keys import ALLOWED as OF_ALERT
+from aiops_assets.timeseries.watch_keys import WatchKeys
 
 MAX_BYTES = 1_000_000
 MAX_METRICS = 200
@@ -43,21 +49,29 @@ MAX_CHARACTERS = 10_000
 """A PromQL query may have so many characters."""
 
 _DAY_SECONDS = 86_400
+MAX_LABELS = 8
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 _TAKEN = frozenset(metric.name for metric in (*METRICS, *SYNTHETIC_METRICS))
 
 _ALLOWED = {
     "name": "must be lower-case letters, digits and underscores, a letter first, at most 63",
     "promql": f"must be a PromQL query of at most {MAX_CHARACTERS} characters",
-    "unit": "must be one of ratio, cores, count, bytes/s",
+    "unit": "must be ratio, cores, count, bytes/s, or a word of at most 20 letters, digits and %/_.-",
     "per": "must be one of pod, node, cluster",
+    "labels": f"must be a list of 1 to {MAX_LABELS} names of labels, in place of per",
     "description": "must be one line for people",
     "lower": "must be a finite number or null",
     "upper": "must be a finite number or null",
     "step_seconds": "must be a whole number of seconds, 10 to 3600, that divides a day",
     "scrape_seconds": "must be a whole number of seconds, 1 to 3600",
     "count": f"must be a PromQL query of at most {MAX_CHARACTERS} characters",
+    "type": "must be one of gauge, counter",
+    "forecast": "must be true or false",
+    "alert": OF_ALERT["alert"],
 }
+_KEYS = ", ".join(_ALLOWED)
+_KEYS_OF_ALERT = ", ".join(key.partition(".")[2] for key in OF_ALERT if "." in key)
 
 
 class _Entry(BaseModel):
@@ -67,14 +81,18 @@ class _Entry(BaseModel):
 
     name: str
     promql: str = Field(min_length=1, max_length=MAX_CHARACTERS)
-    unit: Unit
-    per: Scope = "cluster"
-    description: str = Field(pattern=r"^[^\r\n]+$")
+    unit: str = Field(pattern=r"^[A-Za-z0-9%/_.-]{1,20}$")
+    per: Literal["pod", "node", "cluster"] | None = None
+    labels: list[str] | None = Field(None, min_length=1, max_length=MAX_LABELS)
+    description: str = Field("", pattern=r"^[^\r\n]+$")
     lower: float | None = Field(0.0, allow_inf_nan=False)
     upper: float | None = Field(None, allow_inf_nan=False)
     step_seconds: int = Field(COARSE_STEP_SECONDS, ge=10, le=3600)
     scrape_seconds: int | None = Field(None, ge=1, le=3600)
     count: str | None = Field(None, min_length=1, max_length=MAX_CHARACTERS)
+    type: Literal["gauge", "counter"] = "gauge"
+    forecast: bool = False
+    alert: WatchKeys = WatchKeys()
 
     @field_validator("name")
     @classmethod
@@ -101,14 +119,27 @@ class _Entry(BaseModel):
             raise ValueError(_ALLOWED["step_seconds"])
         return step
 
+    @field_validator("labels")
+    @classmethod
+    def _names_of_labels(cls, labels: list[str] | None) -> list[str] | None:
+        if labels and (len(set(labels)) < len(labels) or not all(map(_LABEL.fullmatch, labels))):
+            raise ValueError(_ALLOWED["labels"])
+        return labels
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> "_Entry":
+        if self.per and self.labels:
+            raise ValueError(f"labels and per={self.per}: give one of them")
+        return self
+
     @model_validator(mode="after")
     def _bounds_in_order(self) -> "_Entry":
         if self.lower is not None and self.upper is not None and self.lower >= self.upper:
             raise ValueError(f"lower={self.lower:g}: must be below upper={self.upper:g}")
         return self
 
-    def spec(self, scrape_seconds: int) -> MetricSpec:
-        """The metric as the catalogue holds its own.
+    def own(self, scrape_seconds: int) -> OwnMetric:
+        """The metric, and what is made of it.
 
         Args:
             scrape_seconds: the scrape interval where the entry has none.
@@ -119,8 +150,29 @@ class _Entry(BaseModel):
         own = self.scrape_seconds or scrape_seconds
         for key, query in (("promql", self.promql), ("count", self.count or "")):
             _check_rates(key, query, own)
-        given = self.model_dump(exclude={"count", "scrape_seconds"})
-        return MetricSpec(**given, count=self.count or "", scrape_seconds=own)
+        spec = MetricSpec(
+            name=self.name,
+            promql=self.promql,
+            unit=self.unit,
+            per="labels" if self.labels else self.per or "cluster",
+            description=self.description or self.name.replace("_", " "),
+            lower=self.lower,
+            upper=self.upper,
+            step_seconds=self.step_seconds,
+            count=self.count or "",
+            scrape_seconds=own,
+            cumulative=self.type == "counter",
+            labels=tuple(self.labels or ()),
+        )
+        return OwnMetric(spec, self.type == "counter", self.forecast, self.alert.watch())
+
+
+def load_own(path: Path, scrape_seconds: int = SCRAPE_SECONDS) -> tuple[OwnMetric, ...]:
+    """The metrics of a file, in its order, and what is made of them; arguments and errors as :func:`load_metrics`."""
+    try:
+        return _own(_entries(_content(path)), scrape_seconds)
+    except _InvalidFile as error:
+        raise SettingsError(f"METRICS_FILE={path}: {error}", code=error.code, path=path, **error.facts) from None
 
 
 def load_metrics(path: Path, scrape_seconds: int = SCRAPE_SECONDS) -> tuple[MetricSpec, ...]:
@@ -133,18 +185,16 @@ def load_metrics(path: Path, scrape_seconds: int = SCRAPE_SECONDS) -> tuple[Metr
     Raises:
         SettingsError: one line that names the file, the entry, what is wrong and what is allowed.
     """
-    try:
-        return _specs(_entries(_content(path)), scrape_seconds)
-    except _InvalidFile as error:
-        raise SettingsError(f"METRICS_FILE={path}: {error}", code=error.code, path=path) from None
+    return tuple(own.spec for own in load_own(path, scrape_seconds))
 
 
 class _InvalidFile(Exception):
-    """A problem of the file; the message is without the file's name, ``code`` becomes that of the error."""
+    """A problem of the file; the message is without the file's name, ``code`` and facts become those of the error."""
 
-    def __init__(self, message: str, code: str = "wrong_content") -> None:
+    def __init__(self, message: str, code: str = "wrong_content", **facts: Any) -> None:
         super().__init__(message)
         self.code = code
+        self.facts = facts
 
 
 def _content(path: Path) -> bytes:
@@ -206,23 +256,25 @@ def _reject_repeated_keys(document: yaml.Node | None) -> None:
                 raise _InvalidFile(f"key {_shown(key)} is given {times} times in the mapping at line {line}: keep one")
 
 
-def _specs(entries: list[Any], scrape_seconds: int) -> tuple[MetricSpec, ...]:
-    specs: dict[str, MetricSpec] = {}
+def _own(entries: list[Any], scrape_seconds: int) -> tuple[OwnMetric, ...]:
+    found: dict[str, OwnMetric] = {}
     for number, entry in enumerate(entries, 1):
         name = entry.get("name") if isinstance(entry, dict) else None
         where = f"entry {number} ({name})" if isinstance(name, str) and _NAME.fullmatch(name) else f"entry {number}"
         if not isinstance(entry, dict):
-            raise _InvalidFile(f"{where}: must be a mapping with the keys {', '.join(_ALLOWED)}")
+            raise _InvalidFile(f"{where}: must be a mapping with the keys {_KEYS}", entry=number)
         try:
-            spec = _Entry.model_validate(entry).spec(scrape_seconds)
+            own = _Entry.model_validate(entry).own(scrape_seconds)
         except ValidationError as error:
-            raise _InvalidFile(f"{where}: {_explained(error)}") from None
+            keys = tuple(dict.fromkeys(_key(problem) for problem in error.errors()))
+            raise _InvalidFile(f"{where}: {_explained(error)}", entry=number, keys=keys) from None
         except ValueError as error:
-            raise _InvalidFile(f"{where}: {error}") from None
-        if spec.name in specs:
-            raise _InvalidFile(f"{where}: the name is already that of entry {[*specs].index(spec.name) + 1}")
-        specs[spec.name] = spec
-    return tuple(specs.values())
+            raise _InvalidFile(f"{where}: {error}", entry=number) from None
+        if own.spec.name in found:
+            first = [*found].index(own.spec.name) + 1
+            raise _InvalidFile(f"{where}: the name is already that of entry {first}", entry=number)
+        found[own.spec.name] = own
+    return tuple(found.values())
 
 
 def _explained(error: ValidationError) -> str:
@@ -236,12 +288,20 @@ def _explain(problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:
         return str(message)
-    key = problem["loc"][0]
+    key = _key(problem)
     if problem["type"] in ("extra_forbidden", "invalid_key"):
-        return f"unknown key {_shown(key)}; allowed: {', '.join(_ALLOWED)}"
+        of_alert = len(problem["loc"]) > 1
+        return f"unknown key {_shown(problem['loc'][-1])}; allowed: {_KEYS_OF_ALERT if of_alert else _KEYS}"
+    allowed = OF_ALERT.get(key) or _ALLOWED[key]
     if problem["type"] == "missing":
-        return f"{key} is missing: it {_ALLOWED[key]}"
-    return f"{key}={_shown(problem['input'])}: {message if problem['type'] == 'value_error' else _ALLOWED[key]}"
+        return f"{key} is missing: it {allowed}"
+    return f"{key}={_shown(problem['input'])}: {message if problem['type'] == 'value_error' else allowed}"
+
+
+def _key(problem: Any) -> str:
+    """The key that a problem is of: one of the entry, or one of its alert; empty for the entry as a whole."""
+    places = [str(place) for place in problem["loc"]]
+    return ".".join(places[: 2 if places[:1] == ["alert"] else 1])
 
 
 def _shown(value: object) -> str:

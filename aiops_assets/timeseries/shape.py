@@ -25,8 +25,8 @@ class ShapeProblem:
     """What is wrong with the series of an answer.
 
     Attributes:
-        code: ``foreign_labels``, ``no_pod``, ``no_node``, ``several_of_a_pod``, ``several_of_a_node`` or
-            ``several_series``.
+        code: ``foreign_labels``, ``no_pod``, ``no_node``, ``several_of_a_pod``, ``several_of_a_node``,
+            ``several_series``, ``no_label`` or ``several_of_labels``.
         text: what is wrong and what to do, one line.
         facts: ``metric``, and of it ``labels``, ``series``, ``pod``, ``namespace``, ``node`` or ``count``.
     """
@@ -115,6 +115,20 @@ def _cluster(metric: MetricSpec, series: list[dict[str, str]]) -> ShapeProblem |
     return _problem(metric, "several_series", text, count=len(series))
 
 
+def _labels(metric: MetricSpec, series: list[dict[str, str]]) -> ShapeProblem | None:
+    seen: set[tuple[str, ...]] = set()
+    for labels in series:
+        if lacking := [name for name in metric.labels if name not in labels]:
+            text = f"{_shown(labels)} has no label {lacking[0]}; aggregate by ({', '.join(metric.labels)})"
+            return _problem(metric, "no_label", text, label=lacking[0], series=labels)
+        values = tuple(labels[name] for name in metric.labels)
+        if values in seen:
+            text = f"two series for {', '.join(values)}; aggregate by ({', '.join(metric.labels)})"
+            return _problem(metric, "several_of_labels", text, values=values)
+        seen.add(values)
+    return None
+
+
 def _problem(metric: MetricSpec, code: str, text: str, **facts: Any) -> ShapeProblem:
     return ShapeProblem(
         code, f"{metric.name}: {text}. Query: {' '.join(metric.promql.split())}", facts | {"metric": metric.name}
@@ -126,4 +140,4 @@ def _shown(labels: Mapping[str, str]) -> str:
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
 
 
-_RULES = {"pod": _pods, "node": _nodes, "cluster": _cluster}
+_RULES = {"pod": _pods, "node": _nodes, "cluster": _cluster, "labels": _labels}

@@ -4,7 +4,7 @@ A training set is a frame of :data:`COLUMNS`: the segment that was fetched, and 
 five minutes from its first to its last sample. Nothing is left out: where no sample is there is NaN. ``label`` is 0
 and ``kind`` "normal" everywhere: nothing is injected, because nobody judges a forecaster by anomalies, and injected
 ones would teach it futures that never come. ``split`` is "train" or "holdout", the newest fifth of the time that has
-rows; both segments of a blend change sides at one instant.
+rows, at most :data:`MAX_HOLDOUT_ROWS`; both segments of a blend change sides at one instant.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,9 @@ COLUMNS = (*ROW_COLUMNS, *VALUES)
 FETCHED, GENERATED = "cluster", "synthetic-000"
 """The column ``pod`` holds one of them in every row: of the cluster itself, or of a generated one."""
 
+MAX_HOLDOUT_ROWS = 806
+"""A fifth of two weeks of steps of five minutes: a longer history is to be learnt from, up to days that are new."""
+
 
 def segment_of(values: pd.DataFrame) -> pd.DataFrame:
     """The rows between the first and the last sample.
@@ -44,8 +47,9 @@ def segment_of(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def holdout_of(segment: pd.DataFrame) -> pd.Timestamp:
-    """The instant at which the hold-out of a segment begins: its newest fifth."""
-    return pd.Timestamp(segment["timestamp"].iloc[holdout_start(len(segment))])
+    """The instant at which the hold-out of a segment begins: its newest fifth, at most :data:`MAX_HOLDOUT_ROWS`."""
+    rows = len(segment)
+    return pd.Timestamp(segment["timestamp"].iloc[max(holdout_start(rows), rows - MAX_HOLDOUT_ROWS)])
 
 
 def segment_rows(segment: pd.DataFrame, cut: pd.Timestamp, source: str) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Notes on rows as data: every code has its words."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from aiops_assets.datasets.notes import WORDINGS, Note
 from aiops_assets.timeseries.quality import Shortage
@@ -18,6 +18,7 @@ NOTES = [
     Note("synthetic_allowed", problem="no answer", shortage=None, has_cache=False),
     Note("nothing_allowed", problem="no answer", fallback=("fail",)),
     Note("nothing_allowed", problem="no answer", fallback=("cached",), shortage=SHORT, has_cache=False),
+    Note("young_history", begin=date(2026, 11, 30), shortage=SHORT),
     Note("low_coverage", share=0.43, days=7, full_days=3, lowest="cpu_usage"),
     Note("part_of_window", share=0.43, lowest="cpu_usage"),
     Note("short_cluster", asked=0.8, got=0.5),
@@ -55,6 +56,7 @@ NOTES = [
     Note("doubled_restarts", doubled=12, pods=50, first=datetime(2026, 10, 30, 12, 3, tzinfo=UTC)),
     Note("pods_left_out", most=2, scored=2, living=3),
     Note("old_sample", name="pods", hours=58.06),
+    Note("models_of_generated_rows", models=("anomaly-detector", "fracast-predictor")),
 ]
 
 

@@ -5,7 +5,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic, sleep
@@ -17,8 +17,10 @@ import yaml
 
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR
+from aiops_assets.registry.explaining import episodes_of
 from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.storage.drift import DriftReport, DriftStore, MetricFigures
+from aiops_assets.storage.explanations import EPISODE_COLUMNS, EXPLANATION_COLUMNS, nothing
 from aiops_assets.storage.records import SourceReport
 from aiops_assets.storage.scores import ABOVE_CAP, NO_CPU, PredictingModel, Scores, ScoresRecord, ScoresRun
 from aiops_assets.storage.storage import open_storage
@@ -120,7 +122,12 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
     pages = scores[["timestamp", "namespace", "pod", "workload"]].assign(node="", metric="pod_memory_usage")
     node = pd.DataFrame({"timestamp": [until], "node": ["node-1"], "metric": ["node_memory_utilization"]})
     paged = pd.concat([pages, node.assign(namespace="", pod="", workload="")], ignore_index=True)
-    return ScoresRun(record, scores, ahead, paged if alert else paged.iloc[:0])
+    if not alert:
+        return ScoresRun(record, scores, ahead, paged.iloc[:0])
+    kinds = ["pod"] * len(pages) + ["node"]
+    why = paged.assign(kind=kinds, value=0.9, expected=0.4, lower=0.3, upper=0.5)[list(EXPLANATION_COLUMNS)]
+    whole = ScoresRun(record, scores, ahead, paged, explanations=why)
+    return replace(whole, episodes=episodes_of(whole, nothing(EPISODE_COLUMNS)))
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 import requests
-from fastapi.testclient import TestClient
 
-from aiops_assets.service.serving import app_of
-from aiops_assets.settings import PROJECT_ROOT, load_settings
 from aiops_assets_tests.deploy.custom_resources import validator_of
 from aiops_assets_tests.deploy.monitored import (
     BROKEN,
@@ -150,30 +147,6 @@ def test_alerts_tell_people_what_it_is_and_what_to_do(watched: Watched) -> None:
     ]
 
 
-def test_each_alert_names_its_page_of_the_runbook() -> None:
-    for rule in rules():
-        page = f"docs/runbook/{'-'.join(re.findall('[A-Z][a-z]+', rule['alert'])).lower()}.md"
-        assert rule["annotations"]["description"].endswith(f" Runbook: {page}.")
-        assert (PROJECT_ROOT / page).is_file()
-        assert rule["labels"]["severity"] in ("info", "warning", "critical")
-
-
-def test_the_request_that_the_alert_on_a_pod_recommends_judges_its_metrics() -> None:
-    """The same as the runbook's, for one metric."""
-    (rule,) = (rule for rule in rules() if rule["alert"] == "AiopsAnomaly")
-    text = re.sub(r"\{\{ [^}]*\$labels\.(\w+) \}\}", r"\1", rule["annotations"]["description"])
-    page = (PROJECT_ROOT / "docs" / "runbook" / "aiops-anomaly.md").read_text()
-    bodies = [json.loads(found) for found in re.findall(r'\{"metrics".*?\}\}', text)]
-    bodies += [json.loads(found) for found in re.findall(r"anomaly/detect -d '([^']*)'", page)]
-    assert len(bodies) == 2
-    with TestClient(app_of(load_settings({}), demo=True)) as client:
-        for body in bodies:
-            answer = client.post("/api/v1/anomaly/detect", json=body).json()
-            assert answer["summary"]["total"] == len(body["metrics"]) > 0
-            assert answer["judged_by"]
-            assert client.post("/api/v1/anomaly/detect", json={**body, "metrics": []}).json()["judged_by"] == []
-
-
 def panels() -> list[dict[str, Any]]:
     return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
 
@@ -186,6 +159,10 @@ def expressions() -> list[tuple[str, str]]:
         "$model": ".*",
         "$metric": ".*",
         "$horizon": "1h",
+        "$namespace": ".*",
+        "$pod": ".*",
+        "$node": ".*",
+        "$reason": ".*",
     }
     found = []
     for panel in panels():
@@ -217,7 +194,7 @@ def test_each_variable_of_the_dashboard_has_choices(watched: Watched) -> None:
         found = re.fullmatch(r"label_values\((.*), (\w+)\)", query.replace("$cluster", ".*"))
         assert found, query
         assert watched.servers["honoured"].ask(f"label/{found[2]}/values", **{"match[]": found[1]}), query
-    assert len(asked) == 3
+    assert len(asked) == 7
 
 
 @pytest.mark.long

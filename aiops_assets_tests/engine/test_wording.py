@@ -60,6 +60,7 @@ SAMPLES: list[tuple[str, dict[str, Any]]] = [
     ("unclear_unit", {"names": {"cpu_usage"}}),
     ("default_sent", {"names": ["pod_memory_usage"]}),
     ("no_forecaster", {}),
+    ("models_of_generated_rows", {"names": {"predictive-analytics", "anomaly-detector"}}),
     ("lines_left_out", {"most": 500}),
     ("level", {"metric": "pod_memory_usage", "value": 0.97123}),
     ("forecast_reaches", {"metric": "cpu_usage", "limit": 0.9}),

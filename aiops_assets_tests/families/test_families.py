@@ -15,6 +15,7 @@ from aiops_assets.families.catalog import MODELS
 from aiops_assets.families.contract import Family, ModelSpec
 from aiops_assets.families.detectors import DetectorFamily
 from aiops_assets.families.ensemble_predictor import ENSEMBLE_PREDICTOR, WindowEnsemble
+from aiops_assets.families.fracast_predictor import FRACAST_PREDICTOR
 from aiops_assets.families.lstm_predictor import LSTM_PREDICTOR
 from aiops_assets.families.predictive_analytics import PREDICTIVE_ANALYTICS
 from aiops_assets.families.prophet_predictor import PROPHET_PREDICTOR
@@ -35,6 +36,8 @@ LSTM = pytest.param("lstm", marks=pytest.mark.long)
 """Its fit takes seconds."""
 PROPHET = pytest.param("prophet", marks=pytest.mark.long)
 """Its forecasts of a hold-out take seconds."""
+FRACAST = pytest.param("fracast", marks=pytest.mark.long)
+"""Its forecasts take most of a second each."""
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,11 @@ def prophet() -> Fitted:
     return _stored(PROPHET_PREDICTOR)
 
 
+@pytest.fixture(scope="module")
+def fracast() -> Fitted:
+    return _stored(FRACAST_PREDICTOR)
+
+
 def _fitted(spec: ModelSpec, rows: pd.DataFrame) -> Fitted:
     family = spec.family
     return family, family.fit(rows[rows["split"] == "train"], spec.parameters, 42), rows
@@ -89,12 +97,12 @@ def detector(request: pytest.FixtureRequest) -> Detector:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
 
-@pytest.fixture(params=["trees", "arima", PROPHET])
+@pytest.fixture(params=["trees", "arima", PROPHET, FRACAST])
 def forecaster(request: pytest.FixtureRequest) -> Fitted:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
 
-@pytest.fixture(params=["forest", "ensemble", LSTM, "trees", "arima", PROPHET])
+@pytest.fixture(params=["forest", "ensemble", LSTM, "trees", "arima", PROPHET, FRACAST])
 def fitted(request: pytest.FixtureRequest) -> Fitted:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
@@ -170,7 +178,7 @@ def test_each_is_compared_with_what_knows_nothing(fitted: Fitted) -> None:
 def test_a_forecaster_that_says_nonsense_does_not_pass_the_smoke_test(forecaster: Fitted) -> None:
     family, model, _ = forecaster
     ways = {"nan": "not finite", "outside": "outside its interval", "shrinking": "shrink"}
-    if family is PREDICTIVE_ANALYTICS.family:
+    if family in (PREDICTIVE_ANALYTICS.family, FRACAST_PREDICTOR.family):
         ways["off"] = "outside the next interval"
     for how, problem in ways.items():
         assert problem in family.smoke_problems(Nonsense(model, how))[0]

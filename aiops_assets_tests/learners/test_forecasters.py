@@ -119,7 +119,7 @@ def test_odd_histories_have_sensible_forecasts_with_intervals_that_widen(
     name: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # How good it is, is not asked here: a fifth of the pairs takes a quarter of the time.
-    monkeypatch.setattr(direct, "PAIRS", 6000)
+    monkeypatch.setattr(direct, "HISTORY_PAIRS", 3000)
     values, keep = ODD[kind]
     known = history(values, keep=keep)
     said = forecast_of(name, known)

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from aiops_assets.learners.forecasters.blended import BlendedForecaster
 from aiops_assets.learners.forecasters.direct import draw_pairs
 from aiops_assets.learners.forecasters.features import AHEAD, HOUR_MEDIAN
 from aiops_assets.learners.forecasters.learned import LearnedForecaster
 from aiops_assets.learners.forecasters.lines import Lines
-from aiops_assets.learners.forecasters.members import Members, Weights
-from aiops_assets.learners.forecasters.predictive_analytics import OLDEST, PredictiveAnalytics
+from aiops_assets.learners.forecasters.members import Members, Weights, weighted_median
+from aiops_assets.learners.forecasters.predictive_analytics import FORMATS, PredictiveAnalytics
 from aiops_assets.learners.forecasters.trees import RandomForest
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.learners.forecaster_histories import DAY, history, noisy
@@ -75,23 +76,36 @@ def test_who_errs_less_counts_more_by_metric_and_steps_ahead() -> None:
     far = AHEADS > 20
     errors = np.stack([np.where(far, 1.0, 2.0), np.where(far, 2.0, 1.0), np.full(N, 2.0)])
     errors[:, METRIC == 1] = 1.0
-    weights = Weights.of(errors, np.zeros(N), AHEADS, METRIC, 2)
-    assert weights.shares.sum(axis=0) == pytest.approx(np.ones((2, 6)))
-    one = 2.0**-8
-    assert weights.shares[:, 0, 0] == pytest.approx(np.array([one, 1, one]) / (1 + 2 * one))
-    assert weights.shares[:, 0, -1] == pytest.approx(np.array([1, one, one]) / (1 + 2 * one))
-    assert weights.shares[:, 1] == pytest.approx(np.full((3, 6), 1 / 3))
+    weights = Weights.of(errors, np.zeros(N), AHEADS, METRIC, 3)
+    for shares in (weights.usual, weights.shifted):
+        assert shares.sum(axis=0) == pytest.approx(np.ones((3, 6)))
+        assert shares[:, 1:] == pytest.approx(np.full((3, 2, 6), 1 / 3))  # alike, and a metric without errors
+        assert (shares[:, 0].argmax(axis=0) == [1, 1, 1, 0, 0, 0]).all()
+    assert weights.usual[1, 0, 0] > weights.shifted[1, 0, 0] > 0.5
     said = np.array([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
-    assert weights.mix(said, np.array([1, DAY]), NONE[:2]) == pytest.approx([0, 1], abs=0.01)
+    assert weights.mix(said, np.array([1, DAY]), NONE[:2], SETTLED[:2]) == pytest.approx([0, 1], abs=0.01)
 
 
-def test_newer_errors_count_more_and_no_error_is_shared_evenly() -> None:
-    old = RNG.random(N) < 0.8
-    errors = np.stack([np.where(old, 1.0, 2.0), np.where(old, 2.0, 1.0)])
-    weights = Weights.of(errors, np.where(old, 30.0, 0.0), AHEADS, NONE, 1)
-    assert (weights.shares[1] > 0.9).all()
-    assert (Weights.of(np.zeros((2, N)), np.zeros(N), AHEADS, NONE, 1).shares == 0.5).all()
-    assert (Weights.of(np.full((2, N), np.nan), np.zeros(N), AHEADS, NONE, 1).shares == 0.5).all()
+def test_newer_errors_count_more_and_most_where_a_level_has_shifted() -> None:
+    days_ago = RNG.uniform(0, 10, N)
+    errors = np.stack([np.where(days_ago > 1, 1.0, 2.0), np.where(days_ago > 1, 2.0, 1.0)])
+    weights = Weights.of(errors, days_ago, AHEADS, NONE, 1)
+    assert (weights.usual[0] > 0.9).all()
+    assert (weights.shifted[1] > 0.7).all()
+    said, both = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([True, False])
+    assert weights.mix(said, np.array([12, 12]), NONE[:2], both) == pytest.approx([0, 1], abs=0.35)
+    assert (Weights.of(np.zeros((2, N)), np.zeros(N), AHEADS, NONE, 1).usual == 0.5).all()
+    assert (Weights.of(np.full((2, N), np.nan), np.zeros(N), AHEADS, NONE, 1).usual == 0.5).all()
+    years = Weights.of(errors, days_ago + 4000, AHEADS, NONE, 1)  # a metric that was silent for long
+    assert years.usual == pytest.approx(weights.usual)
+
+
+def test_a_weighted_median_is_between_members_and_a_far_one_does_not_move_it() -> None:
+    values = np.array([[3.0, 3.0, 0.0], [1.0, 1.0, 1.0], [2.0, 1e9, 0.0]])
+    even = np.full((3, 3), 1 / 3)
+    assert weighted_median(values, even) == pytest.approx([2, 3, 0])
+    assert weighted_median(values, np.array([[0.0] * 3, [1.0] * 3, [0.0] * 3])) == pytest.approx([1, 1, 1])
+    assert weighted_median(values[:2], np.full((2, 3), 0.5)) == pytest.approx([2, 2, 0.5])
 
 
 def test_newer_origins_are_drawn_more_often() -> None:
@@ -140,9 +154,22 @@ def test_a_file_of_the_earlier_format_is_read() -> None:
     model = PredictiveAnalytics(lookback=2)
     model.fit(history(noisy(2)[: DAY // 4]))
     document = joblib.load(io.BytesIO(model.to_bytes()))
-    document["format"] = OLDEST
+    document["format"] = FORMATS[0]
     for part in document["parts"].values():
         part.pop("beside")
     buffer = io.BytesIO()
     joblib.dump(document, buffer)
     assert PredictiveAnalytics.from_bytes(buffer.getvalue()).lookback == 2
+
+
+def test_a_disk_that_fills_goes_on_filling() -> None:
+    """Three points a day; as it is fitted, and as it is served."""
+    steps = np.arange(13 * DAY)
+    values = 0.3 + 0.03 * steps / DAY + np.random.default_rng(3).normal(0, 0.002, len(steps))
+    known, came = history(values[: 12 * DAY]), values[12 * DAY :]
+    forecaster = BlendedForecaster()
+    forecaster.fit(known)
+    for said in (LearnedForecaster.forecast(forecaster, known, DAY), forecaster.forecast(known, DAY)):
+        inside = (came >= said.lower[:, 0]) & (came <= said.upper[:, 0])
+        assert inside.mean() >= 0.6
+        assert np.abs(came - said.value[:, 0]).mean() < 0.3 * np.abs(came - known.values[-1, 0]).mean()

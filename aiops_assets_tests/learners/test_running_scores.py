@@ -9,6 +9,7 @@ import pytest
 from aiops_assets.learners.detectors.deviation_detector import DeviationDetector
 from aiops_assets.learners.detectors.ensemble import EnsemblePredictor
 from aiops_assets.learners.detectors.lstm_autoencoder import LstmAutoencoder
+from aiops_assets.learners.detectors.raw_rows import ArrayRows
 from aiops_assets.learners.detectors.running_means import weighted_before
 from aiops_assets.learners.detectors.running_scores import Memory, Newest, can_run, newest_scores
 from aiops_assets.timeseries.series import Floats
@@ -38,10 +39,12 @@ def frame(values: Floats, first: int = 0) -> pd.DataFrame:
     return made.assign(timestamp=times[first : len(values)])
 
 
-@pytest.fixture(scope="module", params=[EnsemblePredictor, LstmAutoencoder])
+@pytest.fixture(scope="module", params=[(EnsemblePredictor, N), (LstmAutoencoder, N), (EnsemblePredictor, DAY - 10)])
 def detector(request: pytest.FixtureRequest) -> DeviationDetector:
-    found: DeviationDetector = request.param(COLUMNS, 0.02)
-    trained = entities(1, 2)
+    """One of each kind, and one that was trained on less than a day."""
+    kind, rows = request.param
+    found: DeviationDetector = kind(COLUMNS, 0.02)
+    trained = entities(1, 2)[:rows]
     found.fit([frame(trained[:, i]) for i in range(2)])  # type: ignore[attr-defined]
     assert found.calibration.counters.tolist() == [0, 0, 1]
     return found
@@ -65,7 +68,7 @@ def run(detector: DeviationDetector, values: Floats, cuts: Sequence[int]) -> New
     first = 0
     for cut in (*cuts, len(values)):
         kept = Memory.of(memory.arrays()) if memory else None
-        part, memory = newest_scores(detector, values[:cut], BEGINS, first, kept)
+        part, memory = newest_scores(detector, ArrayRows(values[:cut]), BEGINS, first, kept)
         parts.append(part)
         first = cut
     return Newest(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("score", "now", "alert", "contributions")))

@@ -14,7 +14,7 @@ from aiops_assets.learners.detectors import lstm_network
 from aiops_assets.learners.detectors.lstm_autoencoder import LstmAutoencoder
 from aiops_assets.learners.forecasters import trees as forecast_trees
 from aiops_assets.learners.forecasters.learned import LearnedForecaster
-from aiops_assets.learners.threads import one_thread
+from aiops_assets.learners.threads import one_thread, one_torch_thread
 from aiops_assets_tests.learners.forecaster_histories import history, noisy
 from aiops_assets_tests.learners.test_window_detectors import series
 
@@ -64,7 +64,7 @@ def test_threads_are_as_before_when_a_fit_is_done() -> None:
         with one_thread():
             assert set(limits().values()) == {1}
         assert limits() == two
-        with lstm_network.one_thread():
+        with one_torch_thread():
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
         assert limits() == two

@@ -12,6 +12,7 @@ import pytest
 
 from aiops_assets.commands.running import dagster_environment
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
+from aiops_assets.families.catalog import MODELS
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.keys import key_of
 from aiops_assets.pipeline.partitions import days_to_fetch
@@ -46,7 +47,8 @@ def asset(kind: str, name: str) -> str:
 
 def chain(name: str) -> list[str]:
     """The assets of one model, in order."""
-    return [VIEWS[name], *(asset(kind, name) for kind in LINKS[1:])]
+    view = next(spec.view for spec in MODELS if spec.name == name)
+    return [view, *(asset(kind, name) for kind in LINKS[1:])]
 
 
 def aside(name: str) -> list[str]:

@@ -45,7 +45,7 @@ SCRAPED_SECONDS = 60
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home with three champions and nothing else."""
-    ServedHome(tmp_path / "models").serve(SERVED)
+    ServedHome(tmp_path / "models").serve(SERVED, effective_source="prometheus+synthetic")
     return tmp_path
 
 

@@ -84,6 +84,7 @@ LEARNERS = {
     "forecasters.arima": {"arima-predictor"},
     "forecasters.prophet": {"prophet-predictor"},
     "forecasters.per_metric": {"arima-predictor", "prophet-predictor"},
+    "forecasters.pretrained": {"fracast-predictor"},
     "forecasters.trees": {"predictive-analytics"},
 }
 

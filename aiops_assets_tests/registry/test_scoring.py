@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 
 from aiops_assets.datasets.newest import NewestWindow, generated_window
+from aiops_assets.datasets.notes import Note
 from aiops_assets.errors import DataError
 from aiops_assets.families.catalog import MODEL_NAMES, MODELS
 from aiops_assets.judging.forecasting.holdout import TRIVIAL
 from aiops_assets.learners.detectors.isolation_forest import anomaly_score
 from aiops_assets.registry.pod_scoring import PodScoring
 from aiops_assets.registry.running_pods import begins_of
-from aiops_assets.registry.scoring import NOTHING_SERVED, ChampionPredictions, predict_newest
+from aiops_assets.registry.scoring import NOTHING_SERVED, OTHER_SIZE, ChampionPredictions, predict_newest
 from aiops_assets.storage.scores import (
     ABOVE_CAP,
     FORECAST_COLUMNS,
@@ -39,6 +40,7 @@ from aiops_assets_tests.service.served_home import SPECS, ServedHome, model_file
 NOW = datetime(2026, 11, 1, 10, 2, 30, tzinfo=UTC)
 UNTIL = datetime(2026, 11, 1, 10, 0, tzinfo=UTC)
 DETECTOR, ENSEMBLE, ARIMA = "anomaly-detector", "ensemble-predictor", "arima-predictor"
+PREDICTIVE = "predictive-analytics"
 SERVED = (DETECTOR, ENSEMBLE, ARIMA)
 SPIKING = "synthetic-001"
 
@@ -47,7 +49,7 @@ def changed(
     window: NewestWindow, metrics: Sequence[str], pod: int, change: Callable[[Floats], None], minutes: int
 ) -> NewestWindow:
     """A window in which the newest minutes of a pod's metrics are changed in place by a function."""
-    assert window.pods
+    assert isinstance(window.pods, PodHistory)
     parts = {}
     for part, last in (("rows", minutes // 5), ("recent", minutes)):
         series = getattr(window.pods, part)
@@ -63,7 +65,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> NewestWindow:
     """Five pods, one of which uses more CPU time in the newest half hour than any healthy one."""
     settings = make_settings(tmp_path_factory.mktemp("window"), TRAINING_PODS="5")
     made = generated_window(settings, NOW)
-    assert made.pods
+    assert isinstance(made.pods, PodHistory)
 
     def spike(values: Floats) -> None:
         values += 3.0
@@ -117,7 +119,7 @@ def test_a_row_detectors_score_is_that_of_the_row_of_the_instant(
 ) -> None:
     family = SPECS[DETECTOR].family
     model = family.from_bytes(model_file(DETECTOR))
-    assert window.pods
+    assert isinstance(window.pods, PodHistory)
     rows = predictions.run.scores[predictions.run.scores["model_name"] == DETECTOR]
     for _, row in rows.iloc[[0, 17, -1]].iterrows():
         minutes = window.pods.recent
@@ -134,7 +136,7 @@ def test_a_window_detector_reads_the_whole_week_before_it_answers(
 ) -> None:
     """Each pod from its own begin on, eight to nine days ago."""
     family = SPECS[ENSEMBLE].family
-    assert window.pods
+    assert isinstance(window.pods, PodHistory)
     series = segment_rows(window.pods.rows, 0, "synthetic")
     begins = {
         pod: window.pods.rows.times[i] for pod, i in zip(window.pods.pods, begins_of(window.pods, 8), strict=True)
@@ -222,7 +224,7 @@ def test_a_metric_that_is_not_scraped_leaves_the_forecasters_out(home: ServedHom
 
 
 def test_a_pod_that_was_away_in_the_newest_hour_is_not_scored(home: ServedHome, window: NewestWindow) -> None:
-    assert window.pods
+    assert isinstance(window.pods, PodHistory)
 
     def end(values: Floats) -> None:
         values[:] = np.nan
@@ -252,7 +254,7 @@ def test_scores_do_not_depend_on_how_many_pods_are_read_at_a_time(
 
 def test_pods_that_live_without_a_score_are_counted_by_reason(home: ServedHome, window: NewestWindow) -> None:
     """One of five has samples in other minutes than rows are of; of 3 + 2 the reader has said why."""
-    assert window.pods
+    assert isinstance(window.pods, PodHistory)
     rows = {name: array.copy() for name, array in window.pods.rows.values.items()}
     recent = {name: array.copy() for name, array in window.pods.recent.values.items()}
     at = window.pods.recent.times.minute % 5 == 0
@@ -269,3 +271,21 @@ def test_pods_that_live_without_a_score_are_counted_by_reason(home: ServedHome, 
         0,
         {ABOVE_CAP: 3, NO_CPU: 2, TOO_FEW_SAMPLES: 0, NO_DETECTOR: 5},
     )
+
+
+def test_models_of_generated_rows_claim_little_of_a_cluster(window: NewestWindow, tmp_path: Path) -> None:
+    """As on a first day: what they are is noted, no horizon is proven, and one of another size forecasts nothing."""
+    better = {f"mae_to_{name}_1h": 0.7 for name in TRIVIAL}
+    home = ServedHome(tmp_path / "models").serve((DETECTOR,))
+    for name in (ARIMA, PREDICTIVE):
+        home.promote(home.publish(name, metrics=better), name)
+    own = replace(window, source="prometheus")
+    record = predict_newest(home.served, MODELS, own, NOW, "prod").run.record
+    assert [(model.name, model.proven) for model in record.models] == [(DETECTOR, ()), (PREDICTIVE, ())]
+    assert record.notes == (Note("models_of_generated_rows", models=(DETECTOR, PREDICTIVE)).text,)
+    assert record.left_out[ARIMA] == OTHER_SIZE
+    home.promote(home.publish(ARIMA, metrics=better, effective_source="prometheus+synthetic"), ARIMA)
+    after = predict_newest(home.served, MODELS, own, NOW, "prod").run.record
+    assert {model.name: model.proven for model in after.models}[ARIMA] == ("1h",)
+    generated = predict_newest(home.served, MODELS, window, NOW, "prod").run.record
+    assert (generated.notes, generated.models[1].proven) == ((), ("1h",))

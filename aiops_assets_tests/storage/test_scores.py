@@ -8,9 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
+from aiops_assets.storage.explanations import EPISODE_COLUMNS, EPISODES, EXPLANATION_COLUMNS, EXPLANATIONS
 from aiops_assets.storage.scores import (
     FORECASTS,
     KEPT,
+    LATER,
     METADATA_KEY,
     PAGE_COLUMNS,
     PAGES,
@@ -25,6 +27,7 @@ from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets_tests.raising import raises
 
 NOON = datetime(2026, 11, 1, 12, 0, 30, 5, tzinfo=UTC)
+FILES = (SCORES, FORECASTS, *(file for file, _ in LATER.values()))
 UNTIL = pd.Timestamp("2026-11-01T11:55", tz="UTC").as_unit("us")
 
 
@@ -86,7 +89,11 @@ def run(made_at: datetime = NOON, score: float = 0.25) -> ScoresRun:
     pages = pd.DataFrame(
         {"timestamp": [UNTIL], "namespace": ["shop"], "pod": ["a"], "workload": ["a"], "node": [""], "metric": ["m"]}
     )
-    return ScoresRun(record, scores, forecasts, pages)
+    subject = {"kind": "pod", "namespace": "shop", "pod": "a", "workload": "a", "node": "", "metric": "m"}
+    sides = pd.DataFrame({"value": [0.5], "expected": [0.25], "lower": [0.0], "upper": [0.375]}, dtype="float32")
+    rows = sides.assign(timestamp=UNTIL, **subject)[list(EXPLANATION_COLUMNS)]
+    episodes = pd.DataFrame([subject | {"raised_by": "page", "since": UNTIL, "until": UNTIL}])[list(EPISODE_COLUMNS)]
+    return ScoresRun(record, scores, forecasts, pages, explanations=rows, episodes=episodes)
 
 
 def test_a_run_comes_back_as_it_was_with_what_it_is_of(storage: Storage) -> None:
@@ -96,15 +103,17 @@ def test_a_run_comes_back_as_it_was_with_what_it_is_of(storage: Storage) -> None
     record, gone = kept.put(stored)
     assert gone == []
     assert kept.names() == ["2026-11-01T120030.000005Z"]
-    assert sorted(storage.names(f"scores/cluster=prod/{kept.names()[0]}")) == sorted([SCORES, FORECASTS, PAGES, RECORD])
+    assert sorted(storage.names(f"scores/cluster=prod/{kept.names()[0]}")) == sorted([*FILES, RECORD])
     found = kept.newest()
     assert found
     assert found.record == record
     assert record.model_copy(update={"files": {}}) == stored.record
-    assert record.files.keys() == {SCORES, FORECASTS, PAGES}
+    assert record.files.keys() == set(FILES)
     pd.testing.assert_frame_equal(found.scores, stored.scores)
     pd.testing.assert_frame_equal(found.forecasts, stored.forecasts)
     pd.testing.assert_frame_equal(found.pages, stored.pages)
+    pd.testing.assert_frame_equal(found.explanations, stored.explanations)
+    pd.testing.assert_frame_equal(found.episodes, stored.episodes)
     assert Scores(storage, "other").newest() is None
 
 
@@ -117,17 +126,28 @@ def test_a_run_of_a_release_that_did_not_know_namespaces_is_read(tmp_path: Path)
     pd.testing.assert_frame_equal(found.scores, stored.scores.assign(namespace="", workload=""))
 
 
-def test_a_run_of_a_release_that_did_not_know_pages_has_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "part", "columns"),
+    [
+        (PAGES, "pages", PAGE_COLUMNS),
+        (EXPLANATIONS, "explanations", EXPLANATION_COLUMNS),
+        (EPISODES, "episodes", EPISODE_COLUMNS),
+    ],
+)
+def test_a_run_of_a_release_that_did_not_know_a_file_has_no_rows_of_it(
+    tmp_path: Path, file: str, part: str, columns: tuple[str, ...]
+) -> None:
     kept = Scores(LocalStorage(tmp_path), "prod")
     record, _ = kept.put(run())
     folder = Path(kept.locate(kept.names()[0]))
-    (folder / PAGES).unlink()
-    files = {name: digest for name, digest in record.files.items() if name != PAGES}
+    (folder / file).unlink()
+    files = {name: digest for name, digest in record.files.items() if name != file}
     (folder / RECORD).write_bytes(record.model_copy(update={"files": files}).to_bytes())
     found = kept.newest()
     assert found
-    assert found.pages.empty
-    assert list(found.pages.columns) == list(PAGE_COLUMNS)
+    assert getattr(found, part).empty
+    assert list(getattr(found, part).columns) == list(columns)
+    assert len(kept.newest_episodes(NOON + timedelta(hours=1))) == (file != EPISODES)
 
 
 def test_a_run_with_a_column_less_than_any_release_wrote_is_damaged(tmp_path: Path) -> None:
@@ -140,7 +160,7 @@ def test_a_run_with_a_column_less_than_any_release_wrote_is_damaged(tmp_path: Pa
 def test_each_file_says_of_what_it_is(tmp_path: Path) -> None:
     kept = Scores(LocalStorage(tmp_path), "prod")
     kept.put(run())
-    for file in (SCORES, FORECASTS, PAGES):
+    for file in FILES:
         metadata = pq.read_schema(Path(kept.locate(kept.names()[0])) / file).metadata
         assert ScoresRecord.model_validate_json(metadata[METADATA_KEY]) == run().record
 

@@ -84,6 +84,7 @@ def routes() -> Iterator[str]:
 def metrics() -> Iterator[str]:
     """Metrics of the service's `/metrics`, and of the client."""
     from aiops_assets.client import MLServiceClient
+    from aiops_assets.service.band_exposition import documented_bands
     from aiops_assets.service.drift_exposition import documented_drift
     from aiops_assets.service.exposition import documented
     from aiops_assets.service.instruments import Instruments
@@ -94,6 +95,7 @@ def metrics() -> Iterator[str]:
                 metric for metric in Instruments().registry.collect() if metric.name.startswith("aiops")
             ],
             "## Scores and forecasts": list(documented()),
+            "## Expected bands of what is paged or under notice": list(documented_bands()),
             "## Drift": list(documented_drift()),
             "## The client, in the program that asks": list(client.registry.collect()),
         }

@@ -27,6 +27,8 @@ MAX_OF_SCALE = 20.0
 """A deviation counts at most this many times its scale: one metric must not drown the others."""
 LEAST_TERM, MOST_TERM = -1.0, 5.0
 """One kind of deviation counts for so much at most: several that agree come before one that is extreme."""
+LEAST_SPREAD = 1e-3
+"""A term's 99 % quantile counts as at least so far above its median, in training."""
 TOP_SHARE = 0.2
 MIN_TRAIN_ROWS = 10
 MAX_SMOOTHING_SHARE = 0.1
@@ -74,6 +76,26 @@ def least_scale(values: Floats) -> Floats:
     mean = np.where(known, values, 0.0).sum(axis=0) / count
     deviation = np.sqrt(np.where(known, (values - mean) ** 2, 0.0).sum(axis=0) / count)
     return 1e-3 * deviation + 1e-6 * np.abs(mean) + NOTHING
+
+
+def scale_of(found: Floats, floor: Floats | float, least_seen_share: float = 0.0) -> tuple[Floats, Floats]:
+    """(n_metrics,) quantile and mean of one kind's training deviations, by which later ones are measured.
+
+    Args:
+        found: (n_rows, n_metrics) deviations of training rows; NaN where unknown.
+        floor: what is too small to count, in the deviations' unit.
+        least_seen_share: a metric that is known in a smaller share of the rows, or fewer than five, has zeros.
+    """
+    known = np.isfinite(found).sum(axis=0)
+    at = np.maximum(np.ceil(SCALE_QUANTILE * known).astype(int) - 1, 0)
+    upper = np.sort(found, axis=0)[at, np.arange(found.shape[1])]  # NaN are last
+    seen = known >= max(MIN_TRAIN_ROWS // 2, least_seen_share * len(found))
+    mean = np.nansum(found, axis=0) / np.maximum(known, 1)
+    # Where most deviations are 0, the quantile may be too, or far below those that are not.
+    mostly_none = 2 * (found > 0).sum(axis=0) < known
+    rare = np.where(mostly_none, RARE_SCALE * np.sqrt(np.nansum(found**2, axis=0) / np.maximum(known, 1)), 0.0)
+    upper = np.maximum(np.nan_to_num(upper, nan=0.0), rare)
+    return np.where(seen, upper + floor, 0.0), np.where(seen & (mean > 0), mean + floor, 0.0)
 
 
 def learnt_ratios(found: Floats, quantile: Floats, mean: Floats, grid: Grid) -> Floats:
@@ -129,12 +151,13 @@ def shares(ratios: Floats, over: str) -> Floats:
     return np.where(known >= bar, known, 0.0) / n
 
 
-def total(terms: Floats, middle: Floats, spread: Floats, most: float) -> Floats:
+def total(terms: Floats, middle: Floats, spread: Floats, most: float, weights: Floats) -> Floats:
     """(n_rows,) the score: the sum of the terms, each as the distance to its training median in units of its spread.
 
-    ``most``: what one term counts at most.
+    ``most``: what one term counts at most; ``weights`` (n_terms,): how often.
     """
-    return np.clip((terms - middle) / spread, LEAST_TERM, most).sum(axis=1)
+    score: Floats = np.clip((terms - middle) / spread, LEAST_TERM, most) @ weights
+    return score
 
 
 def contributions(ratios: Iterable[Floats], grid: Grid) -> Floats:

@@ -13,11 +13,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.learners.detectors.deviation_scores import NOTHING
+from aiops_assets.learners.detectors.rolling import AllRows, Rolling
 from aiops_assets.timeseries.frames import Grid
 from aiops_assets.timeseries.series import Floats
 
 SEASONAL_DAYS = 7
-MEDIAN_HOURS = 6.0
+LEVEL_HOURS = 6.0
+NOW_HOURS = 3.0
+"""What has lasted for half of this is no news any more: the median has followed."""
 SMOOTH_HOURS = 0.25
 VOLATILITY_HOURS = 0.5
 HABIT_HOURS = 0.5
@@ -94,33 +97,41 @@ def fit_forecast(stretches: list[Floats]) -> Forecast:
     return Forecast(mean, scale, components, coefficients)
 
 
-NOW = ("new_away", "new_seasonal", "new_distance")
-"""Kinds that are 0 where a metric stands at its usual value: what they do not show is over."""
+NOW = ("new_away", "new_distance")
+"""Kinds that are 0 where a metric stands where it stood in the hours before: what they do not show is over."""
 
 
 def deviations(
-    grid: Grid, forecast: Forecast | None, kinds: Collection[str], begins: npt.NDArray[np.int64] | None = None
+    grid: Grid,
+    forecast: Forecast | None,
+    kinds: Collection[str],
+    begins: npt.NDArray[np.int64] | None = None,
+    rolling: Rolling | None = None,
 ) -> Mapping[str, Floats]:
     """Kind -> (n_rows, n_metrics), of those that are asked for.
 
     ``change``, ``change_1h``, ``change_1d``: to the row before, to an hour before, to a day before. ``new_...``:
-    by how much the kind is larger than its habit, see :func:`beyond_habit`. ``away``: a
-    change that leads away from the median of the last six hours; ``distance``: from that median. ``level``: the same of
-    the mean of the last quarter of an hour. ``volatility``: mean absolute change of half an hour. ``seasonal``: to the
-    median of the last seven days at this time. ``extreme``: by how much a value is outside the range of the day before.
-    ``forecast_error``: to :class:`Forecast`, which only this kind needs.
+    by how much the kind is larger than its habit, see :func:`beyond_habit`. ``away``: a change that leads away from
+    the median of the last three hours; ``distance``: from that median. ``level``: the distance of the mean of the last
+    quarter of an hour from the median of six hours. ``volatility``: mean absolute change of half an hour.
+    ``seasonal``: to the median of the last seven days at this time. ``extreme``: by how much a value is outside the
+    range of the day before. ``forecast_error``: to :class:`Forecast`, which only this kind needs.
 
     ``begins`` (n_metrics,) are the rows at which columns begin that are NaN before: the first row by default.
+    ``rolling`` has which rows are wanted: all by default. Of few rows, kinds that are ``new_...`` cannot be had.
     """
-    parts = _Parts(grid, forecast, begins)
+    parts = _Parts(grid, forecast, begins, rolling or AllRows())
     return {kind: getattr(parts, kind) for kind in kinds}
 
 
 class _Parts:
     """Each kind as a property, computed once: several are made of the same parts."""
 
-    def __init__(self, grid: Grid, forecast: Forecast | None, begins: npt.NDArray[np.int64] | None = None) -> None:
-        self._grid, self._forecast, self._begins = grid, forecast, begins
+    def __init__(
+        self, grid: Grid, forecast: Forecast | None, begins: npt.NDArray[np.int64] | None, rolling: Rolling
+    ) -> None:
+        self._grid, self._forecast, self._begins, self._rolling = grid, forecast, begins, rolling
+        self._medians_before: dict[float, Floats] = {}
 
     @property
     def _values(self) -> Floats:
@@ -151,34 +162,27 @@ class _Parts:
         return beyond_habit(self.away, self._grid, self._begins)
 
     @cached_property
-    def new_seasonal(self) -> Floats:
-        # Of two days with 0 and 1, neither value is unusual.
-        lower, upper = self._medians
-        outside = np.maximum(np.maximum(lower - self._values, self._values - upper), 0.0)
-        return beyond_habit(outside, self._grid, self._begins)
-
-    @cached_property
     def new_distance(self) -> Floats:
         return beyond_habit(self.distance, self._grid, self._begins)
 
     @cached_property
     def away(self) -> Floats:
         before = np.concatenate([np.full_like(self._values[:1], np.nan), self._values[:-1]])
-        leads_away = self.distance > np.abs(before - self._median)
+        leads_away = self.distance > np.abs(before - self._median_before(NOW_HOURS))
         return np.where(np.isfinite(self._values), np.where(leads_away, self.change, 0.0 * self.change), np.nan)
 
     @cached_property
     def distance(self) -> Floats:
-        return np.abs(self._values - self._median)
+        return np.abs(self._values - self._median_before(NOW_HOURS))
 
     @cached_property
     def level(self) -> Floats:
-        now = rolling_mean(self._values, self._grid.rows(SMOOTH_HOURS, least=2))
-        return np.where(np.isfinite(self._values), np.abs(now - self._median), np.nan)
+        now = self._rolling.means(self._values, self._grid.rows(SMOOTH_HOURS, least=2))
+        return np.where(np.isfinite(self._values), np.abs(now - self._median_before(LEVEL_HOURS)), np.nan)
 
     @cached_property
     def volatility(self) -> Floats:
-        return rolling_mean(self.change, self._grid.rows(VOLATILITY_HOURS, least=4))
+        return self._rolling.means(self.change, self._grid.rows(VOLATILITY_HOURS, least=4))
 
     @cached_property
     def seasonal(self) -> Floats:
@@ -188,8 +192,7 @@ class _Parts:
     @cached_property
     def extreme(self) -> Floats:
         day = self._grid.rows(24)
-        earlier = pd.DataFrame(self._values).rolling(day, min_periods=min(day, MIN_RANGE_ROWS))
-        highest, lowest = (found.shift(1).to_numpy() for found in (earlier.max(), earlier.min()))
+        highest, lowest = self._rolling.range_before(self._values, day, min(day, MIN_RANGE_ROWS))
         return np.maximum(np.maximum(self._values - highest, lowest - self._values), 0.0)
 
     @cached_property
@@ -201,11 +204,12 @@ class _Parts:
     def _medians(self) -> tuple[Floats, Floats]:
         return _same_time_medians(self._values, self._grid.rows(24))
 
-    @cached_property
-    def _median(self) -> Floats:
-        """(n_rows, n_metrics) median of the six hours before a row."""
-        rows = self._grid.rows(MEDIAN_HOURS, least=8)
-        return pd.DataFrame(self._values).rolling(rows, min_periods=1).median().shift(1).to_numpy()
+    def _median_before(self, hours: float) -> Floats:
+        """(n_rows, n_metrics) median of so many hours before a row, at least eight rows."""
+        if hours not in self._medians_before:
+            rows = self._grid.rows(hours, least=8)
+            self._medians_before[hours] = self._rolling.medians_before(self._values, rows)
+        return self._medians_before[hours]
 
 
 def beyond_habit(found: Floats, grid: Grid, begins: npt.NDArray[np.int64] | None = None) -> Floats:
@@ -220,13 +224,6 @@ def beyond_habit(found: Floats, grid: Grid, begins: npt.NDArray[np.int64] | None
     day = max(grid.rows(24), around)  # so far back, the half hour after is past as well
     yesterday, before, last_week = (np.nan_to_num(_earlier(largest, days * day), nan=0.0) for days in (1, 2, 7))
     return np.maximum(found - np.maximum(np.minimum(yesterday, before), last_week), 0.0)
-
-
-def rolling_mean(values: Floats, rows: int) -> Floats:
-    """Mean of the known values of the last ``rows`` rows, along the first axis."""
-    if rows <= 1 or not len(values):
-        return values
-    return pd.DataFrame(values).rolling(rows, min_periods=1).mean().to_numpy().reshape(values.shape)
 
 
 def _absolute_change(values: Floats, lag: int) -> Floats:

@@ -2,11 +2,11 @@
 
 Six samples, a row of nine statistics a column, robust scaling, Isolation Forest: what the documents train, here of
 counters' increases, and in units of each column's spread, so that its unit does not matter. Their threshold, frozen by
-the fit, is of no use where levels drift: alerts are those of :mod:`alert_rule`, without its condition on what is
-unusual now, which six samples are anyway.
+the fit, is of no use where levels drift: alerts are those of :mod:`alert_rule`.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Flags, Scored
 from aiops_assets.learners.detectors.alert_rule import ALERT_BUDGET, KEPT_SCORES, alerts, thinned
 from aiops_assets.learners.detectors.counters import counters_of, increases
+from aiops_assets.learners.detectors.now_scale import NowScale
 from aiops_assets.timeseries.features import HISTORY, STATISTICS, nine_statistics
-from aiops_assets.timeseries.frames import cadence, on_grid
+from aiops_assets.timeseries.frames import Grid, cadence, on_grid
 from aiops_assets.timeseries.series import Floats
 
 MIN_TRAIN_ROWS = 10
@@ -45,6 +46,7 @@ class ForestWindows:
         self._step_seconds = 0
         self._counters: Flags = np.zeros(len(columns), dtype=bool)
         self._unit: Floats = np.ones(len(columns))
+        self._now: NowScale
         self._trained: Floats = np.zeros(0)
         self._trained_rows = 0
 
@@ -67,9 +69,11 @@ class ForestWindows:
                 least=MIN_TRAIN_ROWS,
             )
         self._step_seconds = step_seconds or cadence(max(frames, key=len)["timestamp"])
-        trained = [on_grid(frame, self.columns, self._step_seconds).values for frame in frames if len(frame)]
-        self._counters = counters_of(trained)
-        self._unit = _spread(np.concatenate([increases(values, self._counters) for values in trained]))
+        grids = [on_grid(frame, self.columns, self._step_seconds) for frame in frames if len(frame)]
+        self._counters = counters_of([grid.values for grid in grids])
+        grids = [self._read(grid) for grid in grids]
+        self._unit = _spread(np.concatenate([grid.values for grid in grids]))
+        self._now = NowScale.of(grids)
         every = max(1, -(-n_rows // MAX_FIT_ROWS))
         rows = np.concatenate([features for frame in frames for features in self._features(frame, every)])
         known = np.isfinite(rows).any(axis=1)
@@ -89,11 +93,15 @@ class ForestWindows:
         if self._pipeline is None:
             raise ModelError("the detector is not fitted", code="not_fitted")
         score = np.concatenate([np.zeros(0), *map(self._scores, self._features(frame))])
-        grid = on_grid(frame, self.columns, self._step_seconds)
+        grid = self._read(on_grid(frame, self.columns, self._step_seconds))
         on_all = np.full(len(grid.values), self._trained[0])
         on_all[grid.position] = score
-        alert = alerts(on_all, None, self._trained, self._trained_rows, grid, self.alert_budget)
-        return Scored(score, alert[grid.position], np.zeros((len(frame), len(self.columns))))
+        now = self._now.now(grid)
+        alert = alerts(on_all, now, self._trained, self._trained_rows, grid, self.alert_budget)[grid.position]
+        return Scored(score, alert, np.zeros((len(frame), len(self.columns))), now[grid.position])
+
+    def _read(self, grid: Grid) -> Grid:
+        return replace(grid, values=increases(grid.values, self._counters))
 
     def _scores(self, rows: Floats) -> Floats:
         known = np.isfinite(rows).any(axis=1)
@@ -104,8 +112,8 @@ class ForestWindows:
 
     def _features(self, frame: pd.DataFrame, every: int = 1) -> Iterator[Floats]:
         """Blocks of (n_rows, 9 * n_columns), of each ``every``-th row; all NaN where the windows are empty."""
-        grid = on_grid(frame, self.columns, self._step_seconds)
-        values = increases(grid.values, self._counters) / self._unit
+        grid = self._read(on_grid(frame, self.columns, self._step_seconds))
+        values = grid.values / self._unit
         padded = np.concatenate([np.repeat(values[:1], HISTORY - 1, axis=0), values])
         windows = np.lib.stride_tricks.sliding_window_view(padded, HISTORY, axis=0)
         taken = grid.position[::every]

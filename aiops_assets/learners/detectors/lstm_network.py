@@ -12,8 +12,8 @@ import json
 import math
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 
 from aiops_assets.errors import ModelError
-from aiops_assets.learners import threads
 from aiops_assets.timeseries.series import Floats
 
 WINDOW = 16
@@ -155,18 +154,6 @@ def exactly() -> AbstractContextManager[None]:
     if device().type == "cpu":
         return nullcontext()
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """While it is open, PyTorch and what lies below it take one thread: two give other weights."""
-    before = torch.get_num_threads()
-    with threads.one_thread():
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 def new_network(scale: Floats, seed: int) -> Network:

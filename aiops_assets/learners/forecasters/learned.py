@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from aiops_assets.learners.contracts import Flags
 from aiops_assets.learners.forecasters.direct import DirectForecaster, Pairs
-from aiops_assets.learners.forecasters.features import AHEAD, HOUR_MEDIAN, Steps
+from aiops_assets.learners.forecasters.features import HOUR_MEDIAN, Steps
 from aiops_assets.learners.forecasters.lines import Lines
 from aiops_assets.learners.forecasters.members import Members, Weights
 from aiops_assets.learners.forecasters.trees import Boosting, Trees
@@ -61,6 +61,7 @@ class LearnedForecaster(DirectForecaster):
         if pairs.rows < least:
             return pairs.y - self._predict(pairs.x, pairs.metric)
         said: Floats | None = None
+        knows = np.ones(len(pairs.y), dtype=bool)
         edges = np.linspace(pairs.first, pairs.rows, BLOCKS + 1)
         block = np.searchsorted(edges, pairs.t, side="right") - 1
         for k in range(BLOCKS):
@@ -68,15 +69,17 @@ class LearnedForecaster(DirectForecaster):
             learnt = (block != k) & ~((pairs.t < edges[k]) & (pairs.t + pairs.h >= edges[k]))
             here = (block == k) & pairs.own
             if here.any() and learnt.any():
-                found = self._fit_members(pairs, learnt).predict(pairs.x[here], pairs.metric[here])
+                members = self._fit_members(pairs, learnt)
+                found = members.predict(pairs.x[here], pairs.metric[here])
                 said = np.full((len(found), len(pairs.y)), np.nan) if said is None else said
                 said[:, here] = found
+                knows[here] = members.knows(pairs.x[here], pairs.metric[here])
         if said is None:  # nearly all is a gap: the errors of a model cannot be estimated
             return pairs.y - self._predict(pairs.x, pairs.metric)
         days_ago = (pairs.rows - pairs.t) / pairs.day
         weights = Weights.of(np.abs(pairs.y - said), days_ago, pairs.h, pairs.metric, len(self.metrics))
         self._take(replace(self._fit_members(pairs, np.ones(len(pairs.y), dtype=bool)), weights=weights))
-        return pairs.y - weights.mix(said, pairs.h, pairs.metric)
+        return pairs.y - weights.mix(said, pairs.h, pairs.metric, knows)
 
     def _take(self, members: Members) -> None:
         self.members, self.trees = members, members.trees
@@ -94,7 +97,7 @@ class LearnedForecaster(DirectForecaster):
     def _predict(self, x: Floats, metric: Steps) -> Floats:
         if not self.members.trees.stages:
             return x[:, HOUR_MEDIAN]
-        return self.members.weights.mix(self.members.predict(x, metric), x[:, AHEAD], metric)
+        return self.members.forecast(x, metric)
 
     @override
     def state(self) -> dict[str, Any]:

@@ -30,8 +30,10 @@ HOURLY_ROWS = 48
 """The engine's 3264 columns hold so many hours of a metric."""
 HABITS = 60
 """So many generated histories are learnt from, beside the cluster's own on twelve hourly grids."""
-FORMAT, OLDEST = 2, 1
-"""In files of the first format each part is trees alone."""
+SHORT_PARTS_DAYS = 14
+"""The parts that remember less learn from so many of the newest days: more teach them nothing, and take longer."""
+FORMAT, FORMATS = 3, (1, 3)
+"""In files of the first format each part is trees alone; the second was never released."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,13 @@ class PredictiveAnalytics:
                 known=[STEP_SECONDS],
             )
         every = HOUR_SECONDS // STEP_SECONDS
+        newest = history.newest(SHORT_PARTS_DAYS * steps_a_day(STEP_SECONDS))
         for name, part in parts_of(self.lookback).items():
             if part.step_seconds == STEP_SECONDS:
-                self.parts[name].fit(history, others=others)
+                self.parts[name].fit(newest if part.memory else history, others=others)
             else:
                 # The engine samples at any minute of an hour: each of the twelve grids is learnt from.
-                hourly, *alike = (history.sampled(HOUR_SECONDS, phase) for phase in range(every))
+                hourly, *alike = (newest.sampled(HOUR_SECONDS, phase) for phase in range(every))
                 elsewhere = [one.sampled(HOUR_SECONDS) for one in others]
                 self.parts[name].fit(hourly, alike=alike, others=[*elsewhere, *_habits(hourly, self.parts[name].seed)])
         self.hourly_baseline = hourly_baseline_of(
@@ -172,7 +175,7 @@ class PredictiveAnalytics:
             document = joblib.load(io.BytesIO(data))
         except (pickle.UnpicklingError, EOFError, KeyError) as error:
             raise ModelError(f"not a model file of predictive-analytics: {error}", code="not_a_model_file") from None
-        if not isinstance(document, Mapping) or document.get("format") not in range(OLDEST, FORMAT + 1):
+        if not isinstance(document, Mapping) or document.get("format") not in FORMATS:
             raise ModelError(
                 "the model file is of another format: train it again with this release",
                 code="other_format",

@@ -1,6 +1,7 @@
 """The asset scores: scores of the newest hour and forecasts of the next day, by the served champions."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -17,6 +18,9 @@ from aiops_assets.pipeline.keys import OWNER, SCORES_GROUP, SERVED, key_of
 from aiops_assets.pipeline.metadata import picture, preview, table_schema
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import PrometheusResource, StoresResource
+from aiops_assets.registry.explaining import explained
+from aiops_assets.registry.metric_scoring import score_metrics
+from aiops_assets.registry.metric_tables import MetricTables, with_metrics
 from aiops_assets.registry.paging import Paging
 from aiops_assets.registry.scoring import NOTHING_SERVED, ChampionPredictions, predict_newest
 from aiops_assets.reporting import plots, previews
@@ -56,7 +60,8 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
             "Predictions of each served model for the newest window, every SCORE_MINUTES (5): scores and alerts of "
             "pods over the newest hour, forecasts of the cluster's metrics up to a day ahead; and pages of pods and "
             "nodes, by one budget of the cluster (ALERTS_PER_DAY). Parquet below `<home>/scores/cluster=<name>/`, a "
-            "folder a run, kept for a week; the service's `/metrics` shows the newest. If the server is away, cached "
+            "folder a run, kept for a week, with the day and the expected bands of what is paged or under notice; the "
+            "service's `/metrics` shows the newest, `aiops scores` explains it. If the server is away, cached "
             "days are used and their age is reported; generated days never are."
         ),
         metadata=table_schema(
@@ -93,10 +98,14 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
         predictions = predict_newest(
             stores.served(), specs, window, now, settings.cluster, stores.pod_memories(), paging
         )
+        tables = _own_metrics(settings, stores, window, now)
+        predictions = replace(predictions, run=with_metrics(predictions.run, tables))
         old, broken = _problems(window, predictions, now)
+        old += [f"{name} looks like a counter: add type: counter to its entry" for name in tables.counters]
         for line in (*old, *broken):
             context.log.warning(line)
-        record, gone = stores.scores().put(predictions.run)
+        run = explained(predictions.run, window, stores.scores().newest_episodes(now))
+        record, gone = stores.scores().put(run)
         context.log.info(
             f"{len(predictions.run.scores)} scores, {len(predictions.run.forecasts)} forecasts; "
             f"{len(gone)} old runs removed"
@@ -118,6 +127,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
                 "pods_under_alert": len(predictions.run.scores.loc[alerts, ["namespace", "pod"]].drop_duplicates()),
                 "pages": len(predictions.run.pages[["namespace", "pod", "node"]].drop_duplicates()),
                 "forecasts": len(predictions.run.forecasts),
+                "own_metric_series": len(predictions.run.metrics[["metric", "labels"]].drop_duplicates()),
                 "models": dg.MetadataValue.json([model.model_dump() for model in record.models]),
                 "left_out": dg.MetadataValue.json(record.left_out),
                 "pods_version": record.pods_version,
@@ -143,10 +153,18 @@ def _fetch(
     try:
         with prometheus.clients() as (client, archive):
             servers = (prometheus.server, prometheus.archive)
-            fetch_newest(client, lake, now, archive, settings.queried(SCORED), servers=servers, say=say)
+            own = [one.spec for one in settings.own_metrics]
+            fetch_newest(client, lake, now, archive, settings.queried(SCORED), own=own, servers=servers, say=say)
     except PrometheusUnreachable as error:
         return str(error)
     return ""
+
+
+def _own_metrics(settings: Settings, stores: StoresResource, window: NewestWindow, now: datetime) -> MetricTables:
+    """Scores of the metrics of METRICS_FILE; none where nothing is fetched."""
+    own = settings.own_metrics if settings.fetches else ()
+    most = settings.metric_series_max
+    return score_metrics(own, stores.lake(), stores.metric_states(), now, window.workloads, most)
 
 
 def _problems(window: NewestWindow, predictions: ChampionPredictions, now: datetime) -> tuple[list[str], list[str]]:

@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 import dagster as dg
 import pandas as pd
 
+from aiops_assets.datasets.earlier import with_earlier_days
 from aiops_assets.datasets.reuse import Request, stored_training_set
 from aiops_assets.datasets.selection import training_set_name
 from aiops_assets.pipeline.assets.raw_metrics import RAW_METRICS
 from aiops_assets.pipeline.assets.synthetic_series import SYNTHETIC_SERIES
 from aiops_assets.pipeline.keys import DATA, OWNER, TRAINING_SET, handed_over
 from aiops_assets.pipeline.metadata import picture, preview, source_metadata, table_schema
-from aiops_assets.pipeline.partitions import training_days, window_days
+from aiops_assets.pipeline.partitions import earlier_days, training_days, window_days
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import StoresResource
 from aiops_assets.reporting import plots, previews
@@ -26,7 +27,8 @@ def training_set_key(view: str, source: str = "") -> dg.AssetKey:
 
 
 def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
-    """The asset with the rows of one view, over the longest window that a model of it needs."""
+    """The asset with the rows of one view, over the longest window that a model of it needs, and what the lake holds
+    before it where a model learns from that."""
 
     @dg.asset(
         key=training_set_key(view.name, source),
@@ -47,7 +49,10 @@ def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
                 "timestamp": ("timestamp[us, UTC]", "instant of the row"),
                 "pod": ("string", "whose row it is, namespace/name; cluster: of all pods and nodes together"),
                 "source": ("string", "where the row comes from: synthetic or prometheus"),
-                "split": ("string", "train, or holdout: the newest fifth of the window, fitted by no model"),
+                "split": (
+                    "string",
+                    "train, or holdout: the newest fifth of the window (at most 67 h of a cluster), fitted by no model",
+                ),
                 "label": ("int64", "1: the row's own minute is anomalous"),
                 "kind": ("string", "kind of the anomaly, or normal"),
                 **{name: ("double", text) for name, text in view.columns.items()},
@@ -61,17 +66,16 @@ def training_set_asset(view: View, source: str = "") -> dg.AssetsDefinition:
         settings: dg.ResourceParam[Settings],
         stores: StoresResource,
     ) -> dg.MaterializeResult[TrainingSetRef]:
-        sets = stores.training_sets()
+        sets, lake, own = stores.training_sets(), stores.lake(), settings.for_source(source)
+        window = window_days(settings, training_days(view.name))
         request = Request(
             view=view,
-            settings=settings.for_source(source),
+            settings=own,
             recipe=series.recipe,
             announced=series.data_version,
-            days=window_days(settings, training_days(view.name)),
+            days=with_earlier_days(lake, window, view.metrics, earlier_days(own, view.name)),
         )
-        found = stored_training_set(
-            request, training_set_name(view.name, source), stores.lake(), sets, datetime.now(UTC)
-        )
+        found = stored_training_set(request, training_set_name(view.name, source), lake, sets, datetime.now(UTC))
         rows, record = found.rows, found.record
         where = sets.locate(record.view, record.data_version)
         origin = f"unchanged, taken from {where}" if found.is_reused else "built"

@@ -1,0 +1,142 @@
+"""What the newest stored run of scores says of a metric: of the cluster, of pods and nodes, and how it goes on."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import urlencode
+
+import pandas as pd
+
+from aiops_assets.registry.explanation import UNITS, MetricNow, Subject, metric_now, unknown
+from aiops_assets.registry.findings import NOT_KEPT, Findings
+from aiops_assets.storage.explanations import CLUSTER, SUBJECT
+
+MAX_SUBJECTS = 50
+RATIO, BREACH = "ratio", 0.9
+"""The alert AiopsPredictedBreach is about ratios that will be above it."""
+
+
+_NOT_KEPT = "values of pods and nodes are kept where one has a page or a notice in the newest hour: none has"
+
+
+@dataclass(frozen=True)
+class MetricForecast:
+    """A forecaster's median and 80 % interval of the metric.
+
+    Attributes:
+        proven: horizons at which it was better than every trivial forecaster on its hold-out.
+        breach_at: when the median first is above 90 %; ``None``: not within a day, or the metric is no ratio.
+        steps: instants, in order of time.
+    """
+
+    model: str
+    version: int
+    proven: tuple[str, ...]
+    breach_at: datetime | None
+    steps: tuple["ForecastStep", ...]
+
+
+@dataclass(frozen=True)
+class ForecastStep:
+    """What is predicted for an instant, in the metric's unit."""
+
+    timestamp: datetime
+    value: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class SubjectNow:
+    """A pod or a node with the metric's newest row."""
+
+    subject: Subject
+    state: str
+    now: MetricNow
+
+
+@dataclass(frozen=True)
+class MetricExplanation:
+    """What is known of a metric.
+
+    Attributes:
+        now: of the cluster as a whole; ``None``: it is a metric of pods or nodes.
+        subjects: pods and nodes with kept rows, those outside of their bands first.
+        forecasts: of each forecaster.
+        notes: code -> what to know of this answer.
+    """
+
+    cluster: str
+    metric: str
+    unit: str
+    now: MetricNow | None
+    subjects: tuple[SubjectNow, ...]
+    forecasts: tuple[MetricForecast, ...]
+    notes: dict[str, str]
+    made_at: datetime
+    until: datetime | None
+    source: str
+    links: dict[str, str] = field(default_factory=dict)
+
+
+def explain_metric(findings: Findings, metric: str) -> MetricExplanation:
+    """What the run says of a metric.
+
+    Raises:
+        UnknownSubject: it is in no row of the run, and none of ours; code "unknown_metric".
+    """
+    rows = rows_of_metric(findings, metric)
+    forecasts = forecasts_of(findings, metric)
+    known = {*UNITS, *findings.explanations["metric"], *findings.forecasts["metric_name"]}
+    if metric not in known:
+        raise unknown("metric", metric, sorted(known), findings.until)
+    shared = rows[rows["kind"] == CLUSTER]
+    query = urlencode({"metric": metric})
+    about = findings.about
+    if rows.empty:
+        about["notes"] = {**about["notes"], NOT_KEPT: _NOT_KEPT}
+    return MetricExplanation(
+        **about,
+        metric=metric,
+        unit=UNITS.get(metric, ""),
+        now=metric_now(shared, {}) if len(shared) else None,
+        subjects=_subjects(findings, rows[rows["kind"] != CLUSTER]),
+        forecasts=forecasts,
+        links={
+            "explain": f"/api/v1/explain?{query}",
+            "picture": f"/api/v1/explain.png?{query}",
+            "dashboard": f"/d/aiops-assets/aiops-models?{urlencode({'var-metric': metric})}",
+            "command": f"aiops scores --metric {metric}",
+        },
+    )
+
+
+def rows_of_metric(findings: Findings, metric: str) -> pd.DataFrame:
+    """The kept rows of a metric: ``EXPLANATION_COLUMNS``."""
+    return findings.explanations[findings.explanations["metric"] == metric]
+
+
+def forecasts_of(findings: Findings, metric: str) -> tuple[MetricForecast, ...]:
+    """Each forecaster's forecast of a metric of the cluster."""
+    proven = {model.name: model.proven for model in findings.record.models}
+    rows = findings.forecasts[findings.forecasts["metric_name"] == metric]
+    found = []
+    for model, steps in rows.sort_values("predicted_for").groupby("model_name", sort=True):
+        version = int(steps["model_version"].iloc[0])
+        above = steps[steps["value"] > BREACH] if UNITS.get(metric) == RATIO else steps.iloc[:0]
+        breach = above["predicted_for"].iloc[0].to_pydatetime() if len(above) else None
+        columns = (steps[name] for name in ("predicted_for", "value", "lower", "upper"))
+        told = tuple(
+            ForecastStep(time.to_pydatetime(), *map(float, sides)) for time, *sides in zip(*columns, strict=True)
+        )
+        found.append(MetricForecast(str(model), version, tuple(proven.get(str(model), ())), breach, told))
+    return tuple(found)
+
+
+def _subjects(findings: Findings, rows: pd.DataFrame) -> tuple[SubjectNow, ...]:
+    states = {one.subject: one.state for one in findings.listed(states=("page", "notice"))}
+    found = []
+    for key, part in rows.groupby(list(SUBJECT), sort=True):
+        subject = Subject(*map(str, key))
+        found.append(SubjectNow(subject, states.get(subject, "calm"), metric_now(part, {})))
+    found.sort(key=lambda one: (not one.now.outside, one.state != "page", one.state == "calm", one.subject.name))
+    return tuple(found[:MAX_SUBJECTS])

@@ -1,0 +1,165 @@
+"""The newest scores, bands, alerts and forecasts of the metrics of one's own as gauges, for Prometheus to scrape.
+
+A gauge has the labels of its entity and ``entity``, which puts them into one text: rules aggregate by that, whatever
+labels there are. Values whose instant is more than an hour old are not exposed: only their timestamp is.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
+from aiops_assets.service.exposition import HORIZONS, STALE, Described
+from aiops_assets.storage.scores import Scores, ScoresRecord, name_of
+
+OURS = ("cluster", "metric", "unit", "entity", "severity", "horizon")
+"""Labels of the gauges themselves: one of an entity with such a name gets ``exported_`` before it, as in Prometheus."""
+_PER_SERIES = ("cluster", "metric", "unit", "entity")
+_log = logging.getLogger(__name__)
+
+
+def _gauge(name: str, text: str, *more: str) -> Described:
+    return Described(GaugeMetricFamily, name, text, (*_PER_SERIES, *more))
+
+
+SIDES = {
+    "value": _gauge("aiops_metric_value", "Newest value that was scored; of a counter its increase per second."),
+    "score": _gauge("aiops_metric_score", "Distance from expected in half widths of the band: 1 at its edge."),
+    "expected": _gauge("aiops_metric_expected", "What the newest value was expected to be, in the metric's unit."),
+    "lower": _gauge("aiops_metric_lower", "Begin of the expected band."),
+    "upper": _gauge("aiops_metric_upper", "End of the expected band."),
+}
+ALERT = _gauge(
+    "aiops_metric_alert", "1: two of three values in a row, the newest minutes among them, left the band.", "severity"
+)
+AHEAD = {
+    "value": _gauge("aiops_metric_forecast", "Median of the forecast at this horizon.", "horizon"),
+    "lower": _gauge("aiops_metric_forecast_lower", "Begin of its 80 % interval.", "horizon"),
+    "upper": _gauge("aiops_metric_forecast_upper", "End of its 80 % interval.", "horizon"),
+}
+UNTIL = Described(
+    GaugeMetricFamily,
+    "aiops_metric_timestamp_seconds",
+    "Newest instant of a metric of METRICS_FILE; values of more than an hour ago are not exposed.",
+    ("cluster", "metric"),
+)
+_NAMES = {int(ahead.total_seconds()): name for name, ahead in HORIZONS.items()}
+Sample = tuple[dict[str, str], float]
+
+
+def documented_metrics() -> Iterable[Metric]:
+    """All gauges of metrics of one's own, without values."""
+    return (one.family() for one in (*SIDES.values(), ALERT, *AHEAD.values(), UNTIL))
+
+
+@dataclass(frozen=True)
+class _Exposed:
+    """Samples of a run: gauge -> those of each metric; and the newest instant of each metric, Unix seconds."""
+
+    cluster: str
+    samples: Mapping[str, Sequence[tuple[str, Sample]]]
+    until: Mapping[str, float]
+
+
+class MetricCollector(Collector):
+    """Gauges of the newest run that can be read; a scrape never fails, and a run is read once.
+
+    Args:
+        store: stored runs of one cluster.
+        clock: returns the present time, Unix seconds.
+    """
+
+    def __init__(self, store: Scores, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        self._lock = Lock()
+        self._name = ""
+        self._exposed: _Exposed | None = None
+        self._last_failure = ""
+
+    def describe(self) -> Iterable[Metric]:
+        """No metrics, so that registering does not read the storage."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics, in the order of their documentation; none before the first run with such metrics."""
+        with self._lock:
+            self._refresh()
+            exposed = self._exposed
+        if exposed is None or not exposed.until:
+            return
+        oldest = self._clock() - STALE.total_seconds()
+        fresh = {metric for metric, until in exposed.until.items() if until >= oldest}
+        for described in (*SIDES.values(), ALERT, *AHEAD.values()):
+            family = described.family()
+            for metric, (labels, value) in exposed.samples[described.name]:
+                if metric in fresh:
+                    family.add_sample(described.name, labels, value)
+            yield family
+        yield UNTIL.family([([exposed.cluster, metric], until) for metric, until in exposed.until.items()])
+
+    def _refresh(self) -> None:
+        """Read the newest readable run if it is new; otherwise the present one stays."""
+        try:
+            latest = name_of(datetime.fromtimestamp(self._clock(), UTC) + STALE)
+            for name in reversed(self._store.names()):
+                if name <= self._name or name > latest:
+                    if name <= self._name:
+                        return
+                    continue
+                try:
+                    record = self._store.read_record(name)
+                    self._exposed = _exposed(record, *self._store.read_metrics(record))
+                except NotFoundError:  # being written, or removed meanwhile
+                    continue
+                except IntegrityError as error:
+                    self._failed(str(error))
+                    continue
+                self._name = name
+                return
+        except StoreError as error:  # tried again at the next scrape
+            self._failed(str(error))
+
+    def _failed(self, message: str) -> None:
+        if message != self._last_failure:
+            _log.warning("metrics of one's own are not exposed: %s", message)
+        self._last_failure = message
+
+
+def _exposed(record: ScoresRecord, rows: pd.DataFrame, ahead: pd.DataFrame) -> _Exposed:
+    samples: dict[str, list[tuple[str, Sample]]] = {one.name: [] for one in (*SIDES.values(), ALERT, *AHEAD.values())}
+    until: dict[str, float] = {}
+    for key, series in rows.groupby(["metric", "labels"], sort=True):
+        metric, labels = map(str, key)
+        newest = series.iloc[-1]
+        until[metric] = max(until.get(metric, 0.0), newest["timestamp"].timestamp())
+        own = _labels(record.cluster, newest, labels)
+        for side, described in SIDES.items():
+            if np.isfinite(newest[side]):
+                samples[described.name].append((metric, (own, float(newest[side]))))
+        if np.isfinite(series["score"]).any():
+            shown = series["timestamp"] > newest["timestamp"] - pd.Timedelta(minutes=record.shown_minutes)
+            alert = own | {"severity": str(newest["severity"])}
+            samples[ALERT.name].append((metric, (alert, float(series.loc[shown, "alert"].any()))))
+    for _, row in ahead.iterrows():
+        own = _labels(record.cluster, row, row["labels"])
+        own["horizon"] = _NAMES.get(int(row["horizon_seconds"]), f"{row['horizon_seconds']}s")
+        for side, described in AHEAD.items():
+            samples[described.name].append((str(row["metric"]), (own, float(row[side]))))
+    return _Exposed(record.cluster, samples, until)
+
+
+def _labels(cluster: str, row: Any, labels: str) -> dict[str, str]:
+    own = {f"exported_{name}" if name in OURS else name: value for name, value in json.loads(labels).items()}
+    ours = {"cluster": cluster, **{name: str(row[name]) for name in ("metric", "unit", "entity")}}
+    return {**ours, **own}

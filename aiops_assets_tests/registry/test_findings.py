@@ -1,0 +1,185 @@
+"""Answers about a pod, a node and a metric from a stored run."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from aiops_assets.errors import DataError, NotFoundError, UnknownSubject
+from aiops_assets.registry.explaining import episodes_of
+from aiops_assets.registry.explanation import nearest
+from aiops_assets.registry.findings import NOT_KEPT, STALE_SCORES, Findings, newest_findings
+from aiops_assets.registry.metric_findings import explain_metric
+from aiops_assets.storage.explanations import EPISODE_COLUMNS, nothing
+from aiops_assets.storage.scores import SCORES, Scores, ScoresRun
+from aiops_assets.storage.storage import LocalStorage
+from aiops_assets_tests.raising import raises
+from aiops_assets_tests.registry.explained_runs import BLOG, DETECTORS, FAULT, NODE, NOON, SHOP, made_at, scored, whole
+
+FIRST, SECOND = DETECTORS
+
+
+@pytest.fixture(scope="module")
+def run() -> ScoresRun:
+    """A page and a notice of shop/cart-1, a page of node-1; blog/cart-1 is calm."""
+    return whole()
+
+
+@pytest.fixture
+def findings(run: ScoresRun) -> Findings:
+    return Findings(run, NOON)
+
+
+def test_a_paged_pod_has_its_metric_first_with_value_band_and_since_when(findings: Findings) -> None:
+    found = findings.of_pod("cart-1", "shop")
+    assert (found.state, found.metric, found.since) == ("page", "pod_memory_usage", NOON)
+    first = found.metrics[0]
+    assert first.metric == "pod_memory_usage"
+    assert first.value == pytest.approx(FAULT, abs=1e-3)
+    assert first.value is not None
+    assert first.upper is not None
+    assert first.value > first.upper
+    assert (first.outside, first.outside_since) == ("above", NOON - timedelta(minutes=25))
+    assert first.contribution == 0.8
+    assert [(one.by, one.now) for one in found.raised] == [("page", True), (FIRST, True)]
+    assert [(one.model, one.version, one.alert) for one in found.scores] == [(SECOND, 2, False), (FIRST, 2, True)]
+    assert found.notes == {}
+    assert found.subject.workload == "cart"
+
+
+def test_what_surrounds_a_pod_is_among_its_metrics_where_it_has_a_share(findings: Findings) -> None:
+    found = {one.metric: one for one in findings.of_pod("cart-1", "shop").metrics}
+    assert found["node_cpu_utilization"].contribution == 0.2
+    assert found["node_cpu_utilization"].value == pytest.approx(0.4, abs=0.05)
+    assert "node_memory_utilization" not in found
+
+
+def test_a_node_is_explained_by_its_own_rows(findings: Findings) -> None:
+    found = findings.of_node(NODE)
+    assert (found.state, found.metric, found.scores) == ("page", "node_memory_utilization", ())
+    assert [one.metric for one in found.metrics] == ["node_memory_utilization"]
+    assert found.metrics[0].value == pytest.approx(FAULT, abs=1e-3)
+
+
+def test_a_calm_pod_has_scores_and_says_that_no_band_is_kept(findings: Findings) -> None:
+    found = findings.of_pod("cart-1", "blog")
+    assert (found.state, found.metric, found.since, found.raised) == ("calm", "", None, ())
+    assert len(found.scores) == 2
+    assert set(found.notes) == {NOT_KEPT}
+    assert {one.metric: one.value for one in found.metrics}["pod_memory_usage"] is None
+
+
+def test_what_ended_before_the_shown_minutes_is_of_the_day_and_not_of_now() -> None:
+    run = scored(alerts=[(FIRST, SHOP, 1)], pages=[(SHOP, 3)])
+    findings = Findings(replace(run, episodes=episodes_of(run, nothing(EPISODE_COLUMNS))), NOON)
+    found = findings.of_pod("cart-1", "shop")
+    assert found.state == "notice"
+    assert [(one.by, one.now) for one in found.raised] == [(FIRST, True), ("page", False)]
+    assert findings.listed(states=("page",)) == []
+
+
+def test_a_pod_that_is_gone_is_still_explained() -> None:
+    run = scored(pages=[(SHOP, 0)], alerts=[])
+    episodes = episodes_of(run, nothing(EPISODE_COLUMNS))
+    later = scored(NOON + timedelta(hours=1), pages=[], alerts=[], pods=[BLOG])
+    findings = Findings(replace(later, episodes=episodes_of(later, episodes)), NOON)
+    found = findings.of_pod("cart-1", "shop")
+    assert (found.state, [one.by for one in found.raised]) == ("calm", ["page"])
+
+
+def test_pods_of_one_name_are_two(findings: Findings) -> None:
+    with raises(DataError, "ambiguous_pod", namespaces=["blog", "shop"]):
+        findings.of_pod("cart-1")
+    assert findings.of_pod("cart-1", "blog").subject.namespace == "blog"
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "like"),
+    [("pod", "shop/cart-2", "shop/cart-1"), ("node", "node-3", NODE), ("metric", "pod_memory", "pod_memory_usage")],
+)
+def test_an_unknown_name_is_refused_with_those_most_like_it(
+    findings: Findings, kind: str, wanted: str, like: str
+) -> None:
+    ask: dict[str, Callable[[], object]] = {
+        "pod": lambda: findings.of_pod(*reversed(wanted.split("/"))),
+        "node": lambda: findings.of_node(wanted),
+        "metric": lambda: explain_metric(findings, wanted),
+    }
+    with raises(UnknownSubject, f"unknown_{kind}", wanted=wanted) as caught:
+        ask[kind]()
+    assert like in caught.value.facts["nearest"]
+    assert like in str(caught.value)
+
+
+def test_the_nearest_of_very_many_names_are_found() -> None:
+    names = [f"shop/pod-{i}" for i in range(20_000)] + ["blog/cart-7d9"]
+    assert nearest("blog/cart-7d8", names) == ["blog/cart-7d9"]
+    assert nearest("x", []) == []
+
+
+def test_a_list_has_pages_first_and_can_be_narrowed(findings: Findings) -> None:
+    found = findings.listed()
+    assert [(one.state, one.subject.name) for one in found] == [("page", NODE), ("page", SHOP), ("calm", BLOG)]
+    assert found[1].raised_by == (FIRST, "page")
+    assert found[1].scores == {FIRST: 1.0, SECOND: 1.0}
+    assert [one.subject.name for one in findings.listed("blog")] == [BLOG]
+    assert [one.subject.name for one in findings.listed(pod="cart-1", states=("page",))] == [SHOP]
+
+
+def test_a_metric_of_pods_has_those_outside_of_their_band_first(findings: Findings) -> None:
+    found = explain_metric(findings, "pod_memory_usage")
+    assert found.now is None
+    assert [(one.subject.name, one.state, one.now.outside) for one in found.subjects] == [(SHOP, "page", "above")]
+
+
+def test_a_metric_of_which_nothing_is_kept_says_so() -> None:
+    run = scored(alerts=[], pages=[])
+    found = explain_metric(Findings(run, NOON), "pod_memory_usage")
+    assert (found.subjects, found.forecasts, set(found.notes)) == ((), (), {NOT_KEPT})
+
+
+def test_forecasts_of_a_metric_have_the_first_time_above_ninety_percent() -> None:
+    times = [NOON + timedelta(hours=hours) for hours in (1, 2, 3)]
+    frame = pd.DataFrame({"predicted_for": times, "value": [0.8, 0.91, 0.95], "lower": 0.5, "upper": 0.99}).assign(
+        made_at=NOON, model_name="f", model_version=4, metric_name="disk_usage"
+    )
+    findings = Findings(replace(scored(alerts=[], pages=[]), forecasts=frame), NOON)
+    (found,) = explain_metric(findings, "disk_usage").forecasts
+    assert (found.model, found.version, found.breach_at) == ("f", 4, times[1])
+    assert [step.value for step in found.steps] == [0.8, 0.91, 0.95]
+    cores = replace(scored(alerts=[], pages=[]), forecasts=frame.assign(metric_name="cpu_usage"))
+    assert explain_metric(Findings(cores, NOON), "cpu_usage").forecasts[0].breach_at is None
+
+
+def test_old_scores_are_said_to_be_old_in_each_answer(run: ScoresRun) -> None:
+    old = Findings(run, NOON + timedelta(minutes=61))
+    assert STALE_SCORES in old.of_pod("cart-1", "shop").notes
+    assert STALE_SCORES in explain_metric(old, "pod_memory_usage").notes
+    assert Findings(run, NOON + timedelta(minutes=60)).notes == {}
+
+
+def test_the_newest_readable_run_answers_and_one_of_a_wrong_clock_does_not(tmp_path: Path, run: ScoresRun) -> None:
+    store = Scores(LocalStorage(tmp_path), "prod")
+    with raises(NotFoundError, "no_scores"):
+        newest_findings(store, NOON)
+    for minutes in (-10, 0, 180):
+        store.put(made_at(run, NOON + timedelta(minutes=minutes)))
+    assert newest_findings(store, NOON).record.made_at == NOON
+    damaged = store.storage.local_path(f"{store.folder}/{store.names()[1]}/{SCORES}")
+    assert damaged
+    damaged.write_bytes(b"")
+    assert newest_findings(store, NOON).record.made_at == NOON - timedelta(minutes=10)
+
+
+def test_answers_are_the_same_after_a_run_was_stored(tmp_path: Path, run: ScoresRun) -> None:
+    store = Scores(LocalStorage(tmp_path), "prod")
+    store.put(run)
+    stored = newest_findings(store, NOON)
+    before = Findings(run, NOON)
+    assert asdict(stored.of_pod("cart-1", "shop")) == asdict(before.of_pod("cart-1", "shop"))
+    assert asdict(stored.of_node(NODE)) == asdict(before.of_node(NODE))
+    pd.testing.assert_frame_equal(store.newest_episodes(NOON + timedelta(hours=1)), run.episodes)
+    assert store.newest_episodes(NOON).empty
