@@ -57,7 +57,7 @@ STARTING_SECONDS, STARTED_ROWS = 1200, 1.5
 """After a counted restart or a gap a container may have started: for so long only counters are judged."""
 CAUTION = 100.0
 """Levels of two weeks are uncertain: at the nominal probability the pages of generated fleets were several times the
-budget (500 pods, seeds 21 to 23 and 21 of another generator; judged on other seeds)."""
+budget (500 pods, seeds 21 and 22, and 21 of another generator)."""
 LASTING_HOURS = 12
 """A page that lasts so long is a new level: from then on it counts as it is."""
 OWN_SECONDS, NEAR_SECONDS = 86_400, 7200
