@@ -11,23 +11,28 @@ from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 
+from aiops_assets.datasets.capacity import Capacity, read_capacities
 from aiops_assets.datasets.identity import archive_check, identify
 from aiops_assets.datasets.ingest import MetricFetch, ignore, ingest_metric
-from aiops_assets.datasets.living import living_pods, read_history
+from aiops_assets.datasets.living import living_pods
 from aiops_assets.datasets.nodes import NodeHistory, read_nodes
 from aiops_assets.datasets.notes import Note
+from aiops_assets.datasets.present import fetch_present
+from aiops_assets.datasets.stored_pods import StoredPods
 from aiops_assets.datasets.window import Window, read_cluster, read_window
 from aiops_assets.datasets.workloads import fetch_workloads, workloads_of
 from aiops_assets.errors import DataError, EmptyDataError, IntegrityError, PrometheusError, PrometheusUnreachable
 from aiops_assets.learners.detectors.alert_rule import HISTORY_DAYS
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.settings import Settings
+from aiops_assets.storage.day_rows import RowCopies
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.lake_files import readable_days
 from aiops_assets.storage.scores import ABOVE_CAP, NO_CPU
 from aiops_assets.synthetic.cluster import generate_cluster
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import (
+    CAPACITY_METRICS,
     EACH_NODE_CPU,
     EACH_NODE_DISK,
     ENGINE_METRICS,
@@ -39,10 +44,10 @@ from aiops_assets.timeseries.catalog import (
 from aiops_assets.timeseries.features import ROW_EVERY_MINUTES
 from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.views import cluster_metrics as cluster_series
-from aiops_assets.views.pod_history import PodHistory
+from aiops_assets.views.pod_history import LivingPods, PodHistory
 
-SCORED = (*ENGINE_METRICS, *FORECAST_METRICS, NETWORK_RECEIVE, EACH_NODE_CPU, EACH_NODE_DISK)
-"""The metrics that models score and forecast, and those that pages are decided on."""
+SCORED = (*ENGINE_METRICS, *FORECAST_METRICS, NETWORK_RECEIVE, EACH_NODE_CPU, EACH_NODE_DISK, *CAPACITY_METRICS)
+"""The metrics that models score and forecast, those that pages are decided on, and what can run out."""
 POD_DAYS = HISTORY_DAYS + 1
 """Days of pods: scores compare with the same time a week ago, and where a pod begins moves on once a day."""
 CLUSTER_DAYS = 14
@@ -63,6 +68,7 @@ class NewestWindow:
         source: "prometheus", "cached" or "synthetic".
         pods: the engine's five metrics of all living pods, as far as a cap allows; ``None``: there are no samples.
         nodes: metrics of each node, on the instants of rows of pods; ``None``: there are none.
+        capacities: disks, volumes and quotas.
         cluster: ``timestamp`` and the metrics of ``FORECAST_METRICS``, every five minutes; ``None``: no samples.
         workloads: pod -> ``kind/name`` of its workload, of the pods that kube-state-metrics knows.
         unwatched: why a pod that lives is not among ``pods``, a reason of :mod:`aiops_assets.storage.scores` -> how
@@ -72,8 +78,9 @@ class NewestWindow:
     """
 
     source: str
-    pods: PodHistory | None = None
+    pods: LivingPods | None = None
     nodes: NodeHistory | None = None
+    capacities: tuple[Capacity, ...] = ()
     cluster: pd.DataFrame | None = None
     workloads: Mapping[str, str] = field(default_factory=dict)
     unwatched: Mapping[str, int] = field(default_factory=dict)
@@ -175,6 +182,8 @@ def fetch_newest(
         fetches.append(fetch)
     if why := fetch_workloads(client, lake, [today], now):
         say(f"workloads are known by names of pods: {why}")
+    if why := fetch_present(client, lake, now):
+        say(f"pods that vanish are not missed: {why}")
     return fetches
 
 
@@ -192,10 +201,11 @@ def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = 
     """
     notes = [Note("cached_newest", problem=problem).text] if problem else []
     pods, cluster = None, None
+    copies = RowCopies(lake.storage, lake.cluster)
     unwatched: dict[str, int] = {}
     lacking: dict[str, DataError] = {}
     try:
-        pods, unwatched, found = _stored_pods(settings, lake, now)
+        pods, unwatched, found = _stored_pods(settings, lake, now, copies)
         notes += found
     except DataError as error:
         lacking["pods"] = error.with_traceback(None)
@@ -206,12 +216,24 @@ def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = 
         lacking["cluster"] = error.with_traceback(None)
     days = [now.astimezone(UTC).date() - timedelta(days=back) for back in range(POD_DAYS + 1)]
     workloads = workloads_of(lake, days, pods.pods) if pods else {}
-    nodes = read_nodes(lake, days, pods.rows.times) if pods else None
-    source = CACHED if problem else FETCHED
-    return NewestWindow(source, pods, nodes, cluster, workloads, unwatched, lacking, tuple(dict.fromkeys(notes)))
+    until = pd.Timestamp(now).floor(f"{ROW_EVERY_MINUTES}min")
+    rows = pd.date_range(until - pd.Timedelta(days=POD_DAYS), until, freq=f"{ROW_EVERY_MINUTES}min", unit="us")
+    return NewestWindow(
+        source=CACHED if problem else FETCHED,
+        pods=pods,
+        nodes=read_nodes(lake, copies, days, pods.times) if pods else None,
+        capacities=read_capacities(lake, days, rows),
+        cluster=cluster,
+        workloads=workloads,
+        unwatched=unwatched,
+        lacking=lacking,
+        notes=tuple(dict.fromkeys(notes)),
+    )
 
 
-def _stored_pods(settings: Settings, lake: Lake, now: datetime) -> tuple[PodHistory, dict[str, int], list[str]]:
+def _stored_pods(
+    settings: Settings, lake: Lake, now: datetime, copies: RowCopies
+) -> tuple[StoredPods, dict[str, int], list[str]]:
     """Living pods, how many more live by why they are not read, and notes."""
     window = _newest_days(lake, POD_CPU, (*ENGINE_METRICS, NETWORK_RECEIVE), POD_DAYS, now)
     living = living_pods(lake, window, now)
@@ -224,12 +246,12 @@ def _stored_pods(settings: Settings, lake: Lake, now: datetime) -> tuple[PodHist
             day=window.days[-1],
         )
     unwatched = {ABOVE_CAP: len(living.pods) - len(pods), NO_CPU: len(living.without_cpu)}
-    history = read_history(lake, window, pods, living.until, POD_DAYS)
+    stored = StoredPods(lake, window, pods, living.until, POD_DAYS, copies)
     notes = list(window.damaged)
     if unwatched[ABOVE_CAP]:
         facts = {"most": settings.scored_pods_max, "scored": len(pods), "living": len(living.pods)}
         notes.append(Note("pods_left_out", **facts).text)
-    return history, unwatched, notes
+    return stored, unwatched, notes
 
 
 def _stored_cluster(lake: Lake, now: datetime) -> tuple[pd.DataFrame, list[str]]:
@@ -251,7 +273,7 @@ def _newest_days(lake: Lake, first: MetricSpec, metrics: Sequence[MetricSpec], n
             code="no_stored_day",
             metric=first.name,
         )
-    return read_window(lake, [last - timedelta(days=back) for back in range(n, -1, -1)], metrics)
+    return read_window(lake, [last - timedelta(days=back) for back in range(n, -1, -1)], metrics, counts_pods=False)
 
 
 def _between(series: PodSeries, after: pd.Timestamp, until: pd.Timestamp) -> PodSeries:

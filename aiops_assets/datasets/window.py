@@ -88,8 +88,17 @@ class Window:
         return frozenset(self.lasting).difference(*map(self.lacking, self.minutes_of))
 
 
-def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] = ENGINE_METRICS) -> Window:
+def read_window(
+    lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] = ENGINE_METRICS, *, counts_pods: bool = True
+) -> Window:
     """Verify and count the samples of metrics on some days; missing ones lower the coverage and are not an error.
+
+    Args:
+        lake: the lake.
+        days: UTC days, oldest first.
+        metrics: the metrics.
+        counts_pods: count the samples of each pod. Without it pods are counted, and their names known, only where a day
+            was requested with a query of an earlier release, whose series are assigned by the names of all pods.
 
     Raises:
         IntegrityError: the days are of several clusters.
@@ -98,12 +107,13 @@ def read_window(lake: Lake, days: Sequence[date], metrics: Sequence[MetricSpec] 
     minutes_of: dict[str, Counter[str]] = {metric.name: Counter() for metric in metrics if metric.per == "pod"}
     former: dict[str, Counter[str]] = {name: Counter() for name in minutes_of}
     asked = {metric.name: readable_days(lake, metric) for metric in metrics}
+    counts_pods |= any(asked[m.name][day].promql in m.formerly for m in metrics for day in days if day in asked[m.name])
     damaged = []
     for metric in metrics:
         for day in days:
             spec = asked[metric.name].get(day, metric)
             try:
-                if metric.per != "pod":
+                if metric.per != "pod" or not counts_pods:
                     infos[metric.name][day] = lake.verify_day(spec, day)
                     continue
                 samples, infos[metric.name][day] = lake.count_samples(spec, day)

@@ -70,13 +70,13 @@ class RowForest(DetectorFamily[Pipeline]):
         failed (occlusion): the pipeline reads the engine's default as "not known".
         """
         matrix = rows[list(FEATURES)].to_numpy(dtype=np.float64)
-        score = isolation_forest.anomaly_score(model, matrix)
-        falls = np.empty((len(rows), len(ENGINE_METRICS)))
+        # One call for all: a forest takes milliseconds for the call alone.
+        stacked = np.repeat(matrix[np.newaxis], 1 + len(ENGINE_METRICS), axis=0)
         width = len(STATISTICS)
         for i in range(len(ENGINE_METRICS)):
-            occluded = matrix.copy()
-            occluded[:, i * width : (i + 1) * width] = ENGINE_DEFAULT
-            falls[:, i] = np.maximum(score - isolation_forest.anomaly_score(model, occluded), 0.0)
+            stacked[i + 1, :, i * width : (i + 1) * width] = ENGINE_DEFAULT
+        scores = isolation_forest.anomaly_score(model, stacked.reshape(-1, len(FEATURES))).reshape(len(stacked), -1)
+        score, falls = scores[0], np.maximum(scores[0] - scores[1:], 0.0).T
         return Scored(score=score, alert=score > 0, contributions=_shares(falls))
 
     @override

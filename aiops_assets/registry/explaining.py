@@ -33,7 +33,7 @@ from aiops_assets.timeseries.catalog import FORECAST_METRICS, METRICS
 from aiops_assets.timeseries.history import STEP_SECONDS
 from aiops_assets.timeseries.pod_identity import pod_text
 from aiops_assets.timeseries.series import Floats
-from aiops_assets.views.pod_history import POD_VALUES
+from aiops_assets.views.pod_history import POD_VALUES, LivingPods, PodHistory
 
 DAY, HOUR = pd.Timedelta(days=1), pd.Timedelta(hours=1)
 MAX_DAYS, MAX_HOURS = 50, 150
@@ -147,8 +147,8 @@ def _explanations(run: ScoresRun, window: NewestWindow, episodes: pd.DataFrame) 
     now = episodes[episodes["until"] > pd.Timestamp(max(hour))] if hour else episodes
     order = subjects_in_order(now)[: MAX_DAYS + MAX_HOURS]
     if window.pods is not None:
-        times = window.pods.rows.times
-        series = [*_of_pods(window, order, times), *_of_nodes(window, order, times), *_of_node_means(window, times)]
+        times, part = window.pods.times, _rows_of(window.pods, order)
+        series = [*_of_pods(part, order, times), *_of_nodes(window, order, times), *_of_node_means(part, times)]
     elif window.cluster is not None and len(window.cluster):
         times, series = pd.DatetimeIndex(window.cluster["timestamp"]), []
     else:
@@ -156,11 +156,17 @@ def _explanations(run: ScoresRun, window: NewestWindow, episodes: pd.DataFrame) 
     return _table([*series, *_of_cluster(window, times)], times)
 
 
-def _of_pods(window: NewestWindow, order: Sequence[Subject], times: pd.DatetimeIndex) -> list[_Series]:
-    assert window.pods
-    place = {pod: i for i, pod in enumerate(window.pods.pods)}
-    values = window.pods.rows.values
-    own = [*POD_VALUES, *sorted(set(values) - set(POD_VALUES) - _shared(window))]
+def _rows_of(pods: LivingPods, order: Sequence[Subject]) -> PodHistory:
+    """Rows of the first pod, for what all pods share, and of those that the subjects are."""
+    place = {pod: i for i, pod in enumerate(pods.pods)}
+    found = {place.get(pod_text(namespace, pod), 0) for kind, namespace, pod, _, _ in order if kind == POD}
+    return pods.of_pods(np.array(sorted(found | {0}), dtype=np.intp))
+
+
+def _of_pods(part: PodHistory, order: Sequence[Subject], times: pd.DatetimeIndex) -> list[_Series]:
+    place = {pod: i for i, pod in enumerate(part.pods)}
+    values = part.rows.values
+    own = [*POD_VALUES, *sorted(set(values) - set(POD_VALUES) - _shared(part))]
     found = []
     for rank, subject in enumerate(order):
         kind, namespace, pod, _, _ = subject
@@ -183,18 +189,15 @@ def _of_nodes(window: NewestWindow, order: Sequence[Subject], times: pd.Datetime
     ]
 
 
-def _of_node_means(window: NewestWindow, times: pd.DatetimeIndex) -> list[_Series]:
+def _of_node_means(part: PodHistory, times: pd.DatetimeIndex) -> list[_Series]:
     """The surroundings of all pods, which may have the largest share of a score."""
-    assert window.pods
-    values = window.pods.rows.values
     of = (CLUSTER, "", "", "", "")
-    return [_Series(of, name, values[name][0, 0], times[-1] - DAY) for name in sorted(_shared(window))]
+    return [_Series(of, name, part.rows.values[name][0, 0], times[-1] - DAY) for name in sorted(_shared(part))]
 
 
-def _shared(window: NewestWindow) -> set[str]:
+def _shared(part: PodHistory) -> set[str]:
     """Metrics of nodes, of which rows of pods have the mean."""
-    assert window.pods
-    return {metric.name for metric in METRICS if metric.per == "node"} & set(window.pods.rows.values)
+    return {metric.name for metric in METRICS if metric.per == "node"} & set(part.rows.values)
 
 
 def _of_cluster(window: NewestWindow, times: pd.DatetimeIndex) -> list[_Series]:

@@ -4,7 +4,7 @@ The decision goes on from the state of the run before. Without one, levels are l
 rows that are new are judged, so a state that is lost costs time, and what levels knew of pods that are gone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,7 +20,7 @@ from aiops_assets.storage.page_state import PageState, PageStates
 from aiops_assets.storage.scores import PAGE_COLUMNS, no_rows
 from aiops_assets.timeseries.history import STEP_SECONDS
 from aiops_assets.timeseries.pod_identity import split_pod
-from aiops_assets.timeseries.series import Floats
+from aiops_assets.views.pod_history import Column
 
 HOUR_SECONDS = 3600
 SHOWN_MINUTES = 10
@@ -40,7 +40,7 @@ class Entities:
         groups: (n,) the group that each is measured by: the workload of a pod, a node itself.
         signals: what is judged.
         times: (n_rows,) instants.
-        values: signal -> (n, n_rows), NaN where nothing is known.
+        values: signal -> (n, n_rows), NaN where nothing is known; a stretch of time is read when it is asked for.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Entities:
     groups: Sequence[str]
     signals: Sequence[Signal]
     times: pd.DatetimeIndex
-    values: dict[str, Floats]
+    values: Mapping[str, Column]
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,8 @@ def _pods(window: NewestWindow) -> Entities | None:
     for pod in history.pods:
         namespace, _ = split_pod(pod)
         groups.append(f"{namespace}/{name_of_workload(pod, window.workloads.get(pod, ''))}")
-    shape = len(history.pods), len(history.rows.times)
-    unknown = np.full((1, 1, 1), np.nan)
-    found = {one.name: history.rows.values.get(one.name, unknown)[:, 0] for one in POD_SIGNALS}
-    values = {name: np.broadcast_to(array, shape) for name, array in found.items()}
-    return Entities("pods", history.pods, groups, POD_SIGNALS, history.rows.times, values)
+    values = {one.name: history.column(one.name) for one in POD_SIGNALS}
+    return Entities("pods", history.pods, groups, POD_SIGNALS, history.times, values)
 
 
 def _nodes(window: NewestWindow) -> Entities | None:

@@ -1,6 +1,7 @@
 """Predictions of the champions for the newest window: scores of each pod, forecasts of each metric of the cluster."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.registry.code_digest import code_digest
+from aiops_assets.registry.exhausting import Exhausting, exhausting
 from aiops_assets.registry.paging import NOBODY_PAGED, SHOWN_MINUTES, Paging
 from aiops_assets.registry.pod_scoring import PodScoring
 from aiops_assets.registry.version import version_of
@@ -44,11 +46,13 @@ class ChampionPredictions:
         run: the run to store.
         forecasts: model -> its whole forecast, for pictures.
         resumed: detector that goes on from a memory -> number of pods that did.
+        exhausting: what runs out.
     """
 
     run: ScoresRun
     forecasts: dict[str, Forecast]
     resumed: dict[str, int]
+    exhausting: Exhausting
 
 
 def predict_newest(
@@ -79,8 +83,13 @@ def predict_newest(
     forecasts: dict[str, Forecast] = {}
     forecast_rows: list[pd.DataFrame] = []
 
+    scored_by = pods.scores_of(_detectors(served, specs))
+
     def add_scores(spec: ModelSpec, champion: ChampionMove) -> None:
-        scores.append(pods.scores(spec, champion))
+        found = scored_by[spec.name] if spec.name in scored_by else pods.scores(spec, champion)
+        if isinstance(found, Exception):
+            raise found
+        scores.append(found)
 
     def add_forecast(spec: ModelSpec, champion: ChampionMove) -> None:
         forecasts[spec.name] = _forecast(served, spec, champion, window)
@@ -110,6 +119,8 @@ def predict_newest(
                 proven=() if _knows_no_row_of(window, champion.effective_source) else proven(figures),
             )
         )
+    if memories:
+        memories.forget_others([name for name, why in left_out.items() if why != NOTHING_SERVED])
     pages = paging.pages(window) if paging else NOBODY_PAGED
     elsewhere = tuple(model.name for model in models if _knows_no_row_of(window, model.effective_source))
     scored = _together(scores, _NO_SCORES)
@@ -131,8 +142,19 @@ def predict_newest(
         models=tuple(models),
         left_out=left_out,
     )
-    run = ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS), pages.rows)
-    return ChampionPredictions(run, forecasts, pods.resumed)
+    running_out = exhausting(window, made_at)
+    run = ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS), pages.rows, running_out.rows)
+    return ChampionPredictions(run, forecasts, pods.resumed, running_out)
+
+
+def _detectors(served: ServedModels, specs: Sequence[ModelSpec]) -> dict[str, tuple[ModelSpec, ChampionMove]]:
+    """Detectors whose champion is known, by name."""
+    found = {}
+    for spec in specs:
+        if spec.family.task.name == DETECTION.name:
+            with suppress(NotFoundError, IntegrityError):  # said when it is asked
+                found[spec.name] = spec, _champion(served, spec)
+    return found
 
 
 def _champion(served: ServedModels, spec: ModelSpec) -> ChampionMove:

@@ -4,7 +4,7 @@ The query is part of the path: a changed query has files of its own. A day grows
 :meth:`Lake.upsert_day`, also when several processes write it at the same time.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 
@@ -42,7 +42,7 @@ class Lake:
         """
         self.storage = storage
         self.cluster = cluster
-        self._matchers = matchers
+        self.matchers = matchers
         self.intact = IntactFiles(storage, self.folder)
 
     @property
@@ -213,6 +213,14 @@ class Lake:
         except IntegrityError as error:
             raise self._damaged(metric, day, error) from None
 
+    def read_blocks(self, metric: MetricSpec, day: date, wanted: Callable[[str], bool]) -> Iterator[DaySamples]:
+        """The same as :meth:`read_series`, some series at a time. Raises as it does, before any of them or between."""
+        data = self._verified(metric, day)[0]
+        try:
+            yield from day_parquet.decode_blocks(data, day, metric.step_seconds, wanted)
+        except IntegrityError as error:
+            raise self._damaged(metric, day, error) from None
+
     def count_samples(self, metric: MetricSpec, day: date) -> tuple[dict[str, int], DayInfo]:
         """Number of samples of each series of a stored day, and its metadata; the samples are not read.
 
@@ -367,7 +375,7 @@ class Lake:
 
     def query_of(self, metric: MetricSpec | StoredQuery) -> str:
         """The query as it is sent; a stored one is as it was sent."""
-        return with_matchers(metric.promql, self._matchers) if isinstance(metric, MetricSpec) else metric.promql
+        return with_matchers(metric.promql, self.matchers) if isinstance(metric, MetricSpec) else metric.promql
 
     def _path(self, metric: MetricSpec | StoredQuery, day: date) -> str:
         return f"{self._folder(metric)}/day={day.isoformat()}.parquet"

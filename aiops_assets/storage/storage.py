@@ -7,6 +7,7 @@ content in place.
 
 import errno
 import fcntl
+import os
 import shutil
 import tempfile
 import time
@@ -43,6 +44,10 @@ class Storage(ABC):
     @abstractmethod
     def read(self, path: str) -> bytes:
         """The whole content of a file. Raises NotFoundError."""
+
+    @abstractmethod
+    def read_part(self, path: str, start: int, length: int) -> bytes:
+        """So many bytes of a file from a position on; fewer where it ends before. Raises NotFoundError."""
 
     @abstractmethod
     def signature(self, path: str) -> str:
@@ -129,6 +134,16 @@ class LocalStorage(Storage):
         with _os_errors(target):
             try:
                 return target.read_bytes()
+            except FileNotFoundError:
+                raise NotFoundError(f"{target} does not exist") from None
+
+    @override
+    def read_part(self, path: str, start: int, length: int) -> bytes:
+        target = self.root / path
+        with _os_errors(target):
+            try:
+                with target.open("rb", buffering=0) as file:
+                    return os.pread(file.fileno(), length, start)
             except FileNotFoundError:
                 raise NotFoundError(f"{target} does not exist") from None
 
@@ -260,6 +275,11 @@ class ObjectStorage(Storage):
     def read(self, path: str) -> bytes:
         with self._errors(path):
             return bytes(self.store.get(path).bytes())
+
+    @override
+    def read_part(self, path: str, start: int, length: int) -> bytes:
+        with self._errors(path):
+            return bytes(self.store.get_range(path, start=start, length=length)) if length else b""
 
     @override
     def signature(self, path: str) -> str:

@@ -7,6 +7,7 @@ minutes of a week would be five times as many numbers: those of 5,000 pods do no
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,46 @@ POD_VALUES = tuple(metric.name for metric in ENGINE_METRICS if metric.per == "po
 NEWEST = pd.Timedelta(hours=1)
 """Rows of so much time are reported; a pod without a sample within it is gone."""
 STEP = pd.Timedelta(minutes=ROW_EVERY_MINUTES)
+
+
+class Column(Protocol):
+    """Rows of a metric of many pods, (n_pods, n_rows)."""
+
+    def __getitem__(self, at: tuple[slice, slice], /) -> Floats:
+        """Of some pods, in a stretch of time."""
+
+
+class LivingPods(Protocol):
+    """Pods of a window, of which a part is in memory at a time."""
+
+    @property
+    def pods(self) -> tuple[str, ...]:
+        """The pods, in order of name."""
+
+    @property
+    def times(self) -> pd.DatetimeIndex:
+        """Instants of rows."""
+
+    @property
+    def until(self) -> pd.Timestamp:
+        """The newest minute."""
+
+    @property
+    def rows_until(self) -> pd.Timestamp:
+        """The newest instant of rows at which a pod has a sample of its own; the newest of all if none has."""
+
+    @property
+    def digest(self) -> str:
+        """A digest of what the rows are made of: 32 hex digits."""
+
+    def lasting(self, grace: pd.Timedelta) -> set[str]:
+        """Pods with samples both before the last minutes and within them."""
+
+    def of_pods(self, those: npt.NDArray[np.intp]) -> "PodHistory":
+        """Some of the pods in memory, by their positions."""
+
+    def column(self, name: str) -> Column:
+        """Rows of a metric of all pods; NaN where none is."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +101,11 @@ class PodHistory:
         return self.rows.pods
 
     @property
+    def times(self) -> pd.DatetimeIndex:
+        """Instants of rows."""
+        return self.rows.times
+
+    @property
     def until(self) -> pd.Timestamp:
         """The newest minute."""
         return pd.Timestamp(self.recent.times[-1])
@@ -90,10 +136,7 @@ class PodHistory:
 
     def lasting(self, grace: pd.Timedelta) -> set[str]:
         """Pods with samples both before the last minutes and within them."""
-        there = _any_of_own(self.recent)
-        late = int(self.recent.times.searchsorted(self.until - grace, side="right"))
-        lasts = np.asarray(there[:, :late].any(axis=1) & there[:, late:].any(axis=1))
-        return {pod for pod, one in zip(self.pods, lasts, strict=True) if one}
+        return lasting(self.recent, grace)
 
     @property
     def digest(self) -> str:
@@ -108,6 +151,12 @@ class PodHistory:
         """Some of the pods, by their positions."""
         return replace(self, rows=_pods(self.rows, those), recent=_pods(self.recent, those))
 
+    def column(self, name: str) -> Column:
+        """Rows of a metric of all pods, a view."""
+        array = self.rows.values.get(name, np.full((1, 1, 1), np.nan))
+        found: Floats = np.broadcast_to(array[:, 0], (len(self.pods), len(self.rows.times)))
+        return found
+
     def series_rows(self, source: str) -> pd.DataFrame:
         """Rows of the view ``pod_series``, a pod after the other, from its first to its last row with a sample."""
         return segment_rows(self.rows, 0, source)
@@ -120,6 +169,14 @@ class PodHistory:
             mask &= np.asarray(has | ~had)[:, np.newaxis]
         mask[:, : int(self.recent.times.searchsorted(after, side="right"))] = False
         return label_frame(self.recent, mask, 0, source)
+
+
+def lasting(recent: PodSeries, grace: pd.Timedelta) -> set[str]:
+    """Pods with samples of their own both before the last minutes and within them."""
+    there = _any_of_own(recent)
+    late = int(recent.times.searchsorted(recent.times[-1] - grace, side="right"))
+    lasts = np.asarray(there[:, :late].any(axis=1) & there[:, late:].any(axis=1))
+    return {pod for pod, one in zip(recent.pods, lasts, strict=True) if one}
 
 
 def recent_begin(until: pd.Timestamp) -> pd.Timestamp:

@@ -11,6 +11,7 @@ import pytest
 
 from aiops_assets.datasets.newest import fetch_newest, generated_window, stored_window
 from aiops_assets.datasets.notes import Note
+from aiops_assets.datasets.stored_pods import StoredPods
 from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import RequestsTransport
@@ -80,7 +81,7 @@ def test_a_lake_gives_the_pods_that_live_and_the_cluster_up_to_now(
 ) -> None:
     window = stored_window(make_settings(tmp_path), lake, NOW)
     assert (window.source, window.lacking, window.notes) == ("prometheus", {}, ())
-    assert window.pods
+    assert isinstance(window.pods, StoredPods)
     assert window.cluster is not None
     assert window.pods.pods == series.pods[:-1]
     assert window.pods.until == pd.Timestamp("2026-11-01T10:02", tz="UTC")
@@ -105,7 +106,7 @@ def test_nine_days_of_pods_are_read_and_no_more(tmp_path: Path) -> None:
     for metric in ENGINE_METRICS:
         _store(lake, metric, pd.DataFrame({'{"pod": "a"}': 0.5}, index=grid))
     window = stored_window(make_settings(tmp_path), lake, NOW)
-    assert window.pods
+    assert isinstance(window.pods, StoredPods)
     assert len(window.pods.rows.times) == 9 * 288
     assert window.lacking.keys() == {"cluster"}
 
@@ -113,12 +114,12 @@ def test_nine_days_of_pods_are_read_and_no_more(tmp_path: Path) -> None:
 def test_above_a_cap_pods_are_not_read_but_counted_and_the_same_ones_stay(tmp_path: Path, lake: Lake) -> None:
     settings = make_settings(tmp_path, SCORED_PODS_MAX="2", TRAINING_PODS="1")
     window = stored_window(settings, lake, NOW)
-    assert window.pods
+    assert isinstance(window.pods, StoredPods)
     assert len(window.pods.pods) == 2
     assert window.unwatched[ABOVE_CAP] == 1
     assert window.notes == (Note("pods_left_out", most=2, scored=2, living=3).text,)
     again = stored_window(settings, lake, NOW + timedelta(minutes=15))
-    assert again.pods
+    assert isinstance(again.pods, StoredPods)
     assert again.pods.pods == window.pods.pods
 
 
@@ -139,7 +140,7 @@ def test_a_pod_of_some_minutes_is_read_and_one_without_cpu_time_is_counted(
         stored = lake.read_day(metric, NOW.date())[0]
         _store(lake, metric, frame.combine_first(stored[stored.index <= pd.Timestamp(NOW)]))
     window = stored_window(make_settings(tmp_path), lake, NOW)
-    assert window.pods
+    assert isinstance(window.pods, StoredPods)
     assert window.pods.pods == (*series.pods[:-1], "young")
     assert window.unwatched == {ABOVE_CAP: 0, NO_CPU: 1}
     assert window.pods.begins["young"] == pd.Timestamp("2026-11-01T09:55", tz="UTC")
@@ -170,7 +171,7 @@ def test_a_damaged_day_is_said_and_the_others_are_scored(tmp_path: Path, lake: L
     path = tmp_path / lake._path(POD_CPU, date(2026, 10, 31))
     path.write_bytes(path.read_bytes()[:-10])
     window = stored_window(make_settings(tmp_path), lake, NOW)
-    assert window.pods
+    assert isinstance(window.pods, StoredPods)
     there = np.isfinite(window.pods.rows.values[POD_CPU.name][:, 0])
     damaged = window.pods.rows.times.floor("D") == pd.Timestamp("2026-10-31", tz="UTC")
     assert not there[:, damaged].any()
@@ -245,8 +246,8 @@ def test_generated_windows_end_with_the_present_step_and_agree_with_each_other(t
     one = generated_window(settings, NOW)
     other = generated_window(settings, NOW + timedelta(hours=1))
     assert (one.source, one.lacking, one.problems(NOW)) == ("synthetic", {}, [])
-    assert one.pods
-    assert other.pods
+    assert isinstance(one.pods, PodHistory)
+    assert isinstance(other.pods, PodHistory)
     assert one.cluster is not None
     assert other.cluster is not None
     assert one.ends == dict.fromkeys(("pods", "cluster"), datetime(2026, 11, 1, 10, 0, tzinfo=UTC))

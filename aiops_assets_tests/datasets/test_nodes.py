@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.datasets.nodes import read_nodes
+from aiops_assets.storage.day_rows import RowCopies
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.timeseries.catalog import EACH_NODE_CPU, EACH_NODE_DISK, NODE_MEMORY, MetricSpec
@@ -36,7 +37,7 @@ def test_each_node_has_its_rows_over_days_and_metrics(tmp_path: Path) -> None:
         store_day(lake, EACH_NODE_CPU, day, {series(A): value, series(B): 2 * value})
     # A second file system of one node: the fuller one counts.
     store_day(lake, EACH_NODE_DISK, NEXT, {series(A, device="x"): 0.3, series(A, device="y"): 0.6})
-    found = read_nodes(lake, [DAY, NEXT], TIMES)
+    found = read_nodes(lake, RowCopies(lake.storage, lake.cluster), [DAY, NEXT], TIMES)
     assert found
     assert found.names == (A, B)
     assert found.values[EACH_NODE_CPU.name].tolist() == [[0.25] * 2 + [0.5] * 3, [0.5] * 2 + [1.0] * 3]
@@ -49,11 +50,11 @@ def test_each_node_has_its_rows_over_days_and_metrics(tmp_path: Path) -> None:
 
 def test_a_damaged_day_is_left_out_and_without_any_there_are_no_nodes(tmp_path: Path) -> None:
     lake = Lake(LocalStorage(tmp_path), "prod")
-    assert read_nodes(lake, [DAY], TIMES) is None
+    assert read_nodes(lake, RowCopies(lake.storage, lake.cluster), [DAY], TIMES) is None
     for day in (DAY, NEXT):
         store_day(lake, NODE_MEMORY, day, {series(A): 0.5})
     file = next(tmp_path.rglob(f"*{DAY}*.parquet"))
     file.write_bytes(file.read_bytes()[:-9])
-    found = read_nodes(lake, [DAY, NEXT], TIMES)
+    found = read_nodes(lake, RowCopies(lake.storage, lake.cluster), [DAY, NEXT], TIMES)
     assert found
     assert np.isnan(found.values[NODE_MEMORY.name][0]).tolist() == [True, True, False, False, False]

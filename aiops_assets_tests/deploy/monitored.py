@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import requests
 import yaml
@@ -22,7 +23,19 @@ from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets.storage.drift import DriftReport, DriftStore, MetricFigures
 from aiops_assets.storage.explanations import EPISODE_COLUMNS, EXPLANATION_COLUMNS, nothing
 from aiops_assets.storage.records import SourceReport
-from aiops_assets.storage.scores import ABOVE_CAP, NO_CPU, PredictingModel, Scores, ScoresRecord, ScoresRun
+from aiops_assets.storage.scores import (
+    ABOVE_CAP,
+    AHEAD_COLUMNS,
+    EXHAUSTION_COLUMNS,
+    EXHAUSTION_LABELS,
+    METRIC_COLUMNS,
+    NO_CPU,
+    SILENCE_COLUMNS,
+    PredictingModel,
+    Scores,
+    ScoresRecord,
+    ScoresRun,
+)
 from aiops_assets.storage.storage import open_storage
 from aiops_assets.synthetic.healthy import healthy_rows
 from aiops_assets_tests.prometheus_server import running_prometheus
@@ -46,6 +59,13 @@ def manifest(name: str) -> dict[str, Any]:
 def rules() -> list[dict[str, Any]]:
     """Of the only group."""
     (group,) = manifest("prometheus-rule")["spec"]["groups"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The recording rules."""
+    (group,) = manifest("recording-rules")["spec"]["groups"]
     found: list[dict[str, Any]] = group["rules"]
     return found
 
@@ -75,6 +95,8 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
         code_version="0",
         scored_until=until.to_pydatetime(),
         paged_until=until.to_pydatetime(),
+        metrics_until=until.to_pydatetime(),
+        silence_until=until.to_pydatetime(),
         forecast_from=until.to_pydatetime(),
         pods=2,
         unwatched={ABOVE_CAP: 3 if alert else 0, NO_CPU: 0},
@@ -122,12 +144,47 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
     pages = scores[["timestamp", "namespace", "pod", "workload"]].assign(node="", metric="pod_memory_usage")
     node = pd.DataFrame({"timestamp": [until], "node": ["node-1"], "metric": ["node_memory_utilization"]})
     paged = pd.concat([pages, node.assign(namespace="", pod="", workload="")], ignore_index=True)
+    of_mine = [
+        until,
+        "depth",
+        "messages",
+        "queue=orders",
+        '{"queue": "orders"}',
+        9.0,
+        3.0,
+        2.0,
+        1.0,
+        3.0,
+        alert,
+        "info",
+    ]
+    own = pd.DataFrame([of_mine], columns=list(METRIC_COLUMNS))
+    forecast = pd.DataFrame([[*of_mine[:5], 3600, 2.0, 1.0, 3.0]], columns=list(AHEAD_COLUMNS))
+    gone = [until, "node_gone", "", "node-1", '{"node": "node-1"}', until, "critical"]
+    silent = pd.DataFrame([gone] if alert else [], columns=list(SILENCE_COLUMNS))
+    out = running_out(until, alert)
+    whole = ScoresRun(record, scores, ahead, paged, out, own, forecast, silent)
     if not alert:
-        return ScoresRun(record, scores, ahead, paged.iloc[:0])
+        return replace(whole, pages=paged.iloc[:0])
     kinds = ["pod"] * len(pages) + ["node"]
     why = paged.assign(kind=kinds, value=0.9, expected=0.4, lower=0.3, upper=0.5)[list(EXPLANATION_COLUMNS)]
-    whole = ScoresRun(record, scores, ahead, paged, explanations=why)
+    whole = replace(whole, explanations=why)
     return replace(whole, episodes=episodes_of(whole, nothing(EPISODE_COLUMNS)))
+
+
+def running_out(at: pd.Timestamp, soon: bool) -> pd.DataFrame:
+    """A thing of each kind, full in a day, or in ten."""
+    things = [
+        {"kind": "disk", "node": "node-1"},
+        {"kind": "volume", "namespace": "shop", "persistentvolumeclaim": "data"},
+        {"kind": "memory", "namespace": "shop", "pod": "cart-1", "workload": "cart"},
+        {"kind": "quota", "namespace": "shop", "resourcequota": "compute", "resource": "limits.memory"},
+    ]
+    labels = pd.DataFrame(things).reindex(columns=list(EXHAUSTION_LABELS)).fillna("")
+    days = 86_400.0 * (1 if soon else 10)
+    upper = np.array([2 * days, 2 * days, 2 * days, np.nan])
+    frame = labels.assign(timestamp=at, usage=0.8, seconds=days, lower=days / 2, upper=upper)
+    return frame[list(EXHAUSTION_COLUMNS)]
 
 
 @dataclass(frozen=True)
@@ -273,8 +330,9 @@ def _snake(camel: str) -> str:
 def watching(folder: Path, services: Sequence[Running]) -> Iterator[dict[str, Server]]:
     """Two servers with our rules, of which only ``for`` is shorter: labels are honoured, and overridden."""
     groups = folder / "rules.yml"
-    quick = [{**rule, "for": "1s"} for rule in rules()]
-    groups.write_text(yaml.safe_dump({"groups": [{"name": "aiops", "rules": quick}]}))
+    quick = [{**rule, "for": "1s", "keep_firing_for": "0s"} for rule in rules()]
+    named = {"aiops": quick, "aiops-recording": recorded()}
+    groups.write_text(yaml.safe_dump({"groups": [{"name": name, "rules": found} for name, found in named.items()]}))
     with ExitStack() as stack:
         servers = {}
         for name in ("honoured", "overridden"):

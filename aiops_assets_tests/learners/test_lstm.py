@@ -222,9 +222,9 @@ def test_files_of_another_content_are_refused(file: bytes) -> None:
     for changes in ({"format": 99}, {"window": 8}, {"signals": ["level"]}):
         with raises(ModelError, "other_format"):
             LstmAutoencoder.from_bytes(with_document(file, **changes))
-    five = [[1.0]] * 5
+    four = [[1.0]] * 4
     with pytest.raises(ModelError, match="were expected"):
-        LstmAutoencoder.from_bytes(with_document(file, columns=["a"], quantile=five, mean=five, counters=[0.0]))
+        LstmAutoencoder.from_bytes(with_document(file, columns=["a"], quantile=four, mean=four, counters=[0.0]))
     for name, value in (("columns", []), ("quantile", [1.0]), ("middle", None), ("scores", []), ("spread", [0.0] * 6)):
         with pytest.raises(ModelError):
             LstmAutoencoder.from_bytes(with_document(file, **{name: value}))

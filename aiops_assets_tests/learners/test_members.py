@@ -81,7 +81,7 @@ def test_who_errs_less_counts_more_by_metric_and_steps_ahead() -> None:
         assert shares.sum(axis=0) == pytest.approx(np.ones((3, 6)))
         assert shares[:, 1:] == pytest.approx(np.full((3, 2, 6), 1 / 3))  # alike, and a metric without errors
         assert (shares[:, 0].argmax(axis=0) == [1, 1, 1, 0, 0, 0]).all()
-    assert weights.usual[1, 0, 0] > weights.shifted[1, 0, 0] > 0.7
+    assert weights.usual[1, 0, 0] > weights.shifted[1, 0, 0] > 0.5
     said = np.array([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
     assert weights.mix(said, np.array([1, DAY]), NONE[:2], SETTLED[:2]) == pytest.approx([0, 1], abs=0.01)
 
@@ -91,9 +91,9 @@ def test_newer_errors_count_more_and_most_where_a_level_has_shifted() -> None:
     errors = np.stack([np.where(days_ago > 1, 1.0, 2.0), np.where(days_ago > 1, 2.0, 1.0)])
     weights = Weights.of(errors, days_ago, AHEADS, NONE, 1)
     assert (weights.usual[0] > 0.9).all()
-    assert (weights.shifted[1] > 0.85).all()
+    assert (weights.shifted[1] > 0.7).all()
     said, both = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([True, False])
-    assert weights.mix(said, np.array([12, 12]), NONE[:2], both) == pytest.approx([0, 1], abs=0.15)
+    assert weights.mix(said, np.array([12, 12]), NONE[:2], both) == pytest.approx([0, 1], abs=0.35)
     assert (Weights.of(np.zeros((2, N)), np.zeros(N), AHEADS, NONE, 1).usual == 0.5).all()
     assert (Weights.of(np.full((2, N), np.nan), np.zeros(N), AHEADS, NONE, 1).usual == 0.5).all()
     years = Weights.of(errors, days_ago + 4000, AHEADS, NONE, 1)  # a metric that was silent for long

@@ -9,6 +9,7 @@ import pytest
 from aiops_assets.learners.detectors.deviation_detector import DeviationDetector
 from aiops_assets.learners.detectors.ensemble import EnsemblePredictor
 from aiops_assets.learners.detectors.lstm_autoencoder import LstmAutoencoder
+from aiops_assets.learners.detectors.raw_rows import ArrayRows
 from aiops_assets.learners.detectors.running_means import weighted_before
 from aiops_assets.learners.detectors.running_scores import Memory, Newest, can_run, newest_scores
 from aiops_assets.timeseries.series import Floats
@@ -67,7 +68,7 @@ def run(detector: DeviationDetector, values: Floats, cuts: Sequence[int]) -> New
     first = 0
     for cut in (*cuts, len(values)):
         kept = Memory.of(memory.arrays()) if memory else None
-        part, memory = newest_scores(detector, values[:cut], BEGINS, first, kept)
+        part, memory = newest_scores(detector, ArrayRows(values[:cut]), BEGINS, first, kept)
         parts.append(part)
         first = cut
     return Newest(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("score", "now", "alert", "contributions")))

@@ -18,6 +18,7 @@ from aiops_assets.storage.scores import PAGE_COLUMNS
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.timeseries.catalog import EACH_NODE_DISK, NODE_MEMORY, POD_CPU, POD_MEMORY
 from aiops_assets.timeseries.series import Floats
+from aiops_assets.views.pod_history import PodHistory
 from aiops_assets_tests.conftest import make_settings
 
 NOW = datetime(2026, 11, 1, 10, 0, 30, tzinfo=UTC)
@@ -33,7 +34,7 @@ def window_at(folder: Path, now: datetime = NOW) -> NewestWindow:
 
 def busy(window: NewestWindow, begin: datetime, minutes: int, metric: str = CPU, amount: float = 3.0) -> NewestWindow:
     """The same with more of a metric in one pod for some minutes."""
-    assert window.pods
+    assert isinstance(window.pods, PodHistory)
     series = window.pods.rows
     values = series.values[metric].copy()
     at = (series.times > pd.Timestamp(begin)) & (series.times <= pd.Timestamp(begin + timedelta(minutes=minutes)))
@@ -44,7 +45,7 @@ def busy(window: NewestWindow, begin: datetime, minutes: int, metric: str = CPU,
 
 def with_nodes(window: NewestWindow, change: Change = lambda values: None) -> NewestWindow:
     """The same with two nodes; ``change`` is of the second one's memory."""
-    assert window.pods
+    assert isinstance(window.pods, PodHistory)
     times = window.pods.rows.times
     rng = np.random.default_rng(1)
     values = {metric.name: 0.5 + 0.01 * rng.standard_normal((2, len(times))) for metric in NODE_METRICS}

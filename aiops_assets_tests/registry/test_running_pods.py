@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from aiops_assets.learners.detectors.ensemble import EnsemblePredictor
-from aiops_assets.registry.running_pods import PodResults, RunningPods, begins_of, part_of
+from aiops_assets.registry.running_pods import PodResults, RunningPods, begins_of
 from aiops_assets.storage.pod_memory import PodMemories
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_CPU
+from aiops_assets.timeseries.pod_parts import part_of
 from aiops_assets.timeseries.series import Floats, PodSeries
 from aiops_assets.views.pod_history import PodHistory
 from aiops_assets.views.pod_series import VALUES

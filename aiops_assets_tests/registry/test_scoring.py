@@ -49,7 +49,7 @@ def changed(
     window: NewestWindow, metrics: Sequence[str], pod: int, change: Callable[[Floats], None], minutes: int
 ) -> NewestWindow:
     """A window in which the newest minutes of a pod's metrics are changed in place by a function."""
-    assert window.pods
+    assert isinstance(window.pods, PodHistory)
     parts = {}
     for part, last in (("rows", minutes // 5), ("recent", minutes)):
         series = getattr(window.pods, part)
@@ -65,7 +65,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> NewestWindow:
     """Five pods, one of which uses more CPU time in the newest half hour than any healthy one."""
     settings = make_settings(tmp_path_factory.mktemp("window"), TRAINING_PODS="5")
     made = generated_window(settings, NOW)
-    assert made.pods
+    assert isinstance(made.pods, PodHistory)
 
     def spike(values: Floats) -> None:
         values += 3.0
@@ -119,7 +119,7 @@ def test_a_row_detectors_score_is_that_of_the_row_of_the_instant(
 ) -> None:
     family = SPECS[DETECTOR].family
     model = family.from_bytes(model_file(DETECTOR))
-    assert window.pods
+    assert isinstance(window.pods, PodHistory)
     rows = predictions.run.scores[predictions.run.scores["model_name"] == DETECTOR]
     for _, row in rows.iloc[[0, 17, -1]].iterrows():
         minutes = window.pods.recent
@@ -136,7 +136,7 @@ def test_a_window_detector_reads_the_whole_week_before_it_answers(
 ) -> None:
     """Each pod from its own begin on, eight to nine days ago."""
     family = SPECS[ENSEMBLE].family
-    assert window.pods
+    assert isinstance(window.pods, PodHistory)
     series = segment_rows(window.pods.rows, 0, "synthetic")
     begins = {
         pod: window.pods.rows.times[i] for pod, i in zip(window.pods.pods, begins_of(window.pods, 8), strict=True)
@@ -224,7 +224,7 @@ def test_a_metric_that_is_not_scraped_leaves_the_forecasters_out(home: ServedHom
 
 
 def test_a_pod_that_was_away_in_the_newest_hour_is_not_scored(home: ServedHome, window: NewestWindow) -> None:
-    assert window.pods
+    assert isinstance(window.pods, PodHistory)
 
     def end(values: Floats) -> None:
         values[:] = np.nan
@@ -254,7 +254,7 @@ def test_scores_do_not_depend_on_how_many_pods_are_read_at_a_time(
 
 def test_pods_that_live_without_a_score_are_counted_by_reason(home: ServedHome, window: NewestWindow) -> None:
     """One of five has samples in other minutes than rows are of; of 3 + 2 the reader has said why."""
-    assert window.pods
+    assert isinstance(window.pods, PodHistory)
     rows = {name: array.copy() for name, array in window.pods.rows.values.items()}
     recent = {name: array.copy() for name, array in window.pods.recent.values.items()}
     at = window.pods.recent.times.minute % 5 == 0

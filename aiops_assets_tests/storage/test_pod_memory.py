@@ -1,7 +1,7 @@
 """Stored memories of pods: read back as written, or treated as missing when anything is wrong with the file."""
 
 import hashlib
-import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +44,37 @@ def test_a_cut_file_and_one_with_a_changed_byte_are_as_none(memories: PodMemorie
             assert memories.read("m", 4) is None
 
 
-def test_arrays_of_objects_are_not_read(memories: PodMemories, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "shape"), [("|O", [2]), ("<M8[us]", [2]), ("<f8", [3]), ("<f8", [2, 9]), ("?", 2)])
+def test_arrays_of_objects_of_other_lengths_or_beyond_the_end_are_not_read(
+    memories: PodMemories, tmp_path: Path, kind: str, shape: object
+) -> None:
     (path,) = tmp_path.rglob("*.arrays")
-    sink = io.BytesIO()
-    np.savez(sink, header=np.array([{"format": 1}], dtype=object))
-    path.write_bytes(hashlib.blake2b(sink.getvalue(), digest_size=16).digest() + sink.getvalue())
+    document = {"format": 2, "of": {}, "until": 1, "pods": ["a", "b"], "arrays": [["x", kind, shape]]}
+    header = json.dumps(document).encode()
+    content = len(header).to_bytes(8, "little") + header + bytes(40)
+    path.write_bytes(hashlib.blake2b(content, digest_size=16).digest() + content)
     assert memories.read("m", 4) is None
+
+
+def test_files_that_a_run_did_not_write_are_removed_but_those_of_models_that_could_not_be_asked(
+    memories: PodMemories, tmp_path: Path
+) -> None:
+    for model, part in (("gone", 1), ("left-out", 2), ("m", 9)):
+        memories.write(model, part, MEMORY)
+    later = PodMemories(LocalStorage(tmp_path), "prod")
+    later.write("m", 4, MEMORY)
+    (tmp_path / later.folder / "notes.txt").write_text("not ours")
+    assert later.forget_others({"left-out"}) == ["gone-01.arrays", "m-09.arrays"]
+    assert [later.read(*one) is not None for one in (("gone", 1), ("left-out", 2), ("m", 9), ("m", 4))] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert (tmp_path / later.folder / "notes.txt").exists()
+    # A second writer that has just removed, or written, the same.
+    assert PodMemories(LocalStorage(tmp_path), "prod").forget_others({"left-out", "m"}) == []
+    assert memories.read("m", 4)
 
 
 def test_runs_of_scores_beside_it_are_not_disturbed(memories: PodMemories, tmp_path: Path) -> None:

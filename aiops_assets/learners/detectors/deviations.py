@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.learners.detectors.deviation_scores import NOTHING
+from aiops_assets.learners.detectors.rolling import AllRows, Rolling
 from aiops_assets.timeseries.frames import Grid
 from aiops_assets.timeseries.series import Floats
 
@@ -101,7 +102,11 @@ NOW = ("new_away", "new_distance")
 
 
 def deviations(
-    grid: Grid, forecast: Forecast | None, kinds: Collection[str], begins: npt.NDArray[np.int64] | None = None
+    grid: Grid,
+    forecast: Forecast | None,
+    kinds: Collection[str],
+    begins: npt.NDArray[np.int64] | None = None,
+    rolling: Rolling | None = None,
 ) -> Mapping[str, Floats]:
     """Kind -> (n_rows, n_metrics), of those that are asked for.
 
@@ -113,16 +118,19 @@ def deviations(
     range of the day before. ``forecast_error``: to :class:`Forecast`, which only this kind needs.
 
     ``begins`` (n_metrics,) are the rows at which columns begin that are NaN before: the first row by default.
+    ``rolling`` has which rows are wanted: all by default. Of few rows, kinds that are ``new_...`` cannot be had.
     """
-    parts = _Parts(grid, forecast, begins)
+    parts = _Parts(grid, forecast, begins, rolling or AllRows())
     return {kind: getattr(parts, kind) for kind in kinds}
 
 
 class _Parts:
     """Each kind as a property, computed once: several are made of the same parts."""
 
-    def __init__(self, grid: Grid, forecast: Forecast | None, begins: npt.NDArray[np.int64] | None = None) -> None:
-        self._grid, self._forecast, self._begins = grid, forecast, begins
+    def __init__(
+        self, grid: Grid, forecast: Forecast | None, begins: npt.NDArray[np.int64] | None, rolling: Rolling
+    ) -> None:
+        self._grid, self._forecast, self._begins, self._rolling = grid, forecast, begins, rolling
         self._medians_before: dict[float, Floats] = {}
 
     @property
@@ -169,12 +177,12 @@ class _Parts:
 
     @cached_property
     def level(self) -> Floats:
-        now = rolling_mean(self._values, self._grid.rows(SMOOTH_HOURS, least=2))
+        now = self._rolling.means(self._values, self._grid.rows(SMOOTH_HOURS, least=2))
         return np.where(np.isfinite(self._values), np.abs(now - self._median_before(LEVEL_HOURS)), np.nan)
 
     @cached_property
     def volatility(self) -> Floats:
-        return rolling_mean(self.change, self._grid.rows(VOLATILITY_HOURS, least=4))
+        return self._rolling.means(self.change, self._grid.rows(VOLATILITY_HOURS, least=4))
 
     @cached_property
     def seasonal(self) -> Floats:
@@ -184,8 +192,7 @@ class _Parts:
     @cached_property
     def extreme(self) -> Floats:
         day = self._grid.rows(24)
-        earlier = pd.DataFrame(self._values).rolling(day, min_periods=min(day, MIN_RANGE_ROWS))
-        highest, lowest = (found.shift(1).to_numpy() for found in (earlier.max(), earlier.min()))
+        highest, lowest = self._rolling.range_before(self._values, day, min(day, MIN_RANGE_ROWS))
         return np.maximum(np.maximum(self._values - highest, lowest - self._values), 0.0)
 
     @cached_property
@@ -201,8 +208,7 @@ class _Parts:
         """(n_rows, n_metrics) median of so many hours before a row, at least eight rows."""
         if hours not in self._medians_before:
             rows = self._grid.rows(hours, least=8)
-            median = pd.DataFrame(self._values).rolling(rows, min_periods=1).median().shift(1).to_numpy()
-            self._medians_before[hours] = median
+            self._medians_before[hours] = self._rolling.medians_before(self._values, rows)
         return self._medians_before[hours]
 
 
@@ -218,13 +224,6 @@ def beyond_habit(found: Floats, grid: Grid, begins: npt.NDArray[np.int64] | None
     day = max(grid.rows(24), around)  # so far back, the half hour after is past as well
     yesterday, before, last_week = (np.nan_to_num(_earlier(largest, days * day), nan=0.0) for days in (1, 2, 7))
     return np.maximum(found - np.maximum(np.minimum(yesterday, before), last_week), 0.0)
-
-
-def rolling_mean(values: Floats, rows: int) -> Floats:
-    """Mean of the known values of the last ``rows`` rows, along the first axis."""
-    if rows <= 1 or not len(values):
-        return values
-    return pd.DataFrame(values).rolling(rows, min_periods=1).mean().to_numpy().reshape(values.shape)
 
 
 def _absolute_change(values: Floats, lag: int) -> Floats:

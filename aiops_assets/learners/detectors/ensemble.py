@@ -8,11 +8,10 @@ The kinds are of :mod:`deviations`; scales, terms, score and alerts are those of
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.errors import ModelError
@@ -26,22 +25,43 @@ from aiops_assets.learners.detectors.deviation_detector import (
 from aiops_assets.learners.detectors.deviation_scores import least_scale
 from aiops_assets.learners.detectors.deviations import NOW, Forecast, deviations, fit_forecast
 from aiops_assets.learners.detectors.newest_deviations import newest_deviations
+from aiops_assets.learners.detectors.raw_rows import Read
 from aiops_assets.timeseries.frames import Grid
-from aiops_assets.timeseries.series import Floats
 
-FORMAT = 2
-TERMS: tuple[Term, ...] = (
-    Term("volatility", "top", 0.0),
-    Term("seasonal", "all", 0.0),
-    Term("new_level", "all", 0.0),
-    Term("new_level", "all", 6.0),
-    Term("new_change", "all", 1.5),
-    Term("new_change", "top", 6.0),
-    Term("change_1d", "all", 0.0),
-    Term("extreme", "all", 6.0),
-    Term("forecast_error", "all", 0.0),
+FORMAT = 3
+"""Files of format 2, of no release, had other terms."""
+KINDS_OF_ALL = (
+    "change",
+    "new_change",
+    "change_1d",
+    "seasonal",
+    "level",
+    "new_level",
+    "extreme",
+    "volatility",
+    "forecast_error",
 )
-"""Chosen stepwise on labelled series, as `make tune` does anew."""
+KINDS_OF_TOP = ("new_change", "volatility", "forecast_error", "new_level")
+"""Averaged over all metrics, and over the fifth that deviates most."""
+HOURS = (0.0, 1.5, 6.0)
+RAISED = {
+    Term("change", "all", 0.0): 3.0,
+    Term("new_change", "all", 0.0): 5.0,
+    Term("change_1d", "all", 0.0): 4.0,
+    Term("seasonal", "all", 0.0): 5.0,
+    Term("extreme", "all", 6.0): 3.0,
+    Term("forecast_error", "all", 0.0): 2.0,
+}
+"""Weights other than 1, chosen on labelled series, as `make tune` does anew."""
+CANDIDATES: tuple[Term, ...] = tuple(
+    Term(kind, over, hours)
+    for kinds, over in ((KINDS_OF_ALL, "all"), (KINDS_OF_TOP, "top"))
+    for kind in kinds
+    for hours in HOURS
+)
+TERMS: tuple[Term, ...] = tuple(replace(term, weight=RAISED.get(term, 1.0)) for term in CANDIDATES)
+"""All of them: to start from equal weights and raise a few is better, on series that nothing was chosen on, than to
+pick the best few."""
 KINDS: tuple[str, ...] = tuple(dict.fromkeys((*(term.kind for term in TERMS), *NOW)))
 TERMS_OF_FORMAT_1 = (
     Term("change", "all", 0.0),
@@ -88,9 +108,9 @@ class EnsemblePredictor(DeviationDetector):
     def _deviations(self, grid: Grid) -> Kinds:
         return deviations(grid, self._forecast, self.kinds)
 
-    def newest_deviations(self, values: Floats, begins: npt.NDArray[np.int64], first: int) -> Kinds:
+    def newest_deviations(self, rows: Read, first: int) -> Kinds:
         """As DeviationDetector has it."""
-        return newest_deviations(values, begins, first, self.step_seconds, self._forecast, self.kinds)
+        return newest_deviations(rows, first, self.step_seconds, self._forecast, self.kinds)
 
     def to_bytes(self) -> bytes:
         """The fitted detector as JSON: numbers only, nothing that runs when it is read."""

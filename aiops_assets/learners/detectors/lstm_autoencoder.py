@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from aiops_assets.errors import ModelError
@@ -27,8 +26,10 @@ from aiops_assets.learners.detectors.deviation_detector import (
     Term,
 )
 from aiops_assets.learners.detectors.deviation_scores import least_scale
-from aiops_assets.learners.detectors.deviations import NOW, deviations, rolling_mean
+from aiops_assets.learners.detectors.deviations import NOW, deviations
 from aiops_assets.learners.detectors.newest_deviations import newest_deviations
+from aiops_assets.learners.detectors.raw_rows import Read
+from aiops_assets.learners.detectors.rolling import rolling_mean
 from aiops_assets.learners.threads import one_torch_thread
 from aiops_assets.timeseries.frames import Grid
 from aiops_assets.timeseries.series import Floats
@@ -114,16 +115,16 @@ class LstmAutoencoder(DeviationDetector):
     def _deviations(self, grid: Grid) -> Kinds:
         return _errors(self._network, grid, self.kinds)
 
-    def newest_deviations(self, values: Floats, begins: npt.NDArray[np.int64], first: int) -> Kinds:
+    def newest_deviations(self, rows: Read, first: int) -> Kinds:
         """As DeviationDetector has it."""
         from aiops_assets.learners.detectors import lstm_network
 
         least = max(0, first - lstm_network.WINDOW)
-        stretches = list(np.ascontiguousarray(values[least:].swapaxes(0, 1)))
+        stretches = list(np.ascontiguousarray(rows.part(least, rows.shape[0]).swapaxes(0, 1)))
         errors = lstm_network.newest_errors(self._network, stretches, first - least)
         signals = {name: errors[:, :, i].swapaxes(0, 1) for i, name in enumerate(lstm_network.SIGNALS)}
         others = [kind for kind in self.kinds if kind not in signals]
-        return {**signals, **newest_deviations(values, begins, first, self.step_seconds, None, others)}
+        return {**signals, **newest_deviations(rows, first, self.step_seconds, None, others)}
 
     def to_bytes(self) -> bytes:
         """The fitted detector as one archive of torch.export (.pt2), which plain PyTorch loads and runs.

@@ -2,9 +2,7 @@
 
 Every kind of a row depends on few others: the six hours before it, the same times of seven days, and by
 :func:`~aiops_assets.learners.detectors.deviations.beyond_habit` the same of a day, two days and a week before. So three
-new rows need some 400 of the 2,500 of eight days, and no state.
-
-Arrays are (n_rows, n_entities, n_columns); an entity's rows before its begin are NaN.
+new rows need some 400 of the 2,500 of eight days, and no state. Other rows are not even read.
 """
 
 from collections.abc import Collection, Mapping
@@ -21,6 +19,8 @@ from aiops_assets.learners.detectors.deviations import (
     deviations,
     same_time_medians_of,
 )
+from aiops_assets.learners.detectors.raw_rows import Read
+from aiops_assets.learners.detectors.rolling import FewRows
 from aiops_assets.timeseries.frames import Grid
 from aiops_assets.timeseries.series import Floats
 
@@ -33,8 +33,7 @@ MOST_NEW_SHARE = 0.25
 
 
 def newest_deviations(
-    values: Floats,
-    begins: Positions,
+    rows: Read,
     first: int,
     step_seconds: int,
     forecast: Forecast | None,
@@ -43,46 +42,50 @@ def newest_deviations(
     """Kind -> (n_rows - first, n_entities, n_columns) deviations of the rows from ``first`` on.
 
     Args:
-        values: (n_rows, n_entities, n_columns), NaN before an entity begins.
-        begins: (n_entities,) the row at which each begins.
+        rows: n_rows of the entities.
         first: the first row that is wanted.
         step_seconds: distance of rows.
         forecast: for the kind ``forecast_error``.
         kinds: those of :func:`~aiops_assets.learners.detectors.deviations.deviations`.
     """
-    n_rows, n_entities, n_columns = values.shape
-    flat = values.reshape(n_rows, n_entities * n_columns)
+    n_rows, n_entities, n_columns = rows.shape
     of_columns = [kind for kind in kinds if kind != FORECAST_ERROR]
-    of_flat = np.repeat(begins, n_columns)
+    of_flat = np.repeat(rows.begins, n_columns)
     if n_rows - first > MOST_NEW_SHARE * n_rows:
+        flat = rows.part(0, n_rows).reshape(n_rows, n_entities * n_columns)
         whole = deviations(Grid(flat, np.arange(n_rows), step_seconds), None, of_columns, of_flat)
         found = {kind: array[first:] for kind, array in whole.items()}
     else:
-        found = _Newest(flat, of_flat, first, step_seconds).of(of_columns)
+        found = _Newest(rows, of_flat, first, step_seconds).of(of_columns)
     shaped = {kind: array.reshape(-1, n_entities, n_columns) for kind, array in found.items()}
     if FORECAST_ERROR in kinds:
         assert forecast is not None
-        shaped[FORECAST_ERROR] = forecast_errors(forecast, values, begins, first)
+        shaped[FORECAST_ERROR] = forecast_errors(forecast, rows, first)
     return shaped
 
 
-def forecast_errors(forecast: Forecast, values: Floats, begins: Positions, first: int) -> Floats:
+def forecast_errors(forecast: Forecast, rows: Read, first: int) -> Floats:
     """Errors of a forecast of the rows from ``first`` on, each entity alone: its first row stands for those before."""
-    rows = np.arange(first, len(values))[:, np.newaxis]
+    n_rows, n_entities, _ = rows.shape
     least = max(0, first - forecast.reach)
-    from_begin = np.clip(begins - least, 0, len(values) - least - 1)
-    part = values[least:]
-    entities = np.arange(values.shape[1])
-    lagged = [part[np.maximum(rows - least - lag, from_begin), entities] for lag in range(forecast.reach + 1)]
-    return np.where((rows >= begins)[..., np.newaxis], forecast.errors_of(lagged), np.nan)
+    part = rows.part(least, n_rows)
+    at = np.arange(first - least, n_rows - least)[:, np.newaxis]
+    begins = rows.begins - least
+    from_begin = np.clip(begins, 0, len(part) - 1)
+    entities = np.arange(n_entities)
+    lagged = [part[np.maximum(at - lag, from_begin), entities] for lag in range(forecast.reach + 1)]
+    return np.where((at >= begins)[..., np.newaxis], forecast.errors_of(lagged), np.nan)
 
 
 class _Newest:
-    """Kinds of the rows from ``first`` on, of (n_rows, n) columns of numbers that begin at rows (n,)."""
+    """Kinds of the rows from ``first`` on; n columns of numbers, those of an entity side by side."""
 
-    def __init__(self, values: Floats, begins: Positions, first: int, step_seconds: int) -> None:
-        self._values, self._begins, self._first, self._step = values, begins, first, step_seconds
-        grid = Grid(values, np.arange(len(values)), step_seconds)
+    def __init__(self, rows: Read, begins: Positions, first: int, step_seconds: int) -> None:
+        """``begins`` (n,) are those of columns."""
+        self._read, self._begins, self._first, self._step = rows, begins, first, step_seconds
+        self._end = rows.shape[0]
+        self._newest = self._rows(first, self._end)
+        grid = Grid(self._newest[:0], np.arange(0), step_seconds)
         self._day = grid.rows(24)
         self._around = grid.rows(HABIT_HOURS)
         self._back = max(grid.rows(LEVEL_HOURS, least=8), grid.rows(VOLATILITY_HOURS, least=4)) + 2
@@ -92,12 +95,12 @@ class _Newest:
         own = [kind for kind in kinds if kind not in OF_HABIT and kind not in ("change_1d", "seasonal")]
         of_habit = {kind: OF_HABIT[kind] for kind in kinds if kind in OF_HABIT}
         back = max(self._back, self._day + 1 if "extreme" in own else 0)
-        found = self._at(self._first, len(self._values), list(dict.fromkeys([*own, *of_habit.values()])), back)
-        newest = self._values[self._first :]
+        found = self._at(self._first, self._end, list(dict.fromkeys([*own, *of_habit.values()])), back)
+        newest = self._newest
         if "change_1d" in kinds:
-            found["change_1d"] = np.abs(newest - self._rows(self._first - self._day, len(newest)))
+            found["change_1d"] = np.abs(newest - self._rows(self._first - self._day, self._end - self._day))
         if "seasonal" in kinds:
-            lower, upper = self._medians(self._first, len(self._values))
+            lower, upper = self._medians(self._first, self._end)
             found["seasonal"] = np.abs(newest - (lower + upper) / 2)
         habits = self._habits(list(of_habit.values()))
         for kind, base in of_habit.items():
@@ -106,13 +109,13 @@ class _Newest:
 
     def _habits(self, bases: list[str]) -> dict[str, Floats]:
         """Kind -> (n_new, n) what is usual at these times."""
-        n = len(self._values) - self._first
+        n = self._end - self._first
         day = max(self._day, 2 * self._around + 1)
         usual: dict[str, list[Floats]] = {}
         for days in (1, 2, 7):
             begin = self._first - days * day
             # The half hour after a row is known of yesterday; of the newest rows it may not be.
-            start, end = begin - self._around, min(begin + n + self._around, len(self._values))
+            start, end = begin - self._around, min(begin + n + self._around, self._end)
             there = self._at(start, end, bases, self._back)
             begun = np.arange(begin, begin + n)[:, np.newaxis] >= self._begins
             for kind, array in there.items():
@@ -123,19 +126,19 @@ class _Newest:
         """Kinds of the rows [start, end), from so many rows before; NaN before the first row."""
         begin = max(0, start - back)
         if end <= 0 or not kinds:
-            return {kind: np.full((end - start, self._values.shape[1]), np.nan) for kind in kinds}
-        part = self._values[begin:end]
-        found = deviations(Grid(part, np.arange(len(part)), self._step), None, kinds)
+            return {kind: np.full((end - start, len(self._begins)), np.nan) for kind in kinds}
+        part = self._rows(begin, end)
         cut = max(start, 0) - begin
+        found = deviations(Grid(part, np.arange(len(part)), self._step), None, kinds, rolling=FewRows(cut))
         return {kind: _after_nothing(array[cut:], end - start) for kind, array in found.items()}
 
     def _medians(self, start: int, end: int) -> tuple[Floats, Floats]:
         days = range(1, SEASONAL_DAYS + 1)
-        return same_time_medians_of(np.stack([self._rows(start - n * self._day, end - start) for n in days]))
+        return same_time_medians_of(np.stack([self._rows(start - n * self._day, end - n * self._day) for n in days]))
 
-    def _rows(self, start: int, n: int) -> Floats:
-        """(n, n_columns) rows from ``start`` on; NaN before the first row."""
-        return _after_nothing(self._values[max(start, 0) : max(start + n, 0)], n)
+    def _rows(self, start: int, end: int) -> Floats:
+        """(end - start, n) rows; NaN before the first one."""
+        return self._read.part(start, end).reshape(end - start, len(self._begins))
 
 
 def _after_nothing(rows: Floats, n: int) -> Floats:

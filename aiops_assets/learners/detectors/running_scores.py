@@ -23,9 +23,10 @@ from aiops_assets.learners.detectors.deviation_scores import (
     total,
 )
 from aiops_assets.learners.detectors.online_spread import SpreadMemory, is_short, mixed, running_total
+from aiops_assets.learners.detectors.raw_rows import RawRows, Read
 from aiops_assets.learners.detectors.running_alerts import AlertMemory, running_alerts
 from aiops_assets.learners.detectors.running_means import weighted_before
-from aiops_assets.timeseries.frames import LIMIT, Grid
+from aiops_assets.timeseries.frames import Grid
 from aiops_assets.timeseries.series import Floats
 
 Positions = npt.NDArray[np.int64]
@@ -39,7 +40,7 @@ class Memory:
         rows: (n,) rows since the begin.
         scale_mean, scale_weight: (n, n_kinds, n_columns) of bounded deviations.
         day_mean, day_weight: (n, n_kinds_of_contributions, n_columns) of ratios.
-        terms: (n, n_terms, n_smoothed) means over the metrics of the last rows, 0 before the begin.
+        terms: (n, n_averages, n_smoothed) means over the metrics of the last rows, 0 before the begin.
         alerts: of the alert rule.
         spread: of terms, for ranking after less than a day of training.
     """
@@ -94,26 +95,26 @@ def can_run(detector: object) -> bool:
 
 
 def newest_scores(
-    detector: DeviationDetector, values: Floats, begins: Positions, first: int, memory: Memory | None
+    detector: DeviationDetector, raw: RawRows, begins: Positions, first: int, memory: Memory | None
 ) -> tuple[Newest, Memory]:
     """Scores of the rows from ``first`` on, and the memory after the last one.
 
     Args:
         detector: a fitted detector for which :func:`can_run` holds.
-        values: (n_rows, n_entities, n_columns) raw rows at the cadence of training, NaN where no sample is.
+        raw: n_rows of n_entities at the cadence of training.
         begins: (n_entities,) the row at which each begins; what is before it is not read.
         first: the first row that the memory does not know.
         memory: after the row before ``first``; ``None``: all entities begin at ``first`` or later.
     """
     calibration = detector.calibration
-    n_rows, n_entities, _ = values.shape
+    n_rows, n_entities, n_columns = raw.shape
     memory = memory or _begun(detector, calibration, n_entities)
-    rows = np.arange(n_rows)[:, np.newaxis]
-    values = np.where((rows >= begins)[..., np.newaxis] & np.isfinite(values), np.clip(values, -LIMIT, LIMIT), np.nan)
-    values = detector.read(values)
-    active = rows[first:] >= begins
-    seen = np.maximum(rows[first:] - begins, 0)
-    found = detector.newest_deviations(values, begins, first)
+    rows = np.arange(first, n_rows)[:, np.newaxis]
+    active = rows >= begins
+    seen = np.maximum(rows - begins, 0)
+    read = Read(raw, begins, detector.increases)
+    values = read.part(first, n_rows)
+    found = detector.newest_deviations(read, first)
     grid = Grid(values[:0, 0], np.arange(0), calibration.step_seconds)
 
     stacked = np.stack([found[kind] for kind in detector.kinds], axis=2)
@@ -121,14 +122,16 @@ def newest_scores(
     alpha = 1 - 0.5 ** (1 / grid.rows(SCALE_HALF_LIFE_HOURS))
     lately, scale = weighted_before(bounded(stacked, quantile, mean), memory.scale_mean, memory.scale_weight, alpha)
     ratios = ratios_to(stacked, lately, seen[..., np.newaxis, np.newaxis], quantile, mean, grid)
-    of_kind = {kind: ratios[:, :, i].reshape(-1, values.shape[2]) for i, kind in enumerate(detector.kinds)}
+    of_kind = {kind: ratios[:, :, i].reshape(-1, n_columns) for i, kind in enumerate(detector.kinds)}
 
-    means = np.stack([shares(of_kind[term.kind], term.over).sum(axis=1) for term in detector.terms], axis=1)
+    means = np.stack([shares(of_kind[kind], over).sum(axis=1) for kind, over in detector.averages], axis=1)
     means = np.where(active[..., np.newaxis], means.reshape(*active.shape, -1), 0.0)
-    smoothed, terms = _smoothed(means, seen, memory.terms, [grid.rows(hours) for hours in calibration.hours])
+    spans = [grid.rows(hours) for hours in calibration.hours]
+    smoothed, terms = _smoothed(means, seen, memory.terms, detector.average_of_terms, spans)
     flat = smoothed.reshape(-1, smoothed.shape[2])
-    score = total(flat, calibration.middle, calibration.spread, detector.most_term).reshape(active.shape)
-    known = np.isfinite(values[first:]).any(axis=2)
+    weights = detector.weights
+    score = total(flat, calibration.middle, calibration.spread, detector.most_term, weights).reshape(active.shape)
+    known = np.isfinite(values).any(axis=2)
     score = np.where(active, np.where(known, score, calibration.scores[0]), np.nan)
     now = unusual_now(of_kind, calibration)
     assert now is not None
@@ -137,7 +140,7 @@ def newest_scores(
     spread = memory.spread
     if is_short(calibration.rows, calibration.step_seconds):
         since_begin = np.where(active[..., np.newaxis], smoothed, np.nan)
-        online, spread = running_total(since_begin, calibration.spread, detector.most_term, grid, spread)
+        online, spread = running_total(since_begin, calibration.spread, detector.most_term, weights, grid, spread)
         score = np.where(active & known, mixed(score, online), score)
     parts, day = _contributions(detector, ratios, active, memory, 1 - 0.5 ** (1 / grid.rows(24)))
     rows_after = memory.rows + active.sum(axis=0)
@@ -156,22 +159,21 @@ def _begun(detector: DeviationDetector, calibration: Calibration, n: int) -> Mem
         np.ones((n, kinds, columns)),
         np.full(own, np.nan),
         np.ones(own),
-        np.zeros((n, len(detector.terms), longest - 1)),
+        np.zeros((n, len(detector.averages), longest - 1)),
         AlertMemory.begun(n, grid),
         SpreadMemory.begun(n, len(detector.terms)),
     )
 
 
-def _smoothed(means: Floats, seen: Positions, before: Floats, spans: list[int]) -> tuple[Floats, Floats]:
+def _smoothed(
+    means: Floats, seen: Positions, before: Floats, average_of_terms: list[int], spans: list[int]
+) -> tuple[Floats, Floats]:
     """(n_rows, n_entities, n_terms) means of each term over its last rows, and what the next rows need."""
     kept = before.shape[2]
     together = np.concatenate([before.transpose(2, 0, 1), means])
-    result = np.empty_like(means)
-    for i, span in enumerate(spans):
-        if span == 1:
-            result[..., i] = means[..., i]
-            continue
-        part = np.lib.stride_tricks.sliding_window_view(together[kept - span + 1 :, :, i], span, axis=0)
+    result = np.empty((*means.shape[:2], len(spans)))
+    for i, (average, span) in enumerate(zip(average_of_terms, spans, strict=True)):
+        part = np.lib.stride_tricks.sliding_window_view(together[kept - span + 1 :, :, average], span, axis=0)
         result[..., i] = part.sum(axis=-1) / np.minimum(seen + 1, span)
     return result, together[len(together) - kept :].transpose(1, 2, 0)
 

@@ -21,7 +21,9 @@ SPREAD_HOURS = 6.0
 LAST = 0
 HOUR_MEDIAN = 1 + len(MEAN_HOURS) + MEDIAN_HOURS.index(1.0)
 DAY_BEFORE = 1 + len(MEAN_HOURS) + len(MEDIAN_HOURS) + 1 + 2
-"""Columns that are forecasts by themselves: the last value, the median of the last hour, the value a day before."""
+SIX_HOUR_MEDIAN = 1 + len(MEAN_HOURS) + MEDIAN_HOURS.index(6.0)
+"""Columns that are forecasts by themselves: the last value, the medians of the last hour and of six, the value a day
+before."""
 SHAPE = DAY_BEFORE + 4
 """The column of the change from now to then on earlier days, their median."""
 AHEAD = -3

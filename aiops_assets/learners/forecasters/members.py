@@ -1,7 +1,7 @@
 """The members of a learned forecaster, and how much each of them counts.
 
 Trees alone answer by steps; straight lines, with trees for what they leave, are nearer where what comes is nearly one
-of the features. Beside them stand three trivial forecasts: on a flat series nothing is better than the median of the
+of the features. Beside them stand four trivial forecasts: on a flat series nothing is better than the median of the
 last day, and after a shift nothing than the level of the last hour. Which is best differs by metric and by how far
 ahead, so each counts by its errors on pairs that it has not learnt from (Bates and Granger, "The combination of
 forecasts", Operational Research Quarterly 20, 1969; with a sharper exponent), and the forecast is their weighted
@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from aiops_assets.learners.contracts import Flags
-from aiops_assets.learners.forecasters.features import AHEAD, HOUR_MEDIAN, LAST, SHAPE, Steps
+from aiops_assets.learners.forecasters.features import AHEAD, HOUR_MEDIAN, LAST, SHAPE, SIX_HOUR_MEDIAN, Steps
 from aiops_assets.learners.forecasters.lines import Lines
 from aiops_assets.learners.forecasters.trees import TREES, Trees
 from aiops_assets.timeseries.series import Floats
@@ -27,7 +27,7 @@ NEAR_KNOTS = 1.0
 SHARPNESS, HALF_LIFE_DAYS = 8.0, 3.0
 """Exponent of the errors in the weights (with 9 % less error a forecast counts twice), and the age at which an error
 counts half."""
-SHIFTED_SHARPNESS, SHIFTED_HALF_LIFE_DAYS = 4.0, 0.3
+SHIFTED_SHARPNESS, SHIFTED_HALF_LIFE_DAYS = 2.0, 0.3
 """The same where a level has just shifted: whether it returns is told by the newest errors, which are few."""
 MIN_ERRORS = 50
 """A range with fewer errors has the weights of all of them."""
@@ -95,10 +95,10 @@ class Weights:
 
 @dataclass(frozen=True)
 class Members:
-    """Trees alone, or five: trees; lines with trees for what these leave; and three trivial forecasts.
+    """Trees alone, or six: trees; lines with trees for what these leave; and four trivial forecasts.
 
-    These are the median of the last day, the last value, and the median of the last hour with the change that earlier
-    days had from now to then.
+    These are the medians of the last day and of the last six hours, the last value, and the median of the last hour
+    with the change that earlier days had from now to then.
 
     Attributes:
         trees: fitted or not.
@@ -119,7 +119,7 @@ class Members:
         beside = self.lines.predict(x, metric) + self.remainder.predict(x)
         # Everything is relative to the median of the last day.
         shape = x[:, HOUR_MEDIAN] + np.nan_to_num(x[:, SHAPE])
-        return np.stack([trees, beside, np.zeros(len(x)), x[:, LAST], shape])
+        return np.stack([trees, beside, np.zeros(len(x)), x[:, SIX_HOUR_MEDIAN], x[:, LAST], shape])
 
     def knows(self, x: Floats, metric: Steps) -> Flags:
         """(n, n_features), (n,) -> (n,) whether the last hour lies where it did in what was learnt."""
