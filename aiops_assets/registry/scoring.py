@@ -143,7 +143,7 @@ def predict_newest(
         left_out=left_out,
     )
     running_out = exhausting(window, made_at)
-    run = ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS), pages.rows, running_out.rows)
+    run = ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS), pages.rows, exhaustion=running_out.rows)
     return ChampionPredictions(run, forecasts, pods.resumed, running_out)
 
 
