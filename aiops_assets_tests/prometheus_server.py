@@ -233,13 +233,16 @@ def write_blocks(scraped: Sequence[Scraped], directory: Path) -> None:
 
 
 @contextmanager
-def running_prometheus(storage: Path, target: str = "", configuration: str = "") -> Iterator[str]:
+def running_prometheus(
+    storage: Path, target: str = "", configuration: str = "", arguments: Sequence[str] = ()
+) -> Iterator[str]:
     """Yield the URL of a server over ``storage``; it deletes nothing, and ends with the block.
 
     Args:
         storage: a folder; empty for a server without samples.
         target: host:port that is scraped every second; nothing is by default.
         configuration: all of it, in place of the one that scrapes ``target``.
+        arguments: further ones of the program.
 
     Raises:
         RuntimeError: it did not become ready; the message carries its log.
@@ -257,6 +260,7 @@ def running_prometheus(storage: Path, target: str = "", configuration: str = "")
         # Otherwise it merges the blocks behind the caller's back, a minute after its start.
         f"--storage.tsdb.max-block-duration={BLOCK_SECONDS // 3600}h",
         f"--web.listen-address=127.0.0.1:{port}",
+        *arguments,
     ]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as server:
         try:

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 
+from aiops_assets.datasets.capacity import Capacity, read_capacities
 from aiops_assets.datasets.identity import archive_check, identify
 from aiops_assets.datasets.ingest import MetricFetch, ignore, ingest_metric
 from aiops_assets.datasets.living import living_pods
@@ -31,6 +32,7 @@ from aiops_assets.storage.scores import ABOVE_CAP, NO_CPU
 from aiops_assets.synthetic.cluster import generate_cluster
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import (
+    CAPACITY_METRICS,
     EACH_NODE_CPU,
     EACH_NODE_DISK,
     ENGINE_METRICS,
@@ -44,8 +46,8 @@ from aiops_assets.timeseries.series import PodSeries
 from aiops_assets.views import cluster_metrics as cluster_series
 from aiops_assets.views.pod_history import LivingPods, PodHistory
 
-SCORED = (*ENGINE_METRICS, *FORECAST_METRICS, NETWORK_RECEIVE, EACH_NODE_CPU, EACH_NODE_DISK)
-"""The metrics that models score and forecast, and those that pages are decided on."""
+SCORED = (*ENGINE_METRICS, *FORECAST_METRICS, NETWORK_RECEIVE, EACH_NODE_CPU, EACH_NODE_DISK, *CAPACITY_METRICS)
+"""The metrics that models score and forecast, those that pages are decided on, and what can run out."""
 POD_DAYS = HISTORY_DAYS + 1
 """Days of pods: scores compare with the same time a week ago, and where a pod begins moves on once a day."""
 CLUSTER_DAYS = 14
@@ -66,6 +68,7 @@ class NewestWindow:
         source: "prometheus", "cached" or "synthetic".
         pods: the engine's five metrics of all living pods, as far as a cap allows; ``None``: there are no samples.
         nodes: metrics of each node, on the instants of rows of pods; ``None``: there are none.
+        capacities: disks, volumes and quotas.
         cluster: ``timestamp`` and the metrics of ``FORECAST_METRICS``, every five minutes; ``None``: no samples.
         workloads: pod -> ``kind/name`` of its workload, of the pods that kube-state-metrics knows.
         unwatched: why a pod that lives is not among ``pods``, a reason of :mod:`aiops_assets.storage.scores` -> how
@@ -77,6 +80,7 @@ class NewestWindow:
     source: str
     pods: LivingPods | None = None
     nodes: NodeHistory | None = None
+    capacities: tuple[Capacity, ...] = ()
     cluster: pd.DataFrame | None = None
     workloads: Mapping[str, str] = field(default_factory=dict)
     unwatched: Mapping[str, int] = field(default_factory=dict)
@@ -212,9 +216,19 @@ def stored_window(settings: Settings, lake: Lake, now: datetime, problem: str = 
         lacking["cluster"] = error.with_traceback(None)
     days = [now.astimezone(UTC).date() - timedelta(days=back) for back in range(POD_DAYS + 1)]
     workloads = workloads_of(lake, days, pods.pods) if pods else {}
-    nodes = read_nodes(lake, copies, days, pods.times) if pods else None
-    source = CACHED if problem else FETCHED
-    return NewestWindow(source, pods, nodes, cluster, workloads, unwatched, lacking, tuple(dict.fromkeys(notes)))
+    until = pd.Timestamp(now).floor(f"{ROW_EVERY_MINUTES}min")
+    rows = pd.date_range(until - pd.Timedelta(days=POD_DAYS), until, freq=f"{ROW_EVERY_MINUTES}min", unit="us")
+    return NewestWindow(
+        source=CACHED if problem else FETCHED,
+        pods=pods,
+        nodes=read_nodes(lake, copies, days, pods.times) if pods else None,
+        capacities=read_capacities(lake, days, rows),
+        cluster=cluster,
+        workloads=workloads,
+        unwatched=unwatched,
+        lacking=lacking,
+        notes=tuple(dict.fromkeys(notes)),
+    )
 
 
 def _stored_pods(

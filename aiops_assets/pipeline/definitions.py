@@ -48,7 +48,7 @@ def definitions_for(settings: Settings, current: Callable[[], Settings] | None =
             *(training_set_asset(view, source) for view, source in training_sets),
             *(model_asset(spec, gpu=spec.name in settings.gpu_models) for spec in specs),
             *(make(spec) for spec in specs for make in makers),
-            scores_asset(specs),
+            scores_asset(specs, writes_back=settings.remote_write_url is not None),
         ],
         asset_checks=[
             *(training_set_checks(view, source) for view, source in training_sets),

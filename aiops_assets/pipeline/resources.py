@@ -28,6 +28,7 @@ from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.shadow import ShadowScores
 from aiops_assets.storage.storage import open_storage
 from aiops_assets.storage.training_sets import TrainingSets
+from aiops_assets.storage.written_back import WriteBacks
 from aiops_assets.tracking.tracker import Tracker
 
 
@@ -71,6 +72,10 @@ class StoresResource(dg.ConfigurableResource[None]):
     def page_states(self) -> PageStates:
         """What the page decision keeps between two runs."""
         return PageStates(open_storage(self.home), self.cluster)
+
+    def written_back(self) -> WriteBacks:
+        """What became of writing scores back to a server."""
+        return WriteBacks(open_storage(self.home), self.cluster)
 
     def metric_states(self) -> MetricStates:
         """What the scores of the metrics of METRICS_FILE keep between two runs."""

@@ -96,7 +96,7 @@ def refusal(answer: Answer, document: dict[str, Any] | None, promql: str) -> Pro
     if status in GATEWAY_STATUSES:
         return PrometheusUnreachable(
             f"HTTP {status} from a gateway ({text}); check that PROMETHEUS_URL's server runs",
-            _retry_after(answer),
+            retry_after(answer),
             code="gateway",
             status=status,
             body=text,
@@ -146,7 +146,7 @@ def _stated_error(answer: Answer, document: dict[str, Any], text: str, promql: s
         return _limited(answer, stated, limit, promql, **facts)
     if status in (429, 502, 504) or kind == "unavailable":
         cause = "the server of PROMETHEUS_URL is overloaded or starting"
-        return PrometheusUnreachable(f"{stated}; {cause}", _retry_after(answer), code="not_ready", **facts)
+        return PrometheusUnreachable(f"{stated}; {cause}", retry_after(answer), code="not_ready", **facts)
     is_rejected = status in (400, 422) or kind in ("bad_data", "execution", "timeout", "canceled")
     if status == 200 or not is_rejected:
         return PrometheusAnswerError(
@@ -159,7 +159,7 @@ def _stated_error(answer: Answer, document: dict[str, Any], text: str, promql: s
 
 def _limited(answer: Answer, stated: str, limit: Limit, promql: str, **facts: Any) -> PrometheusError:
     if limit.retry:
-        return PrometheusUnreachable(f"{stated}; {limit.cure}", _retry_after(answer), code="not_ready", **facts)
+        return PrometheusUnreachable(f"{stated}; {limit.cure}", retry_after(answer), code="not_ready", **facts)
     least = limit.least_seconds
     return PrometheusTooMuch(
         f"{stated}; {limit.cure}. {query_note(promql)}",
@@ -219,7 +219,7 @@ def _cut_off(body: bytes) -> bool:
     return False
 
 
-def _retry_after(answer: Answer) -> float | None:
+def retry_after(answer: Answer) -> float | None:
     """Seconds until the next request, from Retry-After as a number or a date; ``None``: the server states none."""
     text = answer.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():

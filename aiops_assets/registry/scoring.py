@@ -17,6 +17,7 @@ from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.registry.code_digest import code_digest
+from aiops_assets.registry.exhausting import Exhausting, exhausting
 from aiops_assets.registry.paging import NOBODY_PAGED, SHOWN_MINUTES, Paging
 from aiops_assets.registry.pod_scoring import PodScoring
 from aiops_assets.registry.version import version_of
@@ -45,11 +46,13 @@ class ChampionPredictions:
         run: the run to store.
         forecasts: model -> its whole forecast, for pictures.
         resumed: detector that goes on from a memory -> number of pods that did.
+        exhausting: what runs out.
     """
 
     run: ScoresRun
     forecasts: dict[str, Forecast]
     resumed: dict[str, int]
+    exhausting: Exhausting
 
 
 def predict_newest(
@@ -139,8 +142,9 @@ def predict_newest(
         models=tuple(models),
         left_out=left_out,
     )
-    run = ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS), pages.rows)
-    return ChampionPredictions(run, forecasts, pods.resumed)
+    running_out = exhausting(window, made_at)
+    run = ScoresRun(record, scored, _together(forecast_rows, _NO_FORECASTS), pages.rows, exhaustion=running_out.rows)
+    return ChampionPredictions(run, forecasts, pods.resumed, running_out)
 
 
 def _detectors(served: ServedModels, specs: Sequence[ModelSpec]) -> dict[str, tuple[ModelSpec, ChampionMove]]:

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from aiops_assets.errors import ServiceNotReady, StoreError
 from aiops_assets.registry.explanation import NOTICE
 from aiops_assets.registry.findings import STALE_SCORES, Findings
-from aiops_assets.service.exposition import Described, Labelled
+from aiops_assets.reporting.described import Described, Labelled
 from aiops_assets.service.newest_findings import NewestFindings
 from aiops_assets.storage.explanations import PAGE, SIDES, SUBJECT
 from aiops_assets.storage.scores import PAGE_COLUMNS

@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aiops_assets.errors import StoreError
-from aiops_assets.service.exposition import Described
+from aiops_assets.reporting.described import Described
 from aiops_assets.storage.drift import MAX_AGE, DriftReport, DriftStore
 
 _log = logging.getLogger(__name__)

@@ -14,18 +14,19 @@ from fastapi import FastAPI
 from aiops_assets.datasets.selection import active_models
 from aiops_assets.errors import SettingsError
 from aiops_assets.families.catalog import MODEL_NAMES, named
+from aiops_assets.reporting.exposition import ScoresCollector
+from aiops_assets.reporting.metric_exposition import MetricCollector
 from aiops_assets.service.app import create_app
 from aiops_assets.service.band_exposition import BandCollector
 from aiops_assets.service.demo import demo_clock, demo_pool
 from aiops_assets.service.demo_scores import demo_findings
 from aiops_assets.service.drift_exposition import DriftCollector
 from aiops_assets.service.engine import Engine
-from aiops_assets.service.exposition import ScoresCollector
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
-from aiops_assets.service.metric_exposition import MetricCollector
 from aiops_assets.service.newest_findings import NewestFindings
 from aiops_assets.service.pool import ModelPool
+from aiops_assets.service.remote_write_exposition import RemoteWriteCollector
 from aiops_assets.service.versions import ChampionSource, MountedSource, VersionSource
 from aiops_assets.settings import Settings
 from aiops_assets.storage.drift import DriftStore
@@ -33,6 +34,7 @@ from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.scores import Scores
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import open_storage
+from aiops_assets.storage.written_back import WriteBacks
 
 GRACE_SECONDS = 20
 """Time for running requests after SIGTERM, seconds; a kubelet kills after 30."""
@@ -77,6 +79,7 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
     instruments.registry.register(BandCollector(newest))
     instruments.registry.register(DriftCollector(DriftStore(home, settings.cluster), settings.cluster))
     instruments.registry.register(MetricCollector(scores))
+    instruments.registry.register(RemoteWriteCollector(WriteBacks(home, settings.cluster), settings.cluster))
     histories = LakeHistories(Lake(home, settings.cluster, settings.prometheus_matcher), _now)
     engine = Engine(pool, instruments, _now, histories, of_cluster=settings.wants_days)
     return create_app(settings, pool, instruments, engine, newest)

@@ -133,6 +133,18 @@ class Settings(BaseModel):
         1.0, ge=0.01, le=1000.0, description="False pages a day that the whole cluster may raise; notices are more."
     )
     keep_scores_days: int = Field(7, ge=1, le=3650, description="Days for which scores and forecasts are kept.")
+    remote_write_url: str | None = Field(
+        None, description="Receiver of Prometheus remote write that scores are written back to. No default: none is."
+    )
+    remote_write_token_file: Path | None = Field(
+        None, description="File with a bearer token for REMOTE_WRITE_URL, read for each request."
+    )
+    remote_write_tenant: Annotated[str, AfterValidator(tenant)] | None = Field(
+        None, description="Tenant at REMOTE_WRITE_URL, sent as X-Scope-OrgID."
+    )
+    remote_write_ca_file: Path | None = Field(
+        None, description="CA bundle that signed the certificate of REMOTE_WRITE_URL."
+    )
     synthetic_ratio: float | None = Field(
         None, ge=0.0, le=0.8, description="Synthetic share of a blend. Unset: 0.2 for prometheus, 0.5 for hybrid."
     )
@@ -236,13 +248,14 @@ class Settings(BaseModel):
     def _matchers(cls, value: str) -> str:
         return canonical_matchers(value)
 
-    @field_validator("prometheus_url", "thanos_url", "ml_service_url")
+    @field_validator("prometheus_url", "thanos_url", "ml_service_url", "remote_write_url")
     @classmethod
     def _plain_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
         login = "PROMETHEUS_TOKEN_FILE, or user and password in PROMETHEUS_USER and PROMETHEUS_PASSWORD_FILE"
-        return plain_url(value, "ML_SERVICE_TOKEN_FILE" if info.field_name == "ml_service_url" else login)
+        tokens = {"ml_service_url": "ML_SERVICE_TOKEN_FILE", "remote_write_url": "REMOTE_WRITE_TOKEN_FILE"}
+        return plain_url(value, tokens.get(str(info.field_name), login))
 
     @field_validator("model_root")
     @classmethod

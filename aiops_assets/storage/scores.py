@@ -29,6 +29,7 @@ from aiops_assets.storage.records import Record, sha256
 from aiops_assets.storage.storage import Storage
 
 SCORES, FORECASTS, PAGES = "anomaly_scores.parquet", "metric_forecasts.parquet", "pages.parquet"
+EXHAUSTION = "exhaustion.parquet"
 METRICS, AHEAD, SILENCE = "metrics.parquet", "metrics_ahead.parquet", "silence.parquet"
 RECORD = "record.json"
 SCORE_COLUMNS = (
@@ -55,6 +56,17 @@ FORECAST_COLUMNS = (
     "upper",
 )
 PAGE_COLUMNS = ("timestamp", "namespace", "pod", "workload", "node", "metric")
+EXHAUSTION_LABELS = (
+    "kind",
+    "namespace",
+    "pod",
+    "workload",
+    "node",
+    "persistentvolumeclaim",
+    "resourcequota",
+    "resource",
+)
+EXHAUSTION_COLUMNS = ("timestamp", *EXHAUSTION_LABELS, "usage", "seconds", "lower", "upper")
 METRIC_COLUMNS = (
     "timestamp",
     "metric",
@@ -165,6 +177,9 @@ class ScoresRun:
             ``upper`` the 80 % interval, all in the metric's unit of the catalogue.
         pages: :data:`PAGE_COLUMNS`, a row an instant of the newest hour at which a pod, or a node, was a page: somebody
             should look at it. ``metric`` is the one that is farthest from usual. Runs of earlier releases have none.
+        exhaustion: :data:`EXHAUSTION_COLUMNS`, a row a thing that runs out within two weeks: its used share at
+            ``timestamp``, seconds from then until it is full, the median, and the 80 % interval, whose ``upper`` is NaN
+            for perhaps never. Runs of earlier releases have none.
         metrics: :data:`METRIC_COLUMNS`, a row a series and instant of the newest hour of the metrics of METRICS_FILE;
             ``labels`` is the entity as JSON, ``score`` and the band are NaN while too little is known.
         ahead: :data:`AHEAD_COLUMNS`, their forecasts from ``timestamp``: the median and the 80 % interval.
@@ -180,6 +195,7 @@ class ScoresRun:
     scores: pd.DataFrame
     forecasts: pd.DataFrame
     pages: pd.DataFrame = field(default_factory=lambda: no_rows(PAGE_COLUMNS))
+    exhaustion: pd.DataFrame = field(default_factory=lambda: no_exhaustion())
     metrics: pd.DataFrame = field(default_factory=lambda: no_rows(METRIC_COLUMNS))
     ahead: pd.DataFrame = field(default_factory=lambda: no_rows(AHEAD_COLUMNS))
     silence: pd.DataFrame = field(default_factory=lambda: no_rows(SILENCE_COLUMNS))
@@ -198,8 +214,14 @@ def no_rows(columns: Sequence[str]) -> pd.DataFrame:
     return frame.assign(timestamp=pd.Series(dtype="datetime64[us, UTC]")) if "timestamp" in columns else frame
 
 
+def no_exhaustion() -> pd.DataFrame:
+    """Nothing that runs out, with columns of the right types."""
+    return no_rows(EXHAUSTION_COLUMNS).astype(dict.fromkeys(EXHAUSTION_COLUMNS[-4:], "float64"))
+
+
 LATER = {
     "pages": (PAGES, PAGE_COLUMNS),
+    "exhaustion": (EXHAUSTION, EXHAUSTION_COLUMNS),
     "metrics": (METRICS, METRIC_COLUMNS),
     "ahead": (AHEAD, AHEAD_COLUMNS),
     "silence": (SILENCE, SILENCE_COLUMNS),

@@ -305,5 +305,36 @@ FORECAST_METRICS = (
 INCIDENT_METRICS = (NETWORK_RECEIVE, THROTTLING, EACH_NODE_CPU, EACH_NODE_DISK)
 """What shows incidents that the five metrics of the engine do not: bursts, throttling, and what one node has alone."""
 
-METRICS = (*ENGINE_METRICS, *CLUSTER_METRICS, *FORECAST_METRICS, *INCIDENT_METRICS)
+VOLUME_USAGE = MetricSpec(
+    name="volume_usage",
+    # What is available, not what is used: a file system keeps blocks back that nobody can write.
+    promql=(
+        "1 - min by (namespace, persistentvolumeclaim)"
+        " (kubelet_volume_stats_available_bytes / kubelet_volume_stats_capacity_bytes)"
+    ),
+    unit="ratio",
+    per="labels",
+    labels=("namespace", "persistentvolumeclaim"),
+    upper=1.0,
+    step_seconds=COARSE_STEP_SECONDS,
+    optional=True,
+    description="used share of a persistent volume",
+)
+QUOTA_USAGE = MetricSpec(
+    name="quota_usage",
+    promql=(
+        'max by (namespace, resourcequota, resource) (kube_resourcequota{type="used"})'
+        ' / max by (namespace, resourcequota, resource) (kube_resourcequota{type="hard"} > 0)'
+    ),
+    unit="ratio",
+    per="labels",
+    labels=("namespace", "resourcequota", "resource"),
+    step_seconds=COARSE_STEP_SECONDS,
+    optional=True,
+    description="used share of a resource of a quota",
+)
+CAPACITY_METRICS = (VOLUME_USAGE, QUOTA_USAGE)
+"""What runs out besides nodes' disks and pods' memory."""
+
+METRICS = (*ENGINE_METRICS, *CLUSTER_METRICS, *FORECAST_METRICS, *INCIDENT_METRICS, *CAPACITY_METRICS)
 """What raw_metrics fetches; METRICS_FILE adds to it."""

@@ -50,7 +50,7 @@ class LivingPods(Protocol):
 
     @property
     def recent(self) -> PodSeries:
-        """Minutes of the newest hour of all pods."""
+        """Minutes of the newest hour."""
 
     @property
     def rows_until(self) -> pd.Timestamp:

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import requests
 import yaml
@@ -25,6 +26,8 @@ from aiops_assets.storage.records import SourceReport
 from aiops_assets.storage.scores import (
     ABOVE_CAP,
     AHEAD_COLUMNS,
+    EXHAUSTION_COLUMNS,
+    EXHAUSTION_LABELS,
     METRIC_COLUMNS,
     NO_CPU,
     SILENCE_COLUMNS,
@@ -56,6 +59,13 @@ def manifest(name: str) -> dict[str, Any]:
 def rules() -> list[dict[str, Any]]:
     """Of the only group."""
     (group,) = manifest("prometheus-rule")["spec"]["groups"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The recording rules."""
+    (group,) = manifest("recording-rules")["spec"]["groups"]
     found: list[dict[str, Any]] = group["rules"]
     return found
 
@@ -152,12 +162,29 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
     forecast = pd.DataFrame([[*of_mine[:5], 3600, 2.0, 1.0, 3.0]], columns=list(AHEAD_COLUMNS))
     gone = [until, "node_gone", "", "node-1", '{"node": "node-1"}', until, "critical"]
     silent = pd.DataFrame([gone] if alert else [], columns=list(SILENCE_COLUMNS))
+    out = running_out(until, alert)
+    whole = ScoresRun(record, scores, ahead, paged, out, own, forecast, silent)
     if not alert:
-        return ScoresRun(record, scores, ahead, paged.iloc[:0], own, forecast, silent)
+        return replace(whole, pages=paged.iloc[:0])
     kinds = ["pod"] * len(pages) + ["node"]
     why = paged.assign(kind=kinds, value=0.9, expected=0.4, lower=0.3, upper=0.5)[list(EXPLANATION_COLUMNS)]
-    whole = ScoresRun(record, scores, ahead, paged, own, forecast, silent, explanations=why)
+    whole = replace(whole, explanations=why)
     return replace(whole, episodes=episodes_of(whole, nothing(EPISODE_COLUMNS)))
+
+
+def running_out(at: pd.Timestamp, soon: bool) -> pd.DataFrame:
+    """A thing of each kind, full in a day, or in ten."""
+    things = [
+        {"kind": "disk", "node": "node-1"},
+        {"kind": "volume", "namespace": "shop", "persistentvolumeclaim": "data"},
+        {"kind": "memory", "namespace": "shop", "pod": "cart-1", "workload": "cart"},
+        {"kind": "quota", "namespace": "shop", "resourcequota": "compute", "resource": "limits.memory"},
+    ]
+    labels = pd.DataFrame(things).reindex(columns=list(EXHAUSTION_LABELS)).fillna("")
+    days = 86_400.0 * (1 if soon else 10)
+    upper = np.array([2 * days, 2 * days, 2 * days, np.nan])
+    frame = labels.assign(timestamp=at, usage=0.8, seconds=days, lower=days / 2, upper=upper)
+    return frame[list(EXHAUSTION_COLUMNS)]
 
 
 @dataclass(frozen=True)
@@ -303,8 +330,9 @@ def _snake(camel: str) -> str:
 def watching(folder: Path, services: Sequence[Running]) -> Iterator[dict[str, Server]]:
     """Two servers with our rules, of which only ``for`` is shorter: labels are honoured, and overridden."""
     groups = folder / "rules.yml"
-    quick = [{**rule, "for": "1s"} for rule in rules()]
-    groups.write_text(yaml.safe_dump({"groups": [{"name": "aiops", "rules": quick}]}))
+    quick = [{**rule, "for": "1s", "keep_firing_for": "0s"} for rule in rules()]
+    named = {"aiops": quick, "aiops-recording": recorded()}
+    groups.write_text(yaml.safe_dump({"groups": [{"name": name, "rules": found} for name, found in named.items()]}))
     with ExitStack() as stack:
         servers = {}
         for name in ("honoured", "overridden"):

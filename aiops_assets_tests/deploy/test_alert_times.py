@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from aiops_assets_tests.deploy.monitored import manifest, promtool, rules
+from aiops_assets_tests.deploy.monitored import manifest, promtool, recorded, rules
 
 SERVICE = 'aiops_service_info{job="s", instance="i", cluster="c", environment="production"}'
 MADE = 'aiops_scores_made_timestamp_seconds{cluster="c"}'
@@ -22,6 +22,7 @@ CONDITIONS: dict[str, tuple[str, dict[str, str]]] = {
             'aiops_forecast_proven{cluster="c", model="m", horizon="24h"}': "1x90",
         },
     ),
+    "AiopsExhaustion": ("1h", {'aiops_exhaustion_seconds{cluster="c", kind="disk", node="n"}': "259199x90"}),
     "AiopsModelStale": (
         "1h",
         {'aiops_model_trained_timestamp_seconds{job="s", instance="i", model="m"}': "-1209601x90"},
@@ -138,6 +139,122 @@ def test_an_alert_on_a_metric_has_the_severity_of_its_entry_and_is_one_of_both_r
     labels = ('{entity="e", severity="critical"}', '{entity="f", severity="info"}')
     expected = [{"labels": one, "value": 1} for one in labels]
     evaluate(name, series, [{"expr": found, "eval_time": "1m", "exp_samples": expected}], tmp_path)
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize(
+    ("values", "fires"),
+    [
+        ("86400x90", {60: True, 90: True}),
+        ("259201x90", {60: False, 90: False}),
+        ("86400x50 _x10 86400x30", {60: False, 90: False}),  # a rise that ends within the hour
+        ("345600x40 86400x50", {60: False, 90: False}),
+        ("86400x65 _x25", {60: True, 80: True}),  # runs without an estimate
+        ("86400x65 864000x60", {60: True, 120: False}),
+    ],
+    ids=["a day", "over three days", "a blip", "since 50 minutes", "missed runs", "cleaned up"],
+)
+def test_what_runs_out_fires_after_an_hour_and_no_blip_does(
+    values: str, fires: dict[int, bool], tmp_path: Path
+) -> None:
+    labels = 'cluster="c", kind="volume", namespace="shop", persistentvolumeclaim="data"'
+    replicas = {f'aiops_exhaustion_seconds{{{labels}, instance="{one}"}}': values for one in "ab"}
+    found = 'count by (persistentvolumeclaim) (ALERTS{alertname="AiopsExhaustion", alertstate="firing"})'
+    one = [{"labels": '{persistentvolumeclaim="data"}', "value": 1}]
+    asked = [
+        {"expr": found, "eval_time": f"{minute}m", "exp_samples": one if firing else []}
+        for minute, firing in fires.items()
+    ]
+    evaluate("AiopsExhaustion", replicas, asked, tmp_path)
+
+
+RECORDED: dict[str, tuple[dict[str, str], dict[str, float]]] = {
+    "workload_model:aiops_anomaly_alert:sum": (
+        {
+            'aiops_anomaly_alert{cluster="c", model="m", namespace="n", workload="w", pod="a", instance="1"}': "1x5",
+            'aiops_anomaly_alert{cluster="c", model="m", namespace="n", workload="w", pod="a", instance="2"}': "1x5",
+            'aiops_anomaly_alert{cluster="c", model="m", namespace="n", workload="w", pod="b", instance="1"}': "1x5",
+            'aiops_anomaly_alert{cluster="c", model="m", namespace="n", workload="calm", pod="c"}': "0x5",
+        },
+        {
+            '{cluster="c", model="m", namespace="n", workload="w"}': 2,
+            '{cluster="c", model="m", namespace="n", workload="calm"}': 0,
+        },
+    ),
+    "workload_model:aiops_anomaly_score:max": (
+        {
+            'aiops_anomaly_score{cluster="c", model="m", namespace="n", workload="w", pod="a"}': "0.2x5",
+            'aiops_anomaly_score{cluster="c", model="m", namespace="n", workload="w", pod="b"}': "0.7x5",
+        },
+        {'{cluster="c", model="m", namespace="n", workload="w"}': 0.7},
+    ),
+    "workload:aiops_anomaly_page:count": (
+        {
+            'aiops_anomaly_page{cluster="c", kind="pod", namespace="n", workload="w", pod="a", metric="x"}': "1x5",
+            'aiops_anomaly_page{cluster="c", kind="pod", namespace="n", workload="w", pod="a", metric="y"}': "1x5",
+            'aiops_anomaly_page{cluster="c", kind="node", node="n1", metric="x"}': "1x5",
+        },
+        {'{cluster="c", namespace="n", workload="w"}': 1},
+    ),
+    "cluster:aiops_anomaly_page:count": (
+        {
+            'aiops_anomaly_page{cluster="c", kind="pod", namespace="n", pod="a", metric="x"}': "1x5",
+            'aiops_anomaly_page{cluster="c", kind="pod", namespace="n", pod="b", metric="x"}': "1x5",
+            'aiops_anomaly_page{cluster="c", kind="node", node="n1", metric="x"}': "1x5",
+            'aiops_scores_watched{cluster="c"}': "9x5",
+            'aiops_scores_watched{cluster="calm"}': "9x5",
+        },
+        {'{cluster="c"}': 3, '{cluster="calm"}': 0},
+    ),
+    "cluster:aiops_scores_watched:ratio": (
+        {
+            'aiops_scores_watched{cluster="c"}': "90x5",
+            'aiops_scores_unwatched{cluster="c", reason="above_cap"}': "6x5",
+            'aiops_scores_unwatched{cluster="c", reason="no_cpu"}': "4x5",
+        },
+        {'{cluster="c"}': 0.9},
+    ),
+    "cluster_kind:aiops_exhaustion_seconds:min": (
+        {
+            'aiops_exhaustion_seconds{cluster="c", kind="disk", node="a"}': "500x5",
+            'aiops_exhaustion_seconds{cluster="c", kind="disk", node="b"}': "50x5",
+        },
+        {'{cluster="c", kind="disk"}': 50},
+    ),
+    "namespace_kind:aiops_exhaustion_seconds:min": (
+        {
+            'aiops_exhaustion_seconds{cluster="c", kind="disk", node="a"}': "5x5",
+            'aiops_exhaustion_seconds{cluster="c", kind="volume", namespace="n", persistentvolumeclaim="v"}': "60x5",
+            'aiops_exhaustion_seconds{cluster="c", kind="volume", namespace="n", persistentvolumeclaim="w"}': "70x5",
+        },
+        {'{cluster="c", kind="volume", namespace="n"}': 60},
+    ),
+}
+"""Recording rule -> series, and what it makes of them."""
+
+
+@pytest.mark.needs("prometheus")
+def test_recording_rules_make_what_people_chart(tmp_path: Path) -> None:
+    assert [one["record"] for one in recorded()] == list(RECORDED)
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(manifest("recording-rules")["spec"]))
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": [{"series": one, "values": values} for one, values in series.items()],
+            "promql_expr_test": [
+                {
+                    "expr": f'{{__name__="{name}"}}',
+                    "eval_time": "2m",
+                    "exp_samples": [{"labels": name + labels, "value": value} for labels, value in made.items()],
+                }
+            ],
+        }
+        for name, (series, made) in RECORDED.items()
+    ]
+    file = tmp_path / "unit.yml"
+    file.write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}))
+    promtool("test", "rules", str(file))
+    assert "SUCCESS" in promtool("check", "rules", "--lint-fatal", str(tmp_path / "rules.yml"))
 
 
 @pytest.mark.needs("prometheus")

@@ -28,6 +28,7 @@ from aiops_assets_tests.deploy.monitored import (
     ask_something,
     dashboard,
     manifest,
+    recorded,
     rules,
     scores_run,
     watching,
@@ -57,6 +58,17 @@ PHASES = {
         alert("AiopsNodeAnomaly", cluster=SICK, node="node-1"),
         *(alert("AiopsAnomalyNotice", **MODEL, namespace=one, pod="cart-1", workload="cart") for one in NAMESPACES),
         alert("AiopsPredictedBreach", cluster=SICK, metric="memory_usage", horizon="1h"),
+        alert("AiopsExhaustion", cluster=SICK, kind="disk", node="node-1"),
+        alert("AiopsExhaustion", cluster=SICK, kind="volume", namespace="shop", persistentvolumeclaim="data"),
+        alert("AiopsExhaustion", cluster=SICK, kind="memory", namespace="shop", pod="cart-1", workload="cart"),
+        alert(
+            "AiopsExhaustion",
+            cluster=SICK,
+            kind="quota",
+            namespace="shop",
+            resourcequota="compute",
+            resource="limits.memory",
+        ),
         alert("AiopsDrift", cluster=SICK, metric="memory_usage"),
         alert("AiopsMetricAnomaly", cluster=SICK, metric="depth", entity="queue=orders"),
         alert("AiopsSilence", cluster=SICK, reason="node_gone", entity="node-1"),
@@ -185,7 +197,8 @@ def test_each_query_of_the_dashboard_returns_data(watched: Watched, server: str)
         result = watched.servers[server].query(text)
         values = [float(one["value"][1]) for one in result]
         assert values, f"{title}: no data of {text}"
-        assert all(map(math.isfinite, values)), f"{title}: {values} of {text}"
+        assert not any(map(math.isnan, values)), f"{title}: {values} of {text}"
+        assert all(map(math.isfinite, values)) or "upper" in text, f"{title}: {values} of {text}"
 
 
 @pytest.mark.long
@@ -205,6 +218,9 @@ def test_each_name_in_rules_and_dashboard_is_in_our_metrics(watched: Watched) ->
     text = json.dumps([rules(), dashboard()["templating"], [panel["targets"] for panel in panels()]])
     named = set(re.findall(r"\baiops_[a-z_]+", text))
     assert {"aiops_service_info", "aiops_http_request_duration_seconds_bucket"} <= named
+    records = {name for one in recorded() for name in re.findall(r"\baiops_[a-z_]+", one["record"])}
+    named |= {name for one in recorded() for name in re.findall(r"\baiops_[a-z_]+", one["expr"])}
+    assert records <= watched.metrics
     assert named - watched.metrics - {"aiops_scores_unreadable_total"} == set()
     assert "aiops_scores_unreadable_total" in watched.metrics
 
@@ -222,7 +238,7 @@ def test_the_dashboard_is_one_that_grafana_takes_anywhere() -> None:
         assert {one["datasource"]["uid"] for one in (panel, *panel["targets"])} == {"${datasource}"}
 
 
-@pytest.mark.parametrize("name", ["servicemonitor", "podmonitor", "prometheus-rule"])
+@pytest.mark.parametrize("name", ["servicemonitor", "podmonitor", "prometheus-rule", "recording-rules"])
 def test_the_objects_are_those_of_the_operator(name: str) -> None:
     found = manifest(name)
     validator = validator_of(found["kind"], found["apiVersion"])

@@ -16,7 +16,9 @@ from aiops_assets_tests.outlook.exhaustion_series import (
     falling,
     history,
     random_walk,
+    settled,
     swinging,
+    teeth,
     white_noise,
 )
 
@@ -25,35 +27,43 @@ def ahead(values: Floats, limit: float = 1.0) -> Exhaustion:
     return time_to_exhaustion(history(values), "m", limit)
 
 
+def young_swing(rng: Rng) -> Floats:
+    return swinging(rng, 0.5, 1.5)
+
+
 def noise(size: int) -> Floats:
     return np.random.default_rng(1).normal(0, 0.01, size)
 
 
+QUICK = ("linear leak", "flattening leak", "settling leak", "leak with restarts", "disk", "disk in stairs")
+
+
 @pytest.fixture(scope="module")
 def simulated() -> pd.DataFrame:
-    """Of each simulated series: its kind, the true hours, and what was said."""
+    """Of simulated series: their kind, the true hours, the estimate, and whether its interval holds the true ones."""
     rows = []
-    for number, (kind, make) in enumerate(SIMULATED.items()):
+    for number, kind in enumerate(QUICK):
         rng = np.random.default_rng(number)
-        for _ in range(20):
-            values, truth = make(rng)
-            said = ahead(values)
-            latest = np.inf if said.latest_hours is None else said.latest_hours
-            rows.append((kind, truth, said.hours, said.not_before_hours <= truth <= latest))
+        for _ in range(10):
+            values, truth = SIMULATED[kind](rng)
+            found = ahead(values)
+            latest = np.inf if found.latest_hours is None else found.latest_hours
+            rows.append((kind, truth, found.hours, found.not_before_hours <= truth <= latest))
     return pd.DataFrame(rows, columns=["kind", "truth", "hours", "inside"]).astype({"hours": float})
 
 
-def test_the_true_time_is_inside_the_interval_about_as_often_as_it_says(simulated: pd.DataFrame) -> None:
-    assert 0.65 <= simulated["inside"].mean() <= 0.97
-    assert simulated.groupby("kind")["inside"].mean().min() >= 0.45  # a flattening leak is told too early
+def test_the_true_time_is_inside_the_interval_of_each_kind(simulated: pd.DataFrame) -> None:
+    estimated = simulated[simulated["hours"].notna()]
+    assert estimated["inside"].mean() >= 0.8
+    # Of ten of a kind: a share of 80 % has less than five with a probability of 0.6 %.
+    assert estimated.groupby("kind")["inside"].mean().min() >= 0.5
 
 
 def test_leaks_are_found_and_the_estimate_is_near(simulated: pd.DataFrame) -> None:
-    assert simulated["hours"].notna().mean() >= 0.9
+    assert simulated["hours"].notna().mean() >= 0.8
     relative = (simulated["hours"] / simulated["truth"] - 1).abs()
-    median = relative.groupby(simulated["kind"]).median()
-    assert median.drop("flattening leak").max() <= 0.15
-    assert median["flattening leak"] <= 0.4
+    assert relative.median() <= 0.1
+    assert relative.groupby(simulated["kind"]).median().max() <= 0.25
 
 
 @pytest.mark.parametrize(
@@ -62,13 +72,16 @@ def test_leaks_are_found_and_the_estimate_is_near(simulated: pd.DataFrame) -> No
         (swinging, 0.1),
         (falling, 0.0),
         (white_noise, 0.1),
-        (random_walk, 0.35),
+        (random_walk, 0.2),
+        (teeth, 0.1),
+        (settled, 0.1),
+        (young_swing, 0.1),
     ],
-    ids=["seasonal", "falling", "white noise", "random walk"],
+    ids=["seasonal", "falling", "white noise", "random walk", "sawtooth", "settled", "less than two days"],
 )
 def test_what_has_no_trend_raises_no_alarm(make: Callable[[Rng], Floats], alarms: float) -> None:
     rng = np.random.default_rng(5)
-    said = [ahead(make(rng)) for _ in range(20)]
+    said = [ahead(make(rng)) for _ in range(10)]
     assert np.mean([one.hours is not None for one in said]) <= alarms
     assert all(0 < one.not_before_hours <= HORIZON_HOURS for one in said)
 
@@ -153,15 +166,27 @@ def test_more_coverage_is_a_wider_interval() -> None:
     assert wide.earliest_hours < narrow.earliest_hours
 
 
-def test_what_lines_did_not_foresee_is_ruled_out_for_less_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(11)
-    walks = [0.3 + np.cumsum(rng.normal(0, 0.002, 2 * DAY)) for _ in range(10)]
-    judged = [ahead(walk).not_before_hours for walk in walks]
-    monkeypatch.setattr("aiops_assets.outlook.exhaustion.CALIBRATION_SHARES", ())
-    monkeypatch.setattr("aiops_assets.outlook.exhaustion.EARLIER_WINDOWS", 0)
-    believed = [ahead(walk).not_before_hours for walk in walks]
-    assert all(one <= other for one, other in zip(judged, believed, strict=True))
-    assert np.mean(judged) < np.mean(believed)
+def test_emptied_again_and_again_is_no_trend_and_peaks_that_rise_are_one() -> None:
+    tooth = 0.3 + 0.2 * np.arange(96) / 96
+    saws = np.concatenate([np.tile(tooth, 8), tooth[:60]])
+    assert ahead(saws + 0.1 * noise(len(saws))).hours is None
+    rising = saws + 0.0005 * np.arange(len(saws)) / 12
+    truth = (1 - 0.5 - 0.0005 * len(saws) / 12) / 0.0005
+    assert ahead(rising + 0.1 * noise(len(saws))).hours is None or truth > HORIZON_HOURS
+    steep = saws + 0.003 * np.arange(len(saws)) / 12
+    found = ahead(steep + 0.1 * noise(len(saws)))
+    assert found.hours == pytest.approx((1 - 0.5 - 0.003 * len(saws) / 12) / 0.003, rel=0.15)
+
+
+def test_a_sawtooth_whose_deletes_have_stopped_is_judged_by_what_grows() -> None:
+    tooth = 0.3 + 0.2 * np.arange(96) / 96
+    values = np.concatenate([np.tile(tooth, 8), 0.3 + 0.2 * np.arange(200) / 96]) + 0.1 * noise(8 * 96 + 200)
+    assert ahead(values).hours == pytest.approx((1 - 0.3 - 0.2 * 200 / 96) / (0.2 / 8), rel=0.15)
+
+
+def test_what_has_settled_is_not_said_to_run_out() -> None:
+    hours = np.arange(600) / 12
+    assert ahead(0.8 - 0.4 * np.exp(-hours / 6) + 0.3 * noise(600)).hours is None
 
 
 def test_words_say_the_interval() -> None:

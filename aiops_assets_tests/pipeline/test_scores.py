@@ -24,7 +24,7 @@ from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.registry.champions import model_named
 from aiops_assets.registry.scoring import NOTHING_SERVED
 from aiops_assets.registry.version import version_of
-from aiops_assets.service.exposition import HORIZONS, ScoresCollector
+from aiops_assets.reporting.exposition import HORIZONS, ScoresCollector
 from aiops_assets.settings import Settings
 from aiops_assets.storage.scores import FORECASTS, SCORES, ScoresRun
 from aiops_assets.synthetic.pods import generate

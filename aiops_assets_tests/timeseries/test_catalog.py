@@ -3,6 +3,7 @@ import re
 import pytest
 
 from aiops_assets.timeseries.catalog import (
+    CAPACITY_METRICS,
     CLUSTER_METRICS,
     ENGINE_METRICS,
     FORECAST_METRICS,
@@ -20,7 +21,7 @@ each_metric = pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.n
 
 
 def test_the_metrics_are_the_five_of_the_engine_of_adr_052_of_the_forecaster_and_of_incidents() -> None:
-    assert (*ENGINE_METRICS, *CLUSTER_METRICS, *FORECAST_METRICS, *INCIDENT_METRICS) == METRICS
+    assert (*ENGINE_METRICS, *CLUSTER_METRICS, *FORECAST_METRICS, *INCIDENT_METRICS, *CAPACITY_METRICS) == METRICS
     assert [metric.name for metric in METRICS] == [
         "node_cpu_utilization",
         "node_memory_utilization",
@@ -41,6 +42,8 @@ def test_the_metrics_are_the_five_of_the_engine_of_adr_052_of_the_forecaster_and
         "pod_cpu_throttling",
         "node_cpu_busy",
         "node_disk_usage",
+        "volume_usage",
+        "quota_usage",
     ]
 
 
@@ -60,8 +63,9 @@ def test_steps_divide_a_day(metric: MetricSpec) -> None:
 def test_bounds_are_in_order_and_a_ratio_of_a_whole_is_at_most_one(metric: MetricSpec) -> None:
     assert metric.lower == 0.0
     assert metric.upper is None or metric.upper > metric.lower
-    # A pod's memory may pass its limit; everything else that is a ratio is a share of a whole.
-    assert (metric.upper == 1.0) == (metric.unit == "ratio" and metric.name != "pod_memory_usage")
+    # A pod's memory may pass its limit, and a quota be lowered; every other ratio is a share of a whole.
+    may_pass = metric.name in ("pod_memory_usage", "quota_usage")
+    assert (metric.upper == 1.0) == (metric.unit == "ratio" and not may_pass)
 
 
 @each_metric

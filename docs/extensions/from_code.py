@@ -83,12 +83,14 @@ def routes() -> Iterator[str]:
 
 def metrics() -> Iterator[str]:
     """Metrics of the service's `/metrics`, and of the client."""
+    from aiops_assets.service.metric_exposition import documented_metrics
+
     from aiops_assets.client import MLServiceClient
+    from aiops_assets.reporting.exposition import documented
     from aiops_assets.service.band_exposition import documented_bands
     from aiops_assets.service.drift_exposition import documented_drift
-    from aiops_assets.service.exposition import documented
     from aiops_assets.service.instruments import Instruments
-    from aiops_assets.service.metric_exposition import documented_metrics
+    from aiops_assets.service.remote_write_exposition import documented_remote_write
 
     with MLServiceClient("http://127.0.0.1:1") as client:
         parts = {
@@ -99,6 +101,7 @@ def metrics() -> Iterator[str]:
             "## Metrics of one's own, and silence": list(documented_metrics()),
             "## Expected bands of what is paged or under notice": list(documented_bands()),
             "## Drift": list(documented_drift()),
+            "## Writing back": list(documented_remote_write()),
             "## The client, in the program that asks": list(client.registry.collect()),
         }
     for heading, found in parts.items():

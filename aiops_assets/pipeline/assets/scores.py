@@ -18,6 +18,7 @@ from aiops_assets.pipeline.keys import OWNER, SCORES_GROUP, SERVED, key_of
 from aiops_assets.pipeline.metadata import picture, preview, table_schema
 from aiops_assets.pipeline.pod_resources import step_tags
 from aiops_assets.pipeline.resources import PrometheusResource, StoresResource
+from aiops_assets.pipeline.writing_back import written_back, written_back_spec
 from aiops_assets.registry.explaining import explained
 from aiops_assets.registry.metric_scoring import score_metrics
 from aiops_assets.registry.metric_tables import MetricTables, with_metrics
@@ -36,8 +37,13 @@ SCORES = dg.AssetKey("scores")
 NEWEST_WINDOW, CHAMPIONS_ASKED = "newest_window", "champions_asked"
 
 
-def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
-    """The asset with the predictions of all served champions for the newest window."""
+def scores_asset(specs: Sequence[ModelSpec], *, writes_back: bool = False) -> dg.AssetsDefinition:
+    """The asset with the predictions of all served champions for the newest window.
+
+    Args:
+        specs: the models.
+        writes_back: whether what is shown is sent to a server too, with a check of its own.
+    """
 
     @dg.asset(
         key=SCORES,
@@ -57,14 +63,15 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
                 CHAMPIONS_ASKED, asset=SCORES, description="Warns if a served model gave no predictions."
             ),
             drift_spec(SCORES),
+            *([written_back_spec(SCORES)] if writes_back else []),
         ],
         description=(
             "Predictions of each served model for the newest window, every SCORE_MINUTES (5): scores and alerts of "
-            "pods over the newest hour, forecasts of the cluster's metrics up to a day ahead; and pages of pods and "
-            "nodes, by one budget of the cluster (ALERTS_PER_DAY). Parquet below `<home>/scores/cluster=<name>/`, a "
-            "folder a run, kept for a week, with the day and the expected bands of what is paged or under notice; the "
-            "service's `/metrics` shows the newest, `aiops scores` explains it. If the server is away, cached "
-            "days are used and their age is reported; generated days never are."
+            "pods over the newest hour, forecasts of the cluster's metrics up to a day ahead; pages of pods and "
+            "nodes, by one budget of the cluster (ALERTS_PER_DAY); and what runs out. Parquet below "
+            "`<home>/scores/cluster=<name>/`, a folder a run, kept for a week, with the day and the expected bands of "
+            "what is paged or under notice; the service's `/metrics` shows the newest, `aiops scores` explains it. If "
+            "the server is away, cached days are used and their age is reported; generated days never are."
         ),
         metadata=table_schema(
             {
@@ -110,12 +117,14 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
             context.log.warning(line)
         run = explained(predictions.run, window, stores.scores().newest_episodes(now))
         record, gone = stores.scores().put(run)
+        written = written_back(settings, stores, run, context.log.info)
         context.log.info(
             f"{len(predictions.run.scores)} scores, {len(predictions.run.forecasts)} forecasts; "
             f"{len(gone)} old runs removed"
         )
         alerts = predictions.run.scores["is_anomaly"]
         plot = _plot(predictions)
+        running_out = predictions.exhausting
         return dg.MaterializeResult(
             data_version=dg.DataVersion(combined_digest(record.files)),
             metadata={
@@ -132,6 +141,8 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
                 "pages": len(predictions.run.pages[["namespace", "pod", "node"]].drop_duplicates()),
                 "forecasts": len(predictions.run.forecasts),
                 "silent": len(predictions.run.silence),
+                "running_out": len(running_out.rows),
+                "running_out_postponed": running_out.postponed,
                 "own_metric_series": len(predictions.run.metrics[["metric", "labels"]].drop_duplicates()),
                 "models": dg.MetadataValue.json([model.model_dump() for model in record.models]),
                 "left_out": dg.MetadataValue.json(record.left_out),
@@ -145,6 +156,7 @@ def scores_asset(specs: Sequence[ModelSpec]) -> dg.AssetsDefinition:
                 _check(NEWEST_WINDOW, old),
                 _check(CHAMPIONS_ASKED, broken),
                 drift_result(settings, stores, specs, now),
+                *written,
             ],
         )
 

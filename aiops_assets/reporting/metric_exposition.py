@@ -19,7 +19,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
-from aiops_assets.service.exposition import HORIZONS, STALE, Described
+from aiops_assets.reporting.described import Described
+from aiops_assets.reporting.exposition import HORIZONS, STALE
 from aiops_assets.storage.scores import Scores, ScoresRecord, name_of
 
 OURS = ("cluster", "metric", "unit", "entity", "severity", "horizon", "reason")

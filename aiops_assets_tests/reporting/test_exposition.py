@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from aiops_assets.errors import IntegrityError, StoreError
-from aiops_assets.service.exposition import ScoresCollector
+from aiops_assets.reporting.exposition import ScoresCollector
 from aiops_assets.storage.scores import SCORES, Scores, ScoresRun
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets_tests.storage.test_scores import NOON, UNTIL, run

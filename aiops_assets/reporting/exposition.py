@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +25,8 @@ from aiops_assets.families.catalog import MODELS
 from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.holdout import HORIZON_HOURS
 from aiops_assets.judging.forecasting.task import FORECASTING
+from aiops_assets.reporting.described import Described, Labelled
+from aiops_assets.reporting.exhaustion_exposition import exhaustion_families, exhaustion_values
 from aiops_assets.storage.scores import PAGE_COLUMNS, Scores, ScoresRecord, ScoresRun, name_of
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 
@@ -38,26 +39,6 @@ KINDS = {DETECTION.name: ANOMALIES, FORECASTING.name: FORECASTS}
 KIND_OF = {spec.name: KINDS[spec.family.task.name] for spec in MODELS}
 
 _log = logging.getLogger(__name__)
-Labelled = tuple[list[str], float]
-
-
-@dataclass(frozen=True)
-class Described:
-    """Name, documentation and labels of a metric that is made anew at each scrape."""
-
-    kind: type[GaugeMetricFamily | InfoMetricFamily | CounterMetricFamily]
-    name: str
-    text: str
-    labels: tuple[str, ...] = ()
-
-    def family(self, values: Sequence[Labelled] = ()) -> Any:
-        """The metric with these values."""
-        family: Any = self.kind(self.name, self.text, labels=self.labels)
-        for labels, value in values:
-            family.add_metric(labels, value)
-        return family
-
-
 _PER_KIND, _PER_MODEL = ("cluster", "kind"), ("cluster", "model")
 _OF_POD = ("namespace", "pod", "workload")
 _PER_POD = (*_PER_MODEL, *_OF_POD)
@@ -131,10 +112,8 @@ PROVEN = Described(
 
 def documented() -> Iterable[Metric]:
     """All metrics of scores and forecasts, without values."""
-    return (
-        one.family()
-        for one in (UNREADABLE, *ABOUT, WATCHED, UNWATCHED, *OF_PODS.values(), PAGE, *SIDES.values(), PROVEN)
-    )
+    known = (UNREADABLE, *ABOUT, WATCHED, UNWATCHED, *OF_PODS.values(), PAGE, *SIDES.values(), PROVEN)
+    return (*(one.family() for one in known), *exhaustion_families({}))
 
 
 @dataclass(frozen=True)
@@ -145,6 +124,7 @@ class _Exposed:
     of_pods: dict[str, Sequence[Labelled]]
     pages: Sequence[Labelled]
     forecast: dict[str, Sequence[Labelled]]
+    exhaustion: dict[str, Sequence[Labelled]]
 
 
 class ScoresCollector(Collector):
@@ -213,8 +193,16 @@ class ScoresCollector(Collector):
         self._last_failure = message
 
 
+def shown(run: ScoresRun, now: float) -> Iterable[Metric]:
+    """All metrics of one run, as a scrape at a time (Unix seconds) shows them."""
+    exposed = _exposed(run)
+    yield from _about(run.record, now)
+    yield from _values(exposed, now)
+
+
 def _exposed(run: ScoresRun) -> _Exposed:
-    return _Exposed(run.record, _of_pods(run), _pages(run), {side: _of_metrics(run, side) for side in SIDES})
+    forecast: dict[str, Sequence[Labelled]] = {side: _of_metrics(run, side) for side in SIDES}
+    return _Exposed(run.record, _of_pods(run), _pages(run), forecast, exhaustion_values(run))
 
 
 def _of_pods(run: ScoresRun) -> dict[str, Sequence[Labelled]]:
@@ -301,6 +289,8 @@ def _values(exposed: _Exposed, now: float) -> Iterable[Metric]:
         for side, described in SIDES.items():
             yield described.family(exposed.forecast[side])
         yield PROVEN.family(_proven(exposed.record))
+    if not _is_stale(exposed.record.made_at, now):
+        yield from exhaustion_families(exposed.exhaustion)
 
 
 def _ends(record: ScoresRecord) -> dict[str, datetime]:

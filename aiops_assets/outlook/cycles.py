@@ -1,0 +1,123 @@
+"""What of a history a trend goes on from: the rows since a reset, the peaks of a sawtooth, the heights of stairs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from aiops_assets.timeseries.history import MIN_ROWS
+from aiops_assets.timeseries.series import Floats
+
+RESET_SPREADS, RESET_SHARE = 8.0, 0.3
+"""A drop is a reset when it is so many times the spread of the changes, and such a share of the range of values."""
+NEAR_ROWS = 12
+"""A drop with a rise so few rows away is not a reset but one side of a spike or a hole."""
+MIN_CYCLES = 3
+"""So many resets make a sawtooth, if their peaks are alike."""
+ALIKE, BELOW = 0.08, 0.2
+"""Peaks are alike when they are so close to a line, and below the limit when they are so far away from it, in heights
+of a tooth."""
+MIN_STAIRS, STAIRS_SHARE, JUMP_ROWS = 5, 0.6, 7
+"""So many jumps make stairs, if they are such a share of the whole rise. A jump is seen in at most so many changes."""
+
+
+@dataclass(frozen=True)
+class Since:
+    """A history with its resets understood.
+
+    Attributes:
+        rows: (n,) what a trend is looked for in, others NaN.
+        joined: (n,) all rows, with the drops of resets taken out.
+        resets: how many there were.
+        height: typical distance of the heights of two neighbours, where ``cyclic``.
+        cyclic: ``rows`` are one a cycle: peaks of a sawtooth that stays below the limit, or heights of stairs.
+    """
+
+    rows: Floats
+    joined: Floats
+    cyclic: bool = False
+    resets: int = 0
+    height: float = 0.0
+
+
+def since_reset(values: Floats, limit: float) -> Since:
+    """What a trend towards a limit goes on from.
+
+    Args:
+        values: (n,) rows, NaN where no sample is; at least one sample.
+        limit: a sawtooth whose peaks stay below it goes on doing so; one that reaches it is judged by its newest tooth.
+    """
+    joined, begin = values.copy(), 0
+    rows = np.flatnonzero(np.isfinite(values))
+    y = values[rows]
+    if len(y) < 7:
+        return Since(values, joined)
+    middle = np.median(np.lib.stride_tricks.sliding_window_view(y, 3), axis=1)
+    change = middle[3:] - middle[:-3]  # of rows i..i+2 against i-3..i-1, for i = 3..
+    low, high = np.quantile(y, [0.02, 0.98])
+    spread = 1.4826 * float(np.median(np.abs(change - np.median(change))))
+    resets, sizes = [], []
+    for run in _runs(change < -max(RESET_SPREADS * spread, RESET_SHARE * (high - low), 1e-12)):
+        around = change[max(run[0] - NEAR_ROWS, 0) : run[-1] + NEAR_ROWS]
+        if around.max() < -change[run].min() / 2:
+            near = np.arange(max(run[0] + 1, 1), min(run[-1] + 6, len(y)))
+            at = int(near[np.argmin(y[near] - y[near - 1])])
+            joined[rows[at] :] -= float(change[run].min())
+            begin = at
+            resets.append(at)
+            sizes.append(-float(change[run].min()))
+    if (peaks := _peaks(y, resets, sizes, limit)) is not None:
+        return Since(_at(values, rows, *peaks), joined, cyclic=True, height=_height(peaks[1]))
+    if (stairs := _stairs(y[begin:], change[begin:], spread)) is not None:
+        return Since(_at(values, rows[begin:], *stairs), joined, cyclic=True, height=_height(stairs[1]))
+    if len(y) - begin < MIN_ROWS:  # too few for a trend: the one before the drop is used
+        return Since(joined - (joined[rows[-1]] - values[rows[-1]]), joined, resets=len(resets))
+    return Since(np.where(np.arange(len(values)) < rows[begin], np.nan, values), joined, resets=len(resets))
+
+
+def _runs(those: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
+    """Positions that are near each other, together."""
+    found = np.flatnonzero(those)
+    return [run for run in np.split(found, np.flatnonzero(np.diff(found) > 3) + 1) if len(run)]
+
+
+def _at(values: Floats, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64], heights: Floats) -> Floats:
+    found = np.full(len(values), np.nan)
+    found[rows[places]] = heights
+    return found
+
+
+def _height(heights: Floats) -> float:
+    return float(np.median(np.abs(np.diff(heights))))
+
+
+def _peaks(
+    y: Floats, resets: list[int], sizes: list[float], limit: float
+) -> tuple[npt.NDArray[np.int64], Floats] | None:
+    """Places and heights of the peaks before resets, if they are alike and stay below the limit."""
+    if len(resets) < MIN_CYCLES:
+        return None
+    places = np.array(resets) - 1
+    heights = np.array([float(np.median(y[max(at - 3, 0) : at])) for at in resets])
+    line = np.polynomial.Polynomial.fit(places, heights, 1) if len(resets) > MIN_CYCLES else None
+    expected = line(places) if line else np.full(len(places), heights.mean())
+    tooth = float(np.median(sizes))
+    if np.abs(heights - expected).mean() > ALIKE * tooth or heights[-1] > limit - BELOW * tooth:
+        return None
+    newest = float(np.median(y[-3:]))
+    if newest > heights.max() + BELOW * tooth:  # what has emptied it does so no longer
+        return None
+    return places, heights
+
+
+def _stairs(y: Floats, change: Floats, spread: float) -> tuple[npt.NDArray[np.int64], Floats] | None:
+    """Places and heights just after jumps, if these are most of the rise."""
+    rise = float(np.median(y[-6:]) - np.median(y[:6]))
+    if rise <= 0:
+        return None
+    jumps = [run for run in _runs(change > max(RESET_SPREADS * spread, 1e-12)) if len(run) <= JUMP_ROWS]
+    jumps = [run for run in jumps if run[-1] + 5 < len(y)]
+    if len(jumps) < MIN_STAIRS or sum(float(change[run].max()) for run in jumps) < STAIRS_SHARE * rise:
+        return None
+    places = np.array([run[len(run) // 2] + 3 for run in jumps])
+    return places, np.array([float(np.median(y[at : at + 3])) for at in places])
