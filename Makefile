@@ -19,7 +19,7 @@ PEERS_FILES := aiops_assets_tests/benchmarks/peers
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup service dev lock run ui serve test test-changed test-long test-all bench bench-scale bench-ticks fleet evaluate tune peers forecasts exhaustion drift deploy-check \
+.PHONY: help setup service dev lock run ui serve test test-changed test-long test-all bench bench-scale bench-ticks fleet own-metrics evaluate tune peers forecasts exhaustion drift deploy-check \
 	lint types docs pictures graph-check clean
 
 help: ## this list
@@ -106,6 +106,9 @@ bench-scale: dev ## what 100 to 10,000 pods cost: CPU, memory, a second run (som
 
 bench-ticks: dev ## what a run of scores costs with 100 and 1,000 pods (some minutes); PODS="--pods 5000" asks for others
 	$(BIN)/python -m aiops_assets_tests.benchmarks.ticks $(PODS)
+
+own-metrics: dev ## what metrics of METRICS_FILE cost, and how often healthy rows alert (DATA=folder of labelled series; some minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m aiops_assets_tests.benchmarks.own_metrics $(DATA)
 
 evaluate: setup ## how good the detector is: on 30 generated days, or on labelled series (DATA=folder)
 	@$(BIN)/aiops evaluate $(DATA)

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from aiops_assets.registry.explanation import Explanation, MetricNow, ModelScore, Raised, Subject
     from aiops_assets.registry.findings import Findings
     from aiops_assets.registry.metric_findings import MetricExplanation
+    from aiops_assets.registry.own_findings import OwnAlert
 
 OF_METRICS = ("METRIC", "UNIT", "VALUE", "EXPECTED", "LOWER", "UPPER", "OUTSIDE", "OUTSIDE SINCE", "SHARE")
+OF_OWN = ("METRIC OF YOURS", "SERIES", "SEVERITY", "UNIT", "VALUE", "EXPECTED", "LOWER", "UPPER", "SINCE")
 OF_EPISODES = ("RAISED BY", "OF", "NAME", "WORKLOAD", "METRIC", "SINCE", "UNTIL", "NOW")
 
 
@@ -39,7 +41,8 @@ def scores(
     """Why there is an alert: metric, expected value and band, since when, and which models say so.
 
     Reads the newest stored run of scores (the asset `scores`, every SCORE_MINUTES) and nothing else. Without --pod,
-    --node and --metric it lists pages and notices, pages first. Times are UTC.
+    --node and --metric it lists pages and notices, pages first, and what metrics of METRICS_FILE raise and what is
+    silent at this moment. Times are UTC.
     """
     from aiops_assets.registry.findings import newest_findings
     from aiops_assets.storage.scores import Scores
@@ -65,24 +68,40 @@ def scores(
 
 
 def _list(findings: "Findings", now: bool, limit: int, as_json: bool) -> None:
+    from aiops_assets.registry.own_findings import own_alerts, silent
     from aiops_assets.storage.explanations import PAGE
 
+    own, quiet = own_alerts(findings), silent(findings)
     found = [(subject, one) for subject, raised in findings.raised.items() for one in raised if one.now or not now]
     found.sort(key=lambda one: (one[1].by != PAGE, not one[1].now, -one[1].until.timestamp(), one[0].name))
     if as_json:
         raised = [{**asdict(subject), **asdict(one)} for subject, one in found[:limit]]
-        _print_json({**findings.about, "total": len(found), "raised": raised})
+        more: dict[str, list[Any]] = {"metrics": own, "silent": quiet}
+        lists = {name: [asdict(one) for one in items[:limit]] for name, items in more.items()}
+        _print_json({**findings.about, "total": len(found), "raised": raised, **lists})
         return
     click.echo(f"{findings.record.pods} pods scored until {_when(findings.until)} UTC, from {findings.record.source}")
     for note in findings.notes.values():
         click.echo(f"note: {note}")
-    if not found:
-        click.echo("no page and no notice" + (" at this moment" if now else " within a day"))
-        return
+    if not (found or own or quiet):
+        click.echo("no page, no notice and nothing silent" + (" at this moment" if now else " within a day"))
     rows = [(who, _raised_cells(one)) for who, one in found[:limit]]
-    show_table(OF_EPISODES, ((by, who.kind, who.name, who.workload or "-", *rest) for who, (by, *rest) in rows))
+    if rows:
+        show_table(OF_EPISODES, ((by, who.kind, who.name, who.workload or "-", *rest) for who, (by, *rest) in rows))
     if len(found) > limit:
         click.echo(f"and {len(found) - limit} more: --limit {len(found)}")
+    if own:
+        click.echo("")
+        show_table(OF_OWN, (_own_cells(one) for one in own[:limit]))
+    if quiet:
+        click.echo("")
+        show_table(
+            ("SILENT", "METRIC", "WHAT", "SEVERITY", "LAST HEARD OF"),
+            (
+                (one.reason, one.metric or "-", one.entity or "all", one.severity, _when(one.since))
+                for one in quiet[:limit]
+            ),
+        )
 
 
 def _subject(findings: "Findings", found: "Explanation", picture: Path | None, as_json: bool) -> None:
@@ -119,6 +138,9 @@ def _metric(findings: "Findings", metric: str, picture: Path | None, as_json: bo
     click.echo(f"scores until {_when(found.until)} UTC, from {found.source}\n")
     rows = [("the cluster", "-", *_metric_cells(found.now)[2:-1])] if found.now else []
     rows += [(one.subject.name, one.state, *_metric_cells(one.now)[2:-1]) for one in found.subjects]
+    rows += [
+        (one.entity or "all", "alert" if one.alert else "calm", *_metric_cells(one.now)[2:-1]) for one in found.entities
+    ]
     if rows:
         show_table(("OF", "STATE", *OF_METRICS[2:-1]), rows)
     if found.forecasts:
@@ -180,6 +202,11 @@ def _metric_cells(one: "MetricNow") -> tuple[str, ...]:
 
 def _raised_cells(one: "Raised") -> tuple[str, ...]:
     return one.by, one.metric or "-", _when(one.since), _when(one.until), "yes" if one.now else "no"
+
+
+def _own_cells(one: "OwnAlert") -> tuple[str, ...]:
+    metric, unit, *sides = _metric_cells(one.now)[:-3]
+    return metric, one.entity or "all", one.severity, unit, *sides, _when(one.since)
 
 
 def _score_cells(one: "ModelScore") -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from aiops_assets.datasets.ingest import MetricFetch, ignore, ingest_metric
 from aiops_assets.datasets.living import living_pods
 from aiops_assets.datasets.nodes import NodeHistory, read_nodes
 from aiops_assets.datasets.notes import Note
+from aiops_assets.datasets.present import fetch_present
 from aiops_assets.datasets.stored_pods import StoredPods
 from aiops_assets.datasets.window import Window, read_cluster, read_window
 from aiops_assets.datasets.workloads import fetch_workloads, workloads_of
@@ -181,6 +182,8 @@ def fetch_newest(
         fetches.append(fetch)
     if why := fetch_workloads(client, lake, [today], now):
         say(f"workloads are known by names of pods: {why}")
+    if why := fetch_present(client, lake, now):
+        say(f"pods that vanish are not missed: {why}")
     return fetches
 
 

@@ -188,8 +188,14 @@ def links_of(subject: Subject) -> dict[str, str]:
     }
 
 
-def metric_now(rows: pd.DataFrame, shares: dict[str, float]) -> MetricNow:
-    """The newest row with a value of one metric of one subject; ``rows`` are in order of time."""
+def metric_now(rows: pd.DataFrame, shares: dict[str, float], unit: str = "") -> MetricNow:
+    """The newest row with a value of one metric of one subject.
+
+    Args:
+        rows: in order of time.
+        shares: metric -> its largest share in a score.
+        unit: of a metric that is none of ours.
+    """
     name = str(rows["metric"].iloc[0])
     known = rows[rows["value"].notna()]
     if known.empty:
@@ -202,7 +208,7 @@ def metric_now(rows: pd.DataFrame, shares: dict[str, float]) -> MetricNow:
     newest = known.iloc[-1]
     return MetricNow(
         metric=name,
-        unit=UNITS.get(name, ""),
+        unit=UNITS.get(name, unit),
         timestamp=time_of(newest["timestamp"]),
         **{side: _number(newest[side]) for side in SIDES},
         outside=outside,

@@ -15,6 +15,7 @@ from aiops_assets.registry.explaining import shares_of
 from aiops_assets.registry.explanation import (
     CALM,
     NOTICE,
+    UNITS,
     Explanation,
     Listed,
     MetricNow,
@@ -28,6 +29,7 @@ from aiops_assets.registry.explanation import (
     unknown,
     unknown_now,
 )
+from aiops_assets.registry.own_explanations import own_explanations
 from aiops_assets.storage.explanations import CLUSTER, NODE, PAGE, POD, SUBJECT
 from aiops_assets.storage.scores import Scores, ScoresRecord, ScoresRun
 from aiops_assets.timeseries.pod_identity import pod_text
@@ -36,7 +38,7 @@ CLOCKS_DIFFER = timedelta(hours=1)
 """A run that was made so much later than now was made while a clock was wrong."""
 STALE = timedelta(hours=1)
 """Scores that end longer ago say little about the present."""
-NOT_KEPT, STALE_SCORES, NO_SCORES = "band_not_kept", "stale_scores", "no_scores"
+NOT_KEPT, INSIDE_BAND, STALE_SCORES, NO_SCORES = "band_not_kept", "inside_band", "stale_scores", "no_scores"
 """Codes of notes, and of the error before the first run."""
 ORDER = (PAGE, NOTICE, CALM)
 
@@ -65,7 +67,11 @@ class Findings:
     Attributes:
         record: what the run was made of.
         now: the present time.
-        explanations, forecasts: as they are stored.
+        explanations: as they are stored, and the newest hour of metrics of METRICS_FILE that are of pods and nodes.
+        forecasts: as they are stored.
+        own_units: metric of METRICS_FILE -> its unit.
+        own, own_ahead: rows and forecasts of the metrics of METRICS_FILE, as they are stored.
+        silence: what has stopped, as it is stored.
         raised: subject -> its episodes of the newest day, the present ones first.
         scores: (namespace, pod) -> newest score of each model.
     """
@@ -73,8 +79,12 @@ class Findings:
     def __init__(self, run: ScoresRun, now: datetime) -> None:
         self.record: ScoresRecord = run.record
         self.now = now
-        self.explanations = run.explanations
+        own = own_explanations(run.metrics)
+        self.explanations = pd.concat([run.explanations, own], ignore_index=True) if len(own) else run.explanations
         self.forecasts = run.forecasts
+        self.own, self.own_ahead, self.silence = run.metrics, run.ahead, run.silence
+        newest = run.metrics.drop_duplicates("metric", keep="last")
+        self.own_units = {str(name): str(unit) for name, unit in zip(newest["metric"], newest["unit"], strict=True)}
         self.raised = self._raised(run.episodes)
         self._rows = self._newest(run.scores)
 
@@ -222,15 +232,19 @@ class Findings:
             )
             for one in rows.to_dict("records")
         )
+        metrics = self._metrics(kept, shares, metric)
         about = self.about
-        about["notes"] = {**about["notes"], **({} if len(kept) else {NOT_KEPT: _NOT_KEPT})}
+        if UNITS.keys().isdisjoint(kept["metric"]):
+            about["notes"] = {**about["notes"], NOT_KEPT: _NOT_KEPT}
+        elif state != CALM and not any(one.outside for one in metrics):
+            about["notes"] = {**about["notes"], INSIDE_BAND: _INSIDE_BAND}
         return Explanation(
             **about,
             subject=subject,
             state=state,
             metric=metric,
             since=since,
-            metrics=self._metrics(kept, shares, metric),
+            metrics=metrics,
             raised=tuple(raised),
             scores=tuple(scores),
             links=links_of(subject),
@@ -241,7 +255,10 @@ class Findings:
         own = set(kept["metric"])
         around = self.explanations[self.explanations["kind"] == CLUSTER]
         around = around[around["metric"].isin([name for name in shares if name not in own])]
-        found = [metric_now(rows, shares) for _, rows in pd.concat([kept, around]).groupby("metric", sort=True)]
+        found = [
+            metric_now(rows, shares, self.own_units.get(str(name), ""))
+            for name, rows in pd.concat([kept, around]).groupby("metric", sort=True)
+        ]
         known = {one.metric for one in found}
         found += [unknown_now(name, shares[name]) for name in shares if name not in known]
         return tuple(sorted(found, key=lambda one: (one.metric != first, -one.contribution, not one.outside)))
@@ -250,6 +267,10 @@ class Findings:
         return unknown(kind, wanted, names, self.until)
 
 
+_INSIDE_BAND = (
+    "each metric is inside its band at this moment: pages compare with the worst hours of the workload, models look at "
+    "all metrics together, and a band grows with what lasts; the picture has the day"
+)
 _NOT_KEPT = (
     "expected values are kept of pods and nodes with a page or a notice in the newest hour, up to 200 of them: this "
     "one has none, or more have one"

@@ -1,13 +1,16 @@
 """What the newest stored run of scores says of a metric: of the cluster, of pods and nodes, and how it goes on."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlencode
 
+import numpy as np
 import pandas as pd
 
-from aiops_assets.registry.explanation import UNITS, MetricNow, Subject, metric_now, unknown
+from aiops_assets.registry.explanation import UNITS, MetricNow, Subject, metric_now, time_of, unknown
 from aiops_assets.registry.findings import NOT_KEPT, Findings
+from aiops_assets.registry.own_findings import alert_since
 from aiops_assets.storage.explanations import CLUSTER, SUBJECT
 
 MAX_SUBJECTS = 50
@@ -55,12 +58,38 @@ class SubjectNow:
 
 
 @dataclass(frozen=True)
+class EntityNow:
+    """A series of a metric of METRICS_FILE.
+
+    Attributes:
+        entity: its labels in one text.
+        labels: its labels.
+        severity: of its alert, as its entry has it.
+        alert: whether it has an alert.
+        alert_since: first row of the newest hour since which it has had one without a break; ``None``: it has none.
+        score: distance from expected in half widths of the band; ``None`` while too little is known.
+        now: its newest row.
+        forecasts: for times after it, each with its median and 80 % interval.
+    """
+
+    entity: str
+    labels: dict[str, str]
+    severity: str
+    alert: bool
+    alert_since: datetime | None
+    score: float | None
+    now: MetricNow
+    forecasts: tuple[ForecastStep, ...]
+
+
+@dataclass(frozen=True)
 class MetricExplanation:
     """What is known of a metric.
 
     Attributes:
         now: of the cluster as a whole; ``None``: it is a metric of pods or nodes.
         subjects: pods and nodes with kept rows, those outside of their bands first.
+        entities: series of a metric of METRICS_FILE, those with an alert first.
         forecasts: of each forecaster.
         notes: code -> what to know of this answer.
     """
@@ -70,6 +99,7 @@ class MetricExplanation:
     unit: str
     now: MetricNow | None
     subjects: tuple[SubjectNow, ...]
+    entities: tuple[EntityNow, ...]
     forecasts: tuple[MetricForecast, ...]
     notes: dict[str, str]
     made_at: datetime
@@ -86,20 +116,22 @@ def explain_metric(findings: Findings, metric: str) -> MetricExplanation:
     """
     rows = rows_of_metric(findings, metric)
     forecasts = forecasts_of(findings, metric)
-    known = {*UNITS, *findings.explanations["metric"], *findings.forecasts["metric_name"]}
+    entities = _entities(findings, metric)
+    known = {*UNITS, *findings.forecasts["metric_name"], *findings.own["metric"]}
     if metric not in known:
         raise unknown("metric", metric, sorted(known), findings.until)
     shared = rows[rows["kind"] == CLUSTER]
     query = urlencode({"metric": metric})
     about = findings.about
-    if rows.empty:
+    if rows.empty and not entities:
         about["notes"] = {**about["notes"], NOT_KEPT: _NOT_KEPT}
     return MetricExplanation(
         **about,
         metric=metric,
-        unit=UNITS.get(metric, ""),
+        unit=UNITS.get(metric, findings.own_units.get(metric, "")),
         now=metric_now(shared, {}) if len(shared) else None,
         subjects=_subjects(findings, rows[rows["kind"] != CLUSTER]),
+        entities=entities[:MAX_SUBJECTS],
         forecasts=forecasts,
         links={
             "explain": f"/api/v1/explain?{query}",
@@ -132,11 +164,50 @@ def forecasts_of(findings: Findings, metric: str) -> tuple[MetricForecast, ...]:
     return tuple(found)
 
 
+def own_rows(findings: Findings, metric: str, entity: str) -> pd.DataFrame:
+    """Rows of the newest hour of a series of a metric of METRICS_FILE, in order of time."""
+    rows = findings.own
+    return rows[(rows["metric"] == metric) & (rows["entity"] == entity)].sort_values("timestamp")
+
+
+def _entities(findings: Findings, metric: str) -> tuple[EntityNow, ...]:
+    """Those with an alert first, then those farthest from expected; forecasts of those that are shown alone."""
+    rows = findings.own[findings.own["metric"] == metric].sort_values("timestamp")
+    newest = rows.drop_duplicates("entity", keep="last").sort_values(
+        ["alert", "score", "entity"], ascending=[False, False, True], na_position="last"
+    )
+    return tuple(_entity(findings, metric, str(name)) for name in newest["entity"].head(MAX_SUBJECTS))
+
+
+def _entity(findings: Findings, metric: str, entity: str) -> EntityNow:
+    rows = own_rows(findings, metric, entity)
+    newest = rows.iloc[-1]
+    alert = bool(newest["alert"])
+    ahead = findings.own_ahead
+    ahead = ahead[(ahead["metric"] == metric) & (ahead["entity"] == entity)]
+    return EntityNow(
+        entity=entity,
+        labels={str(name): str(value) for name, value in json.loads(newest["labels"]).items()},
+        severity=str(newest["severity"]),
+        alert=alert,
+        alert_since=alert_since(rows) if alert else None,
+        score=float(newest["score"]) if np.isfinite(newest["score"]) else None,
+        now=metric_now(rows, {}, str(newest["unit"])),
+        forecasts=tuple(
+            ForecastStep(
+                time_of(one["timestamp"] + pd.Timedelta(seconds=one["horizon_seconds"])),
+                *(float(one[side]) for side in ("value", "lower", "upper")),
+            )
+            for one in ahead.sort_values("horizon_seconds").to_dict("records")
+        ),
+    )
+
+
 def _subjects(findings: Findings, rows: pd.DataFrame) -> tuple[SubjectNow, ...]:
-    states = {one.subject: one.state for one in findings.listed(states=("page", "notice"))}
-    found = []
+    states = {(one.subject.kind, one.subject.name): one.state for one in findings.listed(states=("page", "notice"))}
+    found, unit = [], findings.own_units.get(str(rows["metric"].iloc[0]), "") if len(rows) else ""
     for key, part in rows.groupby(list(SUBJECT), sort=True):
         subject = Subject(*map(str, key))
-        found.append(SubjectNow(subject, states.get(subject, "calm"), metric_now(part, {})))
+        found.append(SubjectNow(subject, states.get((subject.kind, subject.name), "calm"), metric_now(part, {}, unit)))
     found.sort(key=lambda one: (not one.now.outside, one.state != "page", one.state == "calm", one.subject.name))
     return tuple(found[:MAX_SUBJECTS])

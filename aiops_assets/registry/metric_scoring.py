@@ -18,7 +18,9 @@ from aiops_assets.learners.bands.state import BandState
 from aiops_assets.learners.contracts import Flags
 from aiops_assets.learners.detectors.counters import counters_of, increases
 from aiops_assets.learners.forecasters.plain import forecast_ahead
+from aiops_assets.learners.silence.stillness import Stillness
 from aiops_assets.registry.metric_tables import MetricTables, ahead_rows, shown_rows
+from aiops_assets.registry.silence import Watched
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.metric_state import SHOWN, MetricState, MetricStates
 from aiops_assets.timeseries.catalog import COARSE_STEP_SECONDS
@@ -88,6 +90,7 @@ def score_metrics(
     for work, (learned, band) in zip(works, _learned(works), strict=True):
         state = replace(_judged(work, learned), band=band)
         states.write(work.own.spec.name, state)
+        tables.watched.append(Watched(work.own, work.entities, state))
         tables.add(work.own, shown_rows(work.own, work.entities, state))
         if work.own.forecast:
             step = max(work.own.spec.step_seconds, COARSE_STEP_SECONDS)
@@ -157,6 +160,7 @@ def _nothing(identity: str, since: str, until: int) -> MetricState:
         band=BandState.new(0),
         seen=np.zeros(0),
         raw=np.zeros(0),
+        stillness=np.zeros((0, 3)),
         seconds=np.zeros(0, dtype=np.int64),
         shown=dict.fromkeys(SHOWN, none),
         history=none,
@@ -179,6 +183,7 @@ def _of_series(state: MetricState, names: Sequence[str]) -> MetricState:
         band=state.band.of_series(which.tolist()),
         seen=taken(state.seen, -np.inf),
         raw=taken(state.raw, np.nan),
+        stillness=taken(state.stillness, 0.0),
         shown={name: taken(array, np.nan) for name, array in state.shown.items()},
         history=taken(state.history, np.nan),
     )
@@ -261,6 +266,7 @@ def _judged(work: _Work, learned: Learned) -> MetricState:
         until=until,
         seen=_newest(before.seen, work.values, np.broadcast_to(rows.seconds.astype(np.float64), work.values.shape)),
         raw=_newest(before.raw, rows.values, rows.values),
+        stillness=_stillness(before, rows.values),
         seconds=seconds[kept],
         shown={name: array[:, kept] for name, array in shown.items()},
         history=_history(own, before, rows.seconds, work.values) if own.forecast else np.zeros((len(before.series), 0)),
@@ -279,6 +285,11 @@ def _alerts(own: OwnMetric, seconds: Integers, score: Floats) -> Flags:
     for back in range(1, ROWS_OF_ALERT):
         before[:, back:] |= outside[:, :-back]
     return np.asarray(outside & before & own.watch.judged(seconds))
+
+
+def _stillness(before: MetricState, values: Floats) -> Floats:
+    after = Stillness(*before.stillness.T).after(before.raw, values)
+    return np.stack([after.still, after.longest, after.changes], axis=1)
 
 
 def _newest(before: Floats, known: Floats, values: Floats) -> Floats:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from aiops_assets.datasets.own_rows import Entity
 from aiops_assets.learners.forecasters.plain import Ahead
+from aiops_assets.registry.silence import Watched
 from aiops_assets.storage.metric_state import MetricState
 from aiops_assets.storage.scores import AHEAD_COLUMNS, METRIC_COLUMNS, METRIC_SERIES, ScoresRun, no_rows
 from aiops_assets.timeseries.watch import OwnMetric
@@ -23,11 +24,13 @@ class MetricTables:
     Attributes:
         above_cap: number of series that are not scored because there are too many.
         counters: gauges that behave as counters.
+        watched: each metric after the run.
         parts, parts_ahead: of the tables.
     """
 
     above_cap: int = 0
     counters: tuple[str, ...] = ()
+    watched: list[Watched] = field(default_factory=list)
     parts: list[pd.DataFrame] = field(default_factory=list)
     parts_ahead: list[pd.DataFrame] = field(default_factory=list)
 

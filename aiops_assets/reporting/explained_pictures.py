@@ -8,7 +8,7 @@ import pandas as pd
 
 from aiops_assets.registry.explanation import UNITS, Explanation, Raised
 from aiops_assets.registry.findings import Findings
-from aiops_assets.registry.metric_findings import MetricExplanation, MetricForecast, rows_of_metric
+from aiops_assets.registry.metric_findings import MetricExplanation, MetricForecast, own_rows, rows_of_metric
 from aiops_assets.reporting.pictures import dates
 from aiops_assets.reporting.plots import canvas
 from aiops_assets.storage.explanations import CLUSTER, PAGE, SUBJECT
@@ -39,6 +39,10 @@ def picture_of_metric(findings: Findings, explanation: MetricExplanation) -> byt
     shared = rows[rows["kind"] == CLUSTER]
     if len(shared) or explanation.forecasts:
         drawn.append((explanation.metric, shared, (), explanation.forecasts))
+    for series in explanation.entities[: MAX_AXES - len(drawn)]:
+        ahead = MetricForecast("forecast", 0, (), None, series.forecasts)
+        hour = own_rows(findings, explanation.metric, series.entity)
+        drawn.append((series.entity or explanation.metric, hour, (), (ahead,) if series.forecasts else ()))
     for one in explanation.subjects[: MAX_AXES - len(drawn)]:
         same = (rows[list(SUBJECT)] == [getattr(one.subject, name) for name in SUBJECT]).all(axis=1)
         drawn.append((one.subject.name, rows[same], findings.raised.get(one.subject, ()), ()))
@@ -56,6 +60,8 @@ def _drawn(title: str, parts: Sequence[Any], unit: str | None = None) -> bytes:
             shown = UNITS.get(name, "") if unit is None else unit
             axis.set_ylabel(f"{name.replace('_', ' ')}\n({shown})", fontsize=6, rotation=0, ha="right", va="center")
             axis.tick_params(labelsize=6)
+            axis.ticklabel_format(axis="y", style="sci", scilimits=(-3, 5), useOffset=False)
+            axis.yaxis.get_offset_text().set_fontsize(6)
             axis.margins(x=0.01, y=0.12)
         if not parts:
             drawing.axes[0].text(0.5, 0.5, "no rows of it are kept", ha="center", va="center", fontsize=8)

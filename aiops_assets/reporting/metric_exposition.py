@@ -23,7 +23,7 @@ from aiops_assets.reporting.described import Described
 from aiops_assets.reporting.exposition import HORIZONS, STALE
 from aiops_assets.storage.scores import Scores, ScoresRecord, name_of
 
-OURS = ("cluster", "metric", "unit", "entity", "severity", "horizon")
+OURS = ("cluster", "metric", "unit", "entity", "severity", "horizon", "reason")
 """Labels of the gauges themselves: one of an entity with such a name gets ``exported_`` before it, as in Prometheus."""
 _PER_SERIES = ("cluster", "metric", "unit", "entity")
 _log = logging.getLogger(__name__)
@@ -48,6 +48,12 @@ AHEAD = {
     "lower": _gauge("aiops_metric_forecast_lower", "Begin of its 80 % interval.", "horizon"),
     "upper": _gauge("aiops_metric_forecast_upper", "End of its 80 % interval.", "horizon"),
 }
+SILENT = Described(
+    GaugeMetricFamily,
+    "aiops_silence",
+    "1: this has stopped, by reason: a pod, a node or a metric without samples, or a value that no longer changes.",
+    ("cluster", "reason", "metric", "entity", "severity"),
+)
 UNTIL = Described(
     GaugeMetricFamily,
     "aiops_metric_timestamp_seconds",
@@ -60,16 +66,26 @@ Sample = tuple[dict[str, str], float]
 
 def documented_metrics() -> Iterable[Metric]:
     """All gauges of metrics of one's own, without values."""
-    return (one.family() for one in (*SIDES.values(), ALERT, *AHEAD.values(), UNTIL))
+    return (one.family() for one in (*SIDES.values(), ALERT, *AHEAD.values(), SILENT, UNTIL))
 
 
 @dataclass(frozen=True)
 class _Exposed:
-    """Samples of a run: gauge -> those of each metric; and the newest instant of each metric, Unix seconds."""
+    """What a run shows.
+
+    Attributes:
+        cluster: its name.
+        samples: gauge -> those of each metric.
+        until: metric -> its newest instant, Unix seconds.
+        silent: what has stopped.
+        silent_at: when that was decided, Unix seconds; 0: it was not.
+    """
 
     cluster: str
     samples: Mapping[str, Sequence[tuple[str, Sample]]]
     until: Mapping[str, float]
+    silent: Sequence[Sample]
+    silent_at: float
 
 
 class MetricCollector(Collector):
@@ -97,9 +113,16 @@ class MetricCollector(Collector):
         with self._lock:
             self._refresh()
             exposed = self._exposed
-        if exposed is None or not exposed.until:
+        if exposed is None:
             return
         oldest = self._clock() - STALE.total_seconds()
+        if exposed.silent_at >= oldest:
+            silent = SILENT.family()
+            for labels, value in exposed.silent:
+                silent.add_sample(SILENT.name, labels, value)
+            yield silent
+        if not exposed.until:
+            return
         fresh = {metric for metric, until in exposed.until.items() if until >= oldest}
         for described in (*SIDES.values(), ALERT, *AHEAD.values()):
             family = described.family()
@@ -114,9 +137,9 @@ class MetricCollector(Collector):
         try:
             latest = name_of(datetime.fromtimestamp(self._clock(), UTC) + STALE)
             for name in reversed(self._store.names()):
-                if name <= self._name or name > latest:
-                    if name <= self._name:
-                        return
+                if name <= self._name:
+                    return
+                if name > latest:  # made while a clock was wrong: it hides no later one
                     continue
                 try:
                     record = self._store.read_record(name)
@@ -137,7 +160,7 @@ class MetricCollector(Collector):
         self._last_failure = message
 
 
-def _exposed(record: ScoresRecord, rows: pd.DataFrame, ahead: pd.DataFrame) -> _Exposed:
+def _exposed(record: ScoresRecord, rows: pd.DataFrame, ahead: pd.DataFrame, silence: pd.DataFrame) -> _Exposed:
     samples: dict[str, list[tuple[str, Sample]]] = {one.name: [] for one in (*SIDES.values(), ALERT, *AHEAD.values())}
     until: dict[str, float] = {}
     for key, series in rows.groupby(["metric", "labels"], sort=True):
@@ -157,10 +180,12 @@ def _exposed(record: ScoresRecord, rows: pd.DataFrame, ahead: pd.DataFrame) -> _
         own["horizon"] = _NAMES.get(int(row["horizon_seconds"]), f"{row['horizon_seconds']}s")
         for side, described in AHEAD.items():
             samples[described.name].append((str(row["metric"]), (own, float(row[side]))))
-    return _Exposed(record.cluster, samples, until)
+    names = ("reason", "metric", "entity", "severity")
+    silent = [(_labels(record.cluster, row, row["labels"], names), 1.0) for _, row in silence.iterrows()]
+    decided = record.silence_until.timestamp() if record.silence_until else 0.0
+    return _Exposed(record.cluster, samples, until, silent, decided)
 
 
-def _labels(cluster: str, row: Any, labels: str) -> dict[str, str]:
+def _labels(cluster: str, row: Any, labels: str, names: Sequence[str] = ("metric", "unit", "entity")) -> dict[str, str]:
     own = {f"exported_{name}" if name in OURS else name: value for name, value in json.loads(labels).items()}
-    ours = {"cluster": cluster, **{name: str(row[name]) for name in ("metric", "unit", "entity")}}
-    return {**ours, **own}
+    return {"cluster": cluster, **{name: str(row[name]) for name in names}, **own}

@@ -1,4 +1,4 @@
-"""A run of scores for `aiops serve --demo`: a pod with a page, a node with one, a calm pod, and a forecast.
+"""A run of scores for `aiops serve --demo`: a pod and a node with a page, a calm pod, a silent node, and metrics.
 
 All numbers are a line of arithmetic, and the same on every machine.
 """
@@ -21,7 +21,16 @@ from aiops_assets.storage.explanations import (
     POD,
     SUBJECT,
 )
-from aiops_assets.storage.scores import PAGE_COLUMNS, SCORE_COLUMNS, PredictingModel, Scores, ScoresRecord, ScoresRun
+from aiops_assets.storage.scores import (
+    METRIC_COLUMNS,
+    PAGE_COLUMNS,
+    SCORE_COLUMNS,
+    SILENCE_COLUMNS,
+    PredictingModel,
+    Scores,
+    ScoresRecord,
+    ScoresRun,
+)
 from aiops_assets.storage.storage import ObjectStorage
 
 CART = (POD, "shop", "cart-5d4f8c7b9-x2x9k", "cart", "")
@@ -55,6 +64,7 @@ def demo_run() -> ScoresRun:
         code_version="",
         scored_until=NOW,
         paged_until=NOW,
+        metrics_until=NOW,
         forecast_from=NOW,
         pods=2,
         models=tuple(models),
@@ -76,6 +86,8 @@ def demo_run() -> ScoresRun:
         _scores(),
         _forecasts(),
         pd.DataFrame(pages, columns=list(PAGE_COLUMNS)),
+        metrics=_own(),
+        silence=_silent(),
         explanations=pd.concat(rows, ignore_index=True),
         episodes=pd.DataFrame(episodes, columns=list(EPISODE_COLUMNS)),
     )
@@ -101,3 +113,15 @@ def _rows(subject: tuple[str, ...], metric: str, expected: float, newest: float)
     sides = {"value": value, "expected": expected, "lower": expected - 0.1, "upper": expected + 0.1}
     frame = pd.DataFrame({"timestamp": times, **sides}).astype(dict.fromkeys(sides, "float32"))
     return frame.assign(**dict(zip(SUBJECT, subject, strict=True)), metric=metric)[list(EXPLANATION_COLUMNS)]
+
+
+def _own() -> pd.DataFrame:
+    """A metric of METRICS_FILE whose newest value is above its band."""
+    row = (NOW, "queue_depth", "messages", "queue=orders", '{"queue": "orders"}', 90.0, 4.0, 10.0, -10.0, 30.0, True)
+    return pd.DataFrame([(*row, "warning")], columns=list(METRIC_COLUMNS))
+
+
+def _silent() -> pd.DataFrame:
+    """A node of which nothing is heard any more."""
+    row = (NOW, "node_gone", "", "node-2", '{"node": "node-2"}', SINCE, "critical")
+    return pd.DataFrame([row], columns=list(SILENCE_COLUMNS))

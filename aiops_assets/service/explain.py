@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from aiops_assets.errors import AiopsError, SchemaError
 from aiops_assets.registry.findings import ORDER, Findings
 from aiops_assets.registry.metric_findings import explain_metric
+from aiops_assets.registry.own_findings import own_alerts, silent
 from aiops_assets.service import answers, explain_answers
 from aiops_assets.service.bodies import MAX_NAME
 from aiops_assets.service.explain_example import EXPLAINED, LISTED
@@ -19,6 +20,7 @@ from aiops_assets.service.workers import Workers
 from aiops_assets.storage.explanations import PAGE
 
 MAX_LISTED, LISTED_BY_DEFAULT = 1_000, 100
+PNG = "image/png"
 CACHED = {"cache-control": "private, max-age=60"}
 TRUTHS = {"true": True, "1": True, "false": False, "0": False, "": False}
 CODED_PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -28,12 +30,6 @@ CODED_PROBLEMS: dict[int | str, dict[str, Any]] = {
     503: {"model": answers.CodedProblem, "description": "No run of scores is stored yet, or no answer in time."},
 }
 SUBJECTS = ("pod", "node", "metric")
-
-
-class PngResponse(Response):
-    """A picture."""
-
-    media_type = "image/png"
 
 
 def explain_routes(newest: NewestFindings, workers: Workers) -> APIRouter:
@@ -84,14 +80,15 @@ def explain_routes(newest: NewestFindings, workers: Workers) -> APIRouter:
 
     @router.get(
         "/explain.png",
-        response_class=PngResponse,
+        response_class=Response,
         openapi_extra=_parameters(**_OF_SUBJECT),
+        responses={
+            200: {"description": "A PNG.", "content": {PNG: {"schema": {"type": "string", "format": "binary"}}}}
+        },
     )
     async def explain_picture(request: Request) -> Response:
         """The same as a picture: the newest day of each metric with its band, minutes of pages and notices shaded."""
-        return await answered(
-            request, workers.heavy, lambda query: PngResponse(_picture(newest, _one_subject(query)), headers=CACHED)
-        )
+        return await answered(request, workers.heavy, lambda query: _png(_picture(newest, _one_subject(query))))
 
     return router
 
@@ -113,6 +110,10 @@ def _found(findings: Findings, query: Mapping[str, str]) -> Any:
     return findings.of_pod(query["pod"], query.get("namespace", ""))
 
 
+def _png(data: bytes) -> Response:
+    return Response(data, media_type=PNG, headers=CACHED)
+
+
 def _picture(newest: NewestFindings, query: Mapping[str, str]) -> bytes:
     # Matplotlib takes a second to import, which nobody pays who asks for no picture.
     from aiops_assets.reporting.explained_pictures import picture_of, picture_of_metric
@@ -128,7 +129,9 @@ def _listed(findings: Findings, query: Mapping[str, str]) -> dict[str, Any]:
     states = (PAGE,) if pages else ORDER[:2] if alerts else ORDER
     limit = _limit(query)
     found = findings.listed(query.get("namespace", ""), query.get("pod", ""), states)
-    return {**findings.about, "total": len(found), "subjects": [asdict(one) for one in found[:limit]]}
+    lists = {"subjects": found, "metrics": own_alerts(findings), "silent": silent(findings)}
+    shown = {name: [asdict(one) for one in items[:limit]] for name, items in lists.items()}
+    return {**findings.about, "total": len(found), **shown}
 
 
 def _query(request: Request) -> dict[str, str]:

@@ -94,6 +94,19 @@ class ForecastStep(Answer):
     upper: Finite
 
 
+class EntityNow(Answer):
+    """A series of a metric of METRICS_FILE with its newest row and its forecasts."""
+
+    entity: str
+    labels: dict[str, str]
+    severity: str
+    alert: bool
+    alert_since: Time
+    score: Number = Field(description="Distance from expected in half widths of the band: 1 is its edge.")
+    now: MetricNow
+    forecasts: list[ForecastStep]
+
+
 class MetricForecast(Answer):
     """A forecaster's next day of the metric."""
 
@@ -111,6 +124,7 @@ class MetricExplained(_OfRun):
     unit: str
     now: MetricNow | None
     subjects: list[SubjectNow]
+    entities: list[EntityNow] = Field(description="Of a metric of METRICS_FILE; those with an alert first.")
     forecasts: list[MetricForecast]
     links: dict[str, str]
 
@@ -126,8 +140,30 @@ class Listed(Answer):
     scores: dict[str, Finite]
 
 
+class OwnAlert(Answer):
+    """A series of a metric of METRICS_FILE with an alert, and its newest row."""
+
+    entity: str
+    severity: str
+    since: AwareDatetime = Field(description="Within the newest hour.")
+    now: MetricNow
+
+
+class Silent(Answer):
+    """A metric, a node or a pod that has stopped; ``since`` is its last sign of life."""
+
+    reason: str
+    metric: str
+    entity: str
+    labels: dict[str, str]
+    severity: str
+    since: AwareDatetime
+
+
 class ScoresAnswer(_OfRun):
-    """Of ``/api/v1/scores``: the first ``limit`` of ``total``, pages first, then notices."""
+    """Of ``/api/v1/scores``: the first ``limit`` of each list; ``total`` is the number of pods and nodes."""
 
     total: Count
-    subjects: list[Listed]
+    subjects: list[Listed] = Field(description="Pages first, then notices, then the others.")
+    metrics: list[OwnAlert] = Field(description="Metrics of METRICS_FILE with an alert; filters do not concern them.")
+    silent: list[Silent] = Field(description="What has stopped; filters do not concern it.")

@@ -96,4 +96,33 @@ LISTED: dict[str, Any] = {
             "scores": {"demo-detector": 0.5},
         },
     ],
+    "metrics": [
+        {
+            "entity": "queue=orders",
+            "severity": "warning",
+            "since": "2026-01-25T10:00:00+00:00",
+            "now": {
+                "metric": "queue_depth",
+                "unit": "messages",
+                "timestamp": "2026-01-25T10:00:00+00:00",
+                "value": 90.0,
+                "expected": 10.0,
+                "lower": -10.0,
+                "upper": 30.0,
+                "outside": "above",
+                "outside_since": "2026-01-25T10:00:00+00:00",
+                "contribution": 0.0,
+            },
+        }
+    ],
+    "silent": [
+        {
+            "reason": "node_gone",
+            "metric": "",
+            "entity": "node-2",
+            "labels": {"node": "node-2"},
+            "severity": "critical",
+            "since": "2026-01-25T09:30:00+00:00",
+        }
+    ],
 }

@@ -42,7 +42,7 @@ class Lake:
         """
         self.storage = storage
         self.cluster = cluster
-        self._matchers = matchers
+        self.matchers = matchers
         self.intact = IntactFiles(storage, self.folder)
 
     @property
@@ -375,7 +375,7 @@ class Lake:
 
     def query_of(self, metric: MetricSpec | StoredQuery) -> str:
         """The query as it is sent; a stored one is as it was sent."""
-        return with_matchers(metric.promql, self._matchers) if isinstance(metric, MetricSpec) else metric.promql
+        return with_matchers(metric.promql, self.matchers) if isinstance(metric, MetricSpec) else metric.promql
 
     def _path(self, metric: MetricSpec | StoredQuery, day: date) -> str:
         return f"{self._folder(metric)}/day={day.isoformat()}.parquet"

@@ -37,6 +37,7 @@ class MetricState:
         band: of the series.
         seen: (n,) when each series had its newest value, Unix seconds.
         raw: (n,) newest value of each series as it was fetched; a counter's increase needs it.
+        stillness: (n, 3) how long it rests: still, longest, changes.
         seconds: (k,) instants of the newest hour.
         shown: name of :data:`SHOWN` -> (n, k) of the newest hour; ``alert`` is 0 or 1.
         history: (n, n_rows) rows that forecasts read, the newest last; empty where there is no forecast.
@@ -50,6 +51,7 @@ class MetricState:
     band: BandState
     seen: Floats
     raw: Floats
+    stillness: Floats
     seconds: Integers
     shown: dict[str, Floats]
     history: Floats
@@ -71,7 +73,7 @@ class MetricStates:
                 header = json.loads(stored["header"].tobytes())
                 if header.pop("format") != FORMAT:
                     return None
-                arrays = {name: stored[name] for name in ("seen", "raw", "seconds", "history")}
+                arrays = {name: stored[name] for name in ("seen", "raw", "stillness", "seconds", "history")}
                 shown = {name: stored[f"shown_{name}"] for name in SHOWN}
                 band = BandState.from_bytes(stored["band"].tobytes())
             header["series"] = tuple(header["series"])
@@ -80,7 +82,14 @@ class MetricStates:
             return None
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
-        lengths = {len(state.series), len(band.rows), len(state.seen), len(state.raw), len(state.history)}
+        lengths = {
+            len(state.series),
+            len(band.rows),
+            len(state.seen),
+            len(state.raw),
+            len(state.stillness),
+            len(state.history),
+        }
         return state if len(lengths | {len(one) for one in shown.values()}) == 1 else None
 
     def write(self, metric: str, state: MetricState) -> None:
@@ -90,7 +99,7 @@ class MetricStates:
         as_bytes = partial(np.frombuffer, dtype=np.uint8)
         sink = io.BytesIO()
         arrays: dict[str, Any] = {"header": as_bytes(header), "band": as_bytes(state.band.to_bytes())}
-        arrays |= {name: getattr(state, name) for name in ("seen", "raw", "seconds")}
+        arrays |= {name: getattr(state, name) for name in ("seen", "raw", "stillness", "seconds")}
         arrays |= {f"shown_{name}": state.shown[name] for name in SHOWN}
         np.savez_compressed(sink, history=state.history.astype(np.float32), **arrays)
         self.storage.write(self._path(metric), sink.getvalue())

@@ -30,7 +30,7 @@ from aiops_assets.storage.storage import Storage
 
 SCORES, FORECASTS, PAGES = "anomaly_scores.parquet", "metric_forecasts.parquet", "pages.parquet"
 EXHAUSTION = "exhaustion.parquet"
-METRICS, AHEAD = "metrics.parquet", "metrics_ahead.parquet"
+METRICS, AHEAD, SILENCE = "metrics.parquet", "metrics_ahead.parquet", "silence.parquet"
 RECORD = "record.json"
 SCORE_COLUMNS = (
     "timestamp",
@@ -82,6 +82,7 @@ METRIC_COLUMNS = (
     "severity",
 )
 AHEAD_COLUMNS = ("timestamp", "metric", "unit", "entity", "labels", "horizon_seconds", "value", "lower", "upper")
+SILENCE_COLUMNS = ("timestamp", "reason", "metric", "entity", "labels", "since", "severity")
 METRIC_SERIES = "metric_series_above_cap"
 """Why a series of a metric of one's own is not scored: there are more than METRIC_SERIES_MAX."""
 ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR = "above_cap", "no_cpu", "too_few_samples", "no_detector"
@@ -127,6 +128,7 @@ class ScoresRecord(Record):
         scored_until: newest instant with a score; ``None`` when no detector took part.
         paged_until: newest instant at which it was decided whom to call; ``None``: of no pod and no node.
         metrics_until: newest instant of a metric of one's own; ``None``: there is none.
+        silence_until: newest instant at which it was decided what is silent; ``None``: there is nothing to decide on.
         forecast_from: origin of the forecasts; ``None`` when no forecaster took part.
         pods: number of pods with scores.
         unwatched: one of :data:`UNWATCHED` -> how many pods live without scores; ``None`` in runs of earlier releases.
@@ -145,6 +147,7 @@ class ScoresRecord(Record):
     scored_until: datetime | None = None
     paged_until: datetime | None = None
     metrics_until: datetime | None = None
+    silence_until: datetime | None = None
     forecast_from: datetime | None = None
     pods: int = 0
     unwatched: dict[str, int] | None = None
@@ -180,6 +183,8 @@ class ScoresRun:
         metrics: :data:`METRIC_COLUMNS`, a row a series and instant of the newest hour of the metrics of METRICS_FILE;
             ``labels`` is the entity as JSON, ``score`` and the band are NaN while too little is known.
         ahead: :data:`AHEAD_COLUMNS`, their forecasts from ``timestamp``: the median and the 80 % interval.
+        silence: :data:`SILENCE_COLUMNS`, a row for each thing that has stopped, at the newest instant; ``since`` is its
+            last sign of life.
         explanations: ``EXPLANATION_COLUMNS``, the newest day of what an alert is about, every five minutes: value,
             expected value and band, float32, NaN where not known. Runs of earlier releases have none.
         episodes: ``EPISODE_COLUMNS``, pages and notices of the newest day with their first and last instant; ``metric``
@@ -193,6 +198,7 @@ class ScoresRun:
     exhaustion: pd.DataFrame = field(default_factory=lambda: no_exhaustion())
     metrics: pd.DataFrame = field(default_factory=lambda: no_rows(METRIC_COLUMNS))
     ahead: pd.DataFrame = field(default_factory=lambda: no_rows(AHEAD_COLUMNS))
+    silence: pd.DataFrame = field(default_factory=lambda: no_rows(SILENCE_COLUMNS))
     explanations: pd.DataFrame = field(default_factory=lambda: nothing(EXPLANATION_COLUMNS))
     episodes: pd.DataFrame = field(default_factory=lambda: nothing(EPISODE_COLUMNS))
 
@@ -218,6 +224,7 @@ LATER = {
     "exhaustion": (EXHAUSTION, EXHAUSTION_COLUMNS),
     "metrics": (METRICS, METRIC_COLUMNS),
     "ahead": (AHEAD, AHEAD_COLUMNS),
+    "silence": (SILENCE, SILENCE_COLUMNS),
     "explanations": (EXPLANATIONS, EXPLANATION_COLUMNS),
     "episodes": (EPISODES, EPISODE_COLUMNS),
 }
@@ -307,15 +314,17 @@ class Scores:
             raise IntegrityError(f"{self.locate(name)} holds {record.run_name} of {record.cluster}: remove it")
         return record
 
-    def read_metrics(self, record: ScoresRecord) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The metrics of one's own of a run, and their forecasts; runs of earlier releases have none.
+    def read_metrics(self, record: ScoresRecord) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """The metrics of one's own of a run, their forecasts, and what is silent; earlier releases have none of it.
 
         Raises:
             IntegrityError: a file is missing or damaged.
         """
-        if METRICS not in record.files:
-            return no_rows(METRIC_COLUMNS), no_rows(AHEAD_COLUMNS)
-        return self._frame(record, METRICS, METRIC_COLUMNS), self._frame(record, AHEAD, AHEAD_COLUMNS)
+        metrics, ahead, silence = (
+            self._frame(record, *LATER[part]) if LATER[part][0] in record.files else no_rows(LATER[part][1])
+            for part in ("metrics", "ahead", "silence")
+        )
+        return metrics, ahead, silence
 
     def newest(self) -> ScoresRun | None:
         """The newest whole run; ``None`` before the first.

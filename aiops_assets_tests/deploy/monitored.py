@@ -25,9 +25,12 @@ from aiops_assets.storage.explanations import EPISODE_COLUMNS, EXPLANATION_COLUM
 from aiops_assets.storage.records import SourceReport
 from aiops_assets.storage.scores import (
     ABOVE_CAP,
+    AHEAD_COLUMNS,
     EXHAUSTION_COLUMNS,
     EXHAUSTION_LABELS,
+    METRIC_COLUMNS,
     NO_CPU,
+    SILENCE_COLUMNS,
     PredictingModel,
     Scores,
     ScoresRecord,
@@ -92,6 +95,8 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
         code_version="0",
         scored_until=until.to_pydatetime(),
         paged_until=until.to_pydatetime(),
+        metrics_until=until.to_pydatetime(),
+        silence_until=until.to_pydatetime(),
         forecast_from=until.to_pydatetime(),
         pods=2,
         unwatched={ABOVE_CAP: 3 if alert else 0, NO_CPU: 0},
@@ -139,12 +144,31 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
     pages = scores[["timestamp", "namespace", "pod", "workload"]].assign(node="", metric="pod_memory_usage")
     node = pd.DataFrame({"timestamp": [until], "node": ["node-1"], "metric": ["node_memory_utilization"]})
     paged = pd.concat([pages, node.assign(namespace="", pod="", workload="")], ignore_index=True)
+    of_mine = [
+        until,
+        "depth",
+        "messages",
+        "queue=orders",
+        '{"queue": "orders"}',
+        9.0,
+        3.0,
+        2.0,
+        1.0,
+        3.0,
+        alert,
+        "info",
+    ]
+    own = pd.DataFrame([of_mine], columns=list(METRIC_COLUMNS))
+    forecast = pd.DataFrame([[*of_mine[:5], 3600, 2.0, 1.0, 3.0]], columns=list(AHEAD_COLUMNS))
+    gone = [until, "node_gone", "", "node-1", '{"node": "node-1"}', until, "critical"]
+    silent = pd.DataFrame([gone] if alert else [], columns=list(SILENCE_COLUMNS))
     out = running_out(until, alert)
+    whole = ScoresRun(record, scores, ahead, paged, out, own, forecast, silent)
     if not alert:
-        return ScoresRun(record, scores, ahead, paged.iloc[:0], exhaustion=out)
+        return replace(whole, pages=paged.iloc[:0])
     kinds = ["pod"] * len(pages) + ["node"]
     why = paged.assign(kind=kinds, value=0.9, expected=0.4, lower=0.3, upper=0.5)[list(EXPLANATION_COLUMNS)]
-    whole = ScoresRun(record, scores, ahead, paged, explanations=why, exhaustion=out)
+    whole = replace(whole, explanations=why)
     return replace(whole, episodes=episodes_of(whole, nothing(EPISODE_COLUMNS)))
 
 

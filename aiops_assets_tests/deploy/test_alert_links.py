@@ -29,20 +29,29 @@ LABELS = {
     "horizon": "1h",
     "kind": "anomaly",
     "reason": "above_cap",
+    "entity": "",
+    "severity": "info",
 }
 """Of what the stored run of the sick cluster is about."""
+OTHERS = {"AiopsMetricAnomaly": {"metric": "depth", "entity": "queue=orders"}}
+"""Alert -> labels of its own."""
 RULES = {rule["alert"]: rule["annotations"] for rule in rules()}
 LABEL = re.compile(r"\{\{ (or )?\$labels\.(\w+)(?: \$labels\.(\w+))? \}\}")
 ABOUT_A_SUBJECT = ("AiopsAnomaly", "AiopsNodeAnomaly", "AiopsAnomalyNotice")
 
 
-def filled(text: str) -> str:
+def labels_of(alert: str) -> dict[str, str]:
+    return {**LABELS, **OTHERS.get(alert, {})}
+
+
+def filled(alert: str, annotation: str) -> str:
     """An annotation as Prometheus fills it in; of `or` the first that is not empty."""
+    labels = labels_of(alert)
 
     def value(found: re.Match[str]) -> str:
-        return LABELS[found[2]] or LABELS.get(found[3] or "", "")
+        return labels[found[2]] or labels.get(found[3] or "", "")
 
-    whole = LABEL.sub(value, text)
+    whole = LABEL.sub(value, RULES[alert][annotation])
     assert "{{" not in whole, whole
     return whole
 
@@ -79,7 +88,7 @@ def test_the_page_of_an_alert_has_its_command_and_its_link(alert: str) -> None:
 
 @pytest.mark.parametrize("alert", RULES)
 def test_the_link_of_an_alert_answers(client: TestClient, alert: str) -> None:
-    link = filled(RULES[alert]["explain"])
+    link = filled(alert, "explain")
     found = client.get(link)
     assert found.status_code == 200, found.text
     if urlsplit(link).path == "/api/v1/explain":
@@ -89,7 +98,7 @@ def test_the_link_of_an_alert_answers(client: TestClient, alert: str) -> None:
 
 @pytest.mark.parametrize("alert", ABOUT_A_SUBJECT)
 def test_the_link_of_an_alert_on_a_pod_or_node_has_metric_band_and_time(client: TestClient, alert: str) -> None:
-    found = client.get(filled(RULES[alert]["explain"])).json()
+    found = client.get(filled(alert, "explain")).json()
     assert found["state"] == "page"
     assert found["since"]
     first = found["metrics"][0]
@@ -99,8 +108,24 @@ def test_the_link_of_an_alert_on_a_pod_or_node_has_metric_band_and_time(client: 
     assert first["outside_since"]
 
 
+def test_the_link_of_a_metric_of_ones_own_has_its_series_with_band_and_time(client: TestClient) -> None:
+    found = client.get(filled("AiopsMetricAnomaly", "explain")).json()
+    (series,) = found["entities"]
+    assert (series["entity"], series["alert"], series["severity"]) == ("queue=orders", True, "info")
+    assert series["alert_since"]
+    now = series["now"]
+    assert (now["value"], now["expected"], now["lower"], now["upper"], now["outside"]) == (9.0, 2.0, 1.0, 3.0, "above")
+
+
+def test_the_link_of_silence_has_what_is_silent_and_since_when(client: TestClient) -> None:
+    found = client.get(filled("AiopsSilence", "explain")).json()
+    assert [(one["reason"], one["entity"]) for one in found["silent"]] == [("node_gone", "node-1")]
+    assert found["silent"][0]["since"]
+    assert [one["now"]["metric"] for one in found["metrics"]] == ["depth"]
+
+
 def test_the_link_of_a_predicted_breach_has_the_time_of_the_breach(client: TestClient) -> None:
-    found = client.get(filled(RULES["AiopsPredictedBreach"]["explain"])).json()
+    found = client.get(filled("AiopsPredictedBreach", "explain")).json()
     assert [one["proven"] for one in found["forecasts"]] == [[], ["1h"]]
     for one in found["forecasts"]:
         assert one["breach_at"] == one["steps"][0]["timestamp"]
@@ -109,22 +134,25 @@ def test_the_link_of_a_predicted_breach_has_the_time_of_the_breach(client: TestC
 
 @pytest.mark.parametrize("alert", RULES)
 def test_the_command_of_an_alert_answers(home: Path, alert: str) -> None:
-    program, *words = shlex.split(filled(RULES[alert]["command"]))
+    program, *words = shlex.split(filled(alert, "command"))
     assert program == "aiops"
     done = CliRunner().invoke(main, words, env={"AIOPS_HOME": str(home), "CLUSTER": SICK})
     assert done.exit_code == 0, done.output
-    named = [LABELS[name] for name in ("pod", "node", "metric") if f"$labels.{name}" in RULES[alert]["command"]]
+    named = [
+        labels_of(alert)[name] for name in ("pod", "node", "metric") if f"$labels.{name}" in RULES[alert]["command"]
+    ]
     assert [name for name in named if name not in done.output] == []
 
 
 @pytest.mark.parametrize("alert", RULES)
 def test_the_dashboard_has_the_variables_of_an_alerts_link(alert: str) -> None:
     found: dict[str, Any] = dashboard()
-    link = urlsplit(filled(RULES[alert]["dashboard"]))
+    link = urlsplit(filled(alert, "dashboard"))
     assert link.path.split("/")[:3] == ["", "d", found["uid"]]
     names = {one["name"] for one in found["templating"]["list"]}
     assert {name.removeprefix("var-") for name in parse_qs(link.query)} <= names
 
 
 def test_severities_are_those_that_receivers_know() -> None:
-    assert {rule["labels"]["severity"] for rule in rules()} == {"info", "warning", "critical"}
+    own = "{{ $labels.severity }}"  # of a metric of one's own it is that of its entry
+    assert {rule["labels"]["severity"] for rule in rules()} == {"info", "warning", "critical", own}

@@ -35,6 +35,8 @@ CONDITIONS: dict[str, tuple[str, dict[str, str]]] = {
     "AiopsScoresStale": ("30m", {'aiops_scores_stale{cluster="c", kind="anomaly"}': "1x90"}),
     "AiopsUnwatched": ("1h", {'aiops_scores_unwatched{cluster="c", reason="above_cap"}': "3x90"}),
     "AiopsDrift": ("2h", {'aiops_drift{cluster="c", metric="d"}': "1x150"}),
+    "AiopsMetricAnomaly": ("0m", {'aiops_metric_alert{cluster="c", metric="m", entity="e", severity="info"}': "1x90"}),
+    "AiopsSilence": ("0m", {'aiops_silence{cluster="c", reason="node_gone", entity="n", severity="critical"}': "1x90"}),
     "AiopsModelNotReady": ("10m", {'aiops_model_ready{job="s", instance="i", model="m"}': "0x90"}),
 }
 """Alert -> how long its condition has to hold, and series that meet it from the first minute on."""
@@ -119,6 +121,24 @@ def test_a_page_fires_at_once_and_once_a_pod_and_ends_with_its_gauge(tmp_path: P
         for minute in (4, 5, 10, 20, 24, 25)
     ]
     evaluate("AiopsAnomaly", series, asked, tmp_path)
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize(("name", "gauge"), [("AiopsMetricAnomaly", "metric_alert"), ("AiopsSilence", "silence")])
+def test_an_alert_on_a_metric_has_the_severity_of_its_entry_and_is_one_of_both_replicas(
+    name: str, gauge: str, tmp_path: Path
+) -> None:
+    of = 'cluster="c", reason="r", metric="m", entity="{}", severity="{}", queue="{}", instance="{}"'
+    series = {
+        f"aiops_{gauge}{{{of.format('e', 'critical', 'a', '1')}}}": "1x90",
+        f"aiops_{gauge}{{{of.format('e', 'critical', 'a', '2')}}}": "1x90",
+        f"aiops_{gauge}{{{of.format('f', 'info', 'b', '1')}}}": "1x90",
+        f"aiops_{gauge}{{{of.format('g', 'info', 'c', '1')}}}": "0x90",
+    }
+    found = f'count by (entity, severity) (ALERTS{{alertname="{name}", alertstate="firing"}})'
+    labels = ('{entity="e", severity="critical"}', '{entity="f", severity="info"}')
+    expected = [{"labels": one, "value": 1} for one in labels]
+    evaluate(name, series, [{"expr": found, "eval_time": "1m", "exp_samples": expected}], tmp_path)
 
 
 @pytest.mark.needs("prometheus")

@@ -70,6 +70,8 @@ PHASES = {
             resource="limits.memory",
         ),
         alert("AiopsDrift", cluster=SICK, metric="memory_usage"),
+        alert("AiopsMetricAnomaly", cluster=SICK, metric="depth", entity="queue=orders"),
+        alert("AiopsSilence", cluster=SICK, reason="node_gone", entity="node-1"),
         alert("AiopsUnwatched", cluster=SICK, reason="above_cap"),
     },
 }

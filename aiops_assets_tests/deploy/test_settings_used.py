@@ -63,6 +63,7 @@ DEFAULT_IN_PRODUCTION = {
     "keep_versions",  # ten
     "keep_lake_days",  # all: a cluster's volume is sized for it, and nobody loses days by an upgrade
     "scored_pods_max",  # ten thousand
+    "metric_series_max",  # two thousand
     "score_minutes",  # five
     "alerts_per_day",  # one
     "keep_scores_days",  # a week

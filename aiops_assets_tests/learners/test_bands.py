@@ -131,6 +131,13 @@ def test_sparse_peaks_are_usual_and_larger_ones_are_not() -> None:
     assert _outside(values)[AT : AT + 3].all()
 
 
+def test_the_usual_zero_of_sparse_peaks_is_inside_the_band() -> None:
+    rng = np.random.default_rng(4)
+    values = np.where(rng.random(len(SECONDS)) < 0.02, rng.exponential(5, len(SECONDS)), 0.0)[np.newaxis]
+    outside = _outside(values)
+    assert not outside[3 * DAY :][values[0, 3 * DAY :] == 0].any()
+
+
 def test_a_flat_series_has_a_band_and_a_step_leaves_it() -> None:
     values = np.full((1, len(SECONDS)), 8.0)
     assert not _outside(values + 0.01 * (np.arange(len(SECONDS)) % 97 == 0)).any()

@@ -1,6 +1,7 @@
 """Requests drawn from the OpenAPI document, also broken ones: never a 5xx, always what the document says."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from schemathesis.specs.openapi.checks import (
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.catalog import MODEL_NAMES
 from aiops_assets.families.predictive_analytics import PREDICTIVE_ANALYTICS
+from aiops_assets.service.demo_scores import demo_run
 from aiops_assets.service.serving import app_of
+from aiops_assets.storage.scores import Scores
+from aiops_assets.storage.storage import open_storage
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.service.running import serving
 from aiops_assets_tests.service.served_home import ServedHome
@@ -30,9 +34,12 @@ DOCUMENT = app_of(make_settings(Path("unused")), demo=True).openapi()
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of a service with all models, in a process of its own."""
+    """Of a service with all models and a run of scores, in a process of its own."""
     home = tmp_path_factory.mktemp("whole")
     ServedHome(home / "models").serve(MODEL_NAMES)
+    run = demo_run()
+    record = run.record.model_copy(update={"cluster": "default"})
+    Scores(open_storage(home), "default").put(replace(run, record=record))
     with serving(home) as running:
         running.wait_for("/v2/health/ready")
         yield running.url

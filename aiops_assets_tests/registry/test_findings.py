@@ -9,15 +9,27 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError, NotFoundError, UnknownSubject
-from aiops_assets.registry.explaining import episodes_of
+from aiops_assets.registry.explaining import episodes_of, explained
 from aiops_assets.registry.explanation import nearest
-from aiops_assets.registry.findings import NOT_KEPT, STALE_SCORES, Findings, newest_findings
+from aiops_assets.registry.findings import INSIDE_BAND, NOT_KEPT, STALE_SCORES, Findings, newest_findings
 from aiops_assets.registry.metric_findings import explain_metric
+from aiops_assets.registry.own_findings import own_alerts, silent
 from aiops_assets.storage.explanations import EPISODE_COLUMNS, nothing
-from aiops_assets.storage.scores import SCORES, Scores, ScoresRun
+from aiops_assets.storage.scores import AHEAD_COLUMNS, METRIC_COLUMNS, SCORES, SILENCE_COLUMNS, Scores, ScoresRun
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets_tests.raising import raises
-from aiops_assets_tests.registry.explained_runs import BLOG, DETECTORS, FAULT, NODE, NOON, SHOP, made_at, scored, whole
+from aiops_assets_tests.registry.explained_runs import (
+    BLOG,
+    DETECTORS,
+    FAULT,
+    NODE,
+    NOON,
+    SHOP,
+    made_at,
+    scored,
+    whole,
+    window,
+)
 
 FIRST, SECOND = DETECTORS
 
@@ -183,3 +195,66 @@ def test_answers_are_the_same_after_a_run_was_stored(tmp_path: Path, run: Scores
     assert asdict(stored.of_node(NODE)) == asdict(before.of_node(NODE))
     pd.testing.assert_frame_equal(store.newest_episodes(NOON + timedelta(hours=1)), run.episodes)
     assert store.newest_episodes(NOON).empty
+
+
+def own_run() -> ScoresRun:
+    """A run with two series of a metric of one's own, of which the first has had an alert for ten minutes."""
+    times = [NOON - timedelta(minutes=minutes) for minutes in (15, 10, 5, 0)]
+    parts = [
+        pd.DataFrame({"timestamp": times, "value": values, "alert": alerts}).assign(
+            entity=f"queue={queue}", labels=f'{{"queue": "{queue}"}}', score=[1.0, score, score, score]
+        )
+        for queue, values, alerts, score in (
+            ("calm", [10.0] * 4, [False] * 4, 0.1),
+            ("orders", [10.0, 50.0, 60.0, 70.0], [True, False, True, True], 3.0),
+        )
+    ]
+    told = {"metric": "depth", "unit": "messages", "severity": "warning"}
+    rows = pd.concat(parts, ignore_index=True).assign(expected=10.0, lower=5.0, upper=15.0, **told)
+    ahead = rows.iloc[-2:].assign(horizon_seconds=[3600, 300], lower=60.0, upper=90.0, timestamp=NOON)
+    return replace(scored(alerts=[], pages=[]), metrics=rows[list(METRIC_COLUMNS)], ahead=ahead[list(AHEAD_COLUMNS)])
+
+
+def test_a_metric_of_ones_own_has_each_series_with_band_alert_and_forecast() -> None:
+    found = explain_metric(Findings(own_run(), NOON), "depth")
+    assert (found.unit, found.now, found.subjects, found.notes) == ("messages", None, (), {})
+    first, second = found.entities
+    assert (first.entity, first.labels, first.severity) == ("queue=orders", {"queue": "orders"}, "warning")
+    assert (first.alert, first.alert_since, first.score) == (True, NOON - timedelta(minutes=5), 3.0)
+    assert (first.now.value, first.now.expected, first.now.upper, first.now.outside) == (70.0, 10.0, 15.0, "above")
+    assert first.now.outside_since == NOON - timedelta(minutes=10)
+    assert [step.timestamp for step in first.forecasts] == [NOON + timedelta(minutes=5), NOON + timedelta(hours=1)]
+    assert (second.entity, second.alert, second.alert_since) == ("queue=calm", False, None)
+    assert second.forecasts == ()
+
+
+def test_a_notice_about_metrics_that_are_all_inside_says_so() -> None:
+    calm = window(fault_rows=0)
+    run = scored(alerts=[(FIRST, SHOP, 0)], pages=[])
+    findings = Findings(explained(run, calm, nothing(EPISODE_COLUMNS)), NOON)
+    assert set(findings.of_pod("cart-1", "shop").notes) == {INSIDE_BAND}
+
+
+def test_metrics_of_ones_own_that_are_of_a_pod_are_explained_with_it() -> None:
+    run = own_run()
+    labels = '{"namespace": "shop", "pod": "cart-1"}'
+    findings = Findings(replace(run, metrics=run.metrics.assign(labels=labels)), NOON)
+    found = {one.metric: one for one in findings.of_pod("cart-1", "shop").metrics}
+    assert (found["depth"].value, found["depth"].unit, found["depth"].outside) == (70.0, "messages", "above")
+    assert "depth" not in {one.metric for one in findings.of_pod("cart-1", "blog").metrics}
+    assert set(findings.of_pod("cart-1", "shop").notes) == {NOT_KEPT}
+    assert [one.subject.name for one in explain_metric(findings, "depth").subjects] == [SHOP]
+
+
+def test_what_metrics_of_ones_own_raise_and_what_is_silent_are_lists_of_their_own() -> None:
+    silence = pd.DataFrame(
+        [(NOON, "node_gone", "", "node-9", '{"node": "node-9"}', NOON - timedelta(hours=1), "critical")],
+        columns=list(SILENCE_COLUMNS),
+    )
+    findings = Findings(replace(own_run(), silence=silence), NOON)
+    (alert,) = own_alerts(findings)
+    assert (alert.entity, alert.severity, alert.since) == ("queue=orders", "warning", NOON - timedelta(minutes=5))
+    assert (alert.now.metric, alert.now.value, alert.now.unit) == ("depth", 70.0, "messages")
+    (gone,) = silent(findings)
+    assert (gone.reason, gone.entity, gone.labels) == ("node_gone", "node-9", {"node": "node-9"})
+    assert gone.since == NOON - timedelta(hours=1)

@@ -13,6 +13,7 @@ from aiops_assets.errors import ModelError, SettingsError
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.service.app import create_app
 from aiops_assets.service.demo import demo_clock, demo_pool
+from aiops_assets.service.demo_scores import demo_findings
 from aiops_assets.service.engine import Engine
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.serving import app_of
@@ -154,7 +155,8 @@ class TestLimits:
     def _app(folder: Path, kind: type[Engine], **variables: str) -> TestClient:
         instruments = Instruments()
         pool = demo_pool(instruments)
-        app = create_app(make_settings(folder, **variables), pool, instruments, kind(pool, instruments, demo_clock))
+        engine = kind(pool, instruments, demo_clock)
+        app = create_app(make_settings(folder, **variables), pool, instruments, engine, demo_findings())
         return TestClient(app, raise_server_exceptions=False)
 
 

@@ -10,14 +10,17 @@ import pytest
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
 from aiops_assets.storage.explanations import EPISODE_COLUMNS, EPISODES, EXPLANATION_COLUMNS, EXPLANATIONS
 from aiops_assets.storage.scores import (
+    AHEAD,
     FORECASTS,
     KEPT,
     LATER,
     METADATA_KEY,
+    METRICS,
     PAGE_COLUMNS,
     PAGES,
     RECORD,
     SCORES,
+    SILENCE,
     PredictingModel,
     Scores,
     ScoresRecord,
@@ -26,6 +29,7 @@ from aiops_assets.storage.scores import (
 from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets_tests.raising import raises
 
+FILES = (SCORES, FORECASTS, PAGES, METRICS, AHEAD, SILENCE)
 NOON = datetime(2026, 11, 1, 12, 0, 30, 5, tzinfo=UTC)
 FILES = (SCORES, FORECASTS, *(file for file, _ in LATER.values()))
 UNTIL = pd.Timestamp("2026-11-01T11:55", tz="UTC").as_unit("us")
@@ -148,6 +152,16 @@ def test_a_run_of_a_release_that_did_not_know_a_file_has_no_rows_of_it(
     assert getattr(found, part).empty
     assert list(getattr(found, part).columns) == list(columns)
     assert len(kept.newest_episodes(NOON + timedelta(hours=1))) == (file != EPISODES)
+
+
+def test_a_run_of_a_release_that_did_not_know_metrics_of_ones_own_has_none(tmp_path: Path) -> None:
+    kept = Scores(LocalStorage(tmp_path), "prod")
+    record, _ = kept.put(run())
+    files = {name: digest for name, digest in record.files.items() if name in (SCORES, FORECASTS, PAGES)}
+    (Path(kept.locate(kept.names()[0])) / RECORD).write_bytes(record.model_copy(update={"files": files}).to_bytes())
+    found = kept.newest()
+    assert found
+    assert all(frame.empty for frame in (found.metrics, found.ahead, found.silence))
 
 
 def test_a_run_with_a_column_less_than_any_release_wrote_is_damaged(tmp_path: Path) -> None:

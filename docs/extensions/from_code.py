@@ -88,6 +88,7 @@ def metrics() -> Iterator[str]:
     from aiops_assets.service.band_exposition import documented_bands
     from aiops_assets.service.drift_exposition import documented_drift
     from aiops_assets.service.instruments import Instruments
+    from aiops_assets.service.metric_exposition import documented_metrics
     from aiops_assets.service.remote_write_exposition import documented_remote_write
 
     with MLServiceClient("http://127.0.0.1:1") as client:
@@ -96,6 +97,7 @@ def metrics() -> Iterator[str]:
                 metric for metric in Instruments().registry.collect() if metric.name.startswith("aiops")
             ],
             "## Scores and forecasts": list(documented()),
+            "## Metrics of one's own, and silence": list(documented_metrics()),
             "## Expected bands of what is paged or under notice": list(documented_bands()),
             "## Drift": list(documented_drift()),
             "## Writing back": list(documented_remote_write()),

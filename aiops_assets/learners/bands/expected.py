@@ -46,6 +46,9 @@ BOUND = 2.0
 """An error counts as so many half widths at most."""
 LASTING_HOURS = 4.0
 """What stays outside on one side for longer is a new level."""
+LESSER_SIDE = 0.25
+"""The narrower half width is at least this share of the other one: of sparse peaks the usual 0 is a little below the
+level, and how much varies."""
 LEAST_ROWS, LEAST_HOURS = 24, 2
 """Known rows and hours before the first answer."""
 MAX_SCORE = 100.0
@@ -293,7 +296,8 @@ class RunningBand:
         peaks = self.state.peaks.copy()
         peaks[:, int(self.state.clock[2]) % PEAK_HOURS] = np.nan  # the present hour is not over
         newest = (int(self.state.clock[2]) - 1 - np.arange(min(int(NEWEST_HOURS), PEAK_HOURS))) % PEAK_HOURS
-        return np.fmin(_usual_peaks(peaks, USUAL_SHARE), _usual_peaks(peaks[:, newest], 1.0))
+        half = np.fmin(_usual_peaks(peaks, USUAL_SHARE), _usual_peaks(peaks[:, newest], 1.0))
+        return np.maximum(half, LESSER_SIDE * half.max(axis=0))
 
 
 def _usual_peaks(peaks: Singles, share: float) -> Floats:

@@ -48,9 +48,9 @@ def forecast_ahead(history: Floats, step_seconds: int, horizons: Sequence[int]) 
     median = _daily_medians(filled, day, every)
     for i, horizon in enumerate(horizons):
         ahead = horizon // step_seconds
-        if horizon % step_seconds or not 1 <= ahead <= day or rows <= day:
+        if horizon % step_seconds or not 1 <= ahead <= day or rows <= every:
             continue
-        origins = np.arange(rows - 1, day - 1, -every)[::-1]  # the last one is the present
+        origins = np.arange(rows - 1, every - 1, -every)[::-1]  # the last one is the present
         rules = _rules(filled, median, origins, ahead, day)
         target = history[:, np.minimum(origins + ahead, rows - 1)]
         past = origins + ahead < rows
@@ -61,8 +61,13 @@ def forecast_ahead(history: Floats, step_seconds: int, horizons: Sequence[int]) 
 
 def _rules(filled: Floats, median: Floats, origins: "np.ndarray", ahead: int, day: int) -> Floats:
     """(4, n, n_origins) what each rule says of the row ``ahead`` after each origin."""
-    now, before, then = filled[:, origins], filled[:, origins - day], filled[:, origins + ahead - day]
+    now, before, then = (_rows_at(filled, origins + back) for back in (0, -day, ahead - day))
     return np.stack([now, then, then + now - before, median[:, origins]])
+
+
+def _rows_at(values: Floats, rows: "np.ndarray") -> Floats:
+    """(n, n_origins) of these rows; NaN before the first one."""
+    return np.where(rows >= 0, values[:, np.maximum(rows, 0)], np.nan)
 
 
 def _best(now: Floats, error: Floats) -> Floats:
@@ -93,8 +98,8 @@ def _forward_filled(values: Floats, most: int) -> Floats:
 def _daily_medians(values: Floats, day: int, every: int) -> Floats:
     """(n, n_rows) median of the day up to a row, at the rows that are origins."""
     result = np.full(values.shape, np.nan)
-    for row in range(values.shape[1] - 1, day - 1, -every):
-        newest = np.sort(values[:, row - day + 1 : row + 1], axis=1)
+    for row in range(values.shape[1] - 1, every - 1, -every):
+        newest = np.sort(values[:, max(0, row - day + 1) : row + 1], axis=1)
         count = np.isfinite(newest).sum(axis=1)
         middle = np.take_along_axis(newest, np.maximum(count - 1, 0)[:, np.newaxis] // 2, axis=1)[:, 0]
         result[:, row] = np.where(count > 0, middle, np.nan)

@@ -24,10 +24,12 @@ from aiops_assets.registry.metric_scoring import score_metrics
 from aiops_assets.registry.metric_tables import MetricTables, with_metrics
 from aiops_assets.registry.paging import Paging
 from aiops_assets.registry.scoring import NOTHING_SERVED, ChampionPredictions, predict_newest
+from aiops_assets.registry.silence import with_silence
 from aiops_assets.reporting import plots, previews
 from aiops_assets.reporting.forecast_pictures import probe_chart
 from aiops_assets.settings import Settings
 from aiops_assets.storage.lake import Lake
+from aiops_assets.storage.present import PresentPods
 from aiops_assets.timeseries.pod_identity import pod_text
 from aiops_assets.timeseries.schema import combined_digest
 
@@ -106,7 +108,9 @@ def scores_asset(specs: Sequence[ModelSpec], *, writes_back: bool = False) -> dg
             stores.served(), specs, window, now, settings.cluster, stores.pod_memories(), paging
         )
         tables = _own_metrics(settings, stores, window, now)
-        predictions = replace(predictions, run=with_metrics(predictions.run, tables))
+        run = with_metrics(predictions.run, tables)
+        present = PresentPods(stores.lake().storage, settings.cluster).newest(now)
+        predictions = replace(predictions, run=with_silence(run, window, tables.watched, present, now))
         old, broken = _problems(window, predictions, now)
         old += [f"{name} looks like a counter: add type: counter to its entry" for name in tables.counters]
         for line in (*old, *broken):
@@ -136,6 +140,7 @@ def scores_asset(specs: Sequence[ModelSpec], *, writes_back: bool = False) -> dg
                 "pods_under_alert": len(predictions.run.scores.loc[alerts, ["namespace", "pod"]].drop_duplicates()),
                 "pages": len(predictions.run.pages[["namespace", "pod", "node"]].drop_duplicates()),
                 "forecasts": len(predictions.run.forecasts),
+                "silent": len(predictions.run.silence),
                 "running_out": len(running_out.rows),
                 "running_out_postponed": running_out.postponed,
                 "own_metric_series": len(predictions.run.metrics[["metric", "labels"]].drop_duplicates()),

@@ -1,0 +1,1 @@
+"""What has stopped: metrics, nodes and pods without samples, and values that no longer change."""

@@ -1,0 +1,50 @@
+"""What a cluster had and wanted at the newest fetch: its pods and the replicas of its workloads."""
+
+from datetime import datetime, timedelta
+
+from pydantic import ValidationError
+
+from aiops_assets.errors import NotFoundError
+from aiops_assets.learners.silence.entities import Present
+from aiops_assets.storage.records import Record
+from aiops_assets.storage.storage import Storage
+
+MAX_AGE = timedelta(minutes=10)
+"""What is older says nothing about the present."""
+
+
+class PresentRecord(Record):
+    """The file.
+
+    Attributes:
+        at: time of the fetch.
+        lasting, pods, desired: see :class:`Present`.
+    """
+
+    at: datetime
+    lasting: tuple[str, ...] = ()
+    pods: dict[str, str] = {}
+    desired: dict[str, float] = {}
+
+
+class PresentPods:
+    """The record of one cluster, beside the days of its lake. A damaged one is none."""
+
+    def __init__(self, storage: Storage, cluster: str) -> None:
+        """Look at the record of a cluster."""
+        self.storage = storage
+        self._path = f"lake/cluster={cluster}/present.json"
+
+    def write(self, record: PresentRecord) -> None:
+        """Replace the record, atomically."""
+        self.storage.write(self._path, record.to_bytes())
+
+    def newest(self, now: datetime) -> Present:
+        """What the cluster has; nothing where that is not known, or of more than ten minutes ago."""
+        try:
+            record = PresentRecord.model_validate_json(self.storage.read(self._path))
+        except (NotFoundError, ValidationError):
+            return Present()
+        if not timedelta() <= now - record.at <= MAX_AGE:
+            return Present()
+        return Present(frozenset(record.lasting), record.pods, record.desired)
