@@ -268,7 +268,7 @@ def test_a_probe_says_of_each_metric_what_the_server_says(tmp_path: Path) -> Non
     assert len(refused) == list(counts.values()).count("-")
     assert refused[0].startswith("error: node_cpu_utilization: ")
     optional = ("volume_usage", "quota_usage")
-        silent = [name for name, count in counts.items() if count == "0" and name not in optional]
+    silent = [name for name, count in counts.items() if count == "0" and name not in optional]
     assert problems[-1].endswith(f" {', '.join(silent)}")
     assert "PROMETHEUS_NAMESPACE=demo" in problems[-1]
     assert "very-secret" not in done.output
