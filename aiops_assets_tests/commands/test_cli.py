@@ -209,7 +209,7 @@ def test_metrics_are_listed_with_those_of_a_file(folder: Path) -> None:
     file.write_text("metrics: [{name: queue_depth, promql: sum(queue), unit: count, description: waiting messages}]")
     done = typed("metrics", METRICS_FILE=str(file))
     names = [line.split()[0] for line in done.stdout.splitlines()[1:]]
-    assert (len(names), names[0], names[-1]) == (20, "node_cpu_utilization", "queue_depth")
+    assert (len(names), names[0], names[-1]) == (22, "node_cpu_utilization", "queue_depth")
 
 
 @pytest.mark.needs("prometheus")
@@ -219,7 +219,8 @@ def test_a_probe_tells_up_from_up_without_data(prometheus_url: str) -> None:
     done = typed("metrics", "--probe", PROMETHEUS_URL=prometheus_url)
     assert done.exit_code == 1
     silent = [name for name, count, *_ in map(str.split, done.stdout.splitlines()) if count == "0"]
-    silent.remove("pod_cpu_throttling")  # of clusters without limits there is none
+    for optional in ("pod_cpu_throttling", "volume_usage", "quota_usage"):  # of clusters without limits there are none
+        silent.remove(optional)
     assert silent[0] == "node_cpu_utilization"
     assert done.stderr.endswith(f" {', '.join(silent)}\n")
     away = cause(typed("metrics", "--probe", PROMETHEUS_URL=CLOSED))
@@ -266,7 +267,8 @@ def test_a_probe_says_of_each_metric_what_the_server_says(tmp_path: Path) -> Non
     refused = [problem for problem in problems if "no nodes" in problem]
     assert len(refused) == list(counts.values()).count("-")
     assert refused[0].startswith("error: node_cpu_utilization: ")
-    silent = [name for name, count in counts.items() if count == "0"]
+    optional = ("volume_usage", "quota_usage")
+    silent = [name for name, count in counts.items() if count == "0" and name not in optional]
     assert problems[-1].endswith(f" {', '.join(silent)}")
     assert "PROMETHEUS_NAMESPACE=demo" in problems[-1]
     assert "very-secret" not in done.output

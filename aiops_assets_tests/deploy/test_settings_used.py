@@ -36,6 +36,10 @@ SET_IN_PRODUCTION = {
     "ml_service_url",  # no default
 }
 DEFAULT_IN_PRODUCTION = {
+    "remote_write_ca_file",  # nothing is written back
+    "remote_write_tenant",  # the same, and the next two
+    "remote_write_token_file",
+    "remote_write_url",
     "models",  # all
     "model_sources",  # DATA_SOURCE for all
     "gpu_models",  # no GPU is asked for
