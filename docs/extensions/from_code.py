@@ -83,8 +83,6 @@ def routes() -> Iterator[str]:
 
 def metrics() -> Iterator[str]:
     """Metrics of the service's `/metrics`, and of the client."""
-    from aiops_assets.service.metric_exposition import documented_metrics
-
     from aiops_assets.client import MLServiceClient
     from aiops_assets.reporting.exposition import documented
     from aiops_assets.reporting.metric_exposition import documented_metrics
