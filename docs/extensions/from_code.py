@@ -83,10 +83,9 @@ def routes() -> Iterator[str]:
 
 def metrics() -> Iterator[str]:
     """Metrics of the service's `/metrics`, and of the client."""
-    from aiops_assets.service.metric_exposition import documented_metrics
-
     from aiops_assets.client import MLServiceClient
     from aiops_assets.reporting.exposition import documented
+    from aiops_assets.reporting.metric_exposition import documented_metrics
     from aiops_assets.service.band_exposition import documented_bands
     from aiops_assets.service.drift_exposition import documented_drift
     from aiops_assets.service.instruments import Instruments
