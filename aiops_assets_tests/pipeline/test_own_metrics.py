@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.resources import stores_of
-from aiops_assets.service.metric_exposition import MetricCollector
+from aiops_assets.reporting.metric_exposition import MetricCollector
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.conftest import make_settings

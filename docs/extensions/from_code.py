@@ -85,10 +85,10 @@ def metrics() -> Iterator[str]:
     """Metrics of the service's `/metrics`, and of the client."""
     from aiops_assets.client import MLServiceClient
     from aiops_assets.reporting.exposition import documented
+    from aiops_assets.reporting.metric_exposition import documented_metrics
     from aiops_assets.service.band_exposition import documented_bands
     from aiops_assets.service.drift_exposition import documented_drift
     from aiops_assets.service.instruments import Instruments
-    from aiops_assets.service.metric_exposition import documented_metrics
     from aiops_assets.service.remote_write_exposition import documented_remote_write
 
     with MLServiceClient("http://127.0.0.1:1") as client:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from aiops_assets.service.metric_exposition import MetricCollector
+from aiops_assets.reporting.metric_exposition import MetricCollector
 from aiops_assets.storage.scores import (
     AHEAD_COLUMNS,
     FORECAST_COLUMNS,
