@@ -16,7 +16,7 @@ from aiops_assets.timeseries.frames import Grid
 from aiops_assets_tests.learners.test_window_detectors import series, with_incident
 
 DAY = 288
-FORMAT_1 = Path(__file__).parent / "data" / "ensemble_format_1.json"
+DATA = Path(__file__).parent / "data"
 
 
 def frame_of(values: npt.ArrayLike, step: str = "5min", train: float = 1 / 3) -> pd.DataFrame:
@@ -146,8 +146,10 @@ def test_exports_below_each_other_are_one_series() -> None:
         np.testing.assert_allclose(part["score"], scored["score"])
 
 
-def test_a_file_of_the_release_before_gives_the_scores_that_it_gave() -> None:
-    known = json.loads(FORMAT_1.read_text())
+@pytest.mark.parametrize("former", [1, 2])
+def test_a_file_of_an_earlier_release_gives_the_scores_that_it_gave(former: int) -> None:
+    known = json.loads((DATA / f"ensemble_format_{former}.json").read_text())
+    assert known["file"]["format"] == former
     data = json.dumps(known["file"]).encode()
     detector = EnsemblePredictor.from_bytes(data)
     frame = with_incident(series(n=700, columns=2), 600)

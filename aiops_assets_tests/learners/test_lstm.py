@@ -238,13 +238,15 @@ def test_files_of_another_content_are_refused(file: bytes) -> None:
         LstmAutoencoder.from_bytes(rewritten(file, without_numbers))
 
 
-def test_a_file_of_the_release_before_is_read(frame: pd.DataFrame, file: bytes) -> None:
-    """It has no scales of what is unusual now, and its terms count up to 20."""
+@pytest.mark.parametrize("former", [1, 2])
+def test_a_file_of_an_earlier_release_is_read(former: int, frame: pd.DataFrame, file: bytes) -> None:
+    """The first had no scales of what is unusual now, the second those of three kinds."""
     with zipfile.ZipFile(io.BytesIO(file)) as archive:
         name = next(name for name in archive.namelist() if name.endswith("detector.json"))
         document = json.loads(archive.read(name))
-    two = {one: document[one][:2] for one in ("quantile", "mean")}
-    detector = LstmAutoencoder.from_bytes(with_document(file, format=1, **two))
+    n = {1: 2, 2: 5}[former]
+    scales = {one: [*document[one], document[one][0]][:n] for one in ("quantile", "mean")}
+    detector = LstmAutoencoder.from_bytes(with_document(file, format=former, **scales))
     np.testing.assert_allclose(
         detector.score(frame).contributions, LstmAutoencoder.from_bytes(file).score(frame).contributions
     )

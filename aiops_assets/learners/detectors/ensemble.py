@@ -22,14 +22,13 @@ from aiops_assets.learners.detectors.deviation_detector import (
     Kinds,
     Term,
 )
-from aiops_assets.learners.detectors.deviation_scores import least_scale
+from aiops_assets.learners.detectors.deviation_scores import MOST_TERM, least_scale
 from aiops_assets.learners.detectors.deviations import NOW, Forecast, deviations, fit_forecast
 from aiops_assets.learners.detectors.newest_deviations import newest_deviations
 from aiops_assets.learners.detectors.raw_rows import Read
 from aiops_assets.timeseries.frames import Grid
 
 FORMAT = 3
-"""Files of format 2, of no release, had other terms."""
 KINDS_OF_ALL = (
     "change",
     "new_change",
@@ -73,6 +72,19 @@ TERMS_OF_FORMAT_1 = (
     Term("level", "all", 6.0),
 )
 MOST_OF_FORMAT_1 = 20.0
+TERMS_OF_FORMAT_2 = (
+    Term("volatility", "top", 0.0),
+    Term("seasonal", "all", 0.0),
+    Term("new_level", "all", 0.0),
+    Term("new_level", "all", 6.0),
+    Term("new_change", "all", 1.5),
+    Term("new_change", "top", 6.0),
+    Term("change_1d", "all", 0.0),
+    Term("extreme", "all", 6.0),
+    Term("forecast_error", "all", 0.0),
+)
+FORMER = {1: (TERMS_OF_FORMAT_1, MOST_OF_FORMAT_1), 2: (TERMS_OF_FORMAT_2, MOST_TERM)}
+"""Format of an earlier release -> its terms, and the most that each counts."""
 MIN_STANDARD = 1e-3
 """Errors of a forecast below so many standard deviations are too small to count."""
 
@@ -84,6 +96,7 @@ class EnsemblePredictor(DeviationDetector):
     kinds = KINDS
     kinds_of_contributions: tuple[str, ...] = (*NOW, "new_change", "forecast_error")
     least_seen_share = 0.1
+    _format = FORMAT
     _forecast: Forecast
 
     def fit(self, frames: Sequence[pd.DataFrame], step_seconds: int | None = None) -> None:
@@ -116,7 +129,7 @@ class EnsemblePredictor(DeviationDetector):
         """The fitted detector as JSON: numbers only, nothing that runs when it is read."""
         calibration = self._require_fitted()
         document: dict[str, Any] = {
-            "format": FORMAT if self.kinds == KINDS else 1,
+            "format": self._format,
             "columns": self.columns,
             "alert_budget": self.alert_budget,
             "step_seconds": calibration.step_seconds,
@@ -137,12 +150,14 @@ class EnsemblePredictor(DeviationDetector):
         try:
             document = json.loads(data)
             detector = cls(document["columns"], document["alert_budget"])
-            if document["format"] == 1:
-                detector._read_as_format_1(document)
-            if document["format"] not in (1, FORMAT) or tuple(document["kinds"]) != detector.kinds:
+            if document["format"] in FORMER:
+                detector._read_as_former(document, *FORMER[document["format"]])
+            elif document["format"] != FORMAT:
                 raise ModelError(
                     "the model file is of another format: train it again with this release", code="other_format"
                 )
+            if tuple(document["kinds"]) != detector.kinds:
+                raise ModelError("not a model file of ensemble-predictor: it has other kinds of deviation")
             detector._forecast = Forecast(**{name: np.array(value) for name, value in document["forecast"].items()})
             arrays = {name: np.array(document[name]) for name in CALIBRATION_ARRAYS}
             detector._calibration = Calibration(int(document["step_seconds"]), int(document["rows"]), **arrays)
@@ -150,9 +165,13 @@ class EnsemblePredictor(DeviationDetector):
             raise ModelError(f"not a model file of ensemble-predictor: {error}") from None
         return detector
 
-    def _read_as_format_1(self, document: dict[str, Any]) -> None:
-        """Take a file of an earlier release: other terms, no counters, and no word of what is unusual now."""
-        self.terms, self.most_term = TERMS_OF_FORMAT_1, MOST_OF_FORMAT_1
+    def _read_as_former(self, document: dict[str, Any], terms: tuple[Term, ...], most_term: float) -> None:
+        """Take a file of an earlier release: other terms, and no word of what is unusual now, or one of other kinds."""
+        self._format, self.terms, self.most_term = document["format"], terms, most_term
         self.kinds = tuple(dict.fromkeys(term.kind for term in self.terms))
         self.kinds_of_contributions = tuple(kind for kind in self.kinds if kind != "volatility")
-        document |= {"rows": len(document["scores"]), "counters": [0.0] * len(self.columns), "now": []}
+        at = [document["kinds"].index(kind) for kind in self.kinds]
+        document |= {name: [document[name][i] for i in at] for name in ("quantile", "mean")}
+        document |= {"kinds": list(self.kinds), "now": []}
+        document.setdefault("rows", len(document["scores"]))
+        document.setdefault("counters", [0.0] * len(self.columns))

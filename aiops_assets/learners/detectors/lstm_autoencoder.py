@@ -25,7 +25,7 @@ from aiops_assets.learners.detectors.deviation_detector import (
     Kinds,
     Term,
 )
-from aiops_assets.learners.detectors.deviation_scores import least_scale
+from aiops_assets.learners.detectors.deviation_scores import MOST_TERM, least_scale
 from aiops_assets.learners.detectors.deviations import NOW, deviations
 from aiops_assets.learners.detectors.newest_deviations import newest_deviations
 from aiops_assets.learners.detectors.raw_rows import Read
@@ -39,10 +39,11 @@ if TYPE_CHECKING:
 
     from aiops_assets.learners.detectors.lstm_network import Network, Windows
 
-FORMAT = 2
+FORMAT = 3
 VALIDATION_SHARE = 0.15
 """Share of each entity's train rows, its newest, that are the validation split of training."""
-MOST_OF_FORMAT_1 = 20.0
+MOST_OF_FORMER = {1: 20.0, 2: MOST_TERM}
+"""Format of an earlier release -> how much a term counts at most."""
 MIN_ERROR = 0.1
 """Errors below this share of a metric's mean signal are the network's own noise."""
 SIGNALS = ("change", "level")
@@ -139,7 +140,7 @@ class LstmAutoencoder(DeviationDetector):
         calibration = self._require_fitted()
         if self._file is None:
             document: dict[str, Any] = {
-                "format": FORMAT if self.kinds == KINDS else 1,
+                "format": FORMAT,
                 "columns": self.columns,
                 "alert_budget": self.alert_budget,
                 "seed": self.seed,
@@ -166,10 +167,13 @@ class LstmAutoencoder(DeviationDetector):
         try:
             document = lstm_network.read_document(data)
             detector = cls(document["columns"], float(document["alert_budget"]), int(document["seed"]))
-            if document["format"] == 1:
-                detector._read_as_format_1(document)
+            if document["format"] in MOST_OF_FORMER:
+                detector._read_as_former(document)
             shape = [lstm_network.WINDOW, list(lstm_network.SIGNALS)]
-            if document["format"] not in (1, FORMAT) or [document["window"], document["signals"]] != shape:
+            if (
+                document["format"] not in (*MOST_OF_FORMER, FORMAT)
+                or [document["window"], document["signals"]] != shape
+            ):
                 raise ModelError(
                     "the model file is of another format: train it again with this release", code="other_format"
                 )
@@ -185,10 +189,13 @@ class LstmAutoencoder(DeviationDetector):
         detector._file = data
         return detector
 
-    def _read_as_format_1(self, document: dict[str, Any]) -> None:
-        """Take a file of an earlier release: no counters, and no word of what is unusual now."""
-        self.kinds, self.most_term = SIGNALS, MOST_OF_FORMAT_1
-        document |= {"rows": len(document["scores"]), "counters": [0.0] * len(self.columns), "now": []}
+    def _read_as_former(self, document: dict[str, Any]) -> None:
+        """Take a file of an earlier release: it knows nothing of what is unusual now, or something of other kinds."""
+        self.kinds, self.most_term = SIGNALS, MOST_OF_FORMER[document["format"]]
+        document |= {name: document[name][: len(SIGNALS)] for name in ("quantile", "mean")}
+        document["now"] = []
+        document.setdefault("rows", len(document["scores"]))
+        document.setdefault("counters", [0.0] * len(self.columns))
 
     @property
     def validation_losses(self) -> tuple[float, ...]:
