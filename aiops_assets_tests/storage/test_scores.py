@@ -10,17 +10,14 @@ import pytest
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
 from aiops_assets.storage.explanations import EPISODE_COLUMNS, EPISODES, EXPLANATION_COLUMNS, EXPLANATIONS
 from aiops_assets.storage.scores import (
-    AHEAD,
     FORECASTS,
     KEPT,
     LATER,
     METADATA_KEY,
-    METRICS,
     PAGE_COLUMNS,
     PAGES,
     RECORD,
     SCORES,
-    SILENCE,
     PredictingModel,
     Scores,
     ScoresRecord,
@@ -29,7 +26,6 @@ from aiops_assets.storage.scores import (
 from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets_tests.raising import raises
 
-FILES = (SCORES, FORECASTS, PAGES, METRICS, AHEAD, SILENCE)
 NOON = datetime(2026, 11, 1, 12, 0, 30, 5, tzinfo=UTC)
 FILES = (SCORES, FORECASTS, *(file for file, _ in LATER.values()))
 UNTIL = pd.Timestamp("2026-11-01T11:55", tz="UTC").as_unit("us")
