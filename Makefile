@@ -108,7 +108,7 @@ bench-ticks: dev ## what a run of scores costs with 100 and 1,000 pods (some min
 	$(BIN)/python -m aiops_assets_tests.benchmarks.ticks $(PODS)
 
 own-metrics: dev ## what metrics of METRICS_FILE cost, and how often healthy rows alert (DATA=folder of labelled series; some minutes)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m aiops_assets_tests.benchmarks.own_metrics $(DATA)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m aiops_assets_tests.benchmarks.own_metrics $(DATA) $(ARGS)
 
 evaluate: setup ## how good the detector is: on 30 generated days, or on labelled series (DATA=folder)
 	@$(BIN)/aiops evaluate $(DATA)

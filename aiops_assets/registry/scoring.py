@@ -149,11 +149,13 @@ def predict_newest(
 
 def _detectors(served: ServedModels, specs: Sequence[ModelSpec]) -> dict[str, tuple[ModelSpec, ChampionMove]]:
     """Detectors whose champion is known, by name."""
-    found = {}
+    of_task: dict[str, list[ModelSpec]] = {DETECTION.name: [], FORECASTING.name: []}
     for spec in specs:
-        if spec.family.task.name == DETECTION.name:
-            with suppress(NotFoundError, IntegrityError):  # said when it is asked
-                found[spec.name] = spec, _champion(served, spec)
+        of_task[spec.family.task.name].append(spec)
+    found = {}
+    for spec in of_task[DETECTION.name]:
+        with suppress(NotFoundError, IntegrityError):  # said when it is asked
+            found[spec.name] = spec, _champion(served, spec)
     return found
 
 

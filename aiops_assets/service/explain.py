@@ -129,7 +129,7 @@ def _listed(findings: Findings, query: Mapping[str, str]) -> dict[str, Any]:
     states = (PAGE,) if pages else ORDER[:2] if alerts else ORDER
     limit = _limit(query)
     found = findings.listed(query.get("namespace", ""), query.get("pod", ""), states)
-    lists = {"subjects": found, "metrics": own_alerts(findings), "silent": silent(findings)}
+    lists: dict[str, list[Any]] = {"subjects": found, "metrics": own_alerts(findings), "silent": silent(findings)}
     shown = {name: [asdict(one) for one in items[:limit]] for name, items in lists.items()}
     return {**findings.about, "total": len(found), **shown}
 

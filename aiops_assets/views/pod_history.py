@@ -49,6 +49,10 @@ class LivingPods(Protocol):
         """The newest minute."""
 
     @property
+    def recent(self) -> PodSeries:
+        """Minutes of the newest hour."""
+
+    @property
     def rows_until(self) -> pd.Timestamp:
         """The newest instant of rows at which a pod has a sample of its own; the newest of all if none has."""
 

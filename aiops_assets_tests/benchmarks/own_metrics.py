@@ -63,7 +63,7 @@ def alert_share(values: Floats, seconds: "np.ndarray", step: int) -> float:
     return float((outside & before)[:, max(1, 86_400 // step) :].mean())
 
 
-def of_folder(folder: Path, rows: int = 20_000) -> None:
+def of_folder(folder: Path, rows: int = 8_000) -> None:
     """Print the share of each set of labelled series."""
     shares: dict[str, list[float]] = {}
     for path in sorted(folder.glob("*.parquet")):
@@ -109,10 +109,10 @@ def main() -> None:
     """See the head of this module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", nargs="?", type=Path, help="folder of labelled series")
-    parser.add_argument("--metrics", type=int, default=500)
+    parser.add_argument("--metrics", type=int, default=100)
     parser.add_argument("--series", type=int, default=1, help="of each metric")
     chosen = parser.parse_args()
-    values = healthy(50, 28)
+    values = healthy(25, 21)
     seconds = int(BEGIN.timestamp()) + STEP * np.arange(values.shape[1], dtype=np.int64)
     for kind, name in enumerate(("habits", "noise", "walk", "sparse", "flat")):
         print(f"{name:8s} {alert_share(values[kind::5], seconds, STEP):8.3%} of rows, generated")

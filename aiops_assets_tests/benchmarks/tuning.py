@@ -4,9 +4,9 @@ FOLDER holds labelled series, see :mod:`aiops_assets.timeseries.series_file`. Fo
 tuned is chosen on the other sets and judged on this one: that is what a new cluster can expect. Then all is chosen on
 all sets: that is what the package holds, and its figure flatters.
 
-- Weights of the terms: all begin with 1, and sixteen times the weight is raised that helps most, by the mean over the sets
-  (ensemble selection with a start and with replacement: Caruana et al., "Ensemble Selection from Libraries of Models",
-  ICML 2004). What is compared is close to VUS-PR without buffers, on rows that are thinned.
+- Weights of the terms: all begin with 1, and sixteen times the weight is raised that helps most, by the mean over the
+  sets (ensemble selection with a start and with replacement: Caruana et al., "Ensemble Selection from Libraries of
+  Models", ICML 2004). What is compared is close to VUS-PR without buffers, on rows that are thinned.
 - The alert rule: the best event F1 whose alerts take at most 0.8 % of normal time.
 """
 

@@ -40,7 +40,7 @@ from aiops_assets_tests.service.served_home import SPECS, ServedHome, model_file
 NOW = datetime(2026, 11, 1, 10, 2, 30, tzinfo=UTC)
 UNTIL = datetime(2026, 11, 1, 10, 0, tzinfo=UTC)
 DETECTOR, ENSEMBLE, ARIMA = "anomaly-detector", "ensemble-predictor", "arima-predictor"
-PREDICTIVE = "predictive-analytics"
+PRETRAINED = "fracast-predictor"
 SERVED = (DETECTOR, ENSEMBLE, ARIMA)
 SPIKING = "synthetic-001"
 
@@ -277,12 +277,12 @@ def test_models_of_generated_rows_claim_little_of_a_cluster(window: NewestWindow
     """As on a first day: what they are is noted, no horizon is proven, and one of another size forecasts nothing."""
     better = {f"mae_to_{name}_1h": 0.7 for name in TRIVIAL}
     home = ServedHome(tmp_path / "models").serve((DETECTOR,))
-    for name in (ARIMA, PREDICTIVE):
+    for name in (ARIMA, PRETRAINED):
         home.promote(home.publish(name, metrics=better), name)
     own = replace(window, source="prometheus")
     record = predict_newest(home.served, MODELS, own, NOW, "prod").run.record
-    assert [(model.name, model.proven) for model in record.models] == [(DETECTOR, ()), (PREDICTIVE, ())]
-    assert record.notes == (Note("models_of_generated_rows", models=(DETECTOR, PREDICTIVE)).text,)
+    assert [(model.name, model.proven) for model in record.models] == [(DETECTOR, ()), (PRETRAINED, ())]
+    assert record.notes == (Note("models_of_generated_rows", models=(DETECTOR, PRETRAINED)).text,)
     assert record.left_out[ARIMA] == OTHER_SIZE
     home.promote(home.publish(ARIMA, metrics=better, effective_source="prometheus+synthetic"), ARIMA)
     after = predict_newest(home.served, MODELS, own, NOW, "prod").run.record

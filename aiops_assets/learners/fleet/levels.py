@@ -15,6 +15,7 @@ from aiops_assets.timeseries.series import Floats
 
 EULER = 0.5772156649015329
 DAY_HOURS = 24
+WEEK_HOURS = 7 * DAY_HOURS
 HABIT_DAYS, HABIT_SHARE = 3, 0.4
 """What is done on so many days, and on this share of those known, is a habit."""
 HABIT_MARGIN = 1.5
@@ -54,8 +55,7 @@ def habits(hours: Floats) -> Floats:
     Args:
         hours: (24 * n_days, ...) largest deviation of each hour, the oldest first.
     """
-    around = np.maximum(hours, np.maximum(_shifted(hours, 1), _shifted(hours, -1)))
-    days = around.reshape(-1, DAY_HOURS, *hours.shape[1:])
+    days = _around(hours).reshape(-1, DAY_HOURS, *hours.shape[1:])
     if len(days) < HABIT_DAYS:
         return np.full_like(hours, UNSEEN)
     known = np.isfinite(days).sum(axis=0)
@@ -63,6 +63,24 @@ def habits(hours: Floats) -> Floats:
     ordered = np.sort(days, axis=0)
     reached = np.take_along_axis(ordered, np.maximum(len(days) - needed, 0)[np.newaxis], axis=0)[0]
     return np.concatenate([np.where(known >= HABIT_DAYS, reached, UNSEEN)] * len(days))
+
+
+def weekly_habits(hours: Floats) -> Floats:
+    """(n_hours, ...) what was reached within an hour of the same time in both weeks: Sunday's work is no surprise.
+
+    Args:
+        hours: (24 * 14, ...) largest deviation of each hour, the oldest first; ``UNSEEN`` of another number of days.
+    """
+    if len(hours) != 2 * WEEK_HOURS:
+        return np.full_like(hours, UNSEEN)
+    around = _around(hours)
+    both = np.minimum(around[:WEEK_HOURS], around[WEEK_HOURS:])
+    return np.concatenate([both, both])
+
+
+def _around(hours: Floats) -> Floats:
+    """The largest of each hour and the two beside it."""
+    return np.maximum(hours, np.maximum(_shifted(hours, 1), _shifted(hours, -1)))
 
 
 def _shifted(hours: Floats, by: int) -> Floats:
@@ -108,9 +126,10 @@ def _gumbel(peaks: Floats, days: "np.ndarray[tuple[int, ...], np.dtype[np.int64]
     return mean - EULER * scale, scale
 
 
-def median_of_hours(hours: Floats) -> Floats:
-    """Lower median of the hours that are known, (n_hours, ...) -> (...); NaN where none is."""
+def quantile_of_hours(hours: Floats, share: float = 0.5) -> Floats:
+    """Lower quantile (median) of the hours that are known, (n_hours, ...) -> (...); NaN where none is."""
     known = np.isfinite(hours).sum(axis=0)
     ordered = np.sort(np.where(np.isfinite(hours), hours, np.inf), axis=0)
-    middle = np.take_along_axis(ordered, np.maximum(known - 1, 0)[np.newaxis] // 2, axis=0)[0]
-    return np.where(known > 0, middle, np.nan)
+    place = (np.maximum(known - 1, 0) * share).astype(np.int64)
+    found = np.take_along_axis(ordered, place[np.newaxis], axis=0)[0]
+    return np.where(known > 0, found, np.nan)

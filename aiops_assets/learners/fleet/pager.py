@@ -3,13 +3,18 @@
 A detector's ``alert`` (the notice) spends a share of each entity's time. A page is rarer: all entities, signals and
 models together spend ``alerts_per_day``. A signal pages when all of this holds:
 
-- At least two of the entity's last three rows are that high, within a quarter of an hour: a blip does not page.
-- They are above the level that its group (the pods of a workload; a node alone) exceeds so rarely that the whole fleet
-  is expected to do so ``alerts_per_day`` times a day: the per-family error rate, by Bonferroni's inequality, of
-  :func:`levels.return_levels` over the last two weeks, on top of what is usual at this time of day, and above what was
-  reached at this time a week ago. A pod that was replaced a minute ago is measured by its predecessors.
+- At least two of the entity's last three rows are high, within a quarter of an hour, and their excesses over the usual
+  level are together (by their geometric mean) above a level: a blip does not page.
+- The level is what its group (the pods of a workload; a node alone) exceeds so rarely that the whole fleet is expected
+  to do so ``alerts_per_day`` times a day: the per-family error rate, by Bonferroni's inequality, of
+  :func:`levels.return_levels` over the last two weeks, on top of what is usual at this time of day or was reached at
+  this time a week ago. A pod that was replaced a minute ago is measured by its predecessors.
+- The entity is as far above its own mean of a day (:mod:`evidence`): what differs without having changed is no news.
 - The entity is older than an hour, and 20 minutes have passed since a counted restart or a gap: a start takes what
   nothing else does. Counters count from the first row on.
+
+Signals with ``rise`` have a second side: how far a row is above the entity's own mean of two hours, where it is not
+below what its group usually has. A leak and a node that fills show there long before they reach an unusual level.
 
 Only what gets worse pages: signals say which direction that is. What pages counts for later levels as half of its
 level: an incident does not hide the next one, and what comes back each day or week at its time is a habit.
@@ -18,17 +23,14 @@ A group without a whole day of history does not page, except by counters. With f
 times the largest deviation so far.
 """
 
-import io
-import zipfile
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from aiops_assets.errors import ModelError
 from aiops_assets.learners.contracts import Flags
+from aiops_assets.learners.fleet.evidence import clipped, in_units_of_group, moved_mean, of_three, share_of_newest
 from aiops_assets.learners.fleet.levels import (
     DAY_HOURS,
     HABIT_MARGIN,
@@ -37,18 +39,14 @@ from aiops_assets.learners.fleet.levels import (
     Margins,
     daily_peaks,
     habits,
-    median_of_hours,
+    quantile_of_hours,
     return_levels,
+    weekly_habits,
 )
+from aiops_assets.learners.fleet.places import FORGOTTEN_SECONDS, HOURS, LAG_HOURS, ROWS, Places
 from aiops_assets.learners.fleet.signals import Pages, Signal
 from aiops_assets.timeseries.series import Floats
 
-DAYS = 14
-HOURS = DAYS * DAY_HOURS
-USUAL_HOURS = 7 * DAY_HOURS
-LAG_HOURS = 2
-"""The newest hours are no history yet: an incident that begins slowly must not raise its own level."""
-WINDOW_SECONDS = 900
 YOUNG_SECONDS = 3600
 HOUR_SECONDS = 3600
 FIT_HOURS = 6
@@ -57,48 +55,20 @@ PAGED_SHARE = 0.5
 """What pages counts for later levels as this share of the present one."""
 STARTING_SECONDS, STARTED_ROWS = 1200, 1.5
 """After a counted restart or a gap a container may have started: for so long only counters are judged."""
-CAUTION = 10.0
+CAUTION = 100.0
 """Levels of two weeks are uncertain: at the nominal probability the pages of generated fleets were several times the
-budget (200 pods, seeds 2 and 3; judged on other seeds)."""
+budget (500 pods, seeds 21 and 22, and 21 of another generator)."""
 LASTING_HOURS = 12
 """A page that lasts so long is a new level: from then on it counts as it is."""
-FORGOTTEN_SECONDS = 86_400
-"""After so long without a row, an entity that comes back counts as new."""
-ROWS = 3
-"""A page needs all but one of an entity's newest three rows to be high."""
+OWN_SECONDS, NEAR_SECONDS = 86_400, 7200
+"""An entity's own means forget two thirds within a day, and within two hours: the latter is what rises begin from."""
+LOW_SHARE = 0.2
+"""A rise counts from what so many of a group's hours are below: what comes back to its level does not rise."""
+
+Slots = np.ndarray[Any, np.dtype[np.int64]]
 
 
-FORMAT = 1
-OF_GROUPS = {
-    "_peaks": (1, UNSEEN),
-    "_means": (1, np.nan),
-    "_whole": (1, UNSEEN),
-    "_habit": (1, 0.0),
-    "_hour_peak": (0, UNSEEN),
-    "_hour_whole": (0, UNSEEN),
-    "_sum": (0, 0.0),
-    "_count": (0, 0.0),
-    "_paged_hours": (0, 0.0),
-    "_paged": (0, False),
-}
-"""Array -> the axis of groups, and what a new group begins with."""
-LEVELS = {"_fitted": np.inf, "_usual": np.nan, "_level": np.inf}
-"""Array (n_groups, n_sides) -> what a new group begins with, but for counters: they are judged at once, from 0 on."""
-OF_ENTITIES = {
-    "_group_of": 0,
-    "_first": 0.0,
-    "_started": -np.inf,
-    "_last": -np.inf,
-    "_raw": np.nan,
-    "_rows": -np.inf,
-    "_times": -np.inf,
-}
-"""Array with a place an entity -> what a new entity begins with."""
-STATE = (*OF_GROUPS, *LEVELS, *OF_ENTITIES)
-"""Attributes that are arrays; beside them names and hours."""
-
-
-class Pager:
+class Pager(Places):
     """Decides on rows as they come. The result does not depend on how they are divided among calls.
 
     Args:
@@ -115,33 +85,9 @@ class Pager:
         step_seconds: int = 300,
         margins: Margins = MARGINS,
     ) -> None:
-        self.signals = tuple(signals)
+        super().__init__(signals, step_seconds)
         self.alerts_per_day = alerts_per_day
-        self.step_seconds = step_seconds
         self._margins = margins
-        self._sides = [
-            (i, side) for i, one in enumerate(self.signals) for side in ((1, -1) if one.worse == 0 else (one.worse,))
-        ]
-        self._of = np.array([i for i, _ in self._sides])
-        self._sign = np.array([float(side) for _, side in self._sides])
-        self._counts = np.array([one.counter for one in self.signals], dtype=bool)
-        self._side_counts = self._counts[self._of]
-        self._least = np.array([one.least for one in self.signals])[self._of]
-        self._hour = -1
-        n = len(self._sides)
-        self._entities: dict[str, int] = {}
-        self._group_of = np.zeros(0, dtype=np.int64)
-        self._first, self._started, self._last = np.zeros(0), np.zeros(0), np.zeros(0)
-        self._raw = np.zeros((0, len(self.signals)))
-        self._rows, self._times = np.zeros((0, ROWS - 1, n)), np.zeros((0, ROWS - 1))
-        self._groups: dict[str, int] = {}
-        self._peaks, self._means = np.zeros((HOURS + LAG_HOURS, 0, n)), np.zeros((USUAL_HOURS, 0, n))
-        self._whole, self._hour_whole = np.zeros((7 * DAY_HOURS + 2, 0, n)), np.zeros((0, n))
-        self._fitted, self._habit = np.zeros((0, n)), np.zeros((DAY_HOURS, 0, n))
-        self._fit_hour = -1
-        self._hour_peak, self._sum, self._count = np.zeros((0, n)), np.zeros((0, n)), np.zeros((0, n))
-        self._paged_hours, self._paged = np.zeros((0, n)), np.zeros((0, n), dtype=bool)
-        self._usual, self._level = np.zeros((0, n)), np.zeros((0, n))
 
     def pages(self, rows: pd.DataFrame) -> Pages:
         """Decide on the newest rows of all entities.
@@ -177,41 +123,7 @@ class Pager:
             signal[at[flags]] = [self.signals[i].name for i in first[flags]]
         return Pages(page, signal)
 
-    def to_bytes(self) -> bytes:
-        """The state as an archive of plain arrays (npz): nothing that runs when it is read."""
-        arrays = {name: getattr(self, name) for name in STATE}
-        arrays["_entities"], arrays["_groups"] = (
-            np.array(list(names), dtype=np.str_) for names in (self._entities, self._groups)
-        )
-        arrays["_hours"] = np.array([self._hour, self._fit_hour])
-        arrays["_identity"] = np.array(self._identity())
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
-        return buffer.getvalue()
-
-    def restore(self, data: bytes) -> "Pager":
-        """Go on from a state that :meth:`to_bytes` made; the budget may be another one.
-
-        Raises:
-            ModelError: it is none, or of other signals or another cadence.
-        """
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                if arrays["_identity"].tolist() != self._identity():
-                    raise ModelError("the state of pages is of other signals: begin anew", code="other_signals")
-                for name in STATE:
-                    setattr(self, name, arrays[name])
-                self._entities = {name: i for i, name in enumerate(arrays["_entities"].tolist())}
-                self._groups = {name: i for i, name in enumerate(arrays["_groups"].tolist())}
-                self._hour, self._fit_hour = arrays["_hours"].tolist()
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ModelError(f"not a state of pages: {error}", code="no_page_state") from None
-        return self
-
-    def _identity(self) -> list[str]:
-        return [str(FORMAT), str(self.step_seconds), *(f"{s.name} {s.worse} {s.counter:d}" for s in self.signals)]
-
-    def _judge(self, now: int, slots: "np.ndarray[Any, np.dtype[np.int64]]", values: Floats) -> tuple[Flags, Any]:
+    def _judge(self, now: int, slots: Slots, values: Floats) -> tuple[Flags, Any]:
         """Rows of different entities at one instant: whether each pages, and by which signal."""
         newer = self._last[slots] < now
         _, kept = np.unique(slots[::-1], return_index=True)  # of one entity's rows the last one counts
@@ -225,40 +137,56 @@ class Pager:
         raw = values[use]
         before, known = self._raw[at], np.isfinite(raw)
         increase = np.where(np.isfinite(before), np.maximum(raw - before, 0.0), 0.0)
-        read = np.where(self._counts, increase, raw)
+        read = np.where(known, np.where(self._sides.counters, increase, raw), np.nan)
         self._raw[at] = np.where(known, raw, before)
-        side = np.where(np.isfinite(read), read, -np.inf)[:, self._of] if (self._sign > 0).all() else self._signed(read)
-        side = np.where(known[:, self._of], side, -np.inf)
-        recent = (now - self._times[at]) <= (ROWS - 0.5) * self.step_seconds
-        three = np.concatenate(
-            [side[:, np.newaxis], np.where(recent[..., np.newaxis], self._rows[at], -np.inf)], axis=1
-        )
-        second = np.sort(three, axis=1)[:, -2]
-        self._rows[at] = np.concatenate([side[:, np.newaxis], self._rows[at][:, :-1]], axis=1)
-        self._times[at] = np.concatenate([np.full((len(at), 1), float(now)), self._times[at][:, :-1]], axis=1)
-        started = (self._counts & (increase > 0)).any(axis=1) | (
+        started = (self._sides.counters & (increase > 0)).any(axis=1) | (
             now - self._last[at] > STARTED_ROWS * self.step_seconds
         )
         self._started[at] = np.where(started, float(now), self._started[at])
-        grown = (now - self._first[at] >= YOUNG_SECONDS) & (now - self._started[at] >= STARTING_SECONDS)
-        judged = np.where(grown[:, np.newaxis] | self._side_counts, second, -np.inf)
         group = self._group_of[at]
+        together = self._newest_three(now, at, self._read_sides(now, at, read, started))
+        grown = (now - self._first[at] >= YOUNG_SECONDS) & (now - self._started[at] >= STARTING_SECONDS)
+        judged = np.where(grown[:, np.newaxis] | self._sides.counts, together, -np.inf)
         excess = judged - self._usual[group]
         level = self._level[group]
         high = np.isfinite(excess) & (excess > level)
         with np.errstate(divide="ignore", invalid="ignore"):
             far = np.where(high, np.where(level > 0, excess / level, np.inf), -np.inf)
         self._last[at] = now
-        self._remember(group, judged, side, grown, high)
+        self._remember(group, judged, read[:, self._sides.of] * self._sides.sign, grown, high)
         flags[use] = high.any(axis=1)
-        first[use] = self._of[far.argmax(axis=1)]
+        first[use] = self._sides.of[far.argmax(axis=1)]
         return flags, first
 
-    def _signed(self, read: Floats) -> Floats:
-        signed: Floats = read[:, self._of] * self._sign
-        return np.where(np.isfinite(signed), signed, -np.inf)
+    def _read_sides(self, now: int, at: Slots, read: Floats, started: Flags) -> Floats:
+        """(n, n_sides) what entities have in the scale of their groups, ``-inf`` where nothing is known."""
+        sides, group, own = self._sides, self._group_of[at], self._own[at]
+        # Means begin when a start is over: until then they are the newest row.
+        centre, grown = self._centre[group], self._first[at] + YOUNG_SECONDS
+        scaled, apart = in_units_of_group(read, own, centre, now - self._first[at] >= OWN_SECONDS)
+        share = share_of_newest((now - grown) / self.step_seconds, OWN_SECONDS / self.step_seconds)
+        self._own[at] = moved_mean(own, clipped(read, own, centre), share[:, np.newaxis])
+        high = np.where(sides.counters, read, scaled)[:, sides.of] * sides.sign
+        bound = self._usual[group] + apart[:, sides.of] * sides.sign
+        side = np.where(np.isfinite(bound) & ~sides.counts, np.minimum(high, bound), high)
+        if len(sides.rises):
+            near = np.where(started[:, np.newaxis], np.nan, self._near[at])
+            risen = (read - near)[:, sides.of[sides.rises]]
+            side[:, sides.rises] = np.minimum(risen, (high - self._low[group])[:, sides.levels])
+            settled = now - np.maximum(grown, self._started[at] + STARTING_SECONDS)
+            share = share_of_newest(settled / self.step_seconds, NEAR_SECONDS / self.step_seconds)
+            self._near[at] = moved_mean(near, read, share[:, np.newaxis])
+        return np.where(np.isfinite(side), side, -np.inf)
 
-    def _remember(self, group: Any, judged: Floats, side: Floats, grown: Flags, high: Flags) -> None:
+    def _newest_three(self, now: int, at: Slots, side: Floats) -> Floats:
+        """(n, n_sides) how high the newest three rows are together; these rows are kept for the next ones."""
+        recent = (now - self._times[at]) <= (ROWS - 0.5) * self.step_seconds
+        before = np.where(recent[..., np.newaxis], self._rows[at], -np.inf)
+        self._rows[at] = np.concatenate([side[:, np.newaxis], self._rows[at][:, :-1]], axis=1)
+        self._times[at] = np.concatenate([np.full((len(at), 1), float(now)), self._times[at][:, :-1]], axis=1)
+        return of_three(np.concatenate([side[:, np.newaxis], before], axis=1), self._usual[self._group_of[at]])
+
+    def _remember(self, group: Slots, judged: Floats, side: Floats, grown: Flags, high: Flags) -> None:
         """Take the rows into the present hour of their groups."""
         top = self._usual[group] + PAGED_SHARE * self._level[group]
         lasting = self._paged_hours[group] >= LASTING_HOURS
@@ -293,6 +221,7 @@ class Pager:
         if fit:
             self._fit_hour = hour
             self._set_levels()
+            self._set_centres(hour * HOUR_SECONDS)
         self._set_hour()
         return day
 
@@ -303,69 +232,36 @@ class Pager:
         # An hour is left out until LAG_HOURS have passed.
         history = self._peaks[:HOURS]
         hours = np.isfinite(history).sum(axis=0)
-        self._usual = np.where(self._side_counts, 0.0, median_of_hours(self._means))
+        zero, counts = self._sides.from_zero, self._sides.counts
+        self._usual = np.where(zero, 0.0, quantile_of_hours(self._means))
+        self._low = np.where(zero, 0.0, quantile_of_hours(self._means, LOW_SHARE))
         found = history - np.nan_to_num(self._usual)
         found = np.where(np.isfinite(found), found, UNSEEN)
-        habit = habits(found)
-        rare = found - np.maximum(habit, 0.0)
+        habit = np.maximum(habits(found), 0.0)
+        rare = found - np.maximum(habit, weekly_habits(found))
         living = max(int(np.isfinite(history[-DAY_HOURS:]).any(axis=(0, 2)).sum()), 1)
         share = self.alerts_per_day / CAUTION / (living * len(self._sides))
-        level = return_levels(
-            daily_peaks(rare), self._least * np.abs(np.nan_to_num(self._usual)), min(share, 0.5), self._margins
-        )
-        enough = (hours >= DAY_HOURS) | (self._side_counts & (hours > 0))
-        self._fitted = np.where(enough, level, np.where(self._side_counts, 0.0, np.inf))
-        self._habit = np.maximum(habit[:DAY_HOURS], 0.0)
+        least = self._sides.least_of(self._usual)
+        level = return_levels(daily_peaks(rare), least, min(share, 0.5), self._margins)
+        enough = (hours >= DAY_HOURS) | (counts & (hours > 0))
+        self._fitted = np.where(enough, level, np.where(counts, 0.0, np.inf))
+        self._habit = habit[:DAY_HOURS]
 
     def _set_hour(self) -> None:
-        """The level of this hour: that of any hour, or above what is usual now or was reached a week ago."""
+        """The level of this hour: above what is usual now, and above what was reached a week ago."""
         if not self._groups:
             return
         week = self._whole[-7 * DAY_HOURS - 1 : -7 * DAY_HOURS + 2].max(axis=0) - np.nan_to_num(self._usual)
-        now = self._habit[(self._hour - self._fit_hour + LAG_HOURS) % DAY_HOURS]
-        week = np.where(np.isfinite(week), week, 0.0)
-        self._level = np.maximum(self._fitted + now, HABIT_MARGIN * np.maximum(now, week))
+        habit = self._habit[(self._hour - self._fit_hour + LAG_HOURS) % DAY_HOURS]
+        expected = np.maximum(habit, np.where(np.isfinite(week), week, 0.0))
+        self._level = np.maximum(self._fitted + expected, HABIT_MARGIN * expected)
 
-    def _slots(self, entities: Sequence[str], groups: Sequence[str], now: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
-        """(n,) places of n entities; those that are not known get new ones, and so do their groups."""
-        more = dict.fromkeys(group for group in groups if group not in self._groups)
-        known = len(self._groups)
-        self._groups |= {group: known + i for i, group in enumerate(more)}
-        for name, (axis, fill) in OF_GROUPS.items():
-            setattr(self, name, _longer(getattr(self, name), len(more), fill, axis))
-        for name, fill in LEVELS.items():
-            setattr(self, name, _longer(getattr(self, name), len(more), np.where(self._side_counts, 0.0, fill)))
-        begun = len(self._entities)
-        newcomers = [entity for entity in entities if entity not in self._entities]
-        self._entities |= {entity: begun + i for i, entity in enumerate(newcomers)}
-        for name, fill in OF_ENTITIES.items():
-            setattr(self, name, _longer(getattr(self, name), len(newcomers), fill))
-        self._first[begun:] = now
-        places = np.array([self._entities[entity] for entity in entities], dtype=np.int64)
-        self._group_of[places] = [self._groups[group] for group in groups]
-        return places
-
-    def _forget(self, now: float) -> None:
-        """Drop entities without a row for a day, and groups without any entity or hour of history."""
-        keep = np.flatnonzero(now - self._last < FORGOTTEN_SECONDS)
-        left: Flags = np.asarray(np.isfinite(self._peaks).any(axis=(0, 2)))
-        left = left | np.isin(np.arange(len(left)), self._group_of[keep])
-        groups = np.flatnonzero(left)
-        names, owners = list(self._entities), list(self._groups)
-        self._entities = {names[i]: new for new, i in enumerate(keep.tolist())}
-        self._groups = {owners[i]: new for new, i in enumerate(groups.tolist())}
-        place = np.full(len(owners), -1)
-        place[groups] = np.arange(len(groups))
-        self._group_of = place[self._group_of[keep]]
-        for name in OF_ENTITIES.keys() - {"_group_of"}:
-            setattr(self, name, getattr(self, name)[keep])
-        for name, (axis, _) in OF_GROUPS.items():
-            setattr(self, name, getattr(self, name).take(groups, axis))
-        for name in LEVELS:
-            setattr(self, name, getattr(self, name)[groups])
-
-
-def _longer(array: Any, more: int, fill: Any, axis: int = 0) -> Any:
-    """The array with so many more places along an axis."""
-    shape = (*array.shape[:axis], more, *array.shape[axis + 1 :])
-    return np.concatenate([array, np.broadcast_to(np.asarray(fill, dtype=array.dtype), shape)], axis=axis)
+    def _set_centres(self, now: int) -> None:
+        """The mean of the own means of each group's entities; that of earlier ones where all are young."""
+        old = (now - self._first >= OWN_SECONDS) & (now - self._last < FORGOTTEN_SECONDS)
+        group, own = self._group_of[old], self._own[old]
+        known = np.isfinite(own)
+        total, count = np.zeros_like(self._centre), np.zeros_like(self._centre)
+        np.add.at(total, group, np.where(known, own, 0.0))
+        np.add.at(count, group, known.astype(np.float64))
+        self._centre = np.where(count > 0, total / np.maximum(count, 1), self._centre)

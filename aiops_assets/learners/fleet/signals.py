@@ -16,12 +16,15 @@ class Signal:
         worse: 1: larger is worse, -1: smaller is, 0: both are.
         counter: it counts up; its increase from row to row is what is judged.
         least: a deviation below this share of the usual level is no matter for a person.
+        rise: judge also how far it is above its own mean of two hours, from this share of the usual level on. For
+            what moves slowly, where larger is worse.
     """
 
     name: str
     worse: int = 1
     counter: bool = False
     least: float = 0.25
+    rise: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,14 @@ class Pages:
 
 POD_SIGNALS = (
     Signal("pod_cpu_usage", least=1.0),
-    Signal("pod_memory_usage", least=0.1),
+    Signal("pod_memory_usage", least=0.1, rise=0.05),
     Signal("container_restart_count", counter=True),
     Signal("pod_network_receive", least=2.0),
 )
 """Columns of a pod. CPU below twice the usual and traffic below three times it is work, not an incident."""
 NODE_SIGNALS = (
     Signal("node_cpu_busy", least=0.5),
-    Signal("node_memory_utilization", least=0.15),
+    Signal("node_memory_utilization", least=0.15, rise=0.05),
     Signal("node_disk_usage", least=0.1),
 )
 """Columns of a node."""
