@@ -36,7 +36,9 @@ class Cluster:
         self.nodes = [json.dumps({"instance": f"10.0.{i // 250}.{i % 250}:9100"}) for i in range(-(-n_pods // 50))]
 
     def labels(self, metric: MetricSpec) -> list[str]:
-        """The labels of a metric's series, as JSON."""
+        """The labels of a metric's series, as JSON; this cluster has no volumes and no quotas."""
+        if metric.per == "labels":
+            return []
         if metric.per == "pod":
             return self.pods
         return self.nodes if metric.per == "node" and not metric.promql.startswith("avg") else ["{}"]
