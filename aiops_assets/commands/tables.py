@@ -32,13 +32,18 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, indent
     for position, heading in enumerate(headings):
         table.add_column(heading, justify="right" if right and position else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(_printable(cell)) for cell in row))
     out = console()
     with out.capture() as captured:
         out.print(Padding(table, (0, 0, 0, indent)), soft_wrap=False)
     # rich fills lines with spaces.
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
     sys.stdout.flush()
+
+
+def _printable(text: str) -> str:
+    """Text with its line breaks and escape sequences spelt out: values of labels come from anywhere."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def program() -> str:

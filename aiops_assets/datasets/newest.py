@@ -132,6 +132,7 @@ def fetch_newest(
     own: Sequence[MetricSpec] = (),
     servers: tuple[str, str] = ("", ""),
     say: Callable[[str], None] = ignore,
+    lost: dict[str, str] | None = None,
 ) -> list[MetricFetch]:
     """Fetch today, and yesterday until it has closed, up to now. The asset ``raw_metrics`` fetches older days.
 
@@ -144,6 +145,7 @@ def fetch_newest(
         own: metrics of METRICS_FILE, fetched after these; one without a usable answer keeps none from being fetched.
         servers: host:port of the server and of the archive, for records and messages.
         say: is told what the server does not answer and nothing depends on.
+        lost: gets the metrics of ``own`` that have no usable answer, and why.
 
     Raises:
         OtherClusterError: the server is of another cluster than the days of the lake; nothing is fetched.
@@ -176,7 +178,8 @@ def fetch_newest(
         except PrometheusError as error:
             if metric.name not in of_mine:
                 raise
-            say(f"{metric.name} is not fetched: {error}")
+            if lost is not None:
+                lost[metric.name] = str(error)
             continue
         away = away or fetch.archive_away
         fetches.append(fetch)

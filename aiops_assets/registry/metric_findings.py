@@ -10,7 +10,7 @@ import pandas as pd
 
 from aiops_assets.registry.explanation import UNITS, MetricNow, Subject, metric_now, time_of, unknown
 from aiops_assets.registry.findings import NOT_KEPT, Findings
-from aiops_assets.registry.own_findings import alert_since
+from aiops_assets.registry.own_findings import alert_since, own_alerts
 from aiops_assets.storage.explanations import CLUSTER, SUBJECT
 
 MAX_SUBJECTS = 50
@@ -65,8 +65,8 @@ class EntityNow:
         entity: its labels in one text.
         labels: its labels.
         severity: of its alert, as its entry has it.
-        alert: whether it has an alert.
-        alert_since: first row of the newest hour since which it has had one without a break; ``None``: it has none.
+        alert: whether ``/metrics`` shows an alert of it.
+        alert_since: first row of the newest hour of that alert; ``None``: it has none.
         score: distance from expected in half widths of the band; ``None`` while too little is known.
         now: its newest row.
         forecasts: for times after it, each with its median and 80 % interval.
@@ -88,7 +88,7 @@ class MetricExplanation:
 
     Attributes:
         now: of the cluster as a whole; ``None``: it is a metric of pods or nodes.
-        subjects: pods and nodes with kept rows, those outside of their bands first.
+        subjects: pods and nodes with kept rows, those outside of their bands first; none where they are ``entities``.
         entities: series of a metric of METRICS_FILE, those with an alert first.
         forecasts: of each forecaster.
         notes: code -> what to know of this answer.
@@ -130,7 +130,7 @@ def explain_metric(findings: Findings, metric: str) -> MetricExplanation:
         metric=metric,
         unit=UNITS.get(metric, findings.own_units.get(metric, "")),
         now=metric_now(shared, {}) if len(shared) else None,
-        subjects=_subjects(findings, rows[rows["kind"] != CLUSTER]),
+        subjects=() if entities else _subjects(findings, rows[rows["kind"] != CLUSTER]),
         entities=entities[:MAX_SUBJECTS],
         forecasts=forecasts,
         links={
@@ -173,7 +173,9 @@ def own_rows(findings: Findings, metric: str, entity: str) -> pd.DataFrame:
 def _entities(findings: Findings, metric: str) -> tuple[EntityNow, ...]:
     """Those with an alert first, then those farthest from expected; forecasts of those that are shown alone."""
     rows = findings.own[findings.own["metric"] == metric].sort_values("timestamp")
-    newest = rows.drop_duplicates("entity", keep="last").sort_values(
+    newest = rows.drop_duplicates("entity", keep="last")
+    shown = newest["entity"].isin([one.entity for one in own_alerts(findings) if one.now.metric == metric])
+    newest = newest.assign(alert=shown).sort_values(
         ["alert", "score", "entity"], ascending=[False, False, True], na_position="last"
     )
     return tuple(_entity(findings, metric, str(name)) for name in newest["entity"].head(MAX_SUBJECTS))
@@ -182,15 +184,15 @@ def _entities(findings: Findings, metric: str) -> tuple[EntityNow, ...]:
 def _entity(findings: Findings, metric: str, entity: str) -> EntityNow:
     rows = own_rows(findings, metric, entity)
     newest = rows.iloc[-1]
-    alert = bool(newest["alert"])
+    since = alert_since(rows, findings.record.shown_minutes)
     ahead = findings.own_ahead
     ahead = ahead[(ahead["metric"] == metric) & (ahead["entity"] == entity)]
     return EntityNow(
         entity=entity,
         labels={str(name): str(value) for name, value in json.loads(newest["labels"]).items()},
         severity=str(newest["severity"]),
-        alert=alert,
-        alert_since=alert_since(rows) if alert else None,
+        alert=since is not None,
+        alert_since=since,
         score=float(newest["score"]) if np.isfinite(newest["score"]) else None,
         now=metric_now(rows, {}, str(newest["unit"])),
         forecasts=tuple(

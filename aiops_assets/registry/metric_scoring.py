@@ -86,7 +86,12 @@ def score_metrics(
         if work:
             works.append(work)
             room -= len(work.entities)
-    tables = MetricTables(above_cap=above_cap, counters=tuple(one.own.spec.name for one in works if _is_told(one)))
+    known = {work.own.spec.name for work in works}
+    tables = MetricTables(
+        above_cap=above_cap,
+        counters=tuple(one.own.spec.name for one in works if _is_told(one)),
+        empty=tuple(own.spec.name for own in metrics if own.spec.name not in known),
+    )
     for work, (learned, band) in zip(works, _learned(works), strict=True):
         state = replace(_judged(work, learned), band=band)
         states.write(work.own.spec.name, state)

@@ -24,12 +24,14 @@ class MetricTables:
     Attributes:
         above_cap: number of series that are not scored because there are too many.
         counters: gauges that behave as counters.
+        empty: metrics that have never had a value.
         watched: each metric after the run.
         parts, parts_ahead: of the tables.
     """
 
     above_cap: int = 0
     counters: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
     watched: list[Watched] = field(default_factory=list)
     parts: list[pd.DataFrame] = field(default_factory=list)
     parts_ahead: list[pd.DataFrame] = field(default_factory=list)

@@ -17,7 +17,7 @@ class OwnAlert:
     Attributes:
         entity: its labels in one text; empty for a metric of one series.
         severity: as its entry has it.
-        since: first row of the newest hour since which it has had one without a break.
+        since: first row of the newest hour of the alert, see :func:`alert_since`.
         now: its newest row.
     """
 
@@ -47,24 +47,35 @@ class Silent:
 
 
 def own_alerts(findings: Findings) -> list[OwnAlert]:
-    """Series that have an alert at their newest row, in order of metric and entity."""
+    """Series whose alert ``/metrics`` shows at present, in order of metric and entity."""
     rows = findings.own.sort_values("timestamp", kind="stable")
-    newest = rows.drop_duplicates(["metric", "entity"], keep="last")
-    raised = newest[newest["alert"].astype(bool)].sort_values(["metric", "entity"])
+    raised = rows.loc[rows["alert"].astype(bool), ["metric", "entity"]].drop_duplicates()
     found = []
-    for one in raised.to_dict("records"):
-        series = rows[(rows["metric"] == one["metric"]) & (rows["entity"] == one["entity"])]
-        found.append(
-            OwnAlert(
-                str(one["entity"]), str(one["severity"]), alert_since(series), metric_now(series, {}, str(one["unit"]))
-            )
-        )
+    for metric, entity in sorted(raised.itertuples(index=False, name=None)):
+        series = rows[(rows["metric"] == metric) & (rows["entity"] == entity)]
+        if since := alert_since(series, findings.record.shown_minutes):
+            newest = series.iloc[-1]
+            now = metric_now(series, {}, str(newest["unit"]))
+            found.append(OwnAlert(str(entity), str(newest["severity"]), since, now))
     return found
 
 
-def alert_since(rows: pd.DataFrame) -> datetime:
-    """First of the rows with an alert without a break up to the newest one; rows are in order of time."""
-    calm = (~rows["alert"].astype(bool)).to_numpy().nonzero()[0]
+def alert_since(rows: pd.DataFrame, shown_minutes: int) -> datetime | None:
+    """Begin of the alert that ``/metrics`` shows: the first of the rows without a break up to the newest with an alert.
+
+    Args:
+        rows: of one series, in order of time, at least one.
+        shown_minutes: so long before the newest row an alert is shown, as the record of the run has it.
+
+    Returns:
+        ``None`` where none is shown.
+    """
+    alerts = rows["alert"].to_numpy(dtype=bool)
+    raised = alerts.nonzero()[0]
+    oldest = rows["timestamp"].iloc[-1] - pd.Timedelta(minutes=shown_minutes)
+    if not len(raised) or rows["timestamp"].iloc[int(raised[-1])] <= oldest:
+        return None
+    calm = (~alerts[: raised[-1]]).nonzero()[0]
     return time_of(rows["timestamp"].iloc[int(calm[-1]) + 1 if len(calm) else 0])
 
 

@@ -15,6 +15,8 @@ from aiops_assets.storage.explanations import CLUSTER, PAGE, SUBJECT
 from aiops_assets.timeseries.history import STEP_SECONDS
 
 MAX_AXES = 6
+MAX_SHOWN = 40
+"""Characters of a name beside its axis."""
 BAND, EXPECTED, VALUE, OUTSIDE = "#aac8e8", "tab:blue", "0.15", "tab:red"
 PAGED, NOTICED = "tab:red", "tab:orange"
 
@@ -58,7 +60,8 @@ def _drawn(title: str, parts: Sequence[Any], unit: str | None = None) -> bytes:
             for one in raised:
                 _shade(axis, one, rows)
             shown = UNITS.get(name, "") if unit is None else unit
-            axis.set_ylabel(f"{name.replace('_', ' ')}\n({shown})", fontsize=6, rotation=0, ha="right", va="center")
+            about = f"{_short(name)}\n({shown})"
+            axis.set_ylabel(about, fontsize=6, rotation=0, ha="right", va="center", parse_math=False)
             axis.tick_params(labelsize=6)
             axis.ticklabel_format(axis="y", style="sci", scilimits=(-3, 5), useOffset=False)
             axis.yaxis.get_offset_text().set_fontsize(6)
@@ -69,8 +72,14 @@ def _drawn(title: str, parts: Sequence[Any], unit: str | None = None) -> bytes:
         else:
             dates(drawing.axes[-1])
             _legend(drawing)
-        drawing.axes[0].set_title(title, fontsize=8)
+        drawing.axes[0].set_title(title, fontsize=8, parse_math=False)
     return drawing.png
+
+
+def _short(name: str) -> str:
+    """A name beside its axis, in one line: values of labels may be of any length, and have line breaks."""
+    text = " ".join(name.replace("_", " ").split())
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 
 def _metric(axis: Any, rows: pd.DataFrame) -> None:

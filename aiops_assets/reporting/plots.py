@@ -57,7 +57,9 @@ def rendered(figure: Any, colours: int) -> bytes:
     agg.draw()
     pixels = Image.frombuffer("RGBA", agg.get_width_height(), agg.buffer_rgba())
     file = io.BytesIO()
-    pixels.convert("RGB").quantize(colours).save(file, format="png", optimize=True)
+    # The other methods leave out a colour of few pixels, such as the red dots of what is outside its band.
+    palette = pixels.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE)
+    palette.save(file, format="png", optimize=True)
     return file.getvalue()
 
 

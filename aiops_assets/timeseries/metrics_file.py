@@ -41,7 +41,7 @@ from aiops_assets.timeseries.promql import check_query, rate_ranges
 from aiops_assets.timeseries.queries import MIN_SCRAPES, SCRAPES_OF_A_RATE
 from aiops_assets.timeseries.watch import OwnMetric
 from aiops_assets.timeseries.watch_keys import ALLOWED as OF_ALERT
-from aiops_assets.timeseries.watch_keys import WatchKeys
+from aiops_assets.timeseries.watch_keys import Number, WatchKeys
 
 MAX_BYTES = 1_000_000
 MAX_METRICS = 200
@@ -51,7 +51,9 @@ MAX_CHARACTERS = 10_000
 _DAY_SECONDS = 86_400
 MAX_LABELS = 8
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
+_LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]{0,62}")
+"""Labels that begin with two underscores are Prometheus' own: it drops them from what it scrapes."""
+_LABELS_OF = {"pod": ("namespace", "pod", "workload"), "node": ("node",), "cluster": ()}
 _TAKEN = frozenset(metric.name for metric in (*METRICS, *SYNTHETIC_METRICS))
 
 _ALLOWED = {
@@ -85,8 +87,8 @@ class _Entry(BaseModel):
     per: Literal["pod", "node", "cluster"] | None = None
     labels: list[str] | None = Field(None, min_length=1, max_length=MAX_LABELS)
     description: str = Field("", pattern=r"^[^\r\n]+$")
-    lower: float | None = Field(0.0, allow_inf_nan=False)
-    upper: float | None = Field(None, allow_inf_nan=False)
+    lower: Number | None = Field(0.0, allow_inf_nan=False)
+    upper: Number | None = Field(None, allow_inf_nan=False)
     step_seconds: int = Field(COARSE_STEP_SECONDS, ge=10, le=3600)
     scrape_seconds: int | None = Field(None, ge=1, le=3600)
     count: str | None = Field(None, min_length=1, max_length=MAX_CHARACTERS)
@@ -130,6 +132,16 @@ class _Entry(BaseModel):
     def _one_identity(self) -> "_Entry":
         if self.per and self.labels:
             raise ValueError(f"labels and per={self.per}: give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _excludes_by_its_labels(self) -> "_Entry":
+        known = self.labels or _LABELS_OF[self.per or "cluster"]
+        for label in self.alert.exclude:
+            if label not in known:
+                raise ValueError(
+                    f"alert.exclude: its series have no label {_shown(label)}, but {', '.join(known) or 'none at all'}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -243,12 +255,17 @@ def _entries(content: bytes) -> list[Any]:
 
 
 def _reject_repeated_keys(document: yaml.Node | None) -> None:
-    mappings = [document]
-    for _, value in document.value if isinstance(document, yaml.MappingNode) else ():
-        mappings += value.value if isinstance(value, yaml.SequenceNode) else ()
-    for mapping in mappings:
+    nodes, seen = [document], set[int]()
+    while nodes:
+        mapping = nodes.pop(0)
+        if id(mapping) in seen:  # an alias
+            continue
+        seen.add(id(mapping))
+        if isinstance(mapping, yaml.SequenceNode):
+            nodes += mapping.value
         if not isinstance(mapping, yaml.MappingNode):
             continue
+        nodes += [value for _, value in mapping.value]
         keys = Counter(key.value for key, _ in mapping.value if isinstance(key, yaml.ScalarNode))
         for key, times in keys.items():
             if times > 1:

@@ -116,12 +116,14 @@ def _cluster(metric: MetricSpec, series: list[dict[str, str]]) -> ShapeProblem |
 
 
 def _labels(metric: MetricSpec, series: list[dict[str, str]]) -> ShapeProblem | None:
+    """A label that some series lack has the empty value there, as in Prometheus; one that all lack is misspelt."""
+    for name in metric.labels:
+        if series and not any(name in labels for labels in series):
+            text = f"{_shown(series[0])} has no label {name}; aggregate by ({', '.join(metric.labels)})"
+            return _problem(metric, "no_label", text, label=name, series=series[0])
     seen: set[tuple[str, ...]] = set()
     for labels in series:
-        if lacking := [name for name in metric.labels if name not in labels]:
-            text = f"{_shown(labels)} has no label {lacking[0]}; aggregate by ({', '.join(metric.labels)})"
-            return _problem(metric, "no_label", text, label=lacking[0], series=labels)
-        values = tuple(labels[name] for name in metric.labels)
+        values = tuple(labels.get(name, "") for name in metric.labels)
         if values in seen:
             text = f"two series for {', '.join(values)}; aggregate by ({', '.join(metric.labels)})"
             return _problem(metric, "several_of_labels", text, values=values)

@@ -81,7 +81,10 @@ class Span:
         Raises:
             ValueError: it is not of this form, or ends before it begins.
         """
-        begin, end = (_local_seconds(part.strip()) for part in text.split("/", 1))
+        try:
+            begin, end = (_local_seconds(part.strip()) for part in text.split("/", 1))
+        except ValueError:
+            raise ValueError(f"{text!r} is not of the form 2026-12-01T22:00/2026-12-02T02:00") from None
         if begin >= end:
             raise ValueError(f"{text!r} ends before it begins")
         return cls(begin, end)
@@ -127,7 +130,7 @@ class Watch:
 
     def judged(self, seconds: Integers) -> Flags:
         """(n,) whether an alert may be raised at these Unix seconds."""
-        clock = clock_of(seconds, self.time_zone, self.holidays)
+        clock = clock_of(seconds, self.time_zone)  # times are of true weekdays: a holiday moves no maintenance
         at_work = np.ones(len(seconds), dtype=bool)
         if self.business_hours:
             free = np.isin(clock.days, [(day - EPOCH_DAY).days for day in self.holidays])

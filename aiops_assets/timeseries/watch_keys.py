@@ -1,5 +1,6 @@
 """The key ``alert`` of an entry of METRICS_FILE, as users write it."""
 
+import re
 from datetime import date
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -8,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from aiops_assets.timeseries.watch import Direction, Severity, Watch, Weekly, parse_window
 
+_WITH_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 MAX_WINDOWS, MAX_HOLIDAYS, MAX_PATTERNS = 50, 500, 100
 
 ALLOWED = {
@@ -31,6 +33,19 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _number(value: object) -> object:
+    """A number such as 1e9, which is a text to readers of YAML 1.1."""
+    return float(value) if isinstance(value, str) and _WITH_EXPONENT.fullmatch(value) else value
+
+
+def _dates(value: object) -> object:
+    """Dates, also a single one, and such that are put into quotes."""
+    values = value if isinstance(value, list) else [value]
+    return [date.fromisoformat(one) if isinstance(one, str) and _DATE.fullmatch(one) else one for one in values]
+
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+Number = Annotated[float, BeforeValidator(_number)]
 Texts = Annotated[list[str], BeforeValidator(_listed)]
 
 
@@ -40,13 +55,13 @@ class WatchKeys(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, str_strip_whitespace=True)
 
     direction: Direction = "both"
-    min_deviation: float = Field(0.0, ge=0, allow_inf_nan=False)
-    min_deviation_ratio: float = Field(0.0, ge=0, allow_inf_nan=False)
+    min_deviation: Number = Field(0.0, ge=0, allow_inf_nan=False)
+    min_deviation_ratio: Number = Field(0.0, ge=0, allow_inf_nan=False)
     severity: Severity = "warning"
     silence: bool = False
     time_zone: str = "UTC"
     business_hours: Texts = Field([], max_length=MAX_WINDOWS)
-    holidays: list[date] = Field([], max_length=MAX_HOLIDAYS)
+    holidays: Annotated[list[date], BeforeValidator(_dates)] = Field([], max_length=MAX_HOLIDAYS)
     maintenance: Texts = Field([], max_length=MAX_WINDOWS)
     exclude: dict[str, Texts] = {}
 

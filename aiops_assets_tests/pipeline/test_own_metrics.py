@@ -32,6 +32,8 @@ metrics:
   - {name: sessions, promql: "sum by (namespace, pod) (app_sessions)", unit: sessions, per: pod}
   - {name: load, promql: "max by (instance) (node_load1)", unit: load, per: node}
   - {name: undeclared, promql: "sum(requests_total)", unit: requests}
+  - {name: each_queue, promql: depth, unit: messages}
+  - {name: misspelt, promql: detph, unit: messages}
 """
 SILENT_MINUTES = 25
 """So long ago things stop, and the queue of orders is longer."""
@@ -178,6 +180,13 @@ def test_what_stopped_is_silent_and_nothing_else(walked: Walked) -> None:
         "node_gone": {"node-2"},
         "pod_vanished": {f"demo/synthetic-{PODS - 1:03d}"},
     }
+
+
+def test_what_has_no_gauges_is_named(walked: Walked) -> None:
+    for name in ("each_queue", "misspelt"):  # several series for the cluster, and none
+        assert not walked.ask(f'aiops_metric_value{{metric="{name}"}}')
+        assert f"{name} " in walked.checks["newest_window"]
+    assert "queue_depth" not in walked.checks["newest_window"]
 
 
 def test_a_gauge_that_counts_is_pointed_out(walked: Walked) -> None:

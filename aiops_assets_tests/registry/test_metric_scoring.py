@@ -220,3 +220,9 @@ def test_a_damaged_state_is_learnt_anew(home: Home, tmp_path: Path) -> None:
 def test_a_metric_without_a_sample_has_no_rows(home: Home) -> None:
     tables = home.run(OWN)
     assert (len(tables.scores), len(tables.ahead), tables.until) == (0, 0, None)
+
+
+def test_a_metric_that_never_had_a_value_is_named(home: Home) -> None:
+    home.store(SPEC, dict(zip(QUEUES, levels(), strict=True)))
+    other = replace(OWN, spec=replace(SPEC, name="misspelt"))
+    assert home.run(OWN, other).empty == ("misspelt",)

@@ -54,6 +54,21 @@ def test_metrics_of_a_pod_are_drawn_with_the_pages_minutes_shaded(
     assert reddish(paged) > reddish(picture_of(calm, calm.of_pod("cart-1", "shop"))) + 500
 
 
+@pytest.mark.parametrize("name", [r"queue=$\frac{$", "x" * 1500, "two\nlines" * 30])
+def test_a_name_of_any_form_is_drawn_and_a_single_value_outside_is_red(findings: Findings, name: str) -> None:
+    rows = findings.explanations[findings.explanations["metric"] == "node_memory_utilization"].iloc[:12]
+    calm = rows.assign(value=rows["expected"], lower=rows["expected"] - 1, upper=rows["expected"] + 1)
+    outside = calm.assign(value=[*calm["value"].iloc[:-1], 9.0])
+    parts = [(name, rows, (), ()) for rows in (outside, calm, calm, calm)]
+    assert strongest_red(explained_pictures._drawn(name, parts, "u")) > 100
+
+
+def strongest_red(png: bytes) -> int:
+    """By how much the reddest of all pixels is red."""
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+    return int((pixels[..., 0] - pixels[..., 1:].max(axis=-1)).max())
+
+
 def test_a_node_has_its_own_memory_and_not_the_mean_of_all(findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
     names = drawn(monkeypatch)
     picture_of(findings, findings.of_node(NODE))

@@ -53,7 +53,7 @@ def test_all_keys_of_an_entry(tmp_path: Path) -> None:
         "business_hours": "Mon-Fri 08:00-18:00",
         "holidays": [date(2026, 12, 25)],
         "maintenance": ["Sun 02:00-04:00", "2026-12-01T22:00/2026-12-02T02:00"],
-        "exclude": {"queue": ["test-*", "tmp"], "namespace": "kube-system"},
+        "exclude": {"queue": ["test-*", "tmp"], "vhost": "kube-system"},
     }
     own = load(tmp_path, labels=["queue", "vhost"], type="counter", forecast=True, alert=alert)
     assert (own.spec.per, own.spec.labels, own.counter, own.forecast) == ("labels", ("queue", "vhost"), True, True)
@@ -71,8 +71,47 @@ def test_all_keys_of_an_entry(tmp_path: Path) -> None:
             Weekly(frozenset({6}), 2 * 3600, 4 * 3600),
             Span.parse("2026-12-01T22:00/2026-12-02T02:00"),
         ),
-        exclude={"queue": ("test-*", "tmp"), "namespace": ("kube-system",)},
+        exclude={"queue": ("test-*", "tmp"), "vhost": ("kube-system",)},
     )
+
+
+def test_numbers_with_an_exponent_and_dates_in_quotes_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.yaml"
+    path.write_text(
+        "metrics: [{name: a, promql: x, unit: count, lower: -1e9, upper: 2.5E+3, "
+        'alert: {min_deviation: 1e3, holidays: ["2026-12-25", 2026-12-26]}}]'
+    )
+    (own,) = load_own(path)
+    assert (own.spec.lower, own.spec.upper, own.watch.min_deviation) == (-1e9, 2500.0, 1000.0)
+    assert own.watch.holidays == {date(2026, 12, 25), date(2026, 12, 26)}
+    assert load(tmp_path, alert={"holidays": date(2026, 12, 25)}).watch.holidays == {date(2026, 12, 25)}
+
+
+def test_a_key_of_an_alert_is_given_once(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.yaml"
+    path.write_text("metrics: [{name: a, promql: x, unit: count, alert: {direction: up, direction: down}}]")
+    with raises(SettingsError, "wrong_content"):
+        load_own(path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "label", "known"),
+    [
+        ({"per": "pod"}, "workload", True),
+        ({"per": "pod"}, "node", False),
+        ({"per": "node"}, "node", True),
+        ({"labels": ["queue"]}, "queue", True),
+        ({"labels": ["queue"]}, "namespace", False),
+        ({}, "namespace", False),
+    ],
+)
+def test_what_is_excluded_has_the_label(tmp_path: Path, keys: dict[str, object], label: str, known: bool) -> None:
+    alert = {"exclude": {label: "test-*"}}
+    if known:
+        assert load(tmp_path, alert=alert, **keys).watch.exclude == {label: ("test-*",)}
+        return
+    with raises(SettingsError, "wrong_content", entry=1):
+        load(tmp_path, alert=alert, **keys)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +128,10 @@ def test_all_keys_of_an_entry(tmp_path: Path) -> None:
         ("business_hours", "Mon-Fry 08:00-18:00"),
         ("business_hours", "08:00-25:00"),
         ("business_hours", "08:00-08:00"),
-        ("holidays", ["2026-12-25"]),
-        ("holidays", date(2026, 12, 25)),
+        ("holidays", ["2026-12-32"]),
+        ("holidays", "Christmas"),
+        ("min_deviation", "a lot"),
+        ("maintenance", "2026-12-01T22:00Z/2026-12-02T02:00Z"),
         ("maintenance", "2026-12-02T02:00/2026-12-01T22:00"),
         ("maintenance", ["Sun 02:00"]),
         ("exclude", ["test-*"]),
@@ -108,6 +149,7 @@ def test_what_an_alert_cannot_be_is_refused_with_its_key(tmp_path: Path, key: st
         ({"labels": []}, ("labels",)),
         ({"labels": ["a", "a"]}, ("labels",)),
         ({"labels": ["a-b"]}, ("labels",)),
+        ({"labels": ["__name__"]}, ("labels",)),
         ({"labels": ["a"], "per": "pod"}, ("",)),
         ({"type": "histogram"}, ("type",)),
         ({"forecast": 1}, ("forecast",)),
@@ -151,6 +193,15 @@ def test_business_hours_are_those_of_the_time_zone_and_not_of_holidays() -> None
     assert judged(Watch(holidays=frozenset({date(2026, 12, 4)})), "2026-12-04T10:00")
 
 
+def test_a_holiday_moves_no_maintenance() -> None:
+    friday = frozenset({date(2026, 12, 4)})
+    on_friday = Watch(maintenance=(parse_window("Fri 02:00-04:00"),), holidays=friday)
+    on_sunday = Watch(maintenance=(parse_window("Sun 02:00-04:00"),), holidays=friday)
+    assert not judged(on_friday, "2026-12-04T03:00")
+    assert judged(on_sunday, "2026-12-04T03:00")
+    assert not judged(on_sunday, "2026-12-06T03:00")
+
+
 def test_exclusions_are_patterns_of_labels() -> None:
     watch = Watch(exclude={"namespace": ("kube-*",), "workload": ("batch",)})
     assert watch.excludes({"namespace": "kube-system", "pod": "a"})
@@ -163,7 +214,9 @@ def test_exclusions_are_patterns_of_labels() -> None:
     ("series", "code"),
     [
         (['{"queue": "a"}', '{"queue": "b"}'], ""),
-        (['{"queue": "a"}', "{}"], "no_label"),
+        (['{"queue": "a"}', "{}"], ""),
+        (["{}", '{"vhost": "a"}'], "no_label"),
+        (['{"queue": "a"}', "{}", '{"vhost": "b"}'], "several_of_labels"),
         (['{"queue": "a", "pod": "1"}', '{"queue": "a", "pod": "2"}'], "several_of_labels"),
     ],
 )

@@ -1,6 +1,6 @@
 """The asset scores: scores of the newest hour and forecasts of the next day, by the served champions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -94,8 +94,9 @@ def scores_asset(specs: Sequence[ModelSpec], *, writes_back: bool = False) -> dg
         stores: StoresResource,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads None there as a second output
         now = datetime.now(UTC)
+        lost: dict[str, str] = {}
         if settings.fetches:
-            problem = _fetch(prometheus, stores.lake(), now, settings, context.log.info)
+            problem = _fetch(prometheus, stores.lake(), now, settings, context.log.info, lost)
             if problem and settings.fallback == ("fail",):
                 raise PrometheusUnreachable(
                     f"{problem}; FALLBACK=fail: nothing is scored", code="nothing_scored", problem=problem
@@ -113,6 +114,7 @@ def scores_asset(specs: Sequence[ModelSpec], *, writes_back: bool = False) -> dg
         predictions = replace(predictions, run=with_silence(run, window, tables.watched, present, now))
         old, broken = _problems(window, predictions, now)
         old += [f"{name} looks like a counter: add type: counter to its entry" for name in tables.counters]
+        old += _not_watched(lost, tables)
         for line in (*old, *broken):
             context.log.warning(line)
         run = explained(predictions.run, window, stores.scores().newest_episodes(now))
@@ -164,14 +166,23 @@ def scores_asset(specs: Sequence[ModelSpec], *, writes_back: bool = False) -> dg
 
 
 def _fetch(
-    prometheus: PrometheusResource, lake: Lake, now: datetime, settings: Settings, say: Callable[[str], None]
+    prometheus: PrometheusResource,
+    lake: Lake,
+    now: datetime,
+    settings: Settings,
+    say: Callable[[str], None],
+    lost: dict[str, str],
 ) -> str:
-    """Fetch samples up to now; why the server could not be reached, empty if it was."""
+    """Fetch samples up to now; why the server could not be reached, empty if it was.
+
+    ``lost`` gets the metrics of METRICS_FILE without a usable answer, and why.
+    """
     try:
         with prometheus.clients() as (client, archive):
             servers = (prometheus.server, prometheus.archive)
             own = [one.spec for one in settings.own_metrics]
-            fetch_newest(client, lake, now, archive, settings.queried(SCORED), own=own, servers=servers, say=say)
+            scored = settings.queried(SCORED)
+            fetch_newest(client, lake, now, archive, scored, own=own, servers=servers, say=say, lost=lost)
     except PrometheusUnreachable as error:
         return str(error)
     return ""
@@ -182,6 +193,15 @@ def _own_metrics(settings: Settings, stores: StoresResource, window: NewestWindo
     own = settings.own_metrics if settings.fetches else ()
     most = settings.metric_series_max
     return score_metrics(own, stores.lake(), stores.metric_states(), now, window.workloads, most)
+
+
+def _not_watched(lost: Mapping[str, str], tables: MetricTables) -> list[str]:
+    """Metrics of METRICS_FILE of which nothing new, or nothing at all, is scored: nobody misses their gauges."""
+    without = [name for name in tables.empty if name not in lost]
+    return [
+        *(f"{name} is not fetched: {why}" for name, why in lost.items()),
+        *(f"{name} has no value in the lake: its query yields none within lower and upper" for name in without),
+    ]
 
 
 def _problems(window: NewestWindow, predictions: ChampionPredictions, now: datetime) -> tuple[list[str], list[str]]:
