@@ -5,7 +5,7 @@ A deviation is how far a metric is from its expected value, per row and metric, 
 1. Each is divided by a scale: the training rows' 99 % quantile, corrected by how large the metric's deviations have
    been lately compared with training (exponentially weighted mean, half-life three days, and a day of prior).
 2. A term is the mean over the metrics, or over the fifth that deviates most, smoothed causally; its training median
-   is 0 and its 99 % quantile 1. The score is the weighted sum of the terms.
+   is 0 and its 99 % quantile 1. The score is the sum of the terms.
 3. An alert is a score above a threshold that moves, while a metric is at an unusual value: :mod:`alert_rule`.
 4. After less than a day of training, rows are ranked by a spread of terms that keeps learning: :mod:`online_spread`.
 
@@ -48,15 +48,11 @@ Kinds = Mapping[str, Floats]
 
 @dataclass(frozen=True)
 class Term:
-    """A kind of deviation, over which metrics it is averaged ("all", or "top": the largest fifth), and how smooth.
-
-    ``weight``: so many times it counts in the sum.
-    """
+    """A kind of deviation, over which metrics it is averaged ("all", or "top": the largest fifth), and how smooth."""
 
     kind: str
     over: str
     hours: float
-    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -139,33 +135,17 @@ class DeviationDetector(ABC):
                 step_seconds=calibration.step_seconds,
             )
         grid, ratios, terms = self._terms(frame, calibration)
-        score = total(terms, calibration.middle, calibration.spread, self.most_term, self.weights)
+        score = total(terms, calibration.middle, calibration.spread, self.most_term)
         known = np.isfinite(grid.values).any(axis=1)
         score[~known] = calibration.scores[0]  # nothing is known: as normal as the most normal training row
         now = unusual_now(ratios, calibration)
         alert = alerts(score, now, calibration.scores, calibration.rows, grid, self.alert_budget) & known
         if is_short(calibration.rows, calibration.step_seconds):
-            online = online_total(terms, calibration.spread, self.most_term, self.weights, grid)
+            online = online_total(terms, calibration.spread, self.most_term, grid)
             score = np.where(known, mixed(score, online), score)
         at = grid.position
         parts = contributions((ratios[kind] for kind in self.kinds_of_contributions), grid)
         return Scored(score[at], alert[at], parts[at], None if now is None else now[at])
-
-    @property
-    def weights(self) -> Floats:
-        """(n_terms,) how often each term counts."""
-        return np.array([term.weight for term in self.terms])
-
-    @property
-    def averages(self) -> tuple[tuple[str, str], ...]:
-        """Each kind and the metrics that it is averaged over, once: terms differ in how smooth they are, too."""
-        return tuple(dict.fromkeys((term.kind, term.over) for term in self.terms))
-
-    @property
-    def average_of_terms(self) -> list[int]:
-        """Of each term, its position in :attr:`averages`."""
-        averages = self.averages
-        return [averages.index((term.kind, term.over)) for term in self.terms]
 
     @property
     def runs(self) -> bool:
@@ -222,7 +202,7 @@ class DeviationDetector(ABC):
         terms, now = np.concatenate(smoothed)[known], np.concatenate(list(map(_together, ratios)))[known]
         middle, upper = np.quantile(terms, [0.5, SCALE_QUANTILE], axis=0)
         spread = np.maximum(upper - middle, LEAST_SPREAD)
-        scores = thinned(np.sort(total(terms, middle, spread, self.most_term, self.weights)), KEPT_SCORES)
+        scores = thinned(np.sort(total(terms, middle, spread, self.most_term)), KEPT_SCORES)
         usual_now = np.maximum(np.quantile(now, SCALE_QUANTILE, axis=0), LEAST_SPREAD)
         return Calibration(
             step_seconds=grids[0].step_seconds,
@@ -244,9 +224,8 @@ class DeviationDetector(ABC):
 
     def _smoothed(self, ratios: Kinds, grid: Grid, hours: Floats) -> Floats:
         """(n_rows, n_terms), not yet normalised."""
-        means = [shares(ratios[kind], over).sum(axis=1) for kind, over in self.averages]
-        spans = zip(self.average_of_terms, hours, strict=True)
-        return np.stack([rolling_mean(means[i], grid.rows(span)) for i, span in spans], axis=1)
+        means = [shares(ratios[term.kind], term.over).sum(axis=1) for term in self.terms]
+        return np.stack([rolling_mean(m, grid.rows(h)) for m, h in zip(means, hours, strict=True)], axis=1)
 
 
 def _read(grid: Grid, counters: Flags) -> Grid:

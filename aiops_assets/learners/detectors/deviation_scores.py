@@ -151,13 +151,12 @@ def shares(ratios: Floats, over: str) -> Floats:
     return np.where(known >= bar, known, 0.0) / n
 
 
-def total(terms: Floats, middle: Floats, spread: Floats, most: float, weights: Floats) -> Floats:
+def total(terms: Floats, middle: Floats, spread: Floats, most: float) -> Floats:
     """(n_rows,) the score: the sum of the terms, each as the distance to its training median in units of its spread.
 
-    ``most``: what one term counts at most; ``weights`` (n_terms,): how often.
+    ``most``: what one term counts at most.
     """
-    score: Floats = np.clip((terms - middle) / spread, LEAST_TERM, most) @ weights
-    return score
+    return np.clip((terms - middle) / spread, LEAST_TERM, most).sum(axis=1)
 
 
 def contributions(ratios: Iterable[Floats], grid: Grid) -> Floats:

@@ -8,7 +8,7 @@ The kinds are of :mod:`deviations`; scales, terms, score and alerts are those of
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -29,38 +29,18 @@ from aiops_assets.learners.detectors.raw_rows import Read
 from aiops_assets.timeseries.frames import Grid
 
 FORMAT = 3
-KINDS_OF_ALL = (
-    "change",
-    "new_change",
-    "change_1d",
-    "seasonal",
-    "level",
-    "new_level",
-    "extreme",
-    "volatility",
-    "forecast_error",
+TERMS: tuple[Term, ...] = (
+    Term("volatility", "top", 0.0),
+    Term("seasonal", "all", 0.0),
+    Term("new_level", "all", 0.0),
+    Term("new_level", "all", 6.0),
+    Term("new_change", "all", 1.5),
+    Term("new_change", "top", 6.0),
+    Term("change_1d", "all", 0.0),
+    Term("extreme", "all", 6.0),
+    Term("forecast_error", "all", 0.0),
 )
-KINDS_OF_TOP = ("new_change", "volatility", "forecast_error", "new_level")
-"""Averaged over all metrics, and over the fifth that deviates most."""
-HOURS = (0.0, 1.5, 6.0)
-RAISED = {
-    Term("change", "all", 0.0): 3.0,
-    Term("new_change", "all", 0.0): 5.0,
-    Term("change_1d", "all", 0.0): 4.0,
-    Term("seasonal", "all", 0.0): 5.0,
-    Term("extreme", "all", 6.0): 3.0,
-    Term("forecast_error", "all", 0.0): 2.0,
-}
-"""Weights other than 1, chosen on labelled series, as `make tune` does anew."""
-CANDIDATES: tuple[Term, ...] = tuple(
-    Term(kind, over, hours)
-    for kinds, over in ((KINDS_OF_ALL, "all"), (KINDS_OF_TOP, "top"))
-    for kind in kinds
-    for hours in HOURS
-)
-TERMS: tuple[Term, ...] = tuple(replace(term, weight=RAISED.get(term, 1.0)) for term in CANDIDATES)
-"""All of them: to start from equal weights and raise a few is better, on series that nothing was chosen on, than to
-pick the best few."""
+"""Chosen stepwise on labelled series, as `make tune` does anew."""
 KINDS: tuple[str, ...] = tuple(dict.fromkeys((*(term.kind for term in TERMS), *NOW)))
 TERMS_OF_FORMAT_1 = (
     Term("change", "all", 0.0),
@@ -72,18 +52,7 @@ TERMS_OF_FORMAT_1 = (
     Term("level", "all", 6.0),
 )
 MOST_OF_FORMAT_1 = 20.0
-TERMS_OF_FORMAT_2 = (
-    Term("volatility", "top", 0.0),
-    Term("seasonal", "all", 0.0),
-    Term("new_level", "all", 0.0),
-    Term("new_level", "all", 6.0),
-    Term("new_change", "all", 1.5),
-    Term("new_change", "top", 6.0),
-    Term("change_1d", "all", 0.0),
-    Term("extreme", "all", 6.0),
-    Term("forecast_error", "all", 0.0),
-)
-FORMER = {1: (TERMS_OF_FORMAT_1, MOST_OF_FORMAT_1), 2: (TERMS_OF_FORMAT_2, MOST_TERM)}
+FORMER = {1: (TERMS_OF_FORMAT_1, MOST_OF_FORMAT_1), 2: (TERMS, MOST_TERM)}
 """Format of an earlier release -> its terms, and the most that each counts."""
 MIN_STANDARD = 1e-3
 """Errors of a forecast below so many standard deviations are too small to count."""

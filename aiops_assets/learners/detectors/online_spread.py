@@ -51,19 +51,16 @@ class SpreadMemory:
         return cls(np.full(shape, np.nan), np.ones(shape), np.full(shape, np.nan), np.ones(shape))
 
 
-def online_total(terms: Floats, spread: Floats, most: float, weights: Floats, grid: Grid) -> Floats:
-    """(n_rows,) the score by the spread of earlier rows; ``terms`` (n_rows, n_terms), ``spread`` of training.
-
-    ``weights`` (n_terms,): how often each counts.
-    """
+def online_total(terms: Floats, spread: Floats, most: float, grid: Grid) -> Floats:
+    """(n_rows,) the score by the spread of earlier rows; ``terms`` (n_rows, n_terms), ``spread`` of training."""
     alpha = _alpha(grid)
     mean = pd.DataFrame(terms).ewm(alpha=alpha).mean().shift(1).to_numpy()
     square = pd.DataFrame((terms - mean) ** 2).ewm(alpha=alpha).mean().shift(1).to_numpy()
-    return _total(terms, mean, square, spread, most, weights)
+    return _total(terms, mean, square, spread, most)
 
 
 def running_total(
-    terms: Floats, spread: Floats, most: float, weights: Floats, grid: Grid, memory: SpreadMemory
+    terms: Floats, spread: Floats, most: float, grid: Grid, memory: SpreadMemory
 ) -> tuple[Floats, SpreadMemory]:
     """The same of the newest rows of several entities, (n_rows, n_entities), and the memory after the last one.
 
@@ -72,7 +69,7 @@ def running_total(
     alpha = _alpha(grid)
     mean, of_mean = weighted_before(terms, memory.spread_mean, memory.spread_mean_weight, alpha)
     square, of_square = weighted_before((terms - mean) ** 2, memory.spread_square, memory.spread_square_weight, alpha)
-    return _total(terms, mean, square, spread, most, weights), SpreadMemory(*of_mean, *of_square)
+    return _total(terms, mean, square, spread, most), SpreadMemory(*of_mean, *of_square)
 
 
 def mixed(by_training: Floats, online: Floats) -> Floats:
@@ -80,10 +77,9 @@ def mixed(by_training: Floats, online: Floats) -> Floats:
     return (1 - ONLINE_SHARE) * by_training + ONLINE_SHARE * online
 
 
-def _total(terms: Floats, mean: Floats, square: Floats, spread: Floats, most: float, weights: Floats) -> Floats:
+def _total(terms: Floats, mean: Floats, square: Floats, spread: Floats, most: float) -> Floats:
     found = (terms - mean) / (UPPER_DEVIATIONS * np.sqrt(square) + LEAST_SHARE * spread)
-    score: Floats = np.clip(np.nan_to_num(found, nan=0.0), LEAST_TERM, most) @ weights
-    return score
+    return np.clip(np.nan_to_num(found, nan=0.0), LEAST_TERM, most).sum(axis=-1)
 
 
 def _alpha(grid: Grid) -> float:

@@ -40,7 +40,7 @@ class Memory:
         rows: (n,) rows since the begin.
         scale_mean, scale_weight: (n, n_kinds, n_columns) of bounded deviations.
         day_mean, day_weight: (n, n_kinds_of_contributions, n_columns) of ratios.
-        terms: (n, n_averages, n_smoothed) means over the metrics of the last rows, 0 before the begin.
+        terms: (n, n_terms, n_smoothed) means over the metrics of the last rows, 0 before the begin.
         alerts: of the alert rule.
         spread: of terms, for ranking after less than a day of training.
     """
@@ -124,13 +124,11 @@ def newest_scores(
     ratios = ratios_to(stacked, lately, seen[..., np.newaxis, np.newaxis], quantile, mean, grid)
     of_kind = {kind: ratios[:, :, i].reshape(-1, n_columns) for i, kind in enumerate(detector.kinds)}
 
-    means = np.stack([shares(of_kind[kind], over).sum(axis=1) for kind, over in detector.averages], axis=1)
+    means = np.stack([shares(of_kind[term.kind], term.over).sum(axis=1) for term in detector.terms], axis=1)
     means = np.where(active[..., np.newaxis], means.reshape(*active.shape, -1), 0.0)
-    spans = [grid.rows(hours) for hours in calibration.hours]
-    smoothed, terms = _smoothed(means, seen, memory.terms, detector.average_of_terms, spans)
+    smoothed, terms = _smoothed(means, seen, memory.terms, [grid.rows(hours) for hours in calibration.hours])
     flat = smoothed.reshape(-1, smoothed.shape[2])
-    weights = detector.weights
-    score = total(flat, calibration.middle, calibration.spread, detector.most_term, weights).reshape(active.shape)
+    score = total(flat, calibration.middle, calibration.spread, detector.most_term).reshape(active.shape)
     known = np.isfinite(values).any(axis=2)
     score = np.where(active, np.where(known, score, calibration.scores[0]), np.nan)
     now = unusual_now(of_kind, calibration)
@@ -140,7 +138,7 @@ def newest_scores(
     spread = memory.spread
     if is_short(calibration.rows, calibration.step_seconds):
         since_begin = np.where(active[..., np.newaxis], smoothed, np.nan)
-        online, spread = running_total(since_begin, calibration.spread, detector.most_term, weights, grid, spread)
+        online, spread = running_total(since_begin, calibration.spread, detector.most_term, grid, spread)
         score = np.where(active & known, mixed(score, online), score)
     parts, day = _contributions(detector, ratios, active, memory, 1 - 0.5 ** (1 / grid.rows(24)))
     rows_after = memory.rows + active.sum(axis=0)
@@ -159,21 +157,22 @@ def _begun(detector: DeviationDetector, calibration: Calibration, n: int) -> Mem
         np.ones((n, kinds, columns)),
         np.full(own, np.nan),
         np.ones(own),
-        np.zeros((n, len(detector.averages), longest - 1)),
+        np.zeros((n, len(detector.terms), longest - 1)),
         AlertMemory.begun(n, grid),
         SpreadMemory.begun(n, len(detector.terms)),
     )
 
 
-def _smoothed(
-    means: Floats, seen: Positions, before: Floats, average_of_terms: list[int], spans: list[int]
-) -> tuple[Floats, Floats]:
+def _smoothed(means: Floats, seen: Positions, before: Floats, spans: list[int]) -> tuple[Floats, Floats]:
     """(n_rows, n_entities, n_terms) means of each term over its last rows, and what the next rows need."""
     kept = before.shape[2]
     together = np.concatenate([before.transpose(2, 0, 1), means])
-    result = np.empty((*means.shape[:2], len(spans)))
-    for i, (average, span) in enumerate(zip(average_of_terms, spans, strict=True)):
-        part = np.lib.stride_tricks.sliding_window_view(together[kept - span + 1 :, :, average], span, axis=0)
+    result = np.empty_like(means)
+    for i, span in enumerate(spans):
+        if span == 1:
+            result[..., i] = means[..., i]
+            continue
+        part = np.lib.stride_tricks.sliding_window_view(together[kept - span + 1 :, :, i], span, axis=0)
         result[..., i] = part.sum(axis=-1) / np.minimum(seen + 1, span)
     return result, together[len(together) - kept :].transpose(1, 2, 0)
 
