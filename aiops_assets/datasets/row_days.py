@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 import numpy.typing as npt
 
-from aiops_assets.errors import IntegrityError, NotFoundError
+from aiops_assets.errors import StoreError
 from aiops_assets.storage.day_file import DaySamples
 from aiops_assets.storage.day_rows import DayRows, HeldRows, RowCopies
 from aiops_assets.storage.lake import Lake
@@ -113,11 +113,16 @@ class _Guarded(DayRows):
         return self._rows.names
 
     def part(self, part: int) -> Floats:
-        """(n_entities, n_rows) of a part."""
-        with suppress(IntegrityError, NotFoundError):
+        """(n_entities, n_rows) of a part, in the order of ``names``."""
+        with suppress(StoreError):
             return self._rows.part(part)
-        self._rows = self._make()
-        return self._rows.part(part)
+        names, made = self._rows.names[part], self._make()
+        # A day that was written again meanwhile may have other entities: rows stay those of the names that were given.
+        there, found = taken(made, part, names)
+        rows = np.full((len(names), ROWS_A_DAY), np.nan)
+        rows[there] = found
+        self._rows = made
+        return rows
 
 
 def row_instants(day: date) -> Instants:

@@ -9,7 +9,7 @@ import pandas as pd
 from aiops_assets.timeseries.series import Floats
 
 BLOCK_SHARE = 0.08
-"""A block of rows is so long in relation to its age: the newest rows stand alone, old ones are medians of many."""
+"""A block of rows is so long in relation to its age: the newest rows stand alone, old ones are means of many."""
 NEIGHBOURS, OUTLIER_ROWS, OUTLIER_SPREADS = 3, 49, 6.0
 """A row is an outlier when it is so many times the usual distance away from the median of so many rows to each side."""
 TINY = 1e-12

@@ -1,14 +1,12 @@
-"""When a metric reaches its limit, hours to 14 days ahead: a robust trend, and an interval by a calibration split.
+"""When a metric reaches its limit, hours to 14 days ahead: the newest trend, weighed over many curves.
 
-1. After a drop (a pod restarted, a log was rotated) only the rows since then count.
+1. After a drop (a pod restarted, a log was rotated) only the rows since then count; of a sawtooth the peaks, of stairs
+   the heights (:mod:`cycles`).
 2. With two days of history the daily profile is subtracted: the median over days of each row's distance from the
-   mean of the day around it, which a trend does not enter. It is added again when the line is extrapolated.
-3. The trend is the median of pairwise slopes (Theil 1950, Sen 1968) over medians of blocks, on the longest recent
-   window whose slope agrees with those of all shorter ones (intersection of confidence intervals: Goldenshluger and
-   Nemirovski 1997).
-4. The interval: the confidence of slope and level, with residuals that hang together (a first-order autoregression)
-   counted as fewer, times the errors of lines of the same kind on rows that they had not seen; and that a trend may
-   bend, the more the farther it is extrapolated.
+   mean of the day around it, which a trend does not enter. It is added again when the curves are extrapolated.
+3. Curves are fitted and weighted by how well they explain the rest (:mod:`growth`).
+4. The estimate and its interval are quantiles of the time at which this mixture reaches the limit; there is no estimate
+   where growth is not probable enough, or the interval begins much earlier than the median.
 """
 
 from dataclasses import dataclass
@@ -49,8 +47,8 @@ class Exhaustion:
             both without ``hours``.
         not_before_hours: up to when it is ruled out, as surely as ``earliest_hours`` (90 % for an interval of 80 %); at
             most 336.
-        trend_per_hour: the robust slope, in the metric's unit per hour, without the daily profile; 0 where the limit
-            is reached.
+        trend_per_hour: the median slope of the curves, in the metric's unit per hour, without the daily profile; 0
+            where the limit is reached.
         now: median of the newest half hour.
     """
 

@@ -147,14 +147,14 @@ class RemoteWriter:
             with session.post(
                 self.url, body, headers=headers, verify=verify, timeout=WAIT_SECONDS, allow_redirects=False, stream=True
             ) as response:
+                if 200 <= response.status_code < 300:  # taken, whatever else it says
+                    return
                 words = response.raw.read(MOST_ANSWER_BYTES, decode_content=True)
                 shown = {name.lower(): secrets.masked(value) for name, value in response.headers.items()}
                 answer = Answer(response.status_code, shown, secrets.masked_body(words))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = self._failure(error, secrets)
         else:
-            if 200 <= answer.status < 300:
-                return
             failure = self._refusal(answer)
         # Not while the other error is handled: as its context, that would be shown with what the server sent.
         raise failure

@@ -19,13 +19,15 @@ from datetime import date
 import numpy as np
 from typing_extensions import override
 
-from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
+from aiops_assets.errors import IntegrityError, StoreError
 from aiops_assets.storage.storage import Storage
 from aiops_assets.timeseries.schema import DIGEST_BYTES
 from aiops_assets.timeseries.series import Floats
 
 FORMAT = 1
 LENGTH_BYTES = 8
+MOST_HEADER_BYTES = 1 << 26
+"""A header is some hundred bytes a pod: a longer one is a damaged length."""
 SUFFIX = ".rows"
 
 
@@ -43,7 +45,7 @@ class DayRows(ABC):
         """(n_entities, n_rows) of a part; NaN where no sample is.
 
         Raises:
-            IntegrityError, NotFoundError: the file is damaged, or was removed since it was opened.
+            StoreError: the file is damaged, or was removed since it was opened.
         """
 
 
@@ -79,6 +81,8 @@ class _StoredRows(DayRows):
         begin = DIGEST_BYTES + LENGTH_BYTES
         start = storage.read_part(path, 0, begin)
         length = int.from_bytes(start[DIGEST_BYTES:], "little")
+        if length > MOST_HEADER_BYTES:
+            raise ValueError("changed length")
         encoded = storage.read_part(path, begin, length)
         if _digest(encoded) != start[:DIGEST_BYTES]:
             raise ValueError("changed header")
@@ -106,6 +110,10 @@ class _StoredRows(DayRows):
         return np.frombuffer(data, dtype="<f8").reshape(n, self._rows)
 
 
+_UNUSABLE = (StoreError, ValueError, KeyError, TypeError, AttributeError)
+"""What opening a file raises that is damaged, of another format, or not there."""
+
+
 class RowCopies:
     """The copies of one cluster. Two writers at once write the same content, and a reader sees one of them."""
 
@@ -126,16 +134,16 @@ class RowCopies:
         path = f"{self.folder}/{name}.{day.isoformat()}.{seal}{SUFFIX}"
         try:
             return _StoredRows(self.storage, path)
-        except (NotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        except _UNUSABLE:
             pass
         made = make()
         if made is None:
             return None
         try:
             self.storage.write(path, made.to_bytes())
-        except StoreError:  # a full disk, say: slower, and no reason not to score
+            return _StoredRows(self.storage, path)
+        except _UNUSABLE:  # a full disk, say, or another run has removed it: no reason not to score
             return made
-        return _StoredRows(self.storage, path)
 
     def keep(self, used: Mapping[tuple[str, date], str], since: date) -> None:
         """Remove copies that no run reads any more: of days before ``since``, and of former states of the day files.

@@ -47,7 +47,7 @@ class Storage(ABC):
 
     @abstractmethod
     def read_part(self, path: str, start: int, length: int) -> bytes:
-        """So many bytes of a file from a position on; fewer where it ends before. Raises NotFoundError."""
+        """So many bytes of a file; fewer where it ends, StoreError or none behind. Raises NotFoundError."""
 
     @abstractmethod
     def signature(self, path: str) -> str:

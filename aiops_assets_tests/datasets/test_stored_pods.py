@@ -143,3 +143,14 @@ def test_a_copy_that_is_lost_or_damaged_while_it_is_read_costs_a_read_of_the_day
             path.write_bytes(data[:-8] + bytes(8))
     those = np.arange(PODS)
     assert_equal(found.of_pods(those), PodHistory.of(series), those)
+
+
+def test_a_day_that_is_written_again_while_it_is_read_keeps_each_pods_rows(
+    tmp_path: Path, lake: Lake, series: PodSeries
+) -> None:
+    found = pods_of(tmp_path, lake)
+    late = {f'{{"pod": "a-{i}"}}': [1.0] for i in range(64)}  # before the others in order, and some in each part
+    put(lake, POD_CPU, CLOSED[1], pd.DataFrame(late, index=[pd.Timestamp("2026-11-03T12:00", tz="UTC")]))
+    pods_of(tmp_path, lake)  # another run, which removes the former copy
+    those = np.arange(PODS)
+    assert_equal(found.of_pods(those), PodHistory.of(series), those)

@@ -77,6 +77,16 @@ def test_odd_histories_have_sensible_forecasts(odd: str) -> None:
     assert (found.value <= values.max() + room).all()
 
 
+def test_a_gap_of_days_in_hourly_rows_is_no_error() -> None:
+    values = 3 + np.random.default_rng(1).normal(0, 0.1, 14 * 24)
+    gap = np.where((np.arange(len(values)) >= 200) & (np.arange(len(values)) < 275), np.nan, values)
+    broken = np.concatenate([values[:-60], np.full(59, np.nan), values[-1:]])
+    found = made(history(gap, broken, step="1h"))
+    for side in (found.value, found.lower, found.upper):
+        assert np.isfinite(side).all()
+    assert np.abs(found.value - 3).max() < 0.5
+
+
 def test_what_stood_still_is_the_surer_the_longer_it_did() -> None:
     hour, day = (made(history(np.full(rows, 3.0))) for rows in (12, DAY))
     assert (hour.value == 3.0).all()

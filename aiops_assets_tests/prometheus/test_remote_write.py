@@ -119,6 +119,13 @@ def test_a_busy_server_is_asked_again_when_it_says() -> None:
     assert waits[1] == 7
 
 
+def test_what_a_server_has_taken_is_taken_though_its_answer_cannot_be_read() -> None:
+    with server(lambda n: (200, {"Content-Encoding": "gzip"}, b"no gzip")) as (url, seen):
+        sent = RemoteWriter(url, most_series=2).send(samples(4))
+    assert sent == Sent(series=4, of=4, requests=2)
+    assert len(seen) == 2
+
+
 def test_what_was_taken_before_a_failure_is_counted_and_nothing_is_sent_after_it() -> None:
     with server(lambda n: (204, {}, b"") if n == 1 else (400, {}, b"out of order sample")) as (url, seen):
         sent = RemoteWriter(url, most_series=2).send(samples(7))

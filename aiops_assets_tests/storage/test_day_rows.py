@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
-from aiops_assets.storage.day_rows import DayRows, HeldRows, RowCopies
+from aiops_assets.storage.day_rows import LENGTH_BYTES, DayRows, HeldRows, RowCopies
 from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
+from aiops_assets.timeseries.schema import DIGEST_BYTES
 
 DAY = date(2026, 11, 1)
 ROWS = HeldRows(
@@ -75,6 +76,27 @@ def _cut(data: bytes) -> bytes:
 
 def _nothing(data: bytes) -> bytes:
     return b""
+
+
+def _long(data: bytes, length: int) -> bytes:
+    return data[:DIGEST_BYTES] + length.to_bytes(LENGTH_BYTES, "little") + data[DIGEST_BYTES + LENGTH_BYTES :]
+
+
+@pytest.mark.parametrize("change", [
+    lambda data: _long(data, 2**64 - 1),
+    lambda data: _long(data, 1 << 40),
+    lambda data: data[:0],
+    lambda data: data[: DIGEST_BYTES + LENGTH_BYTES],
+])  # fmt: skip
+def test_a_damaged_length_and_a_file_that_ends_early_are_made_again(
+    storage: Storage, change: Callable[[bytes], bytes]
+) -> None:
+    copies, make = RowCopies(storage, "prod"), Made()
+    copies.day("cpu", DAY, "seal", make)
+    (name,) = storage.names(copies.folder)
+    storage.write(f"{copies.folder}/{name}", change(storage.read(f"{copies.folder}/{name}")))
+    assert_same(copies.day("cpu", DAY, "seal", make))
+    assert make.n == 2
 
 
 @pytest.mark.parametrize("change", [_cut, _nothing, *(lambda d, i=i: d[:i] + bytes([d[i] ^ 1]) + d[i + 1 :] for i in

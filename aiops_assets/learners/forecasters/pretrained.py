@@ -180,7 +180,7 @@ def _network() -> "FracastModel":
 def _quantiles(history: History, horizon: int) -> Quantiles:
     """The network's quantiles of all metrics, (n_metrics, horizon); those of metrics with hardly a sample are wide."""
     found = _wide(history, horizon)
-    enough = np.flatnonzero(history.known[-CONTEXT_ROWS:].sum(axis=0) >= LEAST_ROWS)
+    enough = np.flatnonzero(history.known[-_context_rows(history) :].sum(axis=0) >= LEAST_ROWS)
     if not len(enough):
         return found
     given = _asked(history, enough, horizon)
@@ -202,15 +202,20 @@ def _asked(history: History, metrics: "np.ndarray[tuple[int], np.dtype[np.intp]]
     values, known = history.values[:, metrics], history.known[:, metrics]
     near_steps = min(horizon, NEAR_BLOCKS * BLOCK)
     every = -(-horizon // BLOCK)
-    coarse = _means(values, known, every) if horizon > near_steps else None
+    coarse = _means(values, known, every)[-CONTEXT_ROWS:] if horizon > near_steps else None
     far_is_known = coarse is not None and (np.isfinite(coarse).sum(axis=0) >= LEAST_ROWS).all()
-    recent = np.where(known, values, np.nan)[-min(CONTEXT_ROWS, CONTEXT_DAYS * steps_a_day(history.step_seconds)) :]
+    recent = np.where(known, values, np.nan)[-_context_rows(history) :]
     near = _ask(recent, near_steps if far_is_known or horizon == near_steps else horizon)
     if not far_is_known or coarse is None:
         return near
-    far = np.repeat(_ask(coarse[-CONTEXT_ROWS:], BLOCK), every, axis=1)[:, :horizon]
+    far = np.repeat(_ask(coarse, BLOCK), every, axis=1)[:, :horizon]
     far[:, :near_steps] = near
     return far
+
+
+def _context_rows(history: History) -> int:
+    """Most rows that the network reads of a history in its own steps."""
+    return min(CONTEXT_ROWS, CONTEXT_DAYS * steps_a_day(history.step_seconds))
 
 
 def _ask(context: Floats, horizon: int) -> Floats:
