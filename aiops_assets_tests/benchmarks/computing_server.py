@@ -60,6 +60,8 @@ class Cluster:
         """The body of a range query's answer: every series of the metric at every instant."""
         metric = QUERIES[promql]
         labels, times = self.labels(metric), np.arange(start, end + 1, step)
+        if not labels:
+            return _body("matrix", [])
         if metric.unit == "count":
             counted = len(self.labels(COUNTED[promql])) if promql in COUNTED else 0
             text = [_whole(times, counted)] * len(labels)
