@@ -35,7 +35,7 @@ SAID = {
     "howto/kserve": ("[1]",),
     "howto/ask": ('"status":"', '"anomaly_detected":true', '"issue":"pod_oom"', '"forecast":[', "from a cache: False"),
     "howto/backtest": ("predictive-analytics: 12 steps of 300 s of 2 metrics from 5 origins",),
-    "howto/outlook": ("not before 14 days",),
+    "howto/outlook": ("not before 9.2 days",),
 }
 """Page -> what its commands print among other things: data, or figures that its text quotes."""
 SECONDS = 900
