@@ -4,12 +4,11 @@ On a terminal that is one line which changes; elsewhere a line for each step, an
 """
 
 import queue
-import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -136,7 +135,7 @@ def follow(
         threading.Thread(target=_read, args=(process, lines), daemon=True).start()
         live = Live(progress, console=console, transient=True) if console.is_terminal else nullcontext()
         try:
-            with _interrupts() as interrupted, live:
+            with live:
                 while (line := _next(lines)) is not None:
                     event = read_line(line)
                     if event:
@@ -145,29 +144,10 @@ def follow(
                         other.write(line.encode())
                         other.flush()
                     progress.tick()
-                code = process.wait()
-                if interrupted.is_set():
-                    raise KeyboardInterrupt
-                return code
+            return process.wait()
         except KeyboardInterrupt:
             _end(process)
             raise
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Whether there was one, too: Python lets a KeyboardInterrupt that is raised in a finalizer go no farther."""
-    interrupted = threading.Event()
-
-    def interrupt(*_: object) -> None:
-        interrupted.set()
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _read(process: "subprocess.Popen[str]", lines: "queue.Queue[str | None]") -> None:
