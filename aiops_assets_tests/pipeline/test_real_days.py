@@ -130,7 +130,9 @@ def test_five_days_of_history_train_and_warn(tmp_path: Path, prometheus_url: str
 def test_too_short_a_history_stops_before_training(
     tmp_path: Path, prometheus_url: str, variables: dict[str, str], shortage: Shortage
 ) -> None:
-    settings = make_settings(tmp_path, DATA_SOURCE="prometheus", PROMETHEUS_URL=prometheus_url, **variables)
+    """Where generated rows may stand in, it is the first days of a cluster instead, see test_first_hour."""
+    source = {"DATA_SOURCE": "prometheus", "PROMETHEUS_URL": prometheus_url, "FALLBACK": "cached"}
+    settings = make_settings(tmp_path, **source, **variables)
     result = materialize(settings, raise_on_error=False, lasting=True)
     assert not result.success
     coverage = checks(result)["window_coverage"]
