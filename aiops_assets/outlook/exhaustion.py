@@ -69,7 +69,9 @@ class Exhaustion:
         return f"{self.metric} reaches {self.limit:g} {when}"
 
 
-def time_to_exhaustion(history: History, metric: str, limit: float = 1.0, *, coverage: float = 0.8) -> Exhaustion:
+def time_to_exhaustion(
+    history: History, metric: str, limit: float = 1.0, *, coverage: float = 0.8, may_swing: bool = True
+) -> Exhaustion:
     """When a metric reaches a limit if its newest trend persists.
 
     Args:
@@ -77,23 +79,30 @@ def time_to_exhaustion(history: History, metric: str, limit: float = 1.0, *, cov
         metric: one of its metrics.
         limit: a value that is reached from below, in the metric's unit: 1.0 for a ratio, bytes for a quota.
         coverage: share of cases that the interval holds, 0 to 1.
+        may_swing: whether a rise of less than two days may be a daily swing; without, the caller sees to that.
 
     Raises:
         DataError: no such metric, too few rows, an infinite limit, or a coverage outside 0 to 1.
     """
     values = _column(history, metric, limit, coverage)
-    return exhaustion_of(values, history.step_seconds, metric, limit, coverage=coverage)
+    return exhaustion_of(values, history.step_seconds, metric, limit, coverage=coverage, may_swing=may_swing)
 
 
 def exhaustion_of(
-    values: Floats, step_seconds: int, metric: str, limit: float = 1.0, *, coverage: float = 0.8
+    values: Floats,
+    step_seconds: int,
+    metric: str,
+    limit: float = 1.0,
+    *,
+    coverage: float = 0.8,
+    may_swing: bool = True,
 ) -> Exhaustion:
     """When a series reaches a limit if its newest trend persists.
 
     Args:
         values: (n,) rows up to now, NaN where no sample is.
         step_seconds: their distance.
-        metric, limit, coverage: as for :func:`time_to_exhaustion`.
+        metric, limit, coverage, may_swing: as for :func:`time_to_exhaustion`.
 
     Raises:
         DataError: too few rows.
@@ -114,7 +123,7 @@ def exhaustion_of(
         return Exhaustion(metric, limit, 0.0, 0.0, 0.0, 0.0, 0.0, now)
     since = since_reset(values, limit)
     shape, shape_error = (np.zeros(1), 0.0) if since.cyclic else _day_shape(since.joined, day)
-    hidden = day if not since.cyclic and not since.resets and known < SEASON_DAYS * day else 0
+    hidden = day if may_swing and not since.cyclic and not since.resets and known < SEASON_DAYS * day else 0
     growth = growth_of(since.rows - np.resize(shape, len(values)), hidden, abs(limit))
     ahead = _instants(shape, len(values) - 1, day, step)
     at = (len(values) - 1 + np.round(ahead).astype(np.int64)) % len(shape)

@@ -24,7 +24,7 @@ from aiops_assets.errors import ModelError
 from aiops_assets.outlook.breaches import Trend, trend_of
 from aiops_assets.outlook.exhaustion import Exhaustion, time_to_exhaustion
 from aiops_assets.timeseries.history import MIN_ROWS, History
-from aiops_assets.timeseries.series import Floats
+from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 MAX_LINES = 500
 """Most names for which a line is fitted, a millisecond each; the last value is the forecast of further ones."""
@@ -125,7 +125,9 @@ def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats
         judged_by = LINE
     trend = _trend(values, level, value, lower, upper)
     if ratio and metric in FOLLOWED and known.sum() >= MIN_ROWS:
-        exhaustion = time_to_exhaustion(history, metric, FULL)
+        # A rise of some hours can be a part of any swing: what follows draws it on no longer than it is.
+        swings = bool(known.sum() * history.step_seconds > DAY_SECONDS / 2)
+        exhaustion = time_to_exhaustion(history, metric, FULL, may_swing=swings)
         if is_leak(history, metric, exhaustion):
             extrapolated = extrapolate_leak(history, metric, exhaustion, (value, lower, upper))
             if extrapolated is not None:
