@@ -79,7 +79,7 @@ def test_a_digest_is_short_and_stable() -> None:
 LEARNERS = {
     "detectors.isolation_forest": {"anomaly-detector"},
     "detectors.ensemble": {"ensemble-predictor"},
-    "detectors.deviation_scores": {"ensemble-predictor", "lstm-predictor"},
+    "detectors.deviation_scores": {"anomaly-detector", "ensemble-predictor", "lstm-predictor"},
     "detectors.lstm_network": {"lstm-predictor"},
     "forecasters.arima": {"arima-predictor"},
     "forecasters.prophet": {"prophet-predictor"},
