@@ -8,11 +8,11 @@ import sys
 from collections.abc import Mapping
 
 _PIPELINE = (
-    *("click", "dagster", "filelock", "jinja2", "numpy", "obstore", "pandas", "psutil", "pyarrow"),
+    *("click", "dagster", "filelock", "google", "jinja2", "numpy", "obstore", "pandas", "psutil", "pyarrow"),
     *("promql_parser", "pydantic", "rich", "tenacity", "typing_extensions", "yaml"),
 )
 _TRAIN = (
-    *("PIL", "joblib", "matplotlib", "mlflow", "prophet", "scipy", "sklearn", "sqlalchemy", "statsmodels"),
+    *("PIL", "fracast", "joblib", "matplotlib", "mlflow", "prophet", "scipy", "sklearn", "sqlalchemy", "statsmodels"),
     *("threadpoolctl", "torch"),
 )
 _SERVICE = ("fastapi", "fastapi_offline", "numba", "orjson", "ruptures", "starlette", "structlog", "uvicorn")
