@@ -147,7 +147,7 @@ def _print_table(judged: Sequence[Judged]) -> None:
 
 
 def _print_pages(judged: Sequence[Judged]) -> None:
-    """A table of pages: a line a set, over all its series; empty where no pages were judged."""
+    """A table of pages, with one line for each set of series; empty where no pages were judged."""
     sets = pages_of_sets({one.name: one.figures for one in judged})
     if not sets:
         return

@@ -1,4 +1,4 @@
-"""Days before a training window that the lake holds: forecasters learn from them, too, and nothing needs them.
+"""Days before a training window: forecasters also learn from them where the lake holds them; training works without.
 
 A server keeps a fortnight, a lake everything. So the window stays as short as the shortest retention, it alone is
 fetched and judged by its coverage, and what lies before it in the lake comes for nothing.

@@ -16,11 +16,11 @@ MOST_COLD_PODS = 4
 """A forecast takes it most of a second: of more pods, predictive-analytics or lines are asked."""
 COIN, BELIEVED = 0.5, 0.5
 GENERATED = "synthetic"
-"""Effective source of generated rows alone."""
+"""The effective source of a model whose training rows were all generated."""
 
 
 def believed(confidence: float) -> float:
-    """What is left of a confidence (0-1): half of what it is above a coin's."""
+    """The lowered confidence (0-1): of what lies above 0.5, half remains."""
     return confidence if confidence <= COIN else COIN + BELIEVED * (confidence - COIN)
 
 

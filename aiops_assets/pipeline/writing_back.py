@@ -10,7 +10,7 @@ from aiops_assets.errors import StoreError
 from aiops_assets.pipeline.resources import StoresResource
 from aiops_assets.prometheus.remote_write import RemoteWriter, samples_of
 from aiops_assets.reporting.exposition import shown
-from aiops_assets.reporting.metric_exposition import MetricCollector
+from aiops_assets.reporting.metric_exposition import shown_metrics
 from aiops_assets.settings import Settings
 from aiops_assets.storage.scores import ScoresRun
 from aiops_assets.storage.written_back import WriteBack
@@ -43,9 +43,9 @@ def written_back(
         tenant=settings.remote_write_tenant or "",
     )
     made_at = run.record.made_at
-    own = MetricCollector(stores.scores(), clock=made_at.timestamp)
-    families = chain(shown(run, made_at.timestamp()), own.collect())
-    sent = writer.send(samples_of(families, int(made_at.timestamp() * 1000)))
+    now = made_at.timestamp()
+    families = chain(shown(run, now), shown_metrics(run, now))
+    sent = writer.send(samples_of(families, int(now * 1000)))
     store = stores.written_back()
     with suppress(StoreError):  # the check says it, whether or not it can be kept
         before = store.newest()

@@ -157,10 +157,10 @@ def forecasts_of(findings: Findings, metric: str) -> tuple[MetricForecast, ...]:
         above = steps[steps["value"] > BREACH] if UNITS.get(metric) == RATIO else steps.iloc[:0]
         breach = above["predicted_for"].iloc[0].to_pydatetime() if len(above) else None
         columns = (steps[name] for name in ("predicted_for", "value", "lower", "upper"))
-        told = tuple(
+        horizons = tuple(
             ForecastStep(time.to_pydatetime(), *map(float, sides)) for time, *sides in zip(*columns, strict=True)
         )
-        found.append(MetricForecast(str(model), version, tuple(proven.get(str(model), ())), breach, told))
+        found.append(MetricForecast(str(model), version, tuple(proven.get(str(model), ())), breach, horizons))
     return tuple(found)
 
 

@@ -115,7 +115,7 @@ def _shade(axis: Any, raised: Raised, rows: pd.DataFrame) -> None:
 
 
 def _legend(drawing: Any) -> None:
-    """One entry a label, of all axes, below the last one."""
+    """Draw one legend below the last axes, with one entry for each label of all axes."""
     found: dict[str, Any] = {}
     for axis in drawing.axes:
         found |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}

@@ -8,26 +8,24 @@ Scores and forecasts whose window ends more than an hour ago are not exposed: on
 ``aiops_scores_stale 1``. The same stands for a kind of which no model gave predictions.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from threading import Lock
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.holdout import HORIZON_HOURS
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.reporting.described import Described, Labelled
 from aiops_assets.reporting.exhaustion_exposition import exhaustion_families, exhaustion_values
-from aiops_assets.storage.scores import PAGE_COLUMNS, Scores, ScoresRecord, ScoresRun, name_of
+from aiops_assets.reporting.newest_run import NewestRun
+from aiops_assets.storage.scores import PAGE_COLUMNS, Scores, ScoresRecord, ScoresRun
 from aiops_assets.timeseries.catalog import FORECAST_METRICS
 
 STALE = timedelta(hours=1)
@@ -38,7 +36,6 @@ KINDS = {DETECTION.name: ANOMALIES, FORECASTING.name: FORECASTS}
 """Name of a task -> kind of what its models predict."""
 KIND_OF = {spec.name: KINDS[spec.family.task.name] for spec in MODELS}
 
-_log = logging.getLogger(__name__)
 _PER_KIND, _PER_MODEL = ("cluster", "kind"), ("cluster", "model")
 _OF_POD = ("namespace", "pod", "workload")
 _PER_POD = (*_PER_MODEL, *_OF_POD)
@@ -136,14 +133,8 @@ class ScoresCollector(Collector):
     """
 
     def __init__(self, store: Scores, clock: Callable[[], float] = time.time) -> None:
-        self._store = store
         self._clock = clock
-        self._lock = Lock()
-        self._name = ""
-        self._exposed: _Exposed | None = None
-        self._damaged: set[str] = set()
-        self._unreadable = 0
-        self._last_failure = ""
+        self._newest = NewestRun(store, lambda name: _exposed(store.read(name)), clock, "scores")
 
     def describe(self) -> Iterable[Metric]:
         """No metrics, so that registering does not read the storage."""
@@ -151,46 +142,11 @@ class ScoresCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """All metrics, in the order of their documentation."""
-        with self._lock:
-            self._refresh()
-            exposed, unreadable = self._exposed, self._unreadable
-        yield UNREADABLE.family([([], unreadable)])
+        exposed = self._newest.get()
+        yield UNREADABLE.family([([], self._newest.unreadable)])
         if exposed is not None:
             yield from _about(exposed.record, self._clock())
             yield from _values(exposed, self._clock())
-
-    def _refresh(self) -> None:
-        """Read the newest readable run if it is new; otherwise the present one stays."""
-        try:
-            self._take(self._store.names())
-        except StoreError as error:  # tried again at the next scrape
-            self._failed(str(error))
-
-    def _take(self, names: Sequence[str]) -> None:
-        self._damaged &= set(names)
-        # A run that was made while a clock was wrong would hide all that come after it.
-        latest = name_of(datetime.fromtimestamp(self._clock(), UTC) + STALE)
-        for name in reversed(names):
-            if name <= self._name:
-                return
-            if name in self._damaged or name > latest:
-                continue
-            try:
-                self._exposed = _exposed(self._store.read(name))
-            except NotFoundError:  # being written, or removed meanwhile
-                continue
-            except IntegrityError as error:
-                self._damaged.add(name)
-                self._failed(str(error))
-                continue
-            self._name = name
-            return
-
-    def _failed(self, message: str) -> None:
-        self._unreadable += 1
-        if message != self._last_failure:
-            _log.warning("scores are not exposed: %s", message)
-        self._last_failure = message
 
 
 def shown(run: ScoresRun, now: float) -> Iterable[Metric]:

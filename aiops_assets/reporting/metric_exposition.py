@@ -1,16 +1,13 @@
-"""The newest scores, bands, alerts and forecasts of the metrics of one's own as gauges, for Prometheus to scrape.
+"""Gauges of the metrics in METRICS_FILE: the newest score, expected band, alert and forecast of each series.
 
 A gauge has the labels of its entity and ``entity``, which puts them into one text: rules aggregate by that, whatever
 labels there are. Values whose instant is more than an hour old are not exposed: only their timestamp is.
 """
 
 import json
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,15 +15,14 @@ import pandas as pd
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from aiops_assets.errors import IntegrityError, NotFoundError, StoreError
 from aiops_assets.reporting.described import Described
 from aiops_assets.reporting.exposition import HORIZONS, STALE
-from aiops_assets.storage.scores import Scores, ScoresRecord, name_of
+from aiops_assets.reporting.newest_run import NewestRun
+from aiops_assets.storage.scores import Scores, ScoresRecord, ScoresRun
 
 OURS = ("cluster", "metric", "unit", "entity", "severity", "horizon", "reason")
 """Labels of the gauges themselves: one of an entity with such a name gets ``exported_`` before it, as in Prometheus."""
 _PER_SERIES = ("cluster", "metric", "unit", "entity")
-_log = logging.getLogger(__name__)
 
 
 def _gauge(name: str, text: str, *more: str) -> Described:
@@ -97,12 +93,12 @@ class MetricCollector(Collector):
     """
 
     def __init__(self, store: Scores, clock: Callable[[], float] = time.time) -> None:
-        self._store = store
+        def read(name: str) -> _Exposed:
+            record = store.read_record(name)
+            return _exposed(record, *store.read_metrics(record))
+
         self._clock = clock
-        self._lock = Lock()
-        self._name = ""
-        self._exposed: _Exposed | None = None
-        self._last_failure = ""
+        self._newest = NewestRun(store, read, clock, "metrics of one's own")
 
     def describe(self) -> Iterable[Metric]:
         """No metrics, so that registering does not read the storage."""
@@ -110,54 +106,34 @@ class MetricCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """All metrics, in the order of their documentation; none before the first run with such metrics."""
-        with self._lock:
-            self._refresh()
-            exposed = self._exposed
-        if exposed is None:
-            return
-        oldest = self._clock() - STALE.total_seconds()
-        if exposed.silent_at >= oldest:
-            silent = SILENT.family()
-            for labels, value in exposed.silent:
-                silent.add_sample(SILENT.name, labels, value)
-            yield silent
-        if not exposed.until:
-            return
-        fresh = {metric for metric, until in exposed.until.items() if until >= oldest}
-        for described in (*SIDES.values(), ALERT, *AHEAD.values()):
-            family = described.family()
-            for metric, (labels, value) in exposed.samples[described.name]:
-                if metric in fresh:
-                    family.add_sample(described.name, labels, value)
-            yield family
-        yield UNTIL.family([([exposed.cluster, metric], until) for metric, until in exposed.until.items()])
+        exposed = self._newest.get()
+        if exposed is not None:
+            yield from _values(exposed, self._clock())
 
-    def _refresh(self) -> None:
-        """Read the newest readable run if it is new; otherwise the present one stays."""
-        try:
-            latest = name_of(datetime.fromtimestamp(self._clock(), UTC) + STALE)
-            for name in reversed(self._store.names()):
-                if name <= self._name:
-                    return
-                if name > latest:  # made while a clock was wrong: it hides no later one
-                    continue
-                try:
-                    record = self._store.read_record(name)
-                    self._exposed = _exposed(record, *self._store.read_metrics(record))
-                except NotFoundError:  # being written, or removed meanwhile
-                    continue
-                except IntegrityError as error:
-                    self._failed(str(error))
-                    continue
-                self._name = name
-                return
-        except StoreError as error:  # tried again at the next scrape
-            self._failed(str(error))
 
-    def _failed(self, message: str) -> None:
-        if message != self._last_failure:
-            _log.warning("metrics of one's own are not exposed: %s", message)
-        self._last_failure = message
+def shown_metrics(run: ScoresRun, now: float) -> Iterable[Metric]:
+    """All gauges of one run, as a scrape at a time (Unix seconds) shows them."""
+    return _values(_exposed(run.record, run.metrics, run.ahead, run.silence), now)
+
+
+def _values(exposed: _Exposed, now: float) -> Iterable[Metric]:
+    """The gauges that are not stale; none where the run has no metric of one's own and decided nothing on silence."""
+    oldest = now - STALE.total_seconds()
+    if exposed.silent_at >= oldest:
+        silent = SILENT.family()
+        for labels, value in exposed.silent:
+            silent.add_sample(SILENT.name, labels, value)
+        yield silent
+    if not exposed.until:
+        return
+    fresh = {metric for metric, until in exposed.until.items() if until >= oldest}
+    for described in (*SIDES.values(), ALERT, *AHEAD.values()):
+        family = described.family()
+        for metric, (labels, value) in exposed.samples[described.name]:
+            if metric in fresh:
+                family.add_sample(described.name, labels, value)
+        yield family
+    yield UNTIL.family([([exposed.cluster, metric], until) for metric, until in exposed.until.items()])
 
 
 def _exposed(record: ScoresRecord, rows: pd.DataFrame, ahead: pd.DataFrame, silence: pd.DataFrame) -> _Exposed:

@@ -27,7 +27,7 @@ class Problem(Answer):
 
 
 class CodedProblem(Problem):
-    """The same with which error it is, for programs; without where a request was refused before it was read."""
+    """An error with a code for programs; the code is missing where a request was refused before it was read."""
 
     code: str = ""
 

@@ -30,7 +30,7 @@ def stored(folder: Path, run: ScoresRun) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run of `aiops serve --demo`, whose newest instant is in January 2026: it is old."""
+    """A home with the run of `aiops serve --demo`. Its newest instant is in January 2026, so its scores are old."""
     return stored(tmp_path_factory.mktemp("demo"), demo_run())
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from aiops_assets.reporting.metric_exposition import MetricCollector
+from aiops_assets.reporting.metric_exposition import MetricCollector, shown_metrics
 from aiops_assets.storage.scores import (
     AHEAD_COLUMNS,
     FORECAST_COLUMNS,
@@ -148,3 +148,10 @@ def test_a_damaged_run_leaves_the_one_before_and_fails_no_scrape(store: Scores, 
 
 def test_without_a_run_there_is_nothing(store: Scores) -> None:
     assert Scraped(store)() == {}
+
+
+def test_a_run_in_hand_is_shown_whatever_is_stored(store: Scores) -> None:
+    later = run([row(0, 0.2, False)], made_at=AT + timedelta(minutes=5))
+    store.put(later)
+    shown = [sample for family in shown_metrics(run([row(0, 1.5, True)]), AT.timestamp()) for sample in family.samples]
+    assert [one.value for one in shown if one.name in ("aiops_metric_score", "aiops_metric_alert")] == [1.5, 1.0]

@@ -1,4 +1,4 @@
-"""Copies of a day's rows: read by parts, and as if they were not there when anything is wrong with them."""
+"""Copies of a day's rows are read in parts; a copy with a fault counts as missing."""
 
 from collections.abc import Callable
 from datetime import date

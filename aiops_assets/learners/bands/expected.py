@@ -31,7 +31,7 @@ from aiops_assets.timeseries.watch import Direction
 DAYS_OF_HABIT, LEAST_DAYS, LEAST_WEEKS = 7, 2, 2
 """The newest seven days make the habit of the day; it needs two known ones, the habit of the week two known weeks."""
 USUAL_SHARE = 0.98
-"""So many hours of all have no larger error than the half width."""
+"""The half width is this quantile of the largest errors of hours."""
 NEWEST_HOURS = 96
 """Where all errors of so many newest hours were smaller, the half width is that of these hours."""
 MARGIN, MARGIN_HOURS = 1.1, 8.0
@@ -45,7 +45,7 @@ FLAT_RATIO = 0.02
 BOUND = 2.0
 """An error counts as so many half widths at most."""
 LASTING_HOURS = 4.0
-"""What stays outside on one side for longer is a new level."""
+"""Values that stay outside the band on one side for longer than this are a new level."""
 LESSER_SIDE = 0.25
 """The narrower half width is at least this share of the other one: of sparse peaks the usual 0 is a little below the
 level, and how much varies."""
@@ -214,10 +214,12 @@ class RunningBand:
         state.level = np.where(begin, value - contrast, moved)
         size = np.abs(np.where(ready, np.clip(wrong, -BOUND * half[1], BOUND * half[0]), wrong))
         rate = np.maximum(self._error_rate, 1.0 / (state.rows + 1.0))
-        told = known & np.isfinite(wrong)
+        measured = known & np.isfinite(wrong)
         # A new habit begins with an error that lets the old one count more until it has shown itself.
-        before = np.where(np.isfinite(state.error), state.error, np.where(told, np.fmax(size, self._worst()), np.nan))
-        state.error = np.where(told, before + rate * (np.where(told, size, 0.0) - before), state.error)
+        before = np.where(
+            np.isfinite(state.error), state.error, np.where(measured, np.fmax(size, self._worst()), np.nan)
+        )
+        state.error = np.where(measured, before + rate * (np.where(measured, size, 0.0) - before), state.error)
 
     def _worst(self) -> Floats:
         return np.fmax.reduce(self.state.error, axis=0)
@@ -264,12 +266,12 @@ class RunningBand:
     def _close_slot(self) -> None:
         state = self.state
         day, slot = int(state.clock[0]) % HABIT_DAYS, int(state.clock[1])
-        told = state.slot_count > 0
-        mean = np.where(told, state.slot_sum / np.maximum(state.slot_count, 1), np.nan)
-        state.raw[slot] = np.where(told, mean, state.raw[slot])
+        seen = state.slot_count > 0
+        mean = np.where(seen, state.slot_sum / np.maximum(state.slot_count, 1), np.nan)
+        state.raw[slot] = np.where(seen, mean, state.raw[slot])
         there = np.isfinite(state.raw)
         of_day = np.where(there, state.raw, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
-        state.slots[day, slot] = np.where(told, mean - of_day, state.slots[day, slot])
+        state.slots[day, slot] = np.where(seen, mean - of_day, state.slots[day, slot])
         state.slot_sum[:], state.slot_count[:] = 0.0, 0.0
 
     def _habits(self) -> Floats:

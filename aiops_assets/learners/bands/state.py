@@ -20,7 +20,7 @@ HABIT_DAYS = 21
 """Days that are kept."""
 PEAK_HOURS = 14 * 24
 HABITS = 3
-"""None, that of the time of day, and that of the time of the week."""
+"""Each series is tried with three habits: none, by the time of day, and by the time of the week."""
 FORMAT = 1
 Singles = npt.NDArray[np.float32]
 
@@ -108,7 +108,7 @@ class BandState:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "BandState":
-        """The state that :meth:`to_bytes` wrote.
+        """Read a state that :meth:`to_bytes` wrote.
 
         Raises:
             ModelError: it is none, or of another format; code ``no_band_state``.

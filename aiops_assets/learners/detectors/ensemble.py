@@ -135,7 +135,7 @@ class EnsemblePredictor(DeviationDetector):
         return detector
 
     def _read_as_former(self, document: dict[str, Any], terms: tuple[Term, ...], most_term: float) -> None:
-        """Take a file of an earlier release: other terms, and no word of what is unusual now, or one of other kinds."""
+        """Take a file of an earlier release: other terms, and no usable scales of what is unusual now."""
         self._format, self.terms, self.most_term = document["format"], terms, most_term
         self.kinds = tuple(dict.fromkeys(term.kind for term in self.terms))
         self.kinds_of_contributions = tuple(kind for kind in self.kinds if kind != "volatility")

@@ -190,7 +190,7 @@ class LstmAutoencoder(DeviationDetector):
         return detector
 
     def _read_as_former(self, document: dict[str, Any]) -> None:
-        """Take a file of an earlier release: it knows nothing of what is unusual now, or something of other kinds."""
+        """Take a file of an earlier release, which has no usable scales of what is unusual now."""
         self.kinds, self.most_term = SIGNALS, MOST_OF_FORMER[document["format"]]
         document |= {name: document[name][: len(SIGNALS)] for name in ("quantile", "mean")}
         document["now"] = []
