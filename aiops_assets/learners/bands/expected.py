@@ -214,12 +214,10 @@ class RunningBand:
         state.level = np.where(begin, value - contrast, moved)
         size = np.abs(np.where(ready, np.clip(wrong, -BOUND * half[1], BOUND * half[0]), wrong))
         rate = np.maximum(self._error_rate, 1.0 / (state.rows + 1.0))
-        measured = known & np.isfinite(wrong)
+        given = known & np.isfinite(wrong)
         # A new habit begins with an error that lets the old one count more until it has shown itself.
-        before = np.where(
-            np.isfinite(state.error), state.error, np.where(measured, np.fmax(size, self._worst()), np.nan)
-        )
-        state.error = np.where(measured, before + rate * (np.where(measured, size, 0.0) - before), state.error)
+        before = np.where(np.isfinite(state.error), state.error, np.where(given, np.fmax(size, self._worst()), np.nan))
+        state.error = np.where(given, before + rate * (np.where(given, size, 0.0) - before), state.error)
 
     def _worst(self) -> Floats:
         return np.fmax.reduce(self.state.error, axis=0)
