@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aiops_assets.timeseries.history import MIN_ROWS
 from aiops_assets.timeseries.series import Floats
 
 RESET_SPREADS, RESET_SHARE = 8.0, 0.3
 """A drop is a reset when it is so many times the spread of the changes, and such a share of the range of values."""
+MIN_TREND_ROWS = 12
+"""A trend takes so many steps with a sample."""
 NEAR_ROWS = 12
 """A drop with a rise so few rows away is not a reset but one side of a spike or a hole."""
 MIN_CYCLES = 3
@@ -70,7 +71,7 @@ def since_reset(values: Floats, limit: float) -> Since:
         return Since(_at(values, rows, *peaks), joined, cyclic=True, height=_height(peaks[1]))
     if (stairs := _stairs(y[begin:], change[begin:], spread)) is not None:
         return Since(_at(values, rows[begin:], *stairs), joined, cyclic=True, height=_height(stairs[1]))
-    if len(y) - begin < MIN_ROWS:  # too few for a trend: the one before the drop is used
+    if len(y) - begin < MIN_TREND_ROWS:  # too few for a trend: the one before the drop is used
         return Since(joined - (joined[rows[-1]] - values[rows[-1]]), joined, resets=len(resets))
     return Since(np.where(np.arange(len(values)) < rows[begin], np.nan, values), joined, resets=len(resets))
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiops_assets.errors import DataError
-from aiops_assets.outlook.cycles import since_reset
+from aiops_assets.outlook.cycles import MIN_TREND_ROWS, since_reset
 from aiops_assets.outlook.growth import growth_of
-from aiops_assets.timeseries.history import MIN_ROWS, History, steps_a_day
+from aiops_assets.timeseries.history import History, steps_a_day
 from aiops_assets.timeseries.series import Floats
 
 HORIZON_HOURS = 336.0
@@ -108,14 +108,14 @@ def exhaustion_of(
         DataError: too few rows.
     """
     known = int(np.isfinite(values).sum())
-    if known < MIN_ROWS:
+    if known < MIN_TREND_ROWS:
         raise DataError(
             f"{metric}: {known} steps of {step_seconds} s with a sample in four weeks: a trend "
-            f"needs {MIN_ROWS}, bring a longer history",
+            f"needs {MIN_TREND_ROWS}, bring a longer history",
             code="too_few_steps",
             metric=metric,
             steps=known,
-            least=MIN_ROWS,
+            least=MIN_TREND_ROWS,
         )
     step, day = step_seconds / 3600, steps_a_day(step_seconds)
     now = float(np.median(values[np.isfinite(values)][-max(3, round(0.5 / step)) :]))

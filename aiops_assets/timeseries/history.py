@@ -12,7 +12,8 @@ from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 STEP_SECONDS = 300
 """ADR-052 forecasts in steps of five minutes; finer samples are averaged."""
-MIN_ROWS = 12
+MIN_ROWS = 10
+"""An hour of five-minute steps, whose first and last one may be incomplete."""
 MAX_DAYS = 60
 """Older days are left out: they say little of the next one."""
 

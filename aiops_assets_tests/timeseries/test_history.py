@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import DataError, SchemaError
-from aiops_assets.timeseries.history import MAX_DAYS, history_of
+from aiops_assets.timeseries.history import MAX_DAYS, MIN_ROWS, history_of
 from aiops_assets_tests.raising import raises
 
 
@@ -48,10 +48,18 @@ def test_a_metric_without_any_sample_is_left_out() -> None:
     assert history_of(frame_of(np.arange(20)).assign(memory=np.nan)).metrics == ("cpu",)
 
 
+@pytest.mark.parametrize("minute", range(5))
+def test_an_hour_is_enough_wherever_it_begins(minute: int) -> None:
+    hour = frame_of(np.arange(60), minutes=1)
+    hour["timestamp"] += pd.Timedelta(minutes=minute)
+    first_and_last = 2  # may be incomplete, and left out
+    assert len(history_of(hour).times) - first_and_last >= MIN_ROWS
+
+
 def test_too_little_is_refused_by_name() -> None:
     with raises(DataError, "no_sample"):
         history_of(frame_of(np.full(20, np.nan)))
-    with raises(DataError, "too_few_steps", column="cpu", steps=11, least=12):
-        history_of(frame_of(np.arange(11)))
+    with raises(DataError, "too_few_steps", column="cpu", steps=9, least=10):
+        history_of(frame_of(np.arange(9)))
     with pytest.raises(SchemaError, match="column name holds"):
         history_of(frame_of(np.arange(20)).assign(name="web"))

@@ -22,8 +22,9 @@ from aiops_assets.engine.samples import FORECASTED, Series, unit_factor
 from aiops_assets.engine.served_rows import Forecasting
 from aiops_assets.errors import ModelError
 from aiops_assets.outlook.breaches import Trend, trend_of
+from aiops_assets.outlook.cycles import MIN_TREND_ROWS
 from aiops_assets.outlook.exhaustion import Exhaustion, time_to_exhaustion
-from aiops_assets.timeseries.history import MIN_ROWS, History
+from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 MAX_LINES = 500
@@ -124,7 +125,7 @@ def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats
         value, lower, upper = drawn.T
         judged_by = LINE
     trend = _trend(values, level, value, lower, upper)
-    if ratio and metric in FOLLOWED and known.sum() >= MIN_ROWS:
+    if ratio and metric in FOLLOWED and known.sum() >= MIN_TREND_ROWS:
         # A rise of some hours can be a part of any swing: what follows draws it on no longer than it is.
         swings = bool(known.sum() * history.step_seconds > DAY_SECONDS / 2)
         exhaustion = time_to_exhaustion(history, metric, FULL, may_swing=swings)
