@@ -55,7 +55,7 @@ def test_each_model_is_served_of_a_version_by_a_runtime_that_reads_it(environmen
         uri = STORAGE_URI.fullmatch(model["storageUri"])
         assert uri, model["storageUri"]
         assert uri[1] == name
-        assert service["metadata"]["annotations"] == {"serving.kserve.io/deploymentMode": "RawDeployment"}
+        assert service["metadata"]["annotations"] == {"serving.kserve.io/deploymentMode": "Standard"}
         assert runtime_problems(service, objects, pinned_scikit_learn()) == []
 
 
