@@ -19,7 +19,7 @@ PEERS_FILES := aiops_assets_tests/benchmarks/peers
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup service dev lock run ui serve test test-changed test-long test-all bench bench-scale bench-ticks fleet own-metrics evaluate tune peers forecasts exhaustion drift deploy-check \
+.PHONY: help setup service dev lock run ui serve test test-changed test-long test-all soak bench bench-scale bench-ticks fleet own-metrics evaluate tune peers forecasts exhaustion drift deploy-check \
 	lint types docs pictures graph-check clean
 
 help: ## this list
@@ -94,6 +94,11 @@ test-long: dev ## kills, browser, whole deployments, fresh environments, every d
 
 test-all: dev ## both in one run, as CI does (22 to 42 minutes)
 	OMP_NUM_THREADS=1 $(PYTEST) $(TWO)
+
+SOAKED := test_kills test_promotion_kills test_backfill_kill test_served_under_load test_daemon test_schema_fuzzing
+
+soak: dev ## kills, drawn requests and hours at their whole length (6 hours; SHARE=.1 is a tenth)
+	AIOPS_SOAK=$(or $(SHARE),1) OMP_NUM_THREADS=1 $(PYTEST) -s -m long $(TWO) $(SOAKED:%=aiops_assets_tests/long/%.py)
 
 bench: dev ## time limits, as ratios measured in one run (some minutes); PARTS=fetching measures that alone
 	$(BIN)/python -m aiops_assets_tests.benchmarks $(PARTS)

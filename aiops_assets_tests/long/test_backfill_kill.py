@@ -32,6 +32,7 @@ from aiops_assets.storage.lake import Lake
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.catalog import METRICS, POD_CPU, MetricSpec
 from aiops_assets_tests.conftest import FEW
+from aiops_assets_tests.lengths import at_length
 from aiops_assets_tests.prometheus.fault_server import FaultyServer, Params, Reply, faulty
 from aiops_assets_tests.prometheus_server import backfilled_prometheus
 
@@ -43,6 +44,8 @@ ABSENT = [spec for metric in METRICS if metric.per == "labels" for spec in (metr
 N_STORED = len(SPECS) - len(ABSENT)
 BACK_DAYS = 8
 KILLS = 6
+"""Of one back-fill; more of them and it has ended."""
+BACK_FILLS = at_length(1, 34)
 RANGE_SECONDS = 0.05
 """What the proxy adds to each range query."""
 RUN_SECONDS = 120
@@ -242,20 +245,25 @@ def differences(one: Home, other: Home) -> Iterator[str]:
 def test_a_killed_back_fill_resumes_and_ends_in_the_same_lake(
     tmp_path: Path, server: FaultyServer, days: tuple[date, ...], undisturbed: Home
 ) -> None:
-    home = make_home(tmp_path / "killed", server, days)
     rng = random.Random(0)
+    for number in range(BACK_FILLS):
+        home = make_home(tmp_path / f"killed-{number}", server, days)
+        killed_again_and_again(home, rng)
+        run_and_compare(home)
+        assert assert_whole(home.lake) == N_STORED * len(days)
+        assert list(differences(home, undisturbed)) == []
+
+
+def killed_again_and_again(home: Home, rng: random.Random) -> None:
+    """No day that was there is gone, and each is whole."""
     stored = [0]
     for _ in range(KILLS):
         # A finished metric is one range, its open day's; one that is not takes two.
-        finished = stored[-1] // len(days)
+        finished = stored[-1] // len(home.days)
         assert home.run_killed(rng.randint(2, 8) + finished, rng.uniform(0, 2 * RANGE_SECONDS)), "the run had ended"
         stored.append(assert_whole(home.lake))
     assert stored == sorted(stored), "a day that was there is gone"
-    assert 0 < stored[-1] < N_STORED * len(days), "the kills came too early or too late to matter"
-
-    run_and_compare(home)
-    assert assert_whole(home.lake) == N_STORED * len(days)
-    assert list(differences(home, undisturbed)) == []
+    assert 0 < stored[-1] < N_STORED * len(home.days), "the kills came too early or too late to matter"
 
 
 def test_a_second_run_asks_only_for_what_is_new(undisturbed: Home) -> None:

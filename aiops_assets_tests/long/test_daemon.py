@@ -28,6 +28,7 @@ from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.settings import Settings, load_settings
 from aiops_assets.synthetic.pods import generate
 from aiops_assets_tests.conftest import AFTER_DATA, FEW
+from aiops_assets_tests.lengths import at_length
 from aiops_assets_tests.prometheus.fault_server import Reply, faulty
 from aiops_assets_tests.prometheus_server import backfilled_prometheus
 
@@ -38,6 +39,8 @@ SENSOR, FAILURES = "retrain_when_days_pile_up", "log_run_failures"
 BACK_DAYS = 8
 """Yesterday closes an hour late: without it a week has closed all the same."""
 RUN_SECONDS, TICK_SECONDS, STOP_SECONDS = 360, 180, 45
+DEATHS = at_length(1, 50)
+"""Kills of the machine in each of two states of a run."""
 SLOW = 0.15
 """Seconds before an answer: some 40 requests make a fetch of several seconds."""
 DONE = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
@@ -303,7 +306,7 @@ def test_a_failed_run_and_its_cause_are_in_the_daemons_log(settled: Daemon) -> N
     assert "401" in line
 
 
-@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED] * DEATHS)
 def test_the_run_of_a_machine_that_died_gives_the_lake_back(
     settled: Daemon, status: dg.DagsterRunStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,15 +1,13 @@
-"""`make run` killed with SIGKILL at 32 seeded moments: what is served stays whole, and the next run heals.
+"""`make run` killed with SIGKILL at seeded moments: what is served stays whole, and the next run heals.
 
 The moments are random ones of equal parts of a run, so that no stretch of it is left out. Each kill ends the whole
 process group of a training run with a seed of its own; then the disk is judged. After every third kill, so that runs
 also begin on what killed ones left, the same run is made again and judged once more. Every eighth is `aiops run`, the
-others are the Dagster process that it starts, forked after its imports. Two lanes with a home each share the work.
+others are the Dagster process that it starts, forked after its imports; of `make soak` all are `aiops run`. Two lanes
+with a home each share the work.
 """
 
-import os
 import random
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -34,14 +32,16 @@ from aiops_assets.settings import Settings, load_settings
 from aiops_assets.storage.served import CURRENT, MANIFEST, MODEL_FILE, ServedModels
 from aiops_assets.storage.storage import STAGING
 from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.killing import Attempt, attempt, inherited
+from aiops_assets_tests.lengths import at_length, soaking
 from aiops_assets_tests.warm import end_group, forked_dagster
 
 NAME = "anomaly-detector"
-KILLS = 32
-MIN_KILLED = 20
+KILLS = at_length(32, 100)
+MIN_KILLED = KILLS * 5 // 8
 """A run may end before its moment comes; most must not."""
 LANES = 2
-EVERY_TYPED = 8
+EVERY_TYPED = 1 if soaking() else 8
 KILLS_A_HEALING = 3
 SMALL = {
     "TRAINING_PODS": "20",
@@ -76,16 +76,6 @@ class Before:
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """A run; ``killed`` is false when it ended before its moment."""
-
-    code: int
-    seconds: float
-    output: str
-    killed: bool
-
-
-@dataclass(frozen=True)
 class Outcome:
     """One iteration: whether the run was killed, whether it had committed its version, and what was wrong."""
 
@@ -104,6 +94,8 @@ def seeded_moments() -> list[Moment]:
 
 def _spread(iterations: set[int], start: float, rng: random.Random) -> list[Moment]:
     """One moment in each of as many equal parts of a run from ``start`` on, in random order."""
+    if not iterations:
+        return []
     parts = rng.sample(range(len(iterations)), len(iterations))
     width = (1.0 - start) / len(iterations)
     return [Moment(i, start + width * (part + rng.random())) for i, part in zip(sorted(iterations), parts, strict=True)]
@@ -130,23 +122,7 @@ class Typed(Way):
 
     @override
     def attempt(self, seed: int, seconds: float | None = None) -> Attempt:
-        started = time.monotonic()
-        with subprocess.Popen(
-            self.command,
-            env={**inherited(), **variables(self.home, seed)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            killed = False
-            try:
-                output, _ = process.communicate(timeout=seconds)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                killed = True
-                output, _ = process.communicate()
-        return Attempt(process.returncode, time.monotonic() - started, output, killed)
+        return attempt(self.command, variables(self.home, seed), seconds)
 
 
 class Forked(Way):
@@ -165,11 +141,6 @@ class Forked(Way):
         if killed:
             end_group(process)
         return Attempt(process.exitcode or 0, time.monotonic() - started, output.read_text(), killed)
-
-
-def inherited() -> dict[str, str]:
-    """What a run may take over: no settings, and no other home."""
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "OMP_NUM_THREADS") if name in os.environ}
 
 
 def variables(home: Path, seed: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Promotions and rollbacks killed with SIGKILL at 50 seeded moments, and two promotions at once in two processes.
+"""Promotions and rollbacks killed with SIGKILL at seeded moments, and two promotions at once in two processes.
 
 A child counts what it does to files and databases below the home, and kills itself just before the operation that was
 drawn for it: so every kill lands inside the work. A third of the moments lies before the champion record is moved, a
@@ -24,11 +24,15 @@ from aiops_assets.registry.version import version_of
 from aiops_assets.storage.champion_record import CHAMPION
 from aiops_assets.storage.records import ChampionRecord
 from aiops_assets.storage.served import ServedModels
+from aiops_assets_tests.killing import attempt
+from aiops_assets_tests.lengths import at_length
 from aiops_assets_tests.registry.champion_home import ChampionHome, home_of
 from aiops_assets_tests.warm import warm_processes
 
-KILLS = 50
-MIN_KILLED = 45
+KILLS = at_length(50, 400)
+MIN_KILLED = KILLS * 9 // 10
+COMMANDS = at_length(4, 400)
+"""So many are killed as people type them, at any moment."""
 VERSIONS = 4
 AROUND_THE_MOVE = 6
 """Operations before and after the record's rename: lock, read, write beside; and then the link."""
@@ -221,7 +225,7 @@ def stage(tmp_path: Path) -> Stage:
 
 
 @pytest.mark.long
-def test_fifty_kills_leave_one_valid_champion_and_the_next_reconcile_mends(stage: Stage) -> None:
+def test_kills_leave_one_valid_champion_and_the_next_reconcile_mends(stage: Stage) -> None:
     rng = random.Random(0)
     stage.measure(Act(True, 2))
     stage.measure(Act(False, None))
@@ -254,6 +258,33 @@ def test_fifty_kills_leave_one_valid_champion_and_the_next_reconcile_mends(stage
     # Promotions and rollbacks, each before and after the record was moved; and some left something behind.
     assert set(killed) == {(True, False), (True, True), (False, False), (False, True)}
     assert mended
+
+
+@pytest.mark.long
+def test_killed_commands_leave_one_valid_champion(stage: Stage, aiops: str) -> None:
+    rng = random.Random(1)
+    name = home_of(stage.folder).name
+    environment = {"AIOPS_HOME": str(stage.folder)}
+    whole = attempt([aiops, "promote", name, "2"], environment)
+    assert whole.code == 0, whole.output
+    champion, can_go_back = 2, True
+    problems: list[str] = []
+    killed = 0
+    for iteration in range(COMMANDS):
+        promotes = iteration % 2 == 0 or not can_go_back
+        other = rng.choice([version for version in range(1, VERSIONS + 1) if version != champion])
+        command = [aiops, "promote", name, str(other)] if promotes else [aiops, "rollback", name]
+        run = attempt(command, environment, rng.uniform(0.3, 1.0) * whole.seconds)
+        assert run.killed or run.code == 0, run.output
+        what = Act(promotes, other if promotes else None)
+        assert stage.child(judge, stage.folder, champion, what, stage.digests, stage.report) == 0
+        told = stage.told()
+        problems += [f"command {iteration}, {command[1:]} from version {champion}: {one}" for one in told["problems"]]
+        killed += run.killed
+        champion, can_go_back = told["champion"], told["can_go_back"]
+    assert not problems, "\n".join(problems)
+    print(f"{killed} of {COMMANDS} commands were killed", file=sys.stderr)
+    assert killed
 
 
 @pytest.mark.long

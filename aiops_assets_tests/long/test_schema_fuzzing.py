@@ -23,6 +23,7 @@ from aiops_assets.service.serving import app_of
 from aiops_assets.storage.scores import Scores
 from aiops_assets.storage.storage import open_storage
 from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.lengths import at_length
 from aiops_assets_tests.service.running import serving
 from aiops_assets_tests.service.served_home import ServedHome
 
@@ -45,12 +46,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield running.url
 
 
+OPERATIONS = sum(len(methods) for methods in DOCUMENT["paths"].values())
+EXAMPLES = at_length(40, 20_000 // OPERATIONS + 1)
+
 schema = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
 
 
 @pytest.mark.long
 @schema.parametrize()
-@settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 def test_no_request_of_the_document_is_a_server_error(case: Any, address: str) -> None:
     if "name" in case.path_parameters:  # drawn names are nobody's
         case.path_parameters["name"] = NAMES[len(str(case.body)) % len(NAMES)]
