@@ -5,9 +5,10 @@ import pytest
 
 from aiops_assets.learners.detectors import rolling
 from aiops_assets.learners.detectors.counters import MAX_GAP_ROWS, increases
-from aiops_assets.learners.detectors.raw_rows import ArrayRows, Read
+from aiops_assets.learners.detectors.raw_rows import Read
 from aiops_assets.learners.detectors.rolling import AllRows, FewRows
 from aiops_assets.timeseries.series import Floats
+from aiops_assets_tests.learners.array_rows import ArrayRows
 
 N = 60
 

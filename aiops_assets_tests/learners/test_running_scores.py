@@ -9,10 +9,10 @@ import pytest
 from aiops_assets.learners.detectors.deviation_detector import DeviationDetector
 from aiops_assets.learners.detectors.ensemble import EnsemblePredictor
 from aiops_assets.learners.detectors.lstm_autoencoder import LstmAutoencoder
-from aiops_assets.learners.detectors.raw_rows import ArrayRows
 from aiops_assets.learners.detectors.running_means import weighted_before
 from aiops_assets.learners.detectors.running_scores import Memory, Newest, can_run, newest_scores
 from aiops_assets.timeseries.series import Floats
+from aiops_assets_tests.learners.array_rows import ArrayRows
 
 STEP_SECONDS = 1200
 COLUMNS = ("cpu", "memory", "restarts")

@@ -24,23 +24,6 @@ class RawRows(Protocol):
 
 
 @dataclass(frozen=True)
-class ArrayRows:
-    """Rows that are all there, (n_rows, n_entities, n_columns)."""
-
-    values: Floats
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Number of rows, entities and columns."""
-        n_rows, n_entities, n_columns = self.values.shape
-        return n_rows, n_entities, n_columns
-
-    def part(self, start: int, stop: int) -> Floats:
-        """Rows from ``start`` to before ``stop``, a view."""
-        return self.values[start:stop]
-
-
-@dataclass(frozen=True)
 class Read:
     """Rows as a detector reads them: bounded, NaN before each entity's begin, counters as increases.
 
