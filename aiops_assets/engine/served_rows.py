@@ -4,15 +4,18 @@ Source: engine contract, sections 1.2 and 2.1. All values of answers are finite 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from aiops_assets.errors import ModelError
+from aiops_assets.engine.wording import say
+from aiops_assets.errors import DataError, ModelError
+from aiops_assets.judging.statements import Statement
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.learners.forecasters.hourly_baseline import ANSWERED, DAY_HOURS, HourlyBaseline
+from aiops_assets.outlook.limits import HEALTHY_CLUSTER, LIMITS
 from aiops_assets.timeseries import engine_layouts as layouts
 from aiops_assets.timeseries.history import History, steps_a_day
 from aiops_assets.timeseries.series import Floats
@@ -29,7 +32,10 @@ HALF_CONFIDENCE_SAMPLES = 2
 SANE = (-0.1, 2.0)
 """Range of plausible ratios; others were sent in percent or another unit. Forecasts may be slightly below 0."""
 
-MEMORY_FULL = 0.95
+CLUSTER_LIMITS = {"cpu_usage": LIMITS["cluster_cpu_usage"].alert, "memory_usage": LIMITS["cluster_memory_usage"].alert}
+"""Utilisation of a cluster (ratio) from which on it is an issue at any hour."""
+RATIOS = {len(layouts.FOUR): {"cpu": 2, "memory": 3}, len(layouts.METRICS): {"memory": 1, "disk": 2}}
+"""Width of rows -> the columns that are ratios. The CPU of a row of five is in cores, which may be above 2."""
 SCENARIO = 1.15
 NORMAL, ISSUE = 1, -1
 
@@ -44,7 +50,12 @@ class Forecasting(Protocol):
 
 
 def answer(
-    forecaster: Forecasting, instances: object, horizon: int, expected: HourlyBaseline, now: pd.Timestamp | None = None
+    forecaster: Forecasting,
+    instances: object,
+    horizon: int,
+    expected: HourlyBaseline,
+    now: pd.Timestamp | None = None,
+    cluster: Callable[[], HourlyBaseline] = HourlyBaseline,
 ) -> Answer:
     """The ``predictions`` of a request.
 
@@ -54,7 +65,8 @@ def answer(
       is multiplied by 1 / (1 + 2) (:data:`HALF_CONFIDENCE_SAMPLES`), as in ``POST /api/v1/prediction/predict``; the
       engine's default for a metric that it could not query counts as no sample.
 
-    A ratio outside :data:`SANE`, in the row or forecast, is clipped and has the least confidence.
+    A ratio outside :data:`SANE`, in the row or forecast, is clipped and has the least confidence; of the newest row of
+    four or five, ratios above its upper end are refused.
 
     Rows of other widths get no forecasts:
 
@@ -70,21 +82,25 @@ def answer(
         horizon: number of steps, at most a day of the row's steps.
         expected: expected values by hour; ``HourlyBaseline()`` where nothing is known.
         now: present time, see :func:`history_of_vector`; by default that of the clock.
+        cluster: returns what the cluster's utilisation is at each hour, for rows of 4; by default nothing is known.
 
     Returns:
         metric -> ``forecast`` (horizon ratios 0-1), ``forecast_horizon``, ``confidence`` (see :func:`confidence`),
         ``step_seconds``, ``instance``; or a list of -1 and 1.
 
     Raises:
-        SchemaError, DataError: see :func:`rows_of`; the forecaster does not support the horizon.
+        SchemaError, DataError: see :func:`rows_of`; the forecaster does not support the horizon; a ratio of a row of 4
+            or 5 is not one (code ``not_a_ratio``).
         ModelError: the forecast is not usable.
     """
     rows = layouts.rows_of(instances)
     width = rows.shape[1]
+    _require_ratios(rows)
     if width == len(layouts.LAYERS):
         return [NORMAL] * len(rows)
     if width == len(layouts.FOUR):
-        return [judged_row(row, expected) for row in rows]
+        known = cluster()
+        return [judged_row(row, known) for row in rows]
     if width == len(layouts.ENGINE_VECTOR):
         history = layouts.history_of_vector(rows[-1], now)
         middle = expected.middle
@@ -110,22 +126,59 @@ def confidence(lower: Floats, upper: Floats, known_share: float) -> list[float]:
     return [float(one) for one in np.clip(falling, MIN_CONFIDENCE, 1.0)]
 
 
-def judged_row(row: Floats, expected: HourlyBaseline) -> int:
-    """-1 or 1 for a row of four: hour, day of week (Sunday = 0, not used), means of cpu and memory.
+def notes_of_rows(instances: object) -> list[Statement]:
+    """Notes about values that were read as something else: of CPU above :data:`SANE`, whose forecast is clipped."""
+    rows = layouts.rows_of(instances)
+    newest = rows[-1]
+    if len(newest) == len(layouts.METRICS):
+        ratios = {"cpu_usage": float(newest[0])}
+    elif len(newest) == len(layouts.ENGINE_VECTOR):
+        ratios = dict(zip(ANSWERED, newest[: len(ANSWERED)].tolist(), strict=True))
+    else:
+        return []
+    return [
+        say("clipped_ratio", metric=name, value=value)
+        for name, value in ratios.items()
+        if not SANE[0] <= value <= SANE[1]
+    ]
 
-    -1 if a mean is above the upper expected value of that hour (of any hour for an invalid one), or memory is at least
-    0.95 full. The engine's default for a mean that it could not query is no evidence.
+
+def judged_row(row: Floats, cluster: HourlyBaseline) -> int:
+    """-1 or 1 for a row of four: hour, day of week (Sunday = 0, not used), utilisation of cluster CPU and memory.
+
+    -1 if a mean is at its limit (0.85 of CPU, 0.9 of memory), or above the upper expected value of the cluster at that
+    hour (of any hour for an invalid one) and above :data:`~aiops_assets.outlook.limits.HEALTHY_CLUSTER`. The engine's
+    default for a mean that it could not query is no evidence.
+
+    Args:
+        row: (4,) finite.
+        cluster: expected utilisation by hour, as a ratio of what is allocatable.
     """
     hour, _, *means = row.tolist()
     for name, mean in zip(ANSWERED, means, strict=True):
         silent = layouts.SILENT_ROW[layouts.METRICS.index(name)]
         if any(math.isclose(mean, sent, rel_tol=layouts.CLOSE) for sent in (silent, SCENARIO * silent)):
             continue
-        bounds = expected.upper.get(name)
+        bounds = cluster.upper.get(name)
         bound = math.inf if bounds is None else bounds[int(hour)] if hour in range(DAY_HOURS) else max(bounds)
-        if mean > bound or (name == "memory_usage" and mean >= MEMORY_FULL):
+        if mean >= CLUSTER_LIMITS[name] or mean > max(bound, HEALTHY_CLUSTER[name]):
             return ISSUE
     return NORMAL
+
+
+def _require_ratios(rows: Floats) -> None:
+    """Raise DataError if a column that is a ratio holds percent or more: its answer would be clipped."""
+    for name, column in RATIOS.get(rows.shape[1], {}).items():
+        wrong = [i for i, value in enumerate(rows[:, column]) if value > SANE[1]]
+        if wrong:
+            value = float(rows[wrong[0], column])
+            raise DataError(
+                f"row {wrong[0]}: {name} is {value:g}, which no ratio is: divide percent by 100, and send 0 to 1",
+                code="not_a_ratio",
+                position=wrong[0],
+                metric=name,
+                value=value,
+            )
 
 
 def _forecast_of(

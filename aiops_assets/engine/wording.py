@@ -119,6 +119,7 @@ NOTES: Mapping[str, str] = MappingProxyType(
             "{names!n}: the default of a failed query was sent, so that nothing is known of it and it was not judged; "
             "a pod without a memory limit has no pod_memory_usage."
         ),
+        "clipped_ratio": "{metric} is {value:g}, which no ratio is: its forecast is clipped to 0-1 and of no use",
         "no_forecaster": "no forecaster is served yet: all metrics are judged by their own samples alone",
         "models_of_generated_rows": "fitted on generated rows alone, and on none of this cluster: {names!n}",
         "lines_left_out": "only the first {most} unknown names have a trend; others are forecast as their last value",

@@ -180,6 +180,7 @@ class V1Answer(Origin):
     predictions: list[Literal[-1, 1]] | dict[str, MetricForecast]
     timestamp: AwareDatetime
     scores: list[Finite] | None = Field(None, description="Of detectors, one an instance; higher is more anomalous.")
+    notes: list[str] | None = Field(None, description="Values that are of no use as they were sent; mostly missing.")
 
 
 class Models(Answer):

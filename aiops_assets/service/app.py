@@ -76,7 +76,7 @@ def create_app(
     routers = (
         engine_routes(engine, workers),
         explain_routes(newest, workers),
-        kserve_routes(pool, instruments, workers, settings.forecast_horizon, engine.clock),
+        kserve_routes(pool, instruments, workers, settings.forecast_horizon, engine.clock, engine.cluster),
     )
     short = [_short_way(route) for router in routers for route in router.routes]
     short.sort(key=lambda route: "POST" not in (route.methods or ()))  # the most frequent routes come first

@@ -30,6 +30,7 @@ from aiops_assets.engine.prediction.predictions import Predictions, predict
 from aiops_assets.engine.prediction.sent_histories import require_answerable
 from aiops_assets.engine.samples import Sample
 from aiops_assets.judging.statements import Statement
+from aiops_assets.learners.forecasters.hourly_baseline import HourlyBaseline
 from aiops_assets.service import answers, bodies
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
@@ -51,6 +52,7 @@ class Engine:
         instruments: counts anomalies.
         clock: returns the present time, with an offset.
         histories: histories of pods; ``None``: none are used.
+        cluster: returns the cluster's utilisation by hour; by default nothing is known.
         of_cluster: whether a cluster's own days are fetched: models of generated rows alone are less sure then.
     """
 
@@ -61,8 +63,10 @@ class Engine:
         clock: Callable[[], datetime],
         histories: LakeHistories | None = None,
         *,
+        cluster: Callable[[], HourlyBaseline] = HourlyBaseline,
         of_cluster: bool = False,
     ) -> None:
+        self.cluster = cluster
         self._pool = pool
         self._instruments = instruments
         self.clock = clock

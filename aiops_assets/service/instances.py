@@ -46,18 +46,32 @@ def rows_of(instances: object, widths: Sequence[int]) -> Floats:
 def windows_of(instances: object, width: int, least_rows: int) -> list[Floats]:
     """Windows of a request, each (n_rows, width) with at least ``least_rows`` rows, oldest first.
 
+    A list of rows is one window: the engine's client sends lists of rows to every model (engine contract, section 6).
+
     Raises:
-        SchemaError: the instances are not a list of windows, a row has another width, or a window is too short.
+        SchemaError: the instances are not a list of windows or of rows, a row has another width, or a window is too
+            short.
         DataError: there is no window, or a value is not a finite number.
     """
     expected = f"a window of at least {least_rows} rows of width {width}, oldest first"
+    given = _filled_list(instances, "instances", f"a list of windows, each {expected}")
+    if all(type(row) is list and row and type(row[0]) is not list for row in given):
+        given = [given]
     windows = []
-    for i, window in enumerate(_filled_list(instances, "instances", f"a list of windows, each {expected}")):
+    for i, window in enumerate(given):
         if type(window) is not list or not window or type(window[0]) is not list:
             received = f"a row of width {len(window)}" if type(window) is list else _kind(window)
             raise SchemaError(f"instance {i}: expected {expected}, received {received}")
+        widths = {len(row) for row in window if type(row) is list} - {width}
+        if widths:
+            raise SchemaError(
+                f"instance {i}: expected {expected}, received rows of width {', '.join(map(str, sorted(widths)))}",
+                code="wrong_width",
+                expected=(width,),
+                width=min(widths),
+            )
         if len(window) < least_rows:
-            raise SchemaError(f"instance {i}: expected {expected}, received {len(window)} rows")
+            raise SchemaError(f"instance {i}: expected {expected}, received {len(window)} rows", code="short_window")
         try:
             windows.append(rows_of(window, (width,)))
         except (DataError, SchemaError) as error:

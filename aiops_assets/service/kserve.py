@@ -15,8 +15,9 @@ from aiops_assets.errors import SchemaError
 from aiops_assets.families.contract import Asking
 from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.task import FORECASTING
+from aiops_assets.learners.forecasters.hourly_baseline import HourlyBaseline
 from aiops_assets.service import answers, bodies
-from aiops_assets.service.inference import Answer, infer, is_quick
+from aiops_assets.service.inference import Answer, Question, infer, is_quick
 from aiops_assets.service.instances import tensor
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
@@ -42,7 +43,12 @@ OUTPUTS = {
 
 
 def kserve_routes(
-    pool: ModelPool, instruments: Instruments, workers: Workers, horizon: int, clock: Callable[[], datetime]
+    pool: ModelPool,
+    instruments: Instruments,
+    workers: Workers,
+    horizon: int,
+    clock: Callable[[], datetime],
+    cluster: Callable[[], HourlyBaseline] = HourlyBaseline,
 ) -> APIRouter:
     """The routes of both protocols.
 
@@ -52,44 +58,53 @@ def kserve_routes(
         workers: threads for slow models and large bodies.
         horizon: steps of a forecast.
         clock: returns the present time with an offset, at which windows end.
+        cluster: returns the cluster's utilisation by hour; by default nothing is known.
     """
     router = APIRouter(responses=PROBLEMS)
 
     def inferred(ready: ReadyModel, instances: object) -> Answer:
-        answer = infer(ready, instances, horizon, clock())
+        answer = infer(ready, Question(instances, horizon, clock(), cluster))
         _count(instruments, ready, answer)
         return answer
 
-    def v1(ready: ReadyModel, body: dict[str, Any]) -> dict[str, Any]:
+    def v1(name: str, ready: ReadyModel, body: dict[str, Any]) -> dict[str, Any]:
         instances = body.get("instances", body.get("inputs"))
         if instances is None:
             raise SchemaError('instances is missing: send {"instances": [...]}')
         answer = inferred(ready, instances)
-        content = {"predictions": answer.predictions, **ready.origin, "timestamp": clock()}
+        content: dict[str, Any] = {
+            "predictions": answer.predictions,
+            **ready.origin,
+            "model_name": name,
+            "timestamp": clock(),
+        }
+        if answer.notes:
+            content["notes"] = [note.text for note in answer.notes]
         return {**content, "scores": answer.scores} if answer.scores else content
 
-    def v2(ready: ReadyModel, body: dict[str, Any]) -> dict[str, Any]:
-        instances: object = tensor(body.get("inputs"))
-        if _takes_windows(ready) and _depth(instances) == 2:
-            instances = [instances]
+    def v2(name: str, ready: ReadyModel, body: dict[str, Any]) -> dict[str, Any]:
+        answer = inferred(ready, tensor(body.get("inputs")))
+        parameters = {key: ready.origin[key] for key in ("data_version", "effective_source")}
+        if answer.notes:
+            parameters["notes"] = "; ".join(note.text for note in answer.notes)
         return {
-            "model_name": ready.origin["model_name"],
+            "model_name": name,
             "model_version": ready.origin["model_version"],
             "id": str(body.get("id") or ""),
-            "outputs": _tensors(inferred(ready, instances)),
-            "parameters": {name: ready.origin[name] for name in ("data_version", "effective_source")},
+            "outputs": _tensors(answer),
+            "parameters": parameters,
         }
 
     async def respond(name: str, request: Request, protocol: Callable[..., dict[str, Any]]) -> Response:
         data = await request.body()
-        ready = pool.get(name)
+        ready, named = pool.get(name), pool.shown_name(name)
         if len(data) <= QUICK_BYTES:
             body = json_object(data)
             if is_quick(ready, body):
-                return json_answer(protocol(ready, body))
+                return json_answer(protocol(named, ready, body))
         # Quick models must not wait for slow ones.
         threads = workers.light if ready.family.is_quick else workers.heavy
-        return await workers.run(threads, lambda: protocol(ready, json_object(data)))
+        return await workers.run(threads, lambda: protocol(named, ready, json_object(data)))
 
     @router.get("/v1/models", response_model=answers.Models, tags=["KServe V1"])
     async def models() -> Response:
@@ -99,7 +114,7 @@ def kserve_routes(
     @router.get("/v1/models/{name}", response_model=answers.ModelMetadata, tags=["KServe V1"])
     async def model(name: str) -> Response:
         """200 when the model can answer: a version passed its smoke inference. 503 when none did yet."""
-        return json_answer(metadata(pool.get(name)))
+        return json_answer(metadata(pool.get(name), pool.shown_name(name)))
 
     @router.post(
         "/v1/models/{name}:predict",
@@ -132,12 +147,12 @@ def kserve_routes(
     @router.get("/v2/models/{name}", response_model=answers.ModelMetadata, tags=["KServe V2"])
     async def model_metadata(name: str) -> Response:
         """What a model takes and gives."""
-        return json_answer(metadata(pool.get(name)))
+        return json_answer(metadata(pool.get(name), pool.shown_name(name)))
 
     @router.get("/v2/models/{name}/ready", tags=["KServe V2"])
     async def model_ready(name: str) -> Response:
         """200 when the model can answer, else 503."""
-        return json_answer({"name": pool.get(name).spec.name, "ready": True})
+        return json_answer({"name": pool.shown_name(name), "ready": bool(pool.get(name))})
 
     @router.post(
         "/v2/models/{name}/infer",
@@ -152,8 +167,8 @@ def kserve_routes(
     return router
 
 
-def metadata(ready: ReadyModel) -> dict[str, Any]:
-    """The metadata of a model in V1 and V2."""
+def metadata(ready: ReadyModel, name: str) -> dict[str, Any]:
+    """The metadata of a model in V1 and V2, under the name that it was requested by."""
     manifest = ready.manifest
     metrics = len(ready.family.contributors)
     outputs = [
@@ -161,7 +176,7 @@ def metadata(ready: ReadyModel) -> dict[str, Any]:
         for name, datatype, by_metric in OUTPUTS[ready.family.task.name]
     ]
     return {
-        "name": ready.spec.name,
+        "name": name,
         "versions": [ready.origin["model_version"]],
         "platform": PLATFORMS.get(ready.family.framework, ready.family.framework),
         "inputs": [
@@ -175,17 +190,6 @@ def metadata(ready: ReadyModel) -> dict[str, Any]:
         "origin": ready.origin,
         "loaded": ready.loaded.isoformat(),
     }
-
-
-def _takes_windows(ready: ReadyModel) -> bool:
-    return ready.family.asking is Asking.WINDOWS
-
-
-def _depth(nested: object) -> int:
-    depth = 0
-    while type(nested) is list:
-        nested, depth = nested[0], depth + 1
-    return depth
 
 
 def _tensors(answer: Answer) -> list[dict[str, Any]]:

@@ -95,6 +95,15 @@ class ModelPool:
             raise UnknownModel(f"no model {requested_name!r} here: there are {', '.join(self.specs)}")
         return name
 
+    def shown_name(self, requested_name: str) -> str:
+        """The name under which an answer goes out: the requested one, also where it is an older one of the model.
+
+        Raises:
+            UnknownModel: see :meth:`name_of`.
+        """
+        name = self.name_of(requested_name)
+        return name if requested_name == ONLY_MODEL else requested_name
+
     def get(self, requested_name: str) -> ReadyModel:
         """The ready version of a model.
 

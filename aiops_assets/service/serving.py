@@ -18,6 +18,7 @@ from aiops_assets.reporting.exposition import ScoresCollector
 from aiops_assets.reporting.metric_exposition import MetricCollector
 from aiops_assets.service.app import create_app
 from aiops_assets.service.band_exposition import BandCollector
+from aiops_assets.service.cluster_hours import ClusterHours
 from aiops_assets.service.demo import demo_clock, demo_pool
 from aiops_assets.service.demo_scores import demo_findings
 from aiops_assets.service.drift_exposition import DriftCollector
@@ -80,8 +81,9 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
     instruments.registry.register(DriftCollector(DriftStore(home, settings.cluster), settings.cluster))
     instruments.registry.register(MetricCollector(scores))
     instruments.registry.register(RemoteWriteCollector(WriteBacks(home, settings.cluster), settings.cluster))
-    histories = LakeHistories(Lake(home, settings.cluster, settings.prometheus_matcher), _now)
-    engine = Engine(pool, instruments, _now, histories, of_cluster=settings.wants_days)
+    lake = Lake(home, settings.cluster, settings.prometheus_matcher)
+    histories, cluster = LakeHistories(lake, _now), ClusterHours(lake, _now)
+    engine = Engine(pool, instruments, _now, histories, cluster=cluster, of_cluster=settings.wants_days)
     return create_app(settings, pool, instruments, engine, newest)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from aiops_assets.engine.prediction.predictions import predict
 from aiops_assets.engine.samples import Sample
-from aiops_assets.engine.served_rows import answer, confidence
+from aiops_assets.engine.served_rows import RATIOS, answer, confidence, notes_of_rows
 from aiops_assets.errors import DataError, ModelError, SchemaError
 from aiops_assets.families.backtests import FORECASTERS
 from aiops_assets.learners.contracts import Forecast
@@ -123,14 +123,29 @@ def test_forecasts_are_clipped() -> None:
     assert said["cpu_usage"]["confidence"] == [pytest.approx(1 / 3)] * 3
 
 
-@pytest.mark.parametrize(
-    "row", [[50.0, 60.0, 70.0, 1e5, 2e5], [1e308, -5.0, 0.4, 1e5, 2e5], [2.1, -0.2, 0.4, 1.0, 1.0]]
-)
+@pytest.mark.parametrize("row", [[50.0, 0.6, 0.7, 1e5, 2e5], [1e308, -5.0, 0.4, 1e5, 2e5], [2.1, -0.2, 0.4, 1.0, 1.0]])
 def test_what_is_no_ratio_is_answered_without_confidence(row: list[float]) -> None:
-    """Percent, and values that nobody should send: what they clip to is no forecast."""
+    """Many cores, and values that nobody should send: what they clip to is no forecast, and a note says so."""
     said = forecasts(Drift(step=0.0), [row], 3, NOBODY_KNOWS, now=NOW)
     assert_decodable(said)
-    assert [said[name]["confidence"] for name in said] == [[0.01] * 3] * 2
+    assert said["cpu_usage"]["confidence"] == [0.01] * 3
+    assert [(note.code, note.facts["metric"]) for note in notes_of_rows([row])] == [("clipped_ratio", "cpu_usage")]
+    assert notes_of_rows([[1.9, 0.5, 0.4, 1e5, 2e5]]) == notes_of_rows([[3, 0, 0.5, 0.6]]) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "metric", "value"),
+    [
+        ([50.0, 60.0, 70.0, 1e5, 2e5], "memory", 60.0),
+        ([0.3, 0.4, 41.0, 1e5, 2e5], "disk", 41.0),
+        ([0.3, 1e9, 0.4, 1e5, 2e5], "memory", 1e9),
+        ([12, 3, 55.0, 0.6], "cpu", 55.0),
+        ([12, 3, 0.5, 60.0], "memory", 60.0),
+    ],
+)
+def test_percent_is_refused_where_a_ratio_belongs(row: list[float], metric: str, value: float) -> None:
+    with raises(DataError, "not_a_ratio", position=0, metric=metric, value=value):
+        answer(Drift(), [row], 3, NOBODY_KNOWS)
 
 
 def test_hours_that_are_no_ratios_are_answered_without_confidence() -> None:
@@ -208,35 +223,42 @@ def test_any_finite_rows_have_a_decodable_answer(seed: int) -> None:
     usual = hourly_baseline_of(hours_of(100, seed).rename_axis("timestamp").reset_index())
     for width in (3264, 5, 4, 3):
         rows = rng.normal(0, 1, (3, width)) * 10.0 ** rng.integers(-300, 300, (3, width))
+        for column in RATIOS.get(width, {}).values():
+            rows[:, column] = np.minimum(rows[:, column], 2.0)
         said = answer(Drift(), rows.tolist(), 5, usual, now=NOW)
         assert_decodable(said)
         assert isinstance(said, list) is (width < 5)
 
 
-USUAL = HourlyBaseline(upper={"cpu_usage": (*(0.3,) * 12, *(0.6,) * 12), "memory_usage": (0.8,) * 24})
+USUAL = HourlyBaseline(upper={"cpu_usage": (*(0.3,) * 12, *(0.7,) * 12), "memory_usage": (0.8,) * 24})
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ([3, 0, 0.29, 0.5], 1),
-        ([3, 0, 0.31, 0.5], -1),  # unusual at night
-        ([15, 6, 0.31, 0.5], 1),  # but not in the afternoon
-        ([15, 6, 0.61, 0.5], -1),
+        ([3, 0, 0.49, 0.5], 1),  # healthy at any hour
+        ([3, 0, 0.51, 0.5], -1),  # unusual at night
+        ([15, 6, 0.51, 0.5], 1),  # but not in the afternoon
+        ([15, 6, 0.71, 0.5], -1),
         ([15, 6, 0.1, 0.81], -1),
-        ([24, 6, 0.5, 0.5], 1),  # no such hour: against the highest of all
-        ([-1.5, 6, 0.7, 0.5], -1),
+        ([24, 6, 0.51, 0.5], 1),  # no such hour: against the highest of all
+        ([-1.5, 6, 0.72, 0.5], -1),
         ([3, 0, 0.65, 0.72], 1),  # what the engine sends when Prometheus is silent,
         ([3, 0, 0.65 * 1.15, 0.72 * 1.15], 1),  # and its scenario of 15 % more
         ([3, 0, 0.65, 0.96], -1),
     ],
 )
-def test_rows_of_four_are_judged_by_what_is_usual_at_the_hour(row: list[float], expected: int) -> None:
-    assert answer(Drift(), [row], 12, USUAL) == [expected]
+def test_rows_of_four_are_judged_by_what_the_cluster_does_at_the_hour(row: list[float], expected: int) -> None:
+    assert answer(Drift(), [row], 12, NOBODY_KNOWS, cluster=lambda: USUAL) == [expected]
 
 
-def test_rows_of_four_without_evidence_are_normal_unless_memory_is_full() -> None:
-    assert answer(Drift(), [[3, 0, 0.99, 0.94], [3, 0, 0.1, 0.95]], 12, NOBODY_KNOWS) == [1, -1]
+@pytest.mark.parametrize(
+    "cores", [NOBODY_KNOWS, HourlyBaseline({"cpu_usage": (0.2,) * 24, "memory_usage": (0.3,) * 24})]
+)
+def test_rows_of_four_are_never_judged_by_cores_of_a_container(cores: HourlyBaseline) -> None:
+    rows = [[hour, 2, 0.5, 0.6] for hour in range(24)]
+    assert answer(Drift(), rows, 12, cores) == [1] * 24
+    assert answer(Drift(), [[3, 0, 0.84, 0.89], [3, 0, 0.85, 0.5], [3, 0, 0.1, 0.9]], 12, cores) == [1, -1, -1]
 
 
 def test_rows_of_three_are_no_evidence() -> None:
@@ -258,10 +280,10 @@ def test_usual_is_learnt_by_the_hour_and_not_from_rare_peaks() -> None:
     assert (usual.middle["cpu_usage"][3], usual.middle["cpu_usage"][12]) == pytest.approx((0.2, 0.6), abs=0.01)
     assert night == pytest.approx(hourly_baseline_of(frame.assign(cpu_usage=cpu)).upper["cpu_usage"][3], abs=0.02)
     rows = [[hour, 1, 1.15 * float(np.median(cpu[index.hour == hour])), 0.1] for hour in range(24)]
-    assert answer(Drift(), rows, 1, usual) == [1] * 24
+    assert answer(Drift(), rows, 1, usual, cluster=lambda: usual) == [1] * 24
     # Beside the busy hours what is usual in them is forgiven.
-    expected = [1 if hour in (8, 17) else -1 for hour in range(24)]
-    assert answer(Drift(), [[h, d, 1.6 * c, m] for h, d, c, m in rows], 1, usual) == expected
+    expected = [1 if hour in range(8, 18) else -1 for hour in range(24)]
+    assert answer(Drift(), [[h, d, 0.55, m] for h, d, _, m in rows], 1, usual, cluster=lambda: usual) == expected
 
 
 def test_an_hour_without_rows_is_judged_by_the_whole() -> None:

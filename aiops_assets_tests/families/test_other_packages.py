@@ -26,7 +26,7 @@ from aiops_assets.datasets.selection import active_models
 from aiops_assets.families.backtests import DETECTORS, FORECASTERS
 from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.registry.code_digest import code_of
-from aiops_assets.service.inference import infer
+from aiops_assets.service.inference import Question, infer
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.kserve import metadata
 from aiops_assets.service.pool import ModelPool
@@ -43,10 +43,10 @@ run = stores.scores().newest()
 found["scored"] = sorted(set(run.scores["model_name"])), sorted(set(run.forecasts["model_name"]))
 for name, ready in pool.ready.items():
     window = np.full((24, ready.manifest.width), 0.5).tolist()
-    answer = infer(ready, [window], 12, datetime(2026, 11, 1, tzinfo=UTC))
+    answer = infer(ready, Question([window], 12, datetime(2026, 11, 1, tzinfo=UTC)))
     found[name] = {
         "predictions": answer.predictions,
-        "inputs": metadata(ready)["inputs"][0]["shape"],
+        "inputs": metadata(ready, ready.spec.name)["inputs"][0]["shape"],
         "champion": served.champion(name).champion.reason,
         "evaluated": served.evaluation(name, 1).decision,
         "card": stores.cards().text(name, 1),

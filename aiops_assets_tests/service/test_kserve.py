@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from aiops_assets.errors import SchemaError
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.catalog import MODEL_NAMES
+from aiops_assets.families.contract import Asking
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.service import answers
@@ -76,8 +77,8 @@ class TestRows:
             assert all(0 <= value <= 1 for value in (*said["forecast"], *said["confidence"]))
 
     def test_a_scenario_and_a_layer_are_answered_with_integers(self, whole: TestClient) -> None:
-        scenario = [[10, 0, 0.05, 0.1], [10, 0, 0.05, 0.99]]
-        assert answered(whole, "predictive-analytics", scenario)["predictions"][1] == -1
+        scenario = [[10, 0, 0.5, 0.6], [3, 6, 0.5, 0.6], [10, 0, 0.05, 0.91], [10, 0, 0.86, 0.1]]
+        assert answered(whole, "predictive-analytics", scenario)["predictions"] == [1, 1, -1, -1]
         assert answered(whole, "predictive-analytics", [[0, 1, 0]])["predictions"] == [1]
 
 
@@ -105,9 +106,32 @@ class TestWindows:
             if metric not in ("network_in", "network_out"):
                 assert all(0 <= value <= 1 for value in said["forecast"])
 
-    def test_the_older_name_answers_for_arima(self, whole: TestClient) -> None:
+    def test_the_older_name_answers_by_its_own_name(self, whole: TestClient) -> None:
         rows = [[0.3, 0.4, 0.5, 2e5, 1e5] for _ in range(48)]
-        assert answered(whole, "timeseries-predictor", [rows])["model_name"] == "arima-predictor"
+        older, present = (answered(whole, name, [rows]) for name in ("timeseries-predictor", "arima-predictor"))
+        assert (older["model_name"], present["model_name"]) == ("timeseries-predictor", "arima-predictor")
+        assert older["predictions"] == present["predictions"]
+        of_v2 = infer(whole, "timeseries-predictor", [48, 5], rows).json()
+        assert of_v2["model_name"] == "timeseries-predictor"
+        for protocol in ("v1", "v2"):
+            assert whole.get(f"/{protocol}/models/timeseries-predictor").json()["name"] == "timeseries-predictor"
+        assert whole.get("/v2/models/timeseries-predictor/ready").json()["name"] == "timeseries-predictor"
+
+    @pytest.mark.parametrize("name", [name for name in MODEL_NAMES if SPECS[name].family.asking is Asking.WINDOWS])
+    def test_a_list_of_rows_is_one_window_in_both_protocols(self, whole: TestClient, name: str) -> None:
+        """All that the engine's client can send."""
+        rows = window(48)
+        alone, nested = (answered(whole, name, sent) for sent in (rows, [rows]))
+        assert alone["predictions"] == nested["predictions"]
+        assert alone.get("scores") == nested.get("scores")
+        assert infer(whole, name, [48, 5], rows).status_code == 200
+
+    def test_rows_of_five_in_percent_are_refused_with_the_cure(self, whole: TestClient) -> None:
+        response = predict(whole, "predictive-analytics", [[45.0, 62.0, 71.0, 1e5, 1e5]])
+        assert response.status_code == 400
+        assert "100" in response.json()["error"]
+        noted = answered(whole, "predictive-analytics", [[12.0, 0.62, 0.71, 1e5, 1e5]])
+        assert len(noted["notes"]) == 1
 
 
 REFUSED = {
@@ -156,7 +180,8 @@ class TestRefusals:
     @pytest.mark.parametrize("name", ["lstm-predictor", "arima-predictor"])
     def test_a_short_window_and_a_bare_row_are_told_what_a_window_is(self, whole: TestClient, name: str) -> None:
         lookback = whole.get(f"/v1/models/{name}").json()["lookback"]
-        for instances in ([window(lookback - 1)], window(lookback), [[[0.5] * 4] * lookback]):
+        wrong: list[object] = [[window(lookback - 1)], window(lookback - 1), window(lookback)[0]]
+        for instances in (*wrong, [[[0.5] * 4] * lookback], [[0.5] * 4] * lookback):
             response = predict(whole, name, instances)
             assert response.status_code == 400
             assert "width 5" in response.json()["error"]
