@@ -130,6 +130,7 @@ def fetch_newest(
     metrics: Sequence[MetricSpec] = SCORED,
     *,
     own: Sequence[MetricSpec] = (),
+    missed: Sequence[MetricSpec] = (),
     servers: tuple[str, str] = ("", ""),
     say: Callable[[str], None] = ignore,
     lost: dict[str, str] | None = None,
@@ -143,6 +144,7 @@ def fetch_newest(
         archive: a server with more history; without it a day that the server has only in part is closed as it is.
         metrics: what is fetched, as the settings have it queried.
         own: metrics of METRICS_FILE, fetched after these; one without a usable answer keeps none from being fetched.
+        missed: those of ``own`` whose series are missed when they stop.
         servers: host:port of the server and of the archive, for records and messages.
         say: is told what the server does not answer and nothing depends on.
         lost: gets the metrics of ``own`` that have no usable answer, and why.
@@ -185,8 +187,8 @@ def fetch_newest(
         fetches.append(fetch)
     if why := fetch_workloads(client, lake, [today], now):
         say(f"workloads are known by names of pods: {why}")
-    if why := fetch_present(client, lake, now):
-        say(f"pods that vanish are not missed: {why}")
+    if why := fetch_present(client, lake, now, metrics[0].scrape_seconds, missed):
+        say(f"pods and nodes that vanish are not missed: {why}")
     return fetches
 
 

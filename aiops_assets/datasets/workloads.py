@@ -1,7 +1,8 @@
 """Asks kube-state-metrics which workload each pod is of.
 
 Four instants of a past day are requested, and today's newest one with each fetch: a pod that lived between them is
-known by its name only (:func:`~aiops_assets.timeseries.pod_identity.workload_by_name`).
+known by its name only (:func:`~aiops_assets.timeseries.pod_identity.workload_by_name`). The first fetch of today
+requests an instant some minutes earlier, too.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ OWNERS = (
 """Who made each pod, and who made that. Two kube-state-metrics, as in a roll-out, say the same. A Deployment keeps its
 old ReplicaSets, without pods: ten times as many series."""
 EVERY_HOURS = 6
+JUST_BEFORE = timedelta(minutes=20)
+"""Where nothing is known of today, pods that lived so long ago are requested too: one of them may be missed."""
 
 
 def fetch_workloads(client: PrometheusClient, lake: Lake, days: Sequence[date], now: datetime) -> str:
@@ -46,7 +49,7 @@ def fetch_workloads(client: PrometheusClient, lake: Lake, days: Sequence[date], 
         if day > today or store.day(day).closed:
             continue
         series: list[Mapping[str, str]] = []
-        for at in _instants(day) if day < today else [now]:
+        for at in _instants(day) if day < today else _newest(now, bool(store.day(day).workloads)):
             try:
                 found = client.query(OWNERS, at)
             except PrometheusError as error:
@@ -74,6 +77,10 @@ def name_of_workload(pod: str, known: str) -> str:
         known: ``kind/name`` of its workload; empty: the pod's name decides.
     """
     return split_pod(known)[1] if known else workload_by_name(pod)
+
+
+def _newest(now: datetime, is_known: bool) -> list[datetime]:
+    return [now] if is_known else [now, now - JUST_BEFORE]
 
 
 def _instants(day: date) -> Iterator[datetime]:

@@ -9,15 +9,13 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.datasets.newest import CACHED, NewestWindow
-from aiops_assets.datasets.own_rows import Entity
-from aiops_assets.learners.silence.entities import MISSING_ROWS, Present, gone_nodes, last_known, missed_pods
+from aiops_assets.datasets.own_rows import Entity, entity_of
+from aiops_assets.learners.silence.entities import Present, gone_nodes, last_known, missed_pods
 from aiops_assets.learners.silence.stillness import Stillness
 from aiops_assets.storage.metric_state import MetricState
 from aiops_assets.storage.scores import SILENCE_COLUMNS, ScoresRun, no_rows
-from aiops_assets.timeseries.catalog import POD_CPU, STEP_SECONDS
-from aiops_assets.timeseries.history import STEP_SECONDS as ROW_SECONDS
+from aiops_assets.timeseries.catalog import POD_CPU
 from aiops_assets.timeseries.pod_identity import split_pod
-from aiops_assets.timeseries.queries import settle_seconds
 from aiops_assets.timeseries.series import DAY_SECONDS
 from aiops_assets.timeseries.watch import OwnMetric
 
@@ -51,10 +49,10 @@ def with_silence(
     """A run with the rows of what has stopped. Where the server could not be reached, nothing is known of that."""
     if window.source == CACHED or not (watched or window.pods):
         return run
-    found = [*_nodes(window), *_pods(window, present)]
+    found = [*_nodes(window, present, now), *_pods(window, present)]
     for one in watched:
         if one.own.watch.silence:
-            found += _series(one, window, now)
+            found += _series(one, present, now)
     rows = [
         (
             one.reason,
@@ -72,21 +70,19 @@ def with_silence(
     return replace(run, silence=frame, record=run.record.model_copy(update={"silence_until": now}))
 
 
-def _nodes(window: NewestWindow) -> Iterable[Silent]:
+def _nodes(window: NewestWindow, present: Present, now: datetime) -> Iterable[Silent]:
     if window.nodes is None:
         return
     seconds = window.nodes.times.as_unit("s").asi8.astype(np.float64)
-    last = last_known(list(window.nodes.values.values()), seconds)
-    for i in gone_nodes(last, float(last.max(initial=-np.inf)), ROW_SECONDS).tolist():
-        node = window.nodes.names[i]
-        yield Silent(NODE_GONE, "", Entity(node, {"node": node}), float(last[i]))
+    rows = last_known(list(window.nodes.values.values()), seconds)
+    last = dict(zip(window.nodes.names, rows.tolist(), strict=True))
+    for node in gone_nodes(last, now.timestamp(), present):
+        yield Silent(NODE_GONE, "", Entity(node, {"node": node}), last[node])
 
 
 def _pods(window: NewestWindow, present: Present) -> Iterable[Silent]:
     last = _last_of_pods(window)
-    if not last:
-        return
-    for pod in missed_pods(last, max(last.values()), STEP_SECONDS, present, window.workloads):
+    for pod in missed_pods(last, present, window.workloads):
         namespace, name = split_pod(pod)
         labels = {"namespace": namespace, "pod": name, "workload": window.workloads.get(pod, "").partition("/")[2]}
         yield Silent(POD_VANISHED, "", Entity(pod, labels), last[pod])
@@ -101,39 +97,24 @@ def _last_of_pods(window: NewestWindow) -> dict[str, float]:
     return {pod: float(at) for pod, at in zip(recent.pods, last, strict=True) if np.isfinite(at)}
 
 
-def _series(one: Watched, window: NewestWindow, now: datetime) -> Iterable[Silent]:
-    """Series without their newest samples, or with a frozen value; one row for a metric that stopped as a whole."""
+def _series(one: Watched, present: Present, now: datetime) -> Iterable[Silent]:
+    """Series that the query no longer has, or with a frozen value; one row for a metric that stopped as a whole."""
     spec, watch, state = one.own.spec, one.own.watch, one.state
-    if not watch.judged(np.array([int(now.timestamp())], dtype=np.int64))[0]:
+    if spec.name not in present.series or not watch.judged(np.array([int(now.timestamp())], dtype=np.int64))[0]:
         return
-    step = spec.step_seconds
-    expected = (now.timestamp() - settle_seconds(spec)) // step * step
-    known = state.seen > expected - DAY_SECONDS
-    stopped = known & (state.seen <= expected - MISSING_ROWS * step)
+    there = {entity_of(spec, series, {}).name for series in present.series[spec.name]}
+    known = state.seen > now.timestamp() - DAY_SECONDS
+    stopped = known & np.array([entity.name not in there for entity in one.entities], dtype=bool)
     severity = str(watch.severity)
-    if known.sum() > 1 and stopped[known].all():
+    if known.sum() > 1 and not there:
         yield Silent(STOPPED, spec.name, Entity("", {}), float(state.seen[known].max()), severity)
         return
-    there = _living(one, window)
+    # A pod or a node that is gone is reported itself, or was meant to go.
+    living = {"pod": present.heard, "node": present.nodes}.get(spec.per)
     for i in np.flatnonzero(stopped).tolist():
-        if one.entities[i].name in there or spec.per not in ("pod", "node"):
+        if living is None or one.entities[i].name in living:
             yield Silent(STOPPED, spec.name, one.entities[i], float(state.seen[i]), severity)
     stillness = Stillness(*state.stillness.T) if len(state.stillness) else Stillness.new(0)
     for i in np.flatnonzero(stillness.frozen(state.raw) & known & ~stopped).tolist():
-        since = float(state.seen[i]) - float(stillness.still[i]) * step
+        since = float(state.seen[i]) - float(stillness.still[i]) * spec.step_seconds
         yield Silent(FROZEN, spec.name, one.entities[i], since, severity)
-
-
-def _living(one: Watched, window: NewestWindow) -> set[str]:
-    """Names of pods or nodes that are heard of otherwise: only of these a series is missed."""
-    if one.own.spec.per == "pod":
-        last = _last_of_pods(window)
-        newest = max(last.values(), default=0.0)
-        return {pod for pod, at in last.items() if at > newest - MISSING_ROWS * STEP_SECONDS}
-    if one.own.spec.per == "node" and window.nodes is not None:
-        seconds = window.nodes.times.as_unit("s").asi8.astype(np.float64)
-        last_of_nodes = last_known(list(window.nodes.values.values()), seconds)
-        newest = float(last_of_nodes.max(initial=-np.inf))
-        alive = last_of_nodes > newest - MISSING_ROWS * ROW_SECONDS
-        return {node for node, lives in zip(window.nodes.names, alive, strict=True) if lives}
-    return set()

@@ -1,4 +1,4 @@
-"""What a cluster had and wanted at the newest fetch: its pods and the replicas of its workloads."""
+"""What a cluster had and wanted at the newest fetch, and what of it was heard of."""
 
 from datetime import datetime, timedelta
 
@@ -18,13 +18,16 @@ class PresentRecord(Record):
 
     Attributes:
         at: time of the fetch.
-        lasting, pods, desired: see :class:`Present`.
+        lasting, pods, desired, heard, nodes, series: see :class:`Present`; an earlier release knew the first three.
     """
 
     at: datetime
     lasting: tuple[str, ...] = ()
     pods: dict[str, str] = {}
     desired: dict[str, float] = {}
+    heard: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    series: dict[str, tuple[str, ...]] = {}
 
 
 class PresentPods:
@@ -47,4 +50,11 @@ class PresentPods:
             return Present()
         if not timedelta() <= now - record.at <= MAX_AGE:
             return Present()
-        return Present(frozenset(record.lasting), record.pods, record.desired)
+        return Present(
+            lasting=frozenset(record.lasting),
+            pods=record.pods,
+            desired=record.desired,
+            heard=frozenset(record.heard),
+            nodes=frozenset(record.nodes),
+            series={metric: frozenset(names) for metric, names in record.series.items()},
+        )

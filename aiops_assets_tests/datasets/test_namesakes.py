@@ -11,7 +11,7 @@ import pytest
 
 from aiops_assets.datasets.ingest import ingest_metric
 from aiops_assets.datasets.window import read_pods, read_window
-from aiops_assets.datasets.workloads import fetch_workloads, name_of_workload, workloads_of
+from aiops_assets.datasets.workloads import JUST_BEFORE, fetch_workloads, name_of_workload, workloads_of
 from aiops_assets.errors import SchemaError
 from aiops_assets.prometheus.client import PrometheusClient
 from aiops_assets.prometheus.transport import Answer, RequestsTransport
@@ -215,10 +215,11 @@ class TestFetchWorkloads:
         days = [self.YESTERDAY, self.TODAY, self.TODAY + timedelta(days=1)]
         assert fetch_workloads(server.client, lake, days, self.NOW) == ""
         begin = datetime(2026, 11, 19, tzinfo=UTC).timestamp()
-        assert server.asked == [*(begin + hours * 3600 - 60 for hours in (24, 18, 12, 6)), self.NOW.timestamp()]
+        of_today = [self.NOW.timestamp(), (self.NOW - JUST_BEFORE).timestamp()]
+        assert server.asked == [*(begin + hours * 3600 - 60 for hours in (24, 18, 12, 6)), *of_today]
         server.pods = {"db-1": "db"}
         fetch_workloads(server.client, lake, days, self.NOW + timedelta(minutes=15))
-        assert len(server.asked) == 6
+        assert len(server.asked) == 7
         assert workloads_of(lake, days, ["shop/db-0", "shop/db-1", "shop/db-2"]) == {
             "shop/db-0": "StatefulSet/db",
             "shop/db-1": "StatefulSet/db",

@@ -1,5 +1,7 @@
 """What has stopped, and what was meant to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from aiops_assets.learners.silence.entities import Present, gone_nodes, last_kno
 from aiops_assets.learners.silence.stillness import LEAST_CHANGES, Stillness
 from aiops_assets.timeseries.series import Floats
 
-STEP, UNTIL = 300, 1_000_000.0
+NOW = 1_000_000.0
 
 
 def moving(rests: int = 1, rows: int = 400) -> Floats:
@@ -49,10 +51,11 @@ def test_rest_goes_on_over_runs_and_gaps(cuts: list[int]) -> None:
         assert np.array_equal(getattr(part, name), getattr(whole, name))
 
 
-def test_a_node_without_samples_is_gone_while_others_have_them() -> None:
-    last = np.array([UNTIL, UNTIL - STEP, UNTIL - 2 * STEP, UNTIL - 7 * 3600, -np.inf])
-    assert gone_nodes(last, UNTIL, STEP).tolist() == [2]
-    assert gone_nodes(last, UNTIL + 2 * STEP, STEP).tolist() == []  # no node has one: that is the fetch
+def test_a_node_that_nothing_is_heard_of_is_gone_while_others_are() -> None:
+    last = {"here": NOW, "gone": NOW - 300, "long-gone": NOW - 7 * 3600, "unknown": -np.inf}
+    assert gone_nodes(last, NOW, Present(nodes=frozenset({"here"}))) == ["gone"]
+    assert gone_nodes(last, NOW, Present()) == []  # of no node: that is the fetch
+    assert gone_nodes(last, NOW, Present(nodes=frozenset({"another"}))) == []
 
 
 def test_the_newest_instant_of_several_metrics() -> None:
@@ -69,9 +72,11 @@ def missed(
     silent: dict[str, str], pods: dict[str, str], desired: float = 10.0, starting: frozenset[str] = frozenset()
 ) -> list[str]:
     """Pods that are missed, of these that are silent; ``pods`` exist, and those that start have no samples yet."""
-    last = {pod: UNTIL for pod in {**CART, **pods} if pod not in starting} | dict.fromkeys(silent, UNTIL - 600)
-    present = Present(frozenset(pods) - starting, pods, {"shop/Deployment/cart": desired})
-    return missed_pods(last, UNTIL, STEP, present, {**CART, **silent})
+    known = ({*CART, *pods} - starting) | silent.keys()
+    present = Present(
+        frozenset(pods) - starting, pods, {"shop/Deployment/cart": desired}, frozenset(known - silent.keys())
+    )
+    return missed_pods(known, present, {**CART, **silent})
 
 
 def without(*gone: int) -> dict[str, str]:
@@ -114,7 +119,8 @@ def test_a_pod_of_a_deleted_workload_or_of_another_namespace_is_not_missed() -> 
 
 
 def test_without_kube_state_metrics_or_without_any_pod_nothing_is_missed() -> None:
-    last = {"shop/cart-0": UNTIL - 900, "shop/cart-1": UNTIL}
-    assert missed_pods(last, UNTIL, STEP, Present(), CART) == []
-    present = Present(frozenset(CART), CART, DESIRED)
-    assert missed_pods(dict.fromkeys(CART, UNTIL - 900), UNTIL, STEP, present, CART) == []
+    heard = frozenset(CART) - {"shop/cart-0"}
+    assert missed_pods(CART, Present(heard=heard), CART) == []
+    everything = Present(frozenset(CART), CART, DESIRED, heard)
+    assert missed_pods(CART, everything, CART) == ["shop/cart-0"]
+    assert missed_pods(CART, replace(everything, heard=frozenset()), CART) == []

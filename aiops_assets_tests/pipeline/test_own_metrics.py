@@ -21,13 +21,14 @@ from aiops_assets.reporting.metric_exposition import MetricCollector
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.conftest import make_settings
+from aiops_assets_tests.pipeline.comings_and_goings import LIVED, MISSED, YOUNG, comings_and_goings
 from aiops_assets_tests.prometheus_server import Scraped, Target, running_prometheus, scrape, write_blocks
 
 pytestmark = [pytest.mark.long, pytest.mark.needs("prometheus")]
 FILE = """
 metrics:
   - {name: queue_depth, promql: "max by (queue) (depth)", unit: messages, labels: [queue], forecast: true,
-     alert: {direction: up, severity: critical, silence: true}}
+     step_seconds: 60, alert: {direction: up, severity: critical, silence: true}}
   - {name: requests, promql: "sum by (service) (requests_total)", unit: requests, labels: [service],
      type: counter, forecast: true}
   - {name: sessions, promql: "sum by (namespace, pod) (app_sessions)", unit: sessions, per: pod}
@@ -36,8 +37,10 @@ metrics:
   - {name: each_queue, promql: depth, unit: messages}
   - {name: misspelt, promql: detph, unit: messages}
 """
-SILENT_MINUTES = 25
-"""So long ago things stop, and the queue of orders is longer."""
+SILENT_MINUTES = 10
+"""Two runs at the default of SCORE_MINUTES: so long ago things stop, and the queue of orders is longer."""
+AHEAD_MINUTES = 5
+"""The server has samples of what is to come, so that it scrapes while the run takes its time."""
 PODS, NODES = 5, 3
 SCRAPED_SECONDS = 60
 
@@ -47,6 +50,7 @@ class Walked:
     """What a run found, and the answers of the server that scrapes it: query -> (labels, value)."""
 
     checks: dict[str, str]
+    pods: int
     url: str
 
     def ask(self, query: str) -> dict[str, float]:
@@ -59,7 +63,7 @@ class Walked:
 
 def cluster(now: pd.Timestamp) -> list[Scraped]:
     """Two days of pods and nodes with metrics of their own; node-2, a pod, and a queue stop, another one freezes."""
-    series = generate(PODS, 2, now, seed=7)
+    series = generate(PODS, 2, now + pd.Timedelta(minutes=AHEAD_MINUTES), seed=7)
     times, n = series.times, len(series.times)
     target, rng = Target(times, 5.0), np.random.default_rng(1)
 
@@ -67,8 +71,9 @@ def cluster(now: pd.Timestamp) -> list[Scraped]:
         return level + rng.normal(0, noise, n)
 
     orders, stuck = around(100, 3), around(50, 3)
-    orders[-SILENT_MINUTES:] += 200
-    stuck[-SILENT_MINUTES:] = stuck[-SILENT_MINUTES]
+    late = times > now - pd.Timedelta(minutes=SILENT_MINUTES)
+    orders[late] += 200
+    stuck[late] = stuck[late][0]
     ours = [
         target.shows("depth", orders, queue="orders"),
         target.shows("depth", stuck, queue="stuck"),
@@ -92,7 +97,9 @@ def cluster(now: pd.Timestamp) -> list[Scraped]:
         of_pod = one.name.startswith("container_") and one.labels.get("pod") == series.pods[-1]
         of_node = one.name.startswith("node_") and one.labels.get("instance") == "node-2"
         found.append(_cut(one, now) if of_pod or of_node else one)
-    return sorted(found, key=lambda samples: samples.name)
+    return sorted(
+        [*found, *comings_and_goings(times, now.timestamp(), SILENT_MINUTES)], key=lambda samples: samples.name
+    )
 
 
 def _cut(samples: Scraped, now: pd.Timestamp) -> Scraped:
@@ -121,7 +128,10 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
     server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
     try:
         with running_prometheus(tmp_path_factory.mktemp("scraping"), f"127.0.0.1:{server.server_port}") as url:
-            found = Walked({e.check_name: e.description or "" for e in result.get_asset_check_evaluations()}, url)
+            checks = {e.check_name: e.description or "" for e in result.get_asset_check_evaluations()}
+            pods = result.asset_materializations_for_node("scores")[0].metadata["pods_with_known_workload"].value
+            assert isinstance(pods, int)
+            found = Walked(checks, pods, url)
             end = time.monotonic() + SCRAPED_SECONDS
             while not found.ask("aiops_metric_value") and time.monotonic() < end:
                 time.sleep(0.2)
@@ -179,8 +189,12 @@ def test_what_stopped_is_silent_and_nothing_else(walked: Walked) -> None:
         "metric_stopped": {"queue=audit"},
         "metric_frozen": {"queue=stuck"},
         "node_gone": {"node-2"},
-        "pod_vanished": {f"demo/synthetic-{PODS - 1:03d}"},
+        "pod_vanished": {f"demo/synthetic-{PODS - 1:03d}", f"demo/{MISSED}"},
     }
+
+
+def test_pods_that_came_and_went_were_heard_of(walked: Walked) -> None:
+    assert walked.pods >= PODS + LIVED - YOUNG  # so that their end could have been missed
 
 
 def test_what_has_no_gauges_is_named(walked: Walked) -> None:

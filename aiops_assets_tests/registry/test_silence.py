@@ -1,5 +1,6 @@
 """Rows of what has stopped, and when there are none."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -45,74 +46,92 @@ def watched(*seen_minutes_ago: float, own: OwnMetric = LOUD, names: tuple[str, .
         shown=dict.fromkeys(SHOWN, none),
         history=none,
     )
-    return Watched(own, [Entity(name, {"queue": name}) for name in names[:n]], state)
+    return Watched(own, [Entity(f"queue={name}", {"queue": name}) for name in names[:n]], state)
 
 
-def window(
-    source: str = FETCHED, silent_pod: bool = False, silent_node: bool = False, nodes: tuple[str, ...] = ("n0", "n1")
-) -> NewestWindow:
+def window(source: str = FETCHED) -> NewestWindow:
     times = pd.date_range(NOW - timedelta(minutes=60), NOW - timedelta(minutes=6), freq="60s", unit="us")
-    cpu = np.full((2, 1, len(times)), 0.1)
-    cpu[1, 0, -10:] = np.nan if silent_pod else 0.1
-    series = PodSeries(times, PODS, {POD_CPU.name: cpu}, np.zeros((2, len(times)), dtype=np.int8))
-    rows = times[::5]
-    of_nodes = np.full((len(nodes), len(rows)), 0.3)
-    of_nodes[1, -3:] = np.nan if silent_node else 0.3
-    return NewestWindow(source, PodHistory(series, series), NodeHistory(nodes, rows, {EACH_NODE_CPU.name: of_nodes}))
+    series = PodSeries(
+        times, PODS, {POD_CPU.name: np.full((2, 1, len(times)), 0.1)}, np.zeros((2, len(times)), dtype=np.int8)
+    )
+    nodes = NodeHistory(("n0", "n1"), times[::5], {EACH_NODE_CPU.name: np.full((2, len(times[::5])), 0.3)})
+    return NewestWindow(source, PodHistory(series, series), nodes)
 
 
-def found(seen: NewestWindow, *metrics: Watched, present: Present | None = None) -> set[tuple[str, str, str]]:
+def heard(*queues: str, pods: tuple[str, ...] = PODS, nodes: tuple[str, ...] = ("n0", "n1")) -> Present:
+    """Everything is there; the metric has a value of these queues, or of these pods."""
+    series = [json.dumps({"queue": queue}) for queue in queues]
+    return Present(
+        lasting=frozenset(PODS),
+        pods=dict.fromkeys(PODS, "StatefulSet/cart"),
+        desired={"shop/StatefulSet/cart": 2.0},
+        heard=frozenset(pods),
+        nodes=frozenset(nodes),
+        series={SPEC.name: frozenset(series)},
+    )
+
+
+def found(present: Present, *metrics: Watched, source: str = FETCHED) -> set[tuple[str, str, str]]:
     record = ScoresRecord(cluster="prod", made_at=NOW, source="prometheus", code_version="0")
     run = ScoresRun(record, no_rows(SCORE_COLUMNS), no_rows(FORECAST_COLUMNS))
-    everything = Present(frozenset(PODS), dict.fromkeys(PODS, "StatefulSet/cart"), {"shop/StatefulSet/cart": 2.0})
-    result = with_silence(run, seen, metrics, everything if present is None else present, NOW)
-    assert (result.record.silence_until is None) is (seen.source == CACHED)
+    result = with_silence(run, window(source), metrics, present, NOW)
+    assert (result.record.silence_until is None) is (source == CACHED)
     rows = result.silence
     return set(zip(rows["reason"], rows["entity"], rows["severity"], strict=True))
 
 
-@pytest.mark.parametrize(("minutes", "silent"), [(4, False), (5, True), (60, True), (25 * 60, False)])
-def test_a_series_without_its_two_newest_samples_has_stopped(minutes: float, silent: bool) -> None:
-    # Samples settle for 150 s: the newest one that can be there is of three minutes ago.
-    expected = {("metric_stopped", "b", "info")} if silent else set()
-    assert found(window(), watched(3, minutes, 3)) == expected
+@pytest.mark.parametrize(("minutes", "silent"), [(3, True), (60, True), (25 * 60, False)])
+def test_a_series_that_the_query_no_longer_has_is_reported_for_a_day(minutes: float, silent: bool) -> None:
+    expected = {("metric_stopped", "queue=b", "info")} if silent else set()
+    assert found(heard("a", "c"), watched(3, minutes, 3)) == expected
+    assert found(heard("a", "b", "c"), watched(3, minutes, 3)) == set()
 
 
 def test_a_metric_that_stopped_as_a_whole_is_one_row() -> None:
-    assert found(window(), watched(30, 31, 32)) == {("metric_stopped", "", "info")}
+    assert found(heard(), watched(30, 31, 32)) == {("metric_stopped", "", "info")}
 
 
-def test_a_metric_that_does_not_want_it_is_not_reported() -> None:
-    assert found(window(), watched(3, 30, own=OwnMetric(SPEC))) == set()
+def test_series_that_others_replace_are_not_the_whole_metric() -> None:
+    assert found(heard("d"), watched(3, 3)) == {
+        ("metric_stopped", "queue=a", "info"),
+        ("metric_stopped", "queue=b", "info"),
+    }
+
+
+def test_a_metric_that_does_not_want_it_or_was_not_asked_for_is_not_reported() -> None:
+    assert found(heard(), watched(3, 30, own=OwnMetric(SPEC))) == set()
+    assert found(replace(heard(), series={}), watched(3, 30)) == set()
 
 
 @pytest.mark.parametrize(("maintenance", "silent"), [("Mon 11:00-13:00", False), ("Tue 11:00-13:00", True)])
 def test_during_maintenance_nothing_is_reported(maintenance: str, silent: bool) -> None:
     own = replace(LOUD, watch=replace(LOUD.watch, maintenance=(parse_window(maintenance),)))
-    assert bool(found(window(), watched(3, 30, own=own))) is silent
+    assert bool(found(heard("a"), watched(3, 30, own=own))) is silent
 
 
 def test_a_frozen_value_is_reported_while_it_arrives() -> None:
     still = watched(3, 3)
     still.state.stillness[1] = [7.0, 2.0, 900.0]
-    assert found(window(), still) == {("metric_frozen", "b", "info")}
+    assert found(heard("a", "b"), still) == {("metric_frozen", "queue=b", "info")}
+    assert found(heard("a"), still) == {("metric_stopped", "queue=b", "info")}
 
 
-@pytest.mark.parametrize(("silent_pod", "expected"), [(True, set()), (False, {("metric_stopped", PODS[1], "info")})])
-def test_a_series_of_a_pod_is_missed_while_the_pod_lives(silent_pod: bool, expected: set[object]) -> None:
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_series_of_a_pod_is_missed_while_the_pod_lives(lives: bool) -> None:
     own = replace(LOUD, spec=replace(SPEC, per="pod", labels=()))
-    metrics = watched(3, 30, own=own, names=PODS)
-    assert found(window(silent_pod=silent_pod), metrics, present=Present()) == expected
+    one = watched(3, 30, own=own)
+    one = replace(one, entities=[Entity(pod, {}) for pod in PODS])
+    shown = json.dumps({"namespace": "shop", "pod": "cart-0"})
+    present = replace(heard(pods=PODS if lives else PODS[:1]), series={SPEC.name: frozenset({shown})}, pods={})
+    assert found(present, one) == ({("metric_stopped", PODS[1], "info")} if lives else set())
 
 
 def test_a_node_and_a_pod_are_reported_with_what_is_known_of_them() -> None:
-    assert found(window(silent_pod=True, silent_node=True)) == {
-        ("node_gone", "n1", "critical"),
-        ("pod_vanished", PODS[1], "critical"),
-    }
-    assert found(window(silent_pod=True), present=Present()) == set()
-    assert found(window()) == set()
+    gone = heard(pods=PODS[:1], nodes=("n0",))
+    assert found(gone) == {("node_gone", "n1", "critical"), ("pod_vanished", PODS[1], "critical")}
+    assert found(replace(gone, pods={}, nodes=frozenset())) == set()
+    assert found(heard()) == set()
 
 
 def test_while_the_server_is_away_nothing_is_known() -> None:
-    assert found(window(CACHED, silent_pod=True, silent_node=True), watched(3, 30)) == set()
+    assert found(heard(pods=PODS[:1], nodes=("n0",)), watched(3, 30), source=CACHED) == set()

@@ -6,7 +6,7 @@ pods than it wants, and none of them is about to start.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,6 @@ import numpy as np
 from aiops_assets.timeseries.pod_identity import split_pod
 from aiops_assets.timeseries.series import Floats
 
-MISSING_ROWS = 2
 REPORTED_SECONDS = 6 * 3600
 """A node is reported for so long: it may have been removed for good."""
 ENDING = ("Job", "CronJob")
@@ -29,11 +28,18 @@ class Present:
         lasting: pods that are running, and have been for some minutes.
         pods: each pod that exists -> ``kind/name`` of its workload.
         desired: ``namespace/kind/name`` of a workload -> how many pods it wants.
+        heard: pods with a sample in one of the two newest scrapes.
+        nodes: the same of nodes.
+        series: metric of one's own -> its series (labels as JSON) with a value at the time of these scrapes; a metric
+            that is not asked for, or that has no answer, is not in it.
     """
 
     lasting: frozenset[str] = frozenset()
     pods: Mapping[str, str] = field(default_factory=dict)
     desired: Mapping[str, float] = field(default_factory=dict)
+    heard: frozenset[str] = frozenset()
+    nodes: frozenset[str] = frozenset()
+    series: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def last_known(values: Sequence[Floats], seconds: Floats) -> Floats:
@@ -43,34 +49,30 @@ def last_known(values: Sequence[Floats], seconds: Floats) -> Floats:
     return np.asarray(newest.max(axis=1, initial=-np.inf), dtype=np.float64)
 
 
-def gone_nodes(last: Floats, until: float, step_seconds: int) -> "np.ndarray":
-    """Positions of nodes without samples, while others have them.
+def gone_nodes(last: Mapping[str, float], now: float, present: Present) -> list[str]:
+    """Nodes that nothing is heard of, while others are, in order of name.
 
     Args:
-        last: (n,) newest instant of each node, Unix seconds.
-        until: the newest instant of all that is judged.
-        step_seconds: distance of samples.
+        last: node -> its newest row, Unix seconds.
+        now: the present time, Unix seconds.
+        present: what is heard of.
     """
-    silent = last <= until - MISSING_ROWS * step_seconds
-    if silent.all():  # the exporter, or the fetch, and not the nodes
-        return np.zeros(0, dtype=np.int64)
-    return np.flatnonzero(silent & (last > until - REPORTED_SECONDS))
+    if not present.nodes.intersection(last):  # the exporter, or the fetch, and not the nodes
+        return []
+    return sorted(node for node, at in last.items() if node not in present.nodes and at > now - REPORTED_SECONDS)
 
 
-def missed_pods(
-    last: Mapping[str, float], until: float, step_seconds: int, present: Present, workloads: Mapping[str, str]
-) -> list[str]:
+def missed_pods(known: Iterable[str], present: Present, workloads: Mapping[str, str]) -> list[str]:
     """Pods that have stopped and should not have, in order of name.
 
     Args:
-        last: pod -> its newest sample, Unix seconds.
-        until: the newest sample of any pod.
-        step_seconds: distance of samples.
-        present: what the cluster has.
+        known: pods with rows.
+        present: what the cluster has, and what is heard of.
         workloads: pod -> ``kind/name`` of its workload, also of pods that are gone.
     """
-    silent = {pod for pod, at in last.items() if at <= until - MISSING_ROWS * step_seconds}
-    if not present.pods or len(silent) == len(last):
+    pods = set(known)
+    silent = pods - present.heard
+    if not present.pods or len(silent) == len(pods):
         return []
     have = Counter(_key(pod, workload) for pod, workload in present.pods.items())
     starting = {_key(pod, workload) for pod, workload in present.pods.items() if pod not in present.lasting}

@@ -181,8 +181,11 @@ def _fetch(
         with prometheus.clients() as (client, archive):
             servers = (prometheus.server, prometheus.archive)
             own = [one.spec for one in settings.own_metrics]
+            missed = [one.spec for one in settings.own_metrics if one.watch.silence]
             scored = settings.queried(SCORED)
-            fetch_newest(client, lake, now, archive, scored, own=own, servers=servers, say=say, lost=lost)
+            fetch_newest(
+                client, lake, now, archive, scored, own=own, missed=missed, servers=servers, say=say, lost=lost
+            )
     except PrometheusUnreachable as error:
         return str(error)
     return ""
