@@ -13,8 +13,7 @@ from aiops_assets.engine.detection.anomalies import Detection
 from aiops_assets.engine.detection.findings import Anomaly, bounded
 from aiops_assets.engine.detection.recommendations import recommendations
 from aiops_assets.engine.pods import Group, Identity, metric_of
-from aiops_assets.engine.prediction.issue_rules import ACTIONS, STATE_RULES
-from aiops_assets.engine.prediction.issues import IssueOutlook, PredictedIssue
+from aiops_assets.engine.prediction.issues import IssueOutlook, PredictedIssue, actions_for
 from aiops_assets.engine.prediction.predictions import Prediction, Predictions, PredictionSummary
 from aiops_assets.engine.samples import Sample
 from aiops_assets.engine.wording import about, distinct
@@ -23,8 +22,6 @@ from aiops_assets.outlook.breaches import SEVERITIES
 
 CLEARLY = 0.01
 """Least difference of an issue's probability with and without a pod's samples for it to be attributed to the pod."""
-OF_STATE = frozenset(rule.issue for rule in STATE_RULES)
-"""Issues that a state suggests if there is no other evidence."""
 
 
 def detect_each(
@@ -107,17 +104,16 @@ def issues_each(groups: Sequence[Group], ask: Callable[[list[Sample]], IssueOutl
     """
     first = groups[0]
     outside = [] if str(first) else first.samples
-    found = {one.issue: one for one in ask(outside).predicted_issues}
+    whole = ask(outside)
+    found = {one.issue: one for one in whole.predicted_issues}
     known_reasons = {reason.text for one in found.values() for reason in one.reasons}
     for group in groups if str(first) else groups[1:]:
         for one in ask(group.samples).predicted_issues:
             if one.issue not in found or one.probability > found[one.issue].probability + CLEARLY:
                 found[one.issue] = _issue_of(one, group, known_reasons)
-    if not found.keys() <= OF_STATE:
-        found = {issue: one for issue, one in found.items() if issue not in OF_STATE}
-    issues = sorted(found.values(), key=lambda one: (-one.probability, one.issue))
-    actions = dict.fromkeys(action for one in issues for action in ACTIONS.get(one.issue, ()))
-    return IssueOutlook(tuple(issues), tuple(actions))
+    others = [one for one in found.values() if not one.is_of_state]
+    issues = sorted(others or found.values(), key=lambda one: (-one.probability, one.issue))
+    return IssueOutlook(tuple(issues), actions_for(issues), whole.notes)
 
 
 def _anomaly(anomaly: Anomaly, group: Group) -> Anomaly:

@@ -164,11 +164,35 @@ def _series(name: str, samples: list[Sample], now: datetime) -> Series:
     if any(timed) and not all(timed):
         raise DataError(f"{name}: some samples have a timestamp and some have none: send one with each, or none at all")
     values = np.array([sample.value for sample in samples], dtype=np.float64)
+    meaning = MEANINGS.get(name)
+    is_count = meaning is not None and meaning.metric.unit == "count" and meaning.statistic == "value"
     if not all(timed):
+        values = without_returns(values) if is_count else values
         ends = int(now.timestamp()) - STEP_SECONDS * np.arange(len(values) - 1, -1, -1)
         return Series(name, values, ends.astype("datetime64[s]").astype("datetime64[us]"), timed=False)
     micros = np.array([round(s.time.timestamp() * 1e6) for s in samples if s.time], dtype=np.int64)
     order = np.argsort(micros, kind="stable")
     last_of_equal = np.append(micros[order][1:] != micros[order][:-1], True)
     kept = order[last_of_equal]
-    return Series(name, values[kept], micros[kept].astype("datetime64[us]"), timed=True)
+    values = without_returns(values[kept]) if is_count else values[kept]
+    return Series(name, values, micros[kept].astype("datetime64[us]"), timed=True)
+
+
+def without_returns(counts: Floats) -> Floats:
+    """A cumulative count without falls that it comes back from at once: nothing was counted in between.
+
+    The count of a pod is 0 for as long as its metrics cannot be read, and then what it was before. A count that climbs
+    back step by step is that of a new pod, and stays as it is.
+
+    Args:
+        counts: (n,) float64, oldest first.
+    """
+    falls = np.flatnonzero(np.diff(counts) < 0) + 1
+    if not len(falls):
+        return counts
+    whole = counts.copy()
+    for fall in falls:
+        moved = np.flatnonzero(counts[fall:] != counts[fall])
+        if len(moved) and counts[fall + moved[0]] >= whole[fall - 1]:
+            whole[fall : fall + moved[0]] = whole[fall - 1]
+    return whole

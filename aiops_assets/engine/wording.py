@@ -122,6 +122,9 @@ NOTES: Mapping[str, str] = MappingProxyType(
         "clipped_ratio": "{metric} is {value:g}, which no ratio is: its forecast is clipped to 0-1 and of no use",
         "no_forecaster": "no forecaster is served yet: all metrics are judged by their own samples alone",
         "models_of_generated_rows": "fitted on generated rows alone, and on none of this cluster: {names!n}",
+        "events_undated": (
+            "{events} events were not used, because none of their times is set: send lastTimestamp or timestamp"
+        ),
         "lines_left_out": "only the first {most} unknown names have a trend; others are forecast as their last value",
     }
 )
@@ -136,6 +139,7 @@ EVIDENCE: Mapping[str, str] = MappingProxyType(
         "restarts": "{metric} rose by {restarts:g} in {hours:.2g} h",
         "event": "event {event!r}",
         "repeated_event": "event {event!r}, one of {count} such",
+        "suppressed": "suppressed alert {event!r}",
         "state": "the state is {state!r}",
         "state_alone": "the state is the only evidence",
     }

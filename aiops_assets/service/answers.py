@@ -113,6 +113,7 @@ class PredictedIssue(Answer):
     probability: Share
     time_to_occurrence: str
     reasons: list[str]
+    suppressed: bool = Field(description="Only silenced or inhibited alerts suggest it; no action is suggested.")
 
 
 class PredictAnswer(Answer):

@@ -33,6 +33,11 @@ def _list(value: object) -> object:
     return [] if value is None else value
 
 
+def _list_of_events(value: object) -> object:
+    """A list of Kubernetes and a webhook body of Alertmanager are objects that hold events."""
+    return [value] if isinstance(value, dict) else _list(value)
+
+
 def _no_text(value: object) -> object:
     return None if value == "" else value
 
@@ -42,7 +47,11 @@ Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0, allow_inf_nan=False)
 Time = Annotated[datetime | None, BeforeValidator(_no_time), AfterValidator(_with_offset)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, strict=True)]
 Event = Annotated[str, Field(strict=True)] | dict[str, Any]
-Events = Annotated[list[Event], BeforeValidator(_list)]
+Events = Annotated[
+    list[Event],
+    BeforeValidator(_list_of_events, json_schema_input_type=list[Event] | dict[str, Any] | None),
+    Field(description="Texts, events and conditions of Kubernetes, alerts, or an object that holds a list of them."),
+]
 
 
 class _Body(BaseModel):

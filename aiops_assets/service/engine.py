@@ -13,6 +13,8 @@ from fastapi import APIRouter, Request, Response
 
 from aiops_assets.engine.detection.anomalies import Detection, detect
 from aiops_assets.engine.each_pod import detect_each, issues_each, predict_each
+from aiops_assets.engine.events.reading import read_events
+from aiops_assets.engine.events.state import read_state
 from aiops_assets.engine.first_day import (
     GENERATED,
     MOST_COLD_PODS,
@@ -154,8 +156,8 @@ class Engine:
         forecaster = self._forecaster(len(groups))
         model = ForecastCache(forecaster.model) if forecaster else None
         row_detector = self._pool.ready.get(ROW_DETECTOR)
-        events: list[object] = list(context.recent_events) if context else []
-        state = context.current_state if context else None
+        events = read_events(context.recent_events if context else (), now, "recent_events")
+        state = read_state(context.current_state if context else None, now)
 
         def predict_samples(samples: list[Sample]) -> Predictions:
             return predict(samples, body.predict_ahead, model, now=now)
@@ -180,7 +182,7 @@ class Engine:
         return {
             "predictions": [asdict(one) for one in found.predictions],
             "summary": asdict(found.summary),
-            "notes": _texts(found.notes),
+            "notes": _texts([*found.notes, *outlook.notes]),
             "predicted_issues": issues,
             "suggested_actions": outlook.suggested_actions,
             "models": _origins(forecaster, row_detector),

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from aiops_assets.engine.pattern_analysis.event_patterns import read_events
+from aiops_assets.engine.events.reading import read_events
 from aiops_assets.engine.pattern_analysis.layers import LAYERS, layer_of_event, layer_of_metric
 from aiops_assets.engine.pattern_analysis.pattern_types import PatternAnalysis
 from aiops_assets.engine.pattern_analysis.patterns import analyze
@@ -135,5 +135,5 @@ def test_names_and_labels_tell_a_metrics_layer(name: str, labels: dict[str, str]
     ],
 )
 def test_events_that_tell_of_a_failure_have_a_layer(event: object, layer: str | None) -> None:
-    (read,) = read_events([event])
+    (read,) = read_events([event], NOW)
     assert layer_of_event(read) == layer

@@ -9,6 +9,8 @@ import pytest
 
 from aiops_assets.engine.detection.anomalies import Detection, detect
 from aiops_assets.engine.each_pod import detect_each, issues_each, predict_each
+from aiops_assets.engine.events.reading import read_events
+from aiops_assets.engine.events.state import read_state
 from aiops_assets.engine.pods import MAX_GROUPS, MAX_PODS, Group, Owner, groups_of
 from aiops_assets.engine.prediction.issues import IssueOutlook, predicted_issues
 from aiops_assets.engine.prediction.predictions import Predictions, predict
@@ -53,7 +55,8 @@ def predicted(*samples: Sample) -> Predictions:
 
 
 def issues(*samples: Sample, events: Sequence[object] = (), state: object = None) -> IssueOutlook:
-    return issues_each(groups(*samples), lambda asked: predicted_issues(asked, events, state, LastValue(), now=NOW))
+    happened, known = read_events(events, NOW), read_state(state, NOW)
+    return issues_each(groups(*samples), lambda asked: predicted_issues(asked, happened, known, LastValue(), now=NOW))
 
 
 class TestGroups:

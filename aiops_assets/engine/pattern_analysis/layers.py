@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from aiops_assets.engine.pattern_analysis.event_patterns import Event
+from aiops_assets.engine.events.event import Event
 from aiops_assets.engine.pattern_analysis.pattern_types import Pattern, described
 from aiops_assets.engine.samples import MEANINGS
 from aiops_assets.engine.wording import say
@@ -48,6 +48,11 @@ LAYER_NAMES: Mapping[str, re.Pattern[str]] = MappingProxyType(
 LAYER_LABELS = (
     ("application", ("pod", "container", "deployment", "app", "workload")),
     ("infrastructure", ("node", "machine", "instance", "device")),
+)
+LAYER_ISSUES = (
+    ("platform", ("certificate_expiry", "dns_failure", "volume_mount_failure", "network_unavailable")),
+    ("infrastructure", ("node_pressure", "disk_full")),
+    ("application", ("pod_oom", "crash_loop", "image_pull_failure")),
 )
 PLATFORM_NAMESPACE = re.compile(r"^(openshift|kube)(-|$)")
 FAILURE = re.compile(
@@ -109,7 +114,8 @@ def layer_of_event(event: Event) -> str | None:
     """The layer of an event about a failure; ``None`` for any other event."""
     text = event.text.lower()
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", event.text).lower()
-    if not (FAILURE.search(text) or FAILURE.search(spaced)) or RECOVERY.search(text):
+    failed = (FAILURE.search(text) or FAILURE.search(spaced)) and not RECOVERY.search(text)
+    if event.quiet or not (event.rules or failed):
         return None
     stated = event.labels.get("layer", "").lower()
     if stated in LAYERS:
@@ -118,7 +124,8 @@ def layer_of_event(event: Event) -> str | None:
     if by_type != "infrastructure" and PLATFORM_NAMESPACE.match(event.labels.get("namespace", "")):
         return "platform"
     by_labels = next((layer for layer, keys in LAYER_LABELS if any(map(event.labels.get, keys))), None)
-    return by_type or by_labels or _layer_of_text(event.text)
+    by_issue = next((layer for layer, issues in LAYER_ISSUES for rule in event.rules if rule.issue in issues), None)
+    return by_type or by_labels or by_issue or _layer_of_text(event.text)
 
 
 def metric_evidence(pattern: Pattern, labels: Mapping[str, str]) -> Evidence | None:
@@ -152,7 +159,10 @@ def level_evidence(name: str, labels: Mapping[str, str], value: float, factor: f
 
 
 def event_evidence(events: Sequence[Event], start: float, end: float) -> list[Evidence]:
-    """Events about failures as signs of trouble; one without a time covers the whole window."""
+    """Events about failures as signs of trouble; one without a time covers the whole window.
+
+    What holds lasts until the end of the window.
+    """
     seen: dict[tuple[str, str], int] = {}
     evidence = []
     for event in events:
@@ -162,8 +172,8 @@ def event_evidence(events: Sequence[Event], start: float, end: float) -> list[Ev
         repeats = seen.get((layer, event.type), 0)
         seen[layer, event.type] = repeats + 1
         weight = FAILURE_WEIGHT if repeats == 0 else REPEATED_WEIGHT if repeats <= MAX_REPEATS else 0.0
-        first = event.time.timestamp() if event.time else start
-        evidence.append(Evidence(layer, weight, "", first, event.time.timestamp() if event.time else end))
+        first = max(event.time.timestamp(), start) if event.time else start
+        evidence.append(Evidence(layer, weight, "", first, first if event.time and not event.holds else end))
     return evidence
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aiops_assets.durations import parse_duration
+from aiops_assets.engine.events.event import Event
+from aiops_assets.engine.events.reading import read_events
 from aiops_assets.engine.pattern_analysis.correlations import MAX_METRICS as MAX_CORRELATED
 from aiops_assets.engine.pattern_analysis.correlations import find_correlations
 from aiops_assets.engine.pattern_analysis.counters import (
@@ -20,12 +22,10 @@ from aiops_assets.engine.pattern_analysis.counters import (
     without_resets,
 )
 from aiops_assets.engine.pattern_analysis.event_patterns import (
-    Event,
     find_bursts,
     find_daily_events,
     find_sequences,
     frequent_types,
-    read_events,
 )
 from aiops_assets.engine.pattern_analysis.grids import MAX_POINTS, Grid, seconds_of, to_grid
 from aiops_assets.engine.pattern_analysis.layers import (
@@ -69,6 +69,10 @@ class _Window:
             return True
         return (self.start is None or time >= self.start) and (self.end is None or time <= self.end)
 
+    def begins(self, time: datetime | None) -> bool:
+        """Whether what began then and still holds is within it."""
+        return time is None or self.end is None or time <= self.end
+
 
 @dataclass(frozen=True)
 class _Found:
@@ -96,7 +100,7 @@ def analyze(
         samples: samples; those outside ``start`` to ``end`` are left out, and labels distinguish series of one name.
         start, end: times with an offset; ``None`` or Go's zero time: not sent.
         analysis_type: one of :data:`ANALYSIS_TYPES`, which limits the patterns; ``None`` or empty: all.
-        events: strings, or objects ``{type, timestamp, ...}``.
+        events: texts or objects, see :func:`aiops_assets.engine.events.reading.read_events`.
         event_range: how far before ``end`` or ``now`` events with times may lie: "24h", "7d".
         now: present time with an offset; samples without times end there.
 
@@ -121,7 +125,7 @@ def analyze(
     if event_range:
         back = utc_time((window.end or now).timestamp() - parse_duration(event_range).total_seconds())
         event_window = _Window(back, window.end, now)
-    happened, event_notes = _events_within(read_events(events), event_window)
+    happened, event_notes = _events_within(read_events(events, now), event_window)
     found, notes = _look(series, wanted)
     if len(inside) < len(samples):
         notes.append(say("samples_outside", samples=len(samples) - len(inside)))
@@ -175,7 +179,7 @@ def _labelled_series(samples: Iterable[Sample], now: datetime) -> list[tuple[Ser
 
 
 def _events_within(events: list[Event], window: _Window) -> tuple[list[Event], list[Statement]]:
-    inside = [event for event in events if window.holds(event.time)]
+    inside = [event for event in events if window.holds(event.time) or (event.holds and window.begins(event.time))]
     notes = []
     if len(inside) < len(events):
         notes.append(say("events_outside", events=len(events) - len(inside)))
@@ -268,7 +272,7 @@ def _bounds(
     series: list[tuple[Series, Mapping[str, str]]], events: list[Event], window: _Window
 ) -> tuple[float, float]:
     """Begin and end of the window in Unix seconds; those of its samples and events where they were not sent."""
-    times = [event.time.timestamp() for event in events if event.time]
+    times = [event.time.timestamp() for event in events if event.time and window.holds(event.time)]
     for one, _ in series:
         seconds = seconds_of(one)
         times += [float(seconds[0]), float(seconds[-1])]

@@ -1,38 +1,14 @@
-"""Tables of the evidence for each issue, for people to read and discuss.
+"""Tables of the evidence for each issue, for people to read and discuss; those of events are in ``engine/events``.
 
 Probabilities and times are judgements, not measurements, because there are no labelled incidents. A time that follows
-from samples takes precedence. Names of events are those of Kubernetes (OOMKilled, BackOff, FailedScheduling) and
-of ADR-009's request example (pod_restart, high_cpu); actions are words as in its answer example.
+from samples takes precedence. Actions are words as in ADR-009's answer example.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-HOUR, DAY = 60.0, 1440.0
-"""Durations in minutes."""
-
-
-@dataclass(frozen=True)
-class EventRule:
-    """The issue that words of an event, or of the state, suggest.
-
-    Attributes:
-        words: a pattern of whole words, in lower case with ``_`` between them.
-        issue: id of the issue.
-        probability: probability (0-1) of the issue given one such event.
-        minutes: minutes until the issue occurs.
-    """
-
-    words: str
-    issue: str
-    probability: float
-    minutes: float
-
-    def matches(self, text: str) -> bool:
-        """Whether a text of :func:`words_of` contains these words without a "not" or "no" before them."""
-        return re.search(f"_(?<!_not_)(?<!_no_)(?:{self.words})(?=_|$)", f"_{text}") is not None
+from aiops_assets.engine.events.rules import DAY, HOUR
 
 
 @dataclass(frozen=True)
@@ -64,7 +40,7 @@ class StateRule:
     """The issue that words of the current state suggest.
 
     Attributes:
-        words: pattern as in :class:`EventRule`.
+        words: pattern of whole words, in lower case with ``_`` between them.
         support: probability that it adds to any issue for which there is other evidence.
         issue, probability, minutes: the issue that it suggests where there is no other evidence.
     """
@@ -75,35 +51,6 @@ class StateRule:
     probability: float
     minutes: float
 
-
-EVENT_RULES = (
-    EventRule("oom|oom_?kill(?:ed|ing)?|out_of_memory|exit_code_137", "pod_oom", 0.7, 10),
-    EventRule("memory_leak(?:s|_detected)?", "pod_oom", 0.6, 3 * HOUR),
-    EventRule("high_mem(?:ory)?|mem(?:ory)?(?:_usage)?_(?:high|pressure|spike|warning|critical)", "pod_oom", 0.4, HOUR),
-    EventRule("restart(?:s|ed|ing)?", "pod_oom", 0.15, 30),
-    EventRule("crash_?loop|crash(?:ed|es|ing)?|(?<!pull_)back_?off", "crash_loop", 0.7, 5),
-    EventRule("restart(?:s|ed|ing)?", "crash_loop", 0.35, 15),
-    EventRule("unhealthy|(?:liveness|readiness|startup)(?:_probe)?_fail(?:ed|ure)?", "crash_loop", 0.3, 15),
-    EventRule("high_cpu|cpu(?:_usage)?_(?:high|spike|pressure|critical|saturation)", "cpu_saturation", 0.5, 15),
-    EventRule("throttl(?:ed|ing)", "cpu_saturation", 0.5, 10),
-    EventRule("disk_(?:pressure|full)|no_space(?:_left)?|enospc|volume_full", "disk_full", 0.7, HOUR),
-    EventRule("high_disk|disk(?:_usage)?_(?:high|warning|critical)", "disk_full", 0.4, DAY),
-    EventRule("node_?not_?ready|node_(?:down|unreachable|pressure)|kubelet_down", "node_pressure", 0.7, 5),
-    EventRule("(?:memory|disk|pid)_pressure|evict(?:ed|ion|ing)?", "node_pressure", 0.5, 15),
-    EventRule("error_(?:storm|spike|burst)|high_errors?|error_rate_(?:high|spike)", "error_storm", 0.6, 5),
-    EventRule("errors|exceptions?|5xx|http_5(?:xx|\\d\\d)", "error_storm", 0.35, 10),
-    EventRule("latency|slow_(?:response|request)s?|time_?outs?|timed_out", "latency_degradation", 0.4, 15),
-    EventRule(
-        "network_(?:saturation|congestion|burst)|packets?_(?:loss|drop(?:s|ped)?)", "network_saturation", 0.5, 15
-    ),
-    EventRule("connections?_(?:refused|reset)", "error_storm", 0.3, 10),
-    EventRule("image_pull(?:_back_?off)?|err_image(?:_pull)?", "image_pull_failure", 0.8, 5),
-    EventRule("failed_scheduling|unschedulable|insufficient_(?:cpu|memory)", "pod_unschedulable", 0.7, 5),
-)
-ENDED = "resolved|recover(?:ed|y)|cleared|(?<!connection_)(?<!socket_)(?<!stream_)closed(?!_connection)"
-OVER = f"{ENDED}|normal|healthy|succeeded|success|completed|no_(?:errors?|issues?|restarts?)"
-"""Events with these words are no evidence, because what they name is over. For a state, only the words of ``ENDED``
-have this meaning."""
 
 LEVEL_RULES = (
     LevelRule(
@@ -152,6 +99,10 @@ ACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "error_storm": ("check_container_logs", "rollback_deployment"),
         "latency_degradation": ("scale_out", "check_dependencies"),
         "network_saturation": ("scale_out", "limit_traffic"),
+        "network_unavailable": ("check_network_plugin", "cordon_node"),
+        "dns_failure": ("check_dns", "check_network_policies"),
+        "certificate_expiry": ("renew_certificate",),
+        "volume_mount_failure": ("check_volume", "check_storage_class"),
         "image_pull_failure": ("check_image_reference",),
         "pod_unschedulable": ("add_node", "lower_resource_requests"),
         "service_outage": ("restart_pod", "check_container_logs"),
@@ -159,9 +110,3 @@ ACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Issue -> suggested actions."""
-
-
-def words_of(text: str) -> str:
-    """The text in lower case with ``_`` between words: "CrashLoopBackOff" becomes crash_loop_back_off."""
-    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", text)
-    return re.sub(r"[^a-z0-9]+", "_", parted.lower()).strip("_")

@@ -11,14 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aiops_assets.durations import duration_text
-from aiops_assets.engine.prediction.event_evidence import (
-    Evidence,
-    event_evidence,
-    noisy_or,
-    state_evidence,
-    state_texts,
-)
-from aiops_assets.engine.prediction.issue_rules import ACTIONS, ENDED, STATE_RULES, EventRule, StateRule, words_of
+from aiops_assets.engine.events.event import Event
+from aiops_assets.engine.events.reading import read_events
+from aiops_assets.engine.events.rules import ENDED, has_words, words_of
+from aiops_assets.engine.events.state import State
+from aiops_assets.engine.prediction.event_evidence import Evidence, event_evidence, noisy_or, state_evidence
+from aiops_assets.engine.prediction.issue_rules import ACTIONS, STATE_RULES, StateRule
 from aiops_assets.engine.prediction.metric_evidence import metric_evidence
 from aiops_assets.engine.prediction.sent_histories import UNITS, series_of
 from aiops_assets.engine.samples import MEANINGS, Sample
@@ -40,12 +38,19 @@ class PredictedIssue:
         probability: 0.2-0.99.
         time_to_occurrence: "5m", "1h30m", "7h", "3d".
         reasons: sentences about the evidence, the strongest first.
+        suppressed: whether only silenced or inhibited alerts suggest it, so that no action is suggested.
     """
 
     issue: str
     probability: float
     time_to_occurrence: str
     reasons: tuple[Statement, ...]
+    suppressed: bool = False
+
+    @property
+    def is_of_state(self) -> bool:
+        """Whether the words of the state are its only evidence."""
+        return any(reason.code == "state_alone" for reason in self.reasons)
 
 
 @dataclass(frozen=True)
@@ -55,16 +60,18 @@ class IssueOutlook:
     Attributes:
         predicted_issues: issues, the most probable first.
         suggested_actions: short words without repeats, those of the most probable issue first.
+        notes: what was sent and not used.
     """
 
     predicted_issues: tuple[PredictedIssue, ...]
     suggested_actions: tuple[str, ...]
+    notes: tuple[Statement, ...] = ()
 
 
 def predicted_issues(
     samples: Sequence[Sample],
-    events: Iterable[object],
-    state: object,
+    events: Sequence[Event],
+    state: State | None,
     forecaster: Forecasting | None,
     *,
     now: datetime,
@@ -77,32 +84,30 @@ def predicted_issues(
 
     Args:
         samples: ``issue_context.metrics``, after ``historical_metrics`` if those were sent too.
-        events: ``recent_events``, oldest or newest first; texts or objects, see
-            :func:`~aiops_assets.engine.prediction.event_evidence.event_evidence`.
-        state: ``current_state``: a text, any object, or ``None``. Numbers in it with the name of a metric are used as
-            its newest sample if no other was sent.
+        events: ``recent_events``, in any order.
+        state: ``current_state``; ``None``: none was sent. Numbers in it with the name of a metric are used as its
+            newest sample if no other was sent.
         forecaster: the served forecaster; ``None``: robust lines are used instead.
         now: present time, with an offset.
         detected: kinds of anomalies found in the same samples. They are evidence like events of now, but together with
             that of samples for the same issue only the stronger one is used: it is one observation.
 
     Raises:
-        SchemaError, DataError: an event that cannot be read, see ``event_evidence``; too many samples, see
-            :func:`~aiops_assets.engine.prediction.sent_histories.series_of`.
+        DataError: too many samples, see :func:`~aiops_assets.engine.prediction.sent_histories.series_of`.
         ModelError: the forecast is not usable.
     """
-    texts, numbers = state_texts(state)
-    known = [Sample(name, value) for name, value in numbers.items() if _is_metric(name)]
+    state = state or State()
+    known = [Sample(name, value) for name, value in state.numbers.items() if _is_metric(name)]
     sent = {sample.name for sample in samples}
     every = with_times([*samples, *(one for one in known if one.name not in sent)], now)
     pieces = metric_evidence(series_of(every, now), forecaster)
-    pieces += _above_measured(pieces, [event_evidence([kind], now) for kind in dict.fromkeys(detected)])
+    pieces += _above_measured(pieces, [_of_kind(kind, now) for kind in dict.fromkeys(detected)])
     pieces += event_evidence(events, now)
-    pieces += state_evidence(texts)
+    pieces += state_evidence(state.events, now)
     by_issue: dict[str, list[Evidence]] = {}
     for piece in pieces:
         by_issue.setdefault(piece.issue, []).append(piece)
-    rule = _state_rule(texts)
+    rule = _state_rule(state.texts)
     if rule and not any(noisy_or(p.probability for p in each) >= MIN_PROBABILITY for each in by_issue.values()):
         by_issue[rule.issue] = [Evidence(rule.issue, rule.probability, rule.minutes, False, say("state_alone"))]
         rule = None
@@ -110,8 +115,14 @@ def predicted_issues(
     issues = sorted(
         (one for one in named if one.probability >= MIN_PROBABILITY), key=lambda one: (-one.probability, one.issue)
     )
-    actions = dict.fromkeys(action for one in issues for action in ACTIONS.get(one.issue, ()))
-    return IssueOutlook(tuple(issues), tuple(actions))
+    undated = sum(event.undated and bool(event.rules) for event in (*events, *state.events))
+    notes = (say("events_undated", events=undated),) if undated else ()
+    return IssueOutlook(tuple(issues), actions_for(issues), notes)
+
+
+def actions_for(issues: Iterable[PredictedIssue]) -> tuple[str, ...]:
+    """Actions of issues in their order, without repeats; none of those that only suppressed alerts suggest."""
+    return tuple(dict.fromkeys(action for one in issues if not one.suppressed for action in ACTIONS.get(one.issue, ())))
 
 
 def with_times(samples: Sequence[Sample], now: datetime) -> list[Sample]:
@@ -132,15 +143,21 @@ def _issue(issue: str, pieces: list[Evidence], state: StateRule | None) -> Predi
         round(min(together, MAX_PROBABILITY), 4),
         duration_text(timing.minutes),
         distinct(piece.reason for piece in surest)[:MAX_REASONS],
+        all(piece.suppressed for piece in pieces),
     )
 
 
-def _state_rule(texts: list[str]) -> StateRule | None:
+def _of_kind(kind: str, now: datetime) -> list[Evidence]:
+    """The evidence of an anomaly's kind, as of an event of now."""
+    return event_evidence(read_events([kind], now), now)
+
+
+def _state_rule(texts: Iterable[str]) -> StateRule | None:
     """The first (most severe) rule whose words are in a text that does not say that something is over."""
     words = [words_of(text) for text in texts]
-    words = [one for one in words if not EventRule(ENDED, "", 0.0, 0.0).matches(one)]
+    words = [one for one in words if not has_words(ENDED, one)]
     for rule in STATE_RULES:
-        if any(EventRule(rule.words, "", 0.0, 0.0).matches(one) for one in words):
+        if any(has_words(rule.words, one) for one in words):
             return rule
     return None
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from aiops_assets.engine.events.rules import HOUR
 from aiops_assets.engine.models import FORECASTER
 from aiops_assets.engine.prediction.event_evidence import Evidence
 from aiops_assets.engine.prediction.issue_rules import (
-    HOUR,
     LEVEL_RULES,
     RESTART_PROBABILITIES,
     RESTARTS_AN_HOUR,
