@@ -15,6 +15,7 @@ GROUND = ("errors", "durations", "masking", "http_client")
 STREET = (
     "timeseries",
     "synthetic",
+    "hosts",
     "views",
     "learners",
     "outlook",
@@ -42,7 +43,18 @@ APART = {
     "settings": {"judging"},
 }
 """Neighbours that do not import each other."""
-PURE = ("timeseries", "synthetic", "views", "prometheus", "learners", "outlook", "judging", "families", "engine")
+PURE = (
+    "timeseries",
+    "synthetic",
+    "hosts",
+    "views",
+    "prometheus",
+    "learners",
+    "outlook",
+    "judging",
+    "families",
+    "engine",
+)
 FRAMEWORKS = {"dagster", "mlflow", "fastapi", "sqlalchemy"}
 HEAVY = {"torch", "mlflow", "sklearn", "kubernetes", "matplotlib", "scipy", "sqlalchemy", "jinja2"}
 LONGEST = 400

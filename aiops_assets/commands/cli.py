@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import click
 
 from aiops_assets import __version__
-from aiops_assets.commands import cards, champions, lake, metrics, outlook, quality, scores, serve
+from aiops_assets.commands import cards, champions, lake, metrics, outlook, quality, scores, serve, synthesize
 from aiops_assets.commands.errors import one_line_errors
 from aiops_assets.commands.tables import show_table
 from aiops_assets.errors import IntegrityError, SettingsError
@@ -141,3 +141,4 @@ main.add_command(outlook.outlook)
 main.add_command(lake.lake)
 main.add_command(scores.scores)
 main.add_command(serve.serve)
+main.add_command(synthesize.synthesize)
