@@ -44,7 +44,7 @@ from aiops_assets.timeseries.watch_keys import ALLOWED as OF_ALERT
 from aiops_assets.timeseries.watch_keys import Number, WatchKeys
 
 MAX_BYTES = 1_000_000
-MAX_METRICS = 200
+MAX_METRICS = 1000
 MAX_CHARACTERS = 10_000
 """A PromQL query may have so many characters."""
 
@@ -191,7 +191,7 @@ def load_metrics(path: Path, scrape_seconds: int = SCRAPE_SECONDS) -> tuple[Metr
     """The metrics of a file, in its order; add them to ``METRICS``.
 
     Args:
-        path: YAML, at most 1 MB and 200 metrics; see the head of this module.
+        path: YAML, at most 1 MB and 1000 metrics; see the head of this module.
         scrape_seconds: the scrape interval of entries that do not give one.
 
     Raises:

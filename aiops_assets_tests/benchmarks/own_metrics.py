@@ -10,6 +10,7 @@ import json
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,13 +80,31 @@ def of_folder(folder: Path, rows: int = 8_000) -> None:
         print(f"{name:8s} {np.mean(found):8.3%} of rows, {len(found)} files")
 
 
+def entries(metrics: int) -> list[OwnMetric]:
+    """So many metrics, a fifth of them with forecasts."""
+    return [OwnMetric(replace(SPEC, name=f"m{i}", promql=f"m{i}"), forecast=i % 5 == 0) for i in range(metrics)]
+
+
+def store_days(lake: Lake, own: Sequence[OwnMetric], until: datetime, days: int, series: int = 1) -> None:
+    """Store so many days of rows of each metric, before and up to an instant; metrics differ in kind."""
+    midnight = until.replace(hour=0, minute=0) - timedelta(days=days)
+    times = pd.date_range(midnight, until, freq=f"{STEP}s", name="timestamp")
+    values = healthy(max(series, 5), days + 1)[:, : len(times)]
+    names = [json.dumps({"one": str(i)}) for i in range(series)]
+    for i, one in enumerate(own):
+        frame = pd.DataFrame(values[(i + np.arange(series)) % len(values)].T, index=times, columns=names)
+        for day, part in frame.groupby(pd.DatetimeIndex(frame.index).date):
+            closed = day < until.date()
+            lake.upsert_day(one.spec, day, part, fetched=until, fetched_until=until, closed=closed)  # type: ignore[arg-type]
+
+
 def cost(metrics: int, series: int) -> None:
     """Print what runs cost."""
     with tempfile.TemporaryDirectory() as folder:
         storage = LocalStorage(Path(folder))
         lake, states = Lake(storage, "c"), MetricStates(storage, "c")
         values = healthy(series, DAYS + 1)
-        own = [OwnMetric(replace(SPEC, name=f"m{i}", promql=f"m{i}"), forecast=i % 5 == 0) for i in range(metrics)]
+        own = entries(metrics)
         names = [json.dumps({"one": str(i)}) for i in range(series)]
         times = pd.date_range(BEGIN, periods=values.shape[1], freq=f"{STEP}s", name="timestamp")
         frame = pd.DataFrame(values.T, index=times, columns=names)

@@ -1,11 +1,11 @@
 """What scoring all pods costs: ``python -m aiops_assets_tests.benchmarks.ticks [--pods 100 --pods 1000 --pods 5000]``.
 
-A lake of ten days of so many pods is made, of 50 generated ones under other names and with other levels, and a home
-with the three detectors as champions. Then scores are made of it, and it is decided whom to call, three times, each in
-a new process: first without anything kept, then two quarters of an hour later, of which the last one counts. Each
-process measures CPU seconds (user and system) and the most memory that it ever held; without its imports, loading the
-models and the digest of the code, which are some five seconds whatever the number of pods. Fetching is another
-benchmark (``scale``).
+A lake is made of ten days of so many pods, of 50 generated ones under other names and with other levels, and of two weeks
+of 500 metrics of one's own (``--own``); and a home with the three detectors as champions. Then scores are made of all of
+it, and it is decided whom to call, three times, each in a new process: first without anything kept, then two quarters of
+an hour later, of which the last one counts. Each process measures CPU seconds (user and system) and the most memory that
+it ever held; without its imports, loading the models and the digest of the code, which are some five seconds whatever the
+number of pods. Fetching is another benchmark (``scale``).
 
 ``--borrow`` saves time with many pods: in the first run, which takes a tenth of a second a pod, window detectors score
 a few, and all others get the memories of these. So scores of the later runs are not right, and nothing is reported of
@@ -37,22 +37,23 @@ if TYPE_CHECKING:
     from aiops_assets.learners.detectors.running_scores import Memory, Newest, Positions
 
 END = datetime(2026, 11, 1, 12, tzinfo=UTC)
-DAYS = 10
+DAYS, OWN_DAYS = 10, 14
 DRAWN = 50
 QUARTER = timedelta(minutes=15)
 DETECTORS = ("anomaly-detector", "ensemble-predictor", "lstm-predictor")
 CPU_SECONDS, MEGABYTES = 60.0, 1000.0
-"""Of a tick of 5,000 pods."""
+"""Of a tick of 5,000 pods and 500 metrics of one's own."""
 Found = dict[str, float]
 
 
-def make_home(folder: str, n_pods: int) -> None:
+def make_home(folder: str, n_pods: int, n_own: int) -> None:
     """Store days and champions."""
     from aiops_assets.settings import load_settings
     from aiops_assets.storage.lake import Lake
     from aiops_assets.storage.storage import LocalStorage
     from aiops_assets.synthetic.pods import generate
     from aiops_assets.timeseries.catalog import ENGINE_METRICS
+    from aiops_assets_tests.benchmarks.own_metrics import entries, store_days
     from aiops_assets_tests.service.served_home import SPECS, ServedHome, model_file, rows_of
 
     home = ServedHome(Path(load_settings({"AIOPS_HOME": folder}).model_root))
@@ -79,10 +80,11 @@ def make_home(folder: str, n_pods: int) -> None:
             until = min(midnight, END)
             wide = wide[wide.index <= pd.Timestamp(until)]
             lake.upsert_day(metric, day, wide, fetched=until, fetched_until=until, closed=midnight <= END)
+    store_days(lake, entries(n_own), END, OWN_DAYS)
     lake.intact.save()
 
 
-def measured(folder: str, back: int, borrows: bool) -> Found:
+def measured(folder: str, back: int, borrows: bool, n_own: int) -> Found:
     """Make scores of a time so many quarters of an hour before the end, and say what this process used for it.
 
     ``borrows``: pods without a memory get that of others.
@@ -92,10 +94,13 @@ def measured(folder: str, back: int, borrows: bool) -> Found:
     from aiops_assets.pipeline.resources import stores_of
     from aiops_assets.registry import pod_scoring, running_pods, scoring
     from aiops_assets.registry.code_digest import code_digest
+    from aiops_assets.registry.metric_scoring import score_metrics
+    from aiops_assets.registry.metric_tables import with_metrics
     from aiops_assets.registry.paging import Paging
     from aiops_assets.registry.scoring import predict_newest
     from aiops_assets.registry.version import version_of
     from aiops_assets.settings import load_settings
+    from aiops_assets_tests.benchmarks.own_metrics import entries
     from aiops_assets_tests.service.served_home import SPECS
 
     settings = load_settings({"AIOPS_HOME": folder, "DATA_SOURCE": "prometheus", "PROMETHEUS_URL": "http://127.0.0.1"})
@@ -114,7 +119,12 @@ def measured(folder: str, back: int, borrows: bool) -> Found:
     paging = Paging(stores.page_states(), settings.alerts_per_day, settings.score_minutes)
     found = predict_newest(stores.served(), specs, window, now, settings.cluster, stores.pod_memories(), paging)
     scored = time.process_time()
-    stores.scores().put(found.run)
+    tables = score_metrics(entries(n_own), stores.lake(), stores.metric_states(), now, {}, max(n_own, 1))
+    run = with_metrics(found.run, tables)
+    own = time.process_time()
+    stores.scores().put(run)
+    if len(tables.watched) != n_own:
+        raise RuntimeError(f"{len(tables.watched)} of {n_own} metrics were scored")
     if found.run.record.left_out:
         raise RuntimeError(str(found.run.record.left_out))
     return {
@@ -122,7 +132,8 @@ def measured(folder: str, back: int, borrows: bool) -> Found:
         "resumed": min(found.resumed.values()),
         "read": read - began,
         "score": scored - read,
-        "put": time.process_time() - scored,
+        "own": own - scored,
+        "put": time.process_time() - own,
         "megabytes": _peak_megabytes(),
     }
 
@@ -161,24 +172,24 @@ def _child(*arguments: str) -> Found:
 
 
 def _cpu(found: Found) -> float:
-    return found["read"] + found["score"] + found["put"]
+    return found["read"] + found["score"] + found["own"] + found["put"]
 
 
-def rows(pods: tuple[int, ...], borrow: bool) -> list[Row]:
+def rows(pods: tuple[int, ...], own: int, borrow: bool) -> list[Row]:
     """Measure, and say each number on the error channel as soon as it is there."""
     found = []
-    print("   pods  tick  went on  read s  score s  store s  CPU s    MB", file=sys.stderr)
+    print("   pods  tick  went on  read s  score s   own s  store s  CPU s    MB", file=sys.stderr)
     for n_pods in sorted(pods):
         with tempfile.TemporaryDirectory() as folder:
-            make_home(folder, n_pods)
-            ticks = [_child(folder, str(back), str(borrow and back == 2)) for back in (2, 1, 0)]
+            make_home(folder, n_pods, own)
+            ticks = [_child(folder, str(back), str(borrow and back == 2), str(own)) for back in (2, 1, 0)]
         first = int(borrow)
         for i, tick in enumerate(ticks[first:], first):
             if tick["pods"] != n_pods:
                 raise RuntimeError(f"{tick['pods']} of {n_pods} pods were scored")
-            times = f"{tick['read']:7.1f} {tick['score']:8.1f} {tick['put']:8.1f} {_cpu(tick):6.1f}"
+            parts = f"{tick['read']:7.1f} {tick['score']:8.1f} {tick['own']:7.1f} {tick['put']:8.1f}"
             print(
-                f"{n_pods:7} {i + 1:5} {tick['resumed']:8} {times} {tick['megabytes']:5.0f}",
+                f"{n_pods:7} {i + 1:5} {tick['resumed']:8} {parts} {_cpu(tick):6.1f} {tick['megabytes']:5.0f}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -196,14 +207,15 @@ def rows(pods: tuple[int, ...], borrow: bool) -> list[Row]:
 
 @click.command()
 @click.option("--pods", multiple=True, type=int, default=(100, 1_000), show_default=True, help="May be repeated.")
+@click.option("--own", type=int, default=500, show_default=True, help="Metrics of one's own, a series each.")
 @click.option("--borrow", is_flag=True, help="Of the first tick, score a few pods alone; it is not reported.")
-@click.option("--child", nargs=3, hidden=True)
-def main(pods: tuple[int, ...], borrow: bool, child: tuple[str, str, str] | None) -> None:
+@click.option("--child", nargs=4, hidden=True)
+def main(pods: tuple[int, ...], own: int, borrow: bool, child: tuple[str, str, str, str] | None) -> None:
     """Print a table of what was measured and its limits; fail if one is passed."""
     if child:
-        print(json.dumps(measured(child[0], int(child[1]), child[2] == str(True))))
+        print(json.dumps(measured(child[0], int(child[1]), child[2] == str(True), int(child[3]))))
         return
-    found = rows(pods, borrow)
+    found = rows(pods, own, borrow)
     for row in found:
         print(row)
     sys.exit(0 if all(row.kept for row in found) else 1)

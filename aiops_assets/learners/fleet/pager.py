@@ -55,6 +55,8 @@ PAGED_SHARE = 0.5
 """What pages counts for later levels as this share of the present one."""
 STARTING_SECONDS, STARTED_ROWS = 1200, 1.5
 """After a counted restart or a gap a container may have started: for so long only counters are judged."""
+GROUPS_AT_ONCE = 500
+"""Levels of so many groups are fitted together: of thousands, what is needed meanwhile is half a gigabyte."""
 CAUTION = 100.0
 """Levels of two weeks are uncertain: at the nominal probability the pages of generated fleets were several times the
 budget (500 pods, seeds 21 and 22, and 21 of another generator)."""
@@ -229,23 +231,31 @@ class Pager(Places):
         """The level of each group and signal for the next hours, from whole hours of the past."""
         if not self._groups:
             return
+        living = max(int(np.isfinite(self._peaks[:HOURS][-DAY_HOURS:]).any(axis=(0, 2)).sum()), 1)
+        share = min(self.alerts_per_day / CAUTION / (living * len(self._sides)), 0.5)
+        parts = [
+            self._levels_of(slice(first, first + GROUPS_AT_ONCE), share)
+            for first in range(0, len(self._groups), GROUPS_AT_ONCE)
+        ]
+        self._usual, self._low, self._fitted = (np.concatenate([part[i] for part in parts]) for i in range(3))
+        self._habit = np.concatenate([part[3] for part in parts], axis=1)
+
+    def _levels_of(self, groups: slice, share: float) -> tuple[Floats, Floats, Floats, Floats]:
+        """Usual, low and fitted level (n, n_sides), and habits of the day (DAY_HOURS, n, n_sides), of some groups."""
         # An hour is left out until LAG_HOURS have passed.
-        history = self._peaks[:HOURS]
+        history, means = self._peaks[:HOURS, groups], self._means[:, groups]
         hours = np.isfinite(history).sum(axis=0)
         zero, counts = self._sides.from_zero, self._sides.counts
-        self._usual = np.where(zero, 0.0, quantile_of_hours(self._means))
-        self._low = np.where(zero, 0.0, quantile_of_hours(self._means, LOW_SHARE))
-        found = history - np.nan_to_num(self._usual)
+        usual = np.where(zero, 0.0, quantile_of_hours(means))
+        low = np.where(zero, 0.0, quantile_of_hours(means, LOW_SHARE))
+        found = history - np.nan_to_num(usual)
         found = np.where(np.isfinite(found), found, UNSEEN)
         habit = np.maximum(habits(found), 0.0)
         rare = found - np.maximum(habit, weekly_habits(found))
-        living = max(int(np.isfinite(history[-DAY_HOURS:]).any(axis=(0, 2)).sum()), 1)
-        share = self.alerts_per_day / CAUTION / (living * len(self._sides))
-        least = self._sides.least_of(self._usual)
-        level = return_levels(daily_peaks(rare), least, min(share, 0.5), self._margins)
+        level = return_levels(daily_peaks(rare), self._sides.least_of(usual), share, self._margins)
         enough = (hours >= DAY_HOURS) | (counts & (hours > 0))
-        self._fitted = np.where(enough, level, np.where(counts, 0.0, np.inf))
-        self._habit = habit[:DAY_HOURS]
+        fitted = np.where(enough, level, np.where(counts, 0.0, np.inf))
+        return usual, low, fitted, habit[:DAY_HOURS].copy()
 
     def _set_hour(self) -> None:
         """The level of this hour: above what is usual now, and above what was reached a week ago."""
