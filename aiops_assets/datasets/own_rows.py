@@ -18,6 +18,7 @@ from aiops_assets.timeseries.local_time import Integers
 from aiops_assets.timeseries.pod_identity import pod_text
 from aiops_assets.timeseries.series import Floats
 
+SEPARATORS = frozenset(',="\\\n')
 DAYS = 14
 """So many days are read where nothing is known yet."""
 
@@ -44,7 +45,8 @@ class Entity:
     """What a series is about.
 
     Attributes:
-        name: for people: ``namespace/pod``, a node, ``queue=orders, vhost=/``, or empty for the cluster.
+        name: for people: ``namespace/pod``, a node, ``queue=orders, vhost=/``, or empty for the cluster. Values with a
+            comma, an equals sign, a quote, a backslash or a line break are in quotes.
         labels: its labels, in the form in which the service shows them.
     """
 
@@ -115,7 +117,12 @@ def entity_of(spec: MetricSpec, series: str, workloads: Mapping[str, str]) -> En
         workload = name_of_workload(name, workloads.get(name, ""))
         return Entity(name, {"namespace": namespace, "pod": pod, "workload": workload.rpartition("/")[2]})
     own = {name: labels.get(name, "") for name in spec.labels}
-    return Entity(", ".join(f"{name}={value}" for name, value in own.items()), own)
+    return Entity(", ".join(f"{name}={_quoted(value)}" for name, value in own.items()), own)
+
+
+def _quoted(value: str) -> str:
+    """A value as it is, or in quotes where it might be read as the next label: two entities have two texts."""
+    return json.dumps(value, ensure_ascii=False) if SEPARATORS.intersection(value) else value
 
 
 def _newest_days(now: datetime) -> list[date]:

@@ -30,11 +30,14 @@ def written_back_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
 def written_back(
     settings: Settings, stores: StoresResource, run: ScoresRun, say: Callable[[str], None]
 ) -> list[dg.AssetCheckResult]:
-    """Send a stored run's samples with the time of the run, and report; nothing where REMOTE_WRITE_URL is not set.
+    """Send a stored run's samples with the time of the run, and report; where REMOTE_WRITE_URL is not set, what
+    earlier runs have written is forgotten.
 
     What fails is a warning of the check, and never a failure of the scores.
     """
     if settings.remote_write_url is None:
+        with suppress(StoreError):
+            stores.written_back().forget()
         return []
     writer = RemoteWriter(
         settings.remote_write_url,

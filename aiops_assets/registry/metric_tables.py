@@ -1,7 +1,7 @@
 """The rows that a run stores of the metrics of one's own."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +11,15 @@ from aiops_assets.datasets.own_rows import Entity
 from aiops_assets.learners.forecasters.plain import Ahead
 from aiops_assets.registry.silence import Watched
 from aiops_assets.storage.metric_state import MetricState
-from aiops_assets.storage.scores import AHEAD_COLUMNS, METRIC_COLUMNS, METRIC_SERIES, ScoresRun, no_rows
+from aiops_assets.storage.scores import (
+    AHEAD_COLUMNS,
+    METRIC_COLUMNS,
+    METRIC_NOT_FETCHED,
+    METRIC_SERIES,
+    METRIC_WITHOUT_VALUES,
+    ScoresRun,
+    no_rows,
+)
 from aiops_assets.timeseries.watch import OwnMetric
 
 HOUR_SECONDS = 3600
@@ -62,10 +70,15 @@ class MetricTables:
         return max((part["timestamp"].max() for part in self.parts), default=None)
 
 
-def with_metrics(run: ScoresRun, tables: MetricTables) -> ScoresRun:
-    """A run with the rows of the metrics of one's own."""
+def with_metrics(run: ScoresRun, tables: MetricTables, not_fetched: Collection[str] = ()) -> ScoresRun:
+    """A run with the rows of the metrics of one's own; ``not_fetched``: those without a usable answer."""
     until = tables.until
-    unwatched = {**(run.record.unwatched or {}), METRIC_SERIES: tables.above_cap}
+    unwatched = {
+        **(run.record.unwatched or {}),
+        METRIC_SERIES: tables.above_cap,
+        METRIC_NOT_FETCHED: len(not_fetched),
+        METRIC_WITHOUT_VALUES: len(set(tables.empty).difference(not_fetched)),
+    }
     update = {"metrics_until": until.to_pydatetime() if until is not None else None, "unwatched": unwatched}
     return replace(run, record=run.record.model_copy(update=update), metrics=tables.scores, ahead=tables.ahead)
 

@@ -66,7 +66,10 @@ ABOUT = (
 )
 WATCHED = Described(GaugeMetricFamily, "aiops_scores_watched", "Living pods with scores.", ("cluster",))
 UNWATCHED = Described(
-    GaugeMetricFamily, "aiops_scores_unwatched", "Living pods without scores, by why.", ("cluster", "reason")
+    GaugeMetricFamily,
+    "aiops_scores_unwatched",
+    "Living pods, or metrics of one's own, without scores, by why.",
+    ("cluster", "reason"),
 )
 SCORE = Described(
     GaugeMetricFamily,

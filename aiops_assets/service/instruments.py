@@ -25,7 +25,7 @@ class Instruments:
         self.service_info = Gauge(
             "aiops_service_info",
             "1; its labels state how this process was started.",
-            ("environment", "data_source", "cluster", "version"),
+            ("environment", "data_source", "cluster", "version", "external_url"),
             registry=self.registry,
         )
         self.requests = Histogram(
@@ -82,7 +82,8 @@ class Instruments:
 
     def started(self, settings: Settings) -> None:
         """Record version and settings of this process."""
-        label_values = (settings.aiops_env, settings.data_source, settings.cluster, __version__)
+        url = settings.service_external_url or ""
+        label_values = (settings.aiops_env, settings.data_source, settings.cluster, __version__, url)
         self.service_info.labels(*label_values).set(1)
 
     def swapped(self, loaded: ReadyModel, before: ReadyModel | None) -> None:

@@ -183,6 +183,11 @@ class Settings(BaseModel):
     service_api_key_file: Path | None = Field(
         None, description="File with the key that requests to the service have to carry. Unset: none is required."
     )
+    service_external_url: str | None = Field(
+        None,
+        description="Where people reach the service, such as https://aiops.example.com: links of alerts begin with it. "
+        "Unset: they are paths.",
+    )
     service_max_body_bytes: int = Field(
         8 * 2**20, ge=2**10, le=2**30, description="Largest body of a request to the service."
     )
@@ -248,13 +253,17 @@ class Settings(BaseModel):
     def _matchers(cls, value: str) -> str:
         return canonical_matchers(value)
 
-    @field_validator("prometheus_url", "thanos_url", "ml_service_url", "remote_write_url")
+    @field_validator("prometheus_url", "thanos_url", "ml_service_url", "remote_write_url", "service_external_url")
     @classmethod
     def _plain_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
         login = "PROMETHEUS_TOKEN_FILE, or user and password in PROMETHEUS_USER and PROMETHEUS_PASSWORD_FILE"
-        tokens = {"ml_service_url": "ML_SERVICE_TOKEN_FILE", "remote_write_url": "REMOTE_WRITE_TOKEN_FILE"}
+        tokens = {
+            "ml_service_url": "ML_SERVICE_TOKEN_FILE",
+            "remote_write_url": "REMOTE_WRITE_TOKEN_FILE",
+            "service_external_url": "SERVICE_API_KEY_FILE",
+        }
         return plain_url(value, tokens.get(str(info.field_name), login))
 
     @field_validator("model_root")

@@ -85,6 +85,8 @@ AHEAD_COLUMNS = ("timestamp", "metric", "unit", "entity", "labels", "horizon_sec
 SILENCE_COLUMNS = ("timestamp", "reason", "metric", "entity", "labels", "since", "severity")
 METRIC_SERIES = "metric_series_above_cap"
 """Why a series of a metric of one's own is not scored: there are more than METRIC_SERIES_MAX."""
+METRIC_NOT_FETCHED, METRIC_WITHOUT_VALUES = "metric_not_fetched", "metric_without_values"
+"""Why a whole metric is not scored: its query has no usable answer; or it has never had a value."""
 ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR = "above_cap", "no_cpu", "too_few_samples", "no_detector"
 UNWATCHED = (ABOVE_CAP, NO_CPU, TOO_FEW_SAMPLES, NO_DETECTOR)
 """Why a pod that lives is not scored: there are more than ``SCORED_PODS_MAX``; it has memory but no CPU time; it has
@@ -131,7 +133,8 @@ class ScoresRecord(Record):
         silence_until: newest instant at which it was decided what is silent; ``None``: there is nothing to decide on.
         forecast_from: origin of the forecasts; ``None`` when no forecaster took part.
         pods: number of pods with scores.
-        unwatched: one of :data:`UNWATCHED` -> how many pods live without scores; ``None`` in runs of earlier releases.
+        unwatched: one of :data:`UNWATCHED` -> how many pods live without scores, and the same of metrics of one's own,
+            by reasons that begin with ``metric_``; ``None`` in runs of earlier releases.
         pods_version, cluster_version: digests of the rows of pods and of the cluster; empty where there are none.
         models: the champions that took part.
         left_out: model -> why it did not take part.

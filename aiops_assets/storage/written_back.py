@@ -43,6 +43,10 @@ class WriteBacks:
         except (NotFoundError, ValidationError):
             return None
 
+    def forget(self) -> None:
+        """Remove the record: nothing is written any more, and nobody should look at an old attempt."""
+        self.storage.remove(self._path)
+
     def put(self, attempt: WriteBack) -> None:
         """Replace the newest attempt."""
         self.storage.write(self._path, attempt.to_bytes())

@@ -9,6 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from aiops_assets.timeseries.watch import Direction, Severity, Watch, Weekly, parse_window
 
+NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
+"""Files beside those of the zones: what the machine's own time is, differs between the pipeline's and the service's."""
+NO_FOLDERS = ("posix/", "right/")
 _WITH_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 MAX_WINDOWS, MAX_HOLIDAYS, MAX_PATTERNS = 50, 500, 100
 
@@ -69,6 +72,8 @@ class WatchKeys(BaseModel):
     @classmethod
     def _known_zone(cls, name: str) -> str:
         try:
+            if name in NO_ZONES or name.startswith(NO_FOLDERS):
+                raise ValueError(name)
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(ALLOWED["alert.time_zone"]) from None

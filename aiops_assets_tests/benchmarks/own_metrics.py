@@ -94,7 +94,7 @@ def store_days(lake: Lake, own: Sequence[OwnMetric], until: datetime, days: int,
     for i, one in enumerate(own):
         frame = pd.DataFrame(values[(i + np.arange(series)) % len(values)].T, index=times, columns=names)
         for day, part in frame.groupby(pd.DatetimeIndex(frame.index).date):
-            closed = day < until.date()
+            closed = day < until.date()  # type: ignore[operator]
             lake.upsert_day(one.spec, day, part, fetched=until, fetched_until=until, closed=closed)  # type: ignore[arg-type]
 
 

@@ -1,11 +1,11 @@
 """What scoring all pods costs: ``python -m aiops_assets_tests.benchmarks.ticks [--pods 100 --pods 1000 --pods 5000]``.
 
-A lake is made of ten days of so many pods, of 50 generated ones under other names and with other levels, and of two weeks
-of 500 metrics of one's own (``--own``); and a home with the three detectors as champions. Then scores are made of all of
-it, and it is decided whom to call, three times, each in a new process: first without anything kept, then two quarters of
-an hour later, of which the last one counts. Each process measures CPU seconds (user and system) and the most memory that
-it ever held; without its imports, loading the models and the digest of the code, which are some five seconds whatever the
-number of pods. Fetching is another benchmark (``scale``).
+A lake is made of ten days of so many pods, of 50 generated ones under other names and with other levels, and of two
+weeks of 500 metrics of one's own (``--own``); and a home with the three detectors as champions. Then scores are made of
+all of it, and it is decided whom to call, three times, each in a new process: first without anything kept, then two
+quarters of an hour later, of which the last one counts. Each process measures CPU seconds (user and system) and the
+most memory that it ever held; without its imports, loading the models and the digest of the code, which are some five
+seconds whatever the number of pods. Fetching is another benchmark (``scale``).
 
 ``--borrow`` saves time with many pods: in the first run, which takes a tenth of a second a pod, window detectors score
 a few, and all others get the memories of these. So scores of the later runs are not right, and nothing is reported of

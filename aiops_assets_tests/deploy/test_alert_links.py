@@ -37,6 +37,8 @@ OTHERS = {"AiopsMetricAnomaly": {"metric": "depth", "entity": "queue=orders"}}
 """Alert -> labels of its own."""
 RULES = {rule["alert"]: rule["annotations"] for rule in rules()}
 LABEL = re.compile(r"\{\{ (or )?\$labels\.(\w+)(?: \$labels\.(\w+))? \}\}")
+EXTERNAL_URL = re.compile(r"\{\{ with query \(printf `aiops_service_info.+?\{\{ end \}\}")
+"""Of a service without SERVICE_EXTERNAL_URL it is empty."""
 ABOUT_A_SUBJECT = ("AiopsAnomaly", "AiopsNodeAnomaly", "AiopsAnomalyNotice")
 
 
@@ -51,7 +53,7 @@ def filled(alert: str, annotation: str) -> str:
     def value(found: re.Match[str]) -> str:
         return labels[found[2]] or labels.get(found[3] or "", "")
 
-    whole = LABEL.sub(value, RULES[alert][annotation])
+    whole = LABEL.sub(value, EXTERNAL_URL.sub("", RULES[alert][annotation]))
     assert "{{" not in whole, whole
     return whole
 
@@ -81,7 +83,7 @@ def test_each_alert_names_its_page_of_the_runbook(alert: str) -> None:
 def test_the_page_of_an_alert_has_its_command_and_its_link(alert: str) -> None:
     page = (PROJECT_ROOT / RULES[alert]["runbook"]).read_text()
     command = RULES[alert]["command"].partition(" {{")[0]
-    path = urlsplit(RULES[alert]["explain"]).path
+    path = urlsplit(filled(alert, "explain")).path
     assert command in page
     assert path in page
 

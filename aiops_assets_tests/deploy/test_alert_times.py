@@ -211,6 +211,7 @@ RECORDED: dict[str, tuple[dict[str, str], dict[str, float]]] = {
             'aiops_scores_watched{cluster="c"}': "90x5",
             'aiops_scores_unwatched{cluster="c", reason="above_cap"}': "6x5",
             'aiops_scores_unwatched{cluster="c", reason="no_cpu"}': "4x5",
+            'aiops_scores_unwatched{cluster="c", reason="metric_not_fetched"}': "9x5",
         },
         {'{cluster="c"}': 0.9},
     ),
@@ -282,6 +283,31 @@ def evaluate(name: str, series: dict[str, str], asked: Sequence[Mapping[str, obj
     file = folder / "unit.yml"
     file.write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [test]}))
     promtool("test", "rules", str(file))
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize("url", ["", "https://aiops.example.com/ml"])
+def test_the_link_of_an_alert_begins_with_the_url_that_its_service_has(url: str, tmp_path: Path) -> None:
+    (rule,) = (rule for rule in rules() if rule["alert"] == "AiopsNodeAnomaly")
+    about = {"cluster": "c", "node": "n1:9100"}
+    series = {
+        f'aiops_anomaly_page{{cluster="c", kind="node", node="{about["node"]}", metric="m"}}': "1x5",
+        f'aiops_service_info{{cluster="c", instance="1", external_url="{url}"}}': "1x5",
+        'aiops_service_info{cluster="another", instance="2", external_url="https://elsewhere"}': "1x5",
+    }
+    annotations = dict(rule["annotations"])
+    for name, value in about.items():
+        annotations = {key: text.replace(f"{{{{ $labels.{name} }}}}", value) for key, text in annotations.items()}
+    annotations["explain"] = f"{url}/api/v1/explain?node={about['node']}"
+    expected = {"exp_labels": {**about, "severity": "critical"}, "exp_annotations": annotations}
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": one, "values": values} for one, values in series.items()],
+        "alert_rule_test": [{"eval_time": "1m", "alertname": rule["alert"], "exp_alerts": [expected]}],
+    }
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "aiops", "rules": [rule]}]}))
+    (tmp_path / "unit.yml").write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "tests": [test]}))
+    promtool("test", "rules", str(tmp_path / "unit.yml"))
 
 
 @pytest.mark.needs("prometheus")

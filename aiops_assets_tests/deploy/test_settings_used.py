@@ -85,6 +85,7 @@ DEFAULT_IN_PRODUCTION = {
     "ml_circuit_breaker_threshold",  # the documents'
     "ml_circuit_breaker_timeout",  # the documents'
     "service_api_key_file",  # the engine sends no key: NetworkPolicies say who may ask
+    "service_external_url",  # nobody outside the cluster reaches the service
     "service_max_body_bytes",  # 8 MiB
     "service_timeout_seconds",  # below the engine's 10 s
     "service_poll_seconds",  # 5 s

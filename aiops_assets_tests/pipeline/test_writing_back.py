@@ -107,3 +107,5 @@ def test_failures_are_counted_and_shown(tmp_path: Path, monkeypatch: pytest.Monk
     assert kept
     assert kept.of > 0
     assert kept.code
+    assert written_back(make_settings(tmp_path), stores, run(datetime.now(UTC)), print) == []
+    assert not list(registry.collect())  # the URL was removed: an old failure says nothing

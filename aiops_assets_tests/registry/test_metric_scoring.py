@@ -12,9 +12,18 @@ import pandas as pd
 import pytest
 
 from aiops_assets.registry.metric_scoring import HORIZONS, score_metrics
-from aiops_assets.registry.metric_tables import MetricTables
+from aiops_assets.registry.metric_tables import MetricTables, with_metrics
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.metric_state import MetricStates
+from aiops_assets.storage.scores import (
+    FORECAST_COLUMNS,
+    METRIC_NOT_FETCHED,
+    METRIC_WITHOUT_VALUES,
+    SCORE_COLUMNS,
+    ScoresRecord,
+    ScoresRun,
+    no_rows,
+)
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.timeseries.catalog import MetricSpec
 from aiops_assets.timeseries.series import Floats
@@ -87,6 +96,11 @@ def test_a_series_that_leaves_its_band_is_an_alert_with_its_entity(home: Home) -
         ({}, 60.0, True),
         ({"direction": "down"}, 60.0, False),
         ({"direction": "up"}, 60.0, True),
+        ({"direction": "up"}, -60.0, False),
+        ({"direction": "down"}, -60.0, True),
+        ({"direction": "both"}, -60.0, True),
+        ({"severity": "critical"}, 60.0, True),
+        ({"silence": True}, 60.0, True),
         ({"min_deviation": 80.0}, 60.0, False),
         ({"min_deviation": 40.0}, 60.0, True),
         ({"min_deviation_ratio": 0.8}, 60.0, False),
@@ -96,6 +110,7 @@ def test_a_series_that_leaves_its_band_is_an_alert_with_its_entity(home: Home) -
         ({"business_hours": (parse_window("Mon-Fri 08:00-18:00"),)}, 60.0, False),
         ({"business_hours": (parse_window("Sat 08:00-18:00"),)}, 60.0, True),
         ({"business_hours": (parse_window("Sat 08:00-18:00"),), "time_zone": "Asia/Tokyo"}, 60.0, False),
+        ({"business_hours": (parse_window("Sat 08:00-18:00"),), "time_zone": "Europe/Berlin"}, 60.0, True),
         (
             {"business_hours": (parse_window("Sat 08:00-18:00"),), "holidays": frozenset({date(2026, 11, 7)})},
             60.0,
@@ -209,6 +224,51 @@ def test_entities_of_each_kind(home: Home, per: Any) -> None:
     assert json.loads(rows["labels"].iloc[0]) == shown
 
 
+@pytest.mark.parametrize(
+    ("bounds", "cut"), [({}, False), ({"lower": -5.0, "upper": 500.0}, False), ({"lower": 99.0, "upper": 101.0}, True)]
+)
+def test_a_band_ends_where_values_must_and_nowhere_else(home: Home, bounds: dict[str, Any], cut: bool) -> None:
+    home.store(SPEC, dict(zip(QUEUES, levels(), strict=True)))
+    bounded = replace(OWN, spec=replace(SPEC, **bounds))
+    rows = home.run(bounded).scores
+    assert bool(rows["lower"].min() >= 99.0) is cut
+    assert bool(rows["upper"].max() <= 101.0) is cut
+
+
+@pytest.mark.parametrize("severity", ["info", "warning", "critical"])
+def test_a_severity_is_that_of_the_entry(home: Home, severity: Any) -> None:
+    home.store(SPEC, dict(zip(QUEUES, levels(60.0), strict=True)))
+    assert set(home.run(replace(OWN, watch=Watch(severity=severity))).scores["severity"]) == {severity}
+
+
+def test_a_pod_of_two_namespaces_is_two(home: Home) -> None:
+    spec = MetricSpec("mine", "mine", "count", "pod", "", step_seconds=STEP)
+    pods = [json.dumps({"namespace": namespace, "pod": "db-0"}) for namespace in ("blog", "shop")]
+    home.store(spec, dict(zip(pods, levels(60.0), strict=True)))
+    tables = home.run(OwnMetric(spec))
+    assert set(tables.scores["entity"]) == {"blog/db-0", "shop/db-0"}
+    assert alerted(tables) == {"blog/db-0"}
+
+
+def test_values_of_labels_that_hold_separators_are_two_entities(home: Home) -> None:
+    spec = replace(SPEC, labels=("a", "b"))
+    series = [json.dumps(one) for one in ({"a": "1, b=2", "b": "3"}, {"a": "1", "b": "2, b=3"})]
+    home.store(spec, dict(zip(series, levels(60.0), strict=True)))
+    assert set(home.run(OwnMetric(spec)).scores["entity"]) == {'a="1, b=2", b=3', 'a=1, b="2, b=3"'}
+
+
+def test_a_new_series_is_shown_from_its_first_row_and_judged_when_two_hours_are_known(home: Home) -> None:
+    new = levels()
+    new[1, : ROWS - 2] = np.nan
+    home.store(SPEC, dict(zip(QUEUES, new, strict=True)))
+    rows = home.run(OWN).scores
+    known, young = (rows[rows["entity"] == entity] for entity in ("queue=orders", "queue=test-a"))
+    assert len(young) == len(known) > 0
+    assert young["value"].notna().all()
+    assert young[["score", "lower", "upper"]].isna().to_numpy().all()
+    assert known[["score", "lower", "upper"]].notna().to_numpy().all()
+
+
 def test_a_damaged_state_is_learnt_anew(home: Home, tmp_path: Path) -> None:
     home.store(SPEC, dict(zip(QUEUES, levels(60.0), strict=True)))
     first = home.run(OWN)
@@ -225,4 +285,15 @@ def test_a_metric_without_a_sample_has_no_rows(home: Home) -> None:
 def test_a_metric_that_never_had_a_value_is_named(home: Home) -> None:
     home.store(SPEC, dict(zip(QUEUES, levels(), strict=True)))
     other = replace(OWN, spec=replace(SPEC, name="misspelt"))
-    assert home.run(OWN, other).empty == ("misspelt",)
+    tables = home.run(OWN, other)
+    assert tables.empty == ("misspelt",)
+    run = ScoresRun(
+        ScoresRecord(cluster="prod", made_at=NOW, source="prometheus", code_version="0", unwatched={"above_cap": 2}),
+        no_rows(SCORE_COLUMNS),
+        no_rows(FORECAST_COLUMNS),
+    )
+    for not_fetched, counted in (([], (0, 1)), (["depth"], (1, 1)), (["depth", "misspelt"], (2, 0))):
+        unwatched = with_metrics(run, tables, not_fetched).record.unwatched
+        assert unwatched
+        assert (unwatched[METRIC_NOT_FETCHED], unwatched[METRIC_WITHOUT_VALUES]) == counted
+        assert unwatched["above_cap"] == 2

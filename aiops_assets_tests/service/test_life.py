@@ -250,9 +250,11 @@ class TestMissing:
 
 
 def test_a_process_tells_what_it_is_and_which_models_it_is_to_serve(tmp_path: Path) -> None:
-    with service(tmp_path, AIOPS_ENV="staging", CLUSTER="east", MODELS=NAME) as client:
+    url = "https://aiops.example.com/ml"
+    with service(tmp_path, AIOPS_ENV="staging", CLUSTER="east", MODELS=NAME, SERVICE_EXTERNAL_URL=f"{url}/") as client:
         text = client.get("/metrics").text
-    told = {"cluster": "east", "data_source": "hybrid", "environment": "staging", "version": __version__}
+    told = {"cluster": "east", "data_source": "hybrid", "environment": "staging", "external_url": url}
+    told["version"] = __version__
     labels = ",".join(f'{name}="{value}"' for name, value in told.items())
     assert re.search(rf"^aiops_service_info{{{labels}}} 1.0$", text, re.MULTILINE)
     assert f'aiops_model_ready{{model="{NAME}"}} 0.0' in text

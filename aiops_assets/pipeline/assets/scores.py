@@ -109,7 +109,10 @@ def scores_asset(specs: Sequence[ModelSpec], *, writes_back: bool = False) -> dg
             stores.served(), specs, window, now, settings.cluster, stores.pod_memories(), paging
         )
         tables = _own_metrics(settings, stores, window, now)
-        run = with_metrics(predictions.run, tables)
+        not_fetched = [
+            own.spec.name for own in settings.own_metrics if lost.keys() & {own.spec.name, own.spec.members.name}
+        ]
+        run = with_metrics(predictions.run, tables, not_fetched)
         present = PresentPods(stores.lake().storage, settings.cluster).newest(now)
         predictions = replace(predictions, run=with_silence(run, window, tables.watched, present, now))
         old, broken = _problems(window, predictions, now)
