@@ -136,7 +136,7 @@ def explain_metric(findings: Findings, metric: str) -> MetricExplanation:
         links={
             "explain": f"/api/v1/explain?{query}",
             "picture": f"/api/v1/explain.png?{query}",
-            "dashboard": f"/d/aiops-assets/aiops-models?{urlencode({'var-metric': metric})}",
+            "dashboard": f"/d/aiops-assets/aiops-models?{urlencode({'var-own' if entities else 'var-metric': metric})}",
             "command": f"aiops scores --metric {metric}",
         },
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote_plus, urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -36,7 +36,7 @@ LABELS = {
 OTHERS = {"AiopsMetricAnomaly": {"metric": "depth", "entity": "queue=orders"}}
 """Alert -> labels of its own."""
 RULES = {rule["alert"]: rule["annotations"] for rule in rules()}
-LABEL = re.compile(r"\{\{ (or )?\$labels\.(\w+)(?: \$labels\.(\w+))? \}\}")
+LABEL = re.compile(r"\{\{ (or )?\$labels\.(\w+)(?: \$labels\.(\w+))?( \| urlquery)? \}\}")
 EXTERNAL_URL = re.compile(r"\{\{ with query \(printf `aiops_service_info.+?\{\{ end \}\}")
 """Of a service without SERVICE_EXTERNAL_URL it is empty."""
 ABOUT_A_SUBJECT = ("AiopsAnomaly", "AiopsNodeAnomaly", "AiopsAnomalyNotice")
@@ -51,7 +51,8 @@ def filled(alert: str, annotation: str) -> str:
     labels = labels_of(alert)
 
     def value(found: re.Match[str]) -> str:
-        return labels[found[2]] or labels.get(found[3] or "", "")
+        text = labels[found[2]] or labels.get(found[3] or "", "")
+        return quote_plus(text) if found[4] else text
 
     whole = LABEL.sub(value, EXTERNAL_URL.sub("", RULES[alert][annotation]))
     assert "{{" not in whole, whole

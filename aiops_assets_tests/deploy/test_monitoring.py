@@ -177,6 +177,8 @@ def expressions() -> list[tuple[str, str]]:
         "$pod": ".*",
         "$node": ".*",
         "$reason": ".*",
+        "$own": "depth",
+        "${entity:doublequote}": '"queue=orders"',
     }
     found = []
     for panel in panels():
@@ -206,10 +208,10 @@ def test_each_query_of_the_dashboard_returns_data(watched: Watched, server: str)
 def test_each_variable_of_the_dashboard_has_choices(watched: Watched) -> None:
     asked = [one["query"]["query"] for one in dashboard()["templating"]["list"] if one["type"] == "query"]
     for query in asked:
-        found = re.fullmatch(r"label_values\((.*), (\w+)\)", query.replace("$cluster", ".*"))
+        found = re.fullmatch(r"label_values\((.*), (\w+)\)", query.replace("$cluster", ".*").replace("$own", "depth"))
         assert found, query
         assert watched.servers["honoured"].ask(f"label/{found[2]}/values", **{"match[]": found[1]}), query
-    assert len(asked) == 7
+    assert len(asked) == 9
 
 
 @pytest.mark.long
