@@ -1,6 +1,20 @@
-"""For programs that send requests to an ML service: :class:`MLServiceClient`."""
+"""For programs that send requests to an ML service: :class:`MLServiceClient`, :class:`AsyncMLServiceClient`."""
+
+from typing import TYPE_CHECKING, Any
 
 from aiops_assets.client.questions import Sample
 from aiops_assets.client.service_client import Answer, MLServiceClient
 
-__all__ = ["Answer", "MLServiceClient", "Sample"]
+if TYPE_CHECKING:
+    from aiops_assets.client.asynchronous import AsyncMLServiceClient
+
+__all__ = ["Answer", "AsyncMLServiceClient", "MLServiceClient", "Sample"]
+
+
+def __getattr__(name: str) -> Any:
+    """The asynchronous client, when it is asked for: programs without asyncio do not load it."""
+    if name != "AsyncMLServiceClient":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from aiops_assets.client.asynchronous import AsyncMLServiceClient
+
+    return AsyncMLServiceClient
