@@ -67,7 +67,7 @@ lock: $(BIN)/uv ## the locks anew, from pyproject.toml and constraints.txt
 	$(COMPILE) --extra dev --extra bench -c constraints.txt -o dev.lock
 	$(COMPILE) --extra train --extra ui --extra dg --extra build -c dev.lock -o requirements.lock
 	$(COMPILE) --extra train --extra service --extra ui --extra dg --extra build -c dev.lock -o service.lock
-	$(COMPILE) --extra train --extra service --extra cluster --extra ui --extra build -c dev.lock \
+	$(COMPILE) --extra train --extra service --extra opentelemetry --extra cluster --extra ui --extra build -c dev.lock \
 	    -o deploy/image/requirements.lock
 
 run: setup ## from metrics to a served model: the whole chain, then a summary

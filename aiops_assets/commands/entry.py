@@ -21,6 +21,7 @@ EXTRAS: Mapping[str, str] = {
     **dict.fromkeys(_TRAIN, "train"),
     **dict.fromkeys(_SERVICE, "service"),
     "dagster_k8s": "cluster",
+    "opentelemetry": "opentelemetry",
 }
 """Imported module outside of the core -> the extra that installs it."""
 

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False, description="A ratio, 0-1.")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
+AsSent = Annotated[float, Field(allow_inf_nan=False, description="In the unit that was sent.")]
+Count = Annotated[int, Field(ge=0, description="A number of things.")]
 Severity = Literal["low", "medium", "high", "critical"]
 
 
@@ -45,9 +46,9 @@ class Anomaly(Answer):
     """A metric that is not normal; value, expected and deviation are in the unit that was sent."""
 
     metric_name: str
-    value: Finite
-    expected: Finite
-    deviation: Finite
+    value: AsSent
+    expected: AsSent
+    deviation: AsSent
     severity: Severity
     confidence: Share
     timestamp: AwareDatetime
@@ -73,7 +74,7 @@ class DetectAnswer(Answer):
 
     anomaly_detected: bool
     confidence: Share
-    anomaly_score: Finite
+    anomaly_score: Finite = Field(description="Higher is more anomalous.")
     recommendations: list[str]
     anomalies: list[Anomaly]
     summary: DetectSummary
@@ -86,7 +87,7 @@ class Prediction(Answer):
     """A metric at ``timestamp``, in the unit that was sent."""
 
     metric_name: str
-    predicted_value: Finite
+    predicted_value: AsSent
     confidence: Share
     timestamp: AwareDatetime
     trend: Literal["increasing", "decreasing", "stable"]
@@ -111,7 +112,7 @@ class PredictedIssue(Answer):
 
     issue: str
     probability: Share
-    time_to_occurrence: str
+    time_to_occurrence: str = Field(description="A duration: 5m, 1h30m, 3d.")
     reasons: list[str]
     suppressed: bool = Field(description="Only silenced or inhibited alerts suggest it; no action is suggested.")
 
@@ -151,8 +152,8 @@ class Correlation(Answer):
 
     metric_a: str
     metric_b: str
-    coefficient: Annotated[float, Field(ge=-1.0, le=1.0)]
-    lag_seconds: int
+    coefficient: Annotated[float, Field(ge=-1.0, le=1.0, description="Spearman's rank correlation.")]
+    lag_seconds: int = Field(description="Seconds; 0: at once.")
     confidence: Share
 
 
@@ -169,10 +170,10 @@ class MetricForecast(Answer):
     """One metric's forecast; ratios 0-1, rates in bytes/s."""
 
     forecast: list[Finite]
-    forecast_horizon: Count
-    confidence: list[Share]
-    step_seconds: Count
-    instance: Count
+    forecast_horizon: Count = Field(description="Number of steps.")
+    confidence: list[Share] = Field(description="One a step.")
+    step_seconds: Count = Field(description="Length of a step, seconds.")
+    instance: Count = Field(description="Which instance of the request it is, from 0.")
 
 
 class V1Answer(Origin):
@@ -188,6 +189,39 @@ class Models(Answer):
     """Of ``/v1/models``."""
 
     models: list[str]
+
+
+class Server(Answer):
+    """Of ``/v2``."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class Live(Answer):
+    """Of ``/v2/health/live``."""
+
+    live: Literal[True]
+
+
+class Ready(Answer):
+    """Of ``/v2/health/ready``."""
+
+    ready: Literal[True]
+
+
+class NotReady(Problem):
+    """Of ``/v2/health/ready`` while no model can answer."""
+
+    ready: Literal[False] = False
+
+
+class ModelReady(Answer):
+    """Of ``/v2/models/{name}/ready``."""
+
+    name: str
+    ready: Literal[True]
 
 
 class TensorMetadata(Answer):
@@ -207,7 +241,7 @@ class ModelMetadata(Answer):
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata]
     ready: bool
-    lookback: Count
+    lookback: Count = Field(description="Fewest rows of an instance.")
     features: list[str]
     units: dict[str, str]
     origin: Origin
@@ -249,5 +283,5 @@ class Health(Answer):
     status: Literal["healthy", "degraded", "unavailable"]
     models: dict[str, ModelHealth]
     problems: list[str]
-    uptime_seconds: float
+    uptime_seconds: float = Field(ge=0.0, description="Since the start of the process, seconds.")
     version: str

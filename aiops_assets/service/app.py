@@ -1,5 +1,6 @@
 """The application: routes, error responses, the gate before them, and the life cycle of the model pool."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from inspect import signature
@@ -7,18 +8,19 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request, Response
-from fastapi.openapi.utils import get_openapi
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
 from aiops_assets import __version__
 from aiops_assets.errors import AiopsError
-from aiops_assets.service import answers, bodies
+from aiops_assets.service import answers
+from aiops_assets.service.correlation import Correlation
+from aiops_assets.service.documents import METRICS_ANSWER, document
+from aiops_assets.service.encodings import Decoding
 from aiops_assets.service.engine import Engine, engine_routes
 from aiops_assets.service.explain import explain_routes
 from aiops_assets.service.gate import Gate
@@ -26,11 +28,11 @@ from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.kserve import kserve_routes
 from aiops_assets.service.newest_findings import NewestFindings
 from aiops_assets.service.pool import ModelPool
+from aiops_assets.service.traces import Traces
 from aiops_assets.service.wire import PROBLEMS, json_answer, status_of
 from aiops_assets.service.workers import Workers
 from aiops_assets.settings import Settings
 
-REFERENCED = (bodies.DetectBody, bodies.PredictBody, bodies.AnalyzeBody, bodies.PredictRequest, bodies.InferRequest)
 DESCRIPTION = """Anomalies, forecasts and patterns of a cluster's metrics, by models that were trained on it.
 
 `/api/v1` is for the engine, `/v1` and `/v2` are KServe's protocols. Each answer names the version that made it,
@@ -40,7 +42,12 @@ log = structlog.get_logger("aiops.service")
 
 
 def create_app(
-    settings: Settings, pool: ModelPool, instruments: Instruments, engine: Engine, newest: NewestFindings
+    settings: Settings,
+    pool: ModelPool,
+    instruments: Instruments,
+    engine: Engine,
+    newest: NewestFindings,
+    traces: Traces | None = None,
 ) -> FastAPI:
     """The application of the service.
 
@@ -50,8 +57,8 @@ def create_app(
         instruments: the metrics of /metrics.
         engine: answers the engine's three kinds of requests.
         newest: the newest run of scores, which explains alerts.
+        traces: records requests; ``None``: they are not recorded.
     """
-    began = monotonic()
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -61,6 +68,8 @@ def create_app(
         yield
         pool.stop()
         workers.stop()
+        if traces:
+            await asyncio.to_thread(traces.stop)
         if engine.histories:
             engine.histories.stop()
 
@@ -76,23 +85,17 @@ def create_app(
     routers = (
         engine_routes(engine, workers),
         explain_routes(newest, workers),
+        _life_routes(pool, engine, instruments, workers),
         kserve_routes(pool, instruments, workers, settings.forecast_horizon, engine.clock, engine.cluster),
     )
     short = [_short_way(route) for router in routers for route in router.routes]
     short.sort(key=lambda route: "POST" not in (route.methods or ()))  # the most frequent routes come first
     app.router.routes[:0] = short
+    for route in app.routes:  # the documents
+        if isinstance(route, APIRoute):
+            route.methods = {"GET", "HEAD"}
     for router in routers:
         app.include_router(router)
-
-    @app.get("/health", response_model=answers.Health, tags=["Life"])
-    async def health() -> Response:
-        """Always 200 while the process runs: what can answer is in ``status`` and ``models``."""
-        return json_answer(_health(pool, engine, monotonic() - began))
-
-    @app.get("/metrics", tags=["Life"], response_class=Response, responses=PROBLEMS)
-    def metrics() -> Response:
-        """For Prometheus: the service itself, and the newest scores and forecasts of the cluster."""
-        return Response(generate_latest(instruments.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.exception_handler(AiopsError)
     async def our_error(request: Request, error: Exception) -> Response:
@@ -109,6 +112,7 @@ def create_app(
         answer.headers.update(error.headers or {})
         return answer
 
+    app.add_middleware(Decoding, most_bytes=settings.service_max_body_bytes)
     app.add_middleware(
         Gate,
         instruments=instruments,
@@ -116,8 +120,28 @@ def create_app(
         most_seconds=settings.service_timeout_seconds,
         key_file=settings.service_api_key_file,
     )
-    _document(app)
+    app.add_middleware(Correlation, spans=traces)
+    document(app, has_key=settings.service_api_key_file is not None)
     return app
+
+
+def _life_routes(pool: ModelPool, engine: Engine, instruments: Instruments, workers: Workers) -> APIRouter:
+    """``/health`` and ``/metrics``."""
+    began = monotonic()
+    router = APIRouter(tags=["Life"])
+
+    @router.get("/health", response_model=answers.Health)
+    async def health() -> Response:
+        """Always 200 while the process runs: what can answer is in ``status`` and ``models``."""
+        return json_answer(_health(pool, engine, monotonic() - began))
+
+    @router.get("/metrics", response_class=Response, responses={**PROBLEMS, **METRICS_ANSWER})
+    async def metrics() -> Response:
+        """For Prometheus: the service itself, and the newest scores and forecasts of the cluster."""
+        text = await workers.call(workers.light, lambda: generate_latest(instruments.registry))
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+    return router
 
 
 def _short_way(route: BaseRoute) -> Route:
@@ -161,18 +185,3 @@ def _health(pool: ModelPool, engine: Engine, uptime: float) -> dict[str, Any]:
         "uptime_seconds": round(uptime, 1),
         "version": __version__,
     }
-
-
-def _document(app: FastAPI) -> None:
-    """Add the schemas of request bodies to OpenAPI, because routes read their bodies themselves."""
-
-    def openapi() -> dict[str, Any]:
-        if not app.openapi_schema:
-            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            template = "#/components/schemas/{model}"
-            _, found = models_json_schema([(model, "validation") for model in REFERENCED], ref_template=template)
-            schema["components"]["schemas"].update(found["$defs"])
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -38,13 +38,22 @@ def _list_of_events(value: object) -> object:
     return [value] if isinstance(value, dict) else _list(value)
 
 
+def _an_hour(value: object) -> object:
+    return value or "1h"
+
+
 def _no_text(value: object) -> object:
     return None if value == "" else value
 
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0, allow_inf_nan=False)]
-Time = Annotated[datetime | None, BeforeValidator(_no_time), AfterValidator(_with_offset)]
+Time = Annotated[
+    datetime | None,
+    BeforeValidator(_no_time),
+    AfterValidator(_with_offset),
+    Field(description="RFC 3339; UTC where no offset is given. The year 1, which Go writes, is no time."),
+]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, strict=True)]
 Event = Annotated[str, Field(strict=True)] | dict[str, Any]
 Events = Annotated[
@@ -62,12 +71,14 @@ class Metric(_Body):
     """One sample: ``name`` or ``metric_name``, and its value."""
 
     name: Name = Field(validation_alias=AliasChoices("name", "metric_name"), description="Or metric_name.")
-    value: Number = Field(description="A finite number; ratios may come as 0-1 or in percent.")
-    timestamp: Time = Field(None, description="RFC 3339; UTC where no offset is given.")
-    labels: dict[str, Any] | None = None
+    value: Number = Field(
+        description="Finite, in the metric's unit: ratios 0-1 (or percent), a pod's CPU in cores, bytes/s, counts."
+    )
+    timestamp: Time = Field(None, description="RFC 3339, years 1970 to 2199; UTC where no offset is given. Null: now.")
+    labels: dict[str, Any] | None = Field(None, description="pod, namespace, node, ...: whose value it is.")
 
 
-Metrics = Annotated[list[Metric], BeforeValidator(_list)]
+Metrics = Annotated[list[Metric], BeforeValidator(_list, json_schema_input_type=list[Metric] | None)]
 
 
 class DetectBody(_Body):
@@ -95,7 +106,7 @@ class DetectBody(_Body):
 class IssueContext(_Body):
     """The state, events and metrics of a situation."""
 
-    current_state: Any = None
+    current_state: Any = Field(None, description="A text, or any object; what recent_events holds may be in it.")
     recent_events: Events = Field(default_factory=list)
     metrics: Metrics = Field(default_factory=list)
 
@@ -105,8 +116,12 @@ class PredictBody(_Body):
 
     historical_metrics: Metrics = Field(default_factory=list)
     metrics: Metrics = Field(default_factory=list, description="Another name of historical_metrics.")
-    predict_ahead: Annotated[str, BeforeValidator(lambda value: value or "1h"), Field(max_length=32)] = "1h"
-    include_confidence: bool | None = None
+    predict_ahead: Annotated[
+        str,
+        BeforeValidator(_an_hour, json_schema_input_type=Annotated[str, Field(max_length=32)] | None),
+        Field(max_length=32, description="How far ahead: 5m, 1h, 24h; at most 24h. Null and empty: 1h."),
+    ] = "1h"
+    include_confidence: bool | None = Field(None, description="Confidences are always there; kept for older clients.")
     issue_context: IssueContext | None = None
 
     model_config = ConfigDict(
@@ -118,7 +133,13 @@ class PredictBody(_Body):
                         {"name": "memory_usage", "value": 0.74, "timestamp": "2026-01-25T10:00:00Z"},
                     ],
                     "predict_ahead": "1h",
-                    "issue_context": {"current_state": "degraded", "recent_events": ["pod_restart", "high_cpu"]},
+                    "issue_context": {
+                        "current_state": "degraded",
+                        "recent_events": [
+                            "high_cpu",
+                            {"type": "Warning", "reason": "BackOff", "lastTimestamp": "2026-01-25T09:58:00Z"},
+                        ],
+                    },
                 }
             ]
         }
@@ -141,7 +162,7 @@ class TimeRange(_Body):
 class HistoricalData(_Body):
     """Events of a time span that ends now."""
 
-    time_range: Annotated[str, Field(max_length=32)] = "24h"
+    time_range: Annotated[str, Field(max_length=32, description="How far back: 90m, 24h, 7d.")] = "24h"
     events: Events = Field(default_factory=list)
 
 
@@ -153,7 +174,9 @@ class AnalyzeBody(_Body):
 
     metrics: Metrics = Field(default_factory=list)
     time_range: TimeRange | None = None
-    analysis_type: Annotated[AnalysisType | None, BeforeValidator(_no_text)] = None
+    analysis_type: Annotated[
+        AnalysisType | None, BeforeValidator(_no_text, json_schema_input_type=AnalysisType | Literal[""] | None)
+    ] = Field(None, description="Limits the patterns; null and empty: all.")
     historical_data: HistoricalData | None = None
 
     model_config = ConfigDict(
@@ -165,7 +188,12 @@ class AnalyzeBody(_Body):
                         {"name": "cpu_usage", "value": 0.65, "timestamp": "2026-01-24T22:00:00Z"},
                     ],
                     "time_range": {"start": "2026-01-24T10:00:00Z", "end": "2026-01-25T10:00:00Z"},
-                    "analysis_type": "seasonal",
+                    "historical_data": {
+                        "time_range": "24h",
+                        "events": [
+                            {"type": "DiskPressure", "status": "True", "lastTransitionTime": "2026-01-25T09:30:00Z"}
+                        ],
+                    },
                 }
             ]
         }

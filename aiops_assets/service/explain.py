@@ -13,7 +13,6 @@ from aiops_assets.registry.metric_findings import explain_metric
 from aiops_assets.registry.own_findings import own_alerts, silent
 from aiops_assets.service import answers, explain_answers
 from aiops_assets.service.bodies import MAX_NAME
-from aiops_assets.service.explain_example import EXPLAINED, LISTED
 from aiops_assets.service.newest_findings import NewestFindings
 from aiops_assets.service.wire import PROBLEMS, json_answer, status_of
 from aiops_assets.service.workers import Workers
@@ -57,7 +56,6 @@ def explain_routes(newest: NewestFindings, workers: Workers) -> APIRouter:
             pages="true: only those with a page at this moment.",
             limit=f"Most entries, 1 to {MAX_LISTED}; {LISTED_BY_DEFAULT} by default.",
         ),
-        responses=_example(LISTED),
     )
     async def scores(request: Request) -> Response:
         """Pods and nodes of the newest run of scores: pages first, then notices, then the others."""
@@ -67,7 +65,6 @@ def explain_routes(newest: NewestFindings, workers: Workers) -> APIRouter:
         "/explain",
         response_model=explain_answers.Explained | explain_answers.MetricExplained,
         openapi_extra=_parameters(**_OF_SUBJECT),
-        responses=_example(EXPLAINED),
     )
     async def explain(request: Request) -> Response:
         """Why there is an alert: metrics with expected value and band, since when, and who raised it.
@@ -180,7 +177,3 @@ def _parameters(**described: str) -> dict[str, Any]:
             for name, about in described.items()
         ]
     }
-
-
-def _example(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    return {200: {"content": {"application/json": {"example": content}}}}

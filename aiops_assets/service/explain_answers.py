@@ -1,6 +1,6 @@
 """Models of the answers of the routes that explain alerts, for OpenAPI. Fields are those of the registry's findings."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -8,6 +8,7 @@ from aiops_assets.service.answers import Answer, Count, Finite, Share
 
 State = Literal["page", "notice", "calm"]
 Number = Finite | None
+InUnit = Annotated[float, Field(allow_inf_nan=False, description="In the metric's unit.")]
 Time = AwareDatetime | None
 
 
@@ -52,7 +53,7 @@ class ModelScore(Answer):
     model: str
     version: Count
     timestamp: AwareDatetime
-    score: Finite
+    score: Finite = Field(description="Higher is more anomalous.")
     alert: bool
 
 
@@ -89,9 +90,9 @@ class ForecastStep(Answer):
     """Median and 80 % interval."""
 
     timestamp: AwareDatetime
-    value: Finite
-    lower: Finite
-    upper: Finite
+    value: InUnit
+    lower: InUnit
+    upper: InUnit
 
 
 class EntityNow(Answer):

@@ -16,9 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aiops_assets.service.instruments import Instruments
 
-OPEN_PATHS = ("/health", "/v2/health/live", "/v2/health/ready")
-"""Paths without an API key, as are GETs below ``OPEN_PREFIXES``: a kubelet's probe cannot send a secret."""
-OPEN_PREFIXES = ("/v1/models", "/v2/models")
+OPEN_PATHS = ("/health", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json")
+"""Paths that are read without an API key, as are those below ``OPEN_PREFIXES``: a kubelet's probe cannot send a secret,
+and the documents, which hold none, say how to send one."""
+OPEN_PREFIXES = ("/v1/models", "/v2/models", "/static-offline-docs")
 SLOW_SECONDS = 1.0
 GONE = 499
 """Status of a client that disconnected before it had sent its request, as in nginx."""
@@ -131,7 +132,9 @@ class Gate:
 
 
 def _is_open(scope: Scope) -> bool:
-    return scope["method"] == "GET" and (scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIXES))
+    return scope["method"] in ("GET", "HEAD") and (
+        scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIXES)
+    )
 
 
 async def _answer(send: Send, status: int, error: str) -> None:

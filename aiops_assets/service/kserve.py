@@ -11,7 +11,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from aiops_assets import __version__
-from aiops_assets.errors import SchemaError
+from aiops_assets.errors import SchemaError, UnknownModel
 from aiops_assets.families.contract import Asking
 from aiops_assets.judging.detection.task import DETECTION
 from aiops_assets.judging.forecasting.task import FORECASTING
@@ -42,6 +42,76 @@ OUTPUTS = {
 """Outputs in V2: name, datatype, and whether there is one per metric."""
 
 
+class _Protocols:
+    """What both protocols have in common: see :func:`kserve_routes` for the arguments."""
+
+    def __init__(
+        self,
+        pool: ModelPool,
+        instruments: Instruments,
+        workers: Workers,
+        horizon: int,
+        clock: Callable[[], datetime],
+        cluster: Callable[[], HourlyBaseline],
+    ) -> None:
+        self._pool, self._instruments, self._workers = pool, instruments, workers
+        self._horizon, self._clock, self._cluster = horizon, clock, cluster
+
+    def _inferred(self, ready: ReadyModel, instances: object) -> Answer:
+        answer = infer(ready, Question(instances, self._horizon, self._clock(), self._cluster))
+        _count(self._instruments, ready, answer)
+        return answer
+
+    def v1(self, name: str, ready: ReadyModel, body: dict[str, Any]) -> dict[str, Any]:
+        instances = body.get("instances", body.get("inputs"))
+        if instances is None:
+            raise SchemaError('instances is missing: send {"instances": [...]}')
+        answer = self._inferred(ready, instances)
+        content: dict[str, Any] = {
+            "predictions": answer.predictions,
+            **ready.origin,
+            "model_name": name,
+            "timestamp": self._clock(),
+        }
+        if answer.notes:
+            content["notes"] = [note.text for note in answer.notes]
+        return {**content, "scores": answer.scores} if answer.scores else content
+
+    def v2(self, name: str, ready: ReadyModel, body: dict[str, Any]) -> dict[str, Any]:
+        answer = self._inferred(ready, tensor(body.get("inputs")))
+        parameters = {key: ready.origin[key] for key in ("data_version", "effective_source")}
+        if answer.notes:
+            parameters["notes"] = "; ".join(note.text for note in answer.notes)
+        return {
+            "model_name": name,
+            "model_version": ready.origin["model_version"],
+            "id": str(body.get("id") or ""),
+            "outputs": _tensors(answer),
+            "parameters": parameters,
+        }
+
+    def found(self, name: str, version: str) -> ReadyModel:
+        """The model, if it is served in this version; an empty one is any."""
+        ready = self._pool.get(name)
+        served = ready.origin["model_version"]
+        if version not in ("", served):
+            raise UnknownModel(f"{name} is served in version {served}, and in no other: ask for it, or for none")
+        return ready
+
+    async def respond(
+        self, name: str, request: Request, protocol: Callable[..., dict[str, Any]], version: str = ""
+    ) -> Response:
+        data = await request.body()
+        ready, named = self.found(name, version), self._pool.shown_name(name)
+        if len(data) <= QUICK_BYTES:
+            body = json_object(data)
+            if is_quick(ready, body):
+                return json_answer(protocol(named, ready, body))
+        # Quick models must not wait for slow ones.
+        threads = self._workers.light if ready.family.is_quick else self._workers.heavy
+        return await self._workers.run(threads, lambda: protocol(named, ready, json_object(data)))
+
+
 def kserve_routes(
     pool: ModelPool,
     instruments: Instruments,
@@ -61,51 +131,13 @@ def kserve_routes(
         cluster: returns the cluster's utilisation by hour; by default nothing is known.
     """
     router = APIRouter(responses=PROBLEMS)
+    protocols = _Protocols(pool, instruments, workers, horizon, clock, cluster)
+    _add_v1(router, pool, protocols)
+    _add_v2(router, pool, protocols)
+    return router
 
-    def inferred(ready: ReadyModel, instances: object) -> Answer:
-        answer = infer(ready, Question(instances, horizon, clock(), cluster))
-        _count(instruments, ready, answer)
-        return answer
 
-    def v1(name: str, ready: ReadyModel, body: dict[str, Any]) -> dict[str, Any]:
-        instances = body.get("instances", body.get("inputs"))
-        if instances is None:
-            raise SchemaError('instances is missing: send {"instances": [...]}')
-        answer = inferred(ready, instances)
-        content: dict[str, Any] = {
-            "predictions": answer.predictions,
-            **ready.origin,
-            "model_name": name,
-            "timestamp": clock(),
-        }
-        if answer.notes:
-            content["notes"] = [note.text for note in answer.notes]
-        return {**content, "scores": answer.scores} if answer.scores else content
-
-    def v2(name: str, ready: ReadyModel, body: dict[str, Any]) -> dict[str, Any]:
-        answer = inferred(ready, tensor(body.get("inputs")))
-        parameters = {key: ready.origin[key] for key in ("data_version", "effective_source")}
-        if answer.notes:
-            parameters["notes"] = "; ".join(note.text for note in answer.notes)
-        return {
-            "model_name": name,
-            "model_version": ready.origin["model_version"],
-            "id": str(body.get("id") or ""),
-            "outputs": _tensors(answer),
-            "parameters": parameters,
-        }
-
-    async def respond(name: str, request: Request, protocol: Callable[..., dict[str, Any]]) -> Response:
-        data = await request.body()
-        ready, named = pool.get(name), pool.shown_name(name)
-        if len(data) <= QUICK_BYTES:
-            body = json_object(data)
-            if is_quick(ready, body):
-                return json_answer(protocol(named, ready, body))
-        # Quick models must not wait for slow ones.
-        threads = workers.light if ready.family.is_quick else workers.heavy
-        return await workers.run(threads, lambda: protocol(named, ready, json_object(data)))
-
+def _add_v1(router: APIRouter, pool: ModelPool, protocols: _Protocols) -> None:
     @router.get("/v1/models", response_model=answers.Models, tags=["KServe V1"])
     async def models() -> Response:
         """The names of all models of this process, also of those that cannot answer yet."""
@@ -124,19 +156,26 @@ def kserve_routes(
     )
     async def predict(name: str, request: Request) -> Response:
         """Rows for anomaly-detector (45 or 3) and predictive-analytics (3264, 5, 4 or 3), windows for all others."""
-        return await respond(name, request, v1)
+        return await protocols.respond(name, request, protocols.v1)
 
-    @router.get("/v2", tags=["KServe V2"])
+
+def _add_v2(router: APIRouter, pool: ModelPool, protocols: _Protocols) -> None:
+    @router.get("/v2", response_model=answers.Server, tags=["KServe V2"])
     async def server() -> Response:
         """The server's name and version."""
         return json_answer({"name": SERVER, "version": __version__, "extensions": []})
 
-    @router.get("/v2/health/live", tags=["KServe V2"])
+    @router.get("/v2/health/live", response_model=answers.Live, tags=["KServe V2"])
     async def live() -> Response:
         """200 while the process runs."""
         return json_answer({"live": True})
 
-    @router.get("/v2/health/ready", tags=["KServe V2"])
+    @router.get(
+        "/v2/health/ready",
+        response_model=answers.Ready,
+        tags=["KServe V2"],
+        responses={503: {"model": answers.NotReady, "description": "Not yet; `error` has the reason of each model."}},
+    )
     async def server_ready() -> Response:
         """200 when every champion was tried and some model can answer: what one lacks must not take down the others."""
         if pool.settled and pool.ready:
@@ -149,10 +188,20 @@ def kserve_routes(
         """What a model takes and gives."""
         return json_answer(metadata(pool.get(name), pool.shown_name(name)))
 
-    @router.get("/v2/models/{name}/ready", tags=["KServe V2"])
+    @router.get("/v2/models/{name}/ready", response_model=answers.ModelReady, tags=["KServe V2"])
     async def model_ready(name: str) -> Response:
         """200 when the model can answer, else 503."""
         return json_answer({"name": pool.shown_name(name), "ready": bool(pool.get(name))})
+
+    @router.get("/v2/models/{name}/versions/{version}", response_model=answers.ModelMetadata, tags=["KServe V2"])
+    async def version_metadata(name: str, version: str) -> Response:
+        """The same, if this version is served; else 404."""
+        return json_answer(metadata(protocols.found(name, version), pool.shown_name(name)))
+
+    @router.get("/v2/models/{name}/versions/{version}/ready", response_model=answers.ModelReady, tags=["KServe V2"])
+    async def version_ready(name: str, version: str) -> Response:
+        """200 when this version can answer; 404 when another one is served."""
+        return json_answer({"name": pool.shown_name(name), "ready": bool(protocols.found(name, version))})
 
     @router.post(
         "/v2/models/{name}/infer",
@@ -162,9 +211,17 @@ def kserve_routes(
     )
     async def infer_v2(name: str, request: Request) -> Response:
         """One input tensor: [rows, width] for row models, [windows, rows, width] or one window for all others."""
-        return await respond(name, request, v2)
+        return await protocols.respond(name, request, protocols.v2)
 
-    return router
+    @router.post(
+        "/v2/models/{name}/versions/{version}/infer",
+        response_model=answers.InferAnswer,
+        tags=["KServe V2"],
+        openapi_extra=takes(bodies.InferRequest),
+    )
+    async def infer_v2_version(name: str, version: str, request: Request) -> Response:
+        """The same, if this version is served; else 404: a promotion may come between two requests."""
+        return await protocols.respond(name, request, protocols.v2, version)
 
 
 def metadata(ready: ReadyModel, name: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.newest_findings import NewestFindings
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.remote_write_exposition import RemoteWriteCollector
+from aiops_assets.service.traces import traces_to
 from aiops_assets.service.versions import ChampionSource, MountedSource, VersionSource
 from aiops_assets.settings import Settings
 from aiops_assets.storage.drift import DriftStore
@@ -57,14 +58,16 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
         demo: serve trivial models instead.
 
     Raises:
-        SettingsError: there is no such model, or the API key cannot be read.
+        SettingsError: there is no such model, the API key cannot be read, or traces need an extra.
     """
     _require_key(settings)
     instruments = Instruments()
     instruments.started(settings)
+    traces = traces_to(settings.service_traces_url) if settings.service_traces_url else None
     if demo:
         pool: ModelPool = demo_pool(instruments)
-        return create_app(settings, pool, instruments, Engine(pool, instruments, demo_clock), demo_findings())
+        engine = Engine(pool, instruments, demo_clock)
+        return create_app(settings, pool, instruments, engine, demo_findings(), traces)
     specs = active_models(settings)
     if model:
         specs = tuple(spec for spec in specs if spec.name == named(model))
@@ -84,7 +87,7 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
     lake = Lake(home, settings.cluster, settings.prometheus_matcher)
     histories, cluster = LakeHistories(lake, _now), ClusterHours(lake, _now)
     engine = Engine(pool, instruments, _now, histories, cluster=cluster, of_cluster=settings.wants_days)
-    return create_app(settings, pool, instruments, engine, newest)
+    return create_app(settings, pool, instruments, engine, newest, traces)
 
 
 def _require_key(settings: Settings) -> None:
@@ -119,6 +122,7 @@ def serve(
 def log_as_json() -> None:
     """Log one JSON object per line to stderr, also for uvicorn and libraries."""
     shared: Sequence[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso"),

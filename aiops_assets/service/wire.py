@@ -16,8 +16,11 @@ MAX_PROBLEMS = 5
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The request is not valid; `error` states why."},
     401: {"model": Problem, "description": "The API key is missing or wrong."},
-    404: {"model": Problem, "description": "No such model or path."},
-    413: {"model": Problem, "description": "The body is too large."},
+    404: {"model": Problem, "description": "No such model, version or path."},
+    408: {"model": Problem, "description": "The body did not come in time."},
+    413: {"model": Problem, "description": "The body is too large, or would be when decompressed."},
+    415: {"model": Problem, "description": "The body is compressed in another way than by gzip."},
+    422: {"model": Problem, "description": "The model gave no usable prediction."},
     503: {"model": Problem, "description": "No model can answer yet, or not in time."},
 }
 

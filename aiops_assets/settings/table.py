@@ -194,6 +194,11 @@ class Settings(BaseModel):
     service_timeout_seconds: float = Field(
         9.0, ge=0.05, le=600.0, description="Longest time of a request; the engine waits 10 s."
     )
+    service_traces_url: str | None = Field(
+        None,
+        description="OTLP over HTTP, where the service sends OpenTelemetry traces: http://host:4318/v1/traces. "
+        "Unset: none are made.",
+    )
     service_poll_seconds: float = Field(
         5.0, ge=0.01, le=3600.0, description="How often the service looks for another champion."
     )
@@ -253,7 +258,14 @@ class Settings(BaseModel):
     def _matchers(cls, value: str) -> str:
         return canonical_matchers(value)
 
-    @field_validator("prometheus_url", "thanos_url", "ml_service_url", "remote_write_url", "service_external_url")
+    @field_validator(
+        "prometheus_url",
+        "thanos_url",
+        "ml_service_url",
+        "remote_write_url",
+        "service_external_url",
+        "service_traces_url",
+    )
     @classmethod
     def _plain_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
@@ -263,6 +275,7 @@ class Settings(BaseModel):
             "ml_service_url": "ML_SERVICE_TOKEN_FILE",
             "remote_write_url": "REMOTE_WRITE_TOKEN_FILE",
             "service_external_url": "SERVICE_API_KEY_FILE",
+            "service_traces_url": "OTEL_EXPORTER_OTLP_HEADERS",
         }
         return plain_url(value, tokens.get(str(info.field_name), login))
 

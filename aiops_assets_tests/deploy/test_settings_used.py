@@ -89,6 +89,7 @@ DEFAULT_IN_PRODUCTION = {
     "service_max_body_bytes",  # 8 MiB
     "service_timeout_seconds",  # below the engine's 10 s
     "service_poll_seconds",  # 5 s
+    "service_traces_url",  # no trace leaves the service unless somebody says where to
 }
 
 

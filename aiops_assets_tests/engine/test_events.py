@@ -130,6 +130,8 @@ WELL: Mapping[str, object] = {
     "old text of kubectl": "31d  Warning  OOMKilling  node/a  killed",
     "text of a resolved alert": "[RESOLVED] KubePodCrashLooping",
     "renewed": "certificate renewed",
+    "no pressure, in words": "kubelet has no disk pressure",
+    "expired, but no certificate": event("Expired", "the token of a session"),
 }
 
 

@@ -216,10 +216,10 @@ class TestDocuments:
         found = demo.get("/openapi.json").json()
         schemas = found["components"]["schemas"]
         posts = [path["post"] for path in found["paths"].values() if "post" in path]
-        assert len(posts) == 5
+        assert len(posts) == 6
         for post in posts:
             reference = post["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
             (example,) = schemas[reference]["examples"]
             path = next(path for path, methods in found["paths"].items() if methods.get("post") == post)
-            assert demo.post(path.replace("{name}", ANOMALY_DETECTOR.name), json=example).status_code == 200
+            assert demo.post(path.format(name=ANOMALY_DETECTOR.name, version=1), json=example).status_code == 200
             assert "$ref" in post["responses"]["200"]["content"]["application/json"]["schema"]

@@ -138,6 +138,7 @@ EVENT_RULES = (
                "CertManagerAbsent", "CertificateExpired", "CertificateExpiring", "Expiring"),
     ),
     EventRule("", "certificate_expiry", 0.7, DAY, names=("Ready=False", "Ready=Unknown"), about="kind_certificate"),
+    EventRule("", "certificate_expiry", 0.7, DAY, names=("Expired", "OrderFailed"), about="certificates?|kind_order"),
     EventRule(
         "fail(?:ed|ure|ing)?_(?:to_)?(?:mount|attach)(?:_?volumes?)?|mount(?:_?volume)?_fail(?:ed|ure)"
         "|unable_to_(?:attach|mount)(?:_or_mount)?(?:_volumes?)?", "volume_mount_failure", 0.7, 5,

@@ -60,7 +60,9 @@ FAILURE = re.compile(
     r"|lost|unreachable|denied|exceeded|deadlock|corrupt|critical|down\b|outage|refused|stuck|errimage|pullback"
 )
 RECOVERY = re.compile(
-    r"recovered|resolved|succeeded|no longer|restored|hasno|hassufficient|\b(0|no|without) (errors|failures)"
+    r"recovered|resolved|succeeded|no longer|restored|hasno|hassufficient"
+    r"|\b(0|no|without) (\w+ ){0,2}(errors?|failures?|pressure)"
+    r"|\bnot (oom|crash|fail|degraded|evict)"
 )
 
 
