@@ -19,6 +19,7 @@ from aiops_assets.reporting.metric_exposition import MetricCollector
 from aiops_assets.service.app import create_app
 from aiops_assets.service.band_exposition import BandCollector
 from aiops_assets.service.cluster_hours import ClusterHours
+from aiops_assets.service.correlation import add_ids
 from aiops_assets.service.demo import demo_clock, demo_pool
 from aiops_assets.service.demo_scores import demo_findings
 from aiops_assets.service.drift_exposition import DriftCollector
@@ -122,7 +123,7 @@ def serve(
 def log_as_json() -> None:
     """Log one JSON object per line to stderr, also for uvicorn and libraries."""
     shared: Sequence[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        add_ids,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso"),

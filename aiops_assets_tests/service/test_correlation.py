@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from starlette.testclient import TestClient
 
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
-from aiops_assets.service.correlation import valid_parent
+from aiops_assets.service.correlation import add_ids, valid_parent
 from aiops_assets.service.serving import app_of
 from aiops_assets.service.traces import Traces, traces_to
 from aiops_assets_tests.conftest import make_settings
@@ -77,9 +77,7 @@ class TestIds:
         with service(tmp_path, demo=True, SERVICE_API_KEY_FILE=str(_key(tmp_path))) as client:
             (tmp_path / "key").unlink()
             before = structlog.get_config()
-            structlog.configure(
-                processors=[structlog.contextvars.merge_contextvars, keep], cache_logger_on_first_use=False
-            )
+            structlog.configure(processors=[add_ids, keep], cache_logger_on_first_use=False)
             try:
                 client.get("/metrics", headers={"X-Request-ID": "abc-1", "traceparent": PARENT})
             finally:
@@ -179,7 +177,9 @@ class TestCompressed:
         assert demo.post(DETECT, content=most, headers={"Content-Encoding": "gzip"}).status_code == 200
 
     @pytest.mark.parametrize(
-        "data", [b"", BODY, gzip.compress(BODY)[:-1], gzip.compress(BODY) * 2, zlib.compress(BODY)]
+        "data",
+        [b"", BODY, gzip.compress(BODY)[:-1], gzip.compress(BODY) * 2, zlib.compress(BODY)],
+        ids=["empty", "plain", "cut", "two streams", "zlib"],
     )
     def test_what_is_not_one_whole_stream_is_refused(self, demo: TestClient, data: bytes) -> None:
         response = demo.post(DETECT, content=data, headers={"Content-Encoding": "gzip"})
