@@ -78,11 +78,14 @@ def _list(findings: "Findings", now: bool, limit: int, as_json: bool) -> None:
         raised = [{**asdict(subject), **asdict(one)} for subject, one in found[:limit]]
         more: dict[str, list[Any]] = {"metrics": own, "silent": quiet}
         lists = {name: [asdict(one) for one in items[:limit]] for name, items in more.items()}
-        _print_json({**findings.about, "total": len(found), "raised": raised, **lists})
+        not_scored = findings.record.metrics_not_scored
+        _print_json({**findings.about, "total": len(found), "raised": raised, **lists, "not_scored": not_scored})
         return
     click.echo(f"{findings.record.pods} pods scored until {_when(findings.until)} UTC, from {findings.record.source}")
     for note in findings.notes.values():
         click.echo(f"note: {note}")
+    for metric, why in findings.record.metrics_not_scored.items():
+        click.echo(f"not scored: {metric}: {why}")
     if not (found or own or quiet):
         click.echo("no page, no notice and nothing silent" + (" at this moment" if now else " within a day"))
     rows = [(who, _raised_cells(one)) for who, one in found[:limit]]
@@ -139,7 +142,8 @@ def _metric(findings: "Findings", metric: str, picture: Path | None, as_json: bo
     rows = [("the cluster", "-", *_metric_cells(found.now)[2:-1])] if found.now else []
     rows += [(one.subject.name, one.state, *_metric_cells(one.now)[2:-1]) for one in found.subjects]
     rows += [
-        (one.entity or "all", "alert" if one.alert else "calm", *_metric_cells(one.now)[2:-1]) for one in found.entities
+        (one.entity or "all", one.silent or ("alert" if one.alert else "calm"), *_metric_cells(one.now)[2:-1])
+        for one in found.entities
     ]
     if rows:
         show_table(("OF", "STATE", *OF_METRICS[2:-1]), rows)

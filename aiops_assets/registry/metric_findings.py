@@ -66,6 +66,7 @@ class EntityNow:
         labels: its labels.
         severity: of its alert, as its entry has it.
         alert: whether ``/metrics`` shows an alert of it.
+        silent: metric_stopped or metric_frozen where ``/metrics`` shows that it is silent; empty: it is not.
         alert_since: first row of the newest hour of that alert; ``None``: it has none.
         score: distance from expected in half widths of the band; ``None`` while too little is known.
         now: its newest row.
@@ -76,6 +77,7 @@ class EntityNow:
     labels: dict[str, str]
     severity: str
     alert: bool
+    silent: str
     alert_since: datetime | None
     score: float | None
     now: MetricNow
@@ -192,6 +194,7 @@ def _entity(findings: Findings, metric: str, entity: str) -> EntityNow:
         labels={str(name): str(value) for name, value in json.loads(newest["labels"]).items()},
         severity=str(newest["severity"]),
         alert=since is not None,
+        silent=_silent(findings, metric, entity),
         alert_since=since,
         score=float(newest["score"]) if np.isfinite(newest["score"]) else None,
         now=metric_now(rows, {}, str(newest["unit"])),
@@ -203,6 +206,12 @@ def _entity(findings: Findings, metric: str, entity: str) -> EntityNow:
             for one in ahead.sort_values("horizon_seconds").to_dict("records")
         ),
     )
+
+
+def _silent(findings: Findings, metric: str, entity: str) -> str:
+    rows = findings.silence
+    of_metric = rows[(rows["metric"] == metric) & rows["entity"].isin([entity, ""])]  # one row for a whole metric
+    return str(of_metric["reason"].iloc[0]) if len(of_metric) else ""
 
 
 def _subjects(findings: Findings, rows: pd.DataFrame) -> tuple[SubjectNow, ...]:

@@ -1,7 +1,7 @@
 """The rows that a run stores of the metrics of one's own."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -70,16 +70,24 @@ class MetricTables:
         return max((part["timestamp"].max() for part in self.parts), default=None)
 
 
-def with_metrics(run: ScoresRun, tables: MetricTables, not_fetched: Collection[str] = ()) -> ScoresRun:
-    """A run with the rows of the metrics of one's own; ``not_fetched``: those without a usable answer."""
+NO_VALUE = "it has no value in the lake: its query yields none within lower and upper"
+
+
+def with_metrics(run: ScoresRun, tables: MetricTables, not_fetched: Mapping[str, str]) -> ScoresRun:
+    """A run with the rows of the metrics of one's own; ``not_fetched``: those without a usable answer, and why."""
     until = tables.until
     unwatched = {
         **(run.record.unwatched or {}),
         METRIC_SERIES: tables.above_cap,
         METRIC_NOT_FETCHED: len(not_fetched),
-        METRIC_WITHOUT_VALUES: len(set(tables.empty).difference(not_fetched)),
     }
-    update = {"metrics_until": until.to_pydatetime() if until is not None else None, "unwatched": unwatched}
+    empty = {name: NO_VALUE for name in tables.empty if name not in not_fetched}
+    unwatched[METRIC_WITHOUT_VALUES] = len(empty)
+    update = {
+        "metrics_until": until.to_pydatetime() if until is not None else None,
+        "unwatched": unwatched,
+        "metrics_not_scored": {**not_fetched, **empty},
+    }
     return replace(run, record=run.record.model_copy(update=update), metrics=tables.scores, ahead=tables.ahead)
 
 

@@ -128,7 +128,7 @@ def _listed(findings: Findings, query: Mapping[str, str]) -> dict[str, Any]:
     found = findings.listed(query.get("namespace", ""), query.get("pod", ""), states)
     lists: dict[str, list[Any]] = {"subjects": found, "metrics": own_alerts(findings), "silent": silent(findings)}
     shown = {name: [asdict(one) for one in items[:limit]] for name, items in lists.items()}
-    return {**findings.about, "total": len(found), **shown}
+    return {**findings.about, "total": len(found), **shown, "not_scored": findings.record.metrics_not_scored}
 
 
 def _query(request: Request) -> dict[str, str]:

@@ -102,6 +102,7 @@ class EntityNow(Answer):
     labels: dict[str, str]
     severity: str
     alert: bool
+    silent: str = Field(description="metric_stopped or metric_frozen; empty: it is not silent.")
     alert_since: Time
     score: Number = Field(description="Distance from expected in half widths of the band: 1 is its edge.")
     now: MetricNow
@@ -168,3 +169,4 @@ class ScoresAnswer(_OfRun):
     subjects: list[Listed] = Field(description="Pages first, then notices, then the others.")
     metrics: list[OwnAlert] = Field(description="Metrics of METRICS_FILE with an alert; filters do not concern them.")
     silent: list[Silent] = Field(description="What has stopped; filters do not concern it.")
+    not_scored: dict[str, str] = Field(description="Metric of METRICS_FILE of which nothing new is scored, and why.")

@@ -125,4 +125,5 @@ LISTED: dict[str, Any] = {
             "since": "2026-01-25T09:30:00+00:00",
         }
     ],
+    "not_scored": {},
 }

@@ -135,6 +135,7 @@ class ScoresRecord(Record):
         pods: number of pods with scores.
         unwatched: one of :data:`UNWATCHED` -> how many pods live without scores, and the same of metrics of one's own,
             by reasons that begin with ``metric_``; ``None`` in runs of earlier releases.
+        metrics_not_scored: metric of METRICS_FILE of which nothing, or nothing new, is scored -> why.
         pods_version, cluster_version: digests of the rows of pods and of the cluster; empty where there are none.
         models: the champions that took part.
         left_out: model -> why it did not take part.
@@ -154,6 +155,7 @@ class ScoresRecord(Record):
     forecast_from: datetime | None = None
     pods: int = 0
     unwatched: dict[str, int] | None = None
+    metrics_not_scored: dict[str, str] = {}
     pods_version: str = ""
     cluster_version: str = ""
     models: tuple[PredictingModel, ...] = ()

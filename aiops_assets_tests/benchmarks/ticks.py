@@ -120,7 +120,7 @@ def measured(folder: str, back: int, borrows: bool, n_own: int) -> Found:
     found = predict_newest(stores.served(), specs, window, now, settings.cluster, stores.pod_memories(), paging)
     scored = time.process_time()
     tables = score_metrics(entries(n_own), stores.lake(), stores.metric_states(), now, {}, max(n_own, 1))
-    run = with_metrics(found.run, tables)
+    run = with_metrics(found.run, tables, {})
     own = time.process_time()
     stores.scores().put(run)
     if len(tables.watched) != n_own:

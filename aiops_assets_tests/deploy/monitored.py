@@ -100,6 +100,7 @@ def scores_run(cluster: str, age: timedelta, forecasts: Sequence[float], alert: 
         forecast_from=until.to_pydatetime(),
         pods=2,
         unwatched={ABOVE_CAP: 3 if alert else 0, NO_CPU: 0},
+        metrics_not_scored={"misspelt": "no value"} if alert else {},
         left_out={BROKEN: "cannot be loaded"},
         models=(
             PredictingModel(

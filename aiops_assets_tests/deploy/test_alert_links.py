@@ -1,5 +1,6 @@
 """What the text of an alert names is there: its page, its link and its command answer about what it is about."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -125,6 +126,13 @@ def test_the_link_of_silence_has_what_is_silent_and_since_when(client: TestClien
     assert [(one["reason"], one["entity"]) for one in found["silent"]] == [("node_gone", "node-1")]
     assert found["silent"][0]["since"]
     assert [one["now"]["metric"] for one in found["metrics"]] == ["depth"]
+
+
+def test_the_link_and_the_command_of_what_is_not_watched_have_its_metrics(client: TestClient, home: Path) -> None:
+    assert client.get(filled("AiopsUnwatched", "explain")).json()["not_scored"] == {"misspelt": "no value"}
+    words = shlex.split(filled("AiopsUnwatched", "command"))[1:]
+    done = CliRunner().invoke(main, [*words, "--json"], env={"AIOPS_HOME": str(home), "CLUSTER": SICK})
+    assert json.loads(done.output)["not_scored"] == {"misspelt": "no value"}
 
 
 def test_the_link_of_a_predicted_breach_has_the_time_of_the_breach(client: TestClient) -> None:

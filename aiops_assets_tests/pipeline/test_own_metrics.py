@@ -17,6 +17,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.resources import stores_of
+from aiops_assets.registry.findings import newest_findings
+from aiops_assets.registry.metric_findings import MetricExplanation, explain_metric
 from aiops_assets.reporting.metric_exposition import MetricCollector
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.series import Floats
@@ -51,6 +53,7 @@ class Walked:
 
     checks: dict[str, str]
     pods: int
+    explained: MetricExplanation
     url: str
 
     def ask(self, query: str) -> dict[str, float]:
@@ -131,7 +134,8 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
             checks = {e.check_name: e.description or "" for e in result.get_asset_check_evaluations()}
             pods = result.asset_materializations_for_node("scores")[0].metadata["pods_with_known_workload"].value
             assert isinstance(pods, int)
-            found = Walked(checks, pods, url)
+            explained = explain_metric(newest_findings(stores_of(settings).scores(), datetime.now(UTC)), "queue_depth")
+            found = Walked(checks, pods, explained, url)
             end = time.monotonic() + SCRAPED_SECONDS
             while not found.ask("aiops_metric_value") and time.monotonic() < end:
                 time.sleep(0.2)
@@ -190,6 +194,14 @@ def test_what_stopped_is_silent_and_nothing_else(walked: Walked) -> None:
         "metric_frozen": {"queue=stuck"},
         "node_gone": {"node-2"},
         "pod_vanished": {f"demo/synthetic-{PODS - 1:03d}", f"demo/{MISSED}"},
+    }
+
+
+def test_an_explanation_has_the_series_that_are_silent(walked: Walked) -> None:
+    assert {one.entity: one.silent for one in walked.explained.entities} == {
+        "queue=orders": "",
+        "queue=stuck": "metric_frozen",
+        "queue=audit": "metric_stopped",
     }
 
 

@@ -293,7 +293,9 @@ def test_a_metric_that_never_had_a_value_is_named(home: Home) -> None:
         no_rows(FORECAST_COLUMNS),
     )
     for not_fetched, counted in (([], (0, 1)), (["depth"], (1, 1)), (["depth", "misspelt"], (2, 0))):
-        unwatched = with_metrics(run, tables, not_fetched).record.unwatched
+        record = with_metrics(run, tables, dict.fromkeys(not_fetched, "refused")).record
+        unwatched = record.unwatched
         assert unwatched
+        assert record.metrics_not_scored.keys() == {*not_fetched, "misspelt"}
         assert (unwatched[METRIC_NOT_FETCHED], unwatched[METRIC_WITHOUT_VALUES]) == counted
         assert unwatched["above_cap"] == 2

@@ -1,6 +1,6 @@
 """The asset scores: scores of the newest hour and forecasts of the next day, by the served champions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -109,15 +109,17 @@ def scores_asset(specs: Sequence[ModelSpec], *, writes_back: bool = False) -> dg
             stores.served(), specs, window, now, settings.cluster, stores.pod_memories(), paging
         )
         tables = _own_metrics(settings, stores, window, now)
-        not_fetched = [
-            own.spec.name for own in settings.own_metrics if lost.keys() & {own.spec.name, own.spec.members.name}
-        ]
+        not_fetched = {
+            own.spec.name: f"it is not fetched: {lost.get(own.spec.name) or lost[own.spec.members.name]}"
+            for own in settings.own_metrics
+            if lost.keys() & {own.spec.name, own.spec.members.name}
+        }
         run = with_metrics(predictions.run, tables, not_fetched)
         present = PresentPods(stores.lake().storage, settings.cluster).newest(now)
         predictions = replace(predictions, run=with_silence(run, window, tables.watched, present, now))
         old, broken = _problems(window, predictions, now)
         old += [f"{name} looks like a counter: add type: counter to its entry" for name in tables.counters]
-        old += _not_watched(lost, tables)
+        old += [f"{name}: {why}" for name, why in run.record.metrics_not_scored.items()]
         for line in (*old, *broken):
             context.log.warning(line)
         run = explained(predictions.run, window, stores.scores().newest_episodes(now))
@@ -199,15 +201,6 @@ def _own_metrics(settings: Settings, stores: StoresResource, window: NewestWindo
     own = settings.own_metrics if settings.fetches else ()
     most = settings.metric_series_max
     return score_metrics(own, stores.lake(), stores.metric_states(), now, window.workloads, most)
-
-
-def _not_watched(lost: Mapping[str, str], tables: MetricTables) -> list[str]:
-    """Metrics of METRICS_FILE of which nothing new, or nothing at all, is scored: nobody misses their gauges."""
-    without = [name for name in tables.empty if name not in lost]
-    return [
-        *(f"{name} is not fetched: {why}" for name, why in lost.items()),
-        *(f"{name} has no value in the lake: its query yields none within lower and upper" for name in without),
-    ]
 
 
 def _problems(window: NewestWindow, predictions: ChampionPredictions, now: datetime) -> tuple[list[str], list[str]]:
