@@ -212,7 +212,7 @@ def test_pods_that_came_and_went_were_heard_of(walked: Walked) -> None:
 def test_what_has_no_gauges_is_named(walked: Walked) -> None:
     for name in ("each_queue", "misspelt"):  # several series for the cluster, and none
         assert not walked.ask(f'aiops_metric_value{{metric="{name}"}}')
-        assert f"{name} " in walked.checks["newest_window"]
+        assert f"{name}: " in walked.checks["newest_window"]
     assert "queue_depth" not in walked.checks["newest_window"]
 
 
