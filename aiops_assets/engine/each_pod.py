@@ -3,7 +3,7 @@
 ``ask`` computes the answer for the samples of one group, which :mod:`aiops_assets.engine.pods` defines.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -68,6 +68,7 @@ def detect_each(
         high_severity=sum(one.severity in ("high", "critical") for one in reported),
         judged_by=tuple(judges),
         notes=distinct(note for _, answer in answers for note in answer.notes),
+        not_judged=tuple(dict.fromkeys(_shown_names(answers))),
     )
 
 
@@ -116,6 +117,12 @@ def issues_each(groups: Sequence[Group], ask: Callable[[list[Sample]], IssueOutl
     return IssueOutlook(tuple(issues), actions_for(issues), whole.notes)
 
 
+def _shown_names(answers: Iterable[tuple[Group, Detection]]) -> Iterator[str]:
+    """Names as sent that no group could judge."""
+    for group, answer in answers:
+        yield from (group.owners[name].name for name in answer.not_judged if name in group.own)
+
+
 def _anomaly(anomaly: Anomaly, group: Group) -> Anomaly:
     owner = group.owners[anomaly.metric_name]
     identity: Identity = group.identity if owner.pod else {}
@@ -127,6 +134,7 @@ def _anomaly(anomaly: Anomaly, group: Group) -> Anomaly:
         value=bounded(anomaly.value * owner.scale),
         expected=bounded(anomaly.expected * owner.scale),
         deviation=bounded(anomaly.deviation * owner.scale),
+        limit=None if anomaly.limit is None else bounded(anomaly.limit * owner.scale),
         reason=f"{of_nodes}{anomaly.reason}{in_ratios}",
         **identity,
         labels=dict(owner.labels),

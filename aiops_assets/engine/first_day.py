@@ -38,7 +38,10 @@ def less_sure(found: Detection, models: Sequence[str]) -> Detection:
 
 def less_sure_predictions(found: Predictions, models: Sequence[str]) -> Predictions:
     """The same of predictions."""
-    predictions = tuple(replace(one, confidence=believed(one.confidence)) for one in found.predictions)
+    predictions = tuple(
+        replace(one, confidence=believed(one.confidence), confidence_basis="not calibrated")
+        for one in found.predictions
+    )
     summary = replace(found.summary, overall_confidence=believed(found.summary.overall_confidence))
     note = say("models_of_generated_rows", names=set(models))
     return Predictions(predictions, summary, (*found.notes, note))

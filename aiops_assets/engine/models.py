@@ -11,5 +11,7 @@ FORECASTER: Final = "predictive-analytics"
 COLD_START: Final = "fracast-predictor"
 """Forecasts what is sent while the forecaster is missing, or has seen no row of the cluster."""
 
-Judge = Literal["anomaly-detector", "limits", "history of the request", "ensemble-predictor"]
-"""The detectors that can find an anomaly."""
+Judge = Literal["anomaly-detector", "limits", "history of the request", "ensemble-predictor", "scores"]
+"""The detectors that can find an anomaly; ``scores`` is the newest run of scores."""
+Basis = Literal["calibrated", "not calibrated"]
+"""Whether a confidence was measured: how often what has it is right on rows that no fit has seen."""

@@ -15,8 +15,6 @@ from typing import TypedDict
 
 import numpy as np
 
-from aiops_assets.engine.prediction.issue_rules import LEVEL_RULES
-from aiops_assets.engine.prediction.predictions import HOST_LIMITS
 from aiops_assets.engine.prediction.sent_histories import unit_of
 from aiops_assets.engine.samples import (
     CHANGE,
@@ -30,6 +28,7 @@ from aiops_assets.engine.samples import (
     in_percent,
 )
 from aiops_assets.errors import DataError
+from aiops_assets.outlook.limits import LIMITS
 from aiops_assets.timeseries.catalog import METRICS, POD_MEMORY
 from aiops_assets.timeseries.pod_identity import PodNames, pod_text, split_pod, workload_by_name
 
@@ -40,11 +39,7 @@ MAX_PODS, MAX_GROUPS = 50, 100
 PCT_CHANGE = "pct_change"
 CHANGES = ("std_5m", "diff", PCT_CHANGE, CHANGE)
 """Statistics from which the unit cannot be derived."""
-KNOWN = frozenset(
-    [*MEANINGS, *FORECASTED, *HOST_LIMITS]
-    + [metric.name for metric in METRICS]
-    + [name for rule in LEVEL_RULES for name in rule.metrics]
-)
+KNOWN = frozenset([*MEANINGS, *FORECASTED, *LIMITS] + [metric.name for metric in METRICS])
 """Names with a model, a limit or a rule."""
 
 Labels = tuple[tuple[str, str], ...]

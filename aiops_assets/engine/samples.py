@@ -187,7 +187,7 @@ def without_returns(counts: Floats) -> Floats:
     Args:
         counts: (n,) float64, oldest first.
     """
-    falls = np.flatnonzero(np.diff(counts) < 0) + 1
+    falls = np.flatnonzero(counts[1:] < counts[:-1]) + 1
     if not len(falls):
         return counts
     whole = counts.copy()

@@ -119,6 +119,20 @@ NOTES: Mapping[str, str] = MappingProxyType(
             "{names!n}: the default of a failed query was sent, so that nothing is known of it and it was not judged; "
             "a pod without a memory limit has no pod_memory_usage."
         ),
+        "nothing_sent": "no metrics were sent and no pod was named: nothing was judged",
+        "no_scores_of": "no metrics were sent, and there are no scores of {subject}: nothing was judged",
+        "old_scores": (
+            "no metrics were sent, and the newest scores of {subject} are of {time:%Y-%m-%d %H:%M UTC}: nothing was "
+            "judged"
+        ),
+        "by_scores": "no metrics were sent: {subject} was judged by its newest scores, of {time:%Y-%m-%d %H:%M UTC}",
+        "alert_without_values": (
+            "{subject} has a {state}, but no values are kept of it: GET /api/v1/explain shows what there is"
+        ),
+        "not_judged": (
+            "{names!n}: not judged, because nothing is known of it: send {least} samples or more, the newest is judged "
+            "by those before it"
+        ),
         "clipped_ratio": "{metric} is {value:g}, which no ratio is: its forecast is clipped to 0-1 and of no use",
         "no_forecaster": "no forecaster is served yet: all metrics are judged by their own samples alone",
         "models_of_generated_rows": "fitted on generated rows alone, and on none of this cluster: {names!n}",
@@ -137,6 +151,7 @@ EVIDENCE: Mapping[str, str] = MappingProxyType(
         "line_reaches": "{metric} rises and reaches {limit:g} in about {hours:.1f} h",
         "change": "{metric} is {change:.3g} an hour",
         "restarts": "{metric} rose by {restarts:g} in {hours:.2g} h",
+        "detected": "the samples are anomalous: {kind}",
         "event": "event {event!r}",
         "repeated_event": "event {event!r}, one of {count} such",
         "suppressed": "suppressed alert {event!r}",

@@ -12,6 +12,7 @@ import pandas as pd
 from aiops_assets.errors import DataError
 from aiops_assets.learners.contracts import Forecast
 from aiops_assets.outlook.exhaustion import Exhaustion, time_to_exhaustion
+from aiops_assets.outlook.limits import LIMITS
 from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import Floats
 
@@ -19,9 +20,10 @@ Kind = Literal["predicted_breach", "possible_breach"]
 Severity = Literal["low", "medium", "high", "critical"]
 Trend = Literal["increasing", "decreasing", "stable"]
 
-DEFAULT_THRESHOLDS: Mapping[str, float] = MappingProxyType({"cpu_usage": 0.8, "memory_usage": 0.9, "disk_usage": 0.9})
-"""Ratios: the ML setup guide's 80 % of CPU (predictive-analytics answers cpu as a ratio), and for disk the share at
-which a kubelet begins to evict by default (nodefs.available < 10 %); memory alike. Bytes/s have none."""
+DEFAULT_THRESHOLDS: Mapping[str, float] = MappingProxyType(
+    {metric: LIMITS[metric].forecast for metric in ("cpu_usage", "memory_usage", "disk_usage")}
+)
+"""Ratios; bytes/s have none."""
 
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 SOON_MINUTES = (60, 360)

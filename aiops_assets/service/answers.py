@@ -12,6 +12,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False, description=
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 AsSent = Annotated[float, Field(allow_inf_nan=False, description="In the unit that was sent.")]
 Count = Annotated[int, Field(ge=0, description="A number of things.")]
+Basis = Literal["calibrated", "not calibrated"]
 Severity = Literal["low", "medium", "high", "critical"]
 
 
@@ -43,7 +44,7 @@ class Origin(Answer):
 
 
 class Anomaly(Answer):
-    """A metric that is not normal; value, expected and deviation are in the unit that was sent."""
+    """A metric that is not normal; value, usual value (expected), deviation and limit are in the unit that was sent."""
 
     metric_name: str
     value: AsSent
@@ -54,6 +55,8 @@ class Anomaly(Answer):
     timestamp: AwareDatetime
     reason: str
     kind: str
+    confidence_basis: Basis
+    limit: Finite | None = Field(description="Bound that the value passes, as sent; null for detectors without one.")
     namespace: str = Field(description='Namespace of the pod; "" where the samples name none.')
     pod: str = Field(description='Pod that the samples name; "" where they name none.')
     workload: str = Field(description='Workload of the pod, by the label workload or by its name; "" without a pod.')
@@ -74,10 +77,14 @@ class DetectAnswer(Answer):
 
     anomaly_detected: bool
     confidence: Share
-    anomaly_score: Finite = Field(description="Higher is more anomalous.")
+    confidence_basis: Basis
+    anomaly_score: Annotated[float, Field(ge=0.0, le=100.0)] = Field(
+        description="Largest distance from normal: 3 at a threshold, 6 where an anomaly is high, 12 where critical."
+    )
     recommendations: list[str]
     anomalies: list[Anomaly]
     summary: DetectSummary
+    not_judged: list[str] = Field(description="Names of which nothing is known, so that they are neither good nor bad.")
     judged_by: list[str]
     notes: list[str] = Field(description="How values were read that may have been meant otherwise.")
     models: list[Origin]
@@ -93,6 +100,7 @@ class Prediction(Answer):
     trend: Literal["increasing", "decreasing", "stable"]
     risk: Literal["low", "medium", "high"]
     judged_by: str
+    confidence_basis: Basis
     namespace: str = Field(description='Namespace of the pod; "" where the samples name none.')
     pod: str = Field(description='Pod that the samples name; "" where they name none.')
     workload: str = Field(description='Workload of the pod, by the label workload or by its name; "" without a pod.')
@@ -115,6 +123,7 @@ class PredictedIssue(Answer):
     time_to_occurrence: str = Field(description="A duration: 5m, 1h30m, 3d.")
     reasons: list[str]
     suppressed: bool = Field(description="Only silenced or inhibited alerts suggest it; no action is suggested.")
+    confidence_basis: Basis
 
 
 class PredictAnswer(Answer):

@@ -23,7 +23,7 @@ from aiops_assets.engine.first_day import (
     less_sure,
     less_sure_predictions,
 )
-from aiops_assets.engine.models import COLD_START, FORECASTER, ROW_DETECTOR, WINDOW_DETECTOR
+from aiops_assets.engine.models import COLD_START, FORECASTER, ROW_DETECTOR, WINDOW_DETECTOR, Basis
 from aiops_assets.engine.pattern_analysis.patterns import analyze
 from aiops_assets.engine.pods import groups_of
 from aiops_assets.engine.prediction.forecast_cache import ForecastCache
@@ -33,15 +33,18 @@ from aiops_assets.engine.prediction.sent_histories import require_answerable
 from aiops_assets.engine.samples import Sample
 from aiops_assets.judging.statements import Statement
 from aiops_assets.learners.forecasters.hourly_baseline import HourlyBaseline
+from aiops_assets.registry.findings import Findings
 from aiops_assets.service import answers, bodies
 from aiops_assets.service.histories import LakeHistories
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.ready import ReadyModel
+from aiops_assets.service.stored_verdicts import stored_verdict
 from aiops_assets.service.wire import PROBLEMS, json_answer, parsed, takes
 from aiops_assets.service.workers import Workers
 from aiops_assets.timeseries.pod_identity import pod_text, split_pod
 
+NOT_CALIBRATED: Basis = "not calibrated"
 QUICK_METRICS, QUICK_BYTES = 64, 2**16
 """Most metrics with one sample each, and most bytes, that are judged in less time than it takes to start a thread."""
 
@@ -55,6 +58,7 @@ class Engine:
         clock: returns the present time, with an offset.
         histories: histories of pods; ``None``: none are used.
         cluster: returns the cluster's utilisation by hour; by default nothing is known.
+        newest: returns the newest run of scores, by which pods without samples are judged; ``None``: there is none.
         of_cluster: whether a cluster's own days are fetched: models of generated rows alone are less sure then.
     """
 
@@ -66,9 +70,11 @@ class Engine:
         histories: LakeHistories | None = None,
         *,
         cluster: Callable[[], HourlyBaseline] = HourlyBaseline,
+        newest: Callable[[], Findings] | None = None,
         of_cluster: bool = False,
     ) -> None:
         self.cluster = cluster
+        self._newest = newest
         self._pool = pool
         self._instruments = instruments
         self.clock = clock
@@ -122,7 +128,10 @@ class Engine:
                 context=context,
             )
 
-        if groups:
+        if not samples:
+            found = stored_verdict(self._newest, namespace, context.get("resource", ""), context, now)
+            used = []
+        elif groups:
             found = detect_each(groups, lambda group: judge(group.samples, group.pod), context, len(samples))
         else:
             found = judge(samples)
@@ -135,13 +144,15 @@ class Engine:
             "confidence": found.confidence,
             "anomaly_score": found.anomaly_score,
             "recommendations": _texts(found.recommendations),
-            "anomalies": [asdict(anomaly) for anomaly in found.anomalies],
+            "confidence_basis": NOT_CALIBRATED,
+            "anomalies": [asdict(anomaly) | {"confidence_basis": NOT_CALIBRATED} for anomaly in found.anomalies],
             "summary": {
                 "total": found.total,
                 "anomalies_found": found.anomalies_found,
                 "high_severity": found.high_severity,
                 "confidence": found.confidence,
             },
+            "not_judged": found.not_judged,
             "judged_by": found.judged_by,
             "notes": _texts(found.notes),
             "models": [ready.origin for ready in used],
@@ -178,7 +189,10 @@ class Engine:
             require_answerable(samples)
             groups = groups_of(samples, now)
         outlook = issues_each(groups, predict_issues) if groups else predict_issues(samples)
-        issues = [vars(one) | {"reasons": _texts(one.reasons)} for one in outlook.predicted_issues]
+        issues = [
+            vars(one) | {"reasons": _texts(one.reasons), "confidence_basis": NOT_CALIBRATED}
+            for one in outlook.predicted_issues
+        ]
         return {
             "predictions": [asdict(one) for one in found.predictions],
             "summary": asdict(found.summary),

@@ -87,7 +87,9 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
     instruments.registry.register(RemoteWriteCollector(WriteBacks(home, settings.cluster), settings.cluster))
     lake = Lake(home, settings.cluster, settings.prometheus_matcher)
     histories, cluster = LakeHistories(lake, _now), ClusterHours(lake, _now)
-    engine = Engine(pool, instruments, _now, histories, cluster=cluster, of_cluster=settings.wants_days)
+    engine = Engine(
+        pool, instruments, _now, histories, cluster=cluster, newest=newest.get, of_cluster=settings.wants_days
+    )
     return create_app(settings, pool, instruments, engine, newest, traces)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.engine.detection.anomalies import Detection, detect
-from aiops_assets.engine.detection.findings import confidence_of, severity_of
+from aiops_assets.engine.detection.findings import confidence_of, score_of, severity_of
 from aiops_assets.engine.detection.jumps import find_jumps
 from aiops_assets.engine.detection.limits import above_limits
 from aiops_assets.engine.detection.sent_row import sent_row
@@ -64,7 +64,7 @@ def test_what_is_wrong_is_found_named_and_answered(situation: Situation, seed: i
 def test_what_is_healthy_raises_nothing(situation: Situation, seed: int) -> None:
     said = detect(samples_of(situation.body(seed)), row_forest(), now=NOW)
     assert (said.anomalies, said.recommendations, said.anomaly_detected) == ([], [], False)
-    assert said.anomaly_score < 0.5
+    assert said.anomaly_score < 3
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.name)
@@ -77,13 +77,16 @@ def test_every_answer_keeps_the_contract(situation: Situation) -> None:
     assert said.high_severity == sum(one.severity in ("high", "critical") for one in said.anomalies)
     assert type(said.anomaly_detected) is bool
     assert 0 <= said.confidence <= 1
-    assert 0 <= said.anomaly_score <= 1
+    assert 0 <= said.anomaly_score <= 100
+    assert (said.anomaly_score >= 3) == said.anomaly_detected
     for one in said.anomalies:
         assert (one.metric_name, one.value) in sent
         assert one.deviation == one.value - one.expected
         assert all(type(number) is float for number in (one.value, one.expected, one.deviation, one.confidence))
         assert one.timestamp == NOW
         assert one.reason.startswith(one.metric_name)
+        if one.limit is not None:
+            assert (one.value >= one.limit) == (one.deviation >= 0) or one.kind in ("memory_leak", "disk_full")
 
 
 def test_limits_and_jumps_add_no_alarm_to_healthy_rows() -> None:
@@ -245,9 +248,9 @@ def test_a_threshold_holds_back_what_is_less_sure() -> None:
     sample, detector = Sample("cpu_usage", 0.8), Told(0.025, (1, 0, 0, 0, 0))
     sure = confidence_of(1.0)
     said = _detect(sample, detector=detector, threshold=sure - 0.01)
-    assert (said.anomalies_found, said.confidence, said.anomaly_score) == (1, sure, sure)
+    assert (said.anomalies_found, said.confidence, said.anomaly_score) == (1, sure, score_of(1.0))
     said = _detect(sample, detector=detector, threshold=sure + 0.01)
-    assert (said.anomaly_detected, said.recommendations, said.anomaly_score) == (False, [], sure)
+    assert (said.anomaly_detected, said.recommendations, said.anomaly_score) == (False, [], score_of(1.0))
     assert said.confidence == pytest.approx((1 - sure) / 5)
     with pytest.raises(DataError, match="from 0 to 1"):
         _detect(sample, threshold=1.5)

@@ -62,7 +62,8 @@ def test_a_share_of_unclear_unit_is_noted() -> None:
 
 def test_many_names_are_one_note() -> None:
     notes = _detect(*(Sample(f"m{i}", 1.0, OLD) for i in range(7))).notes
-    assert as_data(notes) == [("old", {"names": {f"m{i}" for i in range(7)}})]
+    names = {f"m{i}" for i in range(7)}
+    assert as_data(notes) == [("old", {"names": names}), ("not_judged", {"names": names, "least": 10})]
 
 
 def test_notes_of_pods_come_once() -> None:

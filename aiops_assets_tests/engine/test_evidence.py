@@ -1,9 +1,12 @@
 """How sure the verdict is that all is well, and what cannot be true."""
 
+import math
+
 import numpy as np
 import pytest
 
 from aiops_assets.engine.detection.anomalies import Detection, detect
+from aiops_assets.engine.detection.findings import confidence_of
 from aiops_assets.engine.samples import Sample
 from aiops_assets.errors import DataError
 from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_MEMORY
@@ -24,6 +27,11 @@ def test_defaults_alone_tell_nothing() -> None:
     assert note.facts["names"] == [metric.name for metric in ENGINE_METRICS]
 
 
+def well_of(said: Detection) -> float:
+    """How sure it is that nothing is wrong, by a score below 3: by its excess, two of which double it."""
+    return 1 - confidence_of(2 * math.log2(said.anomaly_score / 3))
+
+
 def test_a_pod_without_a_memory_limit_is_told_that_its_memory_was_not_judged() -> None:
     samples = samples_of(vector(healthy_minutes(np.random.default_rng(1))))
     assert _detect(*samples).notes == ()
@@ -31,7 +39,7 @@ def test_a_pod_without_a_memory_limit_is_told_that_its_memory_was_not_judged() -
     memory = [Sample(one.name, default[one.name]) if one.name.startswith(POD_MEMORY.name) else one for one in samples]
     said = _detect(*memory)
     assert [(note.code, note.facts["names"]) for note in said.notes] == [("default_sent", [POD_MEMORY.name])]
-    assert said.confidence == pytest.approx((1 - said.anomaly_score) * 4 / 5)
+    assert said.confidence == pytest.approx(well_of(said) * 4 / 5)
     assert _detect(Sample(f"{POD_MEMORY.name}_diff", 0.0)).notes == ()
 
 
@@ -43,12 +51,13 @@ def test_a_change_alone_tells_no_metric() -> None:
 def test_one_metric_of_five_is_a_fifth_of_the_evidence(sample: Sample) -> None:
     said = _detect(sample)
     assert said.anomalies == []
-    assert said.confidence == pytest.approx((1 - said.anomaly_score) / 5)
+    assert said.confidence == pytest.approx(well_of(said) / 5)
 
 
 def test_all_five_metrics_are_all_of_the_evidence() -> None:
     said = _detect(*samples_of(vector(healthy_minutes(np.random.default_rng(1)))))
-    assert said.confidence == 1 - said.anomaly_score > 0.5
+    assert said.confidence == pytest.approx(well_of(said))
+    assert said.confidence > 0.5
 
 
 def test_names_nobody_knows_take_nothing_away() -> None:

@@ -122,7 +122,7 @@ def test_a_leak_is_seen_without_a_forecaster_and_in_few_samples() -> None:
 
 
 def test_a_forecast_that_reaches_a_limit_is_an_issue_at_that_moment() -> None:
-    """CPU at .5 that the forecaster sees rise by a hundredth a step: .9 is reached after 40 of five minutes."""
+    """CPU at .5 that the forecaster sees rise by a hundredth a step: .95 is reached after 45 of five minutes."""
 
     class Rising(LastValue):
         def forecast(self, history: History, horizon: int) -> Forecast:
@@ -132,9 +132,9 @@ def test_a_forecast_that_reaches_a_limit_is_an_issue_at_that_moment() -> None:
 
     samples = sent("cpu_usage", [0.5, 0.5, 0.5])
     (cpu,) = predicted_issues(samples, [], read_state("healthy", NOW), Rising(), now=NOW).predicted_issues
-    assert (cpu.issue, cpu.time_to_occurrence) == ("cpu_saturation", "3h30m")
-    assert cpu.probability == pytest.approx(0.8, abs=0.001)
-    assert (cpu.reasons[0].code, cpu.reasons[0].facts) == ("forecast_reaches", {"metric": "cpu_usage", "limit": 0.9})
+    assert (cpu.issue, cpu.time_to_occurrence) == ("cpu_saturation", "4h")
+    assert cpu.probability == pytest.approx(0.9, abs=0.001)
+    assert (cpu.reasons[0].code, cpu.reasons[0].facts) == ("forecast_reaches", {"metric": "cpu_usage", "limit": 0.95})
 
 
 def test_a_disk_that_fills_in_three_days_says_so() -> None:

@@ -3,7 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiops_assets.engine.detection.own_history import newest_deviation, rise_per_hour
+from aiops_assets.engine.detection.leaks import rise_per_hour
+from aiops_assets.engine.detection.own_history import newest_deviation
 from aiops_assets.engine.samples import Series, by_name
 from aiops_assets.timeseries.series import Floats
 from aiops_assets_tests.engine.situations import NOW, samples_of, timed
@@ -127,11 +128,15 @@ def test_a_rise_is_sure_or_none() -> None:
     hours = np.arange(24) / 12
     noise = 0.005 * np.random.default_rng(4).standard_normal(24)
     rise = rise_per_hour(_series(0.3 + 0.2 * hours + noise))
-    assert rise is not None
-    assert 0.18 <= rise <= 0.2
-    assert rise_per_hour(_series(0.8 - 0.2 * hours + noise)) is None
-    assert rise_per_hour(_series((0.3 + 0.2 * hours)[:9])) is None
-    assert rise_per_hour(_series(0.3 + 0.2 * hours, step_seconds=60)) is None
+    assert 0.17 <= rise <= 0.21
+    assert rise_per_hour(_series(0.8 - 0.2 * hours + noise)) == 0
+    assert rise_per_hour(_series((0.3 + 0.2 * hours)[:9])) == 0
+    assert rise_per_hour(_series((0.3 + 0.2 * hours)[:14], step_seconds=60)) == 0  # a quarter of an hour
+
+
+def test_a_rise_that_slows_down_is_none() -> None:
+    hours = np.arange(24) / 12
+    assert rise_per_hour(_series(0.6 - 0.4 * np.exp(-4 * hours))) == 0
 
 
 @pytest.mark.parametrize(("spreads", "found"), [(9.0, False), (20.0, True)])

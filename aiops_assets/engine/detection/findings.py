@@ -31,6 +31,7 @@ Kind = Literal[
 """Kinds of anomalies. ``burst`` and ``drop``: a metric without a kind of its own rises, or any metric falls;
 ``level_shift``: the newest samples keep a new level; ``swing``: only the changes are anomalous."""
 
+THRESHOLD_SCORE, MAX_SCORE, MAX_EXCESS = 3.0, 100.0, 100.0
 MEDIUM_FROM, HIGH_FROM, CRITICAL_FROM = 1.0, 2.0, 4.0
 """Excesses at which severities begin."""
 
@@ -42,12 +43,13 @@ class Finding:
     Attributes:
         metric: name in the catalogue, or the name as sent if it is unknown; an answer has one anomaly per metric.
         name: name as sent.
-        value, expected: the value and the expected one, in the unit as sent.
+        value, expected: the value and the usual one, in the unit as sent.
         time: time of the sample, with an offset.
         kind: kind of the anomaly.
         excess: distance above the detector's threshold, not negative.
         reason: a sentence for people.
         judge: the detector.
+        limit: the bound that the value passes, in the unit as sent; ``None`` for detectors without one.
     """
 
     metric: str
@@ -59,6 +61,7 @@ class Finding:
     excess: float
     reason: str
     judge: Judge
+    limit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,13 @@ class Anomaly:
 
     Attributes:
         metric_name, value: name and value as sent.
-        expected, deviation: in the same unit; ``deviation = value - expected``.
+        expected, deviation: the usual value, in the same unit, and ``value - expected``.
         severity: see :func:`severity_of`.
         confidence: 0.5-1, see :func:`confidence_of`.
         timestamp: time of the sample, with an offset.
         reason: a sentence for people.
         kind: kind of the anomaly.
+        limit: the bound that the value passes, in the same unit; ``None`` for detectors without one.
         namespace, pod: the pod in the labels of its samples, and its namespace; empty where they name none.
         workload: what made the pod, by its label ``workload`` or else by its name; empty without a pod.
         labels: labels that distinguish its samples from others of this name and pod; mostly empty.
@@ -87,6 +91,7 @@ class Anomaly:
     timestamp: datetime
     reason: str
     kind: Kind
+    limit: float | None = None
     namespace: str = ""
     pod: str = ""
     workload: str = ""
@@ -99,6 +104,16 @@ def confidence_of(excess: float) -> float:
     0.5 at a detector's own threshold, 0.82 at an excess of 1, 0.93 at 2, 0.99 at 4; symmetric for negative ones.
     """
     return 1.0 - 0.5 * math.exp(-excess) if excess >= 0 else 0.5 * math.exp(excess)
+
+
+def score_of(excess: float) -> float:
+    """The anomaly score: a distance from normal that is 3 at a detector's own threshold, as in the three-sigma rule.
+
+    It doubles with each 2 of excess, as the excess of a robust deviation is twice the binary logarithm of its ratio to
+    the threshold; so it is 6 where anomalies are high and 12 where they are critical. At most :data:`MAX_SCORE`; 0
+    where nothing was judged (an excess of minus infinity).
+    """
+    return min(THRESHOLD_SCORE * 2.0 ** (min(excess, MAX_EXCESS) / 2.0), MAX_SCORE)
 
 
 def severity_of(excess: float) -> Severity:
@@ -119,6 +134,7 @@ def anomaly_of(finding: Finding) -> Anomaly:
         timestamp=finding.time,
         reason=finding.reason,
         kind=finding.kind,
+        limit=None if finding.limit is None else bounded(finding.limit),
     )
 
 

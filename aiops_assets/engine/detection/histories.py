@@ -1,27 +1,36 @@
 """Findings from histories: each name's own in the request, and the pod's in the lake."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
-from aiops_assets.engine.detection.findings import Finding, shown
-from aiops_assets.engine.detection.limits import FILLING, RESTARTING, RISING_FROM, UNITS
-from aiops_assets.engine.detection.own_history import alert_excess, newest_deviation, rise_per_hour
+from aiops_assets.engine.detection.findings import Finding
+from aiops_assets.engine.detection.limits import RESTARTING, UNITS
+from aiops_assets.engine.detection.own_history import Deviation, alert_excess, newest_deviation
 from aiops_assets.engine.detection.row_verdict import MIN_SHARE, kind_of
-from aiops_assets.engine.detection.sent_row import MEMORY, SentRow
+from aiops_assets.engine.detection.sent_row import SentRow
+from aiops_assets.engine.familiar import is_blip, is_expected_now
 from aiops_assets.engine.models import WINDOW_DETECTOR
 from aiops_assets.engine.samples import MEANINGS, Series, unit_factor
 from aiops_assets.errors import DataError, ModelError
 from aiops_assets.learners.contracts import WindowDetector
-from aiops_assets.timeseries.catalog import ENGINE_METRICS, POD_MEMORY, RESTARTS
+from aiops_assets.outlook.limits import LIMITS
+from aiops_assets.timeseries.catalog import ENGINE_METRICS, RESTARTS
 
 MAX_HISTORY_AGE = timedelta(hours=1)
 """Largest age of the newest row of a pod's history that is used."""
-LEAKED = 0.1
-"""Least share of the memory limit that a steady rise must have used for full memory to be called a leak."""
+STEADY = frozenset(
+    (
+        *("node_cpu_utilization", "pod_cpu_usage", "cluster_cpu_usage", "cpu_usage_percent"),
+        *("node_memory_utilization", "pod_memory_usage", "cluster_memory_usage", "memory_usage_percent"),
+    )
+)
+"""Metrics of load, of which a healthy level is none of the engine's business."""
+STEADY_RATIO, SUDDEN_RATIO = 3.0, 2.0
+"""Largest ratio of a healthy new level of CPU or memory to the one before it that is no anomaly: of a level that three
+samples have, as after a roll-out or scaling, and of a single sample."""
 
 
 def of_series(series: Iterable[Series]) -> list[Finding]:
@@ -31,9 +40,11 @@ def of_series(series: Iterable[Series]) -> list[Finding]:
         meaning = MEANINGS.get(one.name)
         metric = one.name if meaning is None else meaning.metric.name
         deviation = newest_deviation(one, counter=meaning is not None and meaning == MEANINGS[RESTARTS.name])
-        if deviation is None:
+        if deviation is None or is_expected_now(one) or is_blip(one):
             continue
         factor = unit_factor(UNITS.get(metric, ""), one.values.tolist())
+        if _is_healthy(metric, deviation, factor):
+            continue
         above = deviation.value >= deviation.expected
         kind = kind_of(metric, deviation.value / factor, above)
         if metric == RESTARTS.name:
@@ -58,45 +69,19 @@ def of_series(series: Iterable[Series]) -> list[Finding]:
                 deviation.excess,
                 reason,
                 "history of the request",
+                deviation.limit,
             )
         )
     return found
 
 
-def with_leak(found: list[Finding], row: SentRow, series: Mapping[str, Series]) -> list[Finding]:
-    """The findings, in which memory that is full, or will be within an hour, is a leak if its samples rise steadily."""
-    level = row.level(MEMORY)
-    if level is None or level.name not in series:
-        return found
-    own = series[level.name]
-    rise = rise_per_hour(own)
-    if rise is None or rise / level.factor < RISING_FROM:
-        return found
-    in_an_hour = (level.value + rise) / level.factor
-    if float(np.ptp(own.values)) / level.factor >= LEAKED:
-        found = [replace(f, kind="memory_leak") if f.kind == "memory_saturation" else f for f in found]
-    if in_an_hour < FILLING.bound:
-        return found
-    usual = float(np.median(own.values))
-    reason = (
-        f"{level.name} is {shown(level.value, level.factor)} and rises by {rise:.3g} an hour, by the slope of its "
-        f"{len(own.values)} samples: {FILLING.why}."
-    )
-    excess = FILLING.excess(in_an_hour)
-    return [
-        *found,
-        Finding(
-            POD_MEMORY.name,
-            level.name,
-            level.value,
-            usual,
-            level.time,
-            FILLING.kind,
-            excess,
-            reason,
-            "history of the request",
-        ),
-    ]
+def _is_healthy(metric: str, deviation: Deviation, factor: float) -> bool:
+    """Whether CPU or memory has another level that is healthy and not far from the one before."""
+    limit = LIMITS.get(metric)
+    if limit is None or metric not in STEADY or deviation.value / factor > limit.healthy or deviation.value <= 0:
+        return False
+    ratio = max(deviation.value, deviation.expected) / max(min(deviation.value, deviation.expected), 1e-12)
+    return ratio <= (STEADY_RATIO if deviation.lasting else SUDDEN_RATIO)
 
 
 def of_pod(window: WindowDetector, history: pd.DataFrame, row: SentRow, now: datetime) -> list[Finding] | None:

@@ -65,5 +65,8 @@ def find_jumps(row: SentRow, judged: Collection[str] = ()) -> list[Finding]:
             f"it {'more than doubled' if up else 'fell to less than a third'}, which noise does not explain."
         )
         kind = kind_of(metric, value, up)
-        found.append(Finding(metric, level.name, level.value, expected, level.time, kind, excess, reason, "limits"))
+        limit = expected + (jump.rise if up else -jump.fall) * level.factor
+        found.append(
+            Finding(metric, level.name, level.value, expected, level.time, kind, excess, reason, "limits", limit)
+        )
     return found

@@ -50,7 +50,6 @@ ALERT_RATIO, ALERT_RATIO_OF_FEW = 1.5, 75.0
 """Besides its own alert, an ensemble's score must be above the 99 % quantile of earlier scores times the first plus the
 second divided by the number of samples. Fitted on fifty samples, for the newest three the alert alone would be raised
 on one healthy series of ten; with this bound it is raised on less than one of a hundred."""
-TREND_SAMPLES, TREND_HOURS, TREND_SURE = 72, 0.5, 0.99
 
 
 Times = npt.NDArray[np.datetime64]
@@ -67,6 +66,7 @@ class Deviation:
         lasting: the newest three samples all deviate to the same side.
         learned: the excess of an ensemble is larger than that of the robust deviation.
         samples: number of samples of the reference.
+        limit: the value from which on it deviates, on the side where it is, in the unit as sent.
     """
 
     value: float
@@ -76,6 +76,7 @@ class Deviation:
     lasting: bool
     learned: bool
     samples: int
+    limit: float
 
 
 def newest_deviation(series: Series, counter: bool = False) -> Deviation | None:
@@ -114,7 +115,9 @@ def newest_deviation(series: Series, counter: bool = False) -> Deviation | None:
     lasting = len(before) <= len(values) - NEWEST and bool((newest > high).all() or (newest < low).all())
     expected = unit * (last - float(values[-1]) + middle if counter else middle)
     value, time = float(series.values[-1]), newest_time(series)
-    return Deviation(value, expected, time, excess, lasting, learned, len(before))
+    room = unit * _bound_of(before) * _spread(before)
+    limit = expected + room if value >= expected else expected - room
+    return Deviation(value, expected, time, excess, lasting, learned, len(before), limit)
 
 
 def newest_time(series: Series) -> datetime:
@@ -129,22 +132,18 @@ def alert_excess(scored: Scored, row: int) -> float:
     return max(0.0, 2.0 * float(np.log2(max(_ratio(scored, row), 1.0))))
 
 
-def rise_per_hour(series: Series) -> float | None:
-    """The significant rise of a series per hour in its unit: the lower confidence bound of the Theil-Sen slope.
-
-    ``None`` where there is none, or fewer than ten samples within half an hour.
-    """
-    from scipy.stats import theilslopes
-
-    values, times = series.values[-TREND_SAMPLES:], series.times[-TREND_SAMPLES:]
-    hours = (times - times[0]).astype("timedelta64[us]").astype(np.int64) / 3.6e9
-    if len(values) < MIN_SAMPLES or hours[-1] < TREND_HOURS or np.abs(values).max() > HUGE:
-        return None
-    low = float(theilslopes(values, hours, alpha=TREND_SURE)[2])
-    return low if low > 0 else None
-
-
 def _robust_excess(value: float, before: Floats) -> float | None:
+    middle, spread, bound = float(np.median(before)), _spread(before), _bound_of(before)
+    low, high = float(before.min()), float(before.max())
+    outside = max(value - high, low - value)
+    away = abs(value - middle) / spread
+    if not away > bound or outside <= OUTSIDE_RANGE * (high - low):
+        return None
+    return 2.0 * float(np.log2(min(away / bound, 1e6)))
+
+
+def _spread(before: Floats) -> float:
+    """Robust standard deviation, at least that of a constant or of small counts."""
     from scipy.stats import median_abs_deviation
 
     middle = float(np.median(before))
@@ -152,14 +151,12 @@ def _robust_excess(value: float, before: Floats) -> float | None:
     if _is_integer(before):
         # Counts have at least the spread of a Poisson distribution.
         least = max(least, 1.0, float(np.sqrt(abs(middle))))
-    spread = max(float(median_abs_deviation(before, scale="normal")), least)
-    bound = SPREADS + SPREADS_OF_FEW / len(before)
-    low, high = float(before.min()), float(before.max())
-    outside = max(value - high, low - value)
-    away = abs(value - middle) / spread
-    if not away > bound or outside <= OUTSIDE_RANGE * (high - low):
-        return None
-    return 2.0 * float(np.log2(min(away / bound, 1e6)))
+    return max(float(median_abs_deviation(before, scale="normal")), least)
+
+
+def _bound_of(before: Floats) -> float:
+    """The threshold, in robust standard deviations."""
+    return SPREADS + SPREADS_OF_FEW / len(before)
 
 
 def _is_abrupt(values: Floats, older: Floats) -> bool:

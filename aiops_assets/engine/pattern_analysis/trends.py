@@ -13,6 +13,8 @@ MONOTONE = 0.9
 """Rank correlation with time from which on a curve is a trend, however smooth its deviation from a line is."""
 MIN_CHANGE = 1.5
 """Least change of a trend, in standard deviations of its residuals."""
+NEGLIGIBLE = 0.01
+"""Share of the largest value below which a change is no trend for anybody, however sure it is."""
 MAX_TREND_POINTS = 400
 COARSE_BLOCKS = 24
 RHYTHM_MARGIN = 10.0
@@ -48,7 +50,7 @@ def find_trend(grid: Grid, deseasoned: Floats) -> tuple[Pattern | None, Statemen
     slope, intercept, *_ = theilslopes(values, times)
     rest = values - intercept - slope * times
     sigma = robust_sigma(rest)
-    if slope == 0 or abs(slope) < MIN_CHANGE * sigma or abs(slope) < 1e-9 * float(np.abs(values).max()):
+    if slope == 0 or abs(slope) < max(MIN_CHANGE * sigma, NEGLIGIBLE * float(np.abs(values).max())):
         return None, None
     tau = float(kendalltau(times, values).statistic)
     points = _independent(rest) if sigma > 1e-6 * abs(slope) else float(len(values))

@@ -9,30 +9,35 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from aiops_assets.engine.events.rules import DAY, HOUR
+from aiops_assets.outlook.limits import LIMITS, RESTARTS_AN_HOUR, THROTTLING, Limit
 
 
 @dataclass(frozen=True)
 class LevelRule:
-    """The issue that a metric's level suggests: linear between the knots, nothing below the first.
+    """The issue that a metric's level suggests: linear between the metric's limits, nothing below the first.
 
     Attributes:
-        metrics: names in the catalogue or as sent.
+        metrics: names in the catalogue or as sent, all with the same limits.
         issue: id of the issue.
-        levels: knots, in the metric's unit.
-        probabilities, minutes: probability of the issue and minutes until it, at the knots.
-        limit: level whose breach by a forecast is evidence, in the metric's unit.
-        full: level at which a trend ends, in the metric's unit.
-        leaks: whether a trend continues until ``full`` (memory, disk); otherwise it follows the load.
+        probabilities, minutes: probability of the issue and minutes until it, at the limits ``warning``, ``alert``,
+            ``critical`` and ``full``.
     """
 
     metrics: tuple[str, ...]
     issue: str
-    levels: tuple[float, ...]
-    probabilities: tuple[float, ...]
-    minutes: tuple[float, ...]
-    limit: float
-    full: float
-    leaks: bool = False
+    probabilities: tuple[float, float, float, float]
+    minutes: tuple[float, float, float, float]
+
+    @property
+    def limit(self) -> Limit:
+        """The limits of its metrics."""
+        return LIMITS[self.metrics[0]]
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Its knots, in the metric's unit."""
+        limit = self.limit
+        return limit.warning, limit.alert, limit.critical, limit.full
 
 
 @dataclass(frozen=True)
@@ -54,30 +59,22 @@ class StateRule:
 
 LEVEL_RULES = (
     LevelRule(
-        ("pod_memory_usage", "memory_usage_percent"), "pod_oom",
-        (0.85, 0.9, 0.95, 1.0), (0.2, 0.5, 0.75, 0.95), (2 * HOUR, 30, 10, 1), limit=0.95, full=1.0, leaks=True,
+        ("pod_memory_usage", "memory_usage_percent"), "pod_oom", (0.2, 0.5, 0.91, 0.95), (2 * HOUR, 30, 3, 1)
     ),
     LevelRule(
-        ("node_memory_utilization",), "node_pressure",
-        (0.85, 0.9, 0.95, 1.0), (0.2, 0.5, 0.8, 0.95), (2 * HOUR, 30, 10, 1), limit=0.95, full=1.0, leaks=True,
+        ("node_memory_utilization", "cluster_memory_usage"), "node_pressure",
+        (0.2, 0.5, 0.86, 0.95), (2 * HOUR, 30, 6, 1),
     ),
     LevelRule(
-        ("disk_usage", "disk_usage_percent"), "disk_full",
-        (0.85, 0.9, 0.95, 1.0), (0.25, 0.5, 0.75, 0.97), (7 * DAY, 2 * DAY, DAY / 2, 1),
-        limit=0.95, full=1.0, leaks=True,
+        ("disk_usage", "disk_usage_percent"), "disk_full", (0.25, 0.5, 0.84, 0.97), (7 * DAY, 2 * DAY, DAY / 4, 1)
     ),
-    LevelRule(
-        ("node_cpu_utilization", "cpu_usage_percent"), "cpu_saturation",
-        (0.8, 0.85, 0.9, 0.95, 1.0), (0.2, 0.4, 0.6, 0.8, 0.9), (HOUR, 30, 15, 5, 1), limit=0.9, full=0.95,
-    ),
-    LevelRule(("error_rate",), "error_storm", (0.05, 0.1, 0.25), (0.3, 0.6, 0.9), (30, 10, 1), limit=0.1, full=0.1),
-    LevelRule(
-        ("response_time_p95",), "latency_degradation",
-        (1000, 2000, 4000), (0.2, 0.6, 0.9), (HOUR, 10, 1), limit=2000, full=2000,
-    ),
+    LevelRule(("node_cpu_utilization", "cpu_usage_percent"), "cpu_saturation", (0.2, 0.8, 0.88, 0.9), (HOUR, 5, 2, 1)),
+    LevelRule(("cluster_cpu_usage",), "cpu_saturation", (0.2, 0.4, 0.8, 0.9), (HOUR, 30, 5, 1)),
+    LevelRule(THROTTLING, "cpu_saturation", (0.2, 0.5, 0.7, 0.9), (HOUR, 15, 10, 5)),
+    LevelRule(("error_rate",), "error_storm", (0.3, 0.6, 0.9, 0.95), (30, 10, 1, 1)),
+    LevelRule(("response_time_p95",), "latency_degradation", (0.2, 0.6, 0.9, 0.95), (HOUR, 10, 1, 1)),
 )  # fmt: skip
-"""In ratios, errors per request and milliseconds. CPU begins at the ML setup guide's 80 %, error rate and p95 latency
-at its alerts of 0.10 and 2000 ms (engine contract, section 4); memory and disk are around the kubelet's 90 %."""
+"""By the limits of :mod:`aiops_assets.outlook.limits`."""
 
 STATE_RULES = (
     StateRule(
@@ -86,7 +83,7 @@ STATE_RULES = (
     StateRule("degraded|degrading|warning|unstable|impaired|slow", 0.15, "service_degradation", 0.4, HOUR),
 )
 
-RESTARTS_AN_HOUR, RESTART_PROBABILITIES = (0.0, 1.0, 2.0, 3.0, 5.0), (0.0, 0.25, 0.5, 0.75, 0.9)
+RESTARTS, RESTART_PROBABILITIES = (0.0, 1.0, 2.0, RESTARTS_AN_HOUR, RESTARTS_AN_HOUR + 2), (0.0, 0.25, 0.5, 0.75, 0.9)
 """Probability of a crash loop by the restarts of one pod within the newest hour; a constant count is no evidence."""
 
 ACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -149,7 +149,8 @@ def _issue(issue: str, pieces: list[Evidence], state: StateRule | None) -> Predi
 
 def _of_kind(kind: str, now: datetime) -> list[Evidence]:
     """The evidence of an anomaly's kind, as of an event of now."""
-    return event_evidence(read_events([kind], now), now)
+    reason = say("detected", kind=kind)
+    return [replace(piece, reason=reason) for piece in event_evidence(read_events([kind], now), now)]
 
 
 def _state_rule(texts: Iterable[str]) -> StateRule | None:

@@ -6,10 +6,12 @@ So a trend is only accepted and extrapolated as far as the length of the samples
 
 import numpy as np
 
-from aiops_assets.outlook.exhaustion import Exhaustion
+from aiops_assets.outlook.exhaustion import Exhaustion, time_to_exhaustion
+from aiops_assets.outlook.limits import LIMITS
 from aiops_assets.timeseries.history import History
-from aiops_assets.timeseries.series import Floats
+from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
+FULL = 1.0
 LEAK_WINDOWS = 4.0
 """Largest time to the limit of a leak, in lengths of the samples; the same as for robust lines."""
 RHYTHM_HOURS = 48.0
@@ -29,6 +31,20 @@ def hours_known(history: History, metric: str) -> float:
     known = history.known[:, history.metrics.index(metric)]
     rows = len(known) - int(np.argmax(known)) if known.any() else 0
     return rows * history.step_seconds / SECONDS_AN_HOUR
+
+
+def newest_leak(history: History, metric: str) -> Exhaustion | None:
+    """When memory or a disk is full (1) by its newest trend; ``None`` where that may be a season, or is none."""
+    found = trend_to_full(history, metric)
+    return found if is_leak(history, metric, found) else None
+
+
+def trend_to_full(history: History, metric: str) -> Exhaustion:
+    """When a ratio reaches 1 by its newest trend, be it a leak or not."""
+    known = history.known[:, history.metrics.index(metric)]
+    # A rise of some hours can be a part of any swing: what follows draws it on no longer than it is.
+    swings = LIMITS[metric].swings and bool(known.sum() * history.step_seconds > DAY_SECONDS / 2)
+    return time_to_exhaustion(history, metric, FULL, may_swing=swings)
 
 
 def is_leak(history: History, metric: str, found: Exhaustion) -> bool:

@@ -5,24 +5,26 @@ from collections.abc import Mapping
 import numpy as np
 
 from aiops_assets.engine.events.rules import HOUR
+from aiops_assets.engine.familiar import is_blip, is_expected_now
 from aiops_assets.engine.models import FORECASTER
 from aiops_assets.engine.prediction.event_evidence import Evidence
 from aiops_assets.engine.prediction.issue_rules import (
     LEVEL_RULES,
     RESTART_PROBABILITIES,
-    RESTARTS_AN_HOUR,
+    RESTARTS,
     LevelRule,
 )
 from aiops_assets.engine.prediction.outlooks import Outlook, outlooks
 from aiops_assets.engine.prediction.predictions import probability_at_or_above
+from aiops_assets.engine.restarts import newest_restarts
 from aiops_assets.engine.samples import CHANGE, MEANINGS, Series, unit_factor
 from aiops_assets.engine.served_rows import Forecasting
 from aiops_assets.engine.wording import say
 from aiops_assets.judging.statements import Statement
 from aiops_assets.timeseries.series import DAY_SECONDS
 
-FORECAST_SHARE, HELD_SHARE = 0.8, 0.5
-"""Weight of a forecast that reaches a level, and of a level that was held for long and does not rise."""
+HELD_SHARE = 0.5
+"""Weight of a level that was held for long and does not rise."""
 HELD_SAMPLES = 12
 LEAK_SURE, LINE_SURE, LINE_SHORT = 0.9, 0.8, 0.6
 """Weights of leaks with an exact time of exhaustion, of robust lines over a dozen samples, and over fewer."""
@@ -47,7 +49,9 @@ def metric_evidence(series: Mapping[str, Series], forecaster: Forecasting | None
     pieces = [_restarts(one) for name, one in series.items() if _metric(name) == "container_restart_count"]
     for outlook in outlooks(series, DAY_SECONDS, forecaster, looked_at):
         rule = by_metric[_metric(outlook.name)]
-        pieces += [_level(outlook, rule), _forecast(outlook, rule), _leak(outlook, rule)]
+        one = series[outlook.name]
+        brief = is_blip(one) or is_expected_now(one)
+        pieces += [_level(outlook, rule, brief=brief), _forecast(outlook, rule), _leak(outlook, rule)]
         pieces += [
             _change(outlook, rule, one)
             for name, one in series.items()
@@ -77,9 +81,10 @@ def _percent(name: str) -> float:
     return 100.0 if name.endswith("_percent") else 1.0
 
 
-def _level(outlook: Outlook, rule: LevelRule) -> Evidence | None:
+def _level(outlook: Outlook, rule: LevelRule, *, brief: bool) -> Evidence | None:
+    """Evidence from the newest level; ``brief``: it is expected at this hour, or a blip, and only its limit counts."""
     now = outlook.last / _percent(outlook.name)
-    if now < rule.levels[0]:
+    if now < (rule.limit.alert if brief else rule.limit.warning):
         return None
     probability = float(np.interp(now, rule.levels, rule.probabilities))
     if outlook.samples >= HELD_SAMPLES and outlook.trend != "increasing" and now < rule.levels[-1]:
@@ -93,21 +98,30 @@ def _held(outlook: Outlook, rule: LevelRule) -> bool:
 
 
 def _forecast(outlook: Outlook, rule: LevelRule) -> Evidence | None:
-    limit = rule.limit * _percent(outlook.name)
+    """Evidence from a forecast: how probable by the levels it may reach, and when by the limit, if it reaches that."""
     # Lines give one time only, and their extrapolation is judged together with leaks.
-    if outlook.judged_by != FORECASTER or outlook.last >= limit or outlook.samples < 2:
+    if outlook.judged_by != FORECASTER or outlook.samples < 2 or outlook.trend == "decreasing":
         return None
-    reached = np.flatnonzero(outlook.value >= limit)
-    steps = reached if len(reached) else np.flatnonzero(outlook.upper >= limit)
-    if not len(steps):
+    probability, when = 0.0, (0.0, 0.0)
+    for level, sure in zip(rule.levels, rule.probabilities, strict=True):
+        limit = level * _percent(outlook.name)
+        reached = np.flatnonzero(outlook.value >= limit)
+        steps = reached if len(reached) else np.flatnonzero(outlook.upper >= limit)
+        if outlook.last >= limit or not len(steps):
+            continue
+        probability = max(probability, sure * probability_at_or_above(outlook, limit))
+        if level <= rule.limit.alert:
+            when = level, (int(steps[0]) + 1) * outlook.step_minutes
+    level, minutes = when
+    if not minutes:
         return None
-    probability = FORECAST_SHARE * probability_at_or_above(outlook, limit)
-    minutes = (int(steps[0]) + 1) * outlook.step_minutes
-    reason = say("forecast_reaches", metric=outlook.name, limit=rule.limit)
+    reason = say("forecast_reaches", metric=outlook.name, limit=level)
     return Evidence(rule.issue, probability, minutes, True, reason)
 
 
 def _leak(outlook: Outlook, rule: LevelRule) -> Evidence | None:
+    if outlook.trend != "increasing":
+        return None
     if outlook.exhaustion is not None:
         leak = outlook.exhaustion
         if not leak.hours:
@@ -116,16 +130,16 @@ def _leak(outlook: Outlook, rule: LevelRule) -> Evidence | None:
         sure = LEAK_SURE * (0.5 + 0.5 * (leak.hours / leak.latest_hours if leak.latest_hours else 0.0))
         reason = Statement("leak", leak.in_words(), metric=leak.metric, limit=leak.limit, hours=leak.hours)
         return Evidence(rule.issue, sure * (1 - leak.hours / FAR_HOURS), leak.hours * HOUR, True, reason)
-    level = outlook.level
-    full = rule.full * _percent(outlook.name)
-    if level is None or level.slope <= 0 or level.level >= full:
+    level, limit = outlook.level, rule.limit
+    end = limit.trend_end * _percent(outlook.name)
+    if level is None or level.slope <= 0 or level.level >= end:
         return None
-    hours = (full - level.level) / level.slope
-    if hours > level.window_hours * (LINE_WINDOWS if rule.leaks else LOAD_WINDOWS) or hours > FAR_HOURS / 2:
+    hours = (end - level.level) / level.slope
+    if hours > level.window_hours * (LINE_WINDOWS if limit.grows else LOAD_WINDOWS) or hours > FAR_HOURS / 2:
         return None
     sure = LINE_SURE if level.samples >= HELD_SAMPLES else LINE_SHORT
-    probability = sure * (1 - hours / FAR_HOURS) * (1.0 if rule.leaks else LOAD_SHARE)
-    reason = say("line_reaches", metric=outlook.name, limit=rule.full, hours=hours)
+    probability = sure * (1 - hours / FAR_HOURS) * (1.0 if limit.grows else LOAD_SHARE)
+    reason = say("line_reaches", metric=outlook.name, limit=limit.trend_end, hours=hours)
     return Evidence(rule.issue, probability, hours * HOUR, True, reason)
 
 
@@ -134,25 +148,21 @@ def _change(outlook: Outlook, rule: LevelRule, one: Series) -> Evidence | None:
     # A change of 1.5 with a level of 92 is percent too.
     factor = max(unit_factor(outlook.unit, one.values.tolist()), outlook.factor)
     change = float(one.values[-1]) / factor / MEANINGS[one.name].hours
-    room = rule.full - outlook.last
+    room = rule.limit.trend_end - outlook.last
     if change < MIN_CHANGE_AN_HOUR or room <= 0:
         return None
     hours = room / change
     if hours > LINE_WINDOWS * MEANINGS[one.name].hours:
         return None
-    probability = CHANGE_PROBABILITY * (1.0 if rule.leaks else LOAD_SHARE)
+    probability = CHANGE_PROBABILITY * (1.0 if rule.limit.grows else LOAD_SHARE)
     return Evidence(rule.issue, probability, hours * HOUR, True, say("change", metric=one.name, change=change))
 
 
 def _restarts(one: Series) -> Evidence | None:
-    age = (one.times[-1] - one.times) / np.timedelta64(1, "h")
-    newest = one.values[age <= 1.0] if (age <= 1.0).sum() > 1 else one.values[-2:]
-    span = float(min(age[-len(newest)], age[0])) if len(newest) > 1 else 0.0
-    # The counter of a replaced pod begins again at zero.
-    restarts = float(np.diff(newest).clip(0.0).sum())
+    restarts, span = newest_restarts(one)
     if restarts <= 0 or span <= 0:
         return None
     an_hour = restarts / max(span, 1.0)
-    probability = float(np.interp(an_hour, RESTARTS_AN_HOUR, RESTART_PROBABILITIES))
+    probability = float(np.interp(an_hour, RESTARTS, RESTART_PROBABILITIES))
     reason = say("restarts", metric=one.name, restarts=restarts, hours=span)
     return Evidence("crash_loop", probability, span / restarts * HOUR, True, reason)

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aiops_assets.engine.familiar import unsettled_range
 from aiops_assets.engine.models import FORECASTER
-from aiops_assets.engine.prediction.leaks import extrapolate_leak, is_leak
+from aiops_assets.engine.prediction.leaks import FULL, extrapolate_leak, is_leak, trend_to_full
 from aiops_assets.engine.prediction.lines import MIN_FOR_SLOPE, MIN_SAMPLES, Level, level_of
 from aiops_assets.engine.prediction.sent_histories import HOUR_SECONDS, METRICS, histories_of, in_unit, unit_of
 from aiops_assets.engine.samples import FORECASTED, Series, unit_factor
@@ -23,7 +24,8 @@ from aiops_assets.engine.served_rows import Forecasting
 from aiops_assets.errors import ModelError
 from aiops_assets.outlook.breaches import Trend, trend_of
 from aiops_assets.outlook.cycles import MIN_TREND_ROWS
-from aiops_assets.outlook.exhaustion import Exhaustion, time_to_exhaustion
+from aiops_assets.outlook.exhaustion import Exhaustion
+from aiops_assets.outlook.limits import LIMITS
 from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
@@ -33,8 +35,9 @@ HOURLY_ROWS, HOURLY_SHARE = 24, 0.25
 """Fewest hourly rows from which errors of the forecaster can be measured; with fewer, a line is extrapolated for the
 share of its length."""
 FOLLOWED = ("memory_usage", "disk_usage")
-FULL = 1.0
 MIN_SCALE = 1e-12
+NEGLIGIBLE = 0.01
+"""Share of the scale below which a change is no trend."""
 TREND, LINE, LAST_VALUE = "trend", "robust-line", "last-value"
 
 
@@ -55,6 +58,7 @@ class Outlook:
         judged_by: "predictive-analytics", "trend", "robust-line" or "last-value".
         level: level and trend of a robust line; ``None`` for names after the first 500.
         exhaustion: time to exhaustion of memory and disk with history, unless the trend may be a season; else ``None``.
+        calibrated: whether the interval is the forecaster's, made from a day of samples or more.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Outlook:
     judged_by: str
     level: Level | None = None
     exhaustion: Exhaustion | None = None
+    calibrated: bool = False
 
 
 def outlooks(
@@ -124,11 +129,11 @@ def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats
         drawn = np.array([level.at(float(hour), HOURLY_SHARE) for hour in hours]).clip(0.0, most)
         value, lower, upper = drawn.T
         judged_by = LINE
+    scale = 1.0 if ratio else _scale(values)
     trend = _trend(values, level, value, lower, upper)
+    trend = "stable" if _is_negligible(level, float(value[-1]), scale) else trend
     if ratio and metric in FOLLOWED and known.sum() >= MIN_TREND_ROWS:
-        # A rise of some hours can be a part of any swing: what follows draws it on no longer than it is.
-        swings = bool(known.sum() * history.step_seconds > DAY_SECONDS / 2)
-        exhaustion = time_to_exhaustion(history, metric, FULL, may_swing=swings)
+        exhaustion = trend_to_full(history, metric)
         if is_leak(history, metric, exhaustion):
             extrapolated = extrapolate_leak(history, metric, exhaustion, (value, lower, upper))
             if extrapolated is not None:
@@ -136,15 +141,28 @@ def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats
                 judged_by = TREND
             trend = "increasing"
             exhaustion = replace(exhaustion, metric=one.name)  # named as sent
-        elif exhaustion.hours:
+        elif exhaustion.hours or not LIMITS[metric].swings:
             exhaustion = None
+    elif ratio and metric in FOLLOWED and level.slope > 0 and level.samples >= MIN_FOR_SLOPE:
+        # Too few steps for that, so that the line of the samples is followed for as long as they are.
+        step = history.step_seconds / HOUR_SECONDS
+        drawn = np.array([level.at(step * (i + 1)) for i in range(len(value))]).clip(0.0, most)
+        if drawn[-1, 0] > value[-1]:
+            value, lower, upper = drawn.T
+            judged_by, trend = LINE, "increasing"
+    calibrated = judged_by == FORECASTER
+    either = unsettled_range(values)
+    if either is not None:
+        # Nobody knows yet whether it stays or goes back.
+        calibrated = False
+        lower, upper = np.minimum(lower, either[0]), np.maximum(upper, either[1])
     return Outlook(
         name=one.name,
         unit=unit,
         factor=unit_factor(unit, one.values.tolist()),
         samples=int(known.sum()),
         last=last,
-        scale=1.0 if ratio else _scale(values),
+        scale=scale,
         value=value,
         lower=lower,
         upper=upper,
@@ -153,6 +171,7 @@ def _forecast(one: Series, history: History, sides: tuple[Floats, Floats, Floats
         judged_by=judged_by,
         level=level,
         exhaustion=exhaustion,
+        calibrated=calibrated and int(known.sum()) * history.step_seconds >= DAY_SECONDS,
     )
 
 
@@ -162,26 +181,32 @@ def _line(one: Series, seconds: float, *, fitted: bool) -> Outlook:
     n, hours = len(values), seconds / HOUR_SECONDS
     newest = slice(None) if fitted or n < MIN_FOR_SLOPE else slice(-1, None)
     level = level_of(values[newest], one.times[newest])
-    by_line = level.samples >= MIN_SAMPLES
+    limit = LIMITS.get(one.name)
+    least = MIN_FOR_SLOPE if limit is not None and limit.grows and level.slope > 0 else MIN_SAMPLES
+    by_line = level.samples >= least
+    scale = 1.0 if unit == "ratio" else _scale(values)
     value, lower, upper = level.at(hours)
     if not by_line:
         last = float(values[-1])
         value, lower, upper = last, last - (value - lower), last + (upper - value)
-    least = 0.0 if values.min() >= 0 else -math.inf
+    lowest = 0.0 if values.min() >= 0 else -math.inf
     most = FULL if unit == "ratio" and values.max() <= FULL else math.inf
-    sides = [np.clip(np.array([side]), least, most) for side in (value, lower, upper)]
+    either = unsettled_range(values) if fitted else None
+    if either is not None:
+        lower, upper = min(lower, either[0]), max(upper, either[1])
+    sides = [np.clip(np.array([side]), lowest, most) for side in (value, lower, upper)]
     return Outlook(
         name=one.name,
         unit=unit,
         factor=unit_factor(unit, one.values.tolist()),
         samples=n,
         last=float(values[-1]),
-        scale=1.0 if unit == "ratio" else _scale(values),
+        scale=scale,
         value=sides[0],
         lower=sides[1],
         upper=sides[2],
         step_minutes=seconds / 60,
-        trend=_direction(level.slope) if by_line else "stable",
+        trend=_direction(level.slope) if by_line and not _is_negligible(level, value, scale) else "stable",
         judged_by=LINE if by_line else LAST_VALUE,
         level=level if fitted else None,
     )
@@ -202,6 +227,11 @@ def _trend(values: Floats, level: Level, value: Floats, lower: Floats, upper: Fl
         return predicted
     seen = _direction(level.slope)
     return seen if _direction(change) == seen or abs(change) <= typical_change else "stable"
+
+
+def _is_negligible(level: Level, value: float, scale: float) -> bool:
+    """Whether neither the samples nor their forecast change by a hundredth of the scale."""
+    return max(abs(level.slope) * level.window_hours, abs(value - level.level)) < NEGLIGIBLE * scale
 
 
 def _direction(change: float) -> Trend:

@@ -3,42 +3,32 @@
 Source: engine contract, section 2.2.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from statistics import NormalDist
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
 from aiops_assets.durations import parse_duration
-from aiops_assets.engine.models import FORECASTER
+from aiops_assets.engine.models import FORECASTER, Basis
 from aiops_assets.engine.prediction.lines import HALF_INTERVAL
 from aiops_assets.engine.prediction.outlooks import LINE, MAX_LINES, TREND, Outlook, outlooks
 from aiops_assets.engine.prediction.sent_histories import series_of
-from aiops_assets.engine.samples import FORECASTED, Sample
+from aiops_assets.engine.samples import FORECASTED, PERCENT_TO, Sample
 from aiops_assets.engine.served_rows import HALF_CONFIDENCE_SAMPLES as OF_FORECASTER
 from aiops_assets.engine.served_rows import MIN_CONFIDENCE, Forecasting, confidence
 from aiops_assets.engine.wording import say
 from aiops_assets.errors import DataError
 from aiops_assets.judging.statements import Statement
-from aiops_assets.outlook.breaches import DEFAULT_THRESHOLDS, Trend
+from aiops_assets.outlook.breaches import Trend
+from aiops_assets.outlook.limits import LIMITS
 from aiops_assets.timeseries.series import DAY_SECONDS
 
 Risk = Literal["low", "medium", "high"]
 
-HOST_LIMITS: Mapping[str, float] = MappingProxyType(
-    {
-        "cpu_usage_percent": 80.0,
-        "memory_usage_percent": 90.0,
-        "disk_usage_percent": 90.0,
-        "memory_usage_mb": 7000.0,
-        "error_rate": 0.10,
-        "response_time_p95": 2000.0,
-    }
-)
-"""Thresholds of host metrics in their own units (engine contract, section 4); memory and disk as for the ratios."""
 HIGH_PROBABILITY, MEDIUM_PROBABILITY = 0.5, 0.1
 HIGH_HOURS = 24.0
 DOUBLED, MIN_FOR_DOUBLED = 2.0, 12
@@ -62,6 +52,8 @@ class Prediction:
         risk: see :func:`risk_of`.
         judged_by: "predictive-analytics" (the served forecaster), "trend" (an extrapolated leak), "robust-line" or
             "last-value".
+        confidence_basis: "calibrated" where the interval behind the confidence is a forecaster's, whose width holds on
+            its hold-out, for a day of samples or more that go on as before.
         namespace, pod: the pod in the labels of its samples, and its namespace; empty where they name none.
         workload: what made the pod, by its label ``workload`` or else by its name; empty without a pod.
         labels: labels that distinguish its samples from others of this name and pod; mostly empty.
@@ -74,6 +66,7 @@ class Prediction:
     trend: Trend
     risk: Risk
     judged_by: str
+    confidence_basis: Basis = "not calibrated"
     namespace: str = ""
     pod: str = ""
     workload: str = ""
@@ -159,6 +152,7 @@ def predict(samples: Iterable[Sample], ahead: str, forecaster: Forecasting | Non
                 trend=outlook.trend,
                 risk=risk_of(outlook),
                 judged_by=outlook.judged_by,
+                confidence_basis="calibrated" if outlook.calibrated else "not calibrated",
             )
         )
     overall = float(np.mean([one.confidence for one in found])) if found else 0.0
@@ -167,9 +161,11 @@ def predict(samples: Iterable[Sample], ahead: str, forecaster: Forecasting | Non
 
 def threshold_of(name: str, unit: str) -> float | None:
     """Threshold of a metric, in its unit; ``None``: there is none."""
-    if unit == "ratio" and name in FORECASTED:
-        return DEFAULT_THRESHOLDS.get(FORECASTED[name])
-    return HOST_LIMITS.get(name)
+    metric = FORECASTED.get(name, name) if unit == "ratio" else name
+    limit = LIMITS.get(metric)
+    if limit is None or not math.isfinite(limit.forecast):
+        return None
+    return limit.forecast * (PERCENT_TO if name.endswith("_percent") else 1.0)
 
 
 def probability_at_or_above(outlook: Outlook, threshold: float) -> float:
@@ -195,8 +191,7 @@ def risk_of(outlook: Outlook) -> Risk:
     low     otherwise
     ======  ==============================================================================================
 
-    Thresholds: 0.8 for CPU, 0.9 for memory and disk (:data:`~aiops_assets.outlook.breaches.DEFAULT_THRESHOLDS`), and
-    :data:`HOST_LIMITS`.
+    Thresholds are ``forecast`` of :data:`~aiops_assets.outlook.limits.LIMITS`.
     """
     threshold = threshold_of(outlook.name, outlook.unit)
     if threshold is None:
