@@ -57,18 +57,15 @@ def since_reset(values: Floats, limit: float) -> Since:
     change = middle[3:] - middle[:-3]  # of rows i..i+2 against i-3..i-1, for i = 3..
     low, high = np.quantile(y, [0.02, 0.98])
     spread = 1.4826 * float(np.median(np.abs(change - np.median(change))))
-    resets, sizes = [], []
-    for run in _runs(change < -max(RESET_SPREADS * spread, RESET_SHARE * (high - low), 1e-12)):
-        around = change[max(run[0] - NEAR_ROWS, 0) : run[-1] + NEAR_ROWS]
-        if around.max() < -change[run].min() / 2:
-            near = np.arange(max(run[0] + 1, 1), min(run[-1] + 6, len(y)))
-            at = int(near[np.argmin(y[near] - y[near - 1])])
-            joined[rows[at] :] -= float(change[run].min())
-            begin = at
-            resets.append(at)
-            sizes.append(-float(change[run].min()))
-    if (peaks := _peaks(y, resets, sizes, limit)) is not None:
-        return Since(_at(values, rows, *peaks), joined, cyclic=True, height=_height(peaks[1]))
+    drops, sizes = _drops(y, change, max(RESET_SPREADS * spread, 1e-12))
+    large = sizes >= RESET_SHARE * (high - low)
+    for those in (np.full(len(drops), True), large):
+        if (peaks := _peaks(y, drops[those], sizes[those], spread, limit)) is not None:
+            return Since(_at(values, rows, *peaks), joined, cyclic=True, height=_height(peaks[1]))
+    resets = drops[large]
+    for at, size in zip(resets, sizes[large], strict=True):
+        joined[rows[at] :] += size
+    begin = int(resets[-1]) if len(resets) else 0
     if (stairs := _stairs(y[begin:], change[begin:], spread)) is not None:
         return Since(_at(values, rows[begin:], *stairs), joined, cyclic=True, height=_height(stairs[1]))
     if len(y) - begin < MIN_TREND_ROWS:  # too few for a trend: the one before the drop is used
@@ -82,6 +79,19 @@ def _runs(those: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
     return [run for run in np.split(found, np.flatnonzero(np.diff(found) > 3) + 1) if len(run)]
 
 
+def _drops(y: Floats, change: Floats, least: float) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Places of the first rows after drops, and the sizes of these; sides of spikes and holes are none."""
+    places, sizes = [], []
+    for run in _runs(change < -least):
+        around = change[max(run[0] - NEAR_ROWS, 0) : run[-1] + NEAR_ROWS]
+        size = -float(change[run].min())
+        if around.max() < size / 2:
+            near = np.arange(max(run[0] + 1, 1), min(run[-1] + 6, len(y)))
+            places.append(int(near[np.argmin(y[near] - y[near - 1])]))
+            sizes.append(size)
+    return np.array(places, dtype=np.int64), np.array(sizes)
+
+
 def _at(values: Floats, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64], heights: Floats) -> Floats:
     found = np.full(len(values), np.nan)
     found[rows[places]] = heights
@@ -93,20 +103,20 @@ def _height(heights: Floats) -> float:
 
 
 def _peaks(
-    y: Floats, resets: list[int], sizes: list[float], limit: float
+    y: Floats, drops: npt.NDArray[np.int64], sizes: Floats, spread: float, limit: float
 ) -> tuple[npt.NDArray[np.int64], Floats] | None:
-    """Places and heights of the peaks before resets, if they are alike and stay below the limit."""
-    if len(resets) < MIN_CYCLES:
+    """Places and heights of the peaks before drops, if they are alike and stay below the limit."""
+    if len(drops) < MIN_CYCLES:
         return None
-    places = np.array(resets) - 1
-    heights = np.array([float(np.median(y[max(at - 3, 0) : at])) for at in resets])
-    line = np.polynomial.Polynomial.fit(places, heights, 1) if len(resets) > MIN_CYCLES else None
-    expected = line(places) if line else np.full(len(places), heights.mean())
+    places = drops - 1
+    heights = np.array([float(np.median(y[max(at - 3, 0) : at])) for at in drops])
+    straight = len(drops) > MIN_CYCLES
+    line = np.polynomial.Polynomial.fit(places, heights, int(straight))
     tooth = float(np.median(sizes))
-    if np.abs(heights - expected).mean() > ALIKE * tooth or heights[-1] > limit - BELOW * tooth:
+    if np.abs(heights - line(places)).mean() > ALIKE * tooth + spread or heights[-1] > limit - BELOW * tooth:
         return None
     newest = float(np.median(y[-3:]))
-    if newest > heights.max() + BELOW * tooth:  # what has emptied it does so no longer
+    if newest > max(heights.max(), float(line(len(y)))) + BELOW * tooth + spread:  # what has emptied it does so no longer
         return None
     return places, heights
 
