@@ -105,20 +105,27 @@ def _height(heights: Floats) -> float:
 def _peaks(
     y: Floats, drops: npt.NDArray[np.int64], sizes: Floats, spread: float, limit: float
 ) -> tuple[npt.NDArray[np.int64], Floats] | None:
-    """Places and heights of the peaks before drops, if they are alike and stay below the limit."""
+    """Places and heights of the peaks before drops, if they are on a line that is below the limit.
+
+    Where deletes come at irregular times, the peaks are not on a line but the lows after them are; if these rise, the
+    heights are a typical tooth above them. Lows that stay where they are belong to restarts: nothing holds the peaks.
+    """
     if len(drops) < MIN_CYCLES:
         return None
-    places = drops - 1
-    heights = np.array([float(np.median(y[max(at - 3, 0) : at])) for at in drops])
-    straight = len(drops) > MIN_CYCLES
-    line = np.polynomial.Polynomial.fit(places, heights, int(straight))
     tooth = float(np.median(sizes))
-    if np.abs(heights - line(places)).mean() > ALIKE * tooth + spread or heights[-1] > limit - BELOW * tooth:
-        return None
+    peaks = np.array([float(np.median(y[max(at - 3, 0) : at])) for at in drops])
+    lows = np.array([float(np.median(y[at : at + 3])) for at in drops])
     newest = float(np.median(y[-3:]))
-    if newest > max(heights.max(), float(line(len(y)))) + BELOW * tooth + spread:  # what has emptied it does so no longer
-        return None
-    return places, heights
+    for heights, least_rise in ((peaks, -np.inf), (lows + tooth, tooth)):
+        degree = int(len(drops) > MIN_CYCLES)
+        line = np.polynomial.Polynomial.fit(drops, heights, degree)
+        off = np.abs(heights - line(drops)).sum() / (len(drops) - degree - 1)
+        most = max(float(peaks.max()), float(line(len(y)))) + BELOW * tooth + spread
+        alike = off <= ALIKE * tooth + spread / 2 and line(drops[-1]) - line(drops[0]) >= least_rise
+        # Above the most that was seen, what has emptied it does so no longer.
+        if alike and heights[-1] <= limit - BELOW * tooth and newest <= most:
+            return drops - 1, heights
+    return None
 
 
 def _stairs(y: Floats, change: Floats, spread: float) -> tuple[npt.NDArray[np.int64], Floats] | None:

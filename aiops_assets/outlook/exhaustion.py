@@ -6,7 +6,7 @@
    mean of the day around it, which a trend does not enter. It is added again when the curves are extrapolated.
 3. Curves are fitted and weighted by how well they explain the rest (:mod:`growth`).
 4. The estimate and its interval are quantiles of the time at which this mixture reaches the limit; there is no estimate
-   where growth is not probable enough, or the interval begins much earlier than the median.
+   where growth is not probable enough, or the interval begins much earlier than the median and swings are possible.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ SEASON_DAYS, SEASON_ROWS, SEASON_SHARE = 2, 4, 0.3
 RISING = 0.95
 """A metric has a trend when it rises with so much probability."""
 WIDEST = 2.5
-"""A median that is so many times as far away as the interval's begin is no estimate."""
+"""A median that is so many times as far away as the interval's begin is no estimate, where a swing is possible."""
 FINE_HOURS = 72.0
 """With a daily profile, its rows are looked at one by one for so long, then by the hour."""
 
@@ -79,7 +79,8 @@ def time_to_exhaustion(
         metric: one of its metrics.
         limit: a value that is reached from below, in the metric's unit: 1.0 for a ratio, bytes for a quota.
         coverage: share of cases that the interval holds, 0 to 1.
-        may_swing: whether a rise of less than two days may be a daily swing; without, the caller sees to that.
+        may_swing: whether a rise of less than two days may be a daily swing, and a wide interval is no estimate;
+            without, the caller sees to both.
 
     Raises:
         DataError: no such metric, too few rows, an infinite limit, or a coverage outside 0 to 1.
@@ -132,7 +133,7 @@ def exhaustion_of(
     first, middle, last = (_quantile(ahead, reached, share) for share in (outside, 0.5, 1 - outside))
     not_before = HORIZON_HOURS if first is None else min(first * step, HORIZON_HOURS)
     slope = growth.slope / step
-    wide = middle is not None and first is not None and middle > WIDEST * max(first, 1.0)
+    wide = may_swing and middle is not None and first is not None and middle > WIDEST * max(first, 1.0)
     if middle is None or middle * step > HORIZON_HOURS or growth.rising < RISING or wide:
         return Exhaustion(metric, limit, None, None, None, not_before, slope, now)
     latest = None if last is None else last * step

@@ -70,14 +70,22 @@ def stairs(rng: Rng) -> tuple[Floats, float]:
     return _cut(truth, known, rng.uniform(0.0005, 0.003), rng)
 
 
-def sawtooth(rng: Rng) -> tuple[Floats, float]:
-    """A disk that fills while deletes, twice to six times a day, take back most of what was written."""
+def sawtooth(rng: Rng, irregular: float = 0.0) -> tuple[Floats, float]:
+    """A disk that fills while deletes, twice to six times a day, take back most of what was written.
+
+    Args:
+        rng: what is not given is drawn from it.
+        irregular: how much the times between deletes differ, as a share of their mean.
+    """
     known = int(rng.uniform(3, 8) * DAY)
     every, kept = int(rng.uniform(4, 12) * 12), rng.uniform(0.2, 0.5)
-    steps = np.arange(known + FAR, dtype=np.float64)
+    steps = np.arange(known + FAR)
     now = rng.uniform(0.5, 0.75)
     net = (1 - now) / 12 / rng.uniform(48, 300)
-    truth = net * (steps // every * every + (steps % every) / kept)
+    apart = every * rng.uniform(1 - irregular, 1 + irregular, len(steps) // int(every * (1 - irregular)) + 1)
+    deletes = np.concatenate([[0], np.cumsum(apart.astype(np.int64))])
+    newest = deletes[np.searchsorted(deletes, steps, side="right") - 1]
+    truth = net * (newest + (steps - newest) / kept)
     return _cut(now + truth - truth[known], known, rng.uniform(0.0005, 0.003), rng)
 
 
@@ -113,6 +121,7 @@ SIMULATED: dict[str, Callable[[Rng], tuple[Floats, float]]] = {
     "disk in stairs": stairs,
     "disk with deletes": sawtooth,
     "leak in noise with a long memory": lambda rng: leak(rng, memory=0.9),
+    "disk with deletes at irregular times": lambda rng: sawtooth(rng, irregular=0.3),
 }
 
 
