@@ -22,6 +22,7 @@ EXTRAS: Mapping[str, str] = {
     **dict.fromkeys(_SERVICE, "service"),
     "dagster_k8s": "cluster",
     "opentelemetry": "opentelemetry",
+    **dict.fromkeys(("onnx", "onnxruntime"), "onnx"),
 }
 """Imported module outside of the core -> the extra that installs it."""
 

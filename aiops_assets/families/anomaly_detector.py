@@ -32,6 +32,7 @@ class RowForest(DetectorFamily[Pipeline]):
     features = FEATURES
     packages = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
     pickled_by = "scikit-learn"
+    read_by = "scikit-learn"
     contributors = tuple(metric.name for metric in ENGINE_METRICS)
     framework = "scikitlearn"
     typical_seconds = 2.0
@@ -124,6 +125,12 @@ class RowForest(DetectorFamily[Pipeline]):
         from aiops_assets.learners.detectors.forest_windows import ForestWindows
 
         return ForestWindows(columns, alert_budget or ALERT_BUDGET, seed)
+
+    @override
+    def to_onnx(self, model: Pipeline) -> bytes | None:
+        from aiops_assets.learners.detectors.forest_onnx import to_onnx
+
+        return to_onnx(model)
 
     @override
     def for_serving(self, model: Pipeline) -> Any:

@@ -39,7 +39,11 @@ class Family(ABC, Generic[Model, Prediction]):
 
     Attributes:
         task: what its models predict, and how that is judged.
-        model_file: the only model file of a version directory.
+        model_file: the only model file of a version directory. Names that end in ``.joblib``, ``.pkl`` or ``.pickle``
+            are for what scikit-learn's stock servers can load and ask.
+        older_files: names that earlier releases gave this file; versions that have one are loaded all the same.
+        read_by: the distribution that reads the model file and predicts without this package; empty: there is none.
+        protocol: how the model file is read, for the manifest; empty: as the end of its name says.
         features: columns in order, as the manifest names them.
         units: metric -> unit.
         packages: distributions whose versions the manifest records.
@@ -60,6 +64,9 @@ class Family(ABC, Generic[Model, Prediction]):
 
     task: Task[Prediction]
     model_file: str
+    older_files: tuple[str, ...] = ()
+    read_by: str = ""
+    protocol: str = ""
     features: tuple[str, ...]
     units: Mapping[str, str]
     packages: tuple[str, ...]
@@ -136,6 +143,14 @@ class Family(ABC, Generic[Model, Prediction]):
     def forecaster(self, seed: int) -> Forecaster:
         """An unfitted forecaster of this kind for any metrics. Only families that have it are back-tested."""
         raise DataError(f"{type(self).__name__} forecasts no history: back-test another model")
+
+    def to_onnx(self, model: Model) -> bytes | None:
+        """The model as an ONNX file with the same answers; ``None``: models of this kind have no such form.
+
+        Raises:
+            ModelError: a package is missing (code "package_missing"), or the answers would be others.
+        """
+        return None
 
     def for_serving(self, model: Model) -> Any:
         """The form in which a loaded model answers requests: faster, with the same answers."""

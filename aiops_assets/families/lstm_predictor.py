@@ -20,6 +20,7 @@ class LstmFamily(WindowFamily["LstmAutoencoder"]):
     """An LSTM autoencoder."""
 
     model_file = "model.pt2"
+    protocol = "torch.export"
     packages = ("torch", "numpy", "scipy", "pandas")
     framework = "pytorch"
     typical_seconds = 12.0

@@ -22,7 +22,9 @@ class PredictiveFamily(ForecastFamily["PredictiveAnalytics"]):
     takes_any_size = True
     asking = Asking.ENGINE_ROWS
     least_rows = 1
-    model_file = "model.joblib"
+    model_file = "model.aiops"
+    older_files = ("model.joblib",)
+    protocol = "joblib"
     packages = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
     pickled_by = "scikit-learn"
     framework = "scikitlearn"
@@ -45,8 +47,8 @@ class PredictiveFamily(ForecastFamily["PredictiveAnalytics"]):
         "from aiops_assets.learners.forecasters.predictive_analytics import PredictiveAnalytics",
         "",
         "# What was learnt, without this package: numbers, arrays and scikit-learn's own estimators.",
-        'learnt = joblib.load(folder / "model.joblib")["parts"]["history"]',
-        'model = PredictiveAnalytics.from_bytes((folder / "model.joblib").read_bytes())',
+        'learnt = joblib.load(folder / "model.aiops")["parts"]["history"]',
+        'model = PredictiveAnalytics.from_bytes((folder / "model.aiops").read_bytes())',
         "# model.forecast(history, 288), of a history.History of five metrics",
     )
 

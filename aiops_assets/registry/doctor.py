@@ -8,6 +8,7 @@ from aiops_assets.errors import AiopsError, IntegrityError, NotFoundError
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.judging.statements import Statement
 from aiops_assets.registry.reconciling import follow_alias, follow_link
+from aiops_assets.registry.registering import complete
 from aiops_assets.registry.restoring import (
     moves_of,
     names_its_manifest,
@@ -95,6 +96,8 @@ class Doctor:
         if record:
             yield from self._champion(spec, record, asks_mlflow)
         yield from self._versions(name, record.champion.version if record else 0, asks_mlflow)
+        if asks_mlflow:
+            yield self._step(name, "MLflow models", lambda: self._mlflow_models(spec), "each has a form for its tools")
         yield self._leftovers(name)
 
     def _record(self, name: str, asks_mlflow: bool) -> Finding:
@@ -182,6 +185,16 @@ class Doctor:
                 text = f"{self.served.locate(name, half)} has no manifest and is not a version: remove it"
                 yield Finding(name, "versions", "PROBLEM", text, "half_version", {"version": half})
         yield Finding(name, "versions", "ok", f"{whole} beside the champion are whole")
+
+    def _mlflow_models(self, spec: ModelSpec) -> Statement | None:
+        """Registered versions of earlier releases become MLflow models."""
+        known = [one for one in self.tracker.versions(spec.name) if one.version in self.served.versions(spec.name)]
+        found = [complete(self.served, self.tracker, spec, one, repair=self.repair) for one in known]
+        lacking = [one.facts["version"] for one in found if one]
+        if not lacking:
+            return None
+        text = f"MLflow has versions without a form that its own tools load: {', '.join(map(str, lacking))}"
+        return Statement("no_mlflow_model", text, versions=lacking)
 
     def _leftovers(self, name: str) -> Finding:
         def sweep() -> Statement | None:

@@ -1,6 +1,8 @@
 """Updates MLflow's alias and the local link `current`, which follow the champion record."""
 
+from aiops_assets.families.catalog import MODELS
 from aiops_assets.judging.statements import Statement
+from aiops_assets.registry.registering import complete
 from aiops_assets.registry.restoring import CHAMPION_ALIAS as CHAMPION_ALIAS
 from aiops_assets.registry.restoring import names_its_manifest
 from aiops_assets.registry.restoring import restore as restore
@@ -18,7 +20,8 @@ def reconcile(
 
     A record that is missing, unreadable or wrong is restored first, if its digest, the alias or the link names a
     version that has the digest recorded in MLflow; a damaged record is kept aside. Alias and link never follow a
-    record whose digest is not that of its version, because they may be the only evidence of what was served.
+    record whose digest is not that of its version, because they may be the only evidence of what was served. A champion
+    that an earlier release registered becomes an MLflow model.
 
     Args:
         served: version directories and champion records.
@@ -43,6 +46,7 @@ def reconcile(
             break
         found.append(follow_link(served, name, version, repair=repair))
         found.append(follow_alias(tracker, name, version, repair=repair))
+        found.append(follow_model(served, tracker, name, version, repair=repair))
         # Another process may have moved the record after we read it, and updated alias and link before us.
         now = served.champion(name)
         if now is None or now.champion.version == version:
@@ -84,3 +88,16 @@ def follow_alias(tracker: Tracker, name: str, version: int, *, repair: bool = Tr
     difference = "is missing" if found is None else f"names version {found}"
     text = f"MLflow's alias {CHAMPION_ALIAS} {difference}, the champion record names version {version}"
     return Statement("alias_behind", text, found=found, version=version)
+
+
+def follow_model(
+    served: ServedModels, tracker: Tracker, name: str, version: int, *, repair: bool = True
+) -> Statement | None:
+    """Make a registered version an MLflow model where it is none; what was missing, ``None`` when nothing was.
+
+    Raises:
+        StoreError: MLflow cannot be reached.
+    """
+    spec = next((one for one in MODELS if one.name == name), None)
+    registered = tracker.find(name, version) if spec else None
+    return complete(served, tracker, spec, registered, repair=repair) if spec and registered else None

@@ -216,12 +216,17 @@ class Version(Generic[Model, Prediction]):
     def _content(self, manifest: Manifest) -> bytes:
         """Content of the model file. Raises IntegrityError: its digest is not that in the manifest."""
         if self._memory.content is None or not self._is_file_of(manifest):
-            self._memory.content = self.served.load_file(self.name, self.number, self.family.model_file, self.digest)
+            self._memory.content = self.served.load_file(self.name, self.number, self._file_of(manifest), self.digest)
         return self._memory.content
 
     def _is_file_of(self, manifest: Manifest) -> bool:
-        path = f"{self.name}/{self.number}/{self.family.model_file}"
-        return digest_of(self.served.storage, path) == manifest.files.get(self.family.model_file)
+        file = self._file_of(manifest)
+        return digest_of(self.served.storage, f"{self.name}/{self.number}/{file}") == manifest.files.get(file)
+
+    def _file_of(self, manifest: Manifest) -> str:
+        """Name of the model file; versions of earlier releases may have another."""
+        names = (self.family.model_file, *self.family.older_files)
+        return next((name for name in names if name in manifest.files), names[0])
 
 
 _memories: Remembered[tuple[str, str, Family[Any, Any], int, str], _Memory[Any, Any]] = Remembered(MAX_VERSIONS)

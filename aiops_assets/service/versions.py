@@ -4,7 +4,7 @@ A pool polls its source. Versions are compared with the champion record, which h
 directories.
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -13,9 +13,9 @@ from typing_extensions import override
 
 from aiops_assets.errors import IntegrityError, NotFoundError, ServiceNotReady, StoreError
 from aiops_assets.storage.champion_record import vetoed
+from aiops_assets.storage.mounted import MountedVersion
 from aiops_assets.storage.records import ChampionMove, ChampionRecord, Manifest, sha256
 from aiops_assets.storage.served import MANIFEST, ServedModels
-from aiops_assets.storage.storage import LocalStorage
 
 NOTHING = "nothing is served yet: run `aiops run`"
 
@@ -66,7 +66,7 @@ class MountedSource(VersionSource):
     """
 
     def __init__(self, directory: Path, root: ServedModels) -> None:
-        self.served = ServedModels(_MountedVersion(directory))
+        self.served = ServedModels(MountedVersion(directory))
         self._root = root
         self._wanted: ChampionMove | None = None
 
@@ -137,22 +137,6 @@ class MountedSource(VersionSource):
             raise IntegrityError(
                 f"{where} is not a valid manifest: {problem}", code="invalid_manifest", path=where
             ) from None
-
-
-class _MountedVersion(LocalStorage):
-    """A version's directory with the paths that it has below a model root, read-only."""
-
-    @override
-    def read(self, path: str) -> bytes:
-        return super().read(PurePosixPath(path).name)
-
-    @override
-    def signature(self, path: str) -> str:
-        return super().signature(PurePosixPath(path).name)
-
-    @override
-    def locate(self, path: str) -> str:
-        return super().locate(PurePosixPath(path).name)
 
 
 def _log_veto(record: ChampionRecord, manifest: Manifest) -> None:

@@ -187,11 +187,26 @@ class TrainingSetRecord(Record):
         return tuple(dict.fromkeys(day.cluster_id for day in self.days if day.cluster_id))
 
 
+class Loader(Record):
+    """What reads a version's model file and predicts with it.
+
+    Attributes:
+        package: the distribution that does; the file alone is of no use without it.
+        version: the release that wrote the file.
+        protocol: how it is read: "joblib", "json", "torch.export", or what another package calls its own.
+    """
+
+    package: str
+    version: str
+    protocol: str
+
+
 class Manifest(Record):
     """The description of a version, written last into its directory. Fields with defaults were added later.
 
     ``fit`` states how the version was fitted: anew, or as a warm start from which earlier version; ``trained_until`` is
-    the time of the newest row that it was fitted on.
+    the time of the newest row that it was fitted on; ``loader`` states what loads its model file (``None``: an earlier
+    release did not record it).
     """
 
     name: str
@@ -221,6 +236,7 @@ class Manifest(Record):
     metrics: dict[str, float]
     fit: str = ""
     trained_until: datetime | None = None
+    loader: Loader | None = None
     files: dict[str, str]
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 VERSION_TAG = "aiops.version"
 HOST_TAG, PID_TAG, STARTED_TAG = "aiops.host", "aiops.pid", "aiops.started"
+FLAVORS_TAG, NO_ONNX_TAG = "aiops.flavors", "aiops.no_onnx"
+"""In which forms MLflow's tools can load a registered version, and why it has no ONNX form."""
 DATA_TAG, MANIFEST_TAG, DAGSTER_RUN_TAG = "data_version", "manifest_sha256", "dagster_run_id"
 
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -170,9 +172,7 @@ class Tracker:
         with self._mlflow.errors(), tempfile.TemporaryDirectory() as folder:
             with accepting("RESOURCE_ALREADY_EXISTS"):
                 client.create_registered_model(name)
-            for path, data in files().items():
-                Path(folder, path).parent.mkdir(parents=True, exist_ok=True)
-                Path(folder, path).write_bytes(data)
+            _write(folder, files())
             title = f"{name}-{version}"
             left_by_killed = client.search_logged_models(
                 [experiment_id], f"name = {_literal(title)} AND source_run_id = {_literal(run_id)}"
@@ -196,6 +196,19 @@ class Tracker:
         if made is None:
             raise StoreError(f"MLflow accepted {name} version {version} and does not list it: ask its administrator")
         return made
+
+    def add_files(self, registered: RegisteredVersion, files: Mapping[str, bytes], tags: Mapping[str, str]) -> None:
+        """Add files to those of a registered version, then tags; files of the same names are replaced."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        client, _ = self._mlflow.open()
+        name, number = registered.name, registered.registry_version
+        with self._mlflow.errors(), tempfile.TemporaryDirectory() as folder:
+            _write(folder, files)
+            source = client.get_model_version_download_uri(name, number)
+            get_artifact_repository(source, tracking_uri=client.tracking_uri).log_artifacts(folder)  # type: ignore[no-untyped-call]
+            for tag, value in tags.items():
+                client.set_model_version_tag(name, number, tag, value)
 
     def find(self, name: str, version: int) -> RegisteredVersion | None:
         """The registration of a served version; ``None`` when it is not registered."""
@@ -309,6 +322,12 @@ class Tracker:
             if (tag := entry.tags.get(VERSION_TAG))
         ]
         return sorted(found, key=lambda entry: (entry.name, entry.version, int(entry.registry_version)))
+
+
+def _write(folder: str, files: Mapping[str, bytes]) -> None:
+    for path, data in files.items():
+        Path(folder, path).parent.mkdir(parents=True, exist_ok=True)
+        Path(folder, path).write_bytes(data)
 
 
 def _log_inputs(client: "MlflowClient", run_id: str, dataset: DatasetInput, params: Mapping[str, object]) -> None:

@@ -14,7 +14,7 @@ def test_a_healthy_home_is_ok_in_every_line(home: ChampionHome) -> None:
     found = lines(done)
     assert all(text.startswith("ok: ") for text in found.values()), found
     assert {about.removeprefix(f"{NAME} ") for about in found if about.startswith(NAME)} == {
-        "champion record", "champion", "link", "alias", "training set", "versions", "leftovers",
+        "champion record", "champion", "link", "alias", "training set", "versions", "MLflow models", "leftovers",
     }  # fmt: skip
     assert found["MLflow"] == "ok: answers"
     looked = looked_at(home.folder)

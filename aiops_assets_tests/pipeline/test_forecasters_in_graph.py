@@ -56,7 +56,7 @@ def test_a_forecaster_is_trained_judged_served_and_has_a_card(forecast: tuple[Se
     assert manifest.view == "cluster_metrics"
     assert manifest.features == ("cpu_usage", "memory_usage", "disk_usage", "network_in", "network_out")
     assert manifest.units["cpu_usage"] == "cores"
-    assert list(manifest.files) == ["model.joblib"]
+    assert list(manifest.files) == ["model.aiops"]
     assert manifest.parameters["lookback_window"] == 24
     assert manifest.fit == "fitted anew: there was no champion"
     said = metadata(result, asset("evaluation", PREDICTIVE))

@@ -3,7 +3,9 @@
 import io
 import platform
 import shutil
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -29,11 +31,19 @@ from aiops_assets.storage.training_sets import TrainingSets
 from aiops_assets.timeseries.catalog import ENGINE_METRICS
 from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.timeseries.schema import content_digest
-from aiops_assets.tracking.tracker import DATA_TAG, MANIFEST_TAG, DatasetInput, Tracker
+from aiops_assets.tracking.tracker import DATA_TAG, FLAVORS_TAG, MANIFEST_TAG, DatasetInput, Tracker
 from aiops_assets_tests.once import made_once
 
 PARAMETERS = {"contamination": 0.03, "n_estimators": 5, "max_samples": 64}
 PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
+ARTIFACT_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Where MLflow keeps absolute paths of files."""
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -129,9 +139,10 @@ class ChampionHome:
         return self.served.publish(self.name, {"model.joblib": data}, manifest).version
 
     def register(self, version: int, tags: Mapping[str, str] | None = None) -> None:
-        """Let MLflow know a version, as the graph does."""
+        """Let MLflow know a version; as the graph does, but for the files that make it a model of MLflow's."""
         manifest = self.served.manifest(self.name, version)
-        known = {MANIFEST_TAG: self.digest(version), DATA_TAG: manifest.data_version, **(tags or {})}
+        known = {MANIFEST_TAG: self.digest(version), DATA_TAG: manifest.data_version, FLAVORS_TAG: "none in tests"}
+        known |= tags or {}
         self.tracker.register(self.name, version, lambda: self.bytes_of(version), run_id=manifest.run_id, tags=known)
 
     def add(self, data: bytes | None = None, **changes: object) -> int:
@@ -215,6 +226,9 @@ def copied(name: str, fill: Callable[[ChampionHome], None], folder: Path) -> Cha
     """A copy in ``folder`` of a home with an MLflow of its own, which ``fill`` has filled once for all tests."""
     made = made_once(name, lambda place: fill(home_of(place)))
     shutil.copytree(made, folder, symlinks=True, dirs_exist_ok=True)
+    with closing(sqlite3.connect(folder / "mlflow" / "mlflow.db")) as database, database:
+        for table, column in ARTIFACT_PLACES:
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(made), str(folder)))
     return home_of(folder)
 
 

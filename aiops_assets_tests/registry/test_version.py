@@ -7,9 +7,14 @@ from typing import Any
 import pytest
 
 from aiops_assets.errors import IntegrityError, ModelError, NotFoundError
+from aiops_assets.families.catalog import MODELS
+from aiops_assets.families.predictive_analytics import PREDICTIVE_ANALYTICS
 from aiops_assets.registry.version import MAX_VERSIONS, Version
 from aiops_assets.storage.handoff import VersionRef
+from aiops_assets_tests.raising import raises
 from aiops_assets_tests.registry.champion_home import ChampionHome, alarming_file, holdout_rows, trap_file
+from aiops_assets_tests.service.served_home import ServedHome
+from aiops_assets_tests.service.served_home import model_file as fitted_file
 
 USES: dict[str, Callable[[Version[Any, Any]], object]] = {
     "verify": Version.verify,
@@ -87,3 +92,29 @@ def test_only_the_newest_versions_stay_in_memory(home: ChampionHome) -> None:
     for number in range(100, 100 + MAX_VERSIONS):
         assert home.version(number, digest).load_problem()
     assert home.version(1).model() is not first
+
+
+def test_a_model_file_by_the_name_of_an_earlier_release_is_loaded(tmp_path: Path) -> None:
+    older = ServedHome(tmp_path)
+    name, data = PREDICTIVE_ANALYTICS.name, fitted_file(PREDICTIVE_ANALYTICS.name)
+    manifest = older.served.manifest(name, older.publish(name, data))
+    committed = older.served.publish(
+        name,
+        {"model.joblib": data},
+        lambda version, files: manifest.model_copy(update={"version": version, "files": files}),
+    )
+    digest = older.served.manifest_sha256(name, committed.version)
+    ref = VersionRef(name=name, version=committed.version, manifest_sha256=digest)
+    version = Version(older.served, PREDICTIVE_ANALYTICS, ref)
+    assert list(committed.files) == ["model.joblib"]
+    assert version.model().hourly_baseline is not None
+    older.served.storage.write(f"{name}/{committed.version}/model.joblib", b"changed")
+    with raises(IntegrityError, "changed_file", file="model.joblib"):
+        version.model()
+
+
+def test_names_for_stock_servers_are_of_what_these_can_ask() -> None:
+    stock = (".joblib", ".pkl", ".pickle")
+    assert {spec.name: spec.family.model_file.endswith(stock) for spec in MODELS} == {
+        spec.name: spec.family.read_by == "scikit-learn" for spec in MODELS
+    }

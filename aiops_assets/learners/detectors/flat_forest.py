@@ -76,11 +76,8 @@ class FlatForest:
         Raises:
             ModelError: a Pipeline of another make, or one whose answers differ on the probe by more than 1e-9.
         """
-        try:
-            forest = _taken_apart(pipeline)
-        except (AttributeError, TypeError, ValueError, IndexError) as error:
-            raise ModelError(f"{OTHER_KIND} ({error})", code="other_pipeline", otherwise=str(error)) from error
-        probe = _probe()
+        forest = taken_apart(pipeline)
+        probe = probe_rows()
         with np.errstate(over="ignore"):  # where a scale is tiny, scikit-learn rounds to a 32-bit infinity
             expected, labels = (
                 isolation_forest.anomaly_score(pipeline, probe),
@@ -131,6 +128,18 @@ class FlatForest:
         falls: Floats = np.maximum(score[0] - score[1:], 0.0)
         total = falls.sum()
         return falls / total if total > 0 else falls
+
+
+def taken_apart(pipeline: Any) -> FlatForest:
+    """A fitted Pipeline's trees in flat arrays; nothing is compiled, and its answers are not compared.
+
+    Raises:
+        ModelError: a Pipeline of another make.
+    """
+    try:
+        return _taken_apart(pipeline)
+    except (AttributeError, TypeError, ValueError, IndexError) as error:
+        raise ModelError(f"{OTHER_KIND} ({error})", code="other_pipeline", otherwise=str(error)) from error
 
 
 def _taken_apart(pipeline: Any) -> FlatForest:
@@ -194,7 +203,7 @@ def _mean_path(samples: Ints) -> Floats:
     return np.where(samples <= 1, 0.0, np.where(samples == 2, 1.0, mean))
 
 
-def _probe() -> Floats:
+def probe_rows() -> Floats:
     """Rows of many kinds, always the same: (n_rows, 45)."""
     rng = np.random.default_rng(45)
     healthy = healthy_rows(300, seed=45)

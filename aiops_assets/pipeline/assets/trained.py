@@ -18,6 +18,7 @@ from aiops_assets.pipeline.resources import StoresResource, TrackingResource
 from aiops_assets.pipeline.run_history import close_dead_runs, has_ended
 from aiops_assets.registry.code_digest import code_of
 from aiops_assets.registry.fitting import Fitted, fit_model
+from aiops_assets.registry.registering import loader_of, register, why_no_onnx
 from aiops_assets.registry.version import version_of
 from aiops_assets.reporting.reports import report_of
 from aiops_assets.settings import Settings
@@ -26,7 +27,7 @@ from aiops_assets.storage.records import Manifest
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.training_sets import TrainingSets
 from aiops_assets.timeseries.schema import combined_digest
-from aiops_assets.tracking.tracker import DAGSTER_RUN_TAG, DATA_TAG, MANIFEST_TAG, DatasetInput, Tracker
+from aiops_assets.tracking.tracker import DAGSTER_RUN_TAG, MANIFEST_TAG, DatasetInput, Tracker
 
 
 def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
@@ -78,12 +79,17 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
                 spec, training_set, settings.random_seed, sets, served, tracker, dagster_run_id=context.run.run_id
             )
         context.log.info(f"training {training}")
-        # Also for an unchanged version: a process that was killed after its commit did not register it.
-        ref = register(served, tracker, manifest)
+        digest = served.manifest_sha256(spec.name, manifest.version)
+        ref = VersionRef(name=spec.name, version=manifest.version, manifest_sha256=digest)
         version = version_of(served, spec, ref)
         if fitted:
+            version.adopt(fitted.model, fitted.prediction, training_set.data_version)
+        # Also for an unchanged version: a process that was killed after its commit did not register it.
+        register(served, tracker, spec, manifest, ref)
+        if why := why_no_onnx(tracker, spec.name, ref.version):
+            context.log.info(f"{spec.name} version {ref.version} has no ONNX form in MLflow: {why}")
+        if fitted:
             shown = fitted.prediction
-            version.adopt(fitted.model, shown, training_set.data_version)
         else:
             shown = version.predict_holdout(rows, training_set.data_version)
             plot = report_of(spec).holdout_picture(shown, rows, family.threshold)
@@ -184,6 +190,7 @@ def fit_version(
                 metrics=metrics,
                 fit=fitted.how,
                 trained_until=rows.loc[rows["split"] == "train", "timestamp"].max().to_pydatetime(),
+                loader=loader_of(family),
                 files=files,
             )
 
@@ -191,22 +198,6 @@ def fit_version(
         known = max((entry.version for entry in tracker.versions(spec.name)), default=0)
         files = {family.model_file: fitted.data}
         return served.publish(spec.name, files, manifest, after=known), fitted, plot
-
-
-def register(served: ServedModels, tracker: Tracker, manifest: Manifest) -> VersionRef:
-    """Register the files of a committed version in MLflow, with the digest of its manifest."""
-    name, version = manifest.name, manifest.version
-    digest = served.manifest_sha256(name, version)
-    tags = {
-        MANIFEST_TAG: digest,
-        "cluster": manifest.cluster,
-        DATA_TAG: manifest.data_version,
-        "effective_source": manifest.effective_source,
-        DAGSTER_RUN_TAG: manifest.dagster_run_id,
-        "served_directory": served.locate(name, version),
-    }
-    tracker.register(name, version, lambda: served.files(name, version), run_id=manifest.run_id, tags=tags)
-    return VersionRef(name=name, version=version, manifest_sha256=digest)
 
 
 def fingerprint_of(spec: ModelSpec, cluster: str, training_set: TrainingSetRef, seed: int) -> str:

@@ -124,8 +124,8 @@ def loading_lines(family: Family[Any, Any], manifest: Manifest) -> list[str]:
     lines: list[str] = []
     for name in manifest.files:
         lines += (
-            family.loading
-            if name == family.model_file
+            [line.replace(f'"{family.model_file}"', f'"{name}"') for line in family.loading]
+            if name in (family.model_file, *family.older_files)
             else [f"# {name!r}: see aiops_assets.registry.version.version_of"]
         )
     return lines
