@@ -27,7 +27,8 @@ AiopsError
 ├── ModelError                 a model cannot be fitted, or gives no usable prediction
 ├── UnknownModel               no model of that name
 ├── UnknownSubject             no pod, node or metric of that name has scores
-└── ServiceNotReady            nothing can answer yet
+├── ServiceNotReady            nothing can answer yet
+└── ServiceBusy                more is asked of the service than it can answer in time
 """
 
 import re
@@ -153,3 +154,7 @@ class UnknownSubject(AiopsError):
 
 class ServiceNotReady(AiopsError):
     """Nothing can answer yet: no version has passed its smoke inference."""
+
+
+class ServiceBusy(AiopsError):
+    """More is asked of the service than it can answer in time; the fact ``retry_after`` is when to ask again, s."""

@@ -23,13 +23,15 @@ from aiops_assets.service.documents import METRICS_ANSWER, document
 from aiops_assets.service.encodings import Decoding
 from aiops_assets.service.engine import Engine, engine_routes
 from aiops_assets.service.explain import explain_routes
-from aiops_assets.service.gate import Gate
+from aiops_assets.service.gate import BodyLimits, Gate
 from aiops_assets.service.instruments import Instruments
 from aiops_assets.service.kserve import kserve_routes
 from aiops_assets.service.newest_findings import NewestFindings
-from aiops_assets.service.pool import ModelPool
+from aiops_assets.service.pool import WARMING, ModelPool
+from aiops_assets.service.refusals import Refusals
 from aiops_assets.service.traces import Traces
-from aiops_assets.service.wire import PROBLEMS, json_answer, status_of
+from aiops_assets.service.warming import warm_up
+from aiops_assets.service.wire import PROBLEMS, error_answer, json_answer, status_of
 from aiops_assets.service.workers import Workers
 from aiops_assets.settings import Settings
 
@@ -60,9 +62,13 @@ def create_app(
         traces: records requests; ``None``: they are not recorded.
     """
 
+    def first_requests() -> None:
+        warm_up(app, pool, engine, newest, instruments)
+        app.state.when_warm()
+
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        pool.start()
+        pool.start(first_requests)
         if engine.histories:
             engine.histories.start()
         yield
@@ -81,7 +87,9 @@ def create_app(
         lifespan=life,
         redoc_url=None,
     )
-    workers = Workers()
+    workers, refusals = Workers(), Refusals(instruments.refused)
+    app.state.refusals = refusals
+    app.state.when_warm = lambda: None
     routers = (
         engine_routes(engine, workers),
         explain_routes(newest, workers),
@@ -99,10 +107,13 @@ def create_app(
 
     @app.exception_handler(AiopsError)
     async def our_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, AiopsError)
         status = status_of(error)
         if status in (422, 500):
             log.warning("no usable answer", path=request.url.path, status=status, error=str(error))
-        return json_answer({"error": str(error)}, status)
+        elif status == 503:
+            refusals.note(error.code, path=request.url.path, error=str(error))
+        return error_answer(error, {"error": str(error)})
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: Exception) -> Response:
@@ -112,12 +123,17 @@ def create_app(
         answer.headers.update(error.headers or {})
         return answer
 
-    app.add_middleware(Decoding, most_bytes=settings.service_max_body_bytes)
+    app.add_middleware(Decoding)
     app.add_middleware(
         Gate,
         instruments=instruments,
-        most_bytes=settings.service_max_body_bytes,
-        most_seconds=settings.service_timeout_seconds,
+        refusals=refusals,
+        limits=BodyLimits(
+            settings.service_max_body_bytes,
+            settings.service_max_json_values,
+            settings.service_max_inflight_bytes,
+            settings.service_timeout_seconds,
+        ),
         key_file=settings.service_api_key_file,
     )
     app.add_middleware(Correlation, spans=traces)
@@ -138,7 +154,7 @@ def _life_routes(pool: ModelPool, engine: Engine, instruments: Instruments, work
     @router.get("/metrics", response_class=Response, responses={**PROBLEMS, **METRICS_ANSWER})
     async def metrics() -> Response:
         """For Prometheus: the service itself, and the newest scores and forecasts of the cluster."""
-        text = await workers.call(workers.light, lambda: generate_latest(instruments.registry))
+        text = await workers.light.call(lambda: generate_latest(instruments.registry))
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return router
@@ -177,7 +193,9 @@ def _health(pool: ModelPool, engine: Engine, uptime: float) -> dict[str, Any]:
         }
     all_problems = [f"{name}: {problem}" for name, problem in problems.items()]
     all_problems += [problem.text for problem in engine.problems()]
-    status = "unavailable" if not ready else "degraded" if all_problems else "healthy"
+    if ready and not pool.warm:
+        all_problems.append(WARMING.text)
+    status = "unavailable" if not pool.can_answer else "degraded" if all_problems else "healthy"
     return {
         "status": status,
         "models": models,

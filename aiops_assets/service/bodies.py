@@ -7,7 +7,18 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from aiops_assets.engine.samples import Sample
 
@@ -29,6 +40,10 @@ def _with_offset(value: datetime | None) -> datetime | None:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+PIECE = 500
+"""Samples that are validated at a time: other requests are answered between two pieces."""
+
+
 def _list(value: object) -> object:
     return [] if value is None else value
 
@@ -40,6 +55,28 @@ def _list_of_events(value: object) -> object:
 
 def _an_hour(value: object) -> object:
     return value or "1h"
+
+
+def _samples(value: object) -> object:
+    """A long list of samples with each of them validated already, which pydantic leaves as it is."""
+    if type(value) is not list or len(value) <= PIECE:
+        return _list(value)
+    return [sample for start in range(0, len(value), PIECE) for sample in _validated(value, start)]
+
+
+def _validated(samples: list[object], start: int) -> "list[Metric]":
+    try:
+        return _PIECE.validate_python(samples[start : start + PIECE])
+    except ValidationError as error:
+        found: list[InitErrorDetails] = [
+            {
+                "type": PydanticCustomError(one["type"], "{text}", {"text": one["msg"]}),
+                "loc": (int(one["loc"][0]) + start, *one["loc"][1:]),
+                "input": one["input"],
+            }
+            for one in error.errors(include_url=False, include_context=False)
+        ]
+        raise ValidationError.from_exception_data(error.title, found) from None
 
 
 def _no_text(value: object) -> object:
@@ -78,7 +115,8 @@ class Metric(_Body):
     labels: dict[str, Any] | None = Field(None, description="pod, namespace, node, ...: whose value it is.")
 
 
-Metrics = Annotated[list[Metric], BeforeValidator(_list, json_schema_input_type=list[Metric] | None)]
+Metrics = Annotated[list[Metric], BeforeValidator(_samples, json_schema_input_type=list[Metric] | None)]
+_PIECE = TypeAdapter(list[Metric])
 
 
 class DetectBody(_Body):

@@ -101,13 +101,13 @@ class DemoPool(ModelPool):
         self._only = ""
         self.specs = {spec.name: spec for spec in specs}
         self.problems: dict[str, Statement] = {}
-        self.settled = True
+        self.settled = self.warm = True
         self._ready = {spec.name: _ready(spec) for spec in specs}
         for ready in self._ready.values():
             instruments.swapped(ready, None)
 
     @override
-    def start(self) -> None:
+    def start(self, warm_up: Callable[[], None] = lambda: None) -> None:
         """Do nothing: there are no versions to watch."""
 
     @override

@@ -6,10 +6,12 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aiops_assets.errors import SchemaError
-from aiops_assets.service.gate import TooLarge
+from aiops_assets.service.gate import METER, Meter
 
 GZIP = zlib.MAX_WBITS | 16
 """Tells zlib that the data have gzip's head."""
+PIECE_BYTES = 2**18
+"""Bytes that are decompressed at a time: no more is made of a body before its limits are looked at."""
 
 
 class Decoding:
@@ -17,12 +19,10 @@ class Decoding:
 
     Args:
         app: the application.
-        most_bytes: largest body after decompression, bytes.
     """
 
-    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._most_bytes = most_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request (ASGI)."""
@@ -31,30 +31,30 @@ class Decoding:
         if scope["type"] != "http" or encoding in (b"", b"identity"):
             await self.app(scope, receive, send)
         elif encoding in (b"gzip", b"x-gzip"):
-            await self.app(scope, self._decompressed(receive), send)
+            await self.app(scope, self._decompressed(receive, scope[METER]), send)
         else:
             await _refuse(send, sent)
 
-    def _decompressed(self, receive: Receive) -> Receive:
+    def _decompressed(self, receive: Receive, meter: Meter) -> Receive:
         stream = zlib.decompressobj(GZIP)
-        total = 0
 
         async def decompressed() -> Message:
-            nonlocal total
             message = await receive()
             if message["type"] != "http.request":
                 return message
-            try:
-                data = stream.decompress(message.get("body", b""), self._most_bytes - total + 1)
-            except zlib.error:
-                raise SchemaError("the body is not gzip, as its Content-Encoding says", code="not_gzip") from None
-            total += len(data)
-            if total > self._most_bytes:
-                raise TooLarge
+            pieces, rest = [], message.get("body", b"")
+            while rest:
+                try:
+                    piece = stream.decompress(rest, PIECE_BYTES)
+                except zlib.error:
+                    raise SchemaError("the body is not gzip, as its Content-Encoding says", code="not_gzip") from None
+                await meter.take(piece)
+                pieces.append(piece)
+                rest = stream.unconsumed_tail
             is_last = not message.get("more_body", False)
             if stream.unused_data or (is_last and not stream.eof):
                 raise SchemaError("the body is not one whole gzip stream: it was cut, or continued", code="not_gzip")
-            return {**message, "body": data}
+            return {**message, "body": b"".join(pieces)}
 
         return decompressed
 

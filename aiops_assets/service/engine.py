@@ -41,11 +41,11 @@ from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.ready import ReadyModel
 from aiops_assets.service.stored_verdicts import stored_verdict
 from aiops_assets.service.wire import PROBLEMS, json_answer, parsed, takes
-from aiops_assets.service.workers import Workers
+from aiops_assets.service.workers import Workers, require_wanted
 from aiops_assets.timeseries.pod_identity import pod_text, split_pod
 
 NOT_CALIBRATED: Basis = "not calibrated"
-QUICK_METRICS, QUICK_BYTES = 64, 2**16
+QUICK_METRICS, QUICK_BYTES = 64, 2**14
 """Most metrics with one sample each, and most bytes, that are judged in less time than it takes to start a thread."""
 
 
@@ -115,6 +115,7 @@ class Engine:
         threshold = before_belief(body.threshold) if self._strangers(row_detector) else body.threshold
 
         def judge(samples: list[Sample], pod: str = "") -> Detection:
+            require_wanted()
             history = histories.get(stored_as(pod))
             if window and history is not None and window not in used:
                 used.append(window)
@@ -171,9 +172,11 @@ class Engine:
         state = read_state(context.current_state if context else None, now)
 
         def predict_samples(samples: list[Sample]) -> Predictions:
+            require_wanted()
             return predict(samples, body.predict_ahead, model, now=now)
 
         def predict_issues(samples: list[Sample]) -> IssueOutlook:
+            require_wanted()
             seen: list[str] = []
             if row_detector is not None:  # present anomalies are evidence for issues, like present events
                 seen = [anomaly.kind for anomaly in detect(samples, row_detector.model, now=now).anomalies]
@@ -254,6 +257,7 @@ def engine_routes(engine: Engine, workers: Workers) -> APIRouter:
             body = parsed(bodies.DetectBody, data)
             if engine.is_quick(body):
                 return json_answer(engine.detect(body))
+            return await workers.run(workers.light, lambda: engine.detect(body))
         return await workers.run(workers.light, lambda: engine.detect(parsed(bodies.DetectBody, data)))
 
     @router.post("/prediction/predict", response_model=answers.PredictAnswer, openapi_extra=takes(bodies.PredictBody))

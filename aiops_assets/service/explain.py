@@ -1,7 +1,6 @@
 """Routes that say why there is an alert, from the newest stored run of scores: nobody sends samples."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from dataclasses import asdict
 from typing import Any
 
@@ -14,8 +13,8 @@ from aiops_assets.registry.own_findings import own_alerts, silent
 from aiops_assets.service import answers, explain_answers
 from aiops_assets.service.bodies import MAX_NAME
 from aiops_assets.service.newest_findings import NewestFindings
-from aiops_assets.service.wire import PROBLEMS, json_answer, status_of
-from aiops_assets.service.workers import Workers
+from aiops_assets.service.wire import PROBLEMS, error_answer, json_answer, status_of
+from aiops_assets.service.workers import Lane, Workers
 from aiops_assets.storage.explanations import PAGE
 
 MAX_LISTED, LISTED_BY_DEFAULT = 1_000, 100
@@ -35,16 +34,16 @@ def explain_routes(newest: NewestFindings, workers: Workers) -> APIRouter:
     """``/api/v1/scores``, ``/api/v1/explain`` and ``/api/v1/explain.png``."""
     router = APIRouter(prefix="/api/v1", responses=CODED_PROBLEMS, tags=["Why an alert"])
 
-    async def answered(request: Request, pool: Executor, answer: Callable[[dict[str, str]], Response]) -> Response:
+    async def answered(request: Request, lane: Lane, answer: Callable[[dict[str, str]], Response]) -> Response:
         """The answer, made in a thread; an error has its code beside its text."""
         try:
             query = _query(request)
-            found: Response = await workers.call(pool, lambda: answer(query))
+            found: Response = await lane.call(lambda: answer(query))
             return found
         except AiopsError as error:
-            if (status := status_of(error)) == 500:
+            if status_of(error) == 500:
                 raise
-            return json_answer({"error": str(error), "code": error.code}, status)
+            return error_answer(error, {"error": str(error), "code": error.code})
 
     @router.get(
         "/scores",

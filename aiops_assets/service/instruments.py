@@ -35,6 +35,12 @@ class Instruments:
             buckets=LATENCIES,
             registry=self.registry,
         )
+        self.refused = Counter(
+            "aiops_refused",
+            "Connections and requests refused before they were read, or before any work was done for them.",
+            ("reason",),
+            registry=self.registry,
+        )
         self.predictions = Counter(
             "aiops_predictions", "Instances answered.", ("model", "verdict"), registry=self.registry
         )

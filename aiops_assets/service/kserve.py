@@ -108,8 +108,8 @@ class _Protocols:
             if is_quick(ready, body):
                 return json_answer(protocol(named, ready, body))
         # Quick models must not wait for slow ones.
-        threads = self._workers.light if ready.family.is_quick else self._workers.heavy
-        return await self._workers.run(threads, lambda: protocol(named, ready, json_object(data)))
+        lane = self._workers.light if ready.family.is_quick else self._workers.heavy
+        return await self._workers.run(lane, lambda: protocol(named, ready, json_object(data)))
 
 
 def kserve_routes(
@@ -146,7 +146,7 @@ def _add_v1(router: APIRouter, pool: ModelPool, protocols: _Protocols) -> None:
     @router.get("/v1/models/{name}", response_model=answers.ModelMetadata, tags=["KServe V1"])
     async def model(name: str) -> Response:
         """200 when the model can answer: a version passed its smoke inference. 503 when none did yet."""
-        return json_answer(metadata(pool.get(name), pool.shown_name(name)))
+        return json_answer(metadata(pool.get_warm(name), pool.shown_name(name)))
 
     @router.post(
         "/v1/models/{name}:predict",
@@ -177,10 +177,13 @@ def _add_v2(router: APIRouter, pool: ModelPool, protocols: _Protocols) -> None:
         responses={503: {"model": answers.NotReady, "description": "Not yet; `error` has the reason of each model."}},
     )
     async def server_ready() -> Response:
-        """200 when every champion was tried and some model can answer: what one lacks must not take down the others."""
-        if pool.settled and pool.ready:
+        """200 when every champion was tried and some model can answer: what one lacks must not take down the others.
+
+        The service has made its own first requests then, which take seconds.
+        """
+        if pool.can_answer:
             return json_answer({"ready": True})
-        waiting = ", ".join(f"{name}: {problem.text}" for name, problem in pool.problems.items())
+        waiting = ", ".join(f"{name}: {problem.text}" for name, problem in dict(pool.problems).items())
         return json_answer({"ready": False, "error": waiting or "models are being loaded"}, 503)
 
     @router.get("/v2/models/{name}", response_model=answers.ModelMetadata, tags=["KServe V2"])
@@ -191,7 +194,7 @@ def _add_v2(router: APIRouter, pool: ModelPool, protocols: _Protocols) -> None:
     @router.get("/v2/models/{name}/ready", response_model=answers.ModelReady, tags=["KServe V2"])
     async def model_ready(name: str) -> Response:
         """200 when the model can answer, else 503."""
-        return json_answer({"name": pool.shown_name(name), "ready": bool(pool.get(name))})
+        return json_answer({"name": pool.shown_name(name), "ready": bool(pool.get_warm(name))})
 
     @router.get("/v2/models/{name}/versions/{version}", response_model=answers.ModelMetadata, tags=["KServe V2"])
     async def version_metadata(name: str, version: str) -> Response:

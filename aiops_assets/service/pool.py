@@ -2,11 +2,11 @@
 
 A version is ready when its digests are the recorded ones, it was read, and its smoke inference passed. If it is not,
 the earlier version stays in place and the problem is recorded. Requests keep the :class:`ReadyModel` that they
-began with.
+began with. What is slow only once is done before a version takes over, and before the pool says that it is ready.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -35,6 +35,7 @@ MAX_WAIT_SECONDS = 300.0
 """Longest wait between attempts to load a version that cannot be loaded."""
 ONLY_MODEL = "model"
 """Name by which the engine requests the model of a predictor with a single one."""
+WARMING = Statement("warming_up", "the first requests are being made, which take longer than later ones")
 
 log = structlog.get_logger("aiops.service")
 
@@ -57,6 +58,7 @@ class ModelPool:
         instruments: counts swaps and failures.
         poll_seconds: seconds between two looks at the source.
         only: the process holds a single model, which also has the name ``model``.
+        warm_model: makes the first prediction of a version, before it takes over.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class ModelPool:
         poll_seconds: float = 5.0,
         *,
         only: bool = False,
+        warm_model: Callable[[ReadyModel], None] = lambda _: None,
     ) -> None:
         self.specs = {spec.name: spec for spec in specs}
         self._source = source
@@ -79,6 +82,10 @@ class ModelPool:
         self._failed: dict[str, _Failed] = {}
         self.settled = False
         """Whether loading every model was tried once."""
+        self.warm = False
+        """Whether the first requests were made, with the models that were ready first."""
+        self._warm_model = warm_model
+        self._warm_up: Callable[[], None] = lambda: None
         for name in self.specs:
             instruments.model_ready.labels(name).set(0)
         self._stop = threading.Event()
@@ -121,13 +128,34 @@ class ModelPool:
             raise ServiceNotReady(f"{name} is not ready: {problem.text if problem else NOTHING}", model=name)
         return ready
 
+    def get_warm(self, requested_name: str) -> ReadyModel:
+        """The same for those who ask whether the model can answer, and not for an answer.
+
+        Raises:
+            UnknownModel, ServiceNotReady: as :meth:`get`, and while the first requests are being made.
+        """
+        ready = self.get(requested_name)
+        if not self.warm:
+            raise ServiceNotReady(f"{ready.spec.name} is not ready: {WARMING.text}", code=WARMING.code)
+        return ready
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether every champion was tried, some model can answer, and the first requests were made."""
+        return self.settled and self.warm and bool(self._ready)
+
     @property
     def ready(self) -> dict[str, ReadyModel]:
         """Name -> model, of those that are ready."""
         return dict(self._ready)
 
-    def start(self) -> None:
-        """Load and watch versions in a background thread until :meth:`stop`."""
+    def start(self, warm_up: Callable[[], None] = lambda: None) -> None:
+        """Load and watch versions in a background thread until :meth:`stop`.
+
+        Args:
+            warm_up: makes the first requests; called once, when a first model is ready and all others were tried.
+        """
+        self._warm_up = warm_up
         self._thread = threading.Thread(target=self._run, name="model-pool", daemon=True)
         self._thread.start()
 
@@ -147,6 +175,9 @@ class ModelPool:
             except Exception as error:  # noqa: BLE001 - an error of one model must not stop the others
                 kind = type(error).__name__
                 self._note(name, Statement("unexpected", f"{kind}: {error}", kind=kind))
+        if self._ready and not self.warm:
+            self._warm_up()
+            self.warm = True
         self.settled = True
 
     def _run(self) -> None:
@@ -189,7 +220,9 @@ class ModelPool:
         manifest = version.manifest
         if problems := version.smoke_test():
             raise ModelError(f"smoke inference: {'; '.join(problems)}", code="no_usable_answer", problems=problems)
-        return ReadyModel(spec, champion, manifest, spec.family.for_serving(version.model()))
+        ready = ReadyModel(spec, champion, manifest, spec.family.for_serving(version.model()))
+        self._warm_model(ready)
+        return ready
 
     def _swap(self, name: str, loaded: ReadyModel) -> None:
         before = self._ready.get(name)

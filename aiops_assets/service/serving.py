@@ -1,9 +1,12 @@
 """Creates the service from settings, and runs it."""
 
+import gc
 import logging
+import resource
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -20,6 +23,7 @@ from aiops_assets.service.app import create_app
 from aiops_assets.service.band_exposition import BandCollector
 from aiops_assets.service.cluster_hours import ClusterHours
 from aiops_assets.service.correlation import add_ids
+from aiops_assets.service.connections import Connections, LimitedProtocol, Limits
 from aiops_assets.service.demo import demo_clock, demo_pool
 from aiops_assets.service.demo_scores import demo_findings
 from aiops_assets.service.drift_exposition import DriftCollector
@@ -31,6 +35,7 @@ from aiops_assets.service.pool import ModelPool
 from aiops_assets.service.remote_write_exposition import RemoteWriteCollector
 from aiops_assets.service.traces import traces_to
 from aiops_assets.service.versions import ChampionSource, MountedSource, VersionSource
+from aiops_assets.service.warming import warm_model
 from aiops_assets.settings import Settings
 from aiops_assets.storage.drift import DriftStore
 from aiops_assets.storage.lake import Lake
@@ -43,6 +48,12 @@ GRACE_SECONDS = 20
 """Time for running requests after SIGTERM, seconds; a kubelet kills after 30."""
 KEEP_ALIVE_SECONDS = 95
 """Lifetime of idle connections, seconds: longer than that of Go's pool (90 s), so that the client closes first."""
+OWN_FILES = 96
+"""Files that the service itself may have open at once: models, histories, scores, log, and what libraries hold."""
+BACKLOG = 2048
+"""Most connections that the kernel keeps until they are accepted; all of them may be accepted at once."""
+
+log = structlog.get_logger("aiops.service")
 
 
 def _now() -> datetime:
@@ -76,7 +87,14 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
             raise SettingsError(f"--model {model}: there are {', '.join(settings.models or MODEL_NAMES)}")
     served = ServedModels(open_storage(settings.model_root))
     source: VersionSource = MountedSource(directory, served) if directory else ChampionSource(served)
-    pool = ModelPool(source, specs, instruments, settings.service_poll_seconds, only=bool(model))
+    pool = ModelPool(
+        source,
+        specs,
+        instruments,
+        settings.service_poll_seconds,
+        only=bool(model),
+        warm_model=lambda ready: warm_model(ready, settings.forecast_horizon, _now()),
+    )
     home = open_storage(settings.aiops_home)
     scores = Scores(home, settings.cluster)
     newest = NewestFindings(scores, _now, settings.service_poll_seconds)
@@ -109,10 +127,17 @@ def serve(
     """Listen until SIGTERM or SIGINT, then finish running requests."""
     log_as_json()
     app = app_of(settings, model, directory, demo=demo)
+    app.state.when_warm = keep_for_good
+    most, backlog = open_connections(settings.service_max_connections)
+    limits = Limits(most, settings.service_max_head_bytes, settings.service_head_seconds, KEEP_ALIVE_SECONDS)
+    protocol = partial(LimitedProtocol, Connections(limits, app.state.refusals))
     uvicorn.run(
         app,
         host=host,
         port=port,
+        http=protocol,  # type: ignore[arg-type]  # whatever makes a protocol will do
+        ws="none",
+        backlog=backlog,
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
@@ -120,6 +145,35 @@ def serve(
         server_header=False,
         date_header=False,
     )
+
+
+def keep_for_good() -> None:
+    """Take what there is now out of Python's search for garbage, which else stops all requests for a third of a second.
+
+    Modules and models are a million objects that stay. What is no longer used of them is freed all the same, but for
+    cycles.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def open_connections(wanted: int) -> tuple[int, int]:
+    """How many connections may be open and how many wait in the kernel, within the limit of open files.
+
+    The limit is raised as far as it may be. Connections are accepted in bursts, before the first of them can be closed:
+    so those that wait need files too.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + BACKLOG + OWN_FILES
+    files = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and files > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    free = max(files - OWN_FILES, 16)
+    backlog = min(BACKLOG, max(free // 3, 8))
+    most = min(wanted, free - backlog)
+    if most < wanted:
+        log.warning("fewer connections than SERVICE_MAX_CONNECTIONS", wanted=wanted, most=most, open_files=hard)
+    return most, backlog
 
 
 def log_as_json() -> None:

@@ -6,7 +6,16 @@ import orjson
 from fastapi import Response
 from pydantic import BaseModel, ValidationError
 
-from aiops_assets.errors import DataError, ModelError, SchemaError, ServiceNotReady, UnknownModel, UnknownSubject
+from aiops_assets.errors import (
+    AiopsError,
+    DataError,
+    ModelError,
+    SchemaError,
+    ServiceBusy,
+    ServiceNotReady,
+    UnknownModel,
+    UnknownSubject,
+)
 from aiops_assets.service.answers import Problem
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -18,14 +27,24 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "The API key is missing or wrong."},
     404: {"model": Problem, "description": "No such model, version or path."},
     408: {"model": Problem, "description": "The body did not come in time."},
-    413: {"model": Problem, "description": "The body is too large, or would be when decompressed."},
+    413: {"model": Problem, "description": "The body is too large, has too many values, or would when decompressed."},
     415: {"model": Problem, "description": "The body is compressed in another way than by gzip."},
     422: {"model": Problem, "description": "The model gave no usable prediction."},
-    503: {"model": Problem, "description": "No model can answer yet, or not in time."},
+    503: {
+        "model": Problem,
+        "description": "No model can answer yet, or not in time; with Retry-After where the service is busy.",
+    },
 }
 
 
-STATUS = ((UnknownModel, 404), (UnknownSubject, 404), (ServiceNotReady, 503), (DataError, 400), (ModelError, 422))
+STATUS = (
+    (UnknownModel, 404),
+    (UnknownSubject, 404),
+    (ServiceNotReady, 503),
+    (ServiceBusy, 503),
+    (DataError, 400),
+    (ModelError, 422),
+)
 
 
 def status_of(error: Exception) -> int:
@@ -36,6 +55,14 @@ def status_of(error: Exception) -> int:
 def json_answer(content: object, status: int = 200) -> Response:
     """A JSON response. The serializer rejects numpy's numbers, so that only JSON's own types are sent."""
     return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def error_answer(error: AiopsError, content: dict[str, Any]) -> Response:
+    """The JSON response of an error, with Retry-After where it states when to ask again."""
+    answer = json_answer(content, status_of(error))
+    if "retry_after" in error.facts:
+        answer.headers["retry-after"] = str(error.facts["retry_after"])
+    return answer
 
 
 def json_object(data: bytes) -> dict[str, Any]:

@@ -199,6 +199,21 @@ class Settings(BaseModel):
         description="OTLP over HTTP, where the service sends OpenTelemetry traces: http://host:4318/v1/traces. "
         "Unset: none are made.",
     )
+    service_max_connections: int = Field(
+        1000, ge=8, le=100_000, description="Most open connections of the service, within its limit of open files."
+    )
+    service_max_head_bytes: int = Field(
+        2**16, ge=2**10, le=2**20, description="Largest head (request line and headers) of a request to the service."
+    )
+    service_head_seconds: float = Field(
+        10.0, ge=0.1, le=600.0, description="Longest time for a head; silent new connections are closed after it."
+    )
+    service_max_json_values: int = Field(
+        500_000, ge=1_000, le=2**30, description="Most values of a request's JSON; an array or object counts as four."
+    )
+    service_max_inflight_bytes: int = Field(
+        16 * 2**20, ge=2**20, le=2**34, description="Most bytes of all bodies at once; further bodies wait, then 503."
+    )
     service_poll_seconds: float = Field(
         5.0, ge=0.01, le=3600.0, description="How often the service looks for another champion."
     )

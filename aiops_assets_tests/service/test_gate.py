@@ -3,7 +3,9 @@
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from time import sleep
 
 import pytest
@@ -85,6 +87,45 @@ class TestLimits:
             assert response.status_code == 413
             assert client.post(PREDICT, content=b" " * 2001).status_code == 413
             assert client.post(PREDICT, content=b" " * 1999).status_code == 400
+
+    @pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'""'])
+    def test_values_are_counted_before_they_are_parsed(self, tmp_path: Path, value: bytes) -> None:
+        with service(tmp_path, demo=True, SERVICE_MAX_JSON_VALUES="100000") as client:
+            few, many = (b'{"instances": [' + b",".join([value] * n) + b"]}" for n in (19_000, 110_000))
+            assert client.post(PREDICT, content=few).status_code == 400
+            for path in (PREDICT, "/api/v1/anomaly/detect", "/api/v1/pattern/analyze"):
+                response = client.post(path, content=many)
+                assert response.status_code == 413
+                assert "SERVICE_MAX_JSON_VALUES" in response.json()["error"]
+            refused = 'aiops_refused_total{reason="json_values"} 3.0'
+            assert refused in client.get("/metrics").text
+
+    def test_a_long_list_of_samples_is_validated_as_a_short_one(self, demo: TestClient) -> None:
+        sample = {"name": "cpu_usage", "value": 0.4}
+        wrong = {"name": "cpu_usage", "value": "much"}
+        short = demo.post("/api/v1/anomaly/detect", json={"metrics": [sample, wrong]})
+        long = demo.post("/api/v1/anomaly/detect", json={"metrics": [sample] * 600 + [wrong]})
+        assert (short.status_code, long.status_code) == (400, 400)
+        assert long.json()["error"] == short.json()["error"].replace("[1]", "[600]")
+        assert demo.post("/api/v1/anomaly/detect", json={"metrics": [sample] * 600}).status_code == 200
+
+    def test_an_overload_is_no_fault_of_the_request(self, tmp_path: Path) -> None:
+        go = Event()
+
+        class Held(Engine):
+            def analyze(self, body: object) -> dict[str, object]:
+                go.wait(20)
+                return {}
+
+        with self._app(tmp_path, Held, SERVICE_TIMEOUT_SECONDS="1.5") as client, ThreadPoolExecutor(8) as many:
+            asked = [many.submit(client.post, "/api/v1/pattern/analyze", json={"metrics": []}) for _ in range(6)]
+            answers = [one.result() for one in asked]
+            go.set()
+            assert {one.status_code for one in answers} == {503}
+            waited = [one for one in answers if "retry-after" in one.headers]
+            assert len(waited) == 6 - HEAVY_THREADS
+            assert not any("send less" in one.json()["error"] for one in waited)
+            assert client.post("/api/v1/anomaly/detect", json={"metrics": []}).status_code == 200
 
     def test_what_takes_too_long_is_a_503_in_time(self, tmp_path: Path) -> None:
         class Slow(Engine):

@@ -13,9 +13,10 @@ import pytest
 import requests
 from prometheus_client import Gauge
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 from aiops_assets import __version__
-from aiops_assets.errors import SettingsError, StoreError
+from aiops_assets.errors import ServiceNotReady, SettingsError, StoreError
 from aiops_assets.families.anomaly_detector import ANOMALY_DETECTOR
 from aiops_assets.families.catalog import MODEL_NAMES
 from aiops_assets.families.lstm_predictor import LSTM_PREDICTOR
@@ -200,6 +201,51 @@ class TestSwaps:
         assert instruments.registry.get_sample_value("aiops_model_loaded_timestamp_seconds", {"model": NAME})
         labels = {"model": NAME, "source": "synthetic", "version": "2", "data_version": "data-of-2"}
         assert instruments.registry.get_sample_value("aiops_model_info", labels) == 1
+
+
+class TestFirstRequests:
+    def test_a_pool_is_ready_when_they_were_made(self, home: ServedHome) -> None:
+        home.serve([NAME])
+        order: list[str] = []
+        pool = ModelPool(
+            ChampionSource(home.served),
+            [ANOMALY_DETECTOR],
+            Instruments(),
+            warm_model=lambda ready: order.append(f"{ready.origin['model_version']} {sorted(pool.ready)}"),
+        )
+
+        def warm_up() -> None:
+            order.append("requests")
+            assert pool.get(NAME)
+            assert not pool.can_answer
+            with pytest.raises(ServiceNotReady) as caught:
+                pool.get_warm(NAME)
+            assert caught.value.code == "warming_up"
+
+        pool._warm_up = warm_up
+        pool.refresh()
+        assert pool.can_answer
+        assert version_of(pool) == pool.get_warm(NAME).champion.version == 1
+        home.promote(home.publish(data=model_file(NAME, seed=1)))
+        pool.refresh()
+        assert order == ["1 []", "requests", f"2 ['{NAME}']"]
+
+    def test_they_follow_the_first_champion(self, home: ServedHome) -> None:
+        pool = pool_of(home)
+        pool.refresh()
+        assert (pool.settled, pool.warm, pool.can_answer) == (True, False, False)
+        home.serve([NAME])
+        pool.refresh()
+        assert pool.can_answer
+
+    def test_they_are_not_counted_and_each_is_answered(self, whole_home: Path) -> None:
+        with capture_logs() as lines, service(whole_home, MODELS=NAME) as client:
+            wait_until(client, "/v2/health/ready")
+            text = client.get("/metrics").text
+        assert "aiops_predictions_total{" not in text
+        assert "aiops_anomalies_reported_total{" not in text
+        failed = [line for line in lines if line["event"] == "warm-up" and line.get("request") != "scores"]
+        assert failed == []
 
 
 class TestMissing:
