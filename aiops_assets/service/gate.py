@@ -26,8 +26,8 @@ OPEN_PATHS = ("/health", "/v2/health/live", "/v2/health/ready", "/docs", "/opena
 and the documents, which hold none, say how to send one."""
 OPEN_PREFIXES = ("/v1/models", "/v2/models", "/static-offline-docs")
 SLOW_SECONDS = 1.0
-SHORT_WAIT = 0.1
-"""Share of its time after which a request that got no answer in time was not too large, but others were before it."""
+SHORT_SECONDS, SHORT_WAIT = 0.5, 0.1
+"""Wait, seconds and share of the time, after which a request without an answer was not too large: others were before it."""
 GONE = 499
 """Status of a client that disconnected before it had sent its request, as in nginx."""
 UNKNOWN_ROUTE = "unknown"
@@ -133,7 +133,7 @@ class Gate:
         if not body.whole:
             text = f"the body did not come within {seconds:g} s: send it again"
             return Refused(408, "slow_body", text, last=True)
-        if running.waited is None or running.waited > SHORT_WAIT * seconds:
+        if running.waited is None or running.waited > max(SHORT_WAIT * seconds, SHORT_SECONDS):
             return Refused(503, "waited", f"the service is busy: it had no answer within {seconds:g} s; send it again")
         text = f"no answer within {seconds:g} s: send less, or raise SERVICE_TIMEOUT_SECONDS"
         return Refused(503, "no_answer", text)

@@ -238,8 +238,9 @@ class TestFirstRequests:
         pool.refresh()
         assert pool.can_answer
 
-    def test_they_are_not_counted_and_each_is_answered(self, whole_home: Path) -> None:
-        with capture_logs() as lines, service(whole_home, MODELS=NAME) as client:
+    def test_they_are_not_counted_and_each_is_answered(self, home: ServedHome, tmp_path: Path) -> None:
+        home.serve([NAME])
+        with capture_logs() as lines, service(tmp_path, MODELS=NAME) as client:
             wait_until(client, "/v2/health/ready")
             text = client.get("/metrics").text
         assert "aiops_predictions_total{" not in text
