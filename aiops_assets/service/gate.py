@@ -27,7 +27,7 @@ and the documents, which hold none, say how to send one."""
 OPEN_PREFIXES = ("/v1/models", "/v2/models", "/static-offline-docs")
 SLOW_SECONDS = 1.0
 SHORT_SECONDS, SHORT_WAIT = 0.5, 0.1
-"""Wait, seconds and share of the time, after which a request without an answer was not too large: others were before it."""
+"""Wait, seconds and share of its time, after which others are why a request has no answer, and not its size."""
 GONE = 499
 """Status of a client that disconnected before it had sent its request, as in nginx."""
 UNKNOWN_ROUTE = "unknown"

@@ -22,8 +22,8 @@ from aiops_assets.reporting.metric_exposition import MetricCollector
 from aiops_assets.service.app import create_app
 from aiops_assets.service.band_exposition import BandCollector
 from aiops_assets.service.cluster_hours import ClusterHours
-from aiops_assets.service.correlation import add_ids
 from aiops_assets.service.connections import Connections, LimitedProtocol, Limits
+from aiops_assets.service.correlation import add_ids
 from aiops_assets.service.demo import demo_clock, demo_pool
 from aiops_assets.service.demo_scores import demo_findings
 from aiops_assets.service.drift_exposition import DriftCollector
