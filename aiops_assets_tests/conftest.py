@@ -25,6 +25,7 @@ from aiops_assets_tests import changed, postgres_server
 from aiops_assets_tests.deploy import programs
 from aiops_assets_tests.once import made_once, share_in
 from aiops_assets_tests.prometheus_server import running_prometheus, scrape, write_blocks
+from aiops_assets_tests.signed import keys_of_tests
 
 SHARED = PROJECT_ROOT.parent / "shared"
 STARTED = time.monotonic()
@@ -130,6 +131,7 @@ def _file_of(report: pytest.TestReport) -> str:
 def _shared_by_workers(tmp_path_factory: pytest.TempPathFactory) -> None:
     own = tmp_path_factory.getbasetemp()
     share_in((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made-once")
+    keys_of_tests()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -41,4 +41,8 @@ def attempt(command: Sequence[str], environment: Mapping[str, str], seconds: flo
 
 def inherited() -> dict[str, str]:
     """What a command may take over: no settings, and no other home."""
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "OMP_NUM_THREADS") if name in os.environ}
+    return {
+        name: os.environ[name]
+        for name in ("PATH", "HOME", "LANG", "XDG_CONFIG_HOME", "OMP_NUM_THREADS")
+        if name in os.environ
+    }

@@ -80,7 +80,7 @@ def rollback(name: str, to: int | None, reason: str) -> None:
     table = load_settings(os.environ)
     served, tracker, spec = stores_of(table).served(), tracking_of(table).tracker(), champions.model_named(name)
     name = spec.name
-    before = None if read_problem(served, name) else served.champion(name)
+    before = None if read_problem(served, name) else served.unsigned_champion(name)
     after = champions.rollback(served, tracker, spec, to, reason=reason, who=person())
     if not _already(before, after):
         version, left = after.champion.version, after.history[0].version
@@ -100,7 +100,7 @@ def models(name: str | None, as_json: bool) -> None:
     from aiops_assets.families.catalog import named
     from aiops_assets.pipeline.resources import stores_of, tracking_of
     from aiops_assets.registry.listing import names_served, version_lines
-    from aiops_assets.registry.restoring import DOCTOR, record_problem
+    from aiops_assets.registry.restoring import record_problem, with_cure
 
     table = load_settings(os.environ)
     served, tracker = stores_of(table).served(), tracking_of(table).tracker()
@@ -118,7 +118,7 @@ def models(name: str | None, as_json: bool) -> None:
     else:
         _show(served, listed)
     for model, problem in problems.items():
-        click.echo(f"warning: {model}: which version is served is not known: {problem.text}: {DOCTOR}", err=True)
+        click.echo(f"warning: {model}: which version is served is not known: {with_cure(problem)}", err=True)
     if problems:
         sys.exit(1)
 

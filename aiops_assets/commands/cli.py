@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import click
 
 from aiops_assets import __version__
-from aiops_assets.commands import cards, champions, lake, metrics, outlook, quality, scores, serve, synthesize
+from aiops_assets.commands import cards, champions, lake, metrics, outlook, quality, scores, serve, signing, synthesize
 from aiops_assets.commands.errors import one_line_errors
 from aiops_assets.commands.tables import show_table
 from aiops_assets.errors import IntegrityError, SettingsError
@@ -135,6 +135,7 @@ main.add_command(champions.promote)
 main.add_command(champions.rollback)
 main.add_command(champions.models)
 main.add_command(champions.doctor)
+main.add_command(signing.sign)
 main.add_command(cards.card)
 main.add_command(cards.compare)
 main.add_command(outlook.outlook)

@@ -19,6 +19,7 @@ from aiops_assets.errors import AiopsError, SettingsError, StoreError
 from aiops_assets.pipeline.run_lines import LOGGER_NAME
 from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets.storage.served import ServedModels
+from aiops_assets.storage.signatures import Keys
 from aiops_assets.storage.storage import open_storage
 
 MIN_FREE_BYTES = 64_000_000
@@ -155,7 +156,7 @@ def check_writable(settings: Settings) -> None:
 
 
 def _versions(settings: Settings) -> dict[str, list[int]]:
-    served = ServedModels(open_storage(settings.model_root))
+    served = ServedModels(open_storage(settings.model_root), Keys(settings.verify_key_file))
     return {spec.name: served.versions(spec.name) for spec in active_models(settings)}
 
 

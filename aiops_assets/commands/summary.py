@@ -15,6 +15,7 @@ from aiops_assets.families.contract import ModelSpec
 from aiops_assets.settings import PROJECT_ROOT, Settings
 from aiops_assets.storage.handoff import Handoffs, TrainingSetRef
 from aiops_assets.storage.served import ServedModels
+from aiops_assets.storage.signatures import Keys
 from aiops_assets.storage.storage import open_storage
 
 MAX_WARNINGS, MAX_LETTERS = 10, 400
@@ -85,7 +86,7 @@ def summarize(
         run: id of the Dagster run; empty: not known.
         warnings: check -> what it found, of those that failed and stopped nothing.
     """
-    served = ServedModels(open_storage(settings.model_root))
+    served = ServedModels(open_storage(settings.model_root), Keys(settings.verify_key_file))
     outcomes = [outcome_of(served, spec, before[spec.name]) for spec in active_models(settings)]
     out = console()
     out.print()

@@ -26,6 +26,7 @@ from aiops_assets.storage.records import Record
 from aiops_assets.storage.scores import Scores
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.shadow import ShadowScores
+from aiops_assets.storage.signatures import Keys
 from aiops_assets.storage.storage import open_storage
 from aiops_assets.storage.training_sets import TrainingSets
 from aiops_assets.storage.written_back import WriteBacks
@@ -38,6 +39,8 @@ class StoresResource(dg.ConfigurableResource[None]):
     home: str
     model_root: str
     cluster: str
+    verify_key_file: str
+    signing_key_file: str
     matcher: str = ""
     keep_scores_days: int = 7
 
@@ -50,8 +53,9 @@ class StoresResource(dg.ConfigurableResource[None]):
         return TrainingSets(open_storage(self.home), self.cluster)
 
     def served(self) -> ServedModels:
-        """The served directories and champion records."""
-        return ServedModels(open_storage(self.model_root))
+        """The served directories and champion records; what is published and moved is signed."""
+        keys = Keys(Path(self.verify_key_file), Path(self.signing_key_file))
+        return ServedModels(open_storage(self.model_root), keys)
 
     def cards(self) -> Cards:
         """The model cards."""
@@ -236,6 +240,8 @@ def stores_of(settings: Settings) -> StoresResource:
         home=str(settings.aiops_home),
         model_root=settings.model_root,
         cluster=settings.cluster,
+        verify_key_file=str(settings.verify_key_file),
+        signing_key_file=str(settings.signing_key_file),
         matcher=settings.prometheus_matcher,
         keep_scores_days=settings.keep_scores_days,
     )

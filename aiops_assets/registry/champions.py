@@ -11,13 +11,13 @@ from aiops_assets.judging.decision import Reason
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS as CHAMPION_ALIAS
 from aiops_assets.registry.reconciling import reconcile as reconcile
 from aiops_assets.registry.restoring import (
-    DOCTOR,
     moves_of,
     read_problem,
     record_problem,
     recorded_digest,
     replace_record,
     restore,
+    with_cure,
 )
 from aiops_assets.registry.version import version_of
 from aiops_assets.storage.champion_record import vetoed
@@ -93,9 +93,7 @@ def rollback(
     """
     name = spec.name
     if problem := record_problem(served, tracker, name):
-        raise IntegrityError(
-            f"{problem.text}: {DOCTOR}", code="doubted_record", **{**problem.facts, "problem": problem.code}
-        )
+        raise IntegrityError(with_cure(problem), code="doubted_record", **{**problem.facts, "problem": problem.code})
     record = served.champion(name)
     if record is None:
         raise NotFoundError(
@@ -207,7 +205,7 @@ def _record(served: ServedModels, tracker: Tracker, name: str, who: str) -> tupl
     try:
         restore(served, tracker, name, who=who)
     except IntegrityError:
-        return (None if read_problem(served, name) else served.champion(name)), False
+        return (None if read_problem(served, name) else served.unsigned_champion(name)), False
     return served.champion(name), True
 
 

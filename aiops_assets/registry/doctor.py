@@ -16,10 +16,12 @@ from aiops_assets.registry.restoring import (
     record_problem,
     recorded_digest,
     restore,
+    with_cure,
 )
 from aiops_assets.registry.version import version_of
 from aiops_assets.storage.records import ChampionMove, ChampionRecord, sha256
 from aiops_assets.storage.served import ServedModels
+from aiops_assets.storage.signatures import UNSIGNED
 from aiops_assets.storage.training_sets import ROWS, TrainingSets
 from aiops_assets.tracking.tracker import MANIFEST_TAG, Tracker
 
@@ -109,7 +111,7 @@ class Doctor:
             if finding.state != "ok":
                 return finding
         elif problem := record_problem(self.served, self.tracker, name):
-            text = f"{problem.text}: start MLflow, then `aiops doctor` restores it from there"
+            text = with_cure(problem, "start MLflow, then `aiops doctor` restores it from there")
             return Finding(name, what, "PROBLEM", text, problem.code, problem.facts)
         record = self.served.champion(name)
         if record is None:
@@ -176,8 +178,8 @@ class Doctor:
                 self.served.verified(name, version, digest)
                 whole += 1
             except (NotFoundError, IntegrityError) as error:
-                cure = f"move {self.served.locate(name, version)} away"
-                text = f"version {version}: {error}: {cure}"
+                cure = "" if error.code in UNSIGNED else f": move {self.served.locate(name, version)} away"
+                text = f"version {version}: {error}{cure}"
                 yield Finding(name, "versions", "PROBLEM", text, error.code, {**error.facts, "version": version})
         is_bucket = self.served.storage.local_path(name) is None
         for half in self.served.incomplete_versions(name):
@@ -210,7 +212,7 @@ class Doctor:
         try:
             wrong = look()
         except AiopsError as error:
-            text = f"{error}: {cure}" if cure else str(error)
+            text = f"{error}: {cure}" if cure and error.code not in UNSIGNED else str(error)
             return Finding(name, what, "PROBLEM", text, error.code, error.facts)
         if wrong:
             return Finding(name, what, "repaired" if self.repair else "to repair", wrong.text, wrong.code, wrong.facts)

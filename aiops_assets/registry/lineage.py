@@ -18,7 +18,7 @@ from aiops_assets.storage.records import (
     Record,
     TrainingSetRecord,
 )
-from aiops_assets.storage.served import MANIFEST, ServedModels
+from aiops_assets.storage.served import MANIFEST, SIGNATURE, ServedModels
 from aiops_assets.storage.training_sets import TrainingSets
 from aiops_assets.timeseries.schema import combined_digest, day_digests
 from aiops_assets.tracking.tracker import MANIFEST_TAG, Tracker
@@ -88,12 +88,14 @@ class LineageReader:
             NotFoundError: no version of the model is served.
             IntegrityError: the champion record cannot be read.
         """
-        record = self.served.champion(name)
+        record = self.served.unsigned_champion(name)
         if record is None:
             raise NotFoundError(
                 f"{name} is not served from {self.served.locate(name)}: run `aiops run` first", code="nothing_served"
             )
         champion = record.champion
+        with self._noting():
+            self.served.champion(name)
         manifest, files = self._manifest(champion, name)
         if manifest and champion.data_version != manifest.data_version:
             self.problems.append("champion record and manifest name different data versions")
@@ -139,7 +141,7 @@ class LineageReader:
             if not check.verified:
                 self.problems.append(f"{self.served.locate(name, champion.version)}/{check.path} differs")
         folder = f"{name}/{champion.version}"
-        for extra in sorted(set(self.served.storage.names(folder)) - {file.path for file in files}):
+        for extra in sorted(set(self.served.storage.names(folder)) - {file.path for file in files} - {SIGNATURE}):
             if manifest:
                 self.problems.append(f"{self.served.storage.locate(f'{folder}/{extra}')} is in no manifest")
         return manifest, tuple(files)

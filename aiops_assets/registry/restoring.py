@@ -2,20 +2,27 @@
 
 A record that was edited can be readable and still be wrong: its digest is not that of the version it names. Then
 MLflow's alias and the link `current` are the remaining evidence, so they do not follow such a record.
+
+A record that is right about its champion and not signed by us is restored by a person alone: its history and vetoes, or
+the choice among our own versions, may be somebody else's.
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, StoreError
 from aiops_assets.judging.statements import Statement
-from aiops_assets.storage.champion_record import ChampionRecords
 from aiops_assets.storage.records import ChampionMove, ChampionRecord
 from aiops_assets.storage.served import CURRENT, ServedModels
+from aiops_assets.storage.signatures import SIGN, UNSIGNED
 from aiops_assets.tracking.tracker import MANIFEST_TAG, Tracker
 
 CHAMPION_ALIAS = "champion"
 DOCTOR = "`aiops doctor` repairs it"
+
+
+def with_cure(problem: Statement, cure: str = DOCTOR) -> str:
+    """The text of a record's problem and its cure; a record that is not signed names one of its own."""
+    return problem.text if problem.code in UNSIGNED else f"{problem.text}: {cure}"
 
 
 def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repair: bool = True) -> Statement | None:
@@ -29,13 +36,15 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repa
 
     Raises:
         IntegrityError: the record is unreadable or wrong, and there is no evidence to restore it; the message names a
-            version to promote.
+            version to promote. Or it is right and not signed; the message names the command that signs it.
         StoreError: MLflow or the storage cannot be reached.
     """
     problem = read_problem(served, name)
-    record = None if problem else served.champion(name)
+    record = None if problem else served.unsigned_champion(name)
     if record:
         problem = inconsistency(served, tracker, record)
+    if not problem and record:
+        served.champion(name)
     if not problem and (record or not served.versions(name)):
         return None
     wrong = []
@@ -65,10 +74,11 @@ def restore(served: ServedModels, tracker: Tracker, name: str, *, who: str, repa
             },
         )
     if problem:
-        whole = _whole(served, tracker, record, name)
+        whole, unsigned = _whole(served, tracker, record, name)
         promote = _likely(record, whole)
+        cure = _cure(served, name, promote, whole) if whole or not unsigned else f"no version is signed: {SIGN}"
         raise IntegrityError(
-            f"{'; '.join([problem.text, *wrong])}: {_cure(served, name, promote, whole)}",
+            f"{'; '.join([problem.text, *wrong])}: {cure}",
             code="record_not_restored",
             **{**problem.facts, "problem": problem.code, "promote": promote, "whole": whole},
         )
@@ -85,7 +95,7 @@ def replace_record(
     reason: str,
     who: str,
 ) -> tuple[ChampionRecord, str]:
-    """Replace a record that is missing or unreadable or, if ``record`` is given, wrong.
+    """Replace a record that is missing or unreadable or, if ``record`` is given, wrong or not signed.
 
     Returns:
         The new record, and the name of the file that keeps the damaged one (empty: it was missing).
@@ -96,34 +106,33 @@ def replace_record(
     """
     if record is None:
         return served.renew_champion(name, version, manifest_sha256, reason=reason, who=who)
-    manifest = served.verified(name, version, manifest_sha256)
-    move = ChampionMove(
-        version=version,
-        manifest_sha256=manifest_sha256,
-        data_version=manifest.data_version,
-        effective_source=manifest.effective_source,
-        reason=reason,
-        who=who,
-        when=datetime.now(UTC),
-    )
-    return ChampionRecords(served.storage).correct(record, move, manifest.files)
+    return served.correct_champion(record, version, manifest_sha256, reason=reason, who=who)
 
 
 def read_problem(served: ServedModels, name: str) -> Statement | None:
     """Why the champion record cannot be read; ``None`` when it can be read or does not exist."""
     try:
-        served.champion(name)
+        served.unsigned_champion(name)
     except IntegrityError as error:
         return Statement(error.code, str(error), **error.facts)
     return None
 
 
 def record_problem(served: ServedModels, tracker: Tracker, name: str) -> Statement | None:
-    """Why the champion record cannot be read or is wrong; MLflow is only queried where directories do not decide."""
+    """Why the champion record cannot be read, is wrong or not signed; ``None`` when nothing is wrong with it.
+
+    MLflow is only queried where directories do not decide.
+    """
     if problem := read_problem(served, name):
         return problem
-    record = served.champion(name)
-    return None if record is None or names_its_manifest(served, record) else inconsistency(served, tracker, record)
+    record = served.unsigned_champion(name)
+    if record and not names_its_manifest(served, record) and (problem := inconsistency(served, tracker, record)):
+        return problem
+    try:
+        served.champion(name)
+    except IntegrityError as error:
+        return Statement(error.code, str(error), **error.facts)
+    return None
 
 
 def names_its_manifest(served: ServedModels, record: ChampionRecord) -> bool:
@@ -248,17 +257,20 @@ def _witnesses(
         yield f"the link {CURRENT}", int(link)
 
 
-def _whole(served: ServedModels, tracker: Tracker, record: ChampionRecord | None, name: str) -> list[int]:
-    """Versions that have the digest recorded outside their directories, in order."""
+def _whole(
+    served: ServedModels, tracker: Tracker, record: ChampionRecord | None, name: str
+) -> tuple[list[int], list[int]]:
+    """Versions that have the digest recorded outside their directories, and those that lack a signature alone."""
     history = record.history if record else ()
-    whole = []
+    whole, unsigned = [], []
     for version in served.versions(name):
         try:
             served.verified(name, version, recorded_digest(tracker, history, name, version))
-        except (NotFoundError, IntegrityError):
-            continue
-        whole.append(version)
-    return whole
+            whole.append(version)
+        except (NotFoundError, IntegrityError) as error:
+            if error.code in UNSIGNED:
+                unsigned.append(version)
+    return whole, unsigned
 
 
 def _likely(record: ChampionRecord | None, whole: list[int]) -> int | None:
@@ -286,7 +298,7 @@ def _tag(tracker: Tracker, name: str, version: int) -> str:
 def _digest_there(served: ServedModels, name: str, version: int) -> str:
     try:
         return served.manifest_sha256(name, version)
-    except NotFoundError:
+    except (NotFoundError, IntegrityError):
         return ""
 
 

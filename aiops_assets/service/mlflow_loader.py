@@ -1,9 +1,10 @@
 """Loads a registered version for MLflow, whose ``pyfunc.load_model`` and ``models serve`` answer as the service.
 
 MLmodel names this module as its loader, so MLflow unpickles nothing of its own. The files are verified as everywhere:
-the manifest by the digest that MLflow's registry has of it, the model file by the manifest.
+the manifest by its signature and by the digest that MLflow's registry has of it, the model file by the manifest.
 """
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from aiops_assets.families.contract import ModelSpec
 from aiops_assets.registry.version import Version
 from aiops_assets.service.inference import Question, infer
 from aiops_assets.service.ready import ReadyModel
-from aiops_assets.settings import Settings
+from aiops_assets.settings import Settings, load_settings
 from aiops_assets.storage.mounted import MountedVersion
 from aiops_assets.storage.records import ChampionMove, Manifest, sha256
 from aiops_assets.storage.served import MANIFEST, ServedModels
+from aiops_assets.storage.signatures import Keys
 from aiops_assets.tracking.mlflow_model import HORIZON, NOW, SCORES, recorded_digests
 
 MAX_MANIFEST_BYTES = 2**22
@@ -33,12 +35,12 @@ def _load_pyfunc(path: str) -> "ServedVersion":
         path: folder with manifest and model file.
 
     Raises:
-        IntegrityError: the manifest is not the one that MLflow's registry has recorded, or the model file is not the
-            one that the manifest names; nothing was unpickled.
+        IntegrityError: the manifest is not signed, or not the one that MLflow's registry has recorded, or the model
+            file is not the one that the manifest names; nothing was unpickled.
         ModelError: the model is not known here, cannot be read, or its predictions are not usable.
         StoreError: MLflow's registry does not answer.
     """
-    served = ServedModels(MountedVersion(Path(path)))
+    served = ServedModels(MountedVersion(Path(path)), Keys(load_settings(os.environ).verify_key_file))
     digest, manifest = _manifest(Path(path, MANIFEST))
     spec = _spec_of(manifest.name)
     recorded = recorded_digests(manifest.name, manifest.version)

@@ -41,6 +41,7 @@ from aiops_assets.storage.drift import DriftStore
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.scores import Scores
 from aiops_assets.storage.served import ServedModels
+from aiops_assets.storage.signatures import Keys
 from aiops_assets.storage.storage import open_storage
 from aiops_assets.storage.written_back import WriteBacks
 
@@ -85,7 +86,8 @@ def app_of(settings: Settings, model: str = "", directory: Path | None = None, *
         specs = tuple(spec for spec in specs if spec.name == named(model))
         if not specs:
             raise SettingsError(f"--model {model}: there are {', '.join(settings.models or MODEL_NAMES)}")
-    served = ServedModels(open_storage(settings.model_root))
+    # Without the private key: a process that strangers talk to can be made to sign nothing.
+    served = ServedModels(open_storage(settings.model_root), Keys(settings.verify_key_file))
     source: VersionSource = MountedSource(directory, served) if directory else ChampionSource(served)
     pool = ModelPool(
         source,

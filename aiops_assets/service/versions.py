@@ -1,7 +1,7 @@
 """Sources of versions for a pool: the champion of the record, or a mounted version.
 
 A pool polls its source. Versions are compared with the champion record, which has their digests outside of their own
-directories.
+directories; both are signed, and a process that serves has the public keys alone.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from typing_extensions import override
 
 from aiops_assets.errors import IntegrityError, NotFoundError, ServiceNotReady, StoreError
-from aiops_assets.storage.champion_record import vetoed
+from aiops_assets.storage.champion_record import MAX_RECORD_BYTES, vetoed
 from aiops_assets.storage.mounted import MountedVersion
 from aiops_assets.storage.records import ChampionMove, ChampionRecord, Manifest, sha256
 from aiops_assets.storage.served import MANIFEST, ServedModels
@@ -66,7 +66,7 @@ class MountedSource(VersionSource):
     """
 
     def __init__(self, directory: Path, root: ServedModels) -> None:
-        self.served = ServedModels(MountedVersion(directory))
+        self.served = ServedModels(MountedVersion(directory), root.keys)
         self._root = root
         self._wanted: ChampionMove | None = None
 
@@ -124,7 +124,7 @@ class MountedSource(VersionSource):
     def _manifest(self, where: str) -> tuple[str, Manifest]:
         """The manifest's digest and the manifest of the directory."""
         try:
-            data = self.served.storage.read(MANIFEST)
+            data = self.served.storage.read_own(MANIFEST, MAX_RECORD_BYTES)
             return sha256(data), Manifest.model_validate_json(data)
         except NotFoundError:
             raise NotFoundError(

@@ -1,6 +1,8 @@
 """Settings that are right one by one and make no sense together."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiops_assets.settings.table import Settings
 
@@ -18,8 +20,13 @@ class Contradiction:
     names: tuple[str, ...]
 
 
-def contradiction(settings: Settings) -> Contradiction | None:
-    """The first contradiction between settings; ``None`` if there is none."""
+def contradiction(settings: Settings, given: Collection[str]) -> Contradiction | None:
+    """The first contradiction between settings; ``None`` if there is none.
+
+    Args:
+        settings: all of them.
+        given: fields whose variables are set.
+    """
     pairs = (
         ("prometheus_user", "prometheus_password_file"),
         ("prometheus_proxy_user", "prometheus_proxy_password_file"),
@@ -44,4 +51,19 @@ def contradiction(settings: Settings) -> Contradiction | None:
     if settings.prometheus_cert_file and urls and not any(url.lower().startswith("https:") for url in urls):
         text = "PROMETHEUS_CERT_FILE needs TLS: PROMETHEUS_URL must begin with https://, or unset PROMETHEUS_CERT_FILE"
         return Contradiction(text, ("PROMETHEUS_CERT_FILE", "PROMETHEUS_URL"))
+    return _key_inside(settings, given)
+
+
+def _key_inside(settings: Settings, given: Collection[str]) -> Contradiction | None:
+    """A key that somebody put where it protects nothing: whoever can replace a model could replace it too."""
+    roots = {"AIOPS_HOME": str(settings.aiops_home), "MODEL_ROOT": settings.model_root}
+    for name in ("signing_key_file", "verify_key_file"):
+        file = getattr(settings, name)
+        for root, folder in roots.items():
+            if name in given and "://" not in folder and file.resolve().is_relative_to(Path(folder).resolve()):
+                text = (
+                    f"{name.upper()}={file} lies in {root}={folder}: whoever can replace a model there can replace the "
+                    "key too; name a file elsewhere"
+                )
+                return Contradiction(text, (name.upper(), root))
     return None

@@ -1,5 +1,6 @@
 """From environment variables to the table."""
 
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -28,6 +29,8 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     derived: dict[str, Any] = {
         "synthetic_end": datetime.now(UTC).date(),
         "model_root": str(home / "models"),
+        "signing_key_file": _keys() / "signing.key",
+        "verify_key_file": _keys() / "verify.pub",
         "mlflow_tracking_uri": f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
     }
     try:
@@ -37,7 +40,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         names = tuple(str(problem["loc"][0]).upper() for problem in problems)
         text = "; ".join(explain(problem, given) for problem in problems)
         raise SettingsError(text, code="wrong_values", names=names) from None
-    if problem := contradiction(settings):
+    if problem := contradiction(settings, given):
         raise SettingsError(problem.text, code="contradiction", names=problem.names)
     return settings
 
@@ -63,6 +66,20 @@ def _home(value: str) -> Path:
             names=("AIOPS_HOME",),
         )
     return Path(value or _default_home()).expanduser().absolute()
+
+
+def _keys() -> Path:
+    """The folder of keys: of the person, as other programs' configuration is, and of no home that is copied or shared.
+
+    It is where freedesktop.org's base directory specification says: ``$XDG_CONFIG_HOME``, else ``~/.config``.
+    """
+    given = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    if given.is_absolute():  # that specification says to ignore another one
+        return given / "aiops_assets"
+    try:
+        return Path("~/.config/aiops_assets").expanduser()
+    except RuntimeError:  # a container's user may have no home
+        return Path("/etc/aiops_assets")
 
 
 def _default_home() -> Path:

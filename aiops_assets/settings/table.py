@@ -170,6 +170,12 @@ class Settings(BaseModel):
         Path(), description="All state, a local folder. Default: .aiops beside pyproject.toml, else here."
     )
     model_root: str = Field("", description="Served directories, a folder or a URL. Default: <home>/models.")
+    signing_key_file: Path = Field(
+        Path(), description="Private key that signs versions and champion records; training makes it if it is missing."
+    )
+    verify_key_file: Path = Field(
+        Path(), description="Public keys; a version or champion record that none of them signed is not used."
+    )
     mlflow_tracking_uri: str = Field("", description="MLflow. Default: SQLite below <home>.")
     ml_service_url: str | None = Field(None, description="ML service that a client sends requests to. No default.")
     ml_service_timeout: float = Field(30.0, ge=0.01, le=3600, description="Of a client's request: 30s, or seconds.")

@@ -1,5 +1,9 @@
-"""The champion record ``<root>/<name>/champion.json``: read, moved by compare-and-swap, renewed when it is damaged."""
+"""The champion record ``<root>/<name>/champion.json``: read, moved by compare-and-swap, renewed when it is damaged.
 
+Each writer signs it, and whoever acts on it checks the signature: an edited record decides nothing.
+"""
+
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -7,12 +11,15 @@ from pydantic import ValidationError
 
 from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError
 from aiops_assets.judging.decision import Reason
-from aiops_assets.storage.records import ChampionMove, ChampionRecord, Veto
+from aiops_assets.storage.records import ChampionMove, ChampionRecord, Veto, signed_bytes
+from aiops_assets.storage.signatures import Keys
 from aiops_assets.storage.storage import Storage
 
 CHAMPION = "champion.json"
 MAX_HISTORY = 100
 MAX_VETOES = 100
+MAX_RECORD_BYTES = 16 * 2**20
+"""Of a champion record, a manifest or an evaluation; a champion record with full history and vetoes has 100 kB."""
 
 FilesOf = Callable[[ChampionMove, str], dict[str, str]]
 
@@ -20,16 +27,45 @@ FilesOf = Callable[[ChampionMove, str], dict[str, str]]
 class ChampionRecords:
     """Reads and writes the champion records of all models below one root, without a look at version directories."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, keys: Keys) -> None:
         self.storage = storage
+        self.keys = keys
 
     def read(self, name: str) -> ChampionRecord | None:
         """The record, ``None`` when there is none.
 
         Raises:
+            IntegrityError: the file is not a valid record, it is the record of another model, or it was not signed by
+                an accepted key.
+        """
+        return self._signed(name)[1]
+
+    def read_unsigned(self, name: str) -> ChampionRecord | None:
+        """The record whoever wrote it, for repairs and for people; nothing is served or loaded by it.
+
+        Raises:
             IntegrityError: the file is not a valid record, or it is the record of another model.
         """
         return self._read(name)[1]
+
+    def sign(self, record: ChampionRecord) -> bool:
+        """Sign a record as it is, because a person decided to trust it; whether that changed anything.
+
+        Args:
+            record: the record as it was read.
+
+        Raises:
+            ConflictError: the record was changed since it was read; nothing was changed.
+            SettingsError: there is no private key, or it cannot be used.
+        """
+        content, found = self._read(record.name)
+        if content is None or found != record:
+            raise _lost(record.name, found, record.champion.version)
+        signed = self._with_signature(record)
+        if signed == record:
+            return False
+        self.storage.compare_and_swap(self._path(record.name), content, signed.to_bytes())
+        return True
 
     def move(
         self,
@@ -53,8 +89,9 @@ class ChampionRecords:
 
         Raises:
             ConflictError: another version is champion by now, or the version is vetoed; nothing was changed.
+            IntegrityError: the present record is not valid or not signed; nothing was changed.
         """
-        content, record = self._read(name)
+        content, record = self._signed(name)
         if (record.champion.version if record else None) != seen:
             raise _lost(name, record, seen)
         if record is None:
@@ -73,6 +110,7 @@ class ChampionRecords:
                 kept = (veto, *(other for other in kept if other.version != left.version))
             history = (record.champion, *record.history)[:MAX_HISTORY]
             moved = ChampionRecord(name=name, champion=move, history=history, vetoed=kept[:MAX_VETOES])
+        moved = self._with_signature(moved)
         try:
             self.storage.compare_and_swap(self._path(name), content, moved.to_bytes())
         except ConflictError:
@@ -91,8 +129,8 @@ class ChampionRecords:
         content: bytes | None = None
         aside = ""
         try:
-            content = self.storage.read(self._path(name))
-            found = self.read(name)
+            content = self._content(name)
+            found = self.read_unsigned(name)
         except NotFoundError:
             found = None
         except IntegrityError:
@@ -106,7 +144,7 @@ class ChampionRecords:
             )
         if aside and content is not None:
             self.storage.write(f"{name}/{aside}", content)
-        record = ChampionRecord(name=name, champion=move)
+        record = self._with_signature(ChampionRecord(name=name, champion=move))
         self.storage.compare_and_swap(self._path(name), content, record.to_bytes())
         return record, aside
 
@@ -133,21 +171,38 @@ class ChampionRecords:
         self.storage.write(f"{wrong.name}/{aside}", content)
         kept = wrong.without_veto_on(move.version, files)
         record = ChampionRecord(name=wrong.name, champion=move, history=wrong.history, vetoed=kept)
+        record = self._with_signature(record)
         self.storage.compare_and_swap(self._path(wrong.name), content, record.to_bytes())
         return record, aside
 
+    def _signed(self, name: str) -> tuple[bytes | None, ChampionRecord | None]:
+        content, record = self._read(name)
+        if content is not None and record is not None:
+            where = self.storage.locate(self._path(name))
+            self.keys.check("champion record", signed_bytes(json.loads(content)), record.signature, where)
+        return content, record
+
+    def _with_signature(self, record: ChampionRecord) -> ChampionRecord:
+        content = signed_bytes(record.model_dump(mode="json"))
+        return record.model_copy(update={"signature": self.keys.sign("champion record", content)})
+
     def _read(self, name: str) -> tuple[bytes | None, ChampionRecord | None]:
-        path = self._path(name)
         try:
-            content = self.storage.read(path)
+            content = self._content(name)
         except NotFoundError:
             return None, None
-        where = self.storage.locate(path)
+        where = self.storage.locate(self._path(name))
         try:
-            record = ChampionRecord.model_validate_json(content)
+            # By one parser: two could read another value where a name stands twice.
+            record = ChampionRecord.model_validate_json(json.dumps(json.loads(content)))
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
-            raise IntegrityError(f"{where} is not a valid champion record: {problem}", code="invalid_record") from None
+        except (ValueError, RecursionError) as error:
+            problem = f"Invalid JSON: {error}"
+        else:
+            problem = ""
+        if problem:
+            raise IntegrityError(f"{where} is not a valid champion record: {problem}", code="invalid_record")
         if record.name != name:
             raise IntegrityError(
                 f"{where} is not a valid champion record of {name}: it is that of {record.name}",
@@ -155,6 +210,9 @@ class ChampionRecords:
                 of=record.name,
             )
         return content, record
+
+    def _content(self, name: str) -> bytes:
+        return self.storage.read_own(self._path(name), MAX_RECORD_BYTES)
 
     def _path(self, name: str) -> str:
         return f"{name}/{CHAMPION}"

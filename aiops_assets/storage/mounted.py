@@ -15,6 +15,10 @@ class MountedVersion(LocalStorage):
         return super().read(PurePosixPath(path).name)
 
     @override
+    def read_own(self, path: str, most: int) -> bytes:
+        return super().read_own(PurePosixPath(path).name, most)
+
+    @override
     def signature(self, path: str) -> str:
         return super().signature(PurePosixPath(path).name)
 

@@ -1,6 +1,7 @@
 """Records that are stored as JSON beside the data that they describe."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
@@ -18,6 +19,18 @@ class Record(BaseModel):
     def to_bytes(self) -> bytes:
         """JSON, indented, with a final newline."""
         return (self.model_dump_json(indent=2) + "\n").encode()
+
+
+class Signature(Record):
+    """A signature, and the key that made it.
+
+    Attributes:
+        key: id of the public key: the first 16 hex digits of the SHA-256 of its 32 bytes.
+        value: the 64 bytes of the signature, in base64.
+    """
+
+    key: str
+    value: str
 
 
 class Day(Record):
@@ -275,12 +288,16 @@ class Veto(Record):
 
 
 class ChampionRecord(Record):
-    """Which version is served, and which were before it, newest first. Only this record decides who is champion."""
+    """Which version is served, and which were before it, newest first. Only this record decides who is champion.
+
+    ``signature`` is of :func:`signed_bytes`; ``None`` in records of older code.
+    """
 
     name: str
     champion: ChampionMove
     history: tuple[ChampionMove, ...] = ()
     vetoed: tuple[Veto, ...] = ()
+    signature: Signature | None = None
 
     def veto_on(self, version: int, files: Mapping[str, str]) -> Veto | None:
         """The veto on a version, or on one with the same model files; ``None``: there is none."""
@@ -358,6 +375,15 @@ class EvaluationRecord(Record):
             older = {name.removesuffix(ends): data.pop(name) for name in [*data] if name.endswith(ends)}
             data["gaps"] = data.get("gaps") or {name: gap for name, gap in older.items() if gap}
         return data
+
+
+def signed_bytes(content: Mapping[str, Any]) -> bytes:
+    """What the signature of a record is of: all of its JSON object but the signature, in one spelling.
+
+    Taken from the object as it is stored, so that a field of later code does not change what was signed.
+    """
+    unsigned = {name: value for name, value in content.items() if name != "signature"}
+    return json.dumps(unsigned, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
 def sha256(data: bytes) -> str:

@@ -9,7 +9,6 @@ import errno
 import fcntl
 import os
 import shutil
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -20,14 +19,26 @@ from typing import TYPE_CHECKING, cast
 
 from typing_extensions import override
 
-from aiops_assets.errors import ConflictError, NotFoundError, StoreError
-from aiops_assets.storage.local_files import DATED_BACK_SECONDS, replace_file, signature_of, sync_folder, write_synced
+from aiops_assets.errors import ConflictError, IntegrityError, NotFoundError, StoreError
+from aiops_assets.storage.local_files import (
+    DATED_BACK_SECONDS,
+    STAGING,
+    age,
+    locked,
+    locked_staging,
+    os_errors,
+    read_bounded,
+    reading,
+    replace_file,
+    signature_of,
+    sync_folder,
+    write_synced,
+)
 
 if TYPE_CHECKING:
     from obstore import UpdateVersion
     from obstore.store import ObjectStore
 
-STAGING = ".staging-"
 YOUNG_SECONDS = 600
 """Leftovers younger than this may still have a writer."""
 UNLOCKED_SECONDS = 2
@@ -44,6 +55,17 @@ class Storage(ABC):
     @abstractmethod
     def read(self, path: str) -> bytes:
         """The whole content of a file. Raises NotFoundError."""
+
+    @abstractmethod
+    def read_own(self, path: str, most: int) -> bytes:
+        """The whole content of a file that must be one of this storage and not be larger than ``most`` bytes.
+
+        Type, place and size are looked at before it is read.
+
+        Raises:
+            NotFoundError: there is no such file.
+            IntegrityError: it is no regular file, a link, outside of the root, or larger.
+        """
 
     @abstractmethod
     def read_part(self, path: str, start: int, length: int) -> bytes:
@@ -131,21 +153,20 @@ class LocalStorage(Storage):
     @override
     def read(self, path: str) -> bytes:
         target = self.root / path
-        with _os_errors(target):
-            try:
-                return target.read_bytes()
-            except FileNotFoundError:
-                raise NotFoundError(f"{target} does not exist") from None
+        with reading(target):
+            return read_bounded(target)
+
+    @override
+    def read_own(self, path: str, most: int) -> bytes:
+        target = self.root / path
+        with reading(target):
+            return read_bounded(target, most, below=self.root)
 
     @override
     def read_part(self, path: str, start: int, length: int) -> bytes:
         target = self.root / path
-        with _os_errors(target):
-            try:
-                with target.open("rb", buffering=0) as file:
-                    return os.pread(file.fileno(), length, start)
-            except FileNotFoundError:
-                raise NotFoundError(f"{target} does not exist") from None
+        with reading(target), target.open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), length, start)
 
     @override
     def signature(self, path: str) -> str:
@@ -155,11 +176,8 @@ class LocalStorage(Storage):
         waited for.
         """
         target = self.root / path
-        with _os_errors(target):
-            try:
-                found = target.stat()
-            except FileNotFoundError:
-                raise NotFoundError(f"{target} does not exist") from None
+        with reading(target):
+            found = target.stat()
         age = time.time() - found.st_ctime
         if age < 0:  # dated by another clock
             return ""
@@ -170,19 +188,19 @@ class LocalStorage(Storage):
     @override
     def write(self, path: str, data: bytes) -> None:
         target = self.root / path
-        with _os_errors(target):
+        with os_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             replace_file(target, data)
 
     @override
     def remove(self, path: str) -> None:
-        with _os_errors(self.root / path):
+        with os_errors(self.root / path):
             (self.root / path).unlink(missing_ok=True)
 
     @override
     def names(self, path: str) -> list[str]:
         folder = self.root / path
-        with _os_errors(folder):
+        with os_errors(folder):
             if not folder.is_dir():
                 return []
             return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(STAGING))
@@ -191,10 +209,10 @@ class LocalStorage(Storage):
     def commit_directory(self, path: str, files: Mapping[str, bytes], last: str) -> dict[str, str]:
         """A rename makes the directory appear as a whole: no reader ever sees a part of it."""
         target = self.root / path
-        with _os_errors(target):
+        with os_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             self.sweep(path.rpartition("/")[0])
-            with _locked_staging(target.parent) as staging:
+            with locked_staging(target.parent) as staging:
                 content = staging / "content"
                 content.mkdir()
                 written = {
@@ -215,11 +233,10 @@ class LocalStorage(Storage):
     @override
     def compare_and_swap(self, path: str, expected: bytes | None, new: bytes) -> str:
         target = self.root / path
-        with _os_errors(target):
+        with os_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            with (target.parent / f".{target.name}.lock").open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                found = target.read_bytes() if target.exists() else None
+            with locked(target.parent / f".{target.name}.lock"):
+                found = read_bounded(target) if target.exists() else None
                 if found != expected:
                     raise ConflictError(f"{target} was changed by somebody else meanwhile: look at it, then try again")
                 return replace_file(target, new)
@@ -232,10 +249,10 @@ class LocalStorage(Storage):
     def remove_directory(self, path: str, first: str) -> None:
         """A rename removes the directory as a whole; ``sweep`` removes what a kill leaves after that."""
         target = self.root / path
-        with _os_errors(target):
+        with os_errors(target):
             if not target.is_dir():
                 return
-            with _locked_staging(target.parent) as staging:
+            with locked_staging(target.parent) as staging:
                 target.rename(staging / "content")
                 sync_folder(target.parent)
 
@@ -247,7 +264,7 @@ class LocalStorage(Storage):
         for staging in sorted(folder.glob(f"{STAGING}*")):
             with suppress(OSError):
                 lock = staging / "lock"
-                if _age(staging) < (UNLOCKED_SECONDS if lock.exists() else YOUNG_SECONDS):
+                if age(staging) < (UNLOCKED_SECONDS if lock.exists() else YOUNG_SECONDS):
                     continue
                 if remove or lock.exists():
                     with lock.open("a") as held:
@@ -257,7 +274,7 @@ class LocalStorage(Storage):
                 left.append(staging.name)
         for temporary in sorted(folder.glob(".*.tmp")):
             with suppress(OSError):
-                if _age(temporary) >= YOUNG_SECONDS:
+                if age(temporary) >= YOUNG_SECONDS:
                     if remove:
                         temporary.unlink()
                     left.append(temporary.name)
@@ -275,6 +292,19 @@ class ObjectStorage(Storage):
     def read(self, path: str) -> bytes:
         with self._errors(path):
             return bytes(self.store.get(path).bytes())
+
+    @override
+    def read_own(self, path: str, most: int) -> bytes:
+        """An object has no type; its size is known before its content is fetched."""
+        with self._errors(path):
+            found = self.store.get(path)
+            if found.meta["size"] > most:
+                raise IntegrityError(
+                    f"{self.locate(path)} has more than {most / 1e6:.3g} MB, the most that is read of it",
+                    code="too_large",
+                    path=self.locate(path),
+                )
+            return bytes(found.bytes())
 
     @override
     def read_part(self, path: str, start: int, length: int) -> bytes:
@@ -360,40 +390,3 @@ class ObjectStorage(Storage):
             raise ConflictError(f"{where} was changed by somebody else meanwhile: try again") from None
         except (BaseError, OSError) as error:
             raise StoreError(f"{where}: {str(error).splitlines()[0]}") from error
-
-
-@contextmanager
-def _locked_staging(parent: Path) -> Iterator[Path]:
-    """A new folder beside the target: locked while its writer lives, removed when the block ends."""
-    staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=parent))
-    # A served model is read by another user in its container; mkdtemp makes folders private.
-    staging.chmod(0o755)
-    try:
-        with (staging / "lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _age(path: Path) -> float:
-    return time.time() - path.lstat().st_mtime
-
-
-@contextmanager
-def _os_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the operating system into StoreError, with the cure."""
-    cures = {
-        errno.ENOSPC: "the disk is full; nothing was changed: free some space and run again",
-        errno.EDQUOT: "the quota is used up; nothing was changed: free some space and run again",
-        errno.EACCES: "no permission: make it writable or set AIOPS_HOME or MODEL_ROOT elsewhere",
-        errno.EPERM: "no permission: make it writable or set AIOPS_HOME or MODEL_ROOT elsewhere",
-        errno.EROFS: "read-only file system: set AIOPS_HOME or MODEL_ROOT elsewhere",
-        errno.ENOENT: "no such place: set AIOPS_HOME or MODEL_ROOT elsewhere",
-        errno.ENOTDIR: "a file is in the way of a folder: set AIOPS_HOME or MODEL_ROOT elsewhere",
-    }
-    try:
-        yield
-    except OSError as error:
-        cure = cures.get(error.errno or 0, error.strerror or str(error))
-        raise StoreError(f"{path}: {cure}") from error

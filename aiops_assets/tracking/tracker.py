@@ -111,6 +111,11 @@ class Tracker:
             return str(error)
         return ""
 
+    @property
+    def evidence(self) -> str:
+        """For people who compare versions with MLflow: where it keeps what it recorded, without a password."""
+        return f"MLflow's records: {self._mlflow.shown_uri}"
+
     @contextmanager
     def run(
         self, model: str, *, dataset: DatasetInput, params: Mapping[str, object], tags: Mapping[str, str]

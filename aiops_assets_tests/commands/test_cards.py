@@ -14,11 +14,12 @@ from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.judging.detection.shadow import side_by_side
 from aiops_assets.learners.contracts import Scored
-from aiops_assets.pipeline.resources import StoresResource
+from aiops_assets.pipeline.resources import stores_of
 from aiops_assets.storage.cards import Cards
 from aiops_assets.storage.shadow import ShadowRecord, ShadowScores
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets_tests.commands.typed import Transcript, refused
+from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.raising import raises
 from aiops_assets_tests.registry.champion_home import home_of
 from aiops_assets_tests.reporting.card_subject import scores
@@ -151,7 +152,7 @@ def test_the_card_of_the_champion_or_of_a_version(tmp_path: Path) -> None:
 
 
 def test_without_a_champion_the_newest_card_is_shown(tmp_path: Path) -> None:
-    stores = StoresResource(home=str(tmp_path), model_root=str(tmp_path / "models"), cluster="default")
+    stores = stores_of(make_settings(tmp_path))
     for version in (9, 10):
         stores.cards().put(NAME, version, {"card.md": f"# card {version}\n".encode()})
     assert "# card 10" in call(tmp_path, "card", NAME).stdout

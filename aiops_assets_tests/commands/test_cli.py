@@ -17,12 +17,11 @@ from aiops_assets.commands.cli import main
 from aiops_assets.commands.running import RunFailed
 from aiops_assets.errors import AiopsError, NotFoundError, PrometheusUnreachable, SettingsError, StoreError
 from aiops_assets.settings import Source, allowed, load_settings
-from aiops_assets.storage.served import ServedModels
-from aiops_assets.storage.storage import LocalStorage
 from aiops_assets_tests.commands.typed import Transcript, cause
 from aiops_assets_tests.conftest import FEW
 from aiops_assets_tests.pipeline.graph import first_home
 from aiops_assets_tests.prometheus.test_transport import loopback, send
+from aiops_assets_tests.signed import served_in
 from aiops_assets_tests.snapshot import assert_snapshot
 
 CLOSED = "http://127.0.0.1:9"
@@ -70,7 +69,7 @@ def test_a_run_trains_and_serves_a_second_one_skips_and_a_bad_one_changes_nothin
     folder.mkdir()
     done = call(aiops, "run", cwd=folder, AIOPS_HOME=str(home))
     assert done.returncode == 0, done.stderr
-    served = ServedModels(LocalStorage(home / "models"))
+    served = served_in(home / "models")
     evaluation = served.evaluation("anomaly-detector", 1)
     assert evaluation
     assert (served.versions("anomaly-detector"), evaluation.code) == ([1], "first_not_worse")

@@ -73,9 +73,9 @@ class DriftHome:
         )  # fmt: skip
         sets, served = self.stores.training_sets(), self.stores.served()
         sets.storage.write(f"{sets.path(self.spec.view, data_version)}/record.json", record.to_bytes())
-        served.storage.write(
-            f"{self.spec.name}/champion.json", ChampionRecord(name=self.spec.name, champion=move).to_bytes()
-        )
+        champion = ChampionRecord(name=self.spec.name, champion=move)
+        served.storage.write(f"{self.spec.name}/champion.json", champion.to_bytes())
+        served.sign_champion(champion)
 
     def looks(self) -> Looks:
         stores = self.stores

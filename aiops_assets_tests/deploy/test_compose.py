@@ -16,6 +16,7 @@ import yaml
 from jsonschema import Draft201909Validator
 
 from aiops_assets.settings import PROJECT_ROOT, Settings, load_settings
+from aiops_assets.storage.signatures import Keys
 from aiops_assets_tests.deploy.container import contained, dockerfile
 from aiops_assets_tests.deploy.programs import compose_schema
 from aiops_assets_tests.postgres_server import Postgres, running_postgres
@@ -94,8 +95,35 @@ def test_secrets_are_files_of_the_users_that_git_does_not_take() -> None:
     assert "secrets/" in (FOLDER / ".gitignore").read_text().splitlines()
     text = (FOLDER / "compose.yaml").read_text()
     (loop,) = re.findall(r"for name in ([a-z ]+); do", text)
-    assert {f"{name}-password" for name in loop.split()} == set(read()["secrets"])
+    made = {f"{name}-password" for name in loop.split()}
+    made |= set(re.findall(r"(?:tee|>) deploy/compose/secrets/([a-z-]+)", text))
+    assert made == set(read()["secrets"])
     assert not re.search(r"://[^@\s/]*:[^@\s/]*@", text)
+
+
+def secrets_of(service: dict[str, Any]) -> set[str]:
+    return {one["source"] if isinstance(one, dict) else one for one in service.get("secrets", ())}
+
+
+def test_what_serves_has_the_public_key_of_models_and_what_trains_the_private_one() -> None:
+    assert {name for name, one in services().items() if "signing-key" in secrets_of(one)} == {"code-server"}
+    assert {name for name, one in services().items() if "verify-key" in secrets_of(one)} == {"code-server", "service"}
+    for service in services().values():
+        files = [value for name, value in service.get("environment", {}).items() if name.endswith("_KEY_FILE")]
+        assert {Path(file).name for file in files} == secrets_of(service) & {"signing-key", "verify-key"}
+
+
+@pytest.mark.needs("openssl")
+def test_the_keys_that_its_first_lines_make_sign_and_verify(tmp_path: Path) -> None:
+    text = (FOLDER / "compose.yaml").read_text()
+    found = re.search(r"^#\s+(openssl genpkey .*\\\n#.*)$", text, re.M)
+    assert found
+    (tmp_path / "deploy" / "compose" / "secrets").mkdir(parents=True)
+    subprocess.run(found[1].replace("\\\n#", " "), shell=True, cwd=tmp_path, check=True, timeout=60)
+    folder = tmp_path / "deploy" / "compose" / "secrets"
+    keys = Keys(folder / "verify-key", folder / "signing-key")
+    made = keys.sign("manifest", b"content")
+    assert Keys(folder / "verify-key").check("manifest", b"content", made, "it") == made
 
 
 @pytest.mark.parametrize("name", ["code-server", "service"])

@@ -18,7 +18,7 @@ from kubernetes.client import ApiClient
 from aiops_assets.errors import SettingsError
 from aiops_assets.pipeline.definitions import definitions_for
 from aiops_assets.pipeline.pod_resources import JOBS, STEPS
-from aiops_assets.settings import load_settings
+from aiops_assets.settings import PROJECT_ROOT, load_settings
 from aiops_assets.views.catalog import VIEWS
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.deploy.dagster_instance import INSTANCE, POSTGRES, launcher_of
@@ -26,6 +26,7 @@ from aiops_assets_tests.deploy.minors import MINORS
 from aiops_assets_tests.deploy.pod_security import restricted_problems
 from aiops_assets_tests.snapshot import assert_snapshot
 
+SETTINGS = PROJECT_ROOT / "deploy" / "kustomize" / "base" / "settings.env"
 IMAGE = "registry.example/aiops-assets:1"
 WITH_GPU = {"GPU_MODELS": "lstm-predictor"}
 HELD: set[str] = set()
@@ -118,11 +119,17 @@ def test_the_pod_of_a_run_has_settings_volumes_account_and_database(launcher: K8
     pod, only = job["spec"]["template"]["spec"], container(job)
     claims = {volume["name"]: volume.get("persistentVolumeClaim", {}).get("claimName") for volume in pod["volumes"]}
     access = "prometheus-access"
+    keys = {"signing-key": "aiops-signing", "verify-key": "aiops-verify"}
+    assert {name: claims.pop(name) for name in keys} == dict.fromkeys(keys)
+    assert {one["name"]: one["secret"]["secretName"] for one in pod["volumes"] if one["name"] in keys} == keys
     assert claims == {"state": "aiops-state-pvc", "models": "model-storage-pvc", "tmp": None, access: None}
     [secret] = (volume["secret"] for volume in pod["volumes"] if volume["name"] == access)
     assert secret == {"secretName": "aiops-prometheus", "optional": True}
     mounts = {mount["name"]: mount["mountPath"] for mount in only["volumeMounts"]}
     assert mounts.pop(access) == "/etc/aiops/prometheus"
+    places = [Path(mounts.pop(name)) for name in keys]
+    shared = dict(line.split("=") for line in SETTINGS.read_text().splitlines() if not line.startswith("#"))
+    assert places == [Path(shared[f"{name}_KEY_FILE"]).parent for name in ("SIGNING", "VERIFY")]
     assert mounts == {"state": "/var/lib/aiops", "models": "/mnt/models", "tmp": "/tmp"}
     assert pod["serviceAccountName"] == "aiops-pipeline"
     assert [one["configMapRef"]["name"] for one in only["envFrom"]] == ["aiops-settings"]

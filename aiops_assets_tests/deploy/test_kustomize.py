@@ -106,6 +106,24 @@ def test_secrets_are_named_and_never_held(environment: str) -> None:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_what_serves_has_the_public_key_where_the_settings_say_and_never_the_private_one(environment: str) -> None:
+    objects = everything(environment)
+    file = Path(named(objects, "ConfigMap", "aiops-settings")["data"]["VERIFY_KEY_FILE"])
+    serving = [*of_kind(objects, "ServingRuntime"), named(objects, "Deployment", "aiops-service")["spec"]["template"]]
+    assert len(serving) == 3
+    for one in serving:
+        secrets = {
+            volume["name"]: volume["secret"]["secretName"] for volume in one["spec"]["volumes"] if "secret" in volume
+        }
+        (container,) = one["spec"]["containers"]
+        mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+        assert secrets == {mounts[str(file.parent)]["name"]: "aiops-verify"}
+        assert mounts[str(file.parent)]["readOnly"]
+    others = [pod for pod in pods(objects) if "aiops-signing" in str(pod.spec)]
+    assert not others  # runs are Dagster's: deploy/dagster/values.yaml
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_what_pods_refer_to_exists(environment: str) -> None:
     objects = everything(environment)
     for pod in pods(objects):

@@ -32,6 +32,8 @@ SET_IN_PRODUCTION = {
     "cluster",  # default is no name of a cluster, and the lake's path has it
     "aiops_home",  # a folder beside the code, which is no volume
     "model_root",  # below AIOPS_HOME, which predictors do not mount
+    "signing_key_file",  # a person's folder, which pods do not have
+    "verify_key_file",  # the same
     "mlflow_tracking_uri",  # SQLite below AIOPS_HOME, which run pods cannot share
     "ml_service_url",  # no default
 }
@@ -199,4 +201,4 @@ def test_the_service_of_compose_has_the_settings_of_the_runs(read_by_service: se
         name: value for name, value in service.items() if name in read_by_service
     }
     # What is not read now may be by the next release.
-    assert set(runs) & OURS - set(service) == {"MLFLOW_TRACKING_URI"}
+    assert set(runs) & OURS - set(service) == {"MLFLOW_TRACKING_URI", "SIGNING_KEY_FILE"}

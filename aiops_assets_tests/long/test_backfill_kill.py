@@ -203,7 +203,9 @@ def make_home(folder: Path, server: FaultyServer, days: tuple[date, ...]) -> Hom
         "MODELS": ",".join(FEW),
     }
     settings = load_settings(variables)
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    inherited = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "XDG_CONFIG_HOME") if name in os.environ
+    }
     home = dagster_environment(settings)["DAGSTER_HOME"]
     return Home(settings, {**inherited, **variables, "DAGSTER_HOME": home}, server, days)
 

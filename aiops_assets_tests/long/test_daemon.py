@@ -206,7 +206,11 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
             "MODELS": ",".join(FEW),
         }
         settings = load_settings(variables)
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        inherited = {
+            name: os.environ[name]
+            for name in ("PATH", "HOME", "LANG", "TMPDIR", "XDG_CONFIG_HOME")
+            if name in os.environ
+        }
         home = dagster_environment(settings)["DAGSTER_HOME"]
         environment = {**inherited, **variables, "DAGSTER_HOME": home}
         fill(environment, now.date())

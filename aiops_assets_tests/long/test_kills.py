@@ -29,8 +29,8 @@ from aiops_assets.pipeline.resources import stores_of, tracking_of
 from aiops_assets.registry.lineage import LineageReader
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS
 from aiops_assets.settings import Settings, load_settings
+from aiops_assets.storage.local_files import STAGING
 from aiops_assets.storage.served import CURRENT, MANIFEST, MODEL_FILE, ServedModels
-from aiops_assets.storage.storage import STAGING
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.killing import Attempt, attempt, inherited
 from aiops_assets_tests.lengths import at_length, soaking

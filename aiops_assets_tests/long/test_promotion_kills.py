@@ -163,7 +163,7 @@ def promote_together(folder: Path, version: int, barrier: Any, report: Path) -> 
 
     home = home_of(folder)
     try:
-        Act(True, version).on(home, Waiting(home.served.storage), who=f"person {version}")
+        Act(True, version).on(home, Waiting(home.served.storage, home.served.keys), who=f"person {version}")
         report.write_text("won")
     except ConflictError as error:
         report.write_text(str(error))

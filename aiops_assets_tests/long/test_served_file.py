@@ -173,7 +173,7 @@ def serving_python(folder: Path) -> Path:
 
 def served_directory(aiops: str, home: Path) -> Path:
     """The champion of one run with the default settings."""
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "XDG_CONFIG_HOME") if name in os.environ}
     environment = {**inherited, "AIOPS_HOME": str(home), "SYNTHETIC_END": "2026-11-01", "MODELS": NAME}
     run = subprocess.run([aiops, "run"], env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

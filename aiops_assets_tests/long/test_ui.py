@@ -214,7 +214,11 @@ def expect_nodes(page: Page, assets: tuple[str, ...]) -> None:
 
 
 def environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "PATH", "TMPDIR")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("HOME", "LANG", "PATH", "TMPDIR", "XDG_CONFIG_HOME")
+    }
     return {**kept, **SMALL, "MODELS": ",".join(FEW), "AIOPS_HOME": str(home)}
 
 

@@ -104,7 +104,7 @@ def test_each_version_has_a_card_in_the_store_and_in_mlflow(filled: tuple[Path, 
         assert "![" not in str(shown["card"])
     assert stores.served().versions(name) == [1, 2]
     assert sorted(path.name for path in (home / "models" / name / "2").iterdir()) == sorted(
-        ["manifest.json", champions.model_named(name).family.model_file]
+        ["manifest.json", "manifest.json.sig", champions.model_named(name).family.model_file]
     )
 
 

@@ -68,7 +68,7 @@ def test_from_nothing_to_a_served_model(filled: tuple[Path, Result], name: str, 
     # Nobody waits for shadow and card: they come when both models are served.
     assert sorted(order[-4:]) == sorted([*aside(NAME), *aside(ENSEMBLE)])
     directory = home / "models" / name / "1"
-    assert sorted(path.name for path in directory.iterdir()) == ["manifest.json", FILES[name]]
+    assert sorted(path.name for path in directory.iterdir()) == ["manifest.json", "manifest.json.sig", FILES[name]]
     manifest = Manifest.model_validate_json((directory / "manifest.json").read_bytes())
     assert manifest.files == {FILES[name]: sha256((directory / FILES[name]).read_bytes())}
     assert manifest.width == len(manifest.features) == width
@@ -216,7 +216,9 @@ def test_mlflow_notices_when_the_champion_record_is_replaced_as_well(home: Path)
     champion = json.loads((directory.parent / "champion.json").read_text())
     champion["champion"]["manifest_sha256"] = sha256((directory / "manifest.json").read_bytes())
     (directory.parent / "champion.json").write_text(json.dumps(champion))
-    assert _reader(small(home)).trace(NAME).problems == ("MLflow recorded another manifest for version 1",)
+    *signatures, last = _reader(small(home)).trace(NAME).problems
+    assert last == "MLflow recorded another manifest for version 1"
+    assert [directory.name in problem or "champion.json" in problem for problem in signatures] == [True, True]
 
 
 def test_a_version_that_mlflow_never_heard_of_is_registered_by_the_next_run(home: Path) -> None:

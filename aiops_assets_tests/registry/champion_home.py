@@ -33,6 +33,7 @@ from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.timeseries.schema import content_digest
 from aiops_assets.tracking.tracker import DATA_TAG, FLAVORS_TAG, MANIFEST_TAG, DatasetInput, Tracker
 from aiops_assets_tests.once import made_once
+from aiops_assets_tests.signed import served_in
 
 PARAMETERS = {"contamination": 0.03, "n_estimators": 5, "max_samples": 64}
 PACKAGES = ("scikit-learn", "numpy", "scipy", "joblib", "pandas")
@@ -109,7 +110,7 @@ class ChampionHome:
 
     @property
     def served(self) -> ServedModels:
-        return ServedModels(LocalStorage(self.folder / "models"))
+        return served_in(self.folder / "models")
 
     @property
     def training_sets(self) -> TrainingSets:
@@ -177,7 +178,8 @@ class ChampionHome:
         return record.champion
 
     def champion(self) -> int | None:
-        record = self.served.champion(self.name)
+        """The version that the record names, signed or not."""
+        record = self.served.unsigned_champion(self.name)
         return record.champion.version if record else None
 
     def said(self) -> tuple[int | None, int | None, str | None]:

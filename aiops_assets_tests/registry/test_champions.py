@@ -18,6 +18,7 @@ from aiops_assets.timeseries.features import FEATURES
 from aiops_assets.tracking.tracker import Tracker
 from aiops_assets_tests.raising import raises
 from aiops_assets_tests.registry.champion_home import ChampionHome, home_of, model_file, promote, rollback
+from aiops_assets_tests.signed import served_in
 
 AWAY = Tracker("sqlite:////dev/null/mlflow.db", "aiops/default")
 """Nothing can be made below a device."""
@@ -166,7 +167,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_says_who(home: Champio
             return super().move_champion(*args, **more)  # type: ignore[arg-type]
 
     with raises(ConflictError, "champion_moved", version=1, seen=2, who="eve@desk", note="it was better"):
-        promote(home, 3, Overtaken(home.served.storage))
+        promote(home, 3, Overtaken(home.served.storage, home.served.keys))
     assert home.said() == (1, 1, "1")
 
 
@@ -220,7 +221,7 @@ def test_nothing_retires_while_nobody_can_say_what_is_served(home: ChampionHome)
 
 
 def test_in_a_bucket_old_versions_retire_and_killed_removals_are_finished(home: ChampionHome) -> None:
-    bucket = ServedModels(ObjectStorage(MemoryStore(), "memory://"))
+    bucket = served_in(ObjectStorage(MemoryStore(), "memory://"))
     for version in (1, 2, 3):
         for path, data in home.bytes_of(version).items():
             bucket.storage.write(f"{home.name}/{version}/{path}", data)

@@ -230,6 +230,11 @@ def test_history_entries_that_do_not_verify_are_passed_over(home: ChampionHome) 
     assert [move["version"] for move in content["history"]][:2] == [2, 3]
     content["history"][0]["manifest_sha256"] = OTHER
     path.write_text(json.dumps(content))
+    with raises(IntegrityError, "wrong_signature"):
+        champions.reconcile(home.served, home.tracker, home.name)
+    edited = home.served.unsigned_champion(home.name)
+    assert edited
+    assert home.served.sign_champion(edited)
     assert champions.reconcile(home.served, home.tracker, home.name) == []
     record = champions.rollback(home.served, home.tracker, home.spec, None, reason="", who="")
     assert record.champion.version == 1

@@ -13,6 +13,7 @@ from aiops_assets.registry.lake_care import Drop, Selection, contents, dependent
 from aiops_assets.storage.lake import Lake
 from aiops_assets.storage.storage import LocalStorage
 from aiops_assets.timeseries.catalog import NODE_MEMORY, POD_CPU
+from aiops_assets_tests.signed import served_in
 
 DAYS = [date(2026, 10, day) for day in (29, 30, 31)]
 A, B, FOREIGN = '{"pod":"a"}', '{"pod":"b"}', '{"pod":"a","replica":"1"}'
@@ -106,12 +107,11 @@ def test_the_command_changes_nothing_without_yes(lake: Lake, tmp_path: Path, mon
 
 
 def test_nothing_depends_on_days_that_no_model_saw(lake: Lake, tmp_path: Path) -> None:
-    from aiops_assets.storage.served import ServedModels
     from aiops_assets.storage.training_sets import TrainingSets
 
     drops = list(select(lake, [POD_CPU], Selection()))
     storage = LocalStorage(tmp_path)
-    assert dependents(drops, ServedModels(storage), TrainingSets(storage, "default"), ["anomaly-detector"]) == []
+    assert dependents(drops, served_in(storage), TrainingSets(storage, "default"), ["anomaly-detector"]) == []
 
 
 def _paths(lake: Lake, day: date) -> list[str]:

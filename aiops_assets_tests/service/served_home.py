@@ -18,14 +18,13 @@ from aiops_assets.families.fracast_predictor import FRACAST_PREDICTOR
 from aiops_assets.families.lstm_predictor import LSTM_PREDICTOR
 from aiops_assets.judging.forecasting.task import FORECASTING
 from aiops_assets.storage.records import Manifest
-from aiops_assets.storage.served import ServedModels
-from aiops_assets.storage.storage import open_storage
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.views.catalog import CLUSTER_METRICS_VIEW, POD_FEATURES
 from aiops_assets.views.pod_features import labelled_series, synthetic_rows
 from aiops_assets.views.pod_series import segment_rows
 from aiops_assets_tests.conftest import END
 from aiops_assets_tests.once import made_once
+from aiops_assets_tests.signed import served_in
 from aiops_assets_tests.views.cluster_rows import cluster_rows
 
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -76,7 +75,7 @@ class ServedHome:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.served = ServedModels(open_storage(folder))
+        self.served = served_in(folder)
 
     def publish(self, name: str = ANOMALY_DETECTOR.name, data: bytes | None = None, **changes: object) -> int:
         """Commit a version that is not served yet; ``changes`` are of its manifest."""

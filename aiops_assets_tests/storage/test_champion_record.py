@@ -12,6 +12,7 @@ from aiops_assets.storage.champion_record import ChampionRecords
 from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets_tests.raising import raises
+from aiops_assets_tests.signed import served_in
 from aiops_assets_tests.storage.test_stores import NAME, _promote, _publish
 
 
@@ -23,7 +24,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 @pytest.fixture
 def served(storage: Storage) -> ServedModels:
     """Versions 1, 2, 3 (the third holds the same file as the second); 2 is champion, 1 was."""
-    models = ServedModels(storage)
+    models = served_in(storage)
     for content in (b"one", b"two", b"two"):
         _publish(models, content)
     _promote(models, 1, None)
@@ -102,22 +103,29 @@ def test_who_was_faster_is_named_also_when_both_had_read_the_record(tmp_path: Pa
             _promote(plain, 2, 1)
             return super().compare_and_swap(path, expected, new)
 
-    plain = ServedModels(LocalStorage(tmp_path))
+    plain = served_in(tmp_path)
     for content in (b"one", b"two", b"three"):
         _publish(plain, content)
     _promote(plain, 1, None)
     with raises(ConflictError, "champion_moved", version=2, seen=1, who="me", note="test"):
-        _promote(ServedModels(Overtaken(tmp_path)), 3, 1)
+        _promote(served_in(Overtaken(tmp_path)), 3, 1)
     assert _champion(plain) == 2
 
 
 def test_a_record_of_older_code_has_no_vetoes(served: ServedModels) -> None:
     old = json.loads(served.storage.read(f"{NAME}/champion.json"))
-    del old["vetoed"]
+    del old["vetoed"], old["signature"]
     served.storage.write(f"{NAME}/champion.json", json.dumps(old).encode())
-    record = served.champion(NAME)
+    with raises(IntegrityError, "unsigned"):
+        served.champion(NAME)
+    record = served.unsigned_champion(NAME)
     assert record
     assert record.vetoed == ()
+    assert served.sign_champion(record)
+    signed = served.champion(NAME)
+    assert signed
+    assert signed.model_copy(update={"signature": None}) == record
+    assert not served.sign_champion(signed)
 
 
 def test_a_record_of_another_model_is_none(served: ServedModels) -> None:
@@ -139,7 +147,7 @@ def test_a_damaged_record_is_kept_aside(served: ServedModels) -> None:
 
 def test_a_wrong_record_is_kept_aside_and_only_its_champion_is_replaced(served: ServedModels) -> None:
     _roll_back(served, 1, 2)
-    records = ChampionRecords(served.storage)
+    records = ChampionRecords(served.storage, served.keys)
     wrong = records.read(NAME)
     assert wrong
     content = served.storage.read(f"{NAME}/champion.json")
@@ -180,7 +188,7 @@ def test_what_a_killed_removal_leaves_is_no_version() -> None:
                 raise OSError("killed")
             super().delete(paths)
 
-    served = ServedModels(ObjectStorage(Killed(), "memory://"))
+    served = served_in(ObjectStorage(Killed(), "memory://"))
     _publish(served), _publish(served)
     with pytest.raises(StoreError):
         served.remove(NAME, 1)
@@ -191,7 +199,7 @@ def test_what_a_killed_removal_leaves_is_no_version() -> None:
 
 
 def test_a_removal_that_is_killed_leaves_the_rest_to_the_sweep(tmp_path: Path) -> None:
-    served = ServedModels(LocalStorage(tmp_path))
+    served = served_in(tmp_path)
     _publish(served), _publish(served)
     left = tmp_path / NAME / ".staging-killed"
     left.mkdir()
@@ -208,7 +216,7 @@ def test_a_removal_that_is_killed_leaves_the_rest_to_the_sweep(tmp_path: Path) -
 
 
 def test_the_link_is_told_and_what_is_in_its_way_is_named(tmp_path: Path) -> None:
-    served = ServedModels(LocalStorage(tmp_path))
+    served = served_in(tmp_path)
     _publish(served)
     assert served.current(NAME) is None
     served.link_current(NAME, 1)

@@ -8,10 +8,10 @@ import pytest
 
 from aiops_assets.errors import IntegrityError, NotFoundError
 from aiops_assets.storage.cards import Cards
-from aiops_assets.storage.served import ServedModels
 from aiops_assets.storage.shadow import MAX_FILES, ShadowRecord, ShadowScores
 from aiops_assets.storage.storage import LocalStorage, ObjectStorage, Storage
 from aiops_assets_tests.raising import raises
+from aiops_assets_tests.signed import served_in
 
 END = datetime(2026, 11, 1, tzinfo=UTC)
 SCORES = pd.DataFrame(
@@ -152,7 +152,7 @@ def test_a_card_that_is_not_there_says_which_are(storage: Storage) -> None:
 
 def test_cards_are_no_versions(storage: Storage) -> None:
     Cards(storage).put("m", 7, {"card.md": b"x"})
-    served = ServedModels(storage)
+    served = served_in(storage)
     assert (served.versions("m"), served.incomplete_versions("m"), served.champion("m")) == ([], [], None)
 
 

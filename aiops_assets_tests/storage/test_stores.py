@@ -14,6 +14,7 @@ from aiops_assets.storage.training_sets import TrainingSets
 from aiops_assets.timeseries.schema import content_digest
 from aiops_assets.timeseries.series import minute_grid
 from aiops_assets_tests.raising import raises
+from aiops_assets_tests.signed import served_in
 
 NAME = "anomaly-detector"
 
@@ -25,7 +26,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 @pytest.fixture
 def served(storage: Storage) -> ServedModels:
-    return ServedModels(storage)
+    return served_in(storage)
 
 
 def _manifest(version: int, files: dict[str, str]) -> Manifest:
@@ -116,14 +117,14 @@ def test_records_that_are_none_are_named(served: ServedModels, content: bytes) -
 
 
 def test_current_follows_where_there_are_links(tmp_path: Path) -> None:
-    served = ServedModels(LocalStorage(tmp_path))
+    served = served_in(tmp_path)
     _publish(served), _publish(served)
     assert served.link_current(NAME, 1)
     assert not served.link_current(NAME, 1)
     assert served.link_current(NAME, 2)
     assert (tmp_path / NAME / "current").resolve().name == "2"
     assert served.versions(NAME) == [1, 2]
-    assert not ServedModels(ObjectStorage(MemoryStore(), "memory://")).link_current(NAME, 1)
+    assert not served_in(ObjectStorage(MemoryStore(), "memory://")).link_current(NAME, 1)
 
 
 def _rows() -> pd.DataFrame:

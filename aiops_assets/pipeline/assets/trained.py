@@ -19,6 +19,7 @@ from aiops_assets.pipeline.run_history import close_dead_runs, has_ended
 from aiops_assets.registry.code_digest import code_of
 from aiops_assets.registry.fitting import Fitted, fit_model
 from aiops_assets.registry.registering import loader_of, register, why_no_onnx
+from aiops_assets.registry.restoring import restore
 from aiops_assets.registry.version import version_of
 from aiops_assets.reporting.reports import report_of
 from aiops_assets.settings import Settings
@@ -63,6 +64,11 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
         tracking: TrackingResource,
     ) -> dg.MaterializeResult[VersionRef]:
         sets, served, tracker = stores.training_sets(), stores.served(), tracking.tracker()
+        # Before minutes of fitting: a record that is not ours cannot be moved, and what is published needs a key.
+        if repaired := restore(served, tracker, spec.name, who=f"dagster run {context.run.run_id}"):
+            context.log.warning(repaired.text)
+        if served.keys.make():
+            context.log.info(f"made the key that versions are signed with: {settings.signing_key_file}")
         rows = sets.rows(training_set.view, training_set.data_version)
         for dead in close_dead_runs(context.instance):
             context.log.warning(f"Dagster run {dead} was left by a killed process: marked as failed")
