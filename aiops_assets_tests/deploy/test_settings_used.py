@@ -89,6 +89,11 @@ DEFAULT_IN_PRODUCTION = {
     "service_api_key_file",  # the engine sends no key: NetworkPolicies say who may ask
     "service_external_url",  # nobody outside the cluster reaches the service
     "service_max_body_bytes",  # 8 MiB
+    "service_max_connections",  # as many as file descriptors allow
+    "service_max_head_bytes",  # 64 KiB
+    "service_head_seconds",  # 10 s
+    "service_max_json_values",  # 500,000
+    "service_max_inflight_bytes",  # the default
     "service_timeout_seconds",  # below the engine's 10 s
     "service_poll_seconds",  # 5 s
     "service_traces_url",  # no trace leaves the service unless somebody says where to
