@@ -30,7 +30,7 @@ from aiops_assets.registry.lineage import LineageReader
 from aiops_assets.registry.reconciling import CHAMPION_ALIAS
 from aiops_assets.settings import Settings, load_settings
 from aiops_assets.storage.local_files import STAGING
-from aiops_assets.storage.served import CURRENT, MANIFEST, MODEL_FILE, ServedModels
+from aiops_assets.storage.served import CURRENT, MANIFEST, MODEL_FILE, SIGNATURE, ServedModels
 from aiops_assets_tests.conftest import make_settings
 from aiops_assets_tests.killing import Attempt, attempt, inherited
 from aiops_assets_tests.lengths import at_length, soaking
@@ -152,14 +152,14 @@ def versions_on_disk(folder: Path) -> list[int]:
 
 
 def version_problems(served: ServedModels, folder: Path, version: int) -> Iterator[str]:
-    """A version directory is its manifest and exactly the files that this names."""
+    """A version directory is its signed manifest and exactly the files that this names."""
     try:
         manifest = served.manifest(NAME, version)
     except AiopsError as error:
         yield f"version {version} is half served: {error}"
         return
     there = {entry.name for entry in (folder / str(version)).iterdir()}
-    if there != {MANIFEST, *manifest.files}:
+    if there != {MANIFEST, SIGNATURE, *manifest.files}:
         yield f"version {version} holds {sorted(there)}, its manifest names {sorted(manifest.files)}"
     for check in served.check_files(manifest):
         if not check.verified:
