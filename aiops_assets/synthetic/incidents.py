@@ -7,6 +7,7 @@ import numpy as np
 
 from aiops_assets.synthetic.anomalies import ANOMALIES, BACK_OFF_MINUTES, RAMP_PER_MINUTE, Anomaly
 from aiops_assets.synthetic.lives import Change, Episode, Minutes, Node, Pod, Workload
+from aiops_assets.synthetic.profiles import throttled
 from aiops_assets.timeseries.catalog import (
     EACH_NODE_CPU,
     EACH_NODE_DISK,
@@ -20,6 +21,13 @@ from aiops_assets.timeseries.catalog import (
 
 DISK_PER_MINUTE = 0.0025
 """Share of a node's disk that is written each minute: from half full to full takes more than three hours."""
+BUILD_UP_MINUTES, FALL_MINUTES, PEAK_SHARES, PEAK_NOISE = 60, 2, (0.85, 0.95), 0.02
+"""A spike of CPU as the ML setup guide describes it: an hour's climb, 10 to 15 minutes at 85 to 95 %, a fall in two.
+
+Of a pod these are shares of its CPU limit. A sudden spike of .9 cores, as it is injected into training rows
+(:mod:`aiops_assets.synthetic.anomalies`), is no incident of a fleet: some workloads have short jobs of that size and
+length several times a day, it would be above the limit of small pods, and nobody would want to be called for it.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,31 @@ class Injected:
             if metric in self.anomaly.lasting:
                 minutes.values[metric][self.end - minutes.begin :] += anomalous[-1] - there[-1]
             there[:] = anomalous
+
+
+@dataclass(frozen=True)
+class CpuSpike:
+    """A change: CPU climbs for an hour to most of what the pod may use, stays there, and falls within two minutes.
+
+    Attributes:
+        begin, end: minutes of the peak.
+        capacity: cores that the pod may use. share: of them that are used at the peak.
+    """
+
+    begin: int
+    end: int
+    capacity: float
+    share: float
+
+    def __call__(self, rng: np.random.Generator, minutes: Minutes) -> None:
+        """Raise CPU, and stop the pod in some periods as its limit does."""
+        edges = [self.begin - BUILD_UP_MINUTES, self.begin, self.end, self.end + FALL_MINUTES]
+        first, last = max(edges[0], minutes.begin), edges[-1]
+        cpu = minutes.between(POD_CPU.name, first, last)
+        climbed = np.interp(np.arange(first, first + len(cpu)), edges, [0.0, 1.0, 1.0, 0.0])
+        peak = self.capacity * self.share * (1 + PEAK_NOISE * rng.standard_normal(len(cpu)))
+        cpu += climbed * np.maximum(np.minimum(peak, self.capacity) - cpu, 0.0)
+        minutes.between(THROTTLING.name, first, last)[:] = throttled(rng, cpu, self.capacity)
 
 
 @dataclass(frozen=True)
@@ -195,6 +228,14 @@ class InjectedIncident(PodIncident):
         return Injected(self._anomaly, begin, end)
 
 
+class CpuSpikeIncident(PodIncident):
+    """CPU of a pod climbs for an hour to 85 to 95 % of its limit. The incident begins where the climb ends."""
+
+    def change(self, rng: np.random.Generator, workload: Workload, begin: int, end: int) -> Change:
+        """Raise the CPU of the pod."""
+        return CpuSpike(begin, end, workload.profile.capacity, float(rng.uniform(*PEAK_SHARES)))
+
+
 class CrashLoopIncident(PodIncident):
     """A container ends again and again, at the cap of the back-off."""
 
@@ -268,7 +309,8 @@ def _node(place: Place, name: str) -> Node:
 INCIDENTS: dict[str, Incident] = {
     incident.kind: incident
     for incident in (
-        *(InjectedIncident(ANOMALIES[kind]) for kind in ("cpu_spike", "memory_leak", "restart_storm", "network_burst")),
+        *(InjectedIncident(ANOMALIES[kind]) for kind in ("memory_leak", "restart_storm", "network_burst")),
+        CpuSpikeIncident("cpu_spike", (10, 15)),
         CrashLoopIncident("crash_loop", (120, 121)),
         NodeMemoryRamp("node_memory_ramp", (70, 110)),
         NoisyNeighbour("noisy_neighbour", (20, 60)),

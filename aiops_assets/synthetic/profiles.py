@@ -57,7 +57,6 @@ class Family:
         """A workload of this family."""
         busy = _log_uniform(rng, self.busy)
         start = _log_uniform(rng, self.start)
-        most = busy * 2.2 + start
         return Profile(
             family=self.name,
             busy=busy,
@@ -77,7 +76,7 @@ class Family:
             bursts=float(rng.uniform(*self.bursts)),
             sawtooth=float(rng.uniform(*self.sawtooth)),
             period=float(rng.uniform(30, 180)),
-            cpu_limit=float(np.ceil(2 * most) / 2 + 0.5 * rng.integers(0, 3))
+            cpu_limit=limit_of(busy, start) + 0.5 * float(rng.integers(0, 3))
             if rng.random() < self.limited
             else float("nan"),
             scales=self.scales,
@@ -113,6 +112,11 @@ class Profile:
     curve: tuple[float, ...]
     ready: tuple[int, int]
 
+    @property
+    def capacity(self) -> float:
+        """Cores that a pod may use: its limit, or what the limit of such a workload is at least."""
+        return self.cpu_limit if np.isfinite(self.cpu_limit) else limit_of(self.busy, self.start)
+
     def ready_minutes(self, rng: np.random.Generator) -> int:
         """Minutes until a new pod takes requests, drawn."""
         return int(rng.integers(self.ready[0], self.ready[1] + 1))
@@ -124,6 +128,13 @@ class Profile:
         at = np.arange(0, len(curve) - 1, 1 / stretch)
         height = self.start * float(np.exp(rng.normal(0.0, 0.2)))
         return np.asarray(height * np.interp(at, np.arange(len(curve)), curve), dtype=np.float64)
+
+
+def throttled(rng: np.random.Generator, cpu: Floats, limit: float) -> Floats:
+    """(n,) share of periods in which the limit stopped the pod: little until most of the limit is used."""
+    used = cpu / limit
+    some = np.abs(rng.normal(0.0, 0.01, len(cpu))) * (used > 0.2)
+    return np.clip((used - 0.6) * 1.8 + some, 0.0, 0.98) * (used > 0.05)
 
 
 WEB = Family("web", busy=(0.04, 0.5), bursts=(0.0, 3.0))
@@ -170,6 +181,11 @@ JOB = Family("job", busy=(0.3, 0.9), day=(0.0, 0.0), memory=(0.2, 0.6), start=(0
 
 FAMILIES = ((WEB, 0.36), (WORKER, 0.16), (DATABASE, 0.12), (QUIET, 0.2), (JVM, 0.16))
 """Families of lasting workloads, and their shares."""
+
+
+def limit_of(busy: float, start: float) -> float:
+    """Cores, in halves, that are enough for twice the demand while a container starts."""
+    return float(np.ceil(2 * (busy * 2.2 + start)) / 2)
 
 
 def draw_family(rng: np.random.Generator) -> Family:

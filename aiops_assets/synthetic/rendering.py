@@ -6,6 +6,7 @@ from itertools import accumulate
 import numpy as np
 
 from aiops_assets.synthetic.lives import Grid, Minutes, Node, Pod, Workload
+from aiops_assets.synthetic.profiles import throttled
 from aiops_assets.synthetic.seasons import season
 from aiops_assets.timeseries.catalog import (
     EACH_NODE_CPU,
@@ -84,7 +85,7 @@ def pod_minutes(rng: np.random.Generator, workload: Workload, pod: Pod, load: Fl
     for change in workload.changes:
         change(rng, minutes)
     cpu[:] = np.fmin(cpu, profile.cpu_limit)
-    minutes.values[THROTTLING.name] = _throttled(rng, cpu, profile.cpu_limit)
+    minutes.values[THROTTLING.name] = throttled(rng, cpu, profile.cpu_limit)
     for change in pod.changes:
         change(rng, minutes)
     for off, back in pod.gaps:
@@ -157,13 +158,6 @@ def _restarts(pod: Pod, begin: int, n: int) -> Floats:
     for _, back in pod.gaps:
         counts[back - begin :] -= counts[back - begin] if back - begin < n else 0.0
     return counts
-
-
-def _throttled(rng: np.random.Generator, cpu: Floats, limit: float) -> Floats:
-    """(n,) share of periods in which the limit stopped the pod: little until most of the limit is used."""
-    used = cpu / limit
-    some = np.abs(rng.normal(0.0, 0.01, len(cpu))) * (used > 0.2)
-    return np.clip((used - 0.6) * 1.8 + some, 0.0, 0.98) * (used > 0.05)
 
 
 def _node_disk(rng: np.random.Generator, n: int) -> Floats:

@@ -157,6 +157,19 @@ def test_a_crash_loop_restarts_each_five_minutes(quiet: Fleet) -> None:
     assert counter[episode.end - 1] - counter[episode.begin - 1] == -(-(episode.end - episode.begin) // 5) >= 24
 
 
+def test_a_cpu_spike_climbs_for_an_hour_to_most_of_what_the_pod_may_use(calm: PodSeries) -> None:
+    struck = _with(Wish("cpu_spike", 5))
+    series = struck.series()
+    for episode in struck.incidents:
+        cpu, before = (_row(one, POD_CPU.name, episode.subject) for one in (series, calm))
+        climb, peak = cpu[episode.begin - 60 : episode.begin], cpu[episode.begin : episode.end]
+        assert np.array_equal(cpu[: episode.begin - 60], before[: episode.begin - 60], equal_nan=True)
+        assert climb[45:].mean() > climb[15:30].mean() > before[episode.begin - 60 : episode.begin].mean()
+        assert peak.mean() > 2 * before[episode.begin : episode.end].mean()
+        throttled = _row(series, THROTTLING.name, episode.subject)
+        assert np.isnan(throttled).all() or throttled[episode.begin : episode.end].mean() > 0.35
+
+
 def test_a_node_ramp_grows_by_point_008_a_minute() -> None:
     struck = _with(Wish("node_memory_ramp"), Wish("disk_fills"))
     nodes = struck.nodes()
