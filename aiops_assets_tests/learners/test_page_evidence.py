@@ -1,10 +1,19 @@
 """What rows of a fleet say against their own past: of unequal pods, of new revisions, of what rises."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from aiops_assets.learners.fleet.evidence import clipped, in_units_of_group, moved_mean, of_three, share_of_newest
+from aiops_assets.learners.fleet.evidence import (
+    clipped,
+    in_units_of_group,
+    moved_mean,
+    of_three,
+    share_of_newest,
+    shared_by_half,
+)
 from aiops_assets.learners.fleet.levels import UNSEEN, weekly_habits
 from aiops_assets.learners.fleet.pager import Pager
 from aiops_assets.learners.fleet.signals import Signal
@@ -40,7 +49,7 @@ def _three(*rows: float) -> float:
 def test_two_rows_count_by_their_geometric_mean_and_one_row_alone_does_not() -> None:
     assert _three(3.0, 9.0, 0.5) == pytest.approx(1 + np.sqrt(2 * 8))
     assert _three(1.0, 900.0, 0.9) == 1.0
-    assert _three(1.1, 900.0, 1.0) == pytest.approx(1 + np.sqrt(4 * 0.1 * 0.1))
+    assert _three(1.1, 900.0, 1.0) == pytest.approx(1 + np.sqrt(10 * 0.1 * 0.1))
     assert _three(5.0, -np.inf, -np.inf) == -np.inf
 
 
@@ -109,3 +118,33 @@ def test_a_node_that_fills_is_a_page_within_a_quarter_of_an_hour_and_one_that_co
     memory[AT : AT + 12] += 0.04 * np.arange(12)
     rows = [row for _, row in _paged({"node": memory}, MEMORY)]
     assert AT <= min(rows) <= AT + 3
+
+
+def test_half_of_a_group_shares_what_its_smaller_half_has() -> None:
+    excess = np.array([[5.0], [1.0], [7.0], [4.0], [2.0], [9.0], [3.0]])
+    group = np.array([2, 0, 1, 0, 0, 2, 0])
+    assert shared_by_half(excess, group)[:, 0].tolist() == [5.0, 2.0, 0.0, 2.0, 2.0, 5.0, 2.0]
+
+
+def _with_jobs(seed: int) -> Floats:
+    """Three jobs of a quarter of an hour a day, at any time."""
+    values, rng = _noise(seed, 0.05), np.random.default_rng([seed, 1])
+    for begin in rng.integers(0, AT - 12, 3 * DAYS).tolist():
+        values[begin : begin + 3] += rng.exponential(2.0)
+    return values
+
+
+def test_what_lasts_is_a_page_where_short_jobs_are_as_high() -> None:
+    series = {"a": _with_jobs(1), "b": _with_jobs(2)}
+    series["a"][AT : AT + 12] += 3.0
+    assert [one for one in _paged(series, CPU) if one[1] >= AT] == []
+    found = [one for one in _paged(series, replace(CPU, lasts=True)) if one[1] >= AT]
+    assert found[0] == ("a", AT + 5)
+
+
+@pytest.mark.parametrize(("struck", "factor", "called"), [("abcd", 3.0, ""), ("a", 3.0, "a"), ("abcd", 12.0, "abcd")])
+def test_load_that_a_workload_shares_is_no_page_unless_it_is_extreme(struck: str, factor: float, called: str) -> None:
+    series = {name: _noise(seed, 0.05) for seed, name in enumerate("abcd")}
+    for name in struck:
+        series[name][AT : AT + 12] *= factor
+    assert {name for name, _ in _paged(series, replace(CPU, shared=2.0))} == set(called)

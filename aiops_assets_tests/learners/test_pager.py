@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from aiops_assets.errors import ModelError
-from aiops_assets.learners.fleet.levels import UNSEEN, habits, return_levels
+from aiops_assets.learners.fleet.levels import UNSEEN, Margins, habits, return_levels
 from aiops_assets.learners.fleet.pager import Pager
 from aiops_assets.learners.fleet.signals import NODE_SIGNALS, POD_SIGNALS, Signal
 from aiops_assets.timeseries import catalog
@@ -134,12 +134,23 @@ def test_a_second_incident_is_paged_like_the_first() -> None:
     assert (rows >= AT + 24).any()
 
 
-def test_levels_rise_as_the_budget_falls() -> None:
-    peaks = np.random.default_rng(0).gumbel(10, 2, (14, 40, 1))
-    least = np.zeros((40, 1))
-    levels = [return_levels(peaks, least, p).mean() for p in (1e-2, 1e-4, 1e-6)]
-    assert levels[0] < levels[1] < levels[2]
-    assert levels[2] == pytest.approx(10 + 2 * np.log(1e6), rel=0.1)
+def test_levels_rise_as_the_budget_falls_and_are_exceeded_no_more_often_than_asked() -> None:
+    rng = np.random.default_rng(0)
+    hours, least = rng.exponential(2.0, (14 * 24, 2000, 1)), np.zeros((2000, 1))
+    levels = [return_levels(hours, least, p, Margins(record=0.0)) for p in (1e-1, 1e-2, 1e-3)]
+    assert (levels[0] < levels[1]).all()
+    assert (levels[1] < levels[2]).all()
+    days = rng.exponential(2.0, (24, 2000, 1)).max(axis=0)
+    exceeded = [float((days > level).mean()) for level in levels]
+    assert 0.05 < exceeded[0] < 0.12
+    assert 0.003 < exceeded[1] < 0.015
+    assert exceeded[2] < 0.003
+
+
+def test_what_is_rare_is_not_taken_for_the_end_of_what_is_common() -> None:
+    hours = np.random.default_rng(0).exponential(0.01, (14 * 24, 1, 1))
+    hours[[50, 150, 250]] = [[[1.0]], [[2.0]], [[3.0]]]
+    assert return_levels(hours, np.zeros((1, 1)), 1e-3)[0, 0] > 5.0
 
 
 def test_a_group_that_was_never_seen_has_no_level() -> None:

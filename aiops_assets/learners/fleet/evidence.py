@@ -5,6 +5,8 @@ its own mean is taken in units of the ratio of that mean to the workload's: a sm
 leader. And what differs from the workload without having changed, such as the memory of a new revision, is no news.
 """
 
+from typing import Any
+
 import numpy as np
 
 from aiops_assets.learners.contracts import Flags
@@ -16,7 +18,7 @@ MEAN_MOST = 3.0
 """A row enters an entity's own mean as at most so many times the usual: an incident must not become the mean."""
 BEGINNING = 3.0
 """Weight of the newest of the first n rows in a mean, times n: what a start looks like is soon forgotten."""
-PAIRED_MOST = 4.0
+PAIRED_MOST = 10.0
 """The larger of two high rows counts as at most so many times the smaller one: a blip has none beside it."""
 
 
@@ -75,3 +77,20 @@ def of_three(three: Floats, usual: Floats) -> Floats:
     second = np.where(above, second, 0.0)
     first = np.minimum(np.where(above, ordered[:, -1] - base, 0.0), PAIRED_MOST * second)
     return np.where(above, base + np.sqrt(first * second), ordered[:, -2])
+
+
+def shared_by_half(excess: Floats, group: "np.ndarray[Any, np.dtype[np.int64]]") -> Floats:
+    """(n, n_sides) what at least half of the entities of each one's group have; 0 of an entity that is alone.
+
+    Args:
+        excess: (n, n_sides) how far entities are above the usual level, at least 0.
+        group: (n,) of each entity.
+    """
+    order = np.argsort(group, kind="stable")
+    begins = np.flatnonzero(np.diff(group[order], prepend=-1))
+    sizes = np.diff(np.append(begins, len(order)))
+    shared = np.zeros_like(excess)
+    for size in np.unique(sizes[sizes > 1]).tolist():
+        members = order[begins[sizes == size][:, np.newaxis] + np.arange(size)]
+        shared[members] = np.sort(excess[members], axis=1)[:, (size - 1) // 2][:, np.newaxis]
+    return shared

@@ -13,8 +13,16 @@ models together spend ``alerts_per_day``. A signal pages when all of this holds:
 - The entity is older than an hour, and 20 minutes have passed since a counted restart or a gap: a start takes what
   nothing else does. Counters count from the first row on.
 
+Signals with ``shared`` are judged without what at least half of the group's entities have at the same time, up to so
+many times the usual level: a roll-out, a campaign and a backup come to all pods, a fault mostly to one. Entities are
+compared by their newest rows, so rows of one instant belong into one call; one that is late is compared with what the
+others had last.
+
 Signals with ``rise`` have a second side: how far a row is above the entity's own mean of two hours, where it is not
 below what its group usually has. A leak and a node that fills show there long before they reach an unusual level.
+
+Signals with ``lasts`` have one, too: the smallest of the newest half hour. Short jobs are as high as an incident and
+end before; its level is that of what lasted so long.
 
 Only what gets worse pages: signals say which direction that is. What pages counts for later levels as half of its
 level: an incident does not hide the next one, and what comes back each day or week at its time is a habit.
@@ -30,20 +38,26 @@ import numpy as np
 import pandas as pd
 
 from aiops_assets.learners.contracts import Flags
-from aiops_assets.learners.fleet.evidence import clipped, in_units_of_group, moved_mean, of_three, share_of_newest
+from aiops_assets.learners.fleet.evidence import (
+    clipped,
+    in_units_of_group,
+    moved_mean,
+    of_three,
+    share_of_newest,
+    shared_by_half,
+)
 from aiops_assets.learners.fleet.levels import (
     DAY_HOURS,
     HABIT_MARGIN,
     MARGINS,
     UNSEEN,
     Margins,
-    daily_peaks,
     habits,
     quantile_of_hours,
     return_levels,
     weekly_habits,
 )
-from aiops_assets.learners.fleet.places import FORGOTTEN_SECONDS, HOURS, LAG_HOURS, ROWS, Places
+from aiops_assets.learners.fleet.places import FORGOTTEN_SECONDS, HOURS, LAG_HOURS, LASTING_ROWS, ROWS, Places
 from aiops_assets.learners.fleet.signals import Pages, Signal
 from aiops_assets.timeseries.series import Floats
 
@@ -57,9 +71,8 @@ STARTING_SECONDS, STARTED_ROWS = 1200, 1.5
 """After a counted restart or a gap a container may have started: for so long only counters are judged."""
 GROUPS_AT_ONCE = 500
 """Levels of so many groups are fitted together: of thousands, what is needed meanwhile is half a gigabyte."""
-CAUTION = 100.0
-"""Levels of two weeks are uncertain: at the nominal probability the pages of generated fleets were several times the
-budget (500 pods, seeds 21 and 22, and 21 of another generator)."""
+SPENT = 2.5
+"""So many times the budget is allotted: a level is also kept above what was seen, so that fewer pages come of it."""
 LASTING_HOURS = 12
 """A page that lasts so long is a new level: from then on it counts as it is."""
 OWN_SECONDS, NEAR_SECONDS = 86_400, 7200
@@ -71,7 +84,7 @@ Slots = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Pager(Places):
-    """Decides on rows as they come. The result does not depend on how they are divided among calls.
+    """Decides on rows as they come. The result does not depend on how instants are divided among calls.
 
     Args:
         signals: the columns that are judged; those of several models of one entity may be among them.
@@ -146,7 +159,8 @@ class Pager(Places):
         )
         self._started[at] = np.where(started, float(now), self._started[at])
         group = self._group_of[at]
-        together = self._newest_three(now, at, self._read_sides(now, at, read, started))
+        side = self._without_shared(now, at, self._read_sides(now, at, read, started))
+        together = self._newest_rows(now, at, side)
         grown = (now - self._first[at] >= YOUNG_SECONDS) & (now - self._started[at] >= STARTING_SECONDS)
         judged = np.where(grown[:, np.newaxis] | self._sides.counts, together, -np.inf)
         excess = judged - self._usual[group]
@@ -180,13 +194,37 @@ class Pager(Places):
             self._near[at] = moved_mean(near, read, share[:, np.newaxis])
         return np.where(np.isfinite(side), side, -np.inf)
 
-    def _newest_three(self, now: int, at: Slots, side: Floats) -> Floats:
-        """(n, n_sides) how high the newest three rows are together; these rows are kept for the next ones."""
-        recent = (now - self._times[at]) <= (ROWS - 0.5) * self.step_seconds
-        before = np.where(recent[..., np.newaxis], self._rows[at], -np.inf)
-        self._rows[at] = np.concatenate([side[:, np.newaxis], self._rows[at][:, :-1]], axis=1)
+    def _without_shared(self, now: int, at: Slots, side: Floats) -> Floats:
+        """The sides without the load that half of each group has just now."""
+        sides, loads = self._sides, np.flatnonzero(self._sides.shared > 0)
+        if not len(loads):
+            return side
+        usual = self._usual[self._group_of[at]][:, loads]
+        apart = side[:, loads] - usual
+        self._excess[np.ix_(at, loads)] = np.where(np.isfinite(apart), np.maximum(apart, 0.0), 0.0)
+        there = np.abs(now - self._last) <= STARTED_ROWS * self.step_seconds
+        there[at] = True
+        near = np.flatnonzero(there)
+        shared = np.zeros((len(self._last), len(loads)))
+        shared[near] = shared_by_half(self._excess[np.ix_(near, loads)], self._group_of[near])
+        side = side.copy()
+        side[:, loads] -= np.minimum(shared[at], sides.shared[loads] * np.abs(np.nan_to_num(usual)))
+        return side
+
+    def _newest_rows(self, now: int, at: Slots, side: Floats) -> Floats:
+        """(n, n_sides) how high the newest rows are together; these rows are kept for the next ones."""
+        sides, age = self._sides, now - self._times[at]
+        recent = age[:, : ROWS - 1] <= (ROWS - 0.5) * self.step_seconds
+        kept = self._rows[at]
+        before = np.where(recent[..., np.newaxis], kept[:, : ROWS - 1], -np.inf)
+        together = of_three(np.concatenate([side[:, np.newaxis], before], axis=1), self._usual[self._group_of[at]])
+        if len(sides.lasting):
+            least = np.minimum(side, kept.min(axis=1))[:, sides.heights]
+            whole = age[:, -1:] <= (LASTING_ROWS - 0.5) * self.step_seconds
+            together[:, sides.lasting] = np.where(whole, least, -np.inf)
+        self._rows[at] = np.concatenate([side[:, np.newaxis], kept[:, :-1]], axis=1)
         self._times[at] = np.concatenate([np.full((len(at), 1), float(now)), self._times[at][:, :-1]], axis=1)
-        return of_three(np.concatenate([side[:, np.newaxis], before], axis=1), self._usual[self._group_of[at]])
+        return together
 
     def _remember(self, group: Slots, judged: Floats, side: Floats, grown: Flags, high: Flags) -> None:
         """Take the rows into the present hour of their groups."""
@@ -232,7 +270,7 @@ class Pager(Places):
         if not self._groups:
             return
         living = max(int(np.isfinite(self._peaks[:HOURS][-DAY_HOURS:]).any(axis=(0, 2)).sum()), 1)
-        share = min(self.alerts_per_day / CAUTION / (living * len(self._sides)), 0.5)
+        share = min(self.alerts_per_day * SPENT / (living * len(self._sides)), 0.5)
         parts = [
             self._levels_of(slice(first, first + GROUPS_AT_ONCE), share)
             for first in range(0, len(self._groups), GROUPS_AT_ONCE)
@@ -252,7 +290,7 @@ class Pager(Places):
         found = np.where(np.isfinite(found), found, UNSEEN)
         habit = np.maximum(habits(found), 0.0)
         rare = found - np.maximum(habit, weekly_habits(found))
-        level = return_levels(daily_peaks(rare), self._sides.least_of(usual), share, self._margins)
+        level = return_levels(rare, self._sides.least_of(usual), share, self._margins)
         enough = (hours >= DAY_HOURS) | (counts & (hours > 0))
         fitted = np.where(enough, level, np.where(counts, 0.0, np.inf))
         return usual, low, fitted, habit[:DAY_HOURS].copy()

@@ -21,11 +21,14 @@ LAG_HOURS = 2
 """The newest hours are no history yet: an incident that begins slowly must not raise its own level."""
 ROWS = 3
 """A page needs all but one of an entity's newest three rows to be high."""
+LASTING_ROWS = 6
+"""What lasts is what all of so many rows have: half an hour of rows every five minutes."""
 FORGOTTEN_SECONDS = 86_400
 """After so long without a row, an entity that comes back counts as new."""
 
-FORMAT = 2
-"""Of stored states. 1: without means of entities, and with the second largest of three rows in peaks."""
+FORMAT = 3
+"""Of stored states. 2: without what lasts and what is shared. 1: without means of entities, and with the second largest
+of three rows in peaks."""
 OF_GROUPS = {
     "_peaks": (1, UNSEEN),
     "_means": (1, np.nan),
@@ -51,6 +54,7 @@ OF_ENTITIES = {
     "_times": -np.inf,
     "_near": np.nan,
     "_own": np.nan,
+    "_excess": 0.0,
 }
 """Array with a place an entity -> what a new entity begins with."""
 STATE = (*OF_GROUPS, *LEVELS, "_centre", *OF_ENTITIES)
@@ -76,7 +80,8 @@ class Places:
         self._group_of = np.zeros(0, dtype=np.int64)
         self._first, self._started, self._last = np.zeros(0), np.zeros(0), np.zeros(0)
         self._raw, self._near, self._own = np.zeros((0, k)), np.zeros((0, k)), np.zeros((0, k))
-        self._rows, self._times = np.zeros((0, ROWS - 1, n)), np.zeros((0, ROWS - 1))
+        self._rows, self._times = np.zeros((0, LASTING_ROWS - 1, n)), np.zeros((0, LASTING_ROWS - 1))
+        self._excess = np.zeros((0, n))
         self._groups: dict[str, int] = {}
         self._centre = np.zeros((0, k))
         self._peaks, self._means = np.zeros((HOURS + LAG_HOURS, 0, n)), np.zeros((USUAL_HOURS, 0, n))

@@ -18,6 +18,8 @@ class Signal:
         least: a deviation below this share of the usual level is no matter for a person.
         rise: judge also how far it is above its own mean of two hours, from this share of the usual level on. For
             what moves slowly, where larger is worse.
+        lasts: judge also how high it is at least for half an hour, where larger is worse: a short job ends before.
+        shared: so many times the usual level count as load where half of the group's entities have as much.
     """
 
     name: str
@@ -25,6 +27,8 @@ class Signal:
     counter: bool = False
     least: float = 0.25
     rise: float | None = None
+    lasts: bool = False
+    shared: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,10 @@ class Pages:
 
 
 POD_SIGNALS = (
-    Signal("pod_cpu_usage", least=1.0),
+    Signal("pod_cpu_usage", least=1.0, lasts=True, shared=2.0),
     Signal("pod_memory_usage", least=0.1, rise=0.05),
     Signal("container_restart_count", counter=True),
-    Signal("pod_network_receive", least=2.0),
+    Signal("pod_network_receive", least=2.0, shared=12.0),
 )
 """Columns of a pod. CPU below twice the usual and traffic below three times it is work, not an incident."""
 NODE_SIGNALS = (
