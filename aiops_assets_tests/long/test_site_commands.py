@@ -36,6 +36,7 @@ SAID = {
     "howto/ask": ('"status":"', '"anomaly_detected":true', '"issue":"pod_oom"', '"forecast":[', "from a cache: False"),
     "howto/backtest": ("predictive-analytics: 12 steps of 300 s of 2 metrics from 5 origins",),
     "howto/outlook": ("not before 9.2 days",),
+    "howto/hosts": ("host.csv: 43,200 rows",),
 }
 """Page -> what its commands print among other things: data, or figures that its text quotes."""
 SECONDS = 900
