@@ -71,7 +71,7 @@ STARTING_SECONDS, STARTED_ROWS = 1200, 1.5
 """After a counted restart or a gap a container may have started: for so long only counters are judged."""
 GROUPS_AT_ONCE = 500
 """Levels of so many groups are fitted together: of thousands, what is needed meanwhile is half a gigabyte."""
-SPENT = 2.5
+SPENT = 2.0
 """So many times the budget is allotted: a level is also kept above what was seen, so that fewer pages come of it."""
 LASTING_HOURS = 12
 """A page that lasts so long is a new level: from then on it counts as it is."""
