@@ -24,8 +24,10 @@ PROBLEMS = {
     "404": "there is no model nobody: there are anomaly-detector, predictive-analytics",
     "408": "the body did not come within 9 s: send it again",
     "413": "the body is larger than 8388608 bytes: send less at once (SERVICE_MAX_BODY_BYTES)",
+    "414": "the URL is larger than 65536 bytes (SERVICE_MAX_HEAD_BYTES)",
     "415": "Content-Encoding 'br' is not taken: send gzip, or no encoding",
     "422": "predictive-analytics gave a forecast that is not finite",
+    "431": "the head is larger than 65536 bytes (SERVICE_MAX_HEAD_BYTES)",
     "503": "anomaly-detector has no version yet: run the pipeline, or wait for the next one",
 }
 """Status -> an error."""

@@ -26,10 +26,12 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The request is not valid; `error` states why."},
     401: {"model": Problem, "description": "The API key is missing or wrong."},
     404: {"model": Problem, "description": "No such model, version or path."},
-    408: {"model": Problem, "description": "The body did not come in time."},
+    408: {"model": Problem, "description": "Head or body did not come in time."},
     413: {"model": Problem, "description": "The body is too large, has too many values, or would when decompressed."},
+    414: {"model": Problem, "description": "The URL is too large."},
     415: {"model": Problem, "description": "The body is compressed in another way than by gzip."},
     422: {"model": Problem, "description": "The model gave no usable prediction."},
+    431: {"model": Problem, "description": "The headers are too large, or too many."},
     503: {
         "model": Problem,
         "description": "No model can answer yet, or not in time; with Retry-After where the service is busy.",

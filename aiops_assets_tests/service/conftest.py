@@ -18,9 +18,11 @@ PATIENCE_SECONDS = 60
 
 @contextmanager
 def service(home: Path, model: str = "", *, demo: bool = False, **variables: str) -> Iterator[TestClient]:
-    """The service over a home, started and stopped."""
+    """The service over a home, started and stopped; with ``demo`` it is ready."""
     settings = make_settings(home, SERVICE_POLL_SECONDS="0.05", **variables)
     with TestClient(app_of(settings, model, demo=demo), raise_server_exceptions=False) as client:
+        if demo:
+            wait_until(client, "/v2/health/ready")
         yield client
 
 
