@@ -88,6 +88,8 @@ def register(served: ServedModels, tracker: Tracker, spec: ModelSpec, manifest: 
     """
     name, version = manifest.name, manifest.version
     found = tracker.find(name, version)
+    # First of all: what was read has a known digest, so that the model is asked for without reading its file again.
+    files = {} if found else served.files(name, version)
     model, form = ({}, {}) if found else _as_mlflow_model(served, spec, ref)
     tags = {
         MANIFEST_TAG: ref.manifest_sha256,
@@ -99,7 +101,7 @@ def register(served: ServedModels, tracker: Tracker, spec: ModelSpec, manifest: 
         **form,
     }
     made = tracker.register(
-        name, version, lambda: {**served.files(name, version), **model}, run_id=manifest.run_id, tags=tags
+        name, version, lambda: {**(files or served.files(name, version)), **model}, run_id=manifest.run_id, tags=tags
     )
     complete(served, tracker, spec, made)
 

@@ -37,12 +37,19 @@ class Counts:
 def counted(home: Path) -> Iterator[Counts]:
     """Counts of what happens in the block."""
     counts = Counts()
-    read, hashed = LocalStorage.read, digests.sha256
+    read, read_own, hashed = LocalStorage.read, LocalStorage.read_own, digests.sha256
+
+    def count(storage: LocalStorage, path: str) -> None:
+        if path.rpartition("/")[2] in {ROWS, *MODEL_FILES}:
+            counts.read[(storage.root / path).relative_to(home).as_posix()] += 1
 
     def count_read(self: LocalStorage, path: str) -> bytes:
-        if path.rpartition("/")[2] in {ROWS, *MODEL_FILES}:
-            counts.read[(self.root / path).relative_to(home).as_posix()] += 1
+        count(self, path)
         return read(self, path)
+
+    def count_read_own(self: LocalStorage, path: str, most: int) -> bytes:
+        count(self, path)
+        return read_own(self, path, most)
 
     def count_hashed(data: bytes) -> str:
         digest = hashed(data)
@@ -58,6 +65,7 @@ def counted(home: Path) -> Iterator[Counts]:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(LocalStorage, "read", count_read)
+        patched.setattr(LocalStorage, "read_own", count_read_own)
         patched.setattr(digests, "sha256", count_hashed)
         for family in FAMILIES:
             patched.setattr(family, "from_bytes", counting(family.from_bytes))

@@ -184,6 +184,11 @@ def test_a_champion_of_the_first_release_is_still_one(home: Path, prometheus_url
             json.loads(record_file.read_text())["champion"]["manifest_sha256"], sha256(path.read_bytes())
         )
     )
+    served = stores_of(settings).served()
+    served.sign(NAME, 1, sha256(path.read_bytes()))
+    unsigned = served.unsigned_champion(NAME)
+    assert unsigned
+    served.sign_champion(unsigned)
     assert stores_of(settings).served().manifest(NAME, 1, sha256(path.read_bytes())).effective_source
     stores = stores_of(settings)
     reader = LineageReader(stores.served(), stores.training_sets(), stores.lake(), tracking_of(settings).tracker())

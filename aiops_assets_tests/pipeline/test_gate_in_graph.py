@@ -190,7 +190,7 @@ def test_what_disagrees_with_the_champion_record_is_mended_and_said(home: Path) 
     record = home / "models" / NAME / "champion.json"
     record.write_text("{")
     result = generate(settings, NAME)
-    assert "champion.json" in str(metadata(result, asset("evaluation", NAME))["repaired"])
+    assert "champion.json" in str(metadata(result, asset("model", NAME))["repaired"])
     assert champion(settings) == 1
     assert "repaired" not in metadata(generate(settings, NAME), asset("served", NAME))
 

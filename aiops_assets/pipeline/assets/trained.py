@@ -112,6 +112,7 @@ def model_asset(spec: ModelSpec, *, gpu: bool = False) -> dg.AssetsDefinition:
                 "mlflow_run": link(manifest.run_url),
                 "mlflow_run_id": manifest.run_id,
                 **({"fit": manifest.fit} if manifest.fit else {}),
+                **({"repaired": repaired.text} if repaired else {}),
                 **manifest.metrics,
                 "plot": picture(plot),
             },
