@@ -22,7 +22,7 @@ from aiops_assets.settings import PROJECT_ROOT
 from aiops_assets_tests.test_architecture import BESIDE, GROUND, MODULES, imports, room_of
 
 CORE_ROOMS = {*GROUND, "client", "__init__"}
-THROUGH_ANOTHER = {"PIL": "matplotlib", "sqlalchemy": "mlflow", "starlette": "fastapi"}
+THROUGH_ANOTHER = {"PIL": "matplotlib", "pydantic_core": "pydantic", "sqlalchemy": "mlflow", "starlette": "fastapi"}
 """Modules that come with a package of an extra, and are part of what that one offers."""
 BLOCK = """
 import sys

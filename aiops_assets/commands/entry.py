@@ -8,14 +8,16 @@ import sys
 from collections.abc import Mapping
 
 _PIPELINE = (
-    *("click", "dagster", "filelock", "google", "jinja2", "numpy", "obstore", "pandas", "psutil", "pyarrow"),
-    *("promql_parser", "pydantic", "rich", "tenacity", "typing_extensions", "yaml"),
+    *("click", "cryptography", "dagster", "filelock", "google", "jinja2", "numpy", "obstore", "pandas", "psutil"),
+    *("promql_parser", "pyarrow", "pydantic", "pydantic_core", "rich", "tenacity", "typing_extensions", "yaml"),
 )
 _TRAIN = (
     *("PIL", "fracast", "joblib", "matplotlib", "mlflow", "prophet", "scipy", "sklearn", "sqlalchemy", "statsmodels"),
     *("threadpoolctl", "torch"),
 )
-_SERVICE = ("fastapi", "fastapi_offline", "numba", "orjson", "ruptures", "starlette", "structlog", "uvicorn")
+_SERVICE = (
+    *("fastapi", "fastapi_offline", "httptools", "numba", "orjson", "ruptures", "starlette", "structlog", "uvicorn"),
+)
 EXTRAS: Mapping[str, str] = {
     **dict.fromkeys(_PIPELINE, "pipeline"),
     **dict.fromkeys(_TRAIN, "train"),

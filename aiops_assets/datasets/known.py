@@ -40,7 +40,8 @@ def known_metrics(view: View, rows: pd.DataFrame, window: Window | None = None) 
         rows: rows of the view, fetched and generated ones.
         window: what the lake holds, to count also the pods that were not drawn.
     """
-    fetched = rows[rows["source"] == "prometheus"]
+    # Rows of the first releases do not tell where they are from.
+    fetched = rows[rows["source"] == "prometheus"] if "source" in rows else rows[:0]
     found = {}
     for name, one in known_rows(view.known(fetched), fetched["pod"]).items() if len(fetched) else ():
         elsewhere = window.lacking(name) if window else ()
