@@ -144,6 +144,12 @@ class ModelError(AiopsError):
     """A model cannot be fitted, or gives no usable prediction."""
 
 
+def package_missing(package: str, extra: str) -> ModelError:
+    """The error of a model that needs a package which is not installed; ``extra`` of this package brings it."""
+    text = f"{package} is not installed: pip install 'aiops-assets[{extra}]'"
+    return ModelError(text, code="package_missing", package=package)
+
+
 class UnknownModel(AiopsError):
     """No model of that name."""
 

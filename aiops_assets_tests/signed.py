@@ -27,7 +27,7 @@ def keys_in(folder: Path) -> Keys:
 
 
 def served_in(root: Path | Storage) -> ServedModels:
-    """A model root to publish into and to read from, with the keys of the tests."""
+    """Versions and champion records below a root, signed and checked with the keys of the tests."""
     return ServedModels(root if isinstance(root, Storage) else open_storage(root), keys_of_tests())
 
 

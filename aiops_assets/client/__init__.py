@@ -12,7 +12,7 @@ __all__ = ["Answer", "AsyncMLServiceClient", "MLServiceClient", "Sample"]
 
 
 def __getattr__(name: str) -> Any:
-    """The asynchronous client, when it is asked for: programs without asyncio do not load it."""
+    """Import the asynchronous client when it is first used, so that other programs do not load asyncio."""
     if name != "AsyncMLServiceClient":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from aiops_assets.client.asynchronous import AsyncMLServiceClient

@@ -19,9 +19,9 @@ from aiops_assets.timeseries.pod_identity import pod_text, workloads
 from aiops_assets.timeseries.shape import NODE_LABELS
 
 LASTING_SECONDS = 600
-"""A pod that began less long ago may not have been heard of yet."""
+"""A pod is expected to have samples once it has run for so long, seconds."""
 LATE_SECONDS = 30
-"""A sample may be there so long after the time of its scrape."""
+"""A scrape may take so long to reach the server, seconds."""
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
 
 

@@ -11,9 +11,9 @@ from aiops_assets.engine.samples import Series
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
 SAME_HOUR_SECONDS = 1800.0
-"""Largest distance from the same time of another day."""
+"""Samples of other days count that are at most so far, in seconds, from this time of the day."""
 MIN_DAYS, MIN_SHARE = 2, 0.5
-"""Other days, and share of them, that have to have such a value at this hour; one week is enough."""
+"""A value is expected if so many other days, and such a share of them, had it at this hour; or one day a week ago."""
 MARGIN = 0.15
 """Share of a value by which it may pass what other days had, or what is usual."""
 MIN_SAMPLES = 5
@@ -21,11 +21,11 @@ HUGE = 1e100
 """Differences of larger values may be infinite."""
 USUAL_SPREADS = 5.0
 MINUTE_STEP = 90.0
-"""Samples so close to each other (seconds): one of them is no more than a blip."""
+"""Largest distance of samples, in seconds, at which a single high one is a blip."""
 MAX_STEP_SHARE, LAST_STEP_SHARE, MIN_FALL, RISE_SHARE = 0.65, 0.2, 0.5, 0.1
 NEWEST, MIN_FOR_RANGE = 4, 12
 MAX_START = 30
-"""Most samples of a process that has just started."""
+"""A process with more samples than these has not just started."""
 
 
 def is_expected_now(one: Series) -> bool:

@@ -35,7 +35,7 @@ MAX_DAYS = 3660
 END = date(2026, 1, 1)
 """The day before which generated rows end, where none is given: a seed has the same bytes on any day."""
 MEMORY_TOTAL_MB = 8000.0
-"""Of the machine that the guide's threshold of 7,000 MB is for."""
+"""Memory of the generated host, MB: the guide's threshold of 7,000 MB is for such a machine."""
 NOISE, MOST_NOISE = 0.05, 0.1
 """Standard deviation and largest size of noise, relative to a value."""
 BUSY_BEGIN, BUSY_END, EDGE_MINUTES = 8 * 60, 18 * 60, 60.0

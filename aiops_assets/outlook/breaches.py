@@ -23,7 +23,7 @@ Trend = Literal["increasing", "decreasing", "stable"]
 DEFAULT_THRESHOLDS: Mapping[str, float] = MappingProxyType(
     {metric: LIMITS[metric].forecast for metric in ("cpu_usage", "memory_usage", "disk_usage")}
 )
-"""Ratios; bytes/s have none."""
+"""Metrics with a limit: the ratios. Traffic in bytes/s has none."""
 
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 SOON_MINUTES = (60, 360)

@@ -29,7 +29,7 @@ SEASON_DAYS, SEASON_ROWS, SEASON_SHARE = 2, 4, 0.3
 RISING = 0.95
 """A metric has a trend when it rises with so much probability."""
 WIDEST = 2.5
-"""A median that is so many times as far away as the interval's begin is no estimate, where a swing is possible."""
+"""Where a swing is possible, no estimate is given whose median is so many times the interval's lower end."""
 FINE_HOURS = 72.0
 """With a daily profile, its rows are looked at one by one for so long, then by the hour."""
 

@@ -1,4 +1,4 @@
-"""The one table of limits: detection, predictions, issues, outlooks, alert rules and dashboards all read it.
+"""The one table of limits. Detection, predictions, issues and outlooks read it; a test holds alert rules to it.
 
 Each limit is far from healthy rows as the engine's contract describes them (section 1.1b: ratios up to 0.7 with 5 %
 noise). Sources: 0.8 of CPU, 0.10 of requests and 2000 ms are the ML setup guide's alerts (engine contract, section 4);

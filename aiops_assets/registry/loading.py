@@ -8,7 +8,7 @@ import pickle
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 
-from aiops_assets.errors import ModelError
+from aiops_assets.errors import ModelError, package_missing
 from aiops_assets.families.contract import Family, Model, ModelSpec, Prediction
 from aiops_assets.storage.records import Manifest
 
@@ -75,8 +75,7 @@ def _other_package(manifest: Manifest, family: Family[Model, Prediction]) -> Mod
     try:
         here = installed_version(package)
     except PackageNotFoundError:
-        text = f"{package} is not installed: pip install 'aiops-assets[train]'"
-        return ModelError(text, code="package_missing", package=package)
+        return package_missing(package, "train")
     wrote = manifest.packages.get(package)
     if wrote is None:
         text = f"its manifest does not state which {package} wrote it: train it again"

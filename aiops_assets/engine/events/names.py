@@ -7,12 +7,12 @@ from aiops_assets.engine.events.rules import is_phrase
 
 TOKEN = re.compile(r"\w+(?:[-./:@]+\w+)*")
 NAME = re.compile(r"[a-z0-9]+(?:[-./:@][a-z0-9]+)+")
-"""What Kubernetes allows as a name and what is no single word: web-0, shop/cart, registry.local/cart:1.2."""
+"""A name that Kubernetes allows and that has several parts: web-0, shop/cart, registry.local/cart:1.2."""
 QUOTED = re.compile(
     r"(?i)\b(pods?|containers?|nodes?|namespaces?|images?|jobs?|deployments?|volumes?|secrets?)[ =:/]+"
     r"([\"'`])[^\"'`]*\2"
 )
-"""A name in quotation marks behind the kind of its object."""
+"""The kind of an object, followed by its name in quotation marks."""
 
 
 def without_names(text: str, names: Iterable[str]) -> str:

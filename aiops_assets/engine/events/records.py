@@ -176,7 +176,7 @@ def _names(labels: Mapping[str, str]) -> list[str]:
 
 
 def _kind(labels: Mapping[str, str]) -> str:
-    """The kind of an event's object as the rules' ``about`` reads it."""
+    """The kind of an event's object, such as ``kind Pod``, for the patterns ``about`` of rules; empty: unknown."""
     kind = labels.get("kind") or ("Pod" if "pod" in labels else "Node" if "node" in labels else "")
     return f"kind {kind}" if kind else ""
 

@@ -213,8 +213,8 @@ ENDED = (
     "|no_longer(?:_[a-z]+)?"
 )
 OVER = f"{ENDED}|normal|healthy|succeeded|success|completed|no_(?:errors?|issues?|restarts?)"
-"""Free text with these words is no evidence, because what it names is over. For a state, and for a text that contains a
-reason, only the words of ``ENDED`` have this meaning."""
+"""Free text that contains one of these patterns reports something that is over or well, so it is no evidence. In a
+state, and in a text that contains a reason, only the patterns of ``ENDED`` are read this way."""
 
 HARMLESS = (
     "Watchdog", "InfoInhibitor", "DeadMansSwitch", "Heartbeat", "Scheduled", "Pulling", "Pulled", "Created", "Started",

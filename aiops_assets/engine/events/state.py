@@ -79,7 +79,7 @@ def read_state(state: object, now: datetime) -> State:
 
 
 def _add_text(text: str, now: datetime, events: list[Event], texts: list[str]) -> None:
-    """A condition, a line of kubectl or JSON is an event alone; any other text is one of the state's own besides."""
+    """Add the events of a text. It is free text as well, unless it is a condition, a line of kubectl or JSON."""
     read = _read(text, now)
     events += read
     if len(read) == 1 and not (read[0].holds or read[0].time or read[0].labels or read[0].quiet):

@@ -116,7 +116,7 @@ def _gaps_to_next(before: Floats, after: Floats) -> Floats:
 
 
 def _times_by_type(events: Sequence[Event], start: float) -> dict[str, Floats]:
-    """Type -> sorted Unix seconds of its events with times, of the most frequent types; not of what began earlier."""
+    """Event type -> sorted times of its events from ``start`` on, Unix seconds; of the most frequent types only."""
     timed = [event for event in events if event.time is not None and event.time.timestamp() >= start]
     frequent = [kind for kind, _ in Counter(event.type for event in timed).most_common(MAX_TYPES)]
     return {

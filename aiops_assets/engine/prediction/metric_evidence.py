@@ -24,7 +24,7 @@ from aiops_assets.judging.statements import Statement
 from aiops_assets.timeseries.series import DAY_SECONDS
 
 HELD_SHARE = 0.5
-"""Weight of a level that was held for long and does not rise."""
+"""Factor of the probability of a level that was held for long and does not rise."""
 HELD_SAMPLES = 12
 LEAK_SURE, LINE_SURE, LINE_SHORT = 0.9, 0.8, 0.6
 """Weights of leaks with an exact time of exhaustion, of robust lines over a dozen samples, and over fewer."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aiops_assets.errors import ModelError
+from aiops_assets.errors import ModelError, package_missing
 from aiops_assets.learners.detectors import isolation_forest
 from aiops_assets.learners.detectors.flat_forest import FlatForest, probe_rows, taken_apart
 from aiops_assets.timeseries.features import FEATURES
@@ -37,11 +37,7 @@ def to_onnx(pipeline: Any) -> bytes:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
     except ImportError as error:
-        raise ModelError(
-            f"{error.name} is not installed: pip install 'aiops-assets[onnx]'",
-            code="package_missing",
-            package=error.name,
-        ) from error
+        raise package_missing(error.name or "a package", "onnx") from error
     data = _graph_of(taken_apart(pipeline))
     _compare(data, pipeline)
     return data

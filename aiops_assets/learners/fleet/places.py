@@ -27,8 +27,7 @@ FORGOTTEN_SECONDS = 86_400
 """After so long without a row, an entity that comes back counts as new."""
 
 FORMAT = 3
-"""Of stored states. 2: without what lasts and what is shared. 1: without means of entities, and with the second largest
-of three rows in peaks."""
+"""Format of stored states. Format 2 lacked what lasts and what is shared; format 1 also the means of entities."""
 OF_GROUPS = {
     "_peaks": (1, UNSEEN),
     "_means": (1, np.nan),
