@@ -35,7 +35,7 @@ from aiops_assets.timeseries.pod_identity import PodNames, pod_text, split_pod, 
 POD_LABELS = ("pod", "pod_name", "kubernetes_pod_name")
 NAMESPACE_LABELS = ("namespace", "kubernetes_namespace")
 MAX_PODS, MAX_GROUPS = 50, 100
-"""Most pods and groups of a request: a forecast of one takes some 50 ms, and clients wait ten seconds."""
+"""Most pods and groups of a request: clients wait ten seconds, and a pod with two days of samples takes a tenth."""
 PCT_CHANGE = "pct_change"
 CHANGES = ("std_5m", "diff", PCT_CHANGE, CHANGE)
 """Statistics from which the unit cannot be derived."""

@@ -1,12 +1,16 @@
 """Which trends of memory and disk are leaks, and how far they are drawn on."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from aiops_assets.engine.prediction import leaks
 from aiops_assets.engine.prediction.issues import predicted_issues
 from aiops_assets.engine.prediction.predictions import Prediction, predict
 from aiops_assets.engine.samples import Sample
+from aiops_assets.outlook.exhaustion import Exhaustion
 from aiops_assets.synthetic.cluster import generate_cluster
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.series import Floats
@@ -97,3 +101,17 @@ def test_a_leak_has_the_name_that_was_sent() -> None:
     reason = issue.reasons[0]
     assert reason.code == "leak"
     assert reason.facts == {"metric": "node_memory_utilization", "limit": 1.0, "hours": pytest.approx(3, abs=0.1)}
+
+
+def test_a_prediction_and_its_issues_are_of_one_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    estimate, estimated = leaks.time_to_exhaustion, []
+
+    def counted(*args: Any, **more: Any) -> Exhaustion:
+        estimated.append(args)
+        return estimate(*args, **more)
+
+    monkeypatch.setattr(leaks, "time_to_exhaustion", counted)
+    samples = sent("memory_usage", rising(36, 3.21))
+    assert only(samples).judged_by == "trend"
+    assert named(samples) == ["pod_oom"]
+    assert len(estimated) == 1

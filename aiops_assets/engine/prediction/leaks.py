@@ -4,10 +4,13 @@ The rise of a daily season looks like a leak to :mod:`aiops_assets.outlook.exhau
 So a trend is only accepted and extrapolated as far as the length of the samples allows.
 """
 
+from hashlib import blake2b
+
 import numpy as np
 
 from aiops_assets.outlook.exhaustion import Exhaustion, time_to_exhaustion
 from aiops_assets.outlook.limits import LIMITS
+from aiops_assets.storage.remembered import Remembered
 from aiops_assets.timeseries.history import History
 from aiops_assets.timeseries.series import DAY_SECONDS, Floats
 
@@ -25,6 +28,8 @@ SECONDS_AN_HOUR = 3600
 
 Sides = tuple[Floats, Floats, Floats]
 
+_TRENDS: Remembered[tuple[object, ...], Exhaustion] = Remembered(256)
+
 
 def hours_known(history: History, metric: str) -> float:
     """Hours from the first sample of a metric to the end of the newest step."""
@@ -40,11 +45,20 @@ def newest_leak(history: History, metric: str) -> Exhaustion | None:
 
 
 def trend_to_full(history: History, metric: str) -> Exhaustion:
-    """When a ratio reaches 1 by its newest trend, be it a leak or not."""
-    known = history.known[:, history.metrics.index(metric)]
-    # A rise of some hours can be a part of any swing: what follows draws it on no longer than it is.
-    swings = LIMITS[metric].swings and bool(known.sum() * history.step_seconds > DAY_SECONDS / 2)
-    return time_to_exhaustion(history, metric, FULL, may_swing=swings)
+    """When a ratio reaches 1 by its newest trend, be it a leak or not.
+
+    It is remembered, because a prediction and the issues that follow from it are made of one trend.
+    """
+    column = history.metrics.index(metric)
+    values, known = history.values[:, column], history.known[:, column]
+    samples = blake2b(values.tobytes() + known.tobytes(), digest_size=16).digest()
+    key = (metric, history.times[0], history.step_seconds, samples)
+    if (found := _TRENDS.get(key)) is None:
+        # A rise of some hours can be a part of any swing: what follows draws it on no longer than it is.
+        swings = LIMITS[metric].swings and bool(known.sum() * history.step_seconds > DAY_SECONDS / 2)
+        found = time_to_exhaustion(history, metric, FULL, may_swing=swings)
+        _TRENDS.put(key, found)
+    return found
 
 
 def is_leak(history: History, metric: str, found: Exhaustion) -> bool:
