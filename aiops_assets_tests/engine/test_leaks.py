@@ -10,7 +10,7 @@ from aiops_assets.engine.prediction import leaks
 from aiops_assets.engine.prediction.issues import predicted_issues
 from aiops_assets.engine.prediction.predictions import Prediction, predict
 from aiops_assets.engine.samples import Sample
-from aiops_assets.outlook.exhaustion import Exhaustion
+from aiops_assets.outlook.exhaustion import Exhaustion, time_to_exhaustion
 from aiops_assets.synthetic.cluster import generate_cluster
 from aiops_assets.synthetic.pods import generate
 from aiops_assets.timeseries.series import Floats
@@ -104,11 +104,11 @@ def test_a_leak_has_the_name_that_was_sent() -> None:
 
 
 def test_a_prediction_and_its_issues_are_of_one_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
-    estimate, estimated = leaks.time_to_exhaustion, []
+    estimated: list[Any] = []
 
     def counted(*args: Any, **more: Any) -> Exhaustion:
         estimated.append(args)
-        return estimate(*args, **more)
+        return time_to_exhaustion(*args, **more)
 
     monkeypatch.setattr(leaks, "time_to_exhaustion", counted)
     samples = sent("memory_usage", rising(36, 3.21))
